@@ -1,0 +1,83 @@
+# groundup's habits. Needs make, git and Python 3.11 or newer; everything else goes into .venv.
+#
+#   make demo      a tiny assistant, from raw documents to a measured, compressed model
+#   make test      what CI runs            make slow    the tests that `make test` leaves out
+#   make check     style, types, docs      make fix     repair style
+#   make bench     speed beside peers      make oracles peers in a venv of their own, new fixtures
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+ORACLES ?= .oracles
+OUT ?= runs/tiny
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+
+# Tests whose code is compiled or uses vector instructions run once more without either.
+NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test slow check fix bench oracles clean
+
+help:
+	@sed -n '3,6s/^# *//p' Makefile
+
+demo: $(VENV)/.demo
+	$(BIN)/groundup run tiny --out $(OUT)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+	GROUNDUP_COMPILE=0 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest $(NATIVE)
+
+slow: $(VENV)/.test
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.test $(VENV)/.check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_architecture.py
+
+fix: $(VENV)/.check
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.demo
+	for file in benchmarks/[!_]*.py; do \
+		case $$file in */table.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
+
+oracles: $(ORACLES)/transformers/.made
+	$(MAKE) -C tests/oracles PYTHON="$(abspath $(ORACLES))/transformers/bin/python"
+
+clean:
+	rm -rf $(VENV) $(ORACLES) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+
+# ---- environments: a stamp file says what is installed; a changed pyproject.toml renews it ----
+
+$(VENV)/.python:
+	@test -n "$(PYTHON)" || { echo "make: expected Python 3.11 or newer on the PATH; found none." \
+		"Install one, or say: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "make: this Python cannot make" \
+		"virtual environments; on Debian or Ubuntu: apt-get install python3-venv" >&2; \
+		rm -rf $(VENV); exit 2; }
+	touch $@
+
+# Without an NVIDIA card the CPU build of torch is enough and spares a download of gigabytes.
+$(VENV)/.torch: $(VENV)/.python
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install -q $(TORCH_FLAGS) 'torch>=2.9'
+	touch $@
+
+CPU_WHEELS := https://download.pytorch.org/whl/cpu
+TORCH_FLAGS ?= $(shell test "$$(uname -s)" = Linux && ! command -v nvidia-smi >/dev/null && \
+	$(PYTHON) -c 'import urllib.request as u; u.urlopen("$(CPU_WHEELS)/torch/", timeout=5)' \
+	2>/dev/null && echo --index-url $(CPU_WHEELS))
+
+$(VENV)/.demo $(VENV)/.test $(VENV)/.check: $(VENV)/.%: $(VENV)/.torch pyproject.toml
+	$(BIN)/pip install -q -e '.[$*]'
+	touch $@
+
+$(ORACLES)/%/.made: tests/oracles/%.txt | $(VENV)/.python
+	test -x $(ORACLES)/$*/bin/python || $(PYTHON) -m venv $(ORACLES)/$*
+	$(ORACLES)/$*/bin/pip install -q $(TORCH_FLAGS) 'torch>=2.9'
+	$(ORACLES)/$*/bin/pip install -q -r $<
+	touch $@

@@ -1,0 +1,81 @@
+"""What every test gets: fixed seeds, fixed threads, no network, and a list of what did not run.
+
+Imports of groundup wait until the tests do them, so that shapes are checked by jaxtyping's hook.
+"""
+
+import os
+import random
+import socket
+from collections import Counter
+from pathlib import Path
+
+# Before torch and tokenizers load: their thread pools read these once.
+os.environ["OMP_NUM_THREADS"] = os.environ.get("GROUNDUP_TEST_THREADS", "1")
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["NO_COLOR"] = "1"
+
+import hypothesis  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+
+hypothesis.settings.register_profile("groundup", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("groundup")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+deselected: Counter[str] = Counter()
+
+
+@pytest.fixture(autouse=True)
+def seeds() -> None:
+    """Start every test from the same random state."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loopback_only():
+    """Refuse connections that leave this machine."""
+    connect = socket.socket.connect
+
+    def local(self: socket.socket, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise ConnectionRefusedError(f"Tests use no network; {address[0]} was asked for.")
+        return connect(self, address)
+
+    socket.socket.connect = local
+    yield
+    socket.socket.connect = connect
+
+
+@pytest.fixture
+def root() -> Path:
+    """The repository."""
+    return ROOT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none, with the reason."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Count what the marker expression left out, by marker and file."""
+    for item in items:
+        marks = [name for name in ("slow", "gpu") if item.get_closest_marker(name)]
+        deselected[f"{'+'.join(marks) or 'by choice'}: {item.nodeid.partition('::')[0]}"] += 1
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """Say what did not run; a green suite must not hide it."""
+    if deselected:
+        terminalreporter.section("left out")
+        for where, number in sorted(deselected.items()):
+            terminalreporter.line(f"{number:4d}  {where}")
