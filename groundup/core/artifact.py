@@ -1,0 +1,429 @@
+"""Artifacts: immutable directories that know what made them.
+
+A stage writes its payload into a directory and, last and atomically, `manifest.json`; its presence
+means that the artifact is complete. `key` is known before running (stage, version, configuration,
+parents), so "already done" and resume are one look-up; `id` adds the payload's hashes. Times,
+numbers, device, git and paths are in neither.
+
+    out/
+      manifest.json    written last
+      …payload…        hashed into the id
+      log/             metrics and curves: kept, never hashed (they hold times)
+      ledger/          what may change later (see ledger.py)
+      .scratch/        checkpoints of a run that has not ended; removed at the end
+      .lock            held while a stage writes here
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from .config import Config
+from .errors import ArtifactError, CapacityError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+OUTSIDE_THE_ID = ("log", "ledger", ".scratch", ".lock", MANIFEST)
+VERIFY_UP_TO_BYTES = 256 * 2**20
+
+Kind = Literal[
+    "documents", "corpus", "tokenizer", "tokens", "vectors", "model", "adapter", "examples",
+    "preferences", "testset", "index", "prompts", "verdict", "report",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Parent:
+    """An input of an artifact: where it was (relative to the child) and what it was."""
+
+    name: str
+    path: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A complete artifact on disk."""
+
+    path: Path
+    kind: Kind
+    stage: str
+    version: int
+    config: dict[str, Any]
+    parents: tuple[Parent, ...]
+    files: dict[str, dict[str, Any]]
+    key: str
+    id: str
+    numbers: dict[str, Any]
+    seconds: float
+    device: dict[str, Any]
+    git: str
+
+    @classmethod
+    def open(cls, path: Path | str, kind: Kind | None = None) -> "Artifact":
+        """Open an artifact; check its manifest, its parents' ids and its files.
+
+        Sizes are always compared; hashes too when the payload is at most 256 MiB.
+        Raises ArtifactError naming the file or the two ids that differ.
+        """
+        artifact = read_manifest(Path(path))
+        if kind is not None and artifact.kind != kind:
+            raise ArtifactError(
+                f"{path} is a {artifact.kind} artifact; expected kind {kind}."
+            )
+        artifact.check_sizes()
+        artifact.check_parents()
+        if artifact.bytes <= VERIFY_UP_TO_BYTES:
+            artifact.check_hashes()
+        return artifact
+
+    @property
+    def bytes(self) -> int:
+        """Size of the payload."""
+        return sum(entry["bytes"] for entry in self.files.values())
+
+    def file(self, name: str) -> Path:
+        """Path of one payload file; ArtifactError if the artifact has none of that name."""
+        if name not in self.files:
+            raise ArtifactError(
+                f"{self.path} has no file {name}; it has {', '.join(sorted(self.files))}."
+            )
+        return self.path / name
+
+    def check_sizes(self) -> None:
+        """Compare every file's size with the manifest's."""
+        for name, entry in self.files.items():
+            path = self.path / name
+            found = path.stat().st_size if path.is_file() else None
+            if found is None:
+                raise ArtifactError(f"{path} is missing; {REMAKE.format(self.path)}")
+            if found != entry["bytes"]:
+                raise ArtifactError(
+                    f"{path} has {found} bytes; its manifest says {entry['bytes']}: it was "
+                    f"truncated or edited; {REMAKE.format(self.path)}"
+                )
+
+    def check_hashes(self) -> None:
+        """Hash every file again and compare with the manifest's sums."""
+        for name, entry in self.files.items():
+            if hash_file(self.path / name) != entry["sha256"]:
+                raise ArtifactError(
+                    f"{self.path / name} does not have the content that its manifest records: it "
+                    f"was damaged or edited; {REMAKE.format(self.path)}"
+                )
+        if artifact_id(self.key, self.files) != self.id:
+            raise ArtifactError(
+                f"{self.path / MANIFEST} was edited: its id {self.id[:12]} is not the hash of its "
+                f"key and files; {REMAKE.format(self.path)}"
+            )
+
+    def check_parents(self) -> None:
+        """Compare the recorded ids of inputs that are still in their places."""
+        for parent in self.parents:
+            place = (self.path / parent.path).resolve()
+            if not (place / MANIFEST).is_file():
+                continue
+            found = read_manifest(place).id
+            if found != parent.id:
+                raise ArtifactError(
+                    f"{self.path} was made from {parent.name} {parent.id[:12]}, but {place} is now "
+                    f"{found[:12]}; make {self.path} again or bring the old {parent.name} back."
+                )
+
+
+REMAKE = "remove {0} and make it again."
+
+
+@dataclass
+class Draft:
+    """An artifact being written: the stage's body gets one."""
+
+    path: Path
+    scratch: Path
+    """For checkpoints; survives a kill, emptied when key changes, removed at the end."""
+    log: Path
+    """For metrics and curves, kept beside the payload but outside the id."""
+    numbers: dict[str, Any] = field(default_factory=dict)
+    """Figures that a person or a report wants; outside the id."""
+
+    def file(self, name: str) -> Path:
+        """Path for a payload file; folders in between are made."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+def produce(
+    out: Path,
+    *,
+    kind: Kind,
+    stage: str,
+    version: int,
+    config: Config,
+    parents: Mapping[str, Artifact],
+    write: Callable[[Draft], None],
+) -> Artifact:
+    """Return the artifact at `out`, running `write` only if it is not there yet.
+
+    A complete artifact of the same key is returned as it is. Leftovers of a killed run with the
+    same key keep their `.scratch`, so `write` can resume.
+
+    Raises ArtifactError if `out` holds something else or another run is writing there, and
+    CapacityError if the disk is full.
+    """
+    key = artifact_key(stage, version, config, parents)
+    out = Path(out)
+    with locked(out):
+        if (out / MANIFEST).exists():
+            found = Artifact.open(out)
+            if found.key == key:
+                shutil.rmtree(out / ".scratch", ignore_errors=True)
+                return found
+            raise ArtifactError(f"{out} already holds {what_differs(found, stage, config, parents)}")
+        draft = begin(out, key)
+        started = time.perf_counter()
+        try:
+            write(draft)
+            manifest = describe(draft, kind, stage, version, config, parents, key)
+            manifest["seconds"] = round(time.perf_counter() - started, 3)
+            write_json(out / MANIFEST, manifest)
+        except OSError as error:
+            raise disk_error(out, error) from error
+        shutil.rmtree(out / ".scratch", ignore_errors=True)
+    return Artifact.open(out)
+
+
+def begin(out: Path, key: str) -> Draft:
+    """Clear what an unfinished run of another key left behind and give an empty draft."""
+    scratch, mark = out / ".scratch", out / ".scratch" / "key"
+    resumes = mark.is_file() and mark.read_text() == key
+    leftovers = [p for p in out.iterdir() if p.name not in (".lock", ".scratch")]
+    if leftovers and not mark.is_file():
+        raise ArtifactError(
+            f"{out} is not empty and holds no artifact ({leftovers[0].name} is in it); "
+            "choose another --out or empty it."
+        )
+    for path in leftovers:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    if not resumes:
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        write_text(mark, key)
+    log = out / "log"
+    log.mkdir(exist_ok=True)
+    return Draft(out, scratch, log)
+
+
+def describe(
+    draft: Draft, kind: Kind, stage: str, version: int, config: Config,
+    parents: Mapping[str, Artifact], key: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Hash the payload and return the manifest."""
+    from .device import fingerprint
+
+    files = {name: entry for name, entry in sorted(payload(draft.path))}
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "stage": stage,
+        "version": version,
+        "config": config.plain(),
+        "parents": [
+            {"name": name, "path": os.path.relpath(parent.path, draft.path), "id": parent.id}
+            for name, parent in parents.items()
+        ],
+        "files": files,
+        "key": key,
+        "id": artifact_id(key, files),
+        "numbers": draft.numbers,
+        "device": fingerprint(),
+        "git": git_revision(),
+    }
+
+
+def payload(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every payload file's name with its hash and size."""
+    for path in root.rglob("*"):
+        name = path.relative_to(root)
+        if path.is_file() and name.parts[0] not in OUTSIDE_THE_ID:
+            yield name.as_posix(), {"sha256": hash_file(path), "bytes": path.stat().st_size}
+
+
+def artifact_key(
+    stage: str, version: int, config: Config, parents: Mapping[str, Artifact]
+) -> str:
+    """Hash of what decides an artifact before it is made."""
+    inputs = [[name, parent.id] for name, parent in parents.items()]
+    return digest([stage, version, config.plain(), inputs])
+
+
+def artifact_id(key: str, files: Mapping[str, Mapping[str, Any]]) -> str:
+    """Hash of the key and every payload file's name and content."""
+    return digest([key, [[name, files[name]["sha256"]] for name in sorted(files)]])
+
+
+def digest(value: Any) -> str:
+    """sha256 of a JSON value in canonical form, hex.
+
+    >>> digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file's bytes, hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(path: Path) -> Artifact:
+    """Read a manifest without touching the payload."""
+    if not path.is_dir():
+        raise ArtifactError(f"{path} is not a directory; expected an artifact.")
+    manifest = path / MANIFEST
+    if not manifest.is_file():
+        raise ArtifactError(
+            f"{path} has no {MANIFEST}: it is no artifact, or its stage did not finish; "
+            "run the command that makes it again."
+        )
+    try:
+        data = json.loads(manifest.read_text(encoding="utf-8"))
+        if data["format"] != FORMAT:
+            raise ArtifactError(
+                f"{manifest} has format {data['format']}; this groundup reads {FORMAT}."
+            )
+        if data["kind"] not in get_args(Kind):
+            raise ArtifactError(f"{manifest} has the unknown kind {data['kind']!r}.")
+        if any(Path(name).is_absolute() or ".." in Path(name).parts for name in data["files"]):
+            raise ArtifactError(f"{manifest} names a file outside its directory.")
+        return Artifact(
+            path=path,
+            parents=tuple(Parent(**parent) for parent in data["parents"]),
+            **{name: data[name] for name in PLAIN_FIELDS},
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{manifest} is damaged ({error}); {REMAKE.format(path)}") from None
+
+
+PLAIN_FIELDS = (
+    "kind", "stage", "version", "config", "files", "key", "id", "numbers", "seconds", "device",
+    "git",
+)  # fmt: skip
+
+
+def what_differs(
+    found: Artifact, stage: str, config: Config, parents: Mapping[str, Artifact]
+) -> str:
+    """Say in half a sentence how a found artifact differs from the wanted one."""
+    remedy = "choose another --out, or remove it to make it anew."
+    if found.stage != stage:
+        return f"the output of stage {found.stage}, not of {stage}; {remedy}"
+    wanted = config.plain()
+    for name in sorted(wanted.keys() | found.config.keys()):
+        if wanted.get(name) != found.config.get(name):
+            return (
+                f"a {found.kind} made with {name}={found.config.get(name)!r}, and now "
+                f"{name}={wanted.get(name)!r} is asked for; {remedy}"
+            )
+    old = {parent.name: parent.id for parent in found.parents}
+    for name, parent in parents.items():
+        if old.get(name) != parent.id:
+            return f"a {found.kind} made from another {name}; {remedy}"
+    return f"a {found.kind} of another version of its stage; {remedy}"
+
+
+@contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Hold the directory for this process; the lock dies with the process."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        handle = open(out / ".lock", "a+")  # noqa: SIM115  closed below, after the work
+    except OSError as error:
+        raise disk_error(out, error) from error
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ArtifactError(
+                f"Another run is writing to {out}; wait for it or choose another --out."
+            ) from None
+        yield
+
+
+def disk_error(out: Path, error: OSError) -> CapacityError | ArtifactError:
+    """Turn the operating system's error into one line that helps."""
+    if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        return CapacityError(
+            f"No space left while writing to {out}; free some and run the same command again: "
+            "what is complete stays."
+        )
+    place = error.filename or out
+    return ArtifactError(f"Cannot use {place}: {error.strerror or error}; choose another --out.")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically and durably."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file atomically and durably."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never a half."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path that becomes `path` when the block ends without an error."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_directory(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename in this directory durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def git_revision() -> str:
+    """Revision of the checkout that groundup runs from, or an empty string."""
+    root = Path(__file__).resolve().parents[2]
+    head = root / ".git" / "HEAD"
+    try:
+        text = head.read_text().strip()
+        if not text.startswith("ref: "):
+            return text
+        reference = root / ".git" / text[5:]
+        return reference.read_text().strip() if reference.is_file() else ""
+    except OSError:
+        return ""
+
+
+def open_all(paths: Sequence[Path]) -> list[Artifact]:
+    """Open several artifacts; the first that fails raises."""
+    return [Artifact.open(path) for path in paths]

@@ -1,0 +1,131 @@
+"""Configurations: frozen, keyword-only records whose unknown keys are errors that help.
+
+A stage has one `Config` subclass; each field carries a docstring with its meaning and unit.
+A configuration comes from defaults, then a TOML file, then `key=value` settings, in that order.
+"""
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .errors import ConfigError
+
+ConfigType = TypeVar("ConfigType", bound="Config")
+
+
+class Config(BaseModel):
+    """Base of every configuration."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+    def __init__(self, **values: Any) -> None:
+        """Validate `values`; a wrong or unknown one is a ConfigError of one line."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise ConfigError(explain(type(self), error)) from None
+
+    def plain(self) -> dict[str, Any]:
+        """Return the configuration as JSON-ready values, every field included."""
+        return self.model_dump(mode="json")
+
+
+def explain(config: type[BaseModel], error: ValidationError) -> str:
+    """Tell the first validation error in one line, with the nearest valid key if one is near."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        known = list(field_names(config))
+        near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)
+        hint = f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(known)}."
+        return f"{config.__name__} has no key `{where}`; {hint}"
+    if first["type"] == "missing":
+        return f"{config.__name__}.{where} is required and was not given."
+    came = json.dumps(first.get("input"), default=str)
+    return f"{config.__name__}.{where}: {first['msg']}; got {came[:80]}."
+
+
+def field_names(config: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield every dotted key of a configuration, nested ones included.
+
+    >>> class Optim(Config):
+    ...     learning_rate: float = 1e-3
+    >>> class Run(Config):
+    ...     optim: Optim = Optim()
+    >>> list(field_names(Run))
+    ['optim.learning_rate']
+    """
+    for name, field in config.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from field_names(inner, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def load_config(
+    config: type[ConfigType], file: Path | None = None, settings: Iterable[str] = ()
+) -> ConfigType:
+    """Build a configuration from defaults, a TOML file and `dotted.key=value` settings.
+
+    Raises ConfigError naming the file, the key and the nearest valid key.
+    """
+    values: dict[str, Any] = {}
+    if file is not None:
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"Cannot read the configuration {file}: {error.strerror}.") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set expects key=value; got {setting!r}.")
+        assign(values, key.strip(), parse_value(text.strip()))
+    return config(**values)
+
+
+def parse_value(text: str) -> Any:
+    """Read one setting's value as JSON where it is JSON, else as the string itself.
+
+    >>> parse_value("3e-4"), parse_value("true"), parse_value("adamw")
+    (0.0003, True, 'adamw')
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def assign(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested dictionaries, making the ones in between."""
+    *outer, last = key.split(".")
+    for part in outer:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {key}: `{part}` is a value, not a group of keys.")
+    values[last] = value
+
+
+def changed(config: Config) -> Mapping[str, tuple[Any, Any]]:
+    """Return the dotted keys that differ from their defaults, as (default, value)."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for name, field in type(config).model_fields.items():
+        value, default = getattr(config, name), field.get_default(call_default_factory=True)
+        if isinstance(value, Config):
+            found |= {f"{name}.{key}": pair for key, pair in changed(value).items()}
+        elif value != default:
+            found[name] = (default, value)
+    return found

@@ -1,0 +1,59 @@
+"""Errors that a person can act on: what was expected, what came, what to do.
+
+    GroundupError
+    ├── ConfigError      a setting or an argument is wrong          exit 2
+    ├── ArtifactError    a directory is not what it claims to be    exit 1
+    ├── DataError        a document, row or file cannot be used     exit 1
+    ├── ShapeError       tensors do not fit each other              exit 1
+    ├── CapacityError    memory, disk or context ran out            exit 1
+    ├── MissingExtra     an optional package is absent              exit 2
+    └── GateFailed       a measured bound is on the wrong side      exit 3
+
+The command line prints `str(error)` as one line and exits with `exit_code`.
+"""
+
+
+class GroundupError(Exception):
+    """Any failure that is told to the user as one line."""
+
+    exit_code = 1
+
+
+class ConfigError(GroundupError):
+    """A setting, flag or combination of them that cannot work."""
+
+    exit_code = 2
+
+
+class ArtifactError(GroundupError):
+    """An artifact that is missing, incomplete, damaged or of another kind."""
+
+
+class DataError(GroundupError):
+    """Input data that cannot be used; the message names the file or row."""
+
+
+class ShapeError(GroundupError):
+    """Tensors or sizes that do not fit each other."""
+
+
+class CapacityError(GroundupError):
+    """Not enough memory, disk or context; the message says how much is needed."""
+
+
+class MissingExtra(GroundupError):
+    """An optional dependency that is not installed."""
+
+    exit_code = 2
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(
+            f"This needs the package {package}, which is not installed; "
+            f"run: pip install 'groundup[{extra}]'"
+        )
+
+
+class GateFailed(GroundupError):
+    """A gate whose bound was on the wrong side; the verdict is on disk."""
+
+    exit_code = 3

@@ -1,0 +1,185 @@
+"""Telling what happens: progress and words for people, events for scripts, metrics for later.
+
+One interface, four voices, chosen once by the command line:
+
+    terminal   rich bars with rate and time left, on stderr
+    plain      a line at most every ten seconds, when stderr is no terminal
+    json       one JSON object a line on stderr, for scripts (`--json`)
+    silent     nothing; the default in a library and in tests
+
+Metrics go to JSON lines under an artifact's `log/`, whatever the voice.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol
+
+Voice = Literal["terminal", "plain", "json", "silent"]
+
+_voice: Voice = "silent"
+
+
+def use(voice: Voice) -> None:
+    """Choose how progress is told in this process."""
+    global _voice
+    _voice = voice
+
+
+def fitting_voice(as_json: bool = False) -> Voice:
+    """The voice for this process's stderr."""
+    if as_json:
+        return "json"
+    return "terminal" if sys.stderr.isatty() else "plain"
+
+
+def say(text: str) -> None:
+    """Tell one line to the person at the terminal."""
+    if _voice == "json":
+        event("say", text=text)
+    elif _voice == "terminal":
+        from rich.console import Console
+
+        Console(stderr=True, highlight=False).print(text, markup=False)
+    elif _voice == "plain":
+        print(text, file=sys.stderr, flush=True)
+
+
+def event(name: str, **fields: Any) -> None:
+    """Emit one event for a script; people do not see it."""
+    if _voice == "json":
+        print(json.dumps({"event": name, **fields}, default=str), file=sys.stderr, flush=True)
+
+
+class Progress(Protocol):
+    """What `progress` gives: call `advance` as work is done."""
+
+    def advance(self, amount: float, **metrics: float) -> None:
+        """Add finished work and the current value of some metrics."""
+        ...
+
+
+@contextmanager
+def progress(stage: str, total: float, unit: str) -> Iterator[Progress]:
+    """Show progress of `total` units of work under a stage's name until the block ends."""
+    if _voice == "terminal":
+        with _rich_progress(stage, total, unit) as bar:
+            yield bar
+    else:
+        yield _Lines(stage, total, unit)
+
+
+class _Lines:
+    """Progress as events or as a line now and then."""
+
+    EVERY_SECONDS = 10.0
+
+    def __init__(self, stage: str, total: float, unit: str) -> None:
+        self.stage, self.total, self.unit = stage, total, unit
+        self.done, self.started = 0.0, time.monotonic()
+        self.told = self.started
+
+    def advance(self, amount: float, **metrics: float) -> None:
+        self.done += amount
+        now = time.monotonic()
+        if _voice == "silent" or (now - self.told < self.EVERY_SECONDS and self.done < self.total):
+            return
+        self.told = now
+        rate = self.done / max(now - self.started, 1e-9)
+        left = max(self.total - self.done, 0) / max(rate, 1e-9)
+        if _voice == "json":
+            event("progress", stage=self.stage, done=self.done, total=self.total, unit=self.unit,
+                  per_second=rate, left_seconds=left, **metrics)  # fmt: skip
+            return
+        numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        share = 100 * self.done / max(self.total, 1)
+        say(f"{self.stage:<10} {share:3.0f} %  {rate:,.0f} {self.unit}/s  "
+            f"{duration(left)} left  {numbers}".rstrip())  # fmt: skip
+
+
+class _Bar:
+    """Progress as a rich bar."""
+
+    def __init__(self, bars: Any, task: Any) -> None:
+        self.bars, self.task = bars, task
+
+    def advance(self, amount: float, **metrics: float) -> None:
+        numbers = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+        self.bars.update(self.task, advance=amount, numbers=numbers)
+
+
+@contextmanager
+def _rich_progress(stage: str, total: float, unit: str) -> Iterator[_Bar]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Any) -> Text:
+            return Text(f"{task.speed or 0:,.0f} {unit}/s", style="dim")
+
+    columns = (
+        TextColumn("{task.description:<10}"), BarColumn(bar_width=22), TextColumn("{task.percentage:3.0f} %"),
+        Rate(), TimeRemainingColumn(), TextColumn("{task.fields[numbers]}"),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        yield _Bar(bars, bars.add_task(stage, total=total, numbers=""))
+
+
+class Metrics:
+    """A JSON-lines file of metrics; each line is flushed, a torn last line is cut on reopening."""
+
+    def __init__(self, path: Path, keep: Callable[[dict[str, Any]], bool] = lambda row: True) -> None:
+        """Open `path` for appending, keeping the earlier rows for which `keep` holds."""
+        rows = [row for row in read_metrics(path) if keep(row)] if path.exists() else []
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        self.file: IO[str] = open(path, "a")  # noqa: SIM115  closed by close()
+
+    def write(self, **row: Any) -> None:
+        """Append one row."""
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read the rows of a metrics file, leaving out a last line that a crash cut short."""
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def duration(seconds: float) -> str:
+    """Tell a time span as people do.
+
+    >>> duration(7.4), duration(95), duration(7300)
+    ('7 s', '1 min 35 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+def size(count: float) -> str:
+    """Tell a number of bytes as people do.
+
+    >>> size(512), size(11_400_000)
+    ('512 B', '11.4 MB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
