@@ -1,0 +1,245 @@
+"""A document: its text, with a map from every slice back to the bytes of its file.
+
+A quote is a proof only if a person can open the file and find it. So each document remembers, for
+every character of its text, which bytes it came from. For plain kinds (text, Markdown, Python) the
+text *is* the file decoded and the map has one segment; for HTML there is a segment for each run of
+text, entity and line break. Knows nothing of files on disk or of how text is extracted; see
+readers.py and markup.py.
+"""
+
+import hashlib
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+from groundup.core import DataError, Quote
+
+DocumentKind = Literal["text", "markdown", "html", "python"]
+
+CHECKPOINT_CHARACTERS = 4096
+
+
+class Segment(NamedTuple):
+    """A piece of the text and the bytes it came from."""
+
+    start: int
+    """First character in the text."""
+    end: int
+    """One past the last character in the text."""
+    byte_start: int
+    """First byte in the file."""
+    byte_end: int
+    """One past the last byte in the file; equal to `byte_start` for text that was put in."""
+    line: int
+    """Line of `byte_start` in the file, counted from 1."""
+    exact: bool
+    """The text is these bytes decoded as UTF-8; otherwise the segment is one indivisible whole."""
+
+
+class Heading(NamedTuple):
+    """A title in the text: `text[start:end]`, level 1 outermost."""
+
+    level: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class SourceMap:
+    """Where each slice of a text lies in its file.
+
+    Segments follow each other without gaps in the text and in rising order in the file; the bytes
+    between two segments (tags, comments) have no text.
+
+    >>> plain = SourceMap.identity("né!")
+    >>> plain.byte_range(1, 2)
+    (1, 3)
+    """
+
+    text: str = field(repr=False)
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def identity(cls, text: str, byte_start: int = 0) -> "SourceMap":
+        """Map of a text that is its file's bytes decoded, from `byte_start` (after a mark) on."""
+        if not text:
+            return cls(text, ())
+        byte_end = byte_start + len(text.encode("utf-8"))
+        return cls(text, (Segment(0, len(text), byte_start, byte_end, 1, True),))
+
+    def byte_range(self, start: int, end: int) -> tuple[int, int]:
+        """Bytes of the file that hold `text[start:end]`.
+
+        In exact segments they are those characters and no more; an entity or a run of white space
+        is taken whole. Raises DataError if the slice is not inside the text.
+        """
+        self.check(start, end)
+        if not self.segments:
+            return (0, 0)
+        first = self.segment_at(min(start, len(self.text) - 1))
+        if start == end:
+            place = first.byte_end if start == len(self.text) else self.place(first, start)
+            return (place, place)
+        last = self.segment_at(end - 1)
+        stop = self.place(last, end) if last.exact else last.byte_end
+        return (self.place(first, start), stop)
+
+    def line(self, start: int) -> int:
+        """Line of the file, counted from 1, on which the character at `start` lies."""
+        self.check(start, start)
+        if not self.segments:
+            return 1
+        segment = self.segment_at(min(start, len(self.text) - 1))
+        return segment.line + (
+            self.text.count("\n", segment.start, start) if segment.exact else 0
+        )
+
+    def check(self, start: int, end: int) -> None:
+        """Raise DataError unless 0 <= start <= end <= length of the text."""
+        if not 0 <= start <= end <= len(self.text):
+            raise DataError(
+                f"The slice [{start}:{end}] is not inside a text of {len(self.text)} characters; "
+                "give 0 <= start <= end <= length."
+            )
+
+    def segment_at(self, character: int) -> Segment:
+        """The segment that holds a character."""
+        return self.segments[bisect_right(self.starts, character) - 1]
+
+    def place(self, segment: Segment, character: int) -> int:
+        """Byte at which a character of this segment begins."""
+        if not segment.exact:
+            return segment.byte_start
+        return segment.byte_start + self.width(character) - self.width(segment.start)
+
+    def width(self, character: int) -> int:
+        """Number of UTF-8 bytes of `text[:character]`."""
+        if self.text.isascii():
+            return character
+        block = character // CHECKPOINT_CHARACTERS
+        rest = self.text[block * CHECKPOINT_CHARACTERS : character]
+        return self.checkpoints[block] + len(rest.encode("utf-8"))
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """First character of every segment, for bisection."""
+        return [segment.start for segment in self.segments]
+
+    @cached_property
+    def checkpoints(self) -> list[int]:
+        """UTF-8 bytes before every 4,096th character: made at the first look, then cheap."""
+        sums = [0]
+        for start in range(0, len(self.text), CHECKPOINT_CHARACTERS):
+            piece = self.text[start : start + CHECKPOINT_CHARACTERS]
+            sums.append(sums[-1] + len(piece.encode("utf-8")))
+        return sums
+
+    def to_numbers(self) -> list[int]:
+        """Four numbers a segment: bytes skipped, lines on, characters, bytes (-1 if exact)."""
+        numbers, byte, line = [], 0, 1
+        for segment in self.segments:
+            size = -1 if segment.exact else segment.byte_end - segment.byte_start
+            length = segment.end - segment.start
+            numbers += [segment.byte_start - byte, segment.line - line, length, size]
+            byte, line = segment.byte_end, segment.line
+        return numbers
+
+    @classmethod
+    def from_numbers(cls, text: str, numbers: Sequence[int]) -> "SourceMap":
+        """Undo `to_numbers`; DataError if the numbers do not cover the text."""
+        segments, start, byte, line = [], 0, 0, 1
+        for at in range(0, len(numbers), 4):
+            skipped, lines, length, size = numbers[at : at + 4]
+            end, byte_start, line = start + length, byte + skipped, line + lines
+            exact = size < 0
+            byte = byte_start + (len(text[start:end].encode("utf-8")) if exact else size)
+            segments.append(Segment(start, end, byte_start, byte, line, exact))
+            start = end
+        if start != len(text):
+            raise DataError(
+                f"The map covers {start} characters of a text of {len(text)}: it was made for "
+                "another text; read the file again."
+            )
+        return cls(text, tuple(segments))
+
+
+@dataclass(frozen=True)
+class Document:
+    """One file of a collection: text, where it came from, what is known about it."""
+
+    id: str
+    """Hash of path and content: the same file gives the same id, an edited one another."""
+    path: str
+    """Relative to the collection's root, with forward slashes."""
+    text: str = field(repr=False)
+    kind: DocumentKind
+    sha256: str
+    """Of the file's bytes, hex."""
+    map: SourceMap = field(repr=False)
+    headings: tuple[Heading, ...] = field(default=(), repr=False)
+    """Titles in the order of the text: headings, or class and function names of Python."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """What the file says about itself, such as `title`; JSON values."""
+
+    def quote(self, start: int, end: int) -> Quote:
+        """The slice `text[start:end]` as a quote of the file.
+
+        Raises DataError if the slice is not inside the text.
+        """
+        byte_start, byte_end = self.map.byte_range(start, end)
+        return Quote(self.path, byte_start, byte_end, self.text[start:end], self.map.line(start))
+
+    def to_json(self) -> str:
+        """The document as one line of JSON, the map included."""
+        record = {
+            "id": self.id,
+            "path": self.path,
+            "kind": self.kind,
+            "sha256": self.sha256,
+            "text": self.text,
+            "map": self.map.to_numbers(),
+            "headings": [list(heading) for heading in self.headings],
+            "metadata": self.metadata,
+        }
+        return json.dumps(record, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str | bytes) -> "Document":
+        """Undo `to_json`; DataError if the line is not a document."""
+        try:
+            record = json.loads(line)
+            text = record["text"]
+            return cls(
+                id=record["id"],
+                path=record["path"],
+                text=text,
+                kind=record["kind"],
+                sha256=record["sha256"],
+                map=SourceMap.from_numbers(text, record["map"]),
+                headings=tuple(Heading(*heading) for heading in record["headings"]),
+                metadata=record["metadata"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"A line is not a document ({error}); it was truncated or edited: "
+                "make the file that holds it again."
+            ) from None
+
+
+def make_document(
+    data: bytes,
+    path: str,
+    kind: DocumentKind,
+    map: SourceMap,
+    headings: Iterable[Heading] = (),
+    metadata: dict[str, Any] | None = None,
+) -> Document:
+    """A document of a file's bytes and the map that its reader made; fills in the hashes."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    identity = hashlib.sha256(f"{path}\0{sha256}".encode("utf-8", "surrogateescape")).hexdigest()
+    return Document(
+        identity[:16], path, map.text, kind, sha256, map, tuple(headings), metadata or {}
+    )
