@@ -1,0 +1,240 @@
+"""Ledgers: append-only files of what may change, and pointers moved by compare-and-swap.
+
+A line of a ledger is JSON with a sequence number, the time, the content, and the hash of the line
+before, so a lost, edited or reordered line is found. An append holds the file's lock and returns
+after fsync. A crash can leave only an unacknowledged last line: one without its newline, or holding
+NUL bytes where the disk had none yet. Readers pass over it, the next append cuts it off.
+
+    {"sequence": 2, "when": "2026-01-31T12:00:00Z", "content": {…}, "previous": "…", "hash": "…"}
+
+A pointer is a ledger whose last line holds the current value, so its history comes for free.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from io import BufferedReader, FileIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .artifact import digest, disk_error, sync_directory
+from .errors import ArtifactError, DataError
+
+FIRST = "0" * 64
+BLOCK_BYTES = 4096
+
+
+class Entry(NamedTuple):
+    """One line of a ledger."""
+
+    sequence: int
+    """Place in the order of writing, from 1."""
+    when: str
+    """ISO 8601, UTC."""
+    content: dict[str, Any]
+    previous: str
+    """`hash` of the line before; 64 zeros in the first line."""
+    hash: str
+    """sha256 over the four fields above, hex."""
+
+
+class Ledger:
+    """An append-only file of JSON records.
+
+    >>> import tempfile
+    >>> ledger = Ledger(Path(tempfile.mkdtemp()) / "looks.jsonl")
+    >>> ledger.append({"who": "ana"}).sequence
+    1
+    >>> [entry.content for entry in ledger.read()]
+    [{'who': 'ana'}]
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def append(self, content: dict[str, Any]) -> Entry:
+        """Write one record durably and return it with its place.
+
+        Raises DataError if the content is not JSON, ArtifactError if the last line is damaged, and
+        CapacityError if the disk is full; the ledger then is as it was.
+        """
+        with self.writing() as file:
+            return self.add(file, content, last_entry(file, self.path))
+
+    def read(self, after: int = 0) -> Iterator[Entry]:
+        """Yield the entries with a higher sequence number, in order, checking the whole chain.
+
+        Raises ArtifactError naming the first line that is damaged, missing or out of order.
+        """
+        if not self.path.exists():
+            return
+        expected, previous = 1, FIRST
+        with open(self.path, "rb") as file:
+            end = sound_end(file)
+            file.seek(0)
+            while file.tell() < end:
+                entry = parse(file.readline(), self.path, f"line {expected}")
+                if (entry.sequence, entry.previous) != (expected, previous):
+                    raise damaged(self.path, f"line {expected} does not follow the one before")
+                expected, previous = expected + 1, entry.hash
+                if entry.sequence > after:
+                    yield entry
+
+    def last(self) -> Entry | None:
+        """The newest entry, found without reading the others; None if there is none."""
+        if not self.path.exists():
+            return None
+        with open(self.path, "rb") as file:
+            return last_entry(file, self.path)
+
+    @contextmanager
+    def writing(self) -> Iterator[FileIO]:
+        """Hold the ledger's lock with the torn end, if any, cut off."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            is_new = not self.path.exists()
+            with open(self.path, "a+b", buffering=0) as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if is_new:
+                    sync_directory(self.path.parent)
+                end = sound_end(file)
+                if end < file.seek(0, os.SEEK_END):
+                    file.truncate(end)
+                yield file
+        except OSError as error:
+            raise disk_error(self.path, error) from error
+
+    def add(self, file: FileIO, content: dict[str, Any], last: Entry | None) -> Entry:
+        """Write one line after `last` while the lock is held; on failure take it back."""
+        sequence, previous = (last.sequence + 1, last.hash) if last else (1, FIRST)
+        when, content = now(), plain(content)
+        entry = Entry(sequence, when, content, previous, seal(sequence, when, content, previous))
+        line = json.dumps(entry._asdict(), ensure_ascii=False, allow_nan=False) + "\n"
+        left, end = line.encode(), file.seek(0, os.SEEK_END)
+        try:
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except OSError:
+            file.truncate(end)
+            raise
+        return entry
+
+
+class Pointer:
+    """A value that moves only from the state its mover saw.
+
+    >>> import tempfile
+    >>> pointer = Pointer(Path(tempfile.mkdtemp()) / "current.jsonl")
+    >>> pointer.move(None, "snapshot-1", author="ana", reason="first")
+    >>> pointer.move("snapshot-1", "snapshot-2", author="ben", reason="two new files")
+    >>> pointer.value
+    'snapshot-2'
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.ledger = Ledger(path)
+
+    @property
+    def value(self) -> Any:
+        """The current value; None before the first move."""
+        last = self.ledger.last()
+        return last.content["value"] if last else None
+
+    def move(self, expected: Any, value: Any, *, author: str, reason: str) -> None:
+        """Set the value if it still is `expected`.
+
+        Raises ArtifactError telling the value found and who set it, if someone was faster.
+        """
+        with self.ledger.writing() as file:
+            last = last_entry(file, self.ledger.path)
+            found = last.content["value"] if last else None
+            if found != expected:
+                who = f", set by {last.content['author']} at {last.when}" if last else ""
+                raise ArtifactError(
+                    f"{self.ledger.path} expected to be at {expected!r}; it is at {found!r}{who}; "
+                    "look at the new value and decide again."
+                )
+            self.ledger.add(file, {"value": value, "author": author, "reason": reason}, last)
+
+    def history(self) -> list[Entry]:
+        """Every move, oldest first; content has value, author and reason."""
+        return list(self.ledger.read())
+
+
+def plain(content: dict[str, Any]) -> dict[str, Any]:
+    """The content as JSON gives it back; DataError if it is not plain JSON."""
+    try:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+        return json.loads(text.encode())
+    except (TypeError, ValueError) as error:
+        raise DataError(f"A ledger takes JSON values without NaN; got {error}.") from None
+
+
+def seal(sequence: int, when: str, content: dict[str, Any], previous: str) -> str:
+    """Hash of one line's fields."""
+    return digest([sequence, when, content, previous])
+
+
+def parse(line: bytes, path: Path, where: str) -> Entry:
+    """Read one whole line and compare its hash."""
+    try:
+        entry = Entry(**json.loads(line))
+    except (ValueError, TypeError) as error:
+        raise damaged(path, f"{where} is no entry ({error})") from None
+    if entry.hash != seal(entry.sequence, entry.when, entry.content, entry.previous):
+        raise damaged(path, f"{where} was edited: its hash does not fit")
+    return entry
+
+
+def damaged(path: Path, what: str) -> ArtifactError:
+    """The error for a ledger that was changed by something other than an append."""
+    return ArtifactError(f"{path}: {what}; bring the file back from a copy.")
+
+
+def is_torn(line: bytes) -> bool:
+    """Whether a line was never written to its end."""
+    return not line.endswith(b"\n") or b"\0" in line
+
+
+def last_entry(file: FileIO | BufferedReader, path: Path) -> Entry | None:
+    """The newest whole entry, read backwards from the end."""
+    end = sound_end(file)
+    if end == 0:
+        return None
+    start = line_start(file, end)
+    file.seek(start)
+    return parse(file.read(end - start), path, "the last line")
+
+
+def sound_end(file: FileIO | BufferedReader) -> int:
+    """Position after the last whole line."""
+    size = file.seek(0, os.SEEK_END)
+    while size:
+        start = line_start(file, size)
+        file.seek(start)
+        if not is_torn(file.read(size - start)):
+            return size
+        size = start
+    return 0
+
+
+def line_start(file: FileIO | BufferedReader, end: int) -> int:
+    """Where the line that ends at `end` (its newline included) begins."""
+    position = end - 1
+    while position > 0:
+        start = max(0, position - BLOCK_BYTES)
+        file.seek(start)
+        newline = file.read(position - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        position = start
+    return 0
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
