@@ -44,6 +44,7 @@ from .errors import (
     MissingExtra,
     ShapeError,
 )
+from .ledger import Entry, Ledger, Pointer
 
 __all__ = [
     "Answer",
@@ -56,16 +57,19 @@ __all__ = [
     "Conversation",
     "DataError",
     "Draft",
+    "Entry",
     "GateFailed",
     "Generation",
     "GroundupError",
     "Hit",
     "Judgement",
     "LanguageModel",
+    "Ledger",
     "Message",
     "MissingExtra",
     "Parent",
     "Passage",
+    "Pointer",
     "Quote",
     "Reason",
     "Retriever",
