@@ -14,6 +14,8 @@ os.environ["OMP_NUM_THREADS"] = os.environ.get("GROUNDUP_TEST_THREADS", "1")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["NO_COLOR"] = "1"
+# Figures of the machine measured under the tests' threads stay out of the user's own cache.
+os.environ["XDG_CACHE_HOME"] = str(Path(__file__).resolve().parents[1] / ".pytest_cache" / "home")
 
 import hypothesis  # noqa: E402
 import numpy as np  # noqa: E402
