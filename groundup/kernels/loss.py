@@ -1,0 +1,113 @@
+"""Cross-entropy of next tokens without holding all logits.
+
+The logits of N tokens over V ids are the largest tensor of a training step. Here they exist for
+`chunk` tokens at a time: products in the compute dtype, logsumexp in float32, and the gradients
+for hidden and head at once in forward, while the chunk is still in cache. Backward only scales.
+Losses are sums of weighted nats; the caller divides by the weight of the whole step, so
+micro-batches of any split give the same gradient. Knows nothing of models or optimizers.
+Source: the idea of Hsu et al. 2024 (Liger Kernel), arXiv:2410.10989, §3.2.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+CHUNK = 1024
+
+
+class LossSum(NamedTuple):
+    """A loss as a sum and what to divide it by, so that parts of a batch add up."""
+
+    total: Tensor
+    """Weighted nats, a scalar tensor."""
+    weight: Tensor
+    """Sum of the weights, a scalar tensor."""
+
+
+def reference_cross_entropy(
+    logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
+) -> Float[Tensor, ""]:
+    """Sum of weighted negative log-probabilities of the targets, nats.
+
+    >>> two = torch.tensor([1.0, 1.0])
+    >>> float(reference_cross_entropy(torch.zeros(2, 8), torch.tensor([3, 5]), two).exp().round())
+    64.0
+    """
+    logprobs = logits.log_softmax(-1)  # (N, V)
+    return -(weights * logprobs.gather(-1, targets[:, None]).squeeze(-1)).sum()
+
+
+def cross_entropy(
+    hidden: Float[Tensor, "N D"],
+    head: Float[Tensor, "V D"],
+    targets: Int[Tensor, " N"],
+    weights: Float[Tensor, " N"],
+    chunk: int = CHUNK,
+) -> Float[Tensor, ""]:
+    """Sum over tokens of weight * -log p(target), nats, in float32 or better.
+
+    hidden   (N, D)  after the final norm
+    head     (V, D)  the output embedding; logits are hidden @ head.T
+    targets  (N,)    ids; where the weight is 0 the id is ignored but must lie in 0..V-1
+    chunk            tokens whose logits exist at one time
+
+    Products run in autocast's dtype where autocast is on. Gradients flow to hidden and head.
+    """
+    compute = hidden.dtype
+    if torch.is_autocast_enabled(hidden.device.type):
+        compute = torch.get_autocast_dtype(hidden.device.type)
+    return ChunkedCrossEntropy.apply(hidden, head, targets, weights, chunk, compute)
+
+
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """Loss and, already in forward, its gradients; see `cross_entropy`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, weights: Tensor,
+        chunk: int, compute: torch.dtype,
+    ) -> Tensor:  # fmt: skip
+        """Walk over the chunks; keep gradients only of what asks for them."""
+        wants_hidden, wants_head = ctx.needs_input_grad[:2]
+        exact = torch.promote_types(compute, torch.float32)
+        output = head.detach().to(compute)
+        total = torch.zeros((), dtype=exact, device=hidden.device)
+        grad_hidden = torch.empty_like(hidden) if wants_hidden else None
+        grad_head = torch.zeros_like(head) if wants_head else None
+        with torch.autocast(hidden.device.type, enabled=False):
+            for start in range(0, hidden.shape[0], chunk):
+                part = slice(start, start + chunk)
+                inputs = hidden[part].detach().to(compute)
+                losses, errors = losses_and_errors(inputs @ output.T, targets[part], weights[part])
+                total += losses.sum()
+                if grad_hidden is not None:
+                    grad_hidden[part] = errors @ output
+                if grad_head is not None:
+                    grad_head += errors.T @ inputs
+        ctx.save_for_backward(grad_hidden, grad_head)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        """Scale the gradients that forward made."""
+        grad_hidden, grad_head = ctx.saved_tensors
+        return (
+            None if grad_hidden is None else grad_hidden * scale.to(grad_hidden.dtype),
+            None if grad_head is None else grad_head * scale.to(grad_head.dtype),
+            None, None, None, None,
+        )  # fmt: skip
+
+
+def losses_and_errors(
+    logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
+    """Weighted losses, and their derivative by the logits: weight * (softmax - one-hot)."""
+    exact = torch.promote_types(logits.dtype, torch.float32)
+    weights = weights.to(exact)
+    logprobs = logits.log_softmax(-1, dtype=exact)  # (N, V)
+    picked = logprobs.gather(-1, targets[:, None])  # (N, 1)
+    errors = logprobs.exp_().mul_(weights[:, None])
+    errors.scatter_add_(-1, targets[:, None], -weights[:, None])
+    return -picked.squeeze(-1) * weights, errors.to(logits.dtype)

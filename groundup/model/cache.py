@@ -1,0 +1,97 @@
+"""The plain cache: keys and values of every token so far, one contiguous tensor a layer.
+
+All rows of a batch have the same length; prompts of different lengths are padded on the left and
+`documents` says -1 there. Space for `capacity` tokens is taken at once. Knows no ids and no text.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from groundup.core import CapacityError
+
+from .config import ModelConfig
+
+
+class KeysValues(NamedTuple):
+    """Keys and values of all tokens so far."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class Cache:
+    """Keys and values of a batch of sequences during generation."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        batch: int,
+        capacity: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        shape = (batch, config.attention.kv_heads, capacity, config.attention.head_dim)
+        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
+        self.values = [torch.zeros_like(keys) for keys in self.keys]
+        self.length, self.capacity = 0, capacity
+        self.numbers: Tensor | None = None
+
+    @property
+    def documents(self) -> Int[Tensor, "B S"] | None:
+        """Document number of every position so far, -1 for padding; None if all are one document."""
+        return None if self.numbers is None else self.numbers[:, : self.length]
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the keys and values take."""
+        return sum(t.numel() * t.element_size() for t in self.keys + self.values)
+
+    def begin(
+        self, tokens: int, documents: Int[Tensor, "B T"] | None
+    ) -> Int[Tensor, "B S"] | None:
+        """Make room for a call's tokens; return the document numbers that its attention needs.
+
+        Tokens that come without numbers belong to document 0.
+
+        Raises CapacityError if the tokens do not fit.
+        """
+        end = self.length + tokens
+        if end > self.capacity:
+            raise CapacityError(
+                f"The cache holds {self.capacity} tokens and {end} are needed; "
+                "make it larger or shorten the prompt."
+            )
+        if documents is not None and self.numbers is None:
+            shape = (self.keys[0].shape[0], self.capacity)
+            self.numbers = torch.zeros(shape, dtype=documents.dtype, device=documents.device)
+        if self.numbers is None:
+            return None
+        self.numbers[:, self.length : end] = 0 if documents is None else documents
+        return self.numbers[:, :end]
+
+    def update(
+        self, layer: int, k: Float[Tensor, "B G T K"], v: Float[Tensor, "B G T K"]
+    ) -> KeysValues:
+        """Write a layer's new keys and values; return all of them, as views (B, G, S, K)."""
+        end = self.length + k.shape[2]
+        self.keys[layer][:, :, self.length : end] = k
+        self.values[layer][:, :, self.length : end] = v
+        return KeysValues(self.keys[layer][:, :, :end], self.values[layer][:, :, :end])
+
+    def advance(self, tokens: int) -> None:
+        """Count a call's tokens as present, once every layer has written them."""
+        self.length += tokens
+
+    def truncate(self, length: int) -> None:
+        """Forget everything from position `length` on."""
+        self.length = min(self.length, length)
+
+    def select(self, rows: Int[Tensor, " rows"]) -> None:
+        """Keep these rows of the batch, in this order; finished sequences leave this way."""
+        self.keys = [keys[rows] for keys in self.keys]
+        self.values = [values[rows] for values in self.values]
+        if self.numbers is not None:
+            self.numbers = self.numbers[rows]
