@@ -22,6 +22,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+import tests.checking  # noqa: E402, F401  for the import hook: see pyproject.toml
+
 ROOT = Path(__file__).resolve().parents[1]
 
 hypothesis.settings.register_profile("groundup", deadline=None, derandomize=True, database=None)
