@@ -1,0 +1,130 @@
+"""Side by side: alternate two or more sides, compare round by round, print and keep the rows.
+
+    speeds = alternate({"ours": ours, "peer": peer})   # each call: one round, units a second
+    row = compare("training", "tokens/s", speeds["ours"], speeds["peer"], Peer("peer", "1.0"))
+    report("train", [row])                             # a table, and results/train.json
+
+Machines drift, so a ratio is taken within a round, and the median of the ratios is what counts; the
+spread is the smallest and the largest of them. Figures of different machines do not mix: a row
+names the class of its machine.
+"""
+
+import datetime
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from groundup.core import device, write_json
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+class Peer(NamedTuple):
+    """What ours is compared with."""
+
+    name: str
+    version: str
+
+
+class Row(NamedTuple):
+    """One comparison."""
+
+    work: str
+    unit: str
+    ours: float
+    """Median over the rounds."""
+    peer: float
+    """Median over the rounds."""
+    peer_name: str
+    peer_version: str
+    ratio: float
+    """How many times as good ours is: median over the rounds, above 1 is better."""
+    low: float
+    """Smallest ratio of a round."""
+    high: float
+    """Largest ratio of a round."""
+    rounds: int
+    machine: str
+    date: str
+
+
+def alternate(
+    sides: Mapping[str, Callable[[], float]], rounds: int = 7, warm_up: int = 1
+) -> dict[str, list[float]]:
+    """Call every side once a round, in turned order every other round; return what they gave."""
+    found: dict[str, list[float]] = {name: [] for name in sides}
+    for number in range(warm_up + rounds):
+        order = list(sides) if number % 2 == 0 else list(reversed(sides))
+        for name in order:
+            value = sides[name]()
+            if number >= warm_up:
+                found[name].append(value)
+    return found
+
+
+def compare(
+    work: str,
+    unit: str,
+    ours: Sequence[float],
+    peer: Sequence[float],
+    named: Peer,
+    *,
+    less_is_better: bool = False,
+) -> Row:
+    """Compare two sides round by round."""
+    pairs = zip(ours, peer, strict=True)
+    ratios = sorted(b / a if less_is_better else a / b for a, b in pairs)
+    return Row(
+        work, unit, median(ours), median(peer), named.name, named.version,
+        median(ratios), ratios[0], ratios[-1], len(ratios), machine_class(),
+        datetime.date.today().isoformat(),
+    )  # fmt: skip
+
+
+def report(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = None) -> Path:
+    """Print the rows and write them to `results/NAME.json`; return that path."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{name}  ({rows[0].machine}, {rows[0].date})", title_justify="left")
+    for head in ("work", "peer", "unit", "ours", "peer's", "ratio", "spread"):
+        table.add_column(head, justify="left" if head in ("work", "peer", "unit") else "right")
+    for row in rows:
+        table.add_row(
+            row.work, f"{row.peer_name} {row.peer_version}", row.unit, figure(row.ours),
+            figure(row.peer), f"{row.ratio:.2f}", f"{row.low:.2f} to {row.high:.2f}",
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    for key, value in (notes or {}).items():
+        console.print(f"  {key}: {value}", highlight=False)
+    place = RESULTS / f"{name}.json"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_json(place, {"rows": [row._asdict() for row in rows], "notes": dict(notes or {})})
+    return place
+
+
+def figure(value: float) -> str:
+    """A number with three or four digits that mean something.
+
+    >>> figure(12345.6), figure(12.345), figure(0.012345)
+    ('12,346', '12.35', '0.01234')
+    """
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def machine_class() -> str:
+    """What decides speed, without the machine's name: cores, widest instructions, memory, card."""
+    found = device.describe()
+    widest = found.instruction_sets[-1] if found.instruction_sets else platform.machine()
+    memory = round(found.memory_bytes / 2**30)
+    card = f", {found.cuda}" if found.cuda else ""
+    return f"{found.cores} cores {platform.machine()} {widest}, {memory} GiB{card}"
+
+
+def version(package: str) -> str:
+    """Installed version of a peer."""
+    return metadata.version(package)
