@@ -93,9 +93,7 @@ class SourceMap:
         if not self.segments:
             return 1
         segment = self.segment_at(min(start, len(self.text) - 1))
-        return segment.line + (
-            self.text.count("\n", segment.start, start) if segment.exact else 0
-        )
+        return segment.line + (self.text.count("\n", segment.start, start) if segment.exact else 0)
 
     def check(self, start: int, end: int) -> None:
         """Raise DataError unless 0 <= start <= end <= length of the text."""
@@ -239,7 +237,7 @@ def make_document(
 ) -> Document:
     """A document of a file's bytes and the map that its reader made; fills in the hashes."""
     sha256 = hashlib.sha256(data).hexdigest()
-    identity = hashlib.sha256(f"{path}\0{sha256}".encode("utf-8", "surrogateescape")).hexdigest()
+    identity = hashlib.sha256(f"{path}\0{sha256}".encode()).hexdigest()
     return Document(
         identity[:16], path, map.text, kind, sha256, map, tuple(headings), metadata or {}
     )

@@ -1,0 +1,206 @@
+"""Prepare a corpus: documents in, three files of documents out, and a list of what was left out.
+
+    train.jsonl  validation.jsonl  test.jsonl     one document a line (Document.to_json), by path
+    removed.jsonl                                 path, reason, of (what was kept instead), details
+
+In this order: rejects are recorded, too short documents go, exact duplicates go, the rest is split
+by path, near-duplicates go — from train also those of anything held out. All documents are held in
+memory: for collections of gigabytes, prepare parts.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from groundup.core import (
+    Artifact,
+    Config,
+    ConfigError,
+    DataError,
+    Draft,
+    digest,
+    produce,
+    replacing,
+)
+from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
+
+from .dedup import Kept, Removed, remove_exact, remove_near
+from .split import SPLITS, Split, split_paths
+
+
+class CorpusConfig(Config):
+    """How a collection of documents becomes a corpus."""
+
+    validation_share: float = Field(0.05, ge=0, lt=1)
+    """Share of documents for validation: looked at while training."""
+    test_share: float = Field(0.05, ge=0, lt=1)
+    """Share of documents for the test: looked at at the end."""
+    near_duplicate_threshold: float = Field(0.8, ge=0, le=1)
+    """Jaccard similarity of word 5-grams from which documents count as duplicates; 0 keeps all."""
+    min_chars: int = Field(16, ge=1)
+    """Shortest document, in characters without the white space around it."""
+    seed: int = 0
+    """Seed of the split and of the search for near-duplicates."""
+    suffixes: tuple[str, ...] = ()
+    """Endings of the files to read, such as .md; none reads every kind that is known."""
+    source_digest: str = ""
+    """Hash of the source's paths and contents; filled in by the stage."""
+
+
+def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
+    """Read a folder of text, Markdown, HTML and Python files and prepare them for training.
+
+    Raises DataError if `source` is no folder or nothing in it can be used.
+    """
+    suffixes = config.suffixes or None
+    config = config.model_copy(
+        update={"source_digest": digest(list(fingerprint_folder(source, suffixes=suffixes)))}
+    )
+    return produce(
+        out,
+        kind="corpus",
+        stage="corpus",
+        version=1,
+        config=config,
+        parents={},
+        write=lambda draft: write_corpus(draft, read_folder(source, suffixes=suffixes), config),
+    )
+
+
+def write_corpus(
+    draft: Draft, documents: Iterable[Document | Rejected], config: CorpusConfig
+) -> None:
+    """Write a corpus of any source's documents; the body of `corpus` and of recipes.
+
+    The draft's numbers become documents and bytes (UTF-8, of the text) by split, and removals
+    counted by reason. Raises DataError if no document is left, telling what was found.
+    """
+    found, removed = sift(documents, config.min_chars)
+    kept = remove_exact(found)
+    removed += kept.removed
+    if not kept.documents:
+        raise DataError(nothing_left(removed))
+    splits = split_documents(kept.documents, config)
+    if config.near_duplicate_threshold > 0:
+        splits, near = protect(splits, config)
+        removed += near
+    if not splits["train"]:
+        raise DataError(
+            f"No document is left to train on ({len(splits['validation'])} validation, "
+            f"{len(splits['test'])} test, removed: {tally(removed)}); add documents, or lower "
+            "validation_share and test_share."
+        )
+    for name in SPLITS:
+        write_lines(draft.file(f"{name}.jsonl"), (d.to_json() for d in splits[name]))
+    rows = sorted(removed)
+    write_lines(
+        draft.file("removed.jsonl"),
+        (json.dumps(row._asdict(), ensure_ascii=False) for row in rows),
+    )
+    draft.numbers |= {
+        "documents": {name: len(splits[name]) for name in SPLITS},
+        "bytes": {name: sum(len(d.text.encode()) for d in splits[name]) for name in SPLITS},
+        "removed": dict(sorted(Counter(row.reason for row in rows).items())),
+    }
+
+
+def sift(documents: Iterable[Document | Rejected], min_chars: int) -> Kept:
+    """Part the documents that are long enough from rejects and short ones.
+
+    Raises DataError if two different documents have one path.
+    """
+    found, removed, seen = [], [], {}
+    for document in documents:
+        if isinstance(document, Rejected):
+            removed.append(Removed(document.path, document.reason, details=document.details))
+            continue
+        if seen.setdefault(document.path, document.sha256) != document.sha256:
+            raise DataError(
+                f"Two different documents have the path {document.path}; give each its own."
+            )
+        length = len(document.text.strip())
+        if length < min_chars:
+            details = f"{length} characters; min_chars={min_chars}"
+            removed.append(Removed(document.path, "too short", details=details))
+        else:
+            found.append(document)
+    return Kept(found, removed)
+
+
+def split_documents(
+    documents: Sequence[Document], config: CorpusConfig
+) -> dict[Split, list[Document]]:
+    """Documents by split, each in the order of paths."""
+    paths = [document.path for document in documents]
+    place = split_paths(paths, config.validation_share, config.test_share, config.seed)
+    return {name: [d for d in documents if place[d.path] == name] for name in SPLITS}
+
+
+def protect(
+    splits: Mapping[Split, Sequence[Document]], config: CorpusConfig
+) -> tuple[dict[Split, list[Document]], list[Removed]]:
+    """Remove near-duplicates so that no split holds one of a split measured more strictly."""
+    held_out: list[Document] = []
+    left: dict[Split, list[Document]] = {}
+    removed: list[Removed] = []
+    for name in ("test", "validation", "train"):
+        kept = remove_near(splits[name], held_out, config.near_duplicate_threshold, config.seed)
+        left[name] = kept.documents
+        removed += kept.removed
+        held_out += kept.documents
+    return left, removed
+
+
+def nothing_left(removed: Sequence[Removed]) -> str:
+    """One line for a corpus without documents."""
+    if not removed:
+        return (
+            "The source has no files to read; expected text (.txt, .rst), Markdown, HTML or Python "
+            "files. Check the folder, or name other endings in `suffixes`."
+        )
+    first = removed[0]
+    return (
+        f"None of the source's {len(removed)} files can be used: {tally(removed)}; the first is "
+        f"{first.path} ({first.details or first.reason}). Add UTF-8 text, Markdown, HTML or Python."
+    )
+
+
+def tally(removed: Sequence[Removed]) -> str:
+    """Removals counted by reason, the most frequent first.
+
+    >>> tally([Removed("a", "empty"), Removed("b", "binary"), Removed("c", "empty")])
+    '2 empty, 1 binary'
+    """
+    counts = Counter(row.reason for row in removed).most_common()
+    return ", ".join(f"{count} {reason}" for reason, count in counts) or "nothing"
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write lines ending in a bare newline, atomically."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        for line in lines:
+            file.write(line.encode("utf-8") + b"\n")
+
+
+def read_split(artifact: Artifact, split: Split) -> Iterator[Document]:
+    """Yield a split's documents in the order of paths, one in memory at a time.
+
+    Raises ConfigError for a split of another name and DataError naming a line that is damaged.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
+    path = artifact.file(f"{split}.jsonl")
+    return read_documents(path)
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """Yield the documents of a file of lines; DataError names a line that is damaged."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield Document.from_json(line)
+            except DataError as error:
+                raise DataError(f"{path}, line {number}: {error}") from None

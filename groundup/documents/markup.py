@@ -1,0 +1,331 @@
+"""Markup: the text of an HTML file, every piece of it tied to its bytes.
+
+One pass over the bytes with a regular expression for tags; no tree is built, so depth costs nothing
+and nothing recurses. The rules:
+
+- White space runs become one space; inside <pre> they stay. Blocks are parted by line breaks (a
+  blank line for paragraphs, a newline for items and rows, a tab for cells).
+- Entities are decoded. Comments, scripts, styles, navigation, forms' fields and embedded media are
+  dropped, and so are the ¶ links that documentation tools put after titles.
+- Whatever is malformed is read as browsers do: a stray end tag is ignored, an open element ends
+  with its parent, an open tag or comment at the end of the file is dropped.
+
+The bytes of any slice of the text, read by these rules again, give the slice, white space aside.
+Knows nothing of paths or documents. Source: WHATWG HTML standard, §13.2.5 (tokenisation).
+"""
+
+import codecs
+import html
+import re
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from groundup.core import DataError
+
+from .document import Heading, Segment, SourceMap
+
+MARK = b"\xef\xbb\xbf"
+TAG = re.compile(
+    rb"""<!--(?:-?>|.*?(?:--!?>|\Z))                                     # a comment
+    |<(?P<end>/?)(?P<name>[a-zA-Z][^ \t\r\n\f/>]*)
+      (?P<attributes>(?:[^>=]+|=[ \t\r\n\f]*(?:"[^"]*(?:"|\Z)|'[^']*(?:'|\Z))?)*)(?:>|\Z)
+    |<(?:[!?]|/(?![a-zA-Z]))[^>]*(?:>|\Z)                                # a declaration
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+ENTITY = rb"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[a-zA-Z][a-zA-Z0-9]{0,31};?)"
+PIECE = re.compile(ENTITY + rb"|[\t\n\r\f][ \t\n\r\f]*| [ \t\n\r\f]+")
+PREFORMATTED_PIECE = re.compile(ENTITY + rb"|[ \t\n\r\f]+")
+SPACE = re.compile(rb"[ \t\n\r\f]+")
+EMPTY_LINES = re.compile(rb"(?:[ \t\f]*\r?\n)*")
+CHARSET = re.compile(
+    rb"""<\?xml[^>]*encoding\s*=\s*["']([\w.:-]+)|<meta[^>]*charset\s*=\s*["']?\s*([\w.:-]+)""",
+    re.IGNORECASE,
+)
+
+BLANK_LINE, NEWLINE, TAB = 3, 2, 1
+BREAKS = {3: "\n\n", 2: "\n", 1: "\t"}
+BLOCKS: dict[bytes, int] = {
+    **dict.fromkeys(
+        b"p h1 h2 h3 h4 h5 h6 ul ol dl table pre blockquote section article main header footer "
+        b"aside details figure form fieldset address nav hr".split(),
+        BLANK_LINE,
+    ),
+    **dict.fromkeys(
+        b"html head body div li dt dd tr thead tbody tfoot caption figcaption summary legend "
+        b"option br center".split(),
+        NEWLINE,
+    ),
+    b"td": TAB,
+    b"th": TAB,
+}
+VOID = frozenset(b"br hr img input meta link wbr area base col embed source track param".split())
+RAW = frozenset(b"script style textarea title xmp iframe noembed noframes".split())
+DROPPED = frozenset(
+    b"script style textarea xmp iframe noembed noframes template noscript nav svg object canvas "
+    b"audio video select button".split()
+)
+DROPPED_BY_ATTRIBUTE = re.compile(
+    rb"""(?:\brole\s*=\s*["']?navigation\b|\bclass\s*=\s*(?:["'][^"']*)?\bheaderlink\b)""",
+    re.IGNORECASE,
+)
+LEVELS = {b"h%d" % level: level for level in range(1, 7)}
+SINGLE_BYTE = re.compile(r"cp125[0-8]|iso8859-\d+|koi8-[rut]|cp866|mac-\w+|tis-620|cp874")
+
+
+class Markup(NamedTuple):
+    """What an HTML file says."""
+
+    map: SourceMap
+    headings: tuple[Heading, ...]
+    metadata: dict[str, Any]
+
+
+def read_html(data: bytes) -> Markup:
+    """Text, map to the bytes, headings and title of an HTML file.
+
+    Raises DataError for a declared charset of several bytes a character other than UTF-8, and
+    UnicodeDecodeError if the bytes are not in the declared charset (UTF-8 if none is).
+
+    >>> page = read_html(b"<title>T</title><h1>Caf&eacute;</h1><p>Open <b>now</b>")
+    >>> page.map.text, page.map.byte_range(0, 4), page.metadata
+    ('Café\\n\\nOpen now', (20, 31), {'title': 'T'})
+    """
+    charset = declared_charset(data)
+    if charset == "utf-8":
+        data.decode("utf-8")  # all of it must be: pieces are decoded one by one below
+        return Extraction(data).run()
+    text = data.decode(charset)
+    unicode = text.encode("utf-8")
+    markup = Extraction(unicode).run()
+    return markup._replace(map=in_single_bytes(markup.map, unicode))
+
+
+def declared_charset(data: bytes) -> str:
+    """Python's name of the charset that the file declares in its first 1,024 bytes, else utf-8."""
+    found = None if data.startswith(MARK) else CHARSET.search(data, 0, 1024)
+    if found is None:
+        return "utf-8"
+    label = (found[1] or found[2]).decode("ascii", "replace").lower()
+    try:
+        name = codecs.lookup(label).name
+    except LookupError:
+        name = label
+    if name in ("utf-8", "utf-8-sig") or name.startswith("utf-16"):  # it was read as ASCII: not 16
+        return "utf-8"
+    if name in ("ascii", "iso8859-1"):
+        name = "cp1252"  # as browsers do
+    if SINGLE_BYTE.fullmatch(name):
+        return name
+    raise DataError(f"the declared charset {label} is not read; convert the file to UTF-8")
+
+
+def in_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
+    """Move a map from the UTF-8 form of a file to its own bytes, one a character.
+
+    ASCII runs stay exact; every other character becomes a segment of its own.
+    """
+    begins = (np.frombuffer(unicode, dtype=np.uint8) & 0xC0) != 0x80
+    before = np.concatenate([[0], np.cumsum(begins)]).tolist()  # characters before each byte
+    segments: list[Segment] = []
+    for whole in map.segments:
+        first, last = before[whole.byte_start], before[whole.byte_end]
+        if not whole.exact:
+            segments.append(whole._replace(byte_start=first, byte_end=last))
+            continue
+        text = map.text[whole.start : whole.end]
+        for run in re.finditer(r"[\x00-\x7f]+|[^\x00-\x7f]", text):
+            a, b = run.span()
+            segments.append(
+                Segment(
+                    whole.start + a, whole.start + b, first + a, first + b,
+                    whole.line + text.count("\n", 0, a), run[0].isascii(),
+                )
+            )  # fmt: skip
+    return SourceMap(map.text, tuple(segments))
+
+
+class Extraction:
+    """One pass over a file: what was written so far and which elements are open."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.is_xml = data[:64].lstrip(MARK).lstrip().startswith(b"<?xml")
+        self.pieces: list[str] = []
+        self.segments: list[Segment] = []
+        self.length = 0
+        self.counted, self.line = 0, 1  # lines are counted up to this byte
+        self.stack: list[bytes] = []
+        self.open: Counter[bytes] = Counter()
+        self.dropped = 0  # depth of the element that is being dropped, or 0
+        self.wanted = 0  # the strongest line break asked for since the last text
+        self.held: list[tuple[int, int]] = []  # white space to write if text follows
+        self.level = 0  # of the heading that is open, or 0
+        self.heading_start = -1
+        self.headings: list[Heading] = []
+        self.title = ""
+
+    def run(self) -> Markup:
+        """Read the file to its end."""
+        place = len(MARK) if self.data.startswith(MARK) else 0
+        while place < len(self.data):
+            tag = TAG.search(self.data, place)
+            stop = tag.start() if tag else len(self.data)
+            if stop > place and not self.dropped:
+                self.read_text(place, stop)
+            if tag is None:
+                break
+            place = self.read_tag(tag) if tag["name"] else tag.end()
+        self.end_heading()
+        map = SourceMap("".join(self.pieces), tuple(self.segments))
+        return Markup(map, tuple(self.headings), {"title": self.title} if self.title else {})
+
+    def read_tag(self, tag: re.Match[bytes]) -> int:
+        """Open or close an element; return where to go on."""
+        name = tag["name"].lower()
+        if tag["end"]:
+            self.close(name)
+            return tag.end()
+        attributes = tag["attributes"]
+        ends_itself = attributes.endswith(b"/") and (self.is_xml or name == b"svg")
+        if name in RAW and not ends_itself:
+            return self.skip_raw(name, tag.end())
+        if not ends_itself:
+            self.start(name, attributes)
+        return tag.end()
+
+    def skip_raw(self, name: bytes, start: int) -> int:
+        """Pass over an element whose content is no markup; keep the first title."""
+        end = re.compile(rb"</" + name + rb"(?=[ \t\r\n\f/>])", re.IGNORECASE)
+        found = end.search(self.data, start)
+        stop = found.start() if found else len(self.data)
+        if name == b"title" and not self.title and not self.dropped:
+            self.title = " ".join(html.unescape(self.data[start:stop].decode("utf-8")).split())
+        if not found:
+            return stop
+        tag = TAG.match(self.data, stop)
+        return tag.end() if tag else len(self.data)
+
+    def start(self, name: bytes, attributes: bytes) -> None:
+        """Open an element."""
+        drops = not self.dropped and (
+            name in DROPPED or (attributes != b"" and DROPPED_BY_ATTRIBUTE.search(attributes))
+        )
+        if name in BLOCKS:
+            if self.stack and self.stack[-1] == b"p":
+                self.pop()
+            self.want(BLOCKS[name])
+            if self.heading_start >= 0 or name in LEVELS:
+                self.end_heading()
+        repeats = self.dropped and name == self.stack[self.dropped - 1]
+        if name in VOID or not (name in BLOCKS or drops or repeats):
+            return
+        self.stack.append(name)
+        self.open[name] += 1
+        if drops:
+            self.dropped = len(self.stack)
+        elif not self.dropped:
+            self.level = LEVELS.get(name, self.level)
+
+    def close(self, name: bytes) -> None:
+        """Close an element and what is still open inside it; a stray end tag closes nothing."""
+        if self.open[name]:
+            while self.pop() != name:
+                pass
+        if name in BLOCKS:
+            self.want(BLOCKS[name])
+
+    def pop(self) -> bytes:
+        """Close the innermost element."""
+        name = self.stack.pop()
+        self.open[name] -= 1
+        if self.dropped > len(self.stack):
+            self.dropped = 0
+        if name in LEVELS and not self.dropped:
+            self.end_heading()
+        return name
+
+    def end_heading(self) -> None:
+        """Note the heading that is open, if it has text."""
+        if self.level and self.heading_start >= 0:
+            self.headings.append(Heading(self.level, self.heading_start, self.length))
+        self.level, self.heading_start = 0, -1
+
+    def want(self, strength: int) -> None:
+        """Ask for a line break before the next text."""
+        if not self.dropped:
+            self.wanted = max(self.wanted, strength)
+            self.held.clear()
+
+    def read_text(self, start: int, stop: int) -> None:
+        """Write a text between two tags: plain stretches, entities and white space."""
+        preformatted = self.open[b"pre"] > 0
+        if preformatted and (self.wanted or not self.length):
+            lines = EMPTY_LINES.match(self.data, start, stop)
+            start = lines.end() if lines else start
+        pattern = PREFORMATTED_PIECE if preformatted else PIECE
+        for piece in pattern.finditer(self.data, start, stop):
+            self.write_plain(start, piece.start(), preformatted)
+            start = piece.end()
+            if self.data[piece.start()] == ord("&"):
+                self.write_entity(piece.start(), start, preformatted)
+            else:
+                self.hold(piece.start(), start, preformatted)
+        self.write_plain(start, stop, preformatted)
+
+    def write_plain(self, start: int, stop: int, preformatted: bool) -> None:
+        """Write bytes without entities, and single spaces at their ends as white space."""
+        if start < stop and self.data[start] == ord(" "):
+            self.hold(start, start + 1, preformatted)
+            start += 1
+        space = start < stop and self.data[stop - 1] == ord(" ")
+        if start < stop - space:
+            self.write(start, stop - space, self.data[start : stop - space].decode("utf-8"), True)
+        if space:
+            self.hold(stop - 1, stop, preformatted)
+
+    def write_entity(self, start: int, stop: int, preformatted: bool) -> None:
+        """Write what an entity stands for; an unknown one stands for itself."""
+        source = self.data[start:stop].decode("ascii")
+        text = html.unescape(source)
+        if text in " \t\n\r\f" and text and not preformatted:
+            self.hold(start, stop, False)
+        elif text:
+            self.write(start, stop, text, text == source)
+
+    def hold(self, start: int, stop: int, preformatted: bool) -> None:
+        """Keep white space until text follows it; outside <pre> the first run stands for all."""
+        if preformatted:
+            self.held.append((start, stop))
+        elif not (self.wanted or self.held) and self.length:
+            if not self.pieces[-1][-1].isspace():
+                self.held.append((start, stop))
+
+    def write(self, start: int, stop: int, text: str, exact: bool) -> None:
+        """Write a text and the break or white space before it."""
+        if self.wanted and self.length:
+            place = self.held[0][0] if self.held else start
+            self.append(place, place, BREAKS[self.wanted], False)
+        self.wanted = 0
+        for a, b in self.held:
+            space = self.data[a:b].decode("ascii")
+            keep = self.open[b"pre"] > 0 or space == " "
+            self.append(a, b, space if keep else " ", keep)
+        self.held.clear()
+        if self.level and self.heading_start < 0:
+            self.heading_start = self.length
+        self.append(start, stop, text, exact)
+
+    def append(self, start: int, stop: int, text: str, exact: bool) -> None:
+        """Add a segment, joined to the one before if both are exact and touch."""
+        begin, self.length = self.length, self.length + len(text)
+        self.pieces.append(text)
+        last = self.segments[-1] if self.segments else None
+        if last and exact and last.exact and last.byte_end == start:
+            self.segments[-1] = last._replace(end=self.length, byte_end=stop)
+            return
+        self.line += self.data.count(b"\n", self.counted, start)
+        self.counted = start
+        self.segments.append(Segment(begin, self.length, start, stop, self.line, exact))
