@@ -174,7 +174,8 @@ def main() -> None:
     for side in sides.values():
         side.close()
     model = Transformer(config)
-    size = f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} M, {arguments.rows} x {arguments.length}, {dtype}"
+    millions = sum(p.numel() for p in model.parameters()) / 1e6
+    size = f"{millions:.1f} M, {arguments.rows} x {arguments.length}, {dtype}"
     rows = [
         compare(f"training {size}", "tokens/s", speeds["ours"], speeds[name],
                 Peer(f"transformers {name}", version))
