@@ -1,0 +1,64 @@
+"""measure: how good is it, how sure are we, and may it go on?
+
+Text distances and scorers give numbers, stats gives them intervals, a test set seals what they are
+measured on, and a gate turns them into a verdict that later stages obey.
+"""
+
+from .gate import (
+    Check,
+    Requirement,
+    Verdict,
+    above,
+    at_least,
+    at_most,
+    below,
+    check,
+    no_worse_than,
+    read_verdict,
+    require,
+    verdict,
+)
+from .score import Scores, ended, exact_match, refusal, score_all, similarity, token_f1
+from .stats import Interval, bootstrap, difference_of_rates, paired, rate, ratio, wilson
+from .testset import Card, Look, candidates, look, looks, make_testset, read_card, read_samples
+from .text import edit_similarity, levenshtein, normalise
+
+__all__ = [
+    "Card",
+    "Check",
+    "Interval",
+    "Look",
+    "Requirement",
+    "Scores",
+    "Verdict",
+    "above",
+    "at_least",
+    "at_most",
+    "below",
+    "bootstrap",
+    "candidates",
+    "check",
+    "difference_of_rates",
+    "edit_similarity",
+    "ended",
+    "exact_match",
+    "levenshtein",
+    "look",
+    "looks",
+    "make_testset",
+    "no_worse_than",
+    "normalise",
+    "paired",
+    "rate",
+    "ratio",
+    "read_card",
+    "read_samples",
+    "read_verdict",
+    "refusal",
+    "require",
+    "score_all",
+    "similarity",
+    "token_f1",
+    "verdict",
+    "wilson",
+]

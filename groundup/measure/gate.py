@@ -1,0 +1,287 @@
+"""Gates: what must be true of a measured number before the next stage may build on it.
+
+The bound of the interval must lie on the right side, so a small sample never passes by luck:
+
+    check("bits per byte", interval, at_most(1.9))            upper bound <= 1.9
+    check("similarity gained", paired(ours, base), above(0))  lower bound > 0
+
+A verdict is an artifact that records all checks of a subject, passed or not; `require` stops on a
+failed one. With a test set, intervals are widened to 1 - (1 - confidence) / candidates tried on it
+(Bonferroni), by the normal distribution's quantiles.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    Config,
+    ConfigError,
+    Draft,
+    GateFailed,
+    Reason,
+    digest,
+    produce,
+    write_json,
+)
+
+from .stats import Interval
+from .testset import candidates
+
+Bound = Literal["upper", "lower", "estimate"]
+Sense = Literal["<=", ">=", "<", ">"]
+NAMES = {"upper": "upper bound", "lower": "lower bound", "estimate": "estimate"}
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A limit and the side of it on which a number must lie; made by at_most and its siblings."""
+
+    sense: Sense
+    limit: float
+    origin: str = ""
+    """Where the limit came from, in words."""
+
+    @property
+    def side(self) -> Bound:
+        """The bound that proves it."""
+        return "upper" if self.sense in ("<=", "<") else "lower"
+
+    def holds(self, value: float) -> bool:
+        """Whether a number is on the right side."""
+        return {
+            "<=": value <= self.limit,
+            ">=": value >= self.limit,
+            "<": value < self.limit,
+            ">": value > self.limit,
+        }[self.sense]
+
+    def __str__(self) -> str:
+        """`at most 1.9`."""
+        words = {"<=": "at most", ">=": "at least", "<": "below", ">": "above"}[self.sense]
+        return f"{words} {self.limit:.4g}{self.origin}"
+
+
+def at_most(limit: float) -> Requirement:
+    """Require a number <= limit."""
+    return Requirement("<=", limit)
+
+
+def at_least(limit: float) -> Requirement:
+    """Require a number >= limit."""
+    return Requirement(">=", limit)
+
+
+def below(limit: float) -> Requirement:
+    """Require a number < limit."""
+    return Requirement("<", limit)
+
+
+def above(limit: float) -> Requirement:
+    """Require a number > limit."""
+    return Requirement(">", limit)
+
+
+def no_worse_than(
+    baseline: Interval, margin: float, better: Literal["higher", "lower"] = "higher"
+) -> Requirement:
+    """Require a number that loses at most `margin` against a baseline's estimate.
+
+    The baseline's own uncertainty is not counted; on the same items a paired difference with
+    `above(-margin)` is sharper and counts it.
+
+    >>> print(no_worse_than(Interval(0.8, 0.7, 0.9, 0.95, 50, 50), margin=0.01))
+    at least 0.79 (baseline 0.8, margin 0.01)
+    """
+    origin = f" (baseline {baseline.estimate:.4g}, margin {margin:.4g})"
+    if better == "higher":
+        return Requirement(">=", baseline.estimate - margin, origin)
+    return Requirement("<=", baseline.estimate + margin, origin)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One requirement held against one measured number."""
+
+    name: str
+    interval: Interval | Reason
+    """What was measured, or why there is no number; then the check fails."""
+    requirement: Requirement
+    bound: Bound
+    unit: str = ""
+    next: str = ""
+    """What to try if it fails."""
+
+    @property
+    def value(self) -> float | None:
+        """The number that is held against the limit."""
+        if isinstance(self.interval, Reason):
+            return None
+        bounds = {"upper": "high", "lower": "low", "estimate": "estimate"}
+        return getattr(self.interval, bounds[self.bound])
+
+    @property
+    def passed(self) -> bool:
+        """Whether the bound lies on the right side."""
+        return self.value is not None and self.requirement.holds(self.value)
+
+    @property
+    def required(self) -> str:
+        """The requirement in words: `upper bound at most 1.9 bits`."""
+        return f"{NAMES[self.bound]} {self.requirement} {self.unit}".rstrip()
+
+    def widened(self, confidence: float) -> "Check":
+        """The same check on an interval of at least this confidence."""
+        if isinstance(self.interval, Reason) or self.interval.confidence >= confidence:
+            return self
+        return replace(self, interval=self.interval.widened(confidence))
+
+    def row(self) -> dict[str, Any]:
+        """The check as JSON values, for verdict.json and reports."""
+        undefined = isinstance(self.interval, Reason)
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "required": self.required,
+            "sense": self.requirement.sense,
+            "limit": self.requirement.limit,
+            "bound": self.bound,
+            "unit": self.unit,
+            "interval": None if undefined else self.interval._asdict(),
+            "undefined": self.interval._asdict() if undefined else None,
+            "next": self.next,
+        }
+
+
+def check(
+    name: str, interval: Interval | Reason, requirement: Requirement, bound: Bound | None = None,
+    *, unit: str = "", next: str = "",
+) -> Check:  # fmt: skip
+    """Hold a measured number against a requirement.
+
+    `bound` None takes the bound that proves it: the upper one for at_most and below, the lower one
+    for at_least and above; "estimate" asks no certainty. Raises ConfigError for the other bound,
+    which would let an uncertain number pass.
+
+    >>> found = check("bits per byte", Interval(1.8, 1.7, 2.0, 0.95, 9, 9), at_most(1.9))
+    >>> found.passed, found.required
+    (False, 'upper bound at most 1.9')
+    """
+    bound = bound or requirement.side
+    if bound not in ("estimate", requirement.side):
+        raise ConfigError(
+            f"{name}: the {NAMES[bound]} does not prove `{requirement}`; "
+            f"use bound={requirement.side!r} or 'estimate'."
+        )
+    return Check(name, interval, requirement, bound, unit, next)
+
+
+class VerdictConfig(Config):
+    """What decides a verdict besides its subject."""
+
+    author: str = ""
+    """Who set the thresholds."""
+    required: dict[str, str]
+    """Each check's name and requirement in words."""
+    measured: str
+    """sha256 of the checks as given."""
+
+
+def verdict(
+    checks: Sequence[Check], subject: Artifact, baseline: Artifact | None = None,
+    testset: Artifact | None = None, author: str = "", *, out: Path,
+) -> Artifact:  # fmt: skip
+    """Record the checks of a subject as an artifact of kind verdict, passed or not.
+
+    With a test set, intervals are widened for the candidates looked at on it, this one included.
+    Raises ConfigError if there are no checks or two share a name.
+    """
+    if not checks or len({one.name for one in checks}) < len(checks):
+        names = ", ".join(one.name for one in checks) or "none"
+        raise ConfigError(f"A verdict needs checks with different names; got {names}.")
+    inputs = {"subject": subject, "baseline": baseline, "testset": testset}
+    config = VerdictConfig(
+        author=author,
+        required={one.name: one.required for one in checks},
+        measured=digest([one.row() for one in checks]),
+    )
+
+    def write(draft: Draft) -> None:
+        tried = len({*candidates(testset), subject.id}) if testset else 1
+        judged = [one.widened(corrected(one, tried)) for one in checks]
+        passed = all(one.passed for one in judged)
+        draft.numbers |= {"passed": passed, "checks": len(judged), "candidates": tried}
+        write_json(draft.file("verdict.json"), {
+            "passed": passed,
+            "author": author,
+            "candidates": tried,
+            "checks": [one.row() for one in judged],
+        })  # fmt: skip
+
+    return produce(
+        out, kind="verdict", stage="gate", version=1, config=config, write=write,
+        parents={name: found for name, found in inputs.items() if found is not None},
+    )  # fmt: skip
+
+
+def corrected(one: Check, tried: int) -> float:
+    """Confidence that a check needs when so many candidates could have passed it by luck.
+
+    >>> corrected(check("x", Interval(0, 0, 0, 0.95, 9, 9), at_most(1)), tried=5)
+    0.99
+    """
+    if isinstance(one.interval, Reason):
+        return 0.0
+    return 1 - (1 - one.interval.confidence) / tried
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A verdict as read from its artifact."""
+
+    passed: bool
+    author: str
+    candidates: int
+    """Number of candidates scored on the test set, for which intervals were widened."""
+    checks: tuple[dict[str, Any], ...]
+    """Rows of Check.row()."""
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        """The rows that did not pass."""
+        return [row for row in self.checks if not row["passed"]]
+
+
+def read_verdict(artifact: Artifact) -> Verdict:
+    """Read a verdict artifact; ArtifactError if it is of another kind."""
+    if artifact.kind != "verdict":
+        raise ArtifactError(f"{artifact.path} is a {artifact.kind}; expected a verdict.")
+    data = json.loads(artifact.file("verdict.json").read_text(encoding="utf-8"))
+    return Verdict(data["passed"], data["author"], data["candidates"], tuple(data["checks"]))
+
+
+def require(artifact: Artifact) -> Verdict:
+    """Return a verdict that passed; raise GateFailed with the failing rows of one that did not."""
+    found = read_verdict(artifact)
+    if found.passed:
+        return found
+    rows = "; ".join(tell(row) for row in found.failed)
+    author = f" (thresholds by {found.author})" if found.author else ""
+    raise GateFailed(
+        f"{len(found.failed)} of {len(found.checks)} checks failed{author}: {rows}. "
+        f"The verdict is in {artifact.path}."
+    )
+
+
+def tell(row: dict[str, Any]) -> str:
+    """One failing row in words."""
+    if row["undefined"]:
+        came = f"undefined ({row['undefined']['message']})"
+    else:
+        came = f"{Interval(**row['interval'])} {row['unit']}".rstrip()
+    hint = f", try: {row['next']}" if row["next"] else ""
+    return f"{row['name']} is {came}, required {row['required']}{hint}"

@@ -1,0 +1,130 @@
+"""A number passes only if its bound lies right, and a failed verdict stops the next stage."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from groundup.core import Artifact, ArtifactError, ConfigError, GateFailed, Reason, Sample
+from groundup.measure.gate import (
+    above,
+    at_least,
+    at_most,
+    below,
+    check,
+    no_worse_than,
+    read_verdict,
+    require,
+    verdict,
+)
+from groundup.measure.stats import Interval, bootstrap
+from groundup.measure.testset import Card, look, make_testset
+
+FOUND = Interval(0.8, 0.7, 0.9, 0.95, 50, 40)
+
+
+@pytest.fixture
+def subject(tmp_path: Path) -> Artifact:
+    return make_testset(Card(name="subject"), [Sample("1", ())], {}, tmp_path / "subject")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "bound", "passed"),
+    [
+        (at_most(0.9), None, True),
+        (at_most(0.89), None, False),
+        (at_most(0.8), "estimate", True),
+        (below(0.9), None, False),
+        (below(0.95), "upper", True),
+        (at_least(0.7), None, True),
+        (at_least(0.71), "lower", False),
+        (above(0.7), None, False),
+        (above(0.69), None, True),
+        (no_worse_than(FOUND, 0.11), None, True),
+        (no_worse_than(FOUND, 0.05), None, False),
+        (no_worse_than(FOUND, 0.11, better="lower"), None, True),
+    ],
+)
+def test_the_bound_must_lie_on_the_right_side(requirement, bound, passed):
+    assert check("x", FOUND, requirement, bound).passed is passed
+
+
+def test_a_small_sample_does_not_pass_by_luck():
+    few, many = bootstrap([1.0, 2.0, 1.4]), bootstrap([1.0, 2.0, 1.4] * 60)
+    assert few.estimate == pytest.approx(many.estimate)
+    assert not check("x", few, at_most(1.6)).passed
+    assert check("x", many, at_most(1.6)).passed
+
+
+def test_the_wrong_bound_is_refused():
+    with pytest.raises(ConfigError, match="lower bound does not prove `at most 1`"):
+        check("x", FOUND, at_most(1), "lower")
+
+
+def test_an_undefined_number_fails_with_its_reason(subject, tmp_path):
+    row = check("x", Reason("no_reference", "There is none."), at_most(1))
+    assert not row.passed and row.value is None
+    found = verdict([row], subject, out=tmp_path / "v")
+    with pytest.raises(GateFailed, match="undefined \\(There is none.\\)"):
+        require(found)
+
+
+def test_a_verdict_carries_all_that_a_report_shows(subject, tmp_path):
+    rows = [
+        check("ratio to xz", FOUND, at_most(0.85), "estimate", unit="bits/bits"),
+        check("turns ended", FOUND, at_least(0.95), unit="share", next="train longer"),
+    ]
+    found = verdict(rows, subject, author="ana", out=tmp_path / "v")
+    assert (found.kind, [parent.name for parent in found.parents]) == ("verdict", ["subject"])
+    read = read_verdict(Artifact.open(found.path))
+    assert (read.passed, read.author, read.candidates) == (False, "ana", 1)
+    assert [row["passed"] for row in read.checks] == [True, False]
+    assert read.checks[0]["required"] == "estimate at most 0.85 bits/bits"
+    assert Interval(**read.checks[0]["interval"]) == FOUND
+    json.dumps(read.checks, allow_nan=False)
+
+
+def test_a_failed_verdict_stops_with_rows_author_and_advice(subject, tmp_path):
+    rows = [
+        check("good", FOUND, at_most(1)),
+        check("turns ended", FOUND, at_least(0.95), next="train longer"),
+    ]
+    found = verdict(rows, subject, author="ana", out=tmp_path / "v")
+    with pytest.raises(GateFailed) as failure:
+        require(found)
+    told = str(failure.value)
+    assert "1 of 2 checks failed (thresholds by ana): turns ended is 0.8 [0.7, 0.9]" in told
+    assert "required lower bound at least 0.95, try: train longer" in told
+    assert "\n" not in told and failure.value.exit_code == 3
+    assert require(verdict(rows[:1], subject, out=tmp_path / "w")).passed
+
+
+def test_more_candidates_need_more_certainty(subject, tmp_path):
+    testset = make_testset(Card(name="t"), [Sample("1", ())], {}, tmp_path / "t")
+    rows = [check("x", FOUND, at_most(0.91))]
+    alone = verdict(rows, subject, testset=testset, out=tmp_path / "alone")
+    assert read_verdict(alone).passed
+    for number in range(9):
+        look(testset, "ana", f"candidate {number}")
+    tenth = read_verdict(verdict(rows, subject, testset=testset, out=tmp_path / "tenth"))
+    assert (tenth.passed, tenth.candidates) == (False, 10)
+    assert tenth.checks[0]["interval"]["confidence"] == pytest.approx(0.995)
+    assert tenth.checks[0]["interval"]["high"] > 0.91
+    look(testset, "ana", subject.id)
+    assert verdict(rows, subject, testset=testset, out=tmp_path / "alone").id == alone.id
+
+
+def test_other_numbers_are_another_verdict(subject, tmp_path):
+    verdict([check("x", FOUND, at_most(1))], subject, out=tmp_path / "v")
+    other = FOUND._replace(estimate=0.81)
+    with pytest.raises(ArtifactError, match="measured"):
+        verdict([check("x", other, at_most(1))], subject, out=tmp_path / "v")
+
+
+def test_a_verdict_without_checks_or_with_a_name_twice_is_refused(subject, tmp_path):
+    row = check("x", FOUND, at_most(1))
+    for rows in ([], [row, row]):
+        with pytest.raises(ConfigError, match="different names"):
+            verdict(rows, subject, out=tmp_path / "v")
+    with pytest.raises(ArtifactError, match="expected a verdict"):
+        require(subject)

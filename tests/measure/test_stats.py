@@ -1,0 +1,163 @@
+"""Intervals hold the truth as often as they say."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core import ConfigError, DataError
+from groundup.measure.stats import (
+    Interval,
+    bootstrap,
+    difference_of_rates,
+    paired,
+    rate,
+    ratio,
+    tail_share,
+    wilson,
+)
+
+
+def holds(interval: Interval, truth: float) -> bool:
+    return interval.low <= truth <= interval.high
+
+
+def test_bootstrap_of_a_ratio_covers_at_200_documents():
+    random, hits, trials = np.random.default_rng(1), 0, 800
+    for trial in range(trials):
+        size = random.lognormal(6, 0.6, 200)
+        nats = size * random.gamma(16, 1 / 16, 200)  # the true ratio is 1
+        hits += holds(bootstrap(nats, weights=size, repeats=400, seed=trial), 1.0)
+    assert 0.93 <= hits / trials <= 0.97
+
+
+def test_bootstrap_covers_with_dependence_inside_groups_and_few_of_them():
+    random, hits, trials = np.random.default_rng(2), 0, 600
+    groups = np.repeat(np.arange(20), 8)
+    for trial in range(trials):
+        values = random.normal(size=20)[groups] + random.normal(size=160)
+        hits += holds(bootstrap(values, groups.tolist(), repeats=400, seed=trial), 0.0)
+    assert 0.92 <= hits / trials <= 0.98
+
+
+def test_ignoring_groups_would_be_too_sure():
+    groups = np.repeat(np.arange(30), 10)
+    values = np.random.default_rng(3).normal(size=30)[groups]
+    alone, together = bootstrap(values), bootstrap(values, groups.tolist())
+    assert together.high - together.low > 2.5 * (alone.high - alone.low)
+
+
+def test_rate_covers_with_grouped_trials():
+    random, hits, trials = np.random.default_rng(4), 0, 800
+    groups = np.repeat(np.arange(60), 5).tolist()
+    for _ in range(trials):
+        chance = np.repeat(random.beta(2, 1, 60), 5)  # mean 2/3, alike inside a group
+        hits += holds(rate(random.random(300) < chance, groups), 2 / 3)
+    assert 0.93 <= hits / trials <= 0.97
+
+
+def test_difference_of_rates_covers():
+    random, hits, trials = np.random.default_rng(5), 0, 1000
+    for _ in range(trials):
+        hits += holds(difference_of_rates(random.random(80) < 0.9, random.random(120) < 0.2), 0.7)
+    assert 0.93 <= hits / trials <= 0.975
+
+
+def test_pairing_finds_what_two_intervals_hide():
+    random = np.random.default_rng(6)
+    hardness = random.normal(2.0, 1.0, 100)
+    ours, baseline = hardness - 0.05, hardness + random.normal(0, 0.01, 100)
+    assert paired(baseline, ours).low > 0
+    assert bootstrap(ours).high > bootstrap(baseline).low
+
+
+@given(st.lists(st.floats(0.1, 9), min_size=2, max_size=30), st.floats(0.1, 5))
+def test_estimates_lie_inside_and_scale(values, factor):
+    one = bootstrap(values, repeats=200)
+    assert one.low <= one.estimate + 1e-9 and one.estimate <= one.high + 1e-9
+    scaled = bootstrap(np.array(values) * factor, repeats=200)
+    assert scaled[:3] == pytest.approx([factor * bound for bound in one[:3]])
+
+
+def test_ratio_is_of_sums_not_a_mean_of_ratios():
+    found = ratio([10.0, 1.0], [20.0, 1.0])
+    assert found.estimate == 11 / 21
+    assert (found.n, found.groups, found.confidence) == (2, 2, 0.95)
+
+
+def test_paired_with_weights_is_the_difference_of_ratios():
+    a, b, weights = np.array([3.0, 5, 9]), np.array([2.0, 5, 7]), np.array([1.0, 2, 4])
+    found = paired(a, b, weights=weights)
+    assert found.estimate == pytest.approx(a.sum() / weights.sum() - b.sum() / weights.sum())
+
+
+def test_same_seed_same_interval_and_order_of_groups_is_free():
+    values = np.random.default_rng(7).normal(size=50)
+    assert bootstrap(values, seed=3) == bootstrap(values, seed=3)
+    assert bootstrap(values, seed=3) != bootstrap(values, seed=4)
+
+
+def test_many_groups_are_drawn_in_pieces():
+    values = np.random.default_rng(8).normal(size=3000)
+    found = bootstrap(values, repeats=500)
+    expected = scipy.stats.t.interval(0.95, 2999, values.mean(), scipy.stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.006)
+
+
+@pytest.mark.parametrize("groups", [5, 10, 20, 200])
+def test_expansion_follows_students_t(groups):
+    t = scipy.stats.t.ppf(0.975, groups - 1) * np.sqrt(groups / (groups - 1))
+    assert -scipy.stats.norm.ppf(tail_share(0.95, groups)) == pytest.approx(t, rel=0.02)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 20), (3, 20), (19, 20), (20, 20)])
+def test_wilson_agrees_with_scipy(successes, n):
+    expected = scipy.stats.binomtest(successes, n).proportion_ci(method="wilson")
+    assert wilson(successes, n)[1:3] == pytest.approx(tuple(expected))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=20))
+def test_rate_of_independent_trials_is_wilsons(values):
+    assert rate(values)[:3] == pytest.approx(wilson(sum(values), len(values))[:3])
+
+
+def test_all_successes_do_not_make_certain():
+    assert rate([1] * 6).low == wilson(6, 6).low < 0.7
+    assert rate([1] * 60, ["a", "b"] * 30).low == wilson(2, 2).low
+    assert difference_of_rates([1] * 5, [0] * 5).low < 0.5
+
+
+def test_widened_keeps_the_estimate_and_its_skew():
+    wide = Interval(1.0, 0.9, 1.3, 0.95, 10, 10).widened(0.99)
+    assert (wide.estimate, wide.confidence) == (1.0, 0.99)
+    assert (1.0 - wide.low) * 3 == pytest.approx(wide.high - 1.0)
+    assert wide.low < 0.9
+    with pytest.raises(ConfigError, match="cannot be narrowed"):
+        wide.widened(0.9)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: bootstrap([]), "needs values; got none"),
+        (lambda: bootstrap([1.0]), "at least 2 groups"),
+        (lambda: bootstrap([1.0, 2.0], ["a", "a"]), "at least 2 groups"),
+        (lambda: bootstrap([1.0, float("nan")]), r"values\[1\] is nan"),
+        (lambda: bootstrap([1.0, 2.0], ["a"]), "as many groups; got 1"),
+        (lambda: bootstrap([1.0, 2.0], weights=[1.0, -1.0]), r"weights\[1\] is below zero"),
+        (lambda: bootstrap([1.0, 2.0, 3.0], weights=[1.0, 1.0, 0.0]), "no weight"),
+        (lambda: paired([1.0, 2.0], [1.0]), "b must be 2 numbers"),
+        (lambda: rate([0.5, 1.0]), "0 or 1"),
+        (lambda: rate([]), "needs values"),
+        (lambda: wilson(3, 2), "3 of 2"),
+    ],
+)
+def test_what_has_no_interval_says_why(call, message):
+    with pytest.raises(DataError, match=message):
+        call()
+
+
+def test_confidence_must_be_a_share():
+    with pytest.raises(ConfigError, match="confidence=95"):
+        bootstrap([1.0, 2.0], confidence=95)
