@@ -67,24 +67,25 @@ def commands() -> list[Command]:
     return found
 
 
+def run_example(text: str, names: dict, where: str, line: int) -> None:
+    """Run the `>>>` lines of a text, which may add to `names`; fail with what differed."""
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    runner, told = doctest.DocTestRunner(optionflags=flags, verbose=False), []
+    example = doctest.DocTestParser().get_doctest(text, names, where, where, line)
+    runner.run(example, out=told.append, clear_globs=False)
+    names |= example.globs
+    assert runner.tries and not runner.failures, "".join(told)
+
+
 @pytest.mark.parametrize("path", WITH_EXAMPLES, ids=name)
 def test_examples_in_docstrings_run(path):
     # Read from the source: doctest's own finder overlooks functions whose shapes are checked.
     module = importlib.import_module(".".join(path.with_suffix("").parts).removesuffix(".__init__"))
-    parser = doctest.DocTestParser()
-    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    runner = doctest.DocTestRunner(optionflags=flags, verbose=False)
-    told: list[str] = []
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
-        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        text = ast.get_docstring(node, clean=False)
-        if text and ">>> " in text:
-            where = getattr(node, "name", "module")
-            line = node.body[0].lineno - 1
-            example = parser.get_doctest(text, dict(vars(module)), where, str(path), line)
-            runner.run(example, out=told.append)
-    assert runner.tries and not runner.failures, "".join(told)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            text = ast.get_docstring(node, clean=False) or ""
+            if ">>> " in text:
+                run_example(text, dict(vars(module)), f"{path}", node.body[0].lineno - 1)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,10 @@ def test_python_in_pages_runs(page, tmp_path, monkeypatch):
     for match in FENCE.finditer(text):
         if match[1] == "python":
             line = text.count("\n", 0, match.start()) + 1
-            exec(compile("\n" * line + match[2], name(page), "exec"), names)
+            if ">>> " in match[2]:
+                run_example(match[2], names, name(page), line)
+            else:
+                exec(compile("\n" * line + match[2], name(page), "exec"), names)
 
 
 def test_pictures_and_links_are_local_and_there():
