@@ -28,15 +28,16 @@ ROOM_FILES, PARAMETERS = 13, 6
 # Lines of Python by room, 36,000 in all. To raise one, lower another or argue it in docs/LOG.md.
 BUDGET = 36_000
 SHARES = {
-    "core": 2_400, "measure": 2_600, "kernels": 1_800, "documents": 2_200, "corpus": 2_200,
+    "core": 3_000, "measure": 2_600, "kernels": 1_800, "documents": 2_200, "corpus": 2_200,
     "tokenizer": 2_000, "model": 2_500, "embeddings": 800, "adapt": 900, "train": 2_700,
-    "generate": 2_200, "prompt": 800, "align": 2_200, "compress": 1_800, "retrieve": 2_000,
-    "evaluate": 1_700, "redteam": 700, "monitor": 1_100, "serve": 1_100, "console": 800,
+    "generate": 2_200, "prompt": 700, "align": 2_200, "compress": 1_800, "retrieve": 2_000,
+    "evaluate": 1_700, "redteam": 600, "monitor": 1_000, "serve": 1_000, "console": 600,
     "recipes": 1_000, "": 500,
 }  # fmt: skip
 
 # Signatures that take any keyword because that is what they are for.
 ANY_KEYWORD = {
+    "groundup/cli.py: flags_of.call",
     "groundup/core/config.py: Config.__init__",
     "groundup/core/record.py: event",
     "groundup/core/record.py: Metrics.write",
@@ -351,17 +352,24 @@ def test_folders_of_tests_are_rooms():
 def test_a_room_exports_what_it_imports_sorted(room):
     init = next(s for s in sources() if s.path == Path("groundup") / room / "__init__.py")
     names = exported(room)
-    assert names == sorted(set(names)), f"sort groundup.{room}.__all__: {sorted(set(names))}"
+    wanted = sorted(set(names), key=lambda n: (not n.isupper(), not n[0].isupper(), n))
+    assert names == wanted, f"sort groundup.{room}.__all__ with `make fix`: {wanted}"
     assert ast.get_docstring(init.tree), f"groundup.{room} needs a docstring: what it answers"
-    bound = {
-        alias.asname or alias.name
-        for node in ast.walk(init.tree)
-        if isinstance(node, ast.ImportFrom) and node.level
-        for alias in node.names
-    }
+    bound = set(bindings(init.tree))
     assert bound == set(names), f"differ in groundup.{room}.__all__: {sorted(bound ^ set(names))}"
     module = importlib.import_module(f"groundup.{room}")
     assert [name for name in names if not hasattr(module, name)] == []
+
+
+def bindings(tree: ast.Module) -> Iterator[str]:
+    """Yield the public names that a room's `__init__` takes from its files or defines."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, Function | ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (t.id for t in node.targets if isinstance(t, ast.Name) and t.id[0] != "_")
 
 
 def test_names_say_what_things_are():
