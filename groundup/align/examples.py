@@ -1,0 +1,268 @@
+"""Make conversations to tune on from a corpus, split by file, with names that do not exist.
+
+Kinds: `explain` (code given), `docstring`, `write` (code asked), `topic` (a section's title given)
+and `name` (a name alone). Examples of a split come from that split's files only, and a function of
+a held-out split whose code stands in train too is left out.
+
+Names are the exception, since only what was read can be known: names in every split are defined in
+train's files. Those of validation and test are asked in phrasings that train never uses, half of
+them with `exposure` "asked" (train asks them in other words), half "read" (train's text defines
+them, no training example asks them). Each is paired with a made-up one of the same module.
+"""
+
+import json
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from groundup.core import Artifact, Config, Conversation, DataError, Draft, Message, produce
+from groundup.corpus import SPLITS, read_split
+from groundup.documents import Document
+
+from . import phrases
+from .exchanges import (
+    Naming,
+    Talk,
+    about,
+    explain,
+    name_talks,
+    named,
+    paired,
+    shuffled,
+    write_code,
+    write_docstring,
+)
+from .names import count_identifiers, spelled_words, word_pools
+from .sources import Function, functions, sections
+
+
+class ExamplesConfig(Config):
+    """What to make and how much of it; every number is an upper limit."""
+
+    explain: int = 1500
+    """Training conversations that ask what given code does."""
+    docstring: int = 1000
+    """Training conversations that ask for the docstring of given code."""
+    write: int = 1200
+    """Training conversations that ask for the code of a short function."""
+    topic: int = 1200
+    """Training conversations about a titled section."""
+    names: int = 1500
+    """Known names that training asks about; as many made-up ones beside each asking."""
+    asks: int = 2
+    """How often training asks a known name, each time in words of its own."""
+    held_out: int = 50
+    """Conversations of each kind but `name` in validation and in test."""
+    names_held_out: int = 100
+    """Known names of each exposure in validation and in test; twice as many made-up ones."""
+    min_occurrences: int = 3
+    """A known name's identifier stands at least so often in train's text."""
+    max_chars: int = 1400
+    """Longest conversation in characters, all messages together."""
+    seed: int = 0
+    """Decides every draw."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One conversation to tune on or to test with."""
+
+    id: str
+    kind: str
+    group: str
+    """The module or document that it is about; what a bootstrap resamples together."""
+    messages: Conversation
+    refusal: bool = False
+    """Whether the last answer refuses."""
+    known: bool | None = None
+    """Whether the last name asked exists; None if no name is asked."""
+    exposure: str = ""
+    """Of a known name in a held-out split: `asked` or `read`; see the module."""
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        row = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        row["messages"] = [message._asdict() for message in self.messages]
+        return json.dumps(row, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> "Example":
+        """Read one line; ValueError, KeyError or TypeError if it is no example."""
+        row = json.loads(line)
+        messages = tuple(Message(turn["role"], turn["content"]) for turn in row.pop("messages"))
+        return cls(messages=messages, **row)
+
+
+def make_examples(config: ExamplesConfig, corpus: Artifact, out: Path) -> Artifact:
+    """Make conversations from a corpus.
+
+    Raises DataError if train's files hold nothing to ask about.
+    """
+    return produce(
+        out,
+        kind="examples",
+        stage="examples",
+        version=1,
+        config=config,
+        parents={"corpus": corpus},
+        write=lambda draft: write_examples(
+            draft, config, {split: list(read_split(corpus, split)) for split in SPLITS}
+        ),
+    )
+
+
+def read_examples(artifact: Artifact, split: str) -> Iterator[Example]:
+    """Yield a split's examples in order; DataError names the line that is none."""
+    path = artifact.file(f"{split}.jsonl")
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                yield Example.from_json(line)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{path} line {number}: expected an example with id, kind, group and "
+                    f"messages; {type(error).__name__}: {error}."
+                ) from None
+
+
+def write_examples(
+    draft: Draft, config: ExamplesConfig, documents: Mapping[str, Sequence[Document]]
+) -> None:
+    """Write each split's examples and count them by kind."""
+    found = {split: all_functions(documents[split]) for split in SPLITS}
+    talks = {
+        split: [
+            *code_talks(config, split, found),
+            *topic_talks(config, split, documents[split]),
+        ]
+        for split in SPLITS
+    }
+    for split, more in all_name_talks(config, found["train"], documents).items():
+        talks[split].extend(more)
+    if not talks["train"]:
+        raise DataError(
+            f"None of the {len(documents['train'])} train documents has a function with a "
+            "docstring or a titled section; make the corpus from documents that have some."
+        )
+    for split in SPLITS:
+        rng = random.Random(f"{config.seed} {split} order")
+        kept = shuffled(distinct(talks[split], config.max_chars), rng)
+        with open(draft.file(f"{split}.jsonl"), "w", encoding="utf-8") as file:
+            for number, talk in enumerate(kept):
+                file.write(Example(f"{split}-{number:05d}", *talk).to_json() + "\n")
+        draft.numbers[split] = count_kinds(kept)
+
+
+def count_kinds(talks: Sequence[Talk]) -> dict[str, int]:
+    """Number of conversations by kind, and of those that refuse."""
+    counts: dict[str, int] = {}
+    for kind in sorted({talk.kind for talk in talks}):
+        counts[kind] = sum(talk.kind == kind for talk in talks)
+    return counts | {"refusals": sum(talk.refusal for talk in talks), "all": len(talks)}
+
+
+def distinct(talks: Iterable[Talk], max_chars: int) -> Iterator[Talk]:
+    """Drop repeated conversations and those that are too long."""
+    seen: set[Conversation] = set()
+    for talk in talks:
+        if talk.chars <= max_chars and talk.messages not in seen:
+            seen.add(talk.messages)
+            yield talk
+
+
+def code_talks(
+    config: ExamplesConfig, split: str, found: Mapping[str, Sequence[Function]]
+) -> Iterator[Talk]:
+    """Yield a split's conversations about code, none about code that stands in train too."""
+    trained = {function.code for function in found["train"]} if split != "train" else set()
+    ours = [function for function in found[split] if function.code not in trained]
+    makers: dict[str, tuple[Callable[..., Talk | None], int]] = {
+        "explain": (explain, config.explain),
+        "docstring": (write_docstring, config.docstring),
+        "write": (write_code, config.write),
+    }
+    for kind, (make, limit) in makers.items():
+        rng = random.Random(f"{config.seed} {split} {kind}")
+        made = (make(function, rng) for function in shuffled(ours, rng))
+        fits = distinct((talk for talk in made if talk), config.max_chars)
+        yield from first(fits, limit if split == "train" else config.held_out)
+
+
+def topic_talks(
+    config: ExamplesConfig, split: str, documents: Iterable[Document]
+) -> Iterator[Talk]:
+    """Yield a split's conversations about titled sections, each asked in every phrasing."""
+    rng = random.Random(f"{config.seed} {split} topic")
+    asked = [
+        (section, phrase)
+        for document in documents
+        for section in sections(document)
+        for phrase in phrases.TOPIC
+    ]
+    made = (about(section, phrase, rng) for section, phrase in shuffled(asked, rng))
+    fits = distinct((talk for talk in made if talk), config.max_chars)
+    yield from first(fits, config.topic if split == "train" else config.held_out)
+
+
+def all_functions(documents: Iterable[Document]) -> list[Function]:
+    """Every documented function of the Python documents."""
+    python = (document for document in documents if document.kind == "python")
+    return [function for document in python for function in functions(document)]
+
+
+def first(items: Iterable[Any], limit: int) -> Iterator[Any]:
+    """Yield at most `limit` items."""
+    return (item for _, item in zip(range(limit), items, strict=False))
+
+
+def all_name_talks(
+    config: ExamplesConfig, found: Sequence[Function], documents: Mapping[str, Sequence[Document]]
+) -> dict[str, list[Talk]]:
+    """Make every split's conversations about train's names and names that do not exist.
+
+    `taken` starts as every identifier of the whole corpus and grows by each made-up one, so that
+    no made-up name exists and none of test was refused in train.
+    """
+    every = [document.text for split in SPLITS for document in documents[split]]
+    taken = set(count_identifiers(every))
+    pools = word_pools(function.identifier for function in found)
+    rng = random.Random(f"{config.seed} names")
+    read = shuffled(askable(config, found, documents["train"]), rng)
+    held_out = 2 * min(config.names_held_out, len(read) // 8)  # of validation and of test
+    unasked, asked = read[:held_out], read[held_out : held_out + config.names]
+    talks: dict[str, list[Talk]] = {}
+    again = shuffled(asked, rng)
+    for split, i in (("validation", 0), ("test", held_out // 2)):
+        ours = slice(i, i + held_out // 2)
+        known = [naming._replace(exposure="read") for naming in unasked[ours]]
+        known += [naming._replace(exposure="asked") for naming in again[ours]]
+        talks[split] = [single(naming, rng) for naming in paired(known, pools, taken, rng)]
+    asked = [naming for naming in asked for _ in range(config.asks)]
+    talks["train"] = list(name_talks(paired(asked, pools, taken, rng), phrases.NAME, rng))
+    return talks
+
+
+def single(naming: Naming, rng: random.Random) -> Talk:
+    """Ask one name alone, in a phrasing that training does not have."""
+    return next(name_talks([naming], phrases.NAME_HELD_OUT, rng))
+
+
+def askable(
+    config: ExamplesConfig, found: Iterable[Function], train: Iterable[Document]
+) -> list[Naming]:
+    """Names that a reader of train's text had the chance to learn.
+
+    Public, of two words or more (a made-up name of one word could not be told from a typing
+    mistake) and with an identifier that stands often enough in the text.
+    """
+    counts = count_identifiers(document.text for document in train)
+    namings: dict[str, Naming] = {}
+    for function in found:
+        often = counts[function.identifier] >= config.min_occurrences
+        if function.is_public and often and spelled_words(function.identifier) > 1:
+            naming = named(function, "")
+            if naming:
+                namings.setdefault(naming.name, naming)
+    return list(namings.values())

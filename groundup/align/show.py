@@ -1,0 +1,69 @@
+"""Show conversations as the model is tuned on them: which tokens are learned and which only read.
+
+The renderer and its mask are the tokenizer room's, so what stands here is what training sees.
+"""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from groundup.core import Artifact, ConfigError, Tokenizer
+from groundup.tokenizer import Rendered, load, render
+
+from .examples import Example, read_examples
+
+TRAINED = "bold green"
+"""On a terminal; elsewhere trained text stands between ⟦ and ⟧."""
+
+
+def show_examples(
+    path: Path, *, tokenizer: Path, split: str = "train", kind: str = "", count: int = 3
+) -> None:
+    """Print the first conversations of an examples artifact, trained tokens marked.
+
+    On a terminal trained tokens are bold and green, the others dim; piped, trained ones stand
+    between ⟦ and ⟧. Raises ConfigError if the split has no example of that kind.
+    """
+    artifact, ours = Artifact.open(path, "examples"), load(tokenizer)
+    console = Console(highlight=False)
+    shown = 0
+    for example in read_examples(artifact, split):
+        if shown == count:
+            break
+        if kind in ("", example.kind):
+            shown += 1
+            print_example(console, example, render(ours, example.messages), ours)
+    if not shown and count:
+        kinds = ", ".join(sorted({example.kind for example in read_examples(artifact, split)}))
+        raise ConfigError(f"{path} has no {split} example of kind {kind!r}; it has {kinds}.")
+
+
+def print_example(
+    console: Console, example: Example, rendered: Rendered, tokenizer: Tokenizer
+) -> None:
+    """Print one conversation under a line with its id, kind, group and number of tokens."""
+    trained = sum(rendered.mask)
+    console.print(
+        f"{example.id} · {example.kind} · {example.group} · "
+        f"{len(rendered.ids)} tokens, {trained} trained",
+        style="bold",
+        markup=False,
+    )
+    text = Text()
+    for piece, is_trained in runs(rendered, tokenizer):
+        if console.is_terminal:
+            text.append(piece, style=TRAINED if is_trained else "dim")
+        else:
+            text.append(f"⟦{piece}⟧" if is_trained else piece)
+    console.print(text, soft_wrap=True)
+
+
+def runs(rendered: Rendered, tokenizer: Tokenizer) -> Iterator[tuple[str, bool]]:
+    """Yield the text of each run of tokens that are all trained or all not."""
+    for is_trained, pairs in groupby(
+        zip(rendered.ids, rendered.mask, strict=True), key=lambda pair: pair[1]
+    ):
+        yield tokenizer.decode([token for token, _ in pairs]), is_trained
