@@ -6,11 +6,13 @@
 
 Machines drift, so a ratio is taken within a round, and the median of the ratios is what counts; the
 spread is the smallest and the largest of them. Figures of different machines do not mix: a row
-names the class of its machine.
+names the class of its machine. `python benchmarks/table.py` brings the README's table up to date.
 """
 
 import datetime
+import json
 import platform
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +22,9 @@ from typing import NamedTuple
 from groundup.core import device, write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
+README = RESULTS.parents[1] / "README.md"
+BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
+HEAD = "| work | unit | groundup | peer | peer's | ratio | spread | machine, date | command |"
 
 
 class Peer(NamedTuple):
@@ -128,3 +133,27 @@ def machine_class() -> str:
 def version(package: str) -> str:
     """Installed version of a peer."""
     return metadata.version(package)
+
+
+def markdown(results: Path = RESULTS) -> str:
+    """Every kept row as a Markdown table, in order of the files' names."""
+    lines = [HEAD, "|---|---|---|---|---|---|---|---|---|"]
+    for file in sorted(results.glob("*.json")):
+        for values in json.loads(file.read_text(encoding="utf-8"))["rows"]:
+            row = Row(**values)
+            cells = (
+                row.work, row.unit, figure(row.ours), f"{row.peer_name} {row.peer_version}",
+                figure(row.peer), f"**{row.ratio:.2f}**", f"{row.low:.2f} to {row.high:.2f}",
+                f"{row.machine}, {row.date}", f"`python benchmarks/{file.stem}.py`",
+            )  # fmt: skip
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_results(readme: str, table: str) -> str:
+    """The README's text with its block of results replaced."""
+    return BLOCK.sub(lambda found: found[1] + table + found[2], readme)
+
+
+if __name__ == "__main__":
+    README.write_text(with_results(README.read_text(encoding="utf-8"), markdown()), "utf-8")

@@ -1,0 +1,48 @@
+"""Comparisons are fair and what the README shows is what was measured."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def table():
+    spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_a_drifting_machine_moves_both_sides_and_not_the_ratio(table):
+    speed = [1.0, 0.5, 0.7, 0.9, 0.3]
+    row = table.compare(
+        "work", "units/s", [20 * s for s in speed], [10 * s for s in speed], table.Peer("p", "1")
+    )
+    assert (row.low, row.ratio, row.high) == pytest.approx((2, 2, 2))
+
+
+def test_less_may_be_better(table):
+    row = table.compare(
+        "work", "seconds", [1.0, 1.0], [3.0, 2.0], table.Peer("p", "1"), less_is_better=True
+    )
+    assert (row.low, row.ratio, row.high) == (2.0, 2.5, 3.0)
+
+
+def test_sides_alternate_and_the_first_round_does_not_count(table):
+    order = []
+    sides = {"a": lambda: order.append("a") or 1.0, "b": lambda: order.append("b") or 2.0}
+    assert table.alternate(sides, rounds=2) == {"a": [1.0, 1.0], "b": [2.0, 2.0]}
+    assert "".join(order) == "abbaab"
+
+
+def test_the_readme_shows_the_kept_results(table):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert table.with_results(readme, table.markdown()) == readme, "run benchmarks/table.py"
+
+
+def test_every_result_has_its_command(table):
+    results = {path.stem for path in table.RESULTS.glob("*.json")}
+    assert results <= {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
