@@ -185,7 +185,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
             file.write(line.encode("utf-8") + b"\n")
 
 
-def read_split(artifact: Artifact, split: Split) -> Iterator[Document]:
+def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
     """Yield a split's documents in the order of paths, one in memory at a time.
 
     Raises ConfigError for a split of another name and DataError naming a line that is damaged.

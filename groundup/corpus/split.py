@@ -49,6 +49,8 @@ def split_paths(
     if validation_share > 0 and held_out == tests and len(order) > tests + 1:
         held_out = tests + 1
     held_out = min(held_out, max(len(order) - 1, 0))
-    names: list[Split] = ["test"] * min(tests, held_out) + ["validation"] * (held_out - tests)
-    names += ["train"] * (len(order) - len(names))
-    return dict(zip(order, names, strict=True))
+    tests = min(tests, held_out)
+    splits: dict[str, Split] = {}
+    for number, path in enumerate(order):
+        splits[path] = "test" if number < tests else "validation" if number < held_out else "train"
+    return splits

@@ -1,0 +1,165 @@
+"""A corpus keeps its splits apart, gives the same bytes for the same files, and tells what went."""
+
+import json
+import random
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from groundup.core import Artifact, ArtifactError, ConfigError, DataError, produce
+from groundup.corpus import (
+    SPLITS,
+    CorpusConfig,
+    corpus,
+    jaccard,
+    read_documents,
+    read_split,
+    shingles,
+    write_corpus,
+)
+from groundup.documents import Document, Rejected, read_bytes
+
+CONFIG = CorpusConfig(validation_share=0.2, test_share=0.2)
+
+
+def text(seed: int, words: int = 80) -> str:
+    return " ".join(f"w{random.Random(seed * 1000 + n).randrange(400)}" for n in range(words))
+
+
+def make(documents: Iterable[Document | Rejected], out: Path, config=CONFIG) -> Artifact:
+    return produce(
+        out,
+        kind="corpus",
+        stage="test",
+        version=1,
+        config=config,
+        parents={},
+        write=lambda draft: write_corpus(draft, documents, config),
+    )
+
+
+def removed(artifact: Artifact) -> list[dict[str, str]]:
+    lines = artifact.file("removed.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines if line]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    root = tmp_path / "my docs"
+    (root / "Größe").mkdir(parents=True)
+    for number in range(30):
+        (root / "Größe" / f"{number}.txt").write_text(text(number), encoding="utf-8")
+    (root / "copy.txt").write_text(text(0), encoding="utf-8")
+    (root / "nearly.txt").write_text(text(1) + " end", encoding="utf-8")
+    (root / "latin.txt").write_bytes(b"caf\xe9")
+    (root / "short.txt").write_text("short")
+    (root / "page.html").write_text("<h1>Title</h1><p>A page &amp; its words, all of them new.")
+    return root
+
+
+def test_no_document_is_near_one_of_another_split(folder, tmp_path):
+    for number in range(30):
+        near = text(number, 79) + " tail"
+        (folder / f"near {number}.txt").write_text(near, encoding="utf-8")
+    artifact = corpus(CONFIG, folder, tmp_path / "out")
+    documents = [(d, split) for split in SPLITS for d in read_split(artifact, split)]
+    assert {split for _, split in documents} == set(SPLITS)
+    sets = [shingles(d.text) for d, _ in documents]
+    for n, a in enumerate(sets):
+        assert all(jaccard(a, b) < 0.8 for b in sets[:n])
+    reasons = artifact.numbers["removed"]
+    assert reasons["near-duplicate"] + reasons["near-duplicate of held-out"] == 31
+
+
+def test_every_file_is_in_one_split_or_among_the_removed(folder, tmp_path):
+    artifact = corpus(CONFIG, folder, tmp_path / "out")
+    kept = [d.path for split in SPLITS for d in read_split(artifact, split)]
+    gone = {row["path"]: row["reason"] for row in removed(artifact)}
+    files = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    assert sorted(kept + list(gone)) == files
+    assert gone["latin.txt"] == "not UTF-8"
+    assert gone["short.txt"] == "too short"
+    assert gone["copy.txt"] == "exact duplicate"  # of Größe/0.txt, which comes first
+    numbers = artifact.numbers
+    assert sum(numbers["documents"].values()) == len(kept)
+    assert sum(numbers["removed"].values()) == len(gone)
+    sizes = sum(len(d.text.encode()) for s in SPLITS for d in read_split(artifact, s))
+    assert sum(numbers["bytes"].values()) == sizes
+
+
+def test_documents_come_back_with_their_quotes(folder, tmp_path):
+    artifact = corpus(CONFIG, folder, tmp_path / "out")
+    documents = {d.path: d for split in SPLITS for d in read_split(artifact, split)}
+    page = documents["page.html"]
+    start = page.text.index("page &")
+    quote = page.quote(start, start + 6)
+    file = (folder / "page.html").read_bytes()
+    assert file[quote.start : quote.end] == b"page &amp;"
+    assert [page.text[h.start : h.end] for h in page.headings] == ["Title"]
+
+
+def test_the_order_of_documents_changes_no_byte(tmp_path):
+    documents = [read_bytes(text(n // 2).encode(), f"{n}.txt") for n in range(40)]
+    first = make(documents, tmp_path / "a")
+    second = make(reversed(documents), tmp_path / "b")
+    assert first.id == second.id
+
+
+def test_a_changed_folder_is_another_corpus(folder, tmp_path):
+    first = corpus(CONFIG, folder, tmp_path / "out")
+    assert corpus(CONFIG, folder, tmp_path / "out").id == first.id
+    (folder / "new.txt").write_text(text(77))
+    with pytest.raises(ArtifactError, match="source_digest"):
+        corpus(CONFIG, folder, tmp_path / "out")
+    assert corpus(CONFIG, folder, tmp_path / "other").id != first.id
+
+
+def test_a_folder_moved_gives_the_same_corpus(folder, tmp_path):
+    first = corpus(CONFIG, folder, tmp_path / "a")
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert corpus(CONFIG, moved, tmp_path / "b").id == first.id
+
+
+def test_an_empty_source_tells_what_was_found(tmp_path):
+    root = tmp_path / "docs"
+    root.mkdir()
+    with pytest.raises(DataError, match="has no files to read"):
+        corpus(CONFIG, root, tmp_path / "out")
+    (root / "a.bin").write_bytes(b"\0")
+    (root / "b.txt").write_bytes(b"\0\0")
+    (root / "c.txt").write_bytes(b"")
+    with pytest.raises(DataError, match="None of the source's 3 files can be used: .*1 binary"):
+        corpus(CONFIG, root, tmp_path / "out")
+    with pytest.raises(DataError, match="missing"):
+        corpus(CONFIG, tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_one_document_is_for_training(tmp_path):
+    artifact = make([read_bytes(text(1).encode(), "a.txt")], tmp_path / "out")
+    assert artifact.numbers["documents"] == {"train": 1, "validation": 0, "test": 0}
+    assert list(read_split(artifact, "test")) == []
+
+
+def test_a_corpus_of_near_duplicates_alone_says_that_none_is_left(tmp_path):
+    documents = [read_bytes((text(1) + f" {n}").encode(), f"{n}.txt") for n in range(5)]
+    with pytest.raises(DataError, match="No document is left to train on"):
+        make(documents, tmp_path / "out")
+    config = CONFIG.model_copy(update={"near_duplicate_threshold": 0.0})
+    assert sum(make(documents, tmp_path / "all", config).numbers["documents"].values()) == 5
+
+
+def test_two_documents_of_one_path_are_refused(tmp_path):
+    documents = [read_bytes(text(n).encode(), "same.txt") for n in range(2)]
+    with pytest.raises(DataError, match=r"Two different documents have the path same\.txt"):
+        make(documents, tmp_path / "out")
+
+
+def test_wrong_splits_and_damaged_lines_are_named(tmp_path):
+    artifact = make([read_bytes(text(1).encode(), "a.txt")], tmp_path / "out")
+    with pytest.raises(ConfigError, match="train, validation, test; got 'dev'"):
+        read_split(artifact, "dev")
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(artifact.file("train.jsonl").read_bytes() + b'{"id": ')
+    with pytest.raises(DataError, match=r"lines\.jsonl, line 2: A line is not a document"):
+        list(read_documents(path))

@@ -1,0 +1,93 @@
+"""Every slice of a document's text leads back to the bytes of its file."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core import DataError
+from groundup.documents import Document, Heading, Segment, SourceMap, make_document
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
+
+
+@given(TEXT, st.sampled_from([b"", b"\xef\xbb\xbf"]), st.data())
+def test_bytes_of_a_slice_decode_to_the_slice(text, mark, data):
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    file = mark + text.encode()
+    document = make_document(file, "a.txt", "text", SourceMap.identity(text, len(mark)))
+    quote = document.quote(start, end)
+    assert file[quote.start : quote.end].decode() == quote.text == text[start:end]
+    assert quote.line == 1 + file[: quote.start].count(b"\n")
+
+
+def test_long_texts_are_mapped_past_the_first_checkpoint():
+    text = "aé世🎈\n" * 5000
+    map = SourceMap.identity(text)
+    file = text.encode()
+    for start in (0, 4095, 4096, 4097, 12_345, 24_999):
+        begin, end = map.byte_range(start, min(start + 7, len(text)))
+        assert file[begin:end].decode() == text[start : start + 7]
+
+
+def test_an_entity_is_taken_whole_and_gaps_are_left_out():
+    # bytes: "a&amp;b<i>c</i>"
+    map = SourceMap(
+        "a&bc",
+        (
+            Segment(0, 1, 0, 1, 1, True),
+            Segment(1, 2, 1, 6, 1, False),
+            Segment(2, 3, 6, 7, 1, True),
+            Segment(3, 4, 10, 11, 1, True),
+        ),
+    )
+    assert map.byte_range(1, 2) == (1, 6)
+    assert map.byte_range(0, 2) == (0, 6)
+    assert map.byte_range(2, 4) == (6, 11)
+    assert map.byte_range(2, 3) == (6, 7)
+    assert map.byte_range(4, 4) == (11, 11)
+
+
+@given(TEXT)
+def test_json_gives_the_same_document_back_on_one_line(text):
+    document = make_document(
+        text.encode(),
+        "ä b/ü.md",
+        "markdown",
+        SourceMap.identity(text),
+        [Heading(1, 0, 0)],
+        {"n": 1},
+    )
+    line = document.to_json()
+    assert Document.from_json(line) == document
+    assert Document.from_json(line.encode()) == document
+    assert "\n" not in line and "\r" not in line
+
+
+def test_a_line_that_is_no_document_says_so():
+    document = make_document(b"text", "a.txt", "text", SourceMap.identity("text"))
+    for line in ("", "{}", "[1]", document.to_json()[:-5], '{"text": 3}'):
+        with pytest.raises(DataError, match="not a document"):
+            Document.from_json(line)
+    with pytest.raises(DataError, match="map covers 4 characters of a text of 5"):
+        Document.from_json(document.to_json().replace('"text":"text"', '"text":"texts"'))
+
+
+def test_a_slice_outside_the_text_is_refused():
+    document = make_document(b"abc", "a.txt", "text", SourceMap.identity("abc"))
+    for start, end in ((-1, 2), (2, 1), (0, 4)):
+        with pytest.raises(DataError, match="not inside a text of 3 characters"):
+            document.quote(start, end)
+
+
+def test_an_empty_document_has_one_empty_quote():
+    document = make_document(b"", "a.txt", "text", SourceMap.identity(""))
+    assert document.quote(0, 0) == ("a.txt", 0, 0, "", 1)
+
+
+def test_ids_follow_path_and_content():
+    def id(data: bytes, path: str) -> str:
+        return make_document(data, path, "text", SourceMap.identity(data.decode())).id
+
+    assert id(b"a", "a.txt") == id(b"a", "a.txt")
+    assert len({id(b"a", "a.txt"), id(b"b", "a.txt"), id(b"a", "b.txt")}) == 3

@@ -1,0 +1,211 @@
+"""The bytes of any slice of an HTML file's text, read again, give the slice, white space aside."""
+
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from groundup.core import DataError
+from groundup.documents import read_html
+
+WORDS = st.sampled_from(
+    ["tea", "Straße ", " 世界", "&amp;", "&eacute;", "&#x1F388;", "&nbsp;", "&bogus;", "AT&T", "&",
+     "  ", "\n", "\r\n", "\t x", " ", "a < b", "&lt;p&gt;", "1 > 0", "&notit;", "&#0;", "&#10;"]
+)  # fmt: skip
+TAGS = st.sampled_from("p div b i pre ul li h1 h2 span a nav td tr table blockquote".split())
+OTHER = st.sampled_from(
+    ["<br>", "<hr/>", "<!-- c > -->", "<!DOCTYPE html>", "<script>if (a < b) '</p>'</script>",
+     "<style>p{}</style>", '<img alt="a > b">', "<a href='x?a=1&amp;b=2'>", "</p>", "</nav>", "<",
+     "</", "<!", "<!--", "<p", '<a title="', "<pre>", "</>", "</3>", "<svg><path/></svg>", "<?x?>"]
+)  # fmt: skip
+WELL_FORMED = st.recursive(
+    st.one_of(WORDS, OTHER.filter(lambda tag: tag.endswith(">") and not tag.startswith("</"))),
+    lambda inner: st.builds(
+        lambda tag, parts: f"<{tag}>{''.join(parts)}</{tag}>", TAGS, st.lists(inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+SOUP = st.lists(
+    st.one_of(WORDS, OTHER, TAGS.map("<{}>".format), TAGS.map("</{}>".format)), max_size=20
+).map("".join)
+
+
+def bare(text: str) -> str:
+    """The text without white space."""
+    return "".join(text.split())
+
+
+@given(st.one_of(SOUP, WELL_FORMED), st.data())
+@example("<pre>\n  a\n\n b</pre><p>x", None)
+@example("<b>a</b> <i> b</i>\n<p>&lt;b", None)
+def test_bytes_of_a_slice_read_again_give_the_slice(source, data):
+    file = source.encode()
+    map = read_html(file).map
+    length = len(map.text)
+    slices = [(a, b) for a in range(length) for b in range(a, length + 1)]
+    if data is not None and length > 8:
+        start = data.draw(st.integers(0, length))
+        slices = [(start, data.draw(st.integers(start, length)))]
+    for start, end in slices:
+        begin, stop = map.byte_range(start, end)
+        assert 0 <= begin <= stop <= len(file)
+        again = read_html(file[begin:stop]).map.text
+        whole = [s for s in map.segments if s.start < end and s.end > start]
+        if all(s.exact or start <= s.start and s.end <= end for s in whole):
+            assert bare(again) == bare(map.text[start:end])
+        else:  # an entity of several characters, taken whole
+            assert bare(map.text[start:end]) in bare(again)
+
+
+@given(st.one_of(SOUP, WELL_FORMED))
+def test_exact_segments_are_their_bytes_and_the_map_is_in_order(source):
+    file = source.encode()
+    map = read_html(file).map
+    place = byte = 0
+    for segment in map.segments:
+        assert segment.start == place < segment.end
+        assert byte <= segment.byte_start <= segment.byte_end <= len(file)
+        assert segment.line == 1 + file[: segment.byte_start].count(b"\n")
+        if segment.exact:
+            piece = file[segment.byte_start : segment.byte_end].decode()
+            assert piece == map.text[segment.start : segment.end]
+        place, byte = segment.end, segment.byte_end
+    assert place == len(map.text)
+
+
+class StandardText(HTMLParser):
+    """The text that Python's own parser finds, what we drop left out."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found, self.dropped = "", 0
+
+    def handle_starttag(self, tag, attrs):
+        self.dropped += tag in ("script", "style", "nav", "svg")
+
+    def handle_endtag(self, tag):
+        self.dropped -= tag in ("script", "style", "nav", "svg")
+
+    def handle_data(self, data):
+        self.found += "" if self.dropped else data
+
+
+def text_of(parts) -> str:
+    """Text of well-formed parts that have no bare `<`."""
+    return read_html(parts.encode()).map.text
+
+
+@given(WELL_FORMED.filter(lambda source: "<a href" not in source))
+def test_well_formed_files_give_the_text_of_the_standard_parser(source):
+    parser = StandardText()
+    parser.feed(source)
+    parser.close()
+    assert bare(text_of(source)) == bare(parser.found)
+
+
+def test_a_page_reads_as_a_person_sees_it():
+    page = b"""<!DOCTYPE html><html><head><title>Tea &amp; time</title><style>p {}</style></head>
+<body><nav><ul><li>Home</li></ul></nav>
+<h1>Brewing<a class="headerlink" href="#b">\xc2\xb6</a></h1>
+<p>Boil   the
+<b>water</b>.<p>Then&nbsp;wait.
+<ul><li>one<li>two</ul>
+<table><tr><td>a<td>b<tr><td>c<td>d</table>
+<pre>
+def f():
+    return <span>1</span>  &lt; 2
+
+</pre><h2>End</h2>"""
+    markup = read_html(page)
+    assert markup.map.text == (
+        "Brewing\n\nBoil the water.\n\nThen\xa0wait.\n\none\ntwo\n\na\tb\nc\td\n\n"
+        "def f():\n    return 1  < 2\n\nEnd"
+    )
+    assert markup.metadata == {"title": "Tea & time"}
+    titles = [(h.level, markup.map.text[h.start : h.end]) for h in markup.headings]
+    assert titles == [(1, "Brewing"), (2, "End")]
+    start = markup.map.text.index("return")
+    assert markup.map.line(start) == 10
+
+
+@pytest.mark.parametrize(
+    "source, text",
+    [
+        ("<p>a</b></i>b", "ab"),
+        ("<div><nav>menu</div>text", "text"),
+        ("<nav>menu", ""),
+        ("a<!-- never closed", "a"),
+        ("a<p title='never closed", "a"),
+        ("a<script>never closed", "a"),
+        ("a<script>x</script >b", "ab"),
+        ("<p>1 < 2 && 3 > 2</p>", "1 < 2 && 3 > 2"),
+        ('<a title="a>b">c</a>', "c"),
+        ("<a title=a>b</a>", "b"),
+        ("<P CLASS=x>a</P><SCRIPT>b</SCRIPT>", "a"),
+        ("a<br>b<br><br>c", "a\nb\nc"),
+        ("<h1>a<div>b</div></h1>", "a\n\nb"),
+        ("<svg/>a<svg>b<title>t</title></svg>c", "ac"),
+        ("<?xml version='1.0'?><html><script/><p>a</p></html>", "a"),
+        ('<div role="navigation">a<div>b</div>c</div>d', "d"),
+        ("\ufeff<p>a", "a"),
+        ("", ""),
+    ],
+)
+def test_malformed_and_odd_files(source, text):
+    assert text_of(source).replace("\n\n", "\n") == text.replace("\n\n", "\n")
+
+
+def test_depth_and_repetition_cost_no_stack_and_no_squares():
+    assert text_of("<div>" * 100_000 + "deep" + "</div>" * 100_000) == "deep"
+    many = 10_000
+    assert text_of("<b>" * many + "deep") == "deep"
+    assert text_of("<div>" * many + "</span>" * many + "a") == "a"
+    assert text_of("<nav>" * many + "</nav>" * many + "a") == "a"
+    assert len(text_of("<" * many)) == many
+    assert text_of("a" + "<a " * many) == "a"
+    assert text_of("a" + "<a b='" * many) == "a"
+    assert text_of("a" + "<!-" * many) == "a"
+    assert len(text_of("&" * many)) == many
+    assert text_of("<p>" * many + "a") == "a"
+    assert len(text_of("<pre>" + " <b>" * many + "a")) == many + 1
+
+
+def test_a_declared_single_byte_charset_is_decoded_and_mapped():
+    file = '<meta charset="windows-1251"><p>Чай &amp; вода\n<b>é</b>'.replace("é", "ж").encode(
+        "cp1251"
+    )
+    map = read_html(file).map
+    assert map.text == "Чай & вода ж"
+    for start in range(len(map.text)):
+        for end in range(start + 1, len(map.text) + 1):
+            begin, stop = map.byte_range(start, end)
+            again = read_html(file[:29] + file[begin:stop]).map.text
+            assert bare(again) == bare(map.text[start:end])
+    assert map.line(len(map.text) - 1) == 2
+
+
+def test_charsets_follow_the_standard_or_are_refused():
+    latin = read_html("<meta charset=iso-8859-1>“é”".encode("cp1252")).map.text
+    assert latin == "“é”"
+    header = b"<meta http-equiv=Content-Type content='text/html; charset=ISO-8859-2'>\xb1"
+    assert read_html(header).map.text == "ą"
+    assert read_html("<meta charset=utf-16>é".encode()).map.text == "é"
+    assert read_html("\ufeff<meta charset=latin1>é".encode()).map.text == "é"
+    for name in ("shift_jis", "gbk", "no-such-charset"):
+        with pytest.raises(DataError, match=f"charset {name}"):
+            read_html(f"<meta charset={name}>a".encode())
+    with pytest.raises(UnicodeDecodeError):
+        read_html(b"<p>caf\xe9")
+
+
+def test_headings_end_where_they_should():
+    def titles(source: str) -> list[tuple[int, str]]:
+        markup = read_html(source.encode())
+        return [(h.level, markup.map.text[h.start : h.end]) for h in markup.headings]
+
+    assert titles("<h1> a <i>b</i> </h1>c<h3>d</h3>") == [(1, "a b"), (3, "d")]
+    assert titles("<h1>never closed<p>text<h2>x") == [(1, "never closed"), (2, "x")]
+    assert titles("<div><h1>a</div>text") == [(1, "a")]
+    assert titles("<h1></h1><h2><nav>a</nav></h2><nav><h3>menu</h3></nav>") == []
+    assert titles("<p>a</p><h6>b&amp;c</h6>") == [(6, "b&c")]

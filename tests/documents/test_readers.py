@@ -1,0 +1,148 @@
+"""A file is read exactly as it is or set aside with the reason; nothing is lost in silence."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core import DataError
+from groundup.documents import Document, Rejected, fingerprint_folder, read_bytes, read_folder
+
+
+@given(
+    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=50),
+    st.sampled_from(["a.txt", "a.md", "a.py", "README"]),
+    st.data(),
+)
+def test_text_is_the_file_decoded_and_quotes_are_its_bytes(text, path, data):
+    file = text.encode()
+    if file.startswith((b"\xef\xbb\xbf", b"<!", b"<h", b"<H")):
+        return
+    document = read_bytes(file, path)
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    quote = document.quote(start, end)
+    assert document.text == text
+    assert file[quote.start : quote.end].decode() == quote.text == text[start:end]
+
+
+def test_byte_order_marks_and_line_ends_stay_out_of_the_way():
+    file = b"\xef\xbb\xbf# T\xc3\xa9\r\n\r\nA cup\r\n"
+    document = read_bytes(file, "tea.md")
+    assert document.text == "# Té\r\n\r\nA cup\r\n"
+    quote = document.quote(8, 13)
+    assert (quote.text, quote.line) == ("A cup", 3)
+    assert file[quote.start : quote.end] == b"A cup"
+    assert document.metadata == {"title": "Té"}
+
+
+@pytest.mark.parametrize(
+    "path, data, kind",
+    [
+        ("a.md", b"x", "markdown"),
+        ("A.MARKDOWN", b"x", "markdown"),
+        ("a.HTM", b"x", "html"),
+        ("a.pyi", b"x", "python"),
+        ("a.rst", b"x", "text"),
+        ("LICENSE", b"x", "text"),
+        ("page", b"\n <!doctype HTML><p>x", "html"),
+        ("a.py", b"<html>", "python"),
+    ],
+)
+def test_kinds_follow_the_ending_then_the_content(path, data, kind):
+    assert read_bytes(data, path).kind == kind
+
+
+def test_bytes_that_are_no_text_say_where():
+    for data, message in (
+        (b"ab\xff", "byte 0xff at 2"),
+        (b"\xef\xbb\xbfab\xff", "byte 0xff at 5"),
+        (b"a\0b", "binary .a zero byte at 1"),
+        ("a".encode("utf-16"), "UTF-16"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_bytes(data, "a.txt")
+    with pytest.raises(DataError, match="shift_jis"):
+        read_bytes(b"<meta charset=shift_jis>", "a.html")
+
+
+def test_a_folder_gives_documents_and_rejects_in_the_order_of_paths(tmp_path):
+    outside = tmp_path / "outside.txt"
+    outside.write_text("secret")
+    root = tmp_path / "docs"
+    root.mkdir()
+    files = {
+        "a b.txt": b"spaces", "Ünïcode/世界.md": "# 世界".encode(), "a/z.py": b"x = 1",
+        "latin.txt": b"caf\xe9", "zip.txt": b"PK\0\3", "empty.txt": b"", "blank.md": b" \n",
+        "tags.html": b"<p></p>", "big.txt": b"x" * 101, "image.png": b"\x89PNG",
+        ".hidden/a.txt": b"x", ".git/config": b"x", "__pycache__/a.txt": b"x", ".env": b"x",
+    }  # fmt: skip
+    for name, data in files.items():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(data)
+    (root / "out.txt").symlink_to(outside)
+    (root / "up").symlink_to(tmp_path, target_is_directory=True)
+    (root / "loop").symlink_to(root, target_is_directory=True)
+    (root / "dead.txt").symlink_to("nowhere")
+    os.mkfifo(root / "pipe.txt")
+    (root / "folder.txt").mkdir()
+    found = list(read_folder(root, max_bytes=100))
+    assert {f.path: f.reason for f in found if isinstance(f, Rejected)} == {
+        "latin.txt": "not UTF-8", "zip.txt": "binary", "empty.txt": "empty", "blank.md": "empty",
+        "tags.html": "no text in the markup", "big.txt": "too large",
+        "image.png": "another kind of file", "out.txt": "link out of the folder",
+        "up": "link out of the folder", "loop": "link inside the folder",
+        "dead.txt": "link inside the folder", "pipe.txt": "not a regular file",
+    }  # fmt: skip
+    documents = [f.path for f in found if isinstance(f, Document)]
+    assert documents == ["a b.txt", "a/z.py", "Ünïcode/世界.md"]
+    assert [f.path for f in found] == sorted(f.path for f in found)
+    assert [path for path, _ in fingerprint_folder(root, max_bytes=100)] == [f.path for f in found]
+    assert list(read_folder(root, max_bytes=100)) == found
+
+
+def test_a_name_that_is_not_utf8_is_set_aside(tmp_path):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.txt"
+    try:
+        with open(path, "wb") as file:
+            file.write(b"x")
+    except OSError:
+        pytest.skip("this file system takes only UTF-8 names")
+    assert list(read_folder(tmp_path)) == [
+        Rejected("caf\\xe9.txt", "name not UTF-8", "rename the file")
+    ]
+
+
+def test_an_unreadable_file_is_recorded_and_the_rest_is_read(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    (tmp_path / "b.txt").write_text("y")
+    (tmp_path / "a.txt").chmod(0)
+    if os.access(tmp_path / "a.txt", os.R_OK):
+        pytest.skip("this user may read everything")
+    first, second = read_folder(tmp_path)
+    assert isinstance(first, Rejected) and first.reason == "unreadable"
+    assert isinstance(second, Document)
+
+
+def test_chosen_endings_are_read_and_others_are_recorded(tmp_path):
+    (tmp_path / "a.cfg").write_text("x = 1")
+    (tmp_path / "b.txt").write_text("y")
+    first, second = read_folder(tmp_path, suffixes={".cfg"})
+    assert isinstance(first, Document) and first.kind == "text"
+    assert second == Rejected("b.txt", "another kind of file", "its ending is .txt")
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(DataError, match=r"a\.txt is a file"):
+        list(read_folder(tmp_path / "a.txt"))
+    with pytest.raises(DataError, match="nowhere is missing"):
+        list(read_folder(tmp_path / "nowhere"))
+
+
+def test_a_changed_file_changes_the_fingerprint(tmp_path):
+    (tmp_path / "a.txt").write_text("x")
+    before = list(fingerprint_folder(tmp_path))
+    (tmp_path / "a.txt").write_text("y")
+    assert list(fingerprint_folder(tmp_path)) != before
