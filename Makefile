@@ -45,6 +45,7 @@ fix: $(VENV)/.check
 bench: $(VENV)/.demo
 	for file in benchmarks/[!_]*.py; do \
 		case $$file in */table.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
+	$(BIN)/python benchmarks/table.py
 
 oracles: $(ORACLES)/transformers/.made
 	$(MAKE) -C tests/oracles PYTHON="$(abspath $(ORACLES))/transformers/bin/python"
