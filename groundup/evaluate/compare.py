@@ -1,0 +1,173 @@
+"""Comparisons: two systems on the same items, as rows that a report or a gate can take.
+
+The difference is resampled in pairs, so what makes an item hard for both cancels out. What cannot
+be told is a Reason: too few groups, or no item that both have a number for.
+"""
+
+import lzma
+from collections.abc import Iterable, Sequence
+from math import log
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from groundup.core import DataError, Reason
+from groundup.measure import Interval, Scores, bootstrap, paired, ratio
+
+from .likelihood import DocumentScore
+
+Measured = Interval | Reason
+NATS_PER_BIT = log(2)
+
+
+class Row(NamedTuple):
+    """One measure of two systems."""
+
+    name: str
+    unit: str
+    better: Literal["lower", "higher"]
+    ours: Measured
+    baseline: Measured
+    difference: Measured
+    """ours - baseline, in pairs."""
+    ratio: Measured
+    """ours / baseline, in pairs."""
+    signature: str
+    left_out: int = 0
+    """Items that one of the two has no number for."""
+
+    @property
+    def improved(self) -> bool | None:
+        """Whether ours is better for certain, worse for certain, or neither (None)."""
+        if isinstance(self.difference, Reason):
+            return None
+        low, high = self.difference.low, self.difference.high
+        if low <= 0 <= high:
+            return None
+        return (low > 0) == (self.better == "higher")
+
+    def plain(self) -> dict[str, Any]:
+        """The row as JSON values; what is undefined has `code` and `message`."""
+        parts = {name: getattr(self, name)._asdict() for name in MEASURED}
+        return {**self._asdict(), **parts, "improved": self.improved}
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text: name, ours, baseline, difference, unit."""
+        return (self.name, *(shown(getattr(self, name)) for name in MEASURED[:3]), self.unit)
+
+
+MEASURED = ("ours", "baseline", "difference", "ratio")
+
+
+def bits_per_byte(scores: Sequence[DocumentScore], *, confidence: float = 0.95) -> Measured:
+    """Bits per byte of all documents together, resampled by name.
+
+    >>> def score(name, bits): return DocumentScore(name, bits * log(2), 10, 4, "")
+    >>> print(bits_per_byte([score("a", 8.0), score("b", 12.0)]).estimate)
+    1.0
+    """
+    if len({score.name for score in scores}) < 2:
+        return too_few([score.name for score in scores])
+    bits, size = columns(scores)
+    groups = [score.name for score in scores]
+    return bootstrap(bits, groups, weights=size, confidence=confidence)
+
+
+def compare_likelihood(
+    name: str, ours: Sequence[DocumentScore], baseline: Sequence[DocumentScore], *,
+    confidence: float = 0.95,
+) -> Row:  # fmt: skip
+    """Compare bits per byte on the same documents; fewer is better.
+
+    Raises DataError if the documents differ, or if both come from models and were scored by
+    different rules. A compressor's sizes compare with any model's.
+    """
+    left, right = [(s.name, s.bytes) for s in ours], [(s.name, s.bytes) for s in baseline]
+    if left != right:
+        where = next((a for a, b in zip(left, right, strict=False) if a != b), "the number of them")
+        raise DataError(f"The two were not scored on the same documents; they differ in {where}.")
+    signatures = sorted({s.signature for s in [*ours, *baseline]})
+    if len([text for text in signatures if not text.startswith("compressor")]) > 1:
+        raise DataError(f"Scores made by different rules do not compare: {signatures}.")
+    groups, signature = [s.name for s in ours], " / ".join(signatures)
+    if len(set(groups)) < 2:
+        none = too_few(groups)
+        return Row(name, "bits per byte", "lower", none, none, none, none, signature)
+    (a, size), (b, _) = columns(ours), columns(baseline)
+    return Row(
+        name, "bits per byte", "lower",
+        bootstrap(a, groups, weights=size, confidence=confidence),
+        bootstrap(b, groups, weights=size, confidence=confidence),
+        paired(a, b, groups, weights=size, confidence=confidence),
+        ratio(a, b, groups, confidence=confidence),
+        signature,
+    )  # fmt: skip
+
+
+def compare_scores(
+    name: str, ours: Scores, baseline: Scores, *, unit: str = "",
+    better: Literal["lower", "higher"] = "higher", confidence: float = 0.95,
+) -> Row:  # fmt: skip
+    """Compare a scorer's numbers on the samples that both systems have one for.
+
+    Raises DataError if the scorers or the samples differ.
+    """
+    if ours.signature != baseline.signature:
+        raise DataError(
+            f"Scores made by different rules do not compare: {ours.signature!r} and "
+            f"{baseline.signature!r}."
+        )
+    if {*ours.ids, *ours.undefined} != {*baseline.ids, *baseline.undefined}:
+        raise DataError("The two were not scored on the same samples.")
+    places = {key: place for place, key in enumerate(baseline.ids)}
+    both = [(i, places[key]) for i, key in enumerate(ours.ids) if key in places]
+    left_out = len(ours.ids) + len(ours.undefined) - len(both)
+    groups = [ours.groups[i] for i, _ in both]
+    if len(set(groups)) < 2:
+        none = too_few(groups)
+        return Row(name, unit, better, none, none, none, none, ours.signature, left_out)
+    a, b = ours.values[[i for i, _ in both]], baseline.values[[j for _, j in both]]
+    zero = Reason("zero_baseline", "A ratio to a baseline that is 0 or less is undefined.")
+    return Row(
+        name, unit, better,
+        bootstrap(a, groups, confidence=confidence),
+        bootstrap(b, groups, confidence=confidence),
+        paired(a, b, groups, confidence=confidence),
+        ratio(a, b, groups, confidence=confidence) if (b > 0).all() else zero,
+        ours.signature, left_out,
+    )  # fmt: skip
+
+
+def compressor(documents: Iterable[tuple[str, str]]) -> list[DocumentScore]:
+    """What xz needs for each document, given as (name, text): a baseline that anybody has.
+
+    Each document alone, at the highest preset, without the container's header. Sizes are given in
+    nats, as a model's are.
+    """
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}]
+    scores = []
+    for name, text in documents:
+        data = text.encode()
+        size = len(lzma.compress(data, format=lzma.FORMAT_RAW, filters=filters))
+        nats = size * 8 * NATS_PER_BIT
+        scores.append(DocumentScore(name, nats, len(data), size, "compressor|xz|preset:9e|alone"))
+    return scores
+
+
+def columns(scores: Sequence[DocumentScore]) -> tuple[np.ndarray, np.ndarray]:
+    """Bits and bytes of each score."""
+    bits = np.array([score.nats / NATS_PER_BIT for score in scores])
+    return bits, np.array([score.bytes for score in scores], dtype=np.float64)
+
+
+def too_few(groups: Sequence[str]) -> Reason:
+    """Why there is no interval."""
+    return Reason(
+        "too_few_groups",
+        f"An interval needs at least 2 documents or groups; there are {len(set(groups))}.",
+    )
+
+
+def shown(measured: Measured) -> str:
+    """A number with its bounds, or its reason in short."""
+    return f"undefined: {measured.code}" if isinstance(measured, Reason) else str(measured)
