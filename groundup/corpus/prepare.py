@@ -12,6 +12,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field
 
@@ -23,6 +24,7 @@ from groundup.core import (
     Draft,
     digest,
     produce,
+    record,
     replacing,
 )
 from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
@@ -44,7 +46,7 @@ class CorpusConfig(Config):
     """Shortest document, in characters without the white space around it."""
     seed: int = 0
     """Seed of the split and of the search for near-duplicates."""
-    suffixes: tuple[str, ...] = ()
+    suffixes: tuple[Annotated[str, Field(pattern=r"^(\..+)?$")], ...] = ()
     """Endings of the files to read, such as .md; none reads every kind that is known."""
     source_digest: str = ""
     """Hash of the source's paths and contents; filled in by the stage."""
@@ -53,8 +55,11 @@ class CorpusConfig(Config):
 def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
     """Read a folder of text, Markdown, HTML and Python files and prepare them for training.
 
-    Raises DataError if `source` is no folder or nothing in it can be used.
+    Raises DataError if `source` is no folder or nothing in it can be used, and ConfigError if `out`
+    lies inside it: the corpus would become its own source.
     """
+    if Path(out).resolve().is_relative_to(Path(source).resolve()):
+        raise ConfigError(f"{out} lies inside the source {source}; choose an --out outside of it.")
     suffixes = config.suffixes or None
     config = config.model_copy(
         update={"source_digest": digest(list(fingerprint_folder(source, suffixes=suffixes)))}
@@ -100,11 +105,19 @@ def write_corpus(
         draft.file("removed.jsonl"),
         (json.dumps(row._asdict(), ensure_ascii=False) for row in rows),
     )
+    tell(splits, rows)
     draft.numbers |= {
         "documents": {name: len(splits[name]) for name in SPLITS},
         "bytes": {name: sum(len(d.text.encode()) for d in splits[name]) for name in SPLITS},
         "removed": dict(sorted(Counter(row.reason for row in rows).items())),
     }
+
+
+def tell(splits: Mapping[Split, Sequence[Document]], removed: Sequence[Removed]) -> None:
+    """Say what the corpus holds and what was left out."""
+    record.say(", ".join(f"{len(splits[name]):,} {name}" for name in SPLITS) + " documents")
+    if removed:
+        record.say(f"left out: {tally(removed)} (listed in removed.jsonl)")
 
 
 def sift(documents: Iterable[Document | Rejected], min_chars: int) -> Kept:

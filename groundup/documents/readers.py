@@ -153,7 +153,7 @@ def read_files(
     if not root.is_dir():
         kind = "a file" if root.exists() else "missing"
         raise DataError(f"Expected a folder of documents; {root} is {kind}.")
-    accepted = set(KINDS if suffixes is None else suffixes)
+    accepted = {suffix.lower() for suffix in (KINDS if suffixes is None else suffixes)}
     entries = sorted(walk(os.fspath(root)), key=lambda e: e if isinstance(e, str) else e.path)
     for entry in entries:
         yield entry if isinstance(entry, Rejected) else read_file(root, entry, accepted, max_bytes)

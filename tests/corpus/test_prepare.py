@@ -163,3 +163,19 @@ def test_wrong_splits_and_damaged_lines_are_named(tmp_path):
     path.write_bytes(artifact.file("train.jsonl").read_bytes() + b'{"id": ')
     with pytest.raises(DataError, match=r"lines\.jsonl, line 2: A line is not a document"):
         list(read_documents(path))
+
+
+def test_settings_that_cannot_work_are_refused(folder):
+    with pytest.raises(ConfigError, match="lies inside the source"):
+        corpus(CONFIG, folder, folder / "out")
+    with pytest.raises(ConfigError, match="suffixes"):
+        CorpusConfig(suffixes=("md",))
+    with pytest.raises(ConfigError, match="min_chars"):
+        CorpusConfig(min_chars=0)
+
+
+def test_chosen_endings_alone_are_read(folder, tmp_path):
+    (folder / "READ.CFG").write_text(text(99))
+    artifact = corpus(CorpusConfig(suffixes=(".cfg", ".html")), folder, tmp_path / "out")
+    paths = [d.path for split in SPLITS for d in read_split(artifact, split)]
+    assert sorted(paths) == ["READ.CFG", "page.html"]
