@@ -6,7 +6,7 @@ and nothing recurses. The rules:
 - White space runs become one space; inside <pre> they stay. Blocks are parted by line breaks (a
   blank line for paragraphs, a newline for items and rows, a tab for cells).
 - Entities are decoded. Comments, scripts, styles, navigation, forms' fields and embedded media are
-  dropped, and so are the ¶ links that documentation tools put after titles.
+  dropped, and so are the ¶ and § links that Sphinx and rustdoc put beside titles.
 - Whatever is malformed is read as browsers do: a stray end tag is ignored, an open element ends
   with its parent, an open tag or comment at the end of the file is dropped.
 
@@ -68,7 +68,7 @@ DROPPED = frozenset(
     b"audio video select button".split()
 )
 DROPPED_BY_ATTRIBUTE = re.compile(
-    rb"""(?:\brole\s*=\s*["']?navigation\b|\bclass\s*=\s*(?:["'][^"']*)?\bheaderlink\b)""",
+    rb"""(?:\brole\s*=\s*["']?navigation\b|\bclass\s*=\s*(?:["'][^"']*)?\b(?:headerlink|doc-anchor)\b)""",
     re.IGNORECASE,
 )
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}

@@ -148,6 +148,7 @@ def f():
         ("<svg/>a<svg>b<title>t</title></svg>c", "ac"),
         ("<?xml version='1.0'?><html><script/><p>a</p></html>", "a"),
         ('<div role="navigation">a<div>b</div>c</div>d', "d"),
+        ("<h2>a<a href='#a' class='x doc-anchor'>§</a></h2>", "a"),
         ("\ufeff<p>a", "a"),
         ("", ""),
     ],
