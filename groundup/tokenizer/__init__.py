@@ -1,0 +1,39 @@
+"""Tokenizer: how does text become numbers, conversations become a loss mask, a corpus batches?"""
+
+from .bpe import PATTERNS, BytePairs, train_bpe, well_formed
+from .chat import TEMPLATE, Rendered, render, template_digest
+from .fast import SPECIALS, FastTokenizer
+from .files import DOCUMENT_END, TokenizerConfig, load, save, train_tokenizer, write_tokenizer
+from .files import load as load_tokenizer
+from .loader import Batch, Loader
+from .packing import Packed, pack_examples
+from .shards import Shard, Text, TokensConfig, tokens, write_tokens
+
+__all__ = [
+    "DOCUMENT_END",
+    "PATTERNS",
+    "SPECIALS",
+    "TEMPLATE",
+    "Batch",
+    "BytePairs",
+    "FastTokenizer",
+    "Loader",
+    "Packed",
+    "Rendered",
+    "Shard",
+    "Text",
+    "TokenizerConfig",
+    "TokensConfig",
+    "load",
+    "load_tokenizer",
+    "pack_examples",
+    "render",
+    "save",
+    "template_digest",
+    "tokens",
+    "train_bpe",
+    "train_tokenizer",
+    "well_formed",
+    "write_tokenizer",
+    "write_tokens",
+]

@@ -1,0 +1,106 @@
+"""Conversations as text, ids and loss mask: one renderer for tuning, serving and evaluation.
+
+    <|im_start|>system
+    You answer from the documents.<|im_end|>
+    <|im_start|>user
+    What is a shard?<|im_end|>
+    <|im_start|>assistant
+    A file of token ids.<|im_end|>
+
+The format is ChatML as Qwen writes it, without a system turn of its own. Borders are ids put in
+by the renderer, so a `<|im_end|>` that somebody types is plain text and ends nothing. An
+assistant's answer is encoded by itself, as it was when it was generated, never together with the
+turn's first line: only for an answer that begins with line ends would that give other ids.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+from groundup.core import ConfigError, Conversation, DataError, Tokenizer
+
+from .bpe import well_formed
+
+START, END = "<|im_start|>", "<|im_end|>"
+ROLES = ("system", "user", "assistant")
+
+TEMPLATE = (
+    "{%- for message in messages -%}\n"
+    "    {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}\n"
+    "{%- endfor -%}\n"
+    "{%- if add_generation_prompt -%}\n"
+    "    {{- '<|im_start|>assistant\\n' -}}\n"
+    "{%- endif -%}\n"
+)
+"""The same text as `render`, in the template language of transformers, vLLM and llama.cpp."""
+
+
+class Rendered(NamedTuple):
+    """A conversation as a model sees it; `ids` and `mask` have the same length."""
+
+    text: str
+    ids: list[int]
+    mask: list[bool]
+    """True where the token is an assistant's own: its words and the `<|im_end|>` after them."""
+
+
+def render(
+    tokenizer: Tokenizer, conversation: Conversation, *, add_generation_prompt: bool = False
+) -> Rendered:
+    """Render a conversation; with `add_generation_prompt` the assistant's next turn is opened.
+
+    >>> from groundup.core import Message
+    >>> from groundup.tokenizer import FastTokenizer
+    >>> tokenizer = FastTokenizer([])
+    >>> chat = render(tokenizer, (Message("user", "1+1?"), Message("assistant", "2")))
+    >>> tokenizer.decode(id for id, own in zip(chat.ids, chat.mask) if own)
+    '2<|im_end|>'
+
+    Raises DataError for an empty conversation or an unknown role, ConfigError for a tokenizer
+    without ChatML's special tokens.
+    """
+    check(tokenizer, conversation)
+    start, end = tokenizer.specials[START], tokenizer.specials[END]
+    text, ids, mask = list[str](), list[int](), list[bool]()
+
+    def put(shown: str, new: list[int], own: bool = False) -> None:
+        text.append(shown)
+        ids.extend(new)
+        mask.extend([own] * len(new))
+
+    line_end = tokenizer.encode("\n")
+    for role, content in conversation:
+        opening, content = f"{role}\n", well_formed(content)
+        put(START, [start])
+        if role == "assistant":
+            put(opening, tokenizer.encode(opening))
+            put(content, tokenizer.encode(content), own=True)
+        else:
+            put(opening + content, tokenizer.encode(opening + content))
+        put(END, [end], own=role == "assistant")
+        put("\n", line_end)
+    if add_generation_prompt:
+        put(START, [start])
+        put("assistant\n", tokenizer.encode("assistant\n"))
+    return Rendered("".join(text), ids, mask)
+
+
+def check(tokenizer: Tokenizer, conversation: Conversation) -> None:
+    """Raise if the conversation cannot be rendered with this tokenizer."""
+    missing = [name for name in (START, END) if name not in tokenizer.specials]
+    if missing:
+        raise ConfigError(
+            f"Chats need the special token {missing[0]}, and the tokenizer has only "
+            f"{', '.join(tokenizer.specials) or 'none'}; train it with {START} and {END}."
+        )
+    if not conversation:
+        raise DataError("A conversation needs at least one message and came empty.")
+    for place, message in enumerate(conversation):
+        if message.role not in ROLES:
+            raise DataError(
+                f"Message {place} has the role {message.role!r}; expected {', '.join(ROLES)}."
+            )
+
+
+def template_digest(template: str = TEMPLATE) -> str:
+    """sha256 hex of a chat template; a model keeps it, so that another template is noticed."""
+    return hashlib.sha256(template.encode("utf-8")).hexdigest()

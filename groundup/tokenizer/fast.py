@@ -1,0 +1,212 @@
+"""The tokenizer that everything uses: the ids of bpe.py, encoded by tiktoken's compiled loop.
+
+tiktoken joins the neighbours whose *joined token* is lowest, bpe.py and `tokenizers` those whose
+*merge* is lowest. The two agree on every text exactly if each token has one merge, and replaying
+the merges before it on the token's own bytes ends in that merge's two halves: then two neighbours
+that spell a token can only be those halves. Training always gives such merges; merges from
+elsewhere may not, and are then encoded by `tokenizers`, slower and still right.
+Special tokens have the last ids and never arise from text. Knows nothing of chats and files.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+
+import tiktoken
+import tokenizers
+
+from groundup.core import ConfigError, DataError, digest
+
+from .bpe import PATTERNS, BytePairs, byte_characters, well_formed
+
+SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+LONG_SPACE = 500_000
+"""White space in a row that tiktoken is not given: its splitter panics at 999,999 characters."""
+NOT_UTF8 = re.compile("([\udc80-\udcff]+)")
+"""What `surrogateescape` makes of bytes that are not UTF-8."""
+
+
+class FastTokenizer:
+    """Byte-level BPE that fulfils the Tokenizer contract.
+
+    >>> tokenizer = FastTokenizer([(b"a", b"b"), (b"ab", b"c")])
+    >>> tokenizer.vocab_size, tokenizer.specials["<|im_end|>"]
+    (261, 260)
+    >>> [tokenizer.decode([id]) for id in tokenizer.encode("abcab!")]
+    ['abc', 'ab', '!']
+
+    Raises ConfigError for an unknown pattern or a special token that is empty or given twice.
+    """
+
+    def __init__(
+        self,
+        merges: Iterable[tuple[bytes, bytes]],
+        pattern: str = "qwen2",
+        specials: Sequence[str] = SPECIALS,
+    ) -> None:
+        self.reference = BytePairs(merges, pattern)
+        self.pattern = pattern
+        if len(set(specials)) != len(specials) or not all(specials):
+            raise ConfigError(f"specials={list(specials)} must be different, non-empty texts.")
+        tokens = self.reference.tokens
+        self.special_ids = {name: len(tokens) + place for place, name in enumerate(specials)}
+        self._tiktoken = tiktoken.Encoding(
+            "groundup",
+            pat_str=PATTERNS[pattern],
+            mergeable_ranks=self.reference.ids,
+            special_tokens=self.special_ids,
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, special tokens included."""
+        return len(self.reference.tokens) + len(self.special_ids)
+
+    @property
+    def specials(self) -> dict[str, int]:
+        """Special token text to id."""
+        return dict(self.special_ids)
+
+    @property
+    def merges(self) -> list[tuple[bytes, bytes]]:
+        """The merges in the order in which they were learned."""
+        return self.reference.merges
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 hex of pattern, merges and special tokens: equal digests give equal ids."""
+        merges = [[left.hex(), right.hex()] for left, right in self.merges]
+        return digest([PATTERNS[self.pattern], merges, self.special_ids])
+
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether tiktoken's rule gives these merges' ids on every text (see the module)."""
+        known = self.reference
+        return len(known.tokens) == 256 + len(known.merges) and all(
+            known.parts(left + right, limit=rank) == [left, right]
+            for rank, (left, right) in enumerate(known.merges)
+        )
+
+    @cached_property
+    def _tokenizers(self) -> tokenizers.Tokenizer:
+        """The same tokenizer for Hugging Face's library, special tokens left out."""
+        return tokenizers.Tokenizer.from_str(
+            json.dumps(tokenizer_json(self) | {"added_tokens": []})
+        )
+
+    def special_id(self, name: str) -> int:
+        """Id of a special token; ConfigError lists those there are."""
+        if name not in self.special_ids:
+            raise ConfigError(
+                f"The tokenizer has no special token {name!r}; it has {', '.join(self.specials)}."
+            )
+        return self.special_ids[name]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text; special tokens spelt in it are plain text.
+
+        Surrogate pairs are joined and a lone surrogate counts as U+FFFD: what comes back from
+        `decode` is `well_formed(text)`.
+        """
+        text = well_formed(text)
+        if self.is_exact and not has_long_space(text):
+            return self._tiktoken.encode_ordinary(text)
+        return self._tokenizers.encode(text, add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of many texts, in order."""
+        return [self.encode(text) for text in texts]
+
+    def encode_bytes(self, content: bytes) -> list[int]:
+        r"""Ids of any bytes, UTF-8 or not; `decode_bytes` gives exactly these bytes back.
+
+        Where the bytes are UTF-8 the ids are those of the text; the rest is one id a byte.
+
+        >>> tokenizer = FastTokenizer([])
+        >>> tokenizer.decode_bytes(tokenizer.encode_bytes(b"caf\xc3\xa9 \xff\x00"))
+        b'caf\xc3\xa9 \xff\x00'
+        """
+        ids: list[int] = []
+        for place, part in enumerate(NOT_UTF8.split(content.decode("utf-8", "surrogateescape"))):
+            if place % 2:
+                single = part.encode("utf-8", "surrogateescape")
+                ids += [self.reference.ids[single[at : at + 1]] for at in range(len(single))]
+            elif part:
+                ids += self.encode(part)
+        return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of the ids, special tokens spelt out; bytes that are not UTF-8 become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Bytes of the ids, exactly; DataError names an id that is not in the vocabulary."""
+        ids = [int(id) for id in ids]
+        wrong = next((id for id in ids if not 0 <= id < self.vocab_size), None)
+        if wrong is not None:
+            raise DataError(
+                f"id {wrong} is not in the vocabulary, whose ids are 0 to {self.vocab_size - 1}; "
+                "were these ids made by another tokenizer?"
+            )
+        return self._tiktoken.decode_bytes(ids)
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Byte range in the UTF-8 of `well_formed(text)` of each id of `encode(text)`."""
+        tokens = self.reference.tokens
+        lengths = (len(tokens[id]) for id in self.encode(text))
+        return list(pairwise(accumulate(lengths, initial=0)))
+
+
+def has_long_space(text: str) -> bool:
+    """Whether more white space stands in a row than tiktoken's splitter survives."""
+    if len(text) < LONG_SPACE:
+        return False
+    return any(run.end() - run.start() >= LONG_SPACE for run in re.finditer(r"\s+", text))
+
+
+def tokenizer_json(tokenizer: FastTokenizer) -> dict[str, object]:
+    """The tokenizer as the value of Hugging Face's `tokenizer.json`.
+
+    No normaliser: Qwen's NFC would lose the difference between two spellings of one text.
+    """
+    shown = byte_characters()
+
+    def spell(token: bytes) -> str:
+        return "".join(shown[byte] for byte in token)
+
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    split = {"Regex": PATTERNS[tokenizer.pattern]}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {"id": id, "content": name, **plain, "special": True}
+            for name, id in tokenizer.special_ids.items()
+        ],
+        "normalizer": None,
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [
+                {"type": "Split", "pattern": split, "behavior": "Isolated", "invert": False},
+                level | {"use_regex": False},
+            ],
+        },
+        "post_processor": None,
+        "decoder": level | {"use_regex": False},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": {spell(token): id for token, id in tokenizer.reference.ids.items()},
+            "merges": [[spell(left), spell(right)] for left, right in tokenizer.merges],
+        },
+    }

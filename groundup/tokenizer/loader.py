@@ -1,0 +1,195 @@
+"""Batches of text windows: which tokens a step sees is a pure function of a few numbers.
+
+The tokens of a shard are cut into windows of `length` targets, and each epoch takes every window
+once, in an order that depends on (seed, epoch, mixture) alone. So every token is the target once
+an epoch, any step can be made again without the steps before it, and a resumed run needs no
+state but its step.
+
+A window's first input is the token before its first target; before the first token of a shard
+stands its last, a document's end. A document's end thus opens the next document, and `documents`
+numbers each position by the document of its *target*: attention limited to equal numbers sees
+    … the cat . <end> | a dog …        position of <end> has the number of "a dog"
+`<end>` followed by "a dog" and nothing of the cat.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int32, Int64
+
+from groundup.core import ConfigError, DataError, digest
+
+from .shards import Shard
+
+BLOCK = 4096
+"""Tokens that stay in one part when an epoch is shared out."""
+CYCLE = 1000
+"""Rows after which a mixture's shares are met to the row."""
+
+
+class Batch(NamedTuple):
+    """Windows of text; row b, position t has the input ids[b, t] and the target ids[b, t + 1]."""
+
+    ids: Int64[np.ndarray, "B T_plus_1"]
+    documents: Int32[np.ndarray, "B T"]
+    """Number of the target's document in its shard; -1 is padding at a shard's end."""
+    names: tuple[str, ...]
+    """Name of each row's first document."""
+
+    @property
+    def weights(self) -> Float32[np.ndarray, "B T"]:
+        """1 where there is a target, 0 in padding."""
+        return (self.documents >= 0).astype(np.float32)
+
+
+class Loader:
+    """Batches of `batch` windows of `length` tokens.
+
+        shards    one, or several that are read as one, or by the shares of a `mixture`
+        mixture   shard name -> share of the rows; each shard then has its own epochs
+        part      share of each epoch's text that this loader reads, as (from, to) in 0…1. Loaders
+                  whose parts do not overlap never see the same token, whatever their lengths
+
+    >>> shard = Shard.of("train", [("a", [1, 2, 3], 3), ("b", [4, 5, 6], 3)], end=0)
+    >>> loader = Loader([shard], batch=2, length=4, seed=0)
+    >>> loader.batch(0).ids
+    array([[0, 1, 2, 3, 0],
+           [0, 4, 5, 6, 0]])
+    >>> loader.batch(0).documents
+    array([[0, 0, 0, 0],
+           [1, 1, 1, 1]], dtype=int32)
+
+    Raises DataError for an empty shard, ConfigError for sizes, shares or parts that cannot be.
+    """
+
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        batch: int,
+        length: int,
+        seed: int = 0,
+        mixture: Mapping[str, float] | None = None,
+        part: tuple[float, float] = (0.0, 1.0),
+    ) -> None:
+        check(shards, batch, length, part)
+        self.shards, self.rows, self.length, self.seed = list(shards), batch, length, seed
+        windows = [self._windows(number, part) for number in range(len(self.shards))]
+        if mixture is None:
+            self.sources = [np.concatenate(windows)]
+            self.cycle = np.zeros(1, dtype=np.int64)
+        else:
+            self.sources = windows
+            self.cycle = interleave(shares(self.shards, mixture), seed)
+        if not all(map(len, self.sources)):
+            raise ConfigError(
+                f"part={part} holds no text: a shard has fewer than {BLOCK} tokens to a part; "
+                "use a wider part or more text."
+            )
+        self._order = lru_cache(maxsize=2 * len(self.sources))(self._shuffled)
+
+    def _windows(self, number: int, part: tuple[float, float]) -> Int64[np.ndarray, "windows 2"]:
+        """(shard, first target) of each window of a shard that lies in the part."""
+        size = len(self.shards[number])
+        starts = np.arange(0, size, self.length)
+        if part != (0.0, 1.0):
+            blocks = -(-size // BLOCK)
+            order = shuffle(blocks, [self.seed, number, "parts"])
+            chosen = np.zeros(blocks, dtype=bool)
+            chosen[order[round(part[0] * blocks) : round(part[1] * blocks)]] = True
+            starts = starts[chosen[starts // BLOCK]]
+        return np.stack([np.full_like(starts, number), starts], axis=1)
+
+    def _shuffled(self, source: int, epoch: int) -> Int64[np.ndarray, "windows 2"]:
+        """Windows of a source in the order of an epoch."""
+        windows = self.sources[source]
+        return windows[shuffle(len(windows), [self.seed, source, epoch])]
+
+    @property
+    def tokens_per_epoch(self) -> int:
+        """Targets that an epoch holds; with a mixture, summed over each shard's own epoch."""
+        sizes = np.array([len(shard) for shard in self.shards])
+        windows = np.concatenate(self.sources)
+        return int(np.minimum(self.length, sizes[windows[:, 0]] - windows[:, 1]).sum())
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0; epochs follow one another without a gap."""
+        if step < 0:
+            raise ConfigError(f"step={step} must be 0 or more.")
+        rows = [self._row(row) for row in range(step * self.rows, (step + 1) * self.rows)]
+        ids, documents, names = zip(*rows, strict=True)
+        return Batch(np.stack(ids), np.stack(documents), names)
+
+    def _place(self, row: int) -> tuple[int, int]:
+        """(source, how many rows of that source came before) of a row, counted from 0 at step 0."""
+        turns, place = divmod(row, len(self.cycle))
+        source = int(self.cycle[place])
+        drawn = self.cycle == source
+        return source, turns * int(drawn.sum()) + int(drawn[:place].sum())
+
+    def _row(self, row: int) -> tuple[Int64[np.ndarray, " T_plus_1"], Int32[np.ndarray, " T"], str]:
+        """Ids, document numbers and name of one row."""
+        source, before = self._place(row)
+        epoch, place = divmod(before, len(self.sources[source]))
+        number, start = self._order(source, epoch)[place]
+        shard = self.shards[number]
+        targets = np.arange(start, min(start + self.length, len(shard)))
+        numbers = shard.document_at(targets)
+        ids = np.full(self.length + 1, shard.ids[-1], dtype=np.int64)
+        ids[0] = shard.ids[start - 1]  # before the first token stands the last: a document's end
+        ids[1 : len(targets) + 1] = shard.ids[start : start + len(targets)]
+        documents = np.full(self.length, -1, dtype=np.int32)
+        documents[: len(targets)] = numbers
+        return ids, documents, shard.names[numbers[0]]
+
+
+def check(shards: Sequence[Shard], batch: int, length: int, part: tuple[float, float]) -> None:
+    """Raise if a loader cannot be made of these."""
+    if not shards or not all(map(len, shards)):
+        empty = next((shard.name for shard in shards if not len(shard)), None)
+        what = f"shard {empty!r} is empty" if empty else "none was given"
+        raise DataError(f"A loader needs shards with tokens; {what}.")
+    if batch < 1 or length < 1:
+        raise ConfigError(f"batch={batch} and length={length} must be 1 or more.")
+    if not 0 <= part[0] < part[1] <= 1:
+        raise ConfigError(f"part={part} must be (from, to) with 0 <= from < to <= 1.")
+    if part != (0.0, 1.0) and BLOCK % length:
+        near = 1 << min(length, BLOCK).bit_length() - 1
+        raise ConfigError(
+            f"length={length} must divide {BLOCK} to read a part of the text; try {near}."
+        )
+
+
+def shares(shards: Sequence[Shard], mixture: Mapping[str, float]) -> list[float]:
+    """A mixture's shares in the order of the shards, summing to 1."""
+    names = [shard.name for shard in shards]
+    if sorted(names) != sorted(mixture) or min(mixture.values()) <= 0:
+        raise ConfigError(
+            f"mixture={dict(mixture)} must give each shard ({', '.join(names)}) a share above 0."
+        )
+    return [mixture[name] / sum(mixture.values()) for name in names]
+
+
+def interleave(parts: Sequence[float], seed: int) -> Int64[np.ndarray, " cycle"]:
+    """Source of each row of a cycle: the shares by largest remainder, in a seeded order.
+
+    >>> np.bincount(interleave([0.7, 0.3], seed=1)).tolist()
+    [700, 300]
+    """
+    exact = np.array(parts) * CYCLE
+    counts = np.maximum(np.floor(exact).astype(np.int64), 1)
+    while counts.sum() != CYCLE:
+        step = int(np.sign(CYCLE - counts.sum()))
+        counts[np.argmax(step * (exact - counts))] += step
+    sources = np.repeat(np.arange(len(parts)), counts)
+    return sources[shuffle(CYCLE, [seed, "mixture"])]
+
+
+def shuffle(size: int, key: Sequence[int | str]) -> Int64[np.ndarray, " size"]:
+    """A permutation that depends on the key alone, now and under later versions of numpy.
+
+    Numpy keeps the raw stream of a bit generator for ever, but not what its shuffle makes of it.
+    """
+    seed = int(digest(list(key)), 16) % 2**128
+    return np.argsort(np.random.Philox(key=seed).random_raw(size), kind="stable")

@@ -1,0 +1,164 @@
+"""Token shards: the documents of a split as one long row of ids on disk, read without loading it.
+
+    train.bin          ids, little-endian u16 (u32 from 65,537 ids on); each document ends with
+                       `<|endoftext|>`
+    train.ends.npy     u64, one past each document's `<|endoftext|>`
+    train.bytes.npy    u64, UTF-8 bytes of each document's text, for bits per byte
+    train.names.json   each document's path
+    tokens.json        number type, tokenizer digest, and documents, tokens and bytes by split
+
+Checksums are the manifest's. Knows nothing of training; loader.py makes batches of it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int, Shaped, UInt
+
+from groundup.core import Artifact, Config, DataError, Draft, produce, record, write_json
+
+from .bpe import well_formed
+from .fast import FastTokenizer
+from .files import DOCUMENT_END, load
+
+
+class TokensConfig(Config):
+    """Which documents to encode."""
+
+    splits: tuple[str, ...] = ("train", "validation", "test")
+    """Splits of the corpus."""
+
+
+class Text(NamedTuple):
+    """A document as far as encoding needs it."""
+
+    name: str
+    text: str
+
+
+def tokens(config: TokensConfig, corpus: Artifact, tokenizer: Artifact, out: Path) -> Artifact:
+    """Encode a corpus into shards of token ids.
+
+    Raises ConfigError for a split that the corpus does not have.
+    """
+    from groundup.corpus import read_split  # here: whoever only reads shards needs no corpus
+
+    def texts(split: Any) -> Iterable[Text]:
+        return (Text(document.path, document.text) for document in read_split(corpus, split))
+
+    return produce(
+        out,
+        kind="tokens",
+        stage="tokens",
+        version=1,
+        config=config,
+        parents={"corpus": corpus, "tokenizer": tokenizer},
+        write=lambda draft: write_tokens(
+            draft, load(tokenizer.path), {split: texts(split) for split in config.splits}
+        ),
+    )
+
+
+def write_tokens(
+    draft: Draft, tokenizer: FastTokenizer, splits: Mapping[str, Iterable[Text]]
+) -> None:
+    """Encode texts by split and write the shards; the body of the stage."""
+    kind = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
+    counts = {
+        split: write_split(draft, split, texts, tokenizer, kind) for split, texts in splits.items()
+    }
+    about = {"dtype": kind, "vocab_size": tokenizer.vocab_size, "tokenizer": tokenizer.digest}
+    write_json(draft.file("tokens.json"), about | {"splits": counts})
+    draft.numbers |= counts
+
+
+def write_split(
+    draft: Draft, split: str, texts: Iterable[Text], tokenizer: FastTokenizer, kind: str
+) -> dict[str, int]:
+    """Write one split's files; return its documents, tokens and bytes."""
+    end = tokenizer.special_id(DOCUMENT_END)
+    names, lengths, sizes = list[str](), list[int](), list[int]()
+    with (
+        open(draft.file(f"{split}.bin"), "wb") as file,
+        record.progress(f"tokens {split}", 0, "bytes") as bar,
+    ):
+        for name, text in texts:
+            ids = np.array([*tokenizer.encode(text), end], dtype=kind)
+            file.write(ids.tobytes())
+            names.append(name)
+            lengths.append(len(ids))
+            sizes.append(len(well_formed(text).encode("utf-8")))
+            bar.advance(sizes[-1])
+    ends = np.cumsum(np.array(lengths, dtype=np.uint64), dtype=np.uint64)
+    np.save(draft.file(f"{split}.ends.npy"), ends)
+    np.save(draft.file(f"{split}.bytes.npy"), np.array(sizes, dtype=np.uint64))
+    write_json(draft.file(f"{split}.names.json"), names)
+    return {"documents": len(names), "tokens": sum(lengths), "bytes": sum(sizes)}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Documents as one row of ids.
+
+    >>> shard = Shard.of("train", [("a", [5, 6], 3), ("b", [7], 1)], end=9)
+    >>> shard.ids.tolist(), shard.ends.tolist(), shard.document(1).tolist()
+    ([5, 6, 9, 7, 9], [3, 5], [7, 9])
+    """
+
+    name: str
+    """Name of the split, or any other that tells shards apart in a mixture."""
+    ids: Shaped[np.ndarray, " N"]
+    """Unsigned; of an opened artifact they stay on disk until they are used."""
+    ends: UInt[np.ndarray, " documents"]
+    bytes: UInt[np.ndarray, " documents"]
+    names: list[str]
+    tokenizer: str = ""
+    """Digest of the tokenizer that made the ids."""
+
+    @classmethod
+    def open(cls, artifact: Artifact, split: str) -> "Shard":
+        """Map a split of a tokens artifact; DataError if it has no such split or does not fit."""
+        about = json.loads(artifact.file("tokens.json").read_text(encoding="utf-8"))
+        if split not in about["splits"]:
+            raise DataError(
+                f"{artifact.path} has no split {split!r}; it has {', '.join(about['splits'])}."
+            )
+        read = partial(np.load, mmap_mode="r", allow_pickle=False)
+        path, count = artifact.file(f"{split}.bin"), about["splits"][split]["tokens"]
+        if path.stat().st_size != count * np.dtype(about["dtype"]).itemsize:
+            raise DataError(
+                f"{path} has {path.stat().st_size} bytes, which is not {count} ids of type "
+                f"{about['dtype']}; it was truncated: make {artifact.path} again."
+            )
+        ids = np.memmap(path, about["dtype"], "r") if count else np.empty(0, about["dtype"])
+        ends, sizes = (read(artifact.file(f"{split}.{part}.npy")) for part in ("ends", "bytes"))
+        names = json.loads(artifact.file(f"{split}.names.json").read_text(encoding="utf-8"))
+        return cls(split, ids, ends, sizes, names, about["tokenizer"])
+
+    @classmethod
+    def of(cls, name: str, documents: Iterable[tuple[str, list[int], int]], end: int) -> "Shard":
+        """Make a shard in memory of documents given as (name, ids, bytes)."""
+        rows = list(documents)
+        ids = np.array([id for _, row, _ in rows for id in [*row, end]], dtype=np.uint32)
+        lengths = np.array([len(row) + 1 for _, row, _ in rows], dtype=np.uint64)
+        sizes = np.array([size for _, _, size in rows], dtype=np.uint64)
+        ends = np.cumsum(lengths, dtype=np.uint64)
+        return cls(name, ids, ends, sizes, [name for name, _, _ in rows])
+
+    def __len__(self) -> int:
+        """Number of tokens, the documents' ends included."""
+        return len(self.ids)
+
+    def document(self, index: int) -> Int[np.ndarray, " tokens"]:
+        """Ids of one document, its `<|endoftext|>` included."""
+        start = int(self.ends[index - 1]) if index else 0
+        return np.asarray(self.ids[start : int(self.ends[index])], dtype=np.int64)
+
+    def document_at(self, places: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
+        """Number of the document to which the tokens at these places belong."""
+        return np.searchsorted(self.ends, places.astype(np.uint64), side="right")

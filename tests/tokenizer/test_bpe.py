@@ -1,0 +1,123 @@
+"""bpe.py: merges equal to Hugging Face's, the worked example, and round trips."""
+
+import json
+
+import pytest
+import tokenizers
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Regex, pre_tokenizers, trainers
+
+from groundup.core import ConfigError, DataError
+from groundup.tokenizer import PATTERNS, BytePairs, train_bpe, well_formed
+from groundup.tokenizer.bpe import byte_characters
+from tests.tokenizer.corpora import CORPORA, HOSTILE, texts
+
+
+def peer(pattern: str) -> tokenizers.Tokenizer:
+    """An untrained tokenizer of Hugging Face's library that cuts as ours does."""
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PATTERNS[pattern]), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    return made
+
+
+def peer_model(corpus: list[str], vocab_size: int, pattern: str) -> dict:
+    """What Hugging Face's trainer learns."""
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    made = peer(pattern)
+    made.train_from_iterator(corpus, trainer)
+    return json.loads(made.to_str())["model"]
+
+
+def assert_same_as_peer(corpus: list[str], vocab_size: int, pattern: str) -> None:
+    merges = train_bpe(corpus, vocab_size, pattern)
+    theirs = peer_model(corpus, vocab_size, pattern)
+    shown = byte_characters()
+
+    def spell(token: bytes) -> str:
+        return "".join(shown[byte] for byte in token)
+
+    assert [[spell(left), spell(right)] for left, right in merges] == theirs["merges"]
+    ids = {spell(token): id for token, id in BytePairs(merges, pattern).ids.items()}
+    assert ids == theirs["vocab"]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_merges_and_ids_are_those_of_the_peer(corpus, pattern):
+    assert_same_as_peer(CORPORA[corpus], 900, pattern)
+
+
+@given(st.lists(texts, max_size=5), st.integers(256, 330))
+def test_merges_are_those_of_the_peer_on_any_text(corpus, vocab_size):
+    assert_same_as_peer(corpus, vocab_size, "qwen2")
+
+
+def test_classes_of_characters_are_those_of_the_peer():
+    known = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    cut = {}
+    for name in PATTERNS:
+        # One piece per class: white space, letters, numbers and the rest never share a piece.
+        sample = [c for c in known if ord(c) < 0x3000]
+        text = "\n".join("a" + c + "a" for c in sample if c.isprintable() or c.isspace())
+        cut[name] = BytePairs([], name).cut.findall(text)
+        parts = peer(name).pre_tokenizer.pre_tokenize_str(text)
+        assert [text[start:end] for _, (start, end) in parts] == cut[name]
+
+
+def test_worked_example():
+    merges = train_bpe(["aaabdaaabac"], 259)
+    assert merges == [(b"a", b"a"), (b"a", b"b"), (b"aa", b"ab")]
+    pairs = BytePairs(merges)
+    assert [pairs.tokens[id] for id in pairs.encode("aaabdaaabac")] == [
+        b"aaab", b"d", b"aaab", b"a", b"c",
+    ]  # fmt: skip
+
+
+def test_first_ids_are_the_bytes_in_the_usual_order():
+    assert BytePairs([]).tokens[:3] == [b"!", b'"', b"#"]
+    assert sorted(BytePairs([]).tokens) == [bytes([byte]) for byte in range(256)]
+    assert byte_characters()[ord(" ")] == "Ġ" and byte_characters()[ord("\n")] == "Ċ"
+
+
+@given(texts)
+def test_decode_gives_the_text_back(text):
+    pairs = BytePairs(train_bpe(CORPORA["runs"] + CORPORA["scripts"], 400))
+    assert pairs.decode(pairs.encode(text)) == text.encode("utf-8")
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: repr(text[:9]))
+def test_pieces_of_hostile_text_join_to_the_text(text):
+    assert "".join(BytePairs([]).cut.findall(text)) == text
+
+
+def test_surrogates_become_text():
+    assert well_formed("a\ud83d\ude00b") == "a😀b"
+    assert well_formed("\ud800") == "\ufffd" == well_formed("\udfff")
+    assert well_formed("\udc00\ud800x\ud800") == "\ufffd\ufffdx\ufffd"
+
+
+def test_order_of_documents_does_not_matter():
+    assert train_bpe(CORPORA["python"], 400) == train_bpe(CORPORA["python"][::-1], 400)
+
+
+def test_small_corpora_give_fewer_merges():
+    assert train_bpe(["ab"], 1000) == [(b"a", b"b")]
+
+
+def test_errors_say_what_to_do():
+    with pytest.raises(ConfigError, match="vocab_size=255 leaves no room"):
+        train_bpe(["a"], 255)
+    with pytest.raises(ConfigError, match="pattern='qwen' is not known; choose qwen2 or gpt-2"):
+        train_bpe(["a"], 300, "qwen")
+    with pytest.raises(DataError, match="merge 0 joins b'ab' and b'c'"):
+        BytePairs([(b"ab", b"c")])
