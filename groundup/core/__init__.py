@@ -1,6 +1,6 @@
 """core: what every room stands on: artifacts, configuration, contracts, errors, telling, device."""
 
-from . import device, record
+from . import device, page, record
 from .artifact import (
     Artifact,
     Draft,
@@ -85,6 +85,7 @@ __all__ = [
     "digest",
     "hash_file",
     "load_config",
+    "page",
     "produce",
     "record",
     "replacing",

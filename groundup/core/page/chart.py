@@ -1,0 +1,321 @@
+"""A line chart: direct labels, dashed baselines, pale bands, and its rows behind it.
+
+The curves are one inline SVG that stretches with the page; words are HTML beside it, so that they
+keep their size on a phone and on a wide screen. Horizontal places are thousandths of the plot's
+width, vertical ones are pixels.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from .html import Html, element, join
+from .number import compact, number, ticks
+from .parts import Column, details, spoken, table
+
+WIDTH, HEIGHT = 1000.0, 220.0
+LABEL_GAP = 18.0
+MOST_POINTS = 400
+MOST_ROWS = 12
+COLOURS = 6
+NEAR_ZERO = 0.05
+"""An axis that begins within this share of its end begins at zero instead."""
+
+
+class Series(NamedTuple):
+    """One line: its points, and the band around it where the uncertainty is known."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float | None]
+    low: Sequence[float | None] = ()
+    high: Sequence[float | None] = ()
+
+
+class Baseline(NamedTuple):
+    """A level to compare with, drawn as a thin dashed line."""
+
+    name: str
+    value: float
+
+
+class Point(NamedTuple):
+    """A place in data units."""
+
+    x: float
+    y: float
+
+
+class Frame(NamedTuple):
+    """The data range that the plot shows."""
+
+    left: float
+    right: float
+    bottom: float
+    top: float
+
+    def x(self, value: float) -> float:
+        """Thousandths of the plot's width."""
+        return (value - self.left) / (self.right - self.left) * WIDTH
+
+    def y(self, value: float) -> float:
+        """Pixels from the plot's top."""
+        return (self.top - value) / (self.top - self.bottom) * HEIGHT
+
+
+class Label(NamedTuple):
+    """Words at the right of the plot and the height in pixels that they belong to."""
+
+    at: float
+    text: str
+    colour: str
+
+
+def line_chart(
+    title: str,
+    series: Sequence[Series],
+    *,
+    x_label: str,
+    y_label: str,
+    baselines: Sequence[Baseline] = (),
+) -> Html:
+    """Draw lines over one horizontal axis.
+
+    Values that are None or not finite leave gaps. The vertical axis covers the data and the
+    baselines and need not start at zero. Without a single point the chart is a sentence.
+    """
+    curves = [(one, segments(one.x, one.y)) for one in series]
+    points = [point for _, parts in curves for part in parts for point in part]
+    head = element("figcaption", element("strong", title))
+    if not points:
+        return element("figure.chart", head, element("p.empty", "No points were recorded."))
+    frame = frame_of(points, bands(series), baselines)
+    return element(
+        "figure.chart",
+        head,
+        element("p.y-label", y_label),
+        spoken(summary(title, curves, baselines, x_label, y_label)),
+        element(
+            "div.plot",
+            y_axis(frame),
+            drawing(frame, curves, baselines),
+            end_labels(labels(frame, curves, baselines)),
+            x_axis(frame),
+            element("p.x-label", x_label),
+        ),
+        details("Rows behind this chart", rows(title, series, x_label)),
+    )
+
+
+def segments(x: Sequence[float], y: Sequence[float | None]) -> list[list[Point]]:
+    """Runs of finite points; a missing value ends a run."""
+    runs: list[list[Point]] = [[]]
+    for across, up in zip(x, y, strict=True):
+        if up is None or not math.isfinite(up) or not math.isfinite(across):
+            runs.append([])
+        else:
+            runs[-1].append(Point(float(across), float(up)))
+    return [run for run in runs if run]
+
+
+def bands(series: Iterable[Series]) -> list[float]:
+    """Every finite end of a band."""
+    ends = [value for one in series for value in (*one.low, *one.high)]
+    return [float(value) for value in ends if value is not None and math.isfinite(value)]
+
+
+def frame_of(
+    points: Sequence[Point], ends: Sequence[float], baselines: Sequence[Baseline]
+) -> Frame:
+    """The range that holds everything, with some air above and below."""
+    across = [point.x for point in points]
+    up = [*(point.y for point in points), *ends, *(float(line.value) for line in baselines)]
+    first, last = min(across), max(across)
+    left, right = widened(0.0 if 0 < first < NEAR_ZERO * last else first, last, 0.0)
+    bottom, top = widened(min(up), max(up), 0.06)
+    return Frame(left, right, bottom, top)
+
+
+def widened(low: float, high: float, share: float) -> tuple[float, float]:
+    """A range with a margin; one without extent gets one around its only value."""
+    if high == low:
+        return low - (abs(low) * 0.1 or 0.5), high + (abs(high) * 0.1 or 0.5)
+    return low - share * (high - low), high + share * (high - low)
+
+
+def thin(points: Sequence[Point], most: int = MOST_POINTS) -> Sequence[Point]:
+    """At most about `most` points that keep every peak: the extremes of equal runs, and both ends.
+
+    >>> spike = [Point(x, 9.0 if x == 777 else 1.0) for x in range(2000)]
+    >>> len(thin(spike)) <= 402, max(point.y for point in thin(spike))
+    (True, 9.0)
+    """
+    if len(points) <= most:
+        return points
+    size = math.ceil(len(points) / (most // 2))
+    kept = [points[0]]
+    for start in range(0, len(points), size):
+        run = points[start : start + size]
+        extremes = {min(run, key=lambda p: p.y), max(run, key=lambda p: p.y)}
+        kept.extend(sorted(extremes))
+    return [*kept, points[-1]]
+
+
+def path(frame: Frame, points: Sequence[Point]) -> str:
+    """SVG path through the points."""
+    places = [f"{frame.x(point.x):.1f} {frame.y(point.y):.1f}" for point in thin(points)]
+    return "M" + "L".join(places) + ("h0.01" if len(places) == 1 else "")
+
+
+def band_path(frame: Frame, one: Series) -> str:
+    """SVG path around a series' band, or an empty string when it has none."""
+    lower = [point for run in segments(one.x, one.low or [None] * len(one.x)) for point in run]
+    upper = [point for run in segments(one.x, one.high or [None] * len(one.x)) for point in run]
+    if not lower or not upper:
+        return ""
+    back = path(frame, list(reversed(thin(lower)))).removeprefix("M")
+    return f"{path(frame, upper)}L{back}Z"
+
+
+def drawing(
+    frame: Frame,
+    curves: Sequence[tuple[Series, list[list[Point]]]],
+    baselines: Sequence[Baseline],
+) -> Html:
+    """The plot itself: grid, bands, baselines, lines."""
+    grid = [level("grid", frame.y(value)) for value in ticks(frame.bottom, frame.top)]
+    dashed = [level("baseline", frame.y(line.value)) for line in baselines]
+    shapes, lines = [], []
+    for index, (one, runs) in enumerate(curves):
+        colour = f"series-{index % COLOURS + 1}"
+        if shape := band_path(frame, one):
+            shapes.append(element(f"path.band.{colour}", attributes={"d": shape}))
+        for run in runs:
+            kind = "dot" if len(run) == 1 else "line"
+            lines.append(element(f"path.{kind}.{colour}", attributes={"d": path(frame, run)}))
+    attributes = {
+        "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}",
+        "preserveAspectRatio": "none",
+        "aria-hidden": "true",
+    }
+    return element("svg", *grid, *shapes, *dashed, *lines, attributes=attributes)
+
+
+def level(name: str, at: float) -> Html:
+    """A horizontal line over the whole width."""
+    attributes = {"x1": 0, "x2": f"{WIDTH:g}", "y1": f"{at:.1f}", "y2": f"{at:.1f}"}
+    return element(f"line.{name}", attributes=attributes)
+
+
+def y_axis(frame: Frame) -> Html:
+    """Values at the left of the plot."""
+    values = [(value, compact(value)) for value in ticks(frame.bottom, frame.top)]
+    marks = [
+        element("span", text, attributes={"style": f"top:{frame.y(value):.1f}px"})
+        for value, text in values
+    ]
+    width = max((len(text) for _, text in values), default=0)
+    attributes = {"style": f"width:{width}ch", "aria-hidden": "true"}
+    return element("div.y-axis", *marks, attributes=attributes)
+
+
+def x_axis(frame: Frame) -> Html:
+    """Values under the plot."""
+    marks = [
+        element("span", compact(value), attributes={"style": f"left:{frame.x(value) / 10:.2f}%"})
+        for value in ticks(frame.left, frame.right, 4)
+    ]
+    return element("div.x-axis", *marks, attributes={"aria-hidden": "true"})
+
+
+def labels(
+    frame: Frame,
+    curves: Sequence[tuple[Series, list[list[Point]]]],
+    baselines: Sequence[Baseline],
+) -> list[Label]:
+    """Name and last value of every line, at the height where it ends."""
+    found = []
+    for index, (one, runs) in enumerate(curves):
+        if runs:
+            last = runs[-1][-1].y
+            text = f"{one.name} {number(last)}"
+            found.append(Label(frame.y(last), text, f"series-{index % COLOURS + 1}"))
+    for line in baselines:
+        found.append(Label(frame.y(line.value), f"{line.name} {number(line.value)}", "baseline"))
+    return found
+
+
+def spread(places: Sequence[float], gap: float = LABEL_GAP, height: float = HEIGHT) -> list[float]:
+    """Move sorted places apart until none is nearer than `gap`, within the height if it can be.
+
+    >>> spread([100.0, 101.0, 219.0])
+    [100.0, 118.0, 219.0]
+    """
+    moved: list[float] = []
+    for place in places:
+        moved.append(max(place, moved[-1] + gap) if moved else max(place, 0.0))
+    limit = height
+    for index in reversed(range(len(moved))):
+        moved[index] = min(moved[index], limit)
+        limit = moved[index] - gap
+    return moved
+
+
+def end_labels(found: Sequence[Label]) -> Html:
+    """The direct labels, moved apart, each tied to its line's end by a short stroke."""
+    ordered = sorted(found)
+    places = spread([label.at for label in ordered])
+    words, strokes = [], []
+    for label, at in zip(ordered, places, strict=True):
+        words.append(
+            element(
+                "span",
+                label.text,
+                attributes={"style": f"top:{at:.1f}px", "title": label.text},
+            )
+        )
+        line = {"d": f"M0 {label.at:.1f}L16 {at:.1f}"}
+        strokes.append(element(f"path.tie.{label.colour}", attributes=line))
+    svg = {"viewBox": f"0 0 16 {HEIGHT:g}", "width": 16, "height": f"{HEIGHT:g}"}
+    width = max((len(label.text) for label in found), default=0)
+    attributes = {"style": f"width:calc({width * 0.9:.1f}ch + 22px)", "aria-hidden": "true"}
+    return element(
+        "div.ends", element("svg", *strokes, attributes=svg), *words, attributes=attributes
+    )
+
+
+def summary(
+    title: str,
+    curves: Sequence[tuple[Series, list[list[Point]]]],
+    baselines: Sequence[Baseline],
+    x_label: str,
+    y_label: str,
+) -> str:
+    """The chart in words, for screen readers."""
+    said = [f"Line chart: {title}; {y_label} over {x_label}."]
+    for one, runs in curves:
+        points = [point for run in runs for point in run]
+        if not points:
+            said.append(f"{one.name} has no points.")
+            continue
+        lowest = min(points, key=lambda point: point.y)
+        said.append(
+            f"{one.name} goes from {number(points[0].y)} at {compact(points[0].x)} to "
+            f"{number(points[-1].y)} at {compact(points[-1].x)}; "
+            f"its lowest is {number(lowest.y)} at {compact(lowest.x)}."
+        )
+    said.extend(f"Baseline {line.name}: {number(line.value)}." for line in baselines)
+    return " ".join(said)
+
+
+def rows(title: str, series: Sequence[Series], x_label: str) -> Html:
+    """Some of the points as tables, one a series, ends included."""
+    tables = []
+    for one in series:
+        points = list(zip(one.x, one.y, strict=True))
+        step = max(1, math.ceil((len(points) - 1) / (MOST_ROWS - 1))) if points else 1
+        kept = points[::step] + (points[-1:] if points and (len(points) - 1) % step else [])
+        columns = [Column(x_label, True), Column(one.name, True)]
+        cells = [[compact(x), number(y)] for x, y in kept]
+        tables.append(table(f"{title}: {one.name}", columns, cells))
+    return element("div.tables", join(tables))

@@ -1,0 +1,113 @@
+"""A forest plot of gates: each one's estimate and interval against its threshold.
+
+Gates have different units, so every row has a scale of its own with its threshold in the middle;
+one dashed line then runs down the page, and the eye checks that no bar reaches the tinted side.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from .html import Html, anchor, element
+from .number import compact, interval, with_unit
+from .parts import chip, measured
+
+WIDTH, HEIGHT = 1000.0, 32.0
+AIR = 1.25
+"""How much wider than the farthest end of the interval a row's half is."""
+
+
+class Gate(NamedTuple):
+    """A requirement and what was measured for it."""
+
+    name: str
+    requirement: str
+    """The requirement as a sentence that a newcomer understands."""
+    estimate: float | None
+    low: float | None
+    high: float | None
+    threshold: float
+    unit: str
+    better: Literal["lower", "higher"]
+    """On which side of the threshold it passes."""
+    has_passed: bool
+    hint: str = ""
+    """What to try next when it fails."""
+
+
+def forest_plot(gates: Sequence[Gate], empty: str = "No gates were set.") -> Html:
+    """One row a gate: its meaning, the picture, the number, the result."""
+    if not gates:
+        return element("p.empty", empty)
+    return element("ul.gates.card", *[gate_row(gate) for gate in gates])
+
+
+def gate_row(gate: Gate) -> Html:
+    """Words, picture, numbers and result of one gate."""
+    words = element(
+        "div.words",
+        element("h3", gate.name),
+        element("p", gate.requirement),
+        hint(gate),
+    )
+    range_ = interval(gate.low, gate.high)
+    numbers = element(
+        "div.numbers",
+        element("p.estimate", measured(gate.estimate, gate.unit, gate.low, gate.high)),
+        element("p.small", f"interval {range_}" if range_ else "no interval"),
+    )
+    result = chip("passed", "good") if gate.has_passed else chip("failed", "bad")
+    attributes = {"id": gate_anchor(gate.name)}
+    return element("li.gate", words, picture(gate), numbers, result, attributes=attributes)
+
+
+def gate_anchor(name: str) -> str:
+    """Id of a gate's row, for links."""
+    return f"gate-{anchor(name)}"
+
+
+def hint(gate: Gate) -> str:
+    """What to try next, shown only where the gate failed."""
+    if gate.has_passed or not gate.hint:
+        return ""
+    return element("p.hint", element("strong", "To try next: "), gate.hint)
+
+
+def picture(gate: Gate) -> Html:
+    """The bar, the dot and the threshold; hidden from screen readers, which read the numbers."""
+    limit = with_unit(compact(gate.threshold), gate.unit)
+    side = "at most" if gate.better == "lower" else "at least"
+    attributes = {
+        "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}",
+        "preserveAspectRatio": "none",
+        "aria-hidden": "true",
+    }
+    return element(
+        "div.forest",
+        element("svg", *shapes(gate), attributes=attributes),
+        element("p.limit", f"{side} {limit}"),
+    )
+
+
+def shapes(gate: Gate) -> list[Html]:
+    """The parts of the picture from back to front."""
+    state = "good" if gate.has_passed else "bad"
+    middle, half = WIDTH / 2, HEIGHT / 2
+    wrong = {"x": middle if gate.better == "lower" else 0, "y": 0}
+    drawn = [
+        element("rect.wrong", attributes={**wrong, "width": middle, "height": HEIGHT}),
+        element("path.threshold", attributes={"d": f"M{middle:g} 0V{HEIGHT:g}"}),
+    ]
+    ends = [value for value in (gate.estimate, gate.low, gate.high) if value is not None]
+    extent = AIR * max((abs(value - gate.threshold) for value in ends), default=0.0) or 1.0
+
+    def place(value: float) -> float:
+        return middle + (value - gate.threshold) / extent * middle
+
+    if gate.low is not None and gate.high is not None:
+        bar = f"M{place(gate.low):.1f} {half:g}H{place(gate.high):.1f}"
+        drawn.append(element(f"path.bar.{state}", attributes={"d": bar}))
+    if gate.estimate is not None:
+        dot = {"d": f"M{place(gate.estimate):.1f} {half:g}h0.01"}
+        drawn.append(element("path.halo", attributes=dot))
+        drawn.append(element(f"path.estimate.{state}", attributes=dot))
+    return drawn

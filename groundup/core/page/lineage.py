@@ -1,0 +1,224 @@
+"""A lineage graph, left to right: what was made from what.
+
+Layers by the longest way from a source; an edge over several layers passes through empty slots in
+between, so it never runs behind a box; slots are ordered by the mean height of their neighbours.
+Source: Sugiyama, Tagawa, Toda 1981, without the crossing counts that small graphs do not need.
+"""
+
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import NamedTuple
+
+from ..errors import DataError
+from .html import Html, element, join
+from .parts import scrolling, spoken
+
+BOX_HEIGHT, SLOT_HEIGHT, ROW_GAP, COLUMN_GAP, EDGE = 80.0, 10.0, 16.0, 36.0, 2.0
+LETTER, SMALL_LETTER, LEAST_WIDTH, MOST_LETTERS = 8.6, 7.0, 112.0, 20
+SWEEPS = 4
+LEAST_SCALE = 0.85
+"""How far a graph shrinks to fit its card before it scrolls."""
+
+
+class Node(NamedTuple):
+    """A box of the graph."""
+
+    name: str
+    kind: str
+    size: str
+    id: str
+    parents: tuple[str, ...] = ()
+    is_rejected: bool = False
+    href: str = ""
+    """Anchor of the row that tells more, with its `#`."""
+
+
+class Place(NamedTuple):
+    """Upper left corner and height of a box or slot, pixels."""
+
+    x: float
+    y: float
+    height: float
+
+
+Slot = tuple[str, ...]
+"""(name,) is the box itself; (parent, child, layer) is a place that an edge passes through."""
+
+
+def lineage(nodes: Sequence[Node], label: str = "Lineage") -> Html:
+    """Draw the graph; it scrolls within its card when it is wider.
+
+    Raises DataError if a name comes twice, a parent is unknown, or a node descends from itself.
+    """
+    if not nodes:
+        return element("p.empty", "Nothing was made yet.")
+    layers, edges = arrange(nodes)
+    width = box_width(nodes)
+    places = positions(layers, edges, width)
+    boxes = [box(node, places[(node.name,)], width) for node in nodes]
+    lines = [edge_path(way, places, width) for way in edges]
+    right = max(place.x for place in places.values()) + width + EDGE
+    bottom = max(place.y + place.height for place in places.values()) + EDGE
+    size = {
+        "viewBox": f"0 0 {right:.0f} {bottom:.0f}",
+        "style": f"max-width:{right:.0f}px;min-width:{right * LEAST_SCALE:.0f}px",
+        "role": "group",
+        "aria-label": label,
+    }
+    drawing = element("svg.lineage", *lines, *boxes, attributes=size)
+    return join([spoken(summary(nodes)), scrolling(drawing, label)])
+
+
+def arrange(nodes: Sequence[Node]) -> tuple[list[list[Slot]], list[list[Slot]]]:
+    """Layers of slots, and every edge as the slots it passes from parent to child."""
+    depth = depths(nodes)
+    layers: list[list[Slot]] = [[] for _ in range(max(depth.values()) + 1)]
+    edges: list[list[Slot]] = []
+    for node in nodes:
+        layers[depth[node.name]].append((node.name,))
+    for node in nodes:
+        for parent in node.parents:
+            between = range(depth[parent] + 1, depth[node.name])
+            slots: list[Slot] = [(parent, node.name, str(layer)) for layer in between]
+            for layer, slot in zip(between, slots, strict=True):
+                layers[layer].append(slot)
+            edges.append([(parent,), *slots, (node.name,)])
+    return layers, edges
+
+
+def depths(nodes: Sequence[Node]) -> dict[str, int]:
+    """Length of the longest way from a source to each node."""
+    known = {node.name: node for node in nodes}
+    if len(known) != len(nodes):
+        names = [node.name for node in nodes]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"Two artifacts are named {twice!r}; give each a name of its own.")
+    for node in nodes:
+        for parent in node.parents:
+            if parent not in known:
+                raise DataError(f"{node.name} names the parent {parent!r}, which is not listed.")
+    try:
+        order = list(TopologicalSorter({n.name: n.parents for n in nodes}).static_order())
+    except CycleError as error:
+        raise DataError(
+            f"Artifacts descend from themselves: {' → '.join(error.args[1])}."
+        ) from None
+    depth: dict[str, int] = {}
+    for name in order:
+        depth[name] = max((depth[parent] + 1 for parent in known[name].parents), default=0)
+    return depth
+
+
+def positions(
+    layers: Sequence[list[Slot]], edges: Sequence[list[Slot]], width: float
+) -> dict[Slot, Place]:
+    """Order every layer by its neighbours' mean heights, then stack it around the middle line."""
+    before: dict[Slot, list[Slot]] = {}
+    after: dict[Slot, list[Slot]] = {}
+    for way in edges:
+        for one, other in zip(way, way[1:], strict=False):
+            after.setdefault(one, []).append(other)
+            before.setdefault(other, []).append(one)
+    places = stacked(layers, width)
+    for sweep in range(SWEEPS):
+        neighbours = before if sweep % 2 == 0 else after
+        layers = [
+            sorted(layer, key=lambda s: mean_height(s, neighbours, places)) for layer in layers
+        ]
+        places = stacked(layers, width)
+    return places
+
+
+def mean_height(
+    slot: Slot, neighbours: Mapping[Slot, Sequence[Slot]], places: Mapping[Slot, Place]
+) -> float:
+    """Mean of the neighbours' middles; a slot without any stays where it is."""
+    others = neighbours.get(slot) or [slot]
+    return sum(places[o].y + places[o].height / 2 for o in others) / len(others)
+
+
+def stacked(layers: Sequence[Sequence[Slot]], width: float) -> dict[Slot, Place]:
+    """Place every layer in its column, centred on one line."""
+    heights = [sum(slot_height(s) + ROW_GAP for s in layer) - ROW_GAP for layer in layers]
+    places: dict[Slot, Place] = {}
+    for index, layer in enumerate(layers):
+        y = EDGE + (max(heights) - heights[index]) / 2
+        for slot in layer:
+            places[slot] = Place(EDGE + index * (width + COLUMN_GAP), y, slot_height(slot))
+            y += slot_height(slot) + ROW_GAP
+    return places
+
+
+def slot_height(slot: Slot) -> float:
+    """A box is tall; a place that an edge passes through is thin."""
+    return BOX_HEIGHT if len(slot) == 1 else SLOT_HEIGHT
+
+
+def box_width(nodes: Sequence[Node]) -> float:
+    """Width that holds the longest line of any box."""
+    names = max(len(shortened(node.name)) for node in nodes)
+    kinds = max(len(kind_line(node)) for node in nodes)
+    return max(LEAST_WIDTH, 24 + LETTER * names, 24 + SMALL_LETTER * kinds)
+
+
+def kind_line(node: Node) -> str:
+    """What a box says under its name."""
+    return f"{node.kind} · rejected" if node.is_rejected else node.kind
+
+
+def shortened(text: str) -> str:
+    """The text, cut to what fits a box."""
+    return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+
+
+def edge_path(way: Sequence[Slot], places: Mapping[Slot, Place], width: float) -> Html:
+    """A smooth line from the right of the parent to the left of the child."""
+    start = places[way[0]]
+    pieces = [f"M{start.x + width:.1f} {start.y + start.height / 2:.1f}"]
+    x, y = start.x + width, start.y + start.height / 2
+    for slot in way[1:]:
+        place = places[slot]
+        middle, to = place.y + place.height / 2, place.x
+        bend = (x + to) / 2
+        pieces.append(f"C{bend:.1f} {y:.1f} {bend:.1f} {middle:.1f} {to:.1f} {middle:.1f}")
+        x, y = to, middle
+        if len(slot) > 1:
+            x = to + width
+            pieces.append(f"H{x:.1f}")
+    return element("path.edge", attributes={"d": "".join(pieces)})
+
+
+def box(node: Node, place: Place, width: float) -> Html:
+    """One artifact: its name, its kind, its size and short id."""
+    state = "rejected" if node.is_rejected else "kept"
+    kind = kind_line(node)
+    shape = {"x": place.x, "y": place.y, "width": f"{width:.1f}", "height": place.height, "rx": 8}
+    lines = [
+        ("name", shortened(node.name)),
+        ("kind", kind),
+        ("size", node.size),
+        ("id", node.id[:8]),
+    ]
+    texts = [
+        element(
+            f"text.{name}", text, attributes={"x": place.x + 12, "y": place.y + 21 + 16 * index}
+        )
+        for index, (name, text) in enumerate(lines)
+    ]
+    title = element("title", f"{node.name}: {kind}, {node.size}, id {node.id}")
+    drawn = join([title, element("rect", attributes=shape), *texts])
+    if node.href:
+        return element(f"a.box.{state}", drawn, attributes={"href": node.href})
+    return element(f"g.box.{state}", drawn)
+
+
+def summary(nodes: Sequence[Node]) -> str:
+    """The graph in words, for screen readers."""
+    said = []
+    for node in nodes:
+        origin = f"made from {' and '.join(node.parents)}" if node.parents else "a source"
+        said.append(f"{node.name} ({node.kind}) is {origin}{REJECTED if node.is_rejected else ''}.")
+    return "Lineage graph. " + " ".join(said)
+
+
+REJECTED = " and was rejected by its gates"

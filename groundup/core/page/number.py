@@ -1,0 +1,107 @@
+"""Numbers as people read them: enough digits and no more, a unit always, nothing for nothing.
+
+How many decimals an interval needs follows from its width: about ten steps of the last digit from
+end to end are worth reading, more are noise.
+"""
+
+import math
+from collections.abc import Sequence
+
+SPACE = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
+ABSENT = "not measured"
+STEPS = (1.0, 2.0, 5.0, 10.0)
+
+
+def number(value: float | None, decimals: int | None = None) -> str:
+    """Write one number; None is "not measured" and what is not finite is "undefined".
+
+    >>> number(1.4123), number(0.03128), number(4096), number(123456.7)
+    ('1.41', '0.031', '4,096', '123,457')
+    """
+    if value is None:
+        return ABSENT
+    if not math.isfinite(value):
+        return "undefined"
+    if decimals is None:
+        decimals = 0 if isinstance(value, int) else usual_decimals(abs(value))
+    text = f"{abs(value):,.{decimals}f}"
+    is_zero = not text.strip("0.,")
+    return (MINUS if value < 0 and not is_zero else "") + text
+
+
+def usual_decimals(size: float) -> int:
+    """Decimals that suit a number of this size when nothing is known of its uncertainty."""
+    if size == 0 or size >= 1000:
+        return 0
+    if size >= 1:
+        return 1 if size >= 10 else 2
+    return min(8, 3 if size >= 0.01 else 1 - math.floor(math.log10(size)))
+
+
+def signed(value: float | None, decimals: int | None = None) -> str:
+    """Write a difference with its sign.
+
+    >>> signed(0.25), signed(-0.25)
+    ('+0.250', '−0.250')
+    """
+    text = number(value, decimals)
+    return f"+{text}" if value is not None and math.isfinite(value) and value > 0 else text
+
+
+def interval_decimals(low: float | None, high: float | None) -> int | None:
+    """Decimals that divide an interval into 5 to 50 steps; None if it has no width.
+
+    >>> interval_decimals(1.398, 1.426), interval_decimals(0.017, 0.026)
+    (3, 3)
+    """
+    if low is None or high is None or not math.isfinite(low) or not math.isfinite(high):
+        return None
+    width = abs(high - low)
+    if width == 0:
+        return None
+    return min(6, max(0, math.ceil(math.log10(5 / width))))
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Write an interval as "low to high"; an empty string if it was not measured.
+
+    >>> interval(1.398, 1.426)
+    '1.398 to 1.426'
+    """
+    if low is None or high is None:
+        return ""
+    decimals = interval_decimals(low, high)
+    return f"{number(low, decimals)} to {number(high, decimals)}"
+
+
+def with_unit(text: str, unit: str) -> str:
+    """Put a unit behind a written number so that a line never breaks between them."""
+    return f"{text}{SPACE}{unit}" if unit and text != ABSENT else text
+
+
+def compact(value: float) -> str:
+    """Write a number short, for axes and tight places.
+
+    >>> [compact(v).replace(SPACE, " ") for v in (0.5, 2500, 40_000_000)]
+    ['0.5', '2.5 k', '40 M']
+    """
+    if not math.isfinite(value):
+        return number(value)
+    for size, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return with_unit(f"{value / size:.3g}".replace("-", MINUS), suffix)
+    return f"{value:.4g}".replace("-", MINUS)
+
+
+def ticks(low: float, high: float, count: int = 5) -> Sequence[float]:
+    """Round values inside an axis, at most `count` + 1 of them, in steps of 1, 2 or 5.
+
+    >>> ticks(1.3, 3.5)
+    [1.5, 2.0, 2.5, 3.0, 3.5]
+    """
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(s for s in STEPS if s * power >= rough * 0.999999) * power
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [float(f"{k * step:.12g}") for k in range(first, last + 1)]

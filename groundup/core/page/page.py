@@ -1,0 +1,132 @@
+"""A page: one HTML file that opens from disk and loads nothing from anywhere.
+
+Style and script are inlined; a content security policy in the file forbids every outside load and
+any script but ours, so even a mistake in escaping could not run or fetch anything.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from .html import Html, anchor, element, join
+from .parts import definitions
+
+KEYS = (
+    ("?", "show or hide this list"),
+    ("n / p", "next or previous section"),
+    ("e", "open or close everything that is collapsed"),
+    ("t", "switch between automatic, light and dark"),
+)
+
+
+@dataclass
+class Page:
+    """A page under construction: parts for its top, then sections."""
+
+    title: str
+    lead: str
+    """One sentence with the answer, under the title."""
+    top: list[Html] = field(default_factory=list)
+    sections: list[tuple[str, Html]] = field(default_factory=list)
+
+    def add(self, *parts: Html) -> None:
+        """Put parts under the lead, before the first section."""
+        self.top.extend(parts)
+
+    def section(self, title: str, lead: str, *parts: Html) -> None:
+        """Append a section; `lead` says in a sentence or two what it answers."""
+        name = anchor(title)
+        head = element("h2", title, attributes={"id": f"{name}-title"})
+        attributes = {"id": name, "aria-labelledby": f"{name}-title", "tabindex": -1}
+        words = element("p.lead", lead) if lead else ""
+        self.sections.append(
+            (title, element("section", head, words, *parts, attributes=attributes))
+        )
+
+    def render(self) -> Html:
+        """The whole document."""
+        script = resource("look.js")
+        digest = hashlib.sha256(script.encode()).digest()
+        policy = (
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+            f"script-src 'sha256-{base64.b64encode(digest).decode()}'"
+        )
+        meta = {"http-equiv": "Content-Security-Policy", "content": policy}
+        head = join(
+            [
+                element("meta", attributes={"charset": "utf-8"}),
+                element("meta", attributes=meta),
+                element("meta", attributes=VIEWPORT),
+                element("meta", attributes={"name": "color-scheme", "content": "light dark"}),
+                element("title", self.title),
+                Html(f"<style>{resource('look.css')}</style>"),
+            ]
+        )
+        return Html(
+            f'<!doctype html>\n<html lang="en"><head>{head}</head>\n'
+            f"<body>{self.body()}<script>{script}</script></body></html>\n"
+        )
+
+    def body(self) -> Html:
+        """What is seen: the bar, the top, the sections, the list of keys."""
+        bar = element(
+            "div.bar",
+            element("span.brand", "groundup"),
+            element(
+                "button.theme",
+                "Theme: automatic",
+                attributes={"type": "button", "id": "theme", "hidden": True},
+            ),
+        )
+        title = element("header", element("h1", self.title), element("p.verdict", self.lead))
+        return join(
+            [
+                element("a.skip", "Skip to the answer", attributes={"href": "#main"}),
+                bar,
+                element(
+                    "main",
+                    title,
+                    *self.top,
+                    self.contents(),
+                    *[section for _, section in self.sections],
+                    attributes={"id": "main", "tabindex": -1},
+                ),
+                element(
+                    "footer",
+                    element("p", "Made by groundup. This file loads nothing from elsewhere."),
+                    element("button", "Keys (?)", attributes=KEYS_BUTTON),
+                ),
+                keys_dialog(),
+            ]
+        )
+
+    def contents(self) -> Html:
+        """Links to the sections; nothing when there are fewer than three."""
+        if len(self.sections) < 3:
+            return Html("")
+        links = [
+            element("li", element("a", title, attributes={"href": f"#{anchor(title)}"}))
+            for title, _ in self.sections
+        ]
+        return element("nav", element("ul", *links), attributes={"aria-label": "Sections"})
+
+
+VIEWPORT = {"name": "viewport", "content": "width=device-width, initial-scale=1"}
+KEYS_BUTTON = {"type": "button", "id": "keys-open", "hidden": True}
+
+
+def keys_dialog() -> Html:
+    """The list of keys, shown by `?`."""
+    rows = definitions(((keys, meaning) for keys, meaning in KEYS), "dl.keys")
+    title = element("h2", "Keys", attributes={"id": "keys-title"})
+    close = element("button", "Close", attributes={"type": "button", "id": "keys-close"})
+    attributes = {"id": "keys", "aria-labelledby": "keys-title"}
+    return element("dialog", title, rows, close, attributes=attributes)
+
+
+@cache
+def resource(name: str) -> str:
+    """Text of a file beside this one."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

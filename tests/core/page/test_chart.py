@@ -1,0 +1,100 @@
+"""A chart shows every point it got, or says that it got none."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core.page import Baseline, Series, line_chart
+from groundup.core.page.chart import HEIGHT, LABEL_GAP, WIDTH, Frame, Point, path, spread, thin
+from tests.core.page.reading import Reading
+
+VALUES = st.lists(st.none() | st.floats(allow_nan=True, allow_infinity=True), max_size=40)
+
+
+def chart(*series: Series, baselines=()) -> Reading:
+    drawn = line_chart("Loss", series, x_label="steps", y_label="nats", baselines=baselines)
+    return Reading(drawn)
+
+
+def coordinates(read: Reading) -> list[float]:
+    """Every number of every path and line drawn in the plot."""
+    words = " ".join(read.values("d") + read.values("y1")).replace("NaN", "nan")
+    for letter in "MLZhHVC":
+        words = words.replace(letter, " ")
+    return [float(word) for word in words.split()]
+
+
+@given(VALUES)
+def test_whatever_is_finite_lies_inside_the_plot(values):
+    values = [v if v is None or not math.isfinite(v) else v % 1e6 for v in values]
+    read = chart(Series("train", range(len(values)), values))
+    for number in coordinates(read):
+        assert -0.1 <= number <= WIDTH + 0.1
+
+
+def test_no_points_is_a_sentence():
+    assert "No points were recorded." in chart(Series("train", [1], [math.nan])).text
+    assert "No points were recorded." in chart().text
+
+
+def test_missing_values_leave_a_gap():
+    assert chart(Series("a", [1, 2, 3, 4], [1.0, 2.0, None, 3.0])).count("path", "line") == 1
+    assert chart(Series("a", [1, 2, 3, 4], [1.0, 2.0, None, 3.0])).count("path", "dot") == 1
+    assert chart(Series("a", [1, 2, 3, 4, 5], [1, 2, None, 3, 4])).count("path", "line") == 2
+
+
+def test_a_single_point_is_a_dot():
+    assert chart(Series("a", [5], [1.0])).count("path", "dot") == 1
+
+
+def test_baselines_are_dashed_lines_with_their_names():
+    read = chart(Series("a", [0, 1], [1, 2]), baselines=[Baseline("xz", 1.76)])
+    assert read.count("line", "baseline") == 1
+    assert "xz 1.76" in read.text
+
+
+def test_screen_readers_get_the_chart_in_words():
+    read = chart(
+        Series("train", [0, 1000, 2000], [4.0, 1.0, 2.0]), baselines=[Baseline("xz", 1.76)]
+    )
+    assert (
+        "Line chart: Loss; nats over steps. train goes from 4.00 at 0 to 2.00 at 2\u00a0k; its "
+        "lowest is 1.00 at 1\u00a0k. Baseline xz: 1.76." in read.text
+    )
+
+
+def test_the_rows_behind_the_chart_keep_both_ends():
+    read = chart(Series("train", range(1001), [float(x) for x in range(1001)]))
+    assert read.count("tr") <= 14
+    assert "1,000" in read.text and "1\u00a0k" in read.text
+
+
+def test_a_band_needs_both_of_its_edges():
+    assert chart(Series("a", [0, 1], [1, 2], [0, 1], [2, 3])).count("path", "band") == 1
+    assert chart(Series("a", [0, 1], [1, 2])).count("path", "band") == 0
+
+
+def test_more_series_than_colours_start_over():
+    read = chart(*[Series(f"s{i}", [0, 1], [i, i + 1]) for i in range(7)])
+    assert read.count("path", "line") == 7 and read.count("path", "series-1") == 4
+
+
+def test_thinning_keeps_extremes_and_ends():
+    points = [Point(float(x), math.sin(x)) for x in range(5000)]
+    kept = thin(points)
+    assert len(kept) < 450 and kept[0] == points[0] and kept[-1] == points[-1]
+    assert max(p.y for p in kept) == max(p.y for p in points)
+    assert list(kept) == sorted(kept)
+
+
+def test_paths_run_from_corner_to_corner():
+    frame = Frame(0.0, 1.0, 0.0, 1.0)
+    assert path(frame, [Point(0.0, 0.0), Point(1.0, 1.0)]) == f"M0.0 {HEIGHT}L{WIDTH} 0.0"
+
+
+@given(st.lists(st.floats(0, HEIGHT), max_size=8))
+def test_labels_never_lie_on_each_other(places):
+    moved = spread(sorted(places))
+    assert all(b - a >= LABEL_GAP - 1e-6 for a, b in zip(moved, moved[1:], strict=False))
+    assert all(-1e-6 <= place <= HEIGHT for place in moved)

@@ -1,0 +1,103 @@
+"""A page is whole in itself, reachable by keyboard, and readable in light and dark."""
+
+import base64
+import hashlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from groundup.core.page import Page, chip, command
+from groundup.core.page.page import resource
+from tests.core.page.reading import Reading
+
+TEXT_ON = ("--paper", "--card")
+TEXT = ("--ink", "--ink-2", "--accent", "--good", "--warn", "--bad")
+
+
+def example() -> Page:
+    sheet = Page("Title <1>", "It worked.")
+    sheet.add(chip("one gate", "good", "#gates"))
+    for title in ("Gates", "Results", "Try it"):
+        sheet.section(title, f"About {title}.", command("groundup doctor"))
+    return sheet
+
+
+def tokens() -> dict[str, tuple[str, str]]:
+    """Light and dark value of every colour of the style."""
+    found = re.findall(r"(--[\w-]+): light-dark\((#\w{6}), (#\w{6})\)", resource("look.css"))
+    return {name: (light, dark) for name, light, dark in found}
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance after WCAG 2."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours, from 1 to 21."""
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    text = example().render()
+    assert "://" not in text and "url(" not in text and "@import" not in text
+    assert Reading(text).values("src") == []
+    assert all(link.startswith("#") for link in Reading(text).values("href"))
+
+
+def test_the_policy_allows_our_script_alone():
+    text = example().render()
+    script = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    assert len(script) == 1
+    digest = base64.b64encode(hashlib.sha256(script[0].encode()).digest()).decode()
+    policy = Reading(text).values("content")[0]
+    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+
+
+def test_every_link_leads_somewhere_and_every_id_is_unique():
+    read = Reading(example().render())
+    assert len(read.values("id")) == len(set(read.values("id")))
+    assert {link[1:] for link in read.values("href")} <= set(read.values("id"))
+    assert set(read.values("aria-labelledby")) <= set(read.values("id"))
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize("word", TEXT)
+@pytest.mark.parametrize("ground", TEXT_ON)
+def test_words_reach_the_contrast_that_eyes_need(word, ground, theme):
+    colours = tokens()
+    assert contrast(colours[word][theme], colours[ground][theme]) >= 4.5
+
+
+def test_the_faint_ink_is_never_used_for_words():
+    rules = re.findall(r"(?<![\w-])(color|fill): var\((--[\w-]+)\)", resource("look.css"))
+    words = {name for _, name in rules}
+    assert "--ink-3" not in words
+    assert words <= {*TEXT, "--card", "--stroke"}
+
+
+def test_titles_are_text():
+    text = example().render()
+    assert "<title>Title &lt;1&gt;</title>" in text
+    assert Reading(text).text.count("Title <1>") == 2
+
+
+def test_contents_come_with_three_sections():
+    assert Reading(example().render()).count("nav") == 1
+    assert Reading(Page("a", "b").render()).count("nav") == 0
+
+
+def test_style_and_script_cannot_end_their_element():
+    assert "</" not in resource("look.css") and "</" not in resource("look.js")
+
+
+def test_a_page_needs_no_torch():
+    code = (
+        "import sys; sys.modules['torch'] = None; import groundup.core.page as p; p.Page('a', 'b')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
