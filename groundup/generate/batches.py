@@ -1,0 +1,69 @@
+"""Batches: which requests run together, and how rows of different lengths become one tensor.
+
+Requests of similar length go together, so little is padding. One whose answer the context would cut
+short goes with requests of exactly its length: a longer neighbour would otherwise cut it shorter.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+BATCH_TOKENS = 32_768
+"""Most positions of a batch, padding and answers included: bounds the cache."""
+BATCH_ROWS = 128
+
+
+class Padded(NamedTuple):
+    """Prompts as one tensor, each ending in the last column."""
+
+    ids: Int[Tensor, "B T"]
+    positions: Int[Tensor, "B T"]
+    """Counted from each row's first token; 0 in the padding."""
+    documents: Int[Tensor, "B T"] | None
+    """-1 in the padding, else 0; None if there is no padding."""
+
+
+def batches(lengths: Sequence[int], new_tokens: int, context_length: int) -> Iterator[list[int]]:
+    """Yield the places of the requests of each batch, longest first.
+
+    >>> list(batches([3, 9, 4], new_tokens=2, context_length=10))
+    [[1], [2, 0]]
+    """
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+
+    def company(i: int) -> int:
+        """Requests of one batch share this: their length if the context cuts them, else 0."""
+        return lengths[i] if lengths[i] + new_tokens > context_length else 0
+
+    for _, group in groupby(order, key=company):
+        waiting = list(group)
+        while waiting:
+            size = BATCH_TOKENS // max(lengths[waiting[0]] + new_tokens, 1)
+            size = min(max(size, 1), BATCH_ROWS)
+            yield waiting[:size]
+            waiting = waiting[size:]
+
+
+def left_padded(prompts: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> Padded:
+    """Pad on the left, so that every row's next token is in the same column.
+
+    >>> left_padded([[5, 6, 7], [8]]).positions
+    tensor([[0, 1, 2],
+            [0, 0, 0]])
+    """
+    width = max(len(prompt) for prompt in prompts)
+    ids = torch.tensor([[0] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    starts = torch.tensor([width - len(prompt) for prompt in prompts])
+    positions = torch.arange(width) - starts[:, None]  # (B, T)
+    documents = ((positions >= 0).long() - 1).to(device) if bool(starts.any()) else None
+    return Padded(ids.to(device), positions.clamp(min=0).to(device), documents)
+
+
+def right_padded(rows: Sequence[Sequence[int]]) -> Int[Tensor, "B T"]:
+    """Pad on the right, where a causal model looks last."""
+    width = max(len(row) for row in rows)
+    return torch.tensor([list(row) + [0] * (width - len(row)) for row in rows])

@@ -1,0 +1,351 @@
+"""The engine: a model and its tokenizer as one that continues text and answers conversations.
+
+Requests are sorted by length and run in batches over the plain cache, padded on the left; padding
+is attended by nobody and positions count from each row's first token, so a row computes what it
+would compute alone. Rows that have ended leave the batch. Every special token ends an answer.
+Knows no HTTP and no terminal; see talk.py for the verbs.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from groundup.core import (
+    ArtifactError,
+    CapacityError,
+    ConfigError,
+    Conversation,
+    DataError,
+    Generation,
+    Message,
+    Sampling,
+    Tokenizer,
+    record,
+)
+from groundup.model import Cache, Transformer
+from groundup.model import load as load_model
+from groundup.tokenizer import load_tokenizer, render, template_digest
+
+from .batches import batches, left_padded, right_padded
+from .sampling import check_sampling, draw, generators_of, pick
+from .text import Pieces, text_of
+
+OUR_TEMPLATE = template_digest()
+
+COMPACT_BELOW = 0.75
+"""Finished rows are dropped when at most this share still runs: dropping copies the cache."""
+
+TOLD_FROM = 16
+"""Number of prompts from which progress is shown."""
+
+
+class Step(NamedTuple):
+    """One new token of each row that still runs."""
+
+    rows: Int[Tensor, " n"]
+    """Places of the rows in the batch as it began."""
+    ids: Int[Tensor, " n"]
+    logprobs: Float[Tensor, " n"]
+
+
+class Piece(NamedTuple):
+    """One token of an answer and the text that became whole with it."""
+
+    text: str
+    id: int
+
+
+class Engine:
+    """A language model on this machine; fulfils `groundup.core.LanguageModel`."""
+
+    def __init__(
+        self, model: Transformer, tokenizer: Tokenizer, *, end_ids: Sequence[int] | None = None
+    ) -> None:
+        """Put a model and its tokenizer together.
+
+        end_ids  tokens that end an answer; default: every special token
+
+        Raises ArtifactError if the tokenizer has more ids than the model, or none that ends.
+        """
+        ends = tuple(tokenizer.specials.values()) if end_ids is None else tuple(end_ids)
+        if tokenizer.vocab_size > model.config.vocab_size:
+            raise ArtifactError(
+                f"The tokenizer has {tokenizer.vocab_size} ids and the model "
+                f"{model.config.vocab_size}: they were not made for each other; use the tokenizer "
+                "that the model was trained with."
+            )
+        if wrong := [end for end in ends if not 0 <= end < tokenizer.vocab_size]:
+            raise ArtifactError(
+                f"The end tokens {wrong} are not ids of the tokenizer, which has "
+                f"{tokenizer.vocab_size}; use the model's own tokenizer."
+            )
+        self.model, self.tokenizer, self.end_ids = model, tokenizer, ends
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Engine":
+        """Open a model directory with the tokenizer that lies in it.
+
+        Raises ArtifactError if either is missing, damaged or does not fit the other.
+        """
+        path = Path(path)
+        engine = cls(load_model(path), load_tokenizer(path))
+        template = path / "chat_template.jinja"
+        if template.is_file() and template_digest(template.read_text("utf-8")) != OUR_TEMPLATE:
+            raise ArtifactError(
+                f"{template} is not the chat format that groundup renders, so its model would read "
+                "turns that it was never tuned on; tune it with groundup, or put its template back."
+            )
+        return engine
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of prompt and answer together."""
+        return self.model.config.context_length
+
+    def generate(
+        self, conversations: Sequence[Conversation], sampling: Sampling
+    ) -> list[Generation]:
+        """Answer each conversation, in order; every request draws from `sampling.seed`.
+
+        So an answer depends on its conversation and `sampling` alone; for several answers to one
+        question use several seeds. It ends early where the context ends.
+
+        Raises CapacityError if a conversation leaves no room for an answer (see `recent`).
+        """
+        return self.continue_ids([self.prompt(each) for each in conversations], sampling)
+
+    def continue_text(self, prompt: str, sampling: Sampling) -> Generation:
+        """Continue a plain text; ConfigError if it is empty."""
+        return self.continue_ids([self.plain(prompt)], sampling)[0]
+
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
+        """Yield an answer's text as it comes; joined, it is `generate`'s text."""
+        for piece in self.pieces(self.prompt(conversation), sampling):
+            if piece.text:
+                yield piece.text
+
+    def pieces(self, prompt: Sequence[int], sampling: Sampling) -> Iterator[Piece]:
+        """Yield a continuation's tokens as they come, each with the text that it completes."""
+        pieces = Pieces(self.tokenizer)
+        for step in self.steps([prompt], sampling):
+            token = int(step.ids[0])
+            yield Piece(pieces.add(token), token)
+
+    def prompt(self, conversation: Conversation) -> list[int]:
+        """Ids of a conversation up to where the answer begins."""
+        if not conversation:
+            raise ConfigError("The conversation is empty; give at least one user message.")
+        return render(self.tokenizer, conversation, add_generation_prompt=True).ids
+
+    def plain(self, prompt: str) -> list[int]:
+        """Ids of a plain text; ConfigError if it is empty."""
+        if not prompt:
+            raise ConfigError("The prompt is empty; give at least one character to continue.")
+        return self.tokenizer.encode(prompt)
+
+    def recent(self, conversation: Conversation, reserve: int) -> Conversation:
+        """Drop the oldest turns until `reserve` tokens are free for the answer.
+
+        A system message stays, and so does the last message. Raises CapacityError if these alone
+        do not fit.
+        """
+        kept = list(conversation)
+        first = 1 if kept and kept[0].role == "system" else 0
+        while len(self.prompt(tuple(kept))) + reserve > self.context_length:
+            if len(kept) <= first + 1:
+                raise CapacityError(
+                    f"The last message and {reserve} tokens for the answer exceed the context of "
+                    f"{self.context_length} tokens; shorten the message."
+                )
+            del kept[first]
+            while len(kept) > first + 1 and kept[first].role == "assistant":
+                del kept[first]
+        return tuple(kept)
+
+    def continue_ids(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] = ()
+    ) -> list[Generation]:
+        """Continue prompts of ids, in order; `seeds`, one a prompt, replace `sampling.seed`."""
+        for prompt in prompts:
+            self.room(prompt, sampling)
+        seeds = seeds or [sampling.seed] * len(prompts)
+        lengths = [len(prompt) for prompt in prompts]
+        answers: dict[int, Generation] = {}
+        is_long = len(prompts) >= TOLD_FROM
+        with (
+            record.progress("generate", len(prompts), "answers")
+            if is_long
+            else nullcontext() as bar
+        ):
+            for chosen in batches(lengths, sampling.max_tokens, self.context_length):
+                made = self.batch(
+                    [prompts[i] for i in chosen], sampling, [seeds[i] for i in chosen]
+                )
+                answers.update(zip(chosen, made, strict=True))
+                if bar:
+                    bar.advance(len(chosen))
+        return [answers[i] for i in range(len(prompts))]
+
+    def batch(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]
+    ) -> list[Generation]:
+        """Continue the prompts of one batch; Python touches rows once, at the end."""
+        size = (len(prompts), sampling.max_tokens)
+        ids, logprobs = torch.full(size, -1), torch.zeros(size, dtype=torch.float64)
+        for t, step in enumerate(self.steps(prompts, sampling, seeds)):
+            rows = step.rows.cpu()
+            ids[rows, t] = step.ids.cpu()
+            logprobs[rows, t] = step.logprobs.double().cpu()
+        counts = (ids >= 0).sum(1).tolist()
+        return [
+            self.generation(row[:count], numbers[:count])
+            for row, numbers, count in zip(ids.tolist(), logprobs.tolist(), counts, strict=True)
+        ]
+
+    def generation(self, ids: list[int], logprobs: list[float]) -> Generation:
+        """Make the record of one answer."""
+        has_end = bool(ids) and ids[-1] in self.end_ids
+        text = text_of(ids[:-1] if has_end else ids, self.tokenizer)
+        return Generation(text, tuple(ids), tuple(logprobs), "stop" if has_end else "length")
+
+    @torch.inference_mode()
+    def steps(
+        self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int] = ()
+    ) -> Iterator[Step]:
+        """Yield the new tokens of one batch, step by step, until every row has ended.
+
+        Prompts of different lengths must all leave room for `max_tokens`; see `batches`.
+        """
+        limit = min(self.room(prompt, sampling) for prompt in prompts)
+        uniforms = None
+        if sampling.temperature > 0:
+            seeds = seeds or [sampling.seed] * len(prompts)
+            uniforms = draw(generators_of(seeds), limit).to(self.model.head.device)
+        head = self.model.head
+        padded = left_padded(prompts, head.device)
+        capacity = padded.ids.shape[1] + limit
+        cache = Cache(self.model.config, len(prompts), capacity, head.dtype, head.device)
+        with evaluating(self.model):
+            logits = self.next_logits(padded.ids, padded.positions, cache, padded.documents)
+            rows = torch.arange(len(prompts), device=head.device)
+            position, runs = padded.positions[:, -1:], rows >= 0
+            ends = torch.tensor(self.end_ids, dtype=torch.long, device=head.device)
+            for t in range(limit):
+                ids = pick(logits, sampling, None if uniforms is None else uniforms[rows, t])
+                yield Step(rows[runs], ids[runs], logprobs_of(logits, ids)[runs])
+                runs = runs & ~torch.isin(ids, ends)
+                left = int(runs.sum())
+                if left == 0 or t + 1 == limit:
+                    return
+                if left <= COMPACT_BELOW * len(rows):
+                    kept = runs.nonzero()[:, 0]
+                    cache.select(kept)
+                    rows, ids, position, runs = rows[kept], ids[kept], position[kept], runs[kept]
+                position = position + 1
+                logits = self.next_logits(ids[:, None], position, cache)
+
+    def next_logits(
+        self,
+        ids: Int[Tensor, "B T"],
+        positions: Int[Tensor, "B T"],
+        cache: Cache,
+        documents: Int[Tensor, "B T"] | None = None,
+    ) -> Float[Tensor, "B V"]:
+        """Logits of the token after the last one, of the ids that the tokenizer knows."""
+        logits = self.model.logits(
+            ids, positions=positions, cache=cache, documents=documents, last_only=True
+        )
+        return logits[:, -1, : self.tokenizer.vocab_size]
+
+    def room(self, prompt: Sequence[int], sampling: Sampling) -> int:
+        """Number of tokens that an answer may have: `max_tokens`, or what the context leaves."""
+        check_sampling(sampling)
+        if not prompt:
+            raise ConfigError("The prompt has no tokens; give at least one to continue.")
+        left = self.context_length - len(prompt)
+        if left < 1:
+            raise CapacityError(
+                f"The prompt has {len(prompt)} tokens and the context {self.context_length}, so "
+                "none is left for the answer; shorten the prompt or drop its oldest turns."
+            )
+        return min(sampling.max_tokens, left)
+
+    @torch.inference_mode()
+    def logprobs(
+        self, conversations: Sequence[Conversation], answers: Sequence[str]
+    ) -> list[list[float]]:
+        """Log-probability in nats of every token of each answer, its stop token included.
+
+        Raises DataError if conversations and answers differ in number, CapacityError if one is
+        longer than the context.
+        """
+        if len(conversations) != len(answers):
+            raise DataError(f"{len(conversations)} conversations have {len(answers)} answers.")
+        rows, scored = [], []
+        for conversation, answer in zip(conversations, answers, strict=True):
+            whole = render(self.tokenizer, (*conversation, Message("assistant", answer)))
+            start = len(self.prompt(conversation))
+            rows.append(whole.ids)
+            scored.append([i for i in range(start, len(whole.ids)) if whole.mask[i]])
+        found: dict[int, list[float]] = {}
+        for chosen, hidden in self.hidden(rows):
+            for row, i in enumerate(chosen):
+                places = torch.tensor(scored[i])
+                logits = torch.nn.functional.linear(hidden[row, places - 1], self.model.head)
+                logits = logits[:, : self.tokenizer.vocab_size]
+                answer = torch.tensor(rows[i])[places].to(logits.device)
+                found[i] = logprobs_of(logits, answer).tolist()
+        return [found[i] for i in range(len(rows))]
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Mean of the last hidden states over each text's tokens, float32 (texts, width).
+
+        A text longer than the context is cut; an empty one gives zeros.
+        """
+        rows = [self.tokenizer.encode(text)[: self.context_length] for text in texts]
+        vectors = np.zeros((len(texts), self.model.config.width), dtype=np.float32)
+        for chosen, hidden in self.hidden(rows):
+            for row, i in enumerate(chosen):
+                if rows[i]:
+                    vectors[i] = hidden[row, : len(rows[i])].mean(0).float().cpu().numpy()
+        return vectors
+
+    def hidden(
+        self, rows: Sequence[Sequence[int]]
+    ) -> Iterator[tuple[list[int], Float[Tensor, "B T D"]]]:
+        """Yield each batch's places and hidden states; what is right of a row's end is junk."""
+        for chosen in batches([len(row) for row in rows], 0, self.context_length):
+            longest = max(len(rows[i]) for i in chosen)
+            if longest > self.context_length:
+                raise CapacityError(
+                    f"A row has {longest} tokens and the context {self.context_length}; shorten it."
+                )
+            if longest:
+                ids = right_padded([rows[i] for i in chosen]).to(self.model.head.device)
+                with evaluating(self.model):
+                    hidden = self.model(ids)
+                yield chosen, hidden
+
+
+def logprobs_of(logits: Float[Tensor, "N V"], ids: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """Log-probability of each row's id, computed in float32 or better."""
+    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    return exact.gather(-1, ids[:, None])[:, 0] - exact.logsumexp(-1)
+
+
+@contextmanager
+def evaluating(model: Transformer) -> Iterator[None]:
+    """Put a model into evaluation and, afterwards, back into what it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)

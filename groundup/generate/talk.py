@@ -1,0 +1,189 @@
+"""The verbs: continue a prompt once, or talk to a model until you leave.
+
+The answer goes to stdout as it comes, everything else to stderr, so a script can read either. Knows
+nothing of batches; see engine.py.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from groundup.core import CapacityError, Conversation, Generation, Message, Sampling, record
+
+from .engine import Engine
+
+HELP = "/reset forgets the conversation, /quit or Ctrl-D leaves, Ctrl-C stops an answer."
+
+
+class Continuation(str):
+    """A continuation: its text, and for `--json` what else is known of it."""
+
+    generation: Generation
+    seconds: float
+
+    def _asdict(self) -> dict[str, object]:
+        """The fields for JSON."""
+        made = self.generation
+        return {
+            "text": made.text,
+            "finish_reason": made.finish_reason,
+            "tokens": len(made.ids),
+            "logprob": sum(made.logprobs),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def generate(
+    model: Path,
+    prompt: str,
+    *,
+    ask: bool = False,
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    max_tokens: int = 128,
+    seed: int = 0,
+) -> Continuation:
+    """Continue a prompt and print what follows it.
+
+    model        a model directory
+    prompt       text to continue
+    ask          put the prompt as a user's message and print the answer
+    temperature  0 takes the likeliest token each time; 1 draws from the model's distribution
+    top_k        draw from the k likeliest tokens; 0 from all
+    top_p        draw from the likeliest tokens that together have this probability
+    max_tokens   most tokens to generate
+    seed         the same seed gives the same text
+
+    Raises ConfigError if the prompt is empty, CapacityError if it does not fit the context.
+    """
+    sampling = Sampling(
+        temperature=temperature, top_k=top_k, top_p=top_p, max_tokens=max_tokens, seed=seed
+    )
+    engine = Engine.open(model)
+    started = time.perf_counter()
+    engine.plain(prompt)  # an empty one is an error, asked or continued
+    if ask:
+        made = engine.generate([(Message("user", prompt),)], sampling)[0]
+    else:
+        made = engine.continue_text(prompt, sampling)
+    continuation = Continuation(made.text)
+    continuation.generation, continuation.seconds = made, time.perf_counter() - started
+    return continuation
+
+
+def chat(
+    model: Path,
+    *,
+    system: str = "",
+    temperature: float = 0.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    max_tokens: int = 256,
+    seed: int = 0,
+) -> None:
+    """Talk to a model; it answers as it thinks, and each answer's speed follows on stderr.
+
+    /reset forgets the conversation, /quit or Ctrl-D leaves, Ctrl-C stops an answer. When a
+    conversation outgrows the context its oldest turns are dropped, and that is said. Piped, each
+    line of stdin is one message.
+
+    model        a model directory that was tuned on conversations
+    system       text that stands before the conversation
+    temperature  0 takes the likeliest token each time; 1 draws from the model's distribution
+    top_k        draw from the k likeliest tokens; 0 from all
+    top_p        draw from the likeliest tokens that together have this probability
+    max_tokens   most tokens of an answer
+    seed         the same seed and words give the same conversation
+    """
+    sampling = Sampling(
+        temperature=temperature, top_k=top_k, top_p=top_p, max_tokens=max_tokens, seed=seed
+    )
+    engine = Engine.open(model)
+    begin: Conversation = (Message("system", system),) if system else ()
+    conversation = begin
+    if sys.stdin.isatty():
+        record.say(HELP)
+    for line in lines():
+        if line == "/quit":
+            return
+        if line == "/reset":
+            conversation = begin
+            record.say("The conversation is forgotten.")
+        elif line.startswith("/"):
+            record.say(f"There is no command {line}. {HELP}")
+        else:
+            conversation = turn(engine, (*conversation, Message("user", line)), sampling)
+
+
+def lines() -> Iterator[str]:
+    """Yield what the person types, or stdin's lines; Ctrl-C at the prompt begins the line anew."""
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        import readline  # noqa: F401  gives input() its editing and history
+    while True:
+        try:
+            line = input("> " if is_terminal else "").strip()
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            continue
+        if line:
+            yield line
+
+
+def turn(engine: Engine, conversation: Conversation, sampling: Sampling) -> Conversation:
+    """Print one answer as it comes; return the conversation with it.
+
+    A message that does not fit the context is told and left out.
+    """
+    try:
+        fitting = engine.recent(conversation, min(sampling.max_tokens, engine.context_length // 4))
+    except CapacityError as error:
+        record.say(str(error))
+        return conversation[:-1]
+    if len(fitting) < len(conversation):
+        record.say(f"The oldest {len(conversation) - len(fitting)} messages no longer fit.")
+    text, count, started = list[str](), 0, time.perf_counter()
+    first = started
+    with interruptible() as stopped:
+        for piece in engine.pieces(engine.prompt(fitting), sampling):
+            if count == 0:
+                first = time.perf_counter()
+            count += 1
+            text.append(piece.text)
+            print(piece.text, end="", flush=True)
+            if stopped:
+                break
+    print(flush=True)
+    if stopped:
+        record.say("Stopped.")
+    record.say(speed(count, first - started, time.perf_counter() - first))
+    return (*fitting, Message("assistant", "".join(text)))
+
+
+@contextmanager
+def interruptible() -> Iterator[list[int]]:
+    """Give a list that Ctrl-C fills instead of ending the program, for the length of an answer."""
+    stopped: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: stopped.append(number))
+    try:
+        yield stopped
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def speed(tokens: int, first_seconds: float, rest_seconds: float) -> str:
+    """Tell how fast an answer came.
+
+    >>> speed(101, 0.25, 2.0)
+    '101 tokens, the first after 0.25 s, then 50 tokens/s'
+    """
+    if tokens < 2 or rest_seconds <= 0:
+        return f"{tokens} tokens, the first after {first_seconds:.2f} s"
+    rate = (tokens - 1) / rest_seconds
+    return f"{tokens} tokens, the first after {first_seconds:.2f} s, then {rate:.0f} tokens/s"

@@ -1,0 +1,32 @@
+"""Text of generated tokens as they come: characters whose bytes are split wait for the rest.
+
+A byte-level token may end inside a character. Decoded alone, both halves would be U+FFFD; here the
+first half is kept back. A last character that never became whole is left out.
+"""
+
+import codecs
+from collections.abc import Iterable
+
+from groundup.core import Tokenizer
+
+
+class Pieces:
+    """Decodes one token after the other."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self.specials = frozenset(tokenizer.specials.values())
+        self.decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def add(self, token: int) -> str:
+        """Text that became whole with this token; special tokens have none."""
+        if token in self.specials:
+            return ""
+        return self.decoder.decode(self.tokenizer.decode_bytes([token]))
+
+
+def text_of(ids: Iterable[int], tokenizer: Tokenizer) -> str:
+    """Text of all tokens: what `Pieces` gives one by one, joined."""
+    specials = frozenset(tokenizer.specials.values())
+    whole = tokenizer.decode_bytes([token for token in ids if token not in specials])
+    return codecs.getincrementaldecoder("utf-8")(errors="replace").decode(whole)

@@ -1,0 +1,197 @@
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from groundup.core import (
+    ArtifactError,
+    CapacityError,
+    ConfigError,
+    DataError,
+    LanguageModel,
+    Message,
+    Sampling,
+)
+from groundup.generate import Engine
+from groundup.generate import engine as module
+from groundup.tokenizer import FastTokenizer, render
+from tests.generate.tiny import CONTEXT, tiny_directory, tiny_engine, tiny_model, user
+
+QUESTIONS = [user(text) for text in ("a", "Was ist é?", "longer than the others", "b", "?!")]
+SAMPLINGS = [Sampling(max_tokens=20), Sampling(temperature=1.0, top_p=0.95, max_tokens=20, seed=3)]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return tiny_engine()
+
+
+def full_forward(engine: Engine, prompt: list[int], ids: tuple[int, ...]) -> torch.Tensor:
+    """Log-probabilities of every generated token by one pass without a cache."""
+    with torch.no_grad():
+        logits = engine.model.logits(torch.tensor([prompt + list(ids)]))[0]
+    logits = logits[len(prompt) - 1 : -1, : engine.tokenizer.vocab_size]
+    return logits.log_softmax(-1)[torch.arange(len(ids)), torch.tensor(ids)]
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=["greedy", "sampled"])
+def test_batched_is_single_is_the_full_forward_pass(engine, sampling):
+    together = engine.generate(QUESTIONS, sampling)
+    for conversation, found in zip(QUESTIONS, together, strict=True):
+        (alone,) = engine.generate([conversation], sampling)
+        assert found.ids == alone.ids and found.text == alone.text
+        assert found.finish_reason == alone.finish_reason
+        assert_close(found.logprobs, alone.logprobs, rtol=0, atol=1e-12)
+        expected = full_forward(engine, engine.prompt(conversation), found.ids)
+        assert_close(torch.tensor(found.logprobs).double(), expected, rtol=0, atol=1e-6)
+        assert_close(list(found.logprobs), expected.tolist(), rtol=0, atol=1e-12)
+
+
+def test_logits_of_padded_rows_are_those_of_rows_alone(engine):
+    prompts = [engine.prompt(conversation) for conversation in QUESTIONS]
+    sampling = Sampling(max_tokens=8)
+    rows = {i: [] for i in range(len(prompts))}
+    for step in engine.steps(prompts, sampling):
+        for row, value in zip(step.rows.tolist(), step.logprobs.tolist(), strict=True):
+            rows[row].append(value)
+    for i, prompt in enumerate(prompts):
+        alone = [step.logprobs.item() for step in engine.steps([prompt], sampling)]
+        assert_close(rows[i], alone, rtol=0, atol=1e-12)
+
+
+def test_rows_that_end_leave_without_moving_the_others(monkeypatch):
+    engine = tiny_engine()
+    sampling = Sampling(temperature=1.0, max_tokens=30, seed=1)
+    engine.end_ids = tuple(range(0, 260, 9))  # ends are common, so rows leave at different steps
+    monkeypatch.setattr(module, "COMPACT_BELOW", 0.0)
+    kept = engine.generate(QUESTIONS, sampling)
+    monkeypatch.setattr(module, "COMPACT_BELOW", 1.0)
+    dropped = engine.generate(QUESTIONS, sampling)
+    assert [g.ids for g in kept] == [g.ids for g in dropped]
+    assert len({len(g.ids) for g in kept}) > 2
+    for found in kept:
+        assert found.finish_reason == ("stop" if found.ids[-1] in engine.end_ids else "length")
+        assert not set(found.ids[:-1]) & set(engine.end_ids)
+
+
+def test_the_answer_is_the_same_in_any_company_and_order(engine):
+    sampling = Sampling(temperature=1.0, max_tokens=12, seed=7)
+    forwards = engine.generate(QUESTIONS, sampling)
+    backwards = engine.generate(QUESTIONS[::-1], sampling)[::-1]
+    assert [g.ids for g in forwards] == [g.ids for g in backwards]
+
+
+def test_seeds_of_their_own_give_answers_of_their_own(engine):
+    prompt = engine.prompt(QUESTIONS[0])
+    sampling = Sampling(temperature=1.0, max_tokens=12)
+    several = engine.continue_ids([prompt] * 3, sampling, seeds=[0, 1, 0])
+    assert several[0].ids == several[2].ids != several[1].ids
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=["greedy", "sampled"])
+def test_a_stream_joined_is_the_answer(engine, sampling):
+    for conversation in QUESTIONS:
+        (whole,) = engine.generate([conversation], sampling)
+        assert "".join(engine.stream(conversation, sampling)) == whole.text
+
+
+def test_an_answer_ends_where_the_context_ends_whatever_its_neighbours(engine):
+    long, short = user("x" * (CONTEXT - 50)), user("x")
+    sampling = Sampling(max_tokens=60)
+    engine = Engine(engine.model, engine.tokenizer, end_ids=())
+    together = engine.generate([long, short], sampling)
+    left = CONTEXT - len(engine.prompt(long))
+    assert [len(g.ids) for g in together] == [left, 60]
+    assert [g.finish_reason for g in together] == ["length", "length"]
+
+
+def test_a_prompt_that_fills_the_context_is_told(engine):
+    with pytest.raises(CapacityError, match=f"the context {CONTEXT}, so none is left"):
+        engine.generate([user("x" * CONTEXT)], Sampling())
+
+
+def test_the_oldest_turns_leave_first_and_the_system_message_stays(engine):
+    conversation = (
+        Message("system", "S"),
+        Message("user", "first"),
+        Message("assistant", "one"),
+        Message("user", "second"),
+        Message("assistant", "two"),
+        Message("user", "third"),
+    )
+    assert engine.recent(conversation, 30) == (conversation[0], *conversation[3:])
+    assert engine.recent(conversation, 50) == (conversation[0], conversation[-1])
+    assert engine.recent(conversation[-1:], 30) == conversation[-1:]
+    with pytest.raises(CapacityError, match="shorten the message"):
+        engine.recent(user("x" * CONTEXT), 10)
+
+
+def test_logprobs_are_those_of_generating(engine):
+    answers = ["yes", "", "né"]
+    found = engine.logprobs(QUESTIONS[:3], answers)
+    end = engine.tokenizer.special_id("<|im_end|>")
+    for conversation, answer, values in zip(QUESTIONS, answers, found, strict=False):
+        ids = (*engine.tokenizer.encode(answer), end)
+        expected = full_forward(engine, engine.prompt(conversation), ids)
+        assert_close(values, expected.tolist(), rtol=0, atol=1e-12)
+    whole = render(engine.tokenizer, (*QUESTIONS[0], Message("assistant", "yes")))
+    assert len(found[0]) == sum(whole.mask)
+    with pytest.raises(DataError, match="2 conversations have 1 answers"):
+        engine.logprobs(QUESTIONS[:2], ["a"])
+
+
+def test_greedy_answers_score_their_own_logprobs(engine):
+    (found,) = engine.generate(QUESTIONS[:1], Sampling(max_tokens=5))
+    ids = list(found.ids)
+    expected = full_forward(engine, engine.prompt(QUESTIONS[0]), tuple(ids))
+    assert_close(list(found.logprobs), expected.tolist(), rtol=0, atol=1e-12)
+
+
+def test_vectors_do_not_depend_on_neighbours(engine):
+    texts = ["one text", "another, longer text", ""]
+    vectors = engine.embed(texts)
+    assert vectors.shape == (3, 32) and vectors.dtype == np.float32
+    assert_close(vectors[:1], engine.embed(texts[:1]))
+    assert not vectors[2].any() and vectors[0].any()
+
+
+def test_ids_that_the_tokenizer_lacks_are_never_chosen(engine):
+    assert engine.model.config.vocab_size > engine.tokenizer.vocab_size
+    with torch.no_grad():
+        engine = tiny_engine()
+        engine.model.embed_tokens.weight[-1] *= 1000
+    for found in engine.generate(QUESTIONS, Sampling(temperature=5.0, max_tokens=20)):
+        assert max(found.ids) < engine.tokenizer.vocab_size
+
+
+def test_a_tokenizer_of_another_model_is_refused():
+    with pytest.raises(ArtifactError, match="262 ids and the model 260"):
+        Engine(tiny_model(), FastTokenizer([(b"a", b"b"), (b"c", b"d"), (b"e", b"f")]))
+    with pytest.raises(ArtifactError, match=r"end tokens \[300\]"):
+        Engine(tiny_model(), FastTokenizer([]), end_ids=[300])
+
+
+def test_a_continuation_needs_something_to_continue(engine):
+    assert engine.continue_text("def ", Sampling(max_tokens=4)).ids
+    with pytest.raises(ConfigError, match="prompt is empty"):
+        engine.continue_text("", Sampling())
+    with pytest.raises(ConfigError, match="conversation is empty"):
+        engine.generate([()], Sampling())
+
+
+def test_the_model_is_left_as_it_was(engine):
+    engine.model.train()
+    engine.generate(QUESTIONS[:1], Sampling(max_tokens=2))
+    assert engine.model.training
+    assert isinstance(engine, LanguageModel)
+    assert engine.generate([], Sampling()) == []
+
+
+def test_a_directory_opens_with_its_tokenizer_and_its_template(tmp_path):
+    opened = Engine.open(tiny_directory(tmp_path))
+    sampling = Sampling(max_tokens=6)
+    expected = tiny_engine(dtype=torch.float32).generate(QUESTIONS, sampling)
+    assert [g.ids for g in opened.generate(QUESTIONS, sampling)] == [g.ids for g in expected]
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(ArtifactError, match="not the chat format"):
+        Engine.open(tmp_path)

@@ -1,0 +1,112 @@
+import io
+import json
+import signal
+import sys
+
+import pytest
+
+from groundup.core import ConfigError, Message, Sampling, record
+from groundup.generate import Engine, chat, generate
+from groundup.generate.talk import interruptible, turn
+from tests.generate.tiny import tiny_directory, tiny_engine, user
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_directory(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(autouse=True)
+def plain_voice():
+    record.use("plain")
+    yield
+    record.use("silent")
+
+
+def talk(model, words: str, monkeypatch, capsys) -> tuple[str, str]:
+    """Pipe words into a chat; return stdout and stderr."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO(words))
+    chat(model, max_tokens=8)
+    return capsys.readouterr()
+
+
+def test_piped_lines_get_one_answer_each_on_stdout_and_the_rest_on_stderr(
+    model, monkeypatch, capsys
+):
+    engine, sampling = Engine.open(model), Sampling(max_tokens=8)
+    (first,) = engine.generate([user("a")], sampling)
+    out, err = talk(model, "a\n\n/reset\na\n", monkeypatch, capsys)
+    assert out == f"{first.text}\n" * 2
+    assert err.count("tokens,") == 2 and "forgotten" in err
+
+
+def test_earlier_turns_are_part_of_the_conversation(model, monkeypatch, capsys):
+    engine, sampling = Engine.open(model), Sampling(max_tokens=8)
+    (first,) = engine.generate([user("a")], sampling)
+    longer = (*user("a"), Message("assistant", first.text), Message("user", "b"))
+    (second,) = engine.generate([engine.recent(longer, 8)], sampling)
+    out, _ = talk(model, "a\nb\n", monkeypatch, capsys)
+    assert out == f"{first.text}\n{second.text}\n"
+
+
+def test_quit_leaves_and_an_unknown_command_is_told(model, monkeypatch, capsys):
+    out, err = talk(model, "/what\n/quit\na\n", monkeypatch, capsys)
+    assert out == "" and "no command /what" in err
+
+
+def test_a_message_that_does_not_fit_is_told_and_left_out(model, monkeypatch, capsys):
+    out, err = talk(model, "x" * 500 + "\na\n", monkeypatch, capsys)
+    assert "shorten the message" in err and out.count("\n") == 1
+
+
+def test_a_conversation_that_outgrows_the_context_goes_on(model, monkeypatch, capsys):
+    _, err = talk(model, "hello there\n" * 4, monkeypatch, capsys)
+    assert "no longer fit" in err and err.count("tokens,") == 4
+
+
+class Interrupting(io.StringIO):
+    """A terminal whose person presses Ctrl-C at the third thing written."""
+
+    writes = 0
+
+    def write(self, text: str) -> int:
+        self.writes += 1
+        if self.writes == 3:
+            signal.raise_signal(signal.SIGINT)
+        return super().write(text)
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_chat(monkeypatch, capsys):
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(sys, "stdout", Interrupting())
+    engine = tiny_engine()
+    found = turn(engine, user("a"), Sampling(max_tokens=30))
+    (whole,) = engine.generate([user("a")], Sampling(max_tokens=30))
+    assert found[-1].role == "assistant" and len(found[-1].content) < len(whole.text)
+    assert "Stopped." in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_ctrl_c_is_kept_until_it_is_looked_at():
+    with interruptible() as stopped:
+        signal.raise_signal(signal.SIGINT)
+        assert stopped == [signal.SIGINT]
+
+
+def test_generate_gives_text_and_for_scripts_its_figures(model):
+    found = generate(model, "def ", max_tokens=5)
+    made = Engine.open(model).continue_text("def ", Sampling(max_tokens=5))
+    assert found == made.text
+    fields = json.loads(json.dumps(found._asdict()))
+    assert fields["text"] == made.text and fields["tokens"] == len(made.ids)
+    asked = generate(model, "def ", ask=True, max_tokens=5)
+    assert asked == Engine.open(model).generate([user("def ")], Sampling(max_tokens=5))[0].text
+
+
+def test_an_empty_prompt_and_an_impossible_setting_are_told(model):
+    with pytest.raises(ConfigError, match="prompt is empty"):
+        generate(model, "")
+    with pytest.raises(ConfigError, match="prompt is empty"):
+        generate(model, "", ask=True)
+    with pytest.raises(ConfigError, match="top_p"):
+        generate(model, "a", top_p=2)

@@ -1,0 +1,32 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.generate.text import Pieces, text_of
+from groundup.tokenizer import FastTokenizer
+
+TOKENIZER = FastTokenizer([])  # one token a byte: every character beyond ASCII is split
+
+
+@given(st.text())
+def test_pieces_joined_are_the_text_and_none_is_broken(text):
+    pieces, ids = Pieces(TOKENIZER), TOKENIZER.encode(text)
+    parts = [pieces.add(token) for token in ids]
+    assert "".join(parts) == text_of(ids, TOKENIZER) == text
+    if "\ufffd" not in text:
+        assert all("\ufffd" not in part for part in parts)
+
+
+def test_a_character_cut_off_at_the_end_is_left_out():
+    ids = TOKENIZER.encode("né")[:-1]
+    assert text_of(ids, TOKENIZER) == "n"
+
+
+def test_special_tokens_have_no_text():
+    end = TOKENIZER.special_id("<|im_end|>")
+    assert Pieces(TOKENIZER).add(end) == ""
+    assert text_of([*TOKENIZER.encode("a"), end], TOKENIZER) == "a"
+
+
+def test_bytes_that_are_no_character_show_as_such():
+    stray = TOKENIZER.encode("é")[-1]
+    assert text_of([stray, *TOKENIZER.encode("a")], TOKENIZER) == "\ufffda"
