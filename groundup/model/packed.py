@@ -1,0 +1,109 @@
+"""8-bit weights in files: the `pack-quantized` layout of compressed-tensors.
+
+Four int8 values, each plus 128, stand in one int32, lowest byte first; a scale for each output
+channel and the shape stand beside them. Transformers and vLLM open such directories.
+Source: compressed-tensors 0.20, compressors/pack_quantized.
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Int8, Int32
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from groundup.core import ArtifactError
+from groundup.kernels import Int8Linear
+
+SUFFIXES = ("weight_packed", "weight_scale", "weight_shape")
+PER_WORD = 4
+
+QUANTIZATION_CONFIG: dict[str, Any] = {
+    "quant_method": "compressed-tensors",
+    "format": "pack-quantized",
+    "quantization_status": "compressed",
+    "config_groups": {
+        "group_0": {
+            "targets": ["Linear"],
+            "weights": {
+                "num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True,
+                "dynamic": False,
+            },
+            "input_activations": None,
+            "output_activations": None,
+        }
+    },
+    "ignore": ["lm_head"],
+}  # fmt: skip
+"""What config.json says of a model whose projections are int8 and whose embeddings are not."""
+
+
+def pack(values: Int8[Tensor, "O I"]) -> Int32[Tensor, "O words"]:
+    """Put four values in a word; a row that does not fill its last word ends in zeros.
+
+    >>> pack(torch.tensor([[-128, -127, 0, 127]], dtype=torch.int8)).item() == 0xFF80_0100 - 2**32
+    True
+    """
+    raised = (values.to(torch.int16) + 128).to(torch.uint8)
+    raised = F.pad(raised, (0, -values.shape[1] % PER_WORD))
+    return raised.contiguous().view(torch.int32)
+
+
+def unpack(words: Int32[Tensor, "O words"], width: int) -> Int8[Tensor, "O I"]:
+    """Take the first `width` values of each row out of their words; undoes `pack`."""
+    raised = words.contiguous().view(torch.uint8)[:, :width]
+    return (raised.to(torch.int16) - 128).to(torch.int8)
+
+
+def packed_state(name: str, linear: Int8Linear) -> dict[str, Tensor]:
+    """The file's tensors of one linear map."""
+    return {
+        f"{name}.weight_packed": pack(linear.weight),
+        f"{name}.weight_scale": linear.scale[:, None].contiguous(),
+        f"{name}.weight_shape": torch.tensor(linear.weight.shape, dtype=torch.int64),
+    }
+
+
+def is_packed(config: dict[str, Any]) -> bool:
+    """Whether a config.json describes 8-bit weights of this layout.
+
+    Raises ArtifactError for any other quantisation.
+    """
+    found = config.get("quantization_config")
+    if not found:
+        return False
+    groups = list(found.get("config_groups", {}).values())
+    weights = [group.get("weights") or {} for group in groups]
+    keys = QUANTIZATION_CONFIG["config_groups"]["group_0"]["weights"]
+    wanted = {key: keys[key] for key in ("num_bits", "type", "strategy", "symmetric")}
+    fits = len(weights) == 1 and all(weights[0].get(key) == wanted[key] for key in wanted)
+    if found.get("format") != "pack-quantized" or not fits or groups[0].get("input_activations"):
+        raise ArtifactError(
+            f"config.json has quantization {found.get('quant_method')} {found.get('format')}; "
+            "groundup opens compressed-tensors pack-quantized with 8-bit symmetric weights and "
+            "one scale a channel: quantize the original with `groundup quantize`."
+        )
+    return True
+
+
+def unpack_all(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Replace the model's linear maps by int8 ones where `state` has packed weights.
+
+    Returns the state with those weights unpacked, under the names of `Int8Linear`.
+
+    Raises ArtifactError if the model has no linear map of that name, or the shape differs.
+    """
+    state = dict(state)
+    ending = f".{SUFFIXES[0]}"
+    for name in [key.removesuffix(ending) for key in state if key.endswith(ending)]:
+        linear = dict(model.named_modules()).get(name)
+        words, scale, shape = (state.pop(f"{name}.{suffix}", None) for suffix in SUFFIXES)
+        if not isinstance(linear, nn.Linear) or words is None or scale is None:
+            raise ArtifactError(f"The packed weight {name} has no scale or no place in this model.")
+        size = (linear.out_features, linear.in_features)
+        if (shape is not None and tuple(shape.tolist()) != size) or words.shape[0] != size[0]:
+            raise ArtifactError(f"The packed weight {name} does not have the shape {size}.")
+        model.set_submodule(name, Int8Linear(linear.in_features, linear.out_features))
+        state[f"{name}.weight"] = unpack(words, linear.in_features)
+        state[f"{name}.scale"] = scale.flatten().to(torch.float32)
+    return state
