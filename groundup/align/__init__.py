@@ -5,12 +5,15 @@ with the trained tokens marked.
 """
 
 from .examples import Example, ExamplesConfig, make_examples, read_examples
+from .finetune import FinetuneConfig, finetune
 from .names import is_refusal, refuse
 from .show import show_examples
 
 __all__ = [
     "Example",
     "ExamplesConfig",
+    "FinetuneConfig",
+    "finetune",
     "is_refusal",
     "make_examples",
     "read_examples",

@@ -1,0 +1,149 @@
+"""Fine-tuning: a chat model from a base model and conversations, on the loop of pre-training.
+
+Only the assistant's words and their stop token are trained. Conversations are rendered by the one
+renderer, packed into rows that attention keeps apart, and the rows are read in an order that is a
+function of the step.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from groundup.core import Artifact, Config, ConfigError, Draft, device, produce, record
+from groundup.model import Transformer, load, save
+from groundup.tokenizer import Packed, load_tokenizer, pack_examples, render
+from groundup.train import (
+    Batch,
+    OptimConfig,
+    Optimizer,
+    Plan,
+    causal,
+    logging,
+    resume,
+    saving,
+    schedule,
+    split,
+    summary,
+    train,
+    validating,
+)
+
+from .examples import read_examples
+
+
+class FinetuneConfig(Config):
+    """How to tune."""
+
+    epochs: float = 2.0
+    """How often each conversation is seen."""
+    length: int = 512
+    """Tokens of a packed row; longer conversations are left out and counted."""
+    batch_rows: int = 8
+    """Packed rows of one optimizer step."""
+    micro_batches: int = 1
+    """Parts in which a step is computed."""
+    optim: OptimConfig = OptimConfig(muon_learning_rate=0.01, learning_rate=1.5e-3)
+    """Optimizer and schedule."""
+    seed: int = 0
+    """Of the order of rows."""
+    validations: int = 2
+    """How often held-out conversations are scored during the run."""
+    save_seconds: float = 15.0
+    """Time between checkpoints."""
+
+
+def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: Path) -> Artifact:
+    """Tune a model on conversations; a run that was stopped goes on from its last checkpoint.
+
+    model     a base model; it carries its tokenizer
+    examples  conversations made by `groundup examples make`
+
+    Raises DataError naming a conversation with no token to train on.
+    """
+    return produce(
+        out,
+        kind="model",
+        stage="finetune",
+        version=1,
+        config=config,
+        parents={"model": model, "examples": examples},
+        write=lambda draft: write_chat(draft, config, model, examples),
+    )
+
+
+def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: Artifact) -> None:
+    """Tune and save; the body of the stage."""
+    model = load(base.path, dtype=torch.float32).to(device.pick())
+    if config.length > model.config.context_length:
+        raise ConfigError(
+            f"length={config.length} exceeds the model's context_length="
+            f"{model.config.context_length}; give at most that."
+        )
+    rows = {name: packed(examples, name, base, config.length) for name in ("train", "validation")}
+    draft.numbers |= {"rows": len(rows["train"].ids), "left out": len(rows["train"].dropped)}
+    run(draft, config, model, rows)
+    save(model, draft.path, base.path, chat=True)
+
+
+def packed(examples: Artifact, name: str, base: Artifact, length: int) -> Packed:
+    """A split's conversations, rendered with the model's own tokenizer and packed."""
+    tokenizer = load_tokenizer(base.path)
+    found = list(read_examples(examples, name))
+    rendered = [render(tokenizer, example.messages) for example in found]
+    names = [example.id for example in found]
+    return pack_examples(rendered, length, too_long="drop", names=names)
+
+
+def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str, Packed]) -> None:
+    """The loop with its services around it."""
+    place, text = device.pick(), rows["train"]
+    steps = max(1, round(config.epochs * len(text.ids) / config.batch_rows))
+    optimizer = Optimizer(model.named_parameters(), config.optim)
+    resumed = resume(draft.scratch, model, optimizer)
+    compiled = bool(resumed.contract.get("compiled", True)) and model.compile_blocks()
+    dtype = device.compute_dtype(place)
+
+    def batches(step: int) -> list[Batch]:
+        chosen = order(len(text.ids), config, step)
+        return split(batch_of(text, chosen, place), config.micro_batches)
+
+    @torch.no_grad()
+    def held_out() -> dict[str, float]:
+        model.eval()
+        whole = batch_of(rows["validation"], np.arange(len(rows["validation"].ids)), place)
+        with torch.autocast(place.type, dtype, enabled=dtype != torch.float32):
+            parts = [causal(model, part) for part in split(whole, len(whole.ids) // 4 + 1)]
+        model.train()
+        weight = sum(float(part.weight) for part in parts)
+        return {"validation": round(sum(float(part.total) for part in parts) / weight, 5)}
+
+    metrics = record.Metrics(draft.log / "metrics.jsonl", lambda row: row["step"] < resumed.step)
+    every = max(1, steps // max(config.validations, 1))
+    per_step = config.batch_rows * config.length
+    with record.progress("chat", steps * per_step, "tokens") as bar:
+        bar.advance(resumed.step * per_step)
+        plan, rate = Plan(steps, resumed.step, dtype), schedule(config.optim, steps)
+        training = train(model, batches, causal, optimizer, rate, plan)
+        training = validating(logging(training, metrics, bar), held_out, every, metrics)
+        for _ in saving(training, draft.scratch, model, optimizer, config.save_seconds):
+            pass
+    metrics.close()
+    draft.numbers |= {"steps": steps, "compiled": compiled} | summary(draft.log / "metrics.jsonl")
+
+
+def order(rows: int, config: FinetuneConfig, step: int) -> np.ndarray:
+    """Numbers of the rows of a step: each epoch is a permutation of its own."""
+    chosen = []
+    for place in range(step * config.batch_rows, (step + 1) * config.batch_rows):
+        epoch, within = divmod(place, rows)
+        generator = np.random.default_rng([config.seed, epoch])
+        chosen.append(generator.permutation(rows)[within])
+    return np.array(chosen)
+
+
+def batch_of(rows: Packed, chosen: np.ndarray, place: torch.device) -> Batch:
+    """Some packed rows as a batch on a device."""
+    parts = (rows.ids, rows.targets, rows.weights, rows.documents)
+    tensors = [torch.from_numpy(np.ascontiguousarray(part[chosen])).to(place) for part in parts]
+    return Batch(*tensors, names=tuple(f"row {row}" for row in chosen))

@@ -1,0 +1,296 @@
+"""The command line: collects the verbs, reads their signatures, prints their results.
+
+A stage function is its verb. Its artifacts become `--name DIR`, its configuration becomes
+`--config FILE.toml` and `--set key=value`, everything else a flag or an argument of its type.
+Modules are imported when their verb is called, so `groundup --help` is quick.
+"""
+
+import inspect
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_type_hints
+
+from groundup import __version__
+from groundup.core import Answer, Artifact, Config, ConfigError, GroundupError, load_config, record
+from groundup.core import device as machine
+
+
+class Verb(NamedTuple):
+    """One command: its words, where its function is, and one line of help."""
+
+    name: str
+    target: str
+    """`module:function`."""
+    help: str
+    computes: bool = False
+    """Whether it runs a model, so that the allocator is worth a restart."""
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("run", "groundup.recipes:run", "a whole recipe: `groundup run tiny --out runs/tiny`", True),
+    Verb("doctor", "groundup.recipes.doctor:doctor", "what this machine has, does and lacks"),
+    Verb("show", "groundup.recipes.show:show", "what an artifact is, holds and came from"),
+    Verb("corpus", "groundup.corpus:corpus", "documents of a folder, split and without duplicates"),
+    Verb("tokenizer", "groundup.tokenizer:train_tokenizer", "a byte-level BPE vocabulary of a corpus"),
+    Verb("tokens", "groundup.tokenizer:tokens", "a corpus as shards of token ids"),
+    Verb("model describe", "groundup.model:describe", "parameters, FLOPs and cache bytes of a model"),
+    Verb("pretrain", "groundup.train:pretrain", "a base model from tokens", True),
+    Verb("generate", "groundup.generate:generate", "continue a prompt", True),
+    Verb("chat", "groundup.generate:chat", "talk to a model", True),
+    Verb("examples make", "groundup.align:make_examples", "conversations from a corpus"),
+    Verb("examples show", "groundup.align:show_examples", "conversations with their trained tokens"),
+    Verb("finetune", "groundup.align:finetune", "a chat model from a base model and examples", True),
+    Verb("quantize", "groundup.compress:quantize", "an 8-bit copy of a model"),
+    Verb("index", "groundup.retrieve:index", "an index of a folder; again: what changed"),
+    Verb("ask", "groundup.retrieve:ask", "an answer with exact quotes, or a refusal"),
+    Verb("evaluate", "groundup.evaluate:evaluate", "bits per byte of held-out documents", True),
+    Verb("gate", "groundup.measure:require", "exit 3 unless a verdict has passed"),
+)  # fmt: skip
+
+USAGE = """groundup {version}: language models from the ground up, kept grounded
+
+  groundup VERB [--help] [--json] [--trace]
+
+{verbs}
+
+--json prints results as JSON and progress as events; --trace shows where an error came from.
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 gate failed."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and exit with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    flags = {flag for flag in ("--json", "--trace") if flag in words}
+    words = [word for word in words if word not in flags]
+    record.use(record.fitting_voice("--json" in flags))
+    try:
+        code = dispatch(words, as_json="--json" in flags)
+    except GroundupError as error:
+        code = fail(error, str(error), error.exit_code, flags)
+    except KeyboardInterrupt as error:
+        code = fail(error, str(error) or "Stopped.", 130, flags)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
+    except OSError as error:
+        what = error.strerror or str(error)
+        place = f" ({error.filename})" if error.filename else ""
+        code = fail(error, f"The system said: {what}{place}.", 1, flags)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        code = fail(error, f"{said} (a defect; --trace shows where)", 1, flags)
+    sys.exit(code)
+
+
+def fail(error: BaseException, message: str, code: int, flags: set[str]) -> int:
+    """Tell an error in one line, or with its trace, and return the exit code."""
+    if "--trace" in flags:
+        import traceback
+
+        traceback.print_exception(error)
+    if "--json" in flags:
+        record.event("error", message=message, exit_code=code)
+    else:
+        print(f"groundup: {message}", file=sys.stderr)
+    return code
+
+
+def dispatch(words: list[str], as_json: bool) -> int:
+    """Find the verb, call it and print its result."""
+    if not words or words[0] in ("--help", "-h", "help"):
+        print(usage())
+        return 0
+    if words[0] in ("--version", "-V"):
+        print(__version__)
+        return 0
+    verb, rest = find(words)
+    if verb.computes and "--help" not in rest and "-h" not in rest:
+        machine.restart_with_allocator(sys.argv[1:])
+    function = load(verb.target)
+    if verb.name == "run":
+        function, rest = recipe(function, rest)
+    call = parse(verb, function, rest)
+    if call is None:
+        return 0
+    if verb.computes:
+        machine.use_cores()
+    emit(call(), as_json)
+    return 0
+
+
+def usage() -> str:
+    """The table of contents, in the order in which data flows."""
+    width = max(len(verb.name) for verb in VERBS) + 2
+    lines = [f"  {verb.name:<{width}}{verb.help}" for verb in VERBS]
+    return USAGE.format(version=__version__, verbs="\n".join(lines))
+
+
+def find(words: list[str]) -> tuple[Verb, list[str]]:
+    """Match the longest verb; ConfigError naming the nearest one."""
+    for count in (2, 1):
+        for verb in VERBS:
+            if verb.name == " ".join(words[:count]):
+                return verb, words[count:]
+    import difflib
+
+    names = [verb.name for verb in VERBS]
+    inside = [name for name in names if name.startswith(words[0] + " ")]
+    near = inside or difflib.get_close_matches(" ".join(words[:1]), names, n=1, cutoff=0.5)
+    hint = f"did you mean `groundup {'` or `groundup '.join(near)}`?" if near else "see `--help`."
+    raise ConfigError(f"There is no command `{words[0]}`; {hint}")
+
+
+def load(target: str) -> Callable[..., Any]:
+    """Import `module:function`."""
+    module, _, name = target.partition(":")
+    return getattr(import_module(module), name)
+
+
+def recipe(run: Callable[..., Any], words: list[str]) -> tuple[Callable[..., Any], list[str]]:
+    """Find the recipe that `run` names: one of ours, or `FILE.py:function`."""
+    if not words or words[0].startswith("-"):
+        run()  # prints the recipes
+        raise SystemExit(0)
+    name, rest = words[0], words[1:]
+    file, _, function = name.rpartition(":")
+    if not file.endswith(".py"):
+        return run(name), rest
+    spec = spec_from_file_location("recipe", file)
+    if spec is None or spec.loader is None or not Path(file).is_file():
+        raise ConfigError(f"There is no recipe file {file}; expected FILE.py:function.")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, function):
+        raise ConfigError(f"{file} has no function `{function}`.")
+    return getattr(module, function), rest
+
+
+def parse(verb: Verb, function: Callable[..., Any], words: list[str]) -> Callable[[], Any] | None:
+    """Turn words into a call of the verb's function; None if only help was asked for."""
+    import cyclopts
+
+    app = cyclopts.App(
+        name=f"groundup {verb.name}", help=inspect.getdoc(function) or verb.help,
+        version_flags=(), result_action="return_value",
+    )  # fmt: skip
+    app.default(flags_of(function))
+    try:
+        command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
+    except cyclopts.CycloptsError as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"{said} See `groundup {verb.name} --help`.") from None
+    if command is not None and getattr(command, "__name__", "") == "help_print":
+        command(*bound.args, **bound.kwargs)
+        return None
+    return lambda: command(*bound.args, **bound.kwargs)
+
+
+def flags_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a stage so that its artifacts are paths and its configuration a file and settings."""
+    import cyclopts
+
+    signature, hints = inspect.signature(function), get_type_hints(function)
+    parameters, configs, artifacts = [], {}, set()
+    for name, parameter in signature.parameters.items():
+        hint = hints.get(name, str)
+        if inspect.isclass(hint) and issubclass(hint, Config):
+            configs[name] = hint
+            continue
+        if hint in (Artifact, Artifact | None):
+            artifacts.add(name)
+            hint = Path if hint is Artifact else Path | None
+        parameters.append(parameter.replace(annotation=hint))
+    if configs:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        options = Annotated[list[str] | None, cyclopts.Parameter(name="--set", help=SET_HELP)]
+        file = Annotated[Path | None, cyclopts.Parameter(help="TOML file with settings.")]
+        parameters += [
+            inspect.Parameter("config", keyword, default=None, annotation=file),
+            inspect.Parameter("set_", keyword, default=None, annotation=options),
+        ]
+
+    def call(*args: Any, **values: Any) -> Any:
+        given = inspect.Signature(parameters).bind(*args, **values).arguments
+        file, settings = given.pop("config", None), given.pop("set_", None) if configs else None
+        for name, config in configs.items():
+            given[name] = load_config(config, file, settings or ())
+        for name in artifacts & given.keys():
+            given[name] = None if given[name] is None else Artifact.open(given[name])
+        return function(**given)
+
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    call.__name__, call.__doc__ = function.__name__, function.__doc__
+    return call
+
+
+SET_HELP = "One setting as key=value; may be given again."
+
+
+def emit(result: Any, as_json: bool) -> None:
+    """Print what a verb returned."""
+    if result is None:
+        return
+    if as_json:
+        print(json.dumps(json_ready(result), indent=1, ensure_ascii=False, default=str))
+    elif isinstance(result, Artifact):
+        print(about(result))
+    elif isinstance(result, Answer):
+        print(spoken(result))
+    elif isinstance(result, str):
+        print(result)
+    else:
+        print(json.dumps(json_ready(result), indent=1, ensure_ascii=False, default=str))
+
+
+def json_ready(result: Any) -> Any:
+    """A result as plain JSON values."""
+    if isinstance(result, Answer):
+        claims = [
+            {"text": claim.text, "quotes": [
+                {"path": q.path, "start": q.start, "end": q.end, "text": q.text, "line": q.line}
+                for q in claim.quotes
+            ]} for claim in result.claims
+        ]  # fmt: skip
+        return {"answer": result.text, "refused": result.refused, "claims": claims}
+    if isinstance(result, Artifact):
+        return {**asdict(result), "path": str(result.path)}
+    if isinstance(result, Config):
+        return result.plain()
+    if hasattr(result, "_asdict"):
+        return {name: json_ready(value) for name, value in result._asdict().items()}
+    if is_dataclass(result) and not isinstance(result, type):
+        return {name: json_ready(getattr(result, name)) for name in result.__dataclass_fields__}
+    if isinstance(result, Mapping):
+        return {str(name): json_ready(value) for name, value in result.items()}
+    if isinstance(result, (list, tuple)):
+        return [json_ready(value) for value in result]
+    return result
+
+
+def about(artifact: Artifact) -> str:
+    """An artifact in a few lines."""
+    numbers = "  ".join(
+        f"{name} {value:,.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in artifact.numbers.items()
+        if isinstance(value, (int, float, str))
+    )
+    head = f"{artifact.kind} {artifact.id[:12]}  {record.size(artifact.bytes)}  {artifact.path}"
+    return head + (f"\n  {numbers}" if numbers else "")
+
+
+def spoken(answer: Answer) -> str:
+    """An answer for people: each statement with the file, line and bytes that prove it."""
+    lines = [answer.text] if answer.refused or not answer.claims else []
+    for claim in answer.claims:
+        lines.append(textwrap.indent(claim.text.strip(), "  "))
+        lines += [f"    {q.path}:{q.line}  (bytes {q.start}-{q.end})" for q in claim.quotes]
+        lines.append("")
+    return "\n".join(lines).rstrip()

@@ -1,0 +1,221 @@
+"""What a run's models are worth: held-out text against a compressor, held-out answers, refusals.
+
+One artifact holds every figure and every answer; the verdict and the report read it from there.
+"""
+
+import json
+import lzma
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.align import Example, is_refusal, read_examples
+from groundup.core import (
+    Answer,
+    Artifact,
+    Config,
+    Draft,
+    Sample,
+    Sampling,
+    produce,
+    write_json,
+    write_text,
+)
+from groundup.corpus import read_split
+from groundup.evaluate import (
+    DocumentScore,
+    Row,
+    answer_scores,
+    bits_per_byte,
+    compare_likelihood,
+    compare_scores,
+    score_documents,
+)
+from groundup.generate import Engine
+from groundup.measure import difference_of_rates, rate, score_all, similarity
+from groundup.tokenizer import DOCUMENT_END, Shard
+
+MODELS = ("base", "chat", "int8")
+
+
+class AssessConfig(Config):
+    """How much to look at."""
+
+    answers: int = 200
+    """Held-out questions that are answered and compared with their reference."""
+    names: int = 400
+    """Questions on names, known and made up, of which refusals are counted."""
+    max_tokens: int = 192
+    """Longest answer."""
+    batch_tokens: int = 8192
+    """Tokens scored at a time."""
+
+
+class Models(NamedTuple):
+    """The three models of a run, as artifacts."""
+
+    base: Artifact
+    chat: Artifact
+    int8: Artifact
+
+
+class Inputs(NamedTuple):
+    """What the models are held against."""
+
+    corpus: Artifact
+    tokens: Artifact
+    examples: Artifact
+
+
+def assess(config: AssessConfig, models: Models, inputs: Inputs, out: Path) -> Artifact:
+    """Measure base, chat and int8 on the test split; figures and answers become an artifact."""
+    return produce(
+        out,
+        kind="report",
+        stage="assess",
+        version=1,
+        config=config,
+        parents=models._asdict() | inputs._asdict(),
+        write=lambda draft: write_assessment(draft, config, models, inputs),
+    )
+
+
+def write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs: Inputs) -> None:
+    """Measure and write; the body of the stage."""
+    text = compressed(inputs.corpus)
+    engines = {name: Engine.open(artifact.path) for name, artifact in models._asdict().items()}
+    documents = score_text(engines["base"], inputs.tokens, config)
+    examples = list(read_examples(inputs.examples, "test"))
+    asked = [each for each in examples if not each.refusal and each.kind != "name"]
+    asked = asked[: config.answers]
+    named = [each for each in examples if each.known is not None][: config.names]
+    likelihood = {name: score_answers(engine, asked) for name, engine in engines.items()}
+    spoken = {name: answer(engine, asked, config) for name, engine in engines.items()}
+    recalled = answer(engines["chat"], named, config)
+    rows = compare_models(asked, likelihood, spoken)
+    write_json(draft.file("assessment.json"), {
+        "models": {name: artifact.id for name, artifact in models._asdict().items()},
+        "xz": text,
+        "text": bits_per_byte(documents)._asdict(),
+        "documents": [score._asdict() for score in documents],
+        "rows": {name: row.plain() for name, row in rows.items()},
+        "ended": ended(spoken["chat"] + recalled, asked + named)._asdict(),
+        "refusals": refusals(named, recalled),
+    })  # fmt: skip
+    lines = [shown(example, {n: spoken[n][i] for n in MODELS}) for i, example in enumerate(asked)]
+    lines += [shown(each, {"chat": said}) for each, said in zip(named, recalled, strict=True)]
+    write_text(draft.file("answers.jsonl"), "".join(json.dumps(x) + "\n" for x in lines))
+    draft.numbers |= {"bits per byte": bits_per_byte(documents).estimate, "xz": text["alone"]}
+
+
+def compressed(corpus: Artifact) -> dict[str, float]:
+    """Bits per byte of test under one xz -9e: alone, and given the training text.
+
+    Given means xz(train + test) - xz(train): a compressor that has read what the model has.
+    """
+    parts = {
+        split: b"".join(d.text.encode() for d in read_split(corpus, split))
+        for split in ("train", "test")
+    }
+
+    def size(data: bytes) -> int:
+        return len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
+
+    with ThreadPoolExecutor() as pool:  # xz lets go of the interpreter's lock
+        alone, train, both = pool.map(
+            size, (parts["test"], parts["train"], parts["train"] + parts["test"])
+        )
+    bits = 8 / len(parts["test"])
+    return {"alone": alone * bits, "given_train": (both - train) * bits}
+
+
+def score_text(engine: Engine, tokens: Artifact, config: AssessConfig) -> list[DocumentScore]:
+    """Nats of every test document under the base model."""
+    shard = Shard.open(tokens, "test")
+    documents = (
+        (name, shard.document(i), int(shard.bytes[i])) for i, name in enumerate(shard.names)
+    )
+    return score_documents(
+        engine.model,
+        documents,
+        bos=engine.tokenizer.specials[DOCUMENT_END],
+        window=engine.context_length,
+        batch_tokens=config.batch_tokens,
+    )
+
+
+def score_answers(engine: Engine, examples: Sequence[Example]) -> list[DocumentScore]:
+    """Nats of every reference answer."""
+    conversations = [example.messages for example in examples]
+    names = [example.group for example in examples]
+    return answer_scores(engine.model, engine.tokenizer, conversations, names=names)
+
+
+def answer(engine: Engine, examples: Sequence[Example], config: AssessConfig) -> list[Answer]:
+    """What a model answers to each example's last question."""
+    sampling = Sampling(max_tokens=config.max_tokens)
+    found = engine.generate([example.messages[:-1] for example in examples], sampling)
+    return [Answer(each.text, details={"finish_reason": each.finish_reason}) for each in found]
+
+
+def sample(example: Example) -> Sample:
+    """An example as a scorer sees it."""
+    reference = example.messages[-1].content
+    return Sample(example.id, example.messages[:-1], (reference,), example.group)
+
+
+def compare_models(
+    asked: Sequence[Example],
+    likelihood: dict[str, list[DocumentScore]],
+    spoken: dict[str, list[Answer]],
+) -> dict[str, Row]:
+    """Chat against base, and int8 against chat, in pairs."""
+    samples = [sample(example) for example in asked]
+    near = {name: score_all(similarity(), samples, spoken[name]) for name in MODELS}
+    return {
+        "answers": compare_likelihood("Reference answers", likelihood["chat"], likelihood["base"]),
+        "similarity": compare_scores(
+            "Edit similarity to the reference", near["chat"], near["base"]
+        ),
+        "answers_int8": compare_likelihood(
+            "Reference answers, int8", likelihood["int8"], likelihood["chat"]
+        ),
+        "similarity_int8": compare_scores("Edit similarity, int8", near["int8"], near["chat"]),
+    }
+
+
+def ended(answers: Sequence[Answer], examples: Sequence[Example]) -> Any:
+    """Share of answers that the model ended itself."""
+    values = [float(each.details["finish_reason"] == "stop") for each in answers]
+    return rate(values, [example.group for example in examples])
+
+
+def refusals(named: Sequence[Example], answers: Sequence[Answer]) -> dict[str, Any]:
+    """Rates of refusal for made-up and for known names, and their difference."""
+    refused: dict[bool, list[float]] = {True: [], False: []}
+    groups: dict[bool, list[str]] = {True: [], False: []}
+    for example, said in zip(named, answers, strict=True):
+        refused[bool(example.known)].append(float(is_refusal(said.text)))
+        groups[bool(example.known)].append(example.group)
+    difference = difference_of_rates(refused[False], refused[True], groups[False], groups[True])
+    return {
+        "unknown": rate(refused[False], groups[False])._asdict(),
+        "known": rate(refused[True], groups[True])._asdict(),
+        "difference": difference._asdict(),
+    }
+
+
+def shown(example: Example, answers: dict[str, Answer]) -> dict[str, Any]:
+    """One line of answers.jsonl."""
+    score, own = similarity(), sample(example)
+    return {
+        "id": example.id,
+        "kind": "refusal" if example.refusal else example.kind,
+        "prompt": example.messages[-2].content,
+        "reference": example.messages[-1].content,
+        "answers": {
+            name: {"text": said.text, "score": getattr(score(own, said), "value", None)}
+            for name, said in answers.items()
+        },
+    }

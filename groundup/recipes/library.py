@@ -1,0 +1,108 @@
+"""The text that every Python carries: the standard library's sources and the language topics.
+
+About ten megabytes of code and prose with a free licence, found on the machine itself, so nothing
+is downloaded. Left out: tests, installed packages, generated tables and copies of other projects.
+"""
+
+import ast
+import pydoc_data.topics
+import sys
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from groundup.core import Artifact, Config, Draft, digest, produce, write_text
+from groundup.corpus import CorpusConfig, write_corpus
+from groundup.documents import Document, Rejected, read_bytes
+
+LEFT_OUT = frozenset(
+    "__pycache__ dist-packages encodings ensurepip idle_test lib2to3 pydoc_data site-packages "
+    "test tests turtledemo".split()
+)
+
+
+def library() -> Iterator[Document | Rejected]:
+    """Yield the library's modules as `lib/…` and the topics as `topics/NAME.txt`, in order."""
+    root = Path(sysconfig.get_path("stdlib"))
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root)
+        if not LEFT_OUT & set(name.parts):
+            yield read_bytes(path.read_bytes(), f"lib/{name.as_posix()}")
+    for name, text in sorted(pydoc_data.topics.topics.items()):
+        yield read_bytes(text.encode("utf-8"), f"topics/{name}.txt")
+
+
+def library_corpus(config: CorpusConfig, out: Path) -> Artifact:
+    """The library as a corpus; its key holds a digest of every document."""
+    found = list(library())
+    content = [[d.path, d.sha256] for d in found if isinstance(d, Document)]
+    config = config.model_copy(update={"source_digest": digest(content)})
+    return produce(
+        out,
+        kind="corpus",
+        stage="library",
+        version=1,
+        config=config,
+        parents={},
+        write=lambda draft: write_corpus(draft, found, config),
+    )
+
+
+class ManualConfig(Config):
+    """Which text becomes the manual."""
+
+    python: str = f"{sys.version_info.major}.{sys.version_info.minor}"
+    """Version of Python whose text it is."""
+    source_digest: str = ""
+    """Hash of the text; filled in by the stage."""
+
+
+def library_manual(config: ManualConfig, out: Path) -> Artifact:
+    """The topics and docstrings as a folder of text files, ready to be indexed and quoted."""
+    pages = dict(manual())
+    config = config.model_copy(update={"source_digest": digest(sorted(pages.items()))})
+
+    def write(draft: Draft) -> None:
+        for name, text in pages.items():
+            write_text(draft.file(name), text)
+        draft.numbers |= {"files": len(pages), "bytes": sum(map(len, pages.values()))}
+
+    return produce(
+        out, kind="documents", stage="manual", version=1, config=config, parents={}, write=write
+    )
+
+
+def manual() -> Iterator[tuple[str, str]]:
+    """Yield (file name, text): each topic, and each module's public docstrings."""
+    for document in library():
+        if isinstance(document, Rejected):
+            continue
+        if document.path.startswith("topics/"):
+            yield document.path, document.text
+        elif text := docstrings(document):
+            yield document.path.replace("lib/", "docstrings/", 1).removesuffix(".py") + ".txt", text
+
+
+def docstrings(document: Document) -> str:
+    """A module's docstring and those of its public classes and functions, each under its name."""
+    try:
+        tree = ast.parse(document.text)
+    except (SyntaxError, ValueError, RecursionError):
+        return ""
+    module = document.path.removeprefix("lib/").removesuffix(".py").replace("/", ".")
+    module = module.removesuffix(".__init__")
+    parts = [f"{module}\n\n{text}" for text in [ast.get_docstring(tree)] if text]
+
+    def walk(node: ast.Module | ast.ClassDef, prefix: str) -> None:
+        for child in node.body:
+            if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            name = f"{prefix}.{child.name}"
+            text = ast.get_docstring(child)
+            if text and not child.name.startswith("_"):
+                parts.append(f"{name}\n\n{text}")
+            if isinstance(child, ast.ClassDef):
+                walk(child, name)
+
+    walk(tree, module)
+    return "\n\n\n".join(parts) + "\n" if parts else ""

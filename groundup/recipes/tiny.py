@@ -1,0 +1,141 @@
+"""The main job: from the text that every Python carries to a chat model, proved step by step.
+
+    corpus → tokenizer → tokens → base → examples → chat → int8 → assessment → verdict → report
+    manual → index
+
+Every arrow is an artifact under `out`; run again, what is complete is kept and the rest goes on.
+"""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from groundup.align import ExamplesConfig, FinetuneConfig, finetune, make_examples
+from groundup.compress import QuantizeConfig, quantize
+from groundup.core import Artifact, Config, Draft, device, produce, record
+from groundup.core.artifact import MANIFEST
+from groundup.corpus import CorpusConfig
+from groundup.measure import require
+from groundup.model import flops_per_token, from_depth
+from groundup.retrieve import index
+from groundup.tokenizer import TokenizerConfig, TokensConfig, tokens, train_tokenizer
+from groundup.train import PretrainConfig, pretrain
+
+from .assess import AssessConfig, Inputs, Models, assess
+from .library import ManualConfig, library_corpus, library_manual
+from .report import write_report
+from .story import judge, tell
+
+TOKENS = 1_600_000
+"""Training tokens by default: the whole run takes under five minutes on two cores."""
+
+
+class Made(NamedTuple):
+    """Every artifact of a run, in the order of making."""
+
+    corpus: Artifact
+    tokenizer: Artifact
+    tokens: Artifact
+    base: Artifact
+    examples: Artifact
+    chat: Artifact
+    int8: Artifact
+    manual: Artifact
+    index: Artifact
+    assessment: Artifact
+    verdict: Artifact
+
+
+def tiny(
+    *, out: Path = Path("runs/tiny"), tokens: int = TOKENS, depth: int = 6, epochs: float = 1.5
+) -> str:
+    """Make a model, a chat model, an 8-bit copy, an index and a report from Python's own text.
+
+    out     where the artifacts go; run again, it goes on or says that all is done
+    tokens  training tokens of the base model, the dial for time
+    depth   layers of the model; width and heads follow from it
+    epochs  how often the chat model sees each conversation
+    """
+    started = time.monotonic()
+    fresh = not (out / "report" / MANIFEST).is_file()
+    if fresh:
+        record.say(device.one_line())
+        record.say(forecast(tokens, depth))
+    made = make(out, tokens, depth, epochs)
+    report = make_report(made, out)
+    took = f"Done in {record.duration(time.monotonic() - started)}." if fresh else "All is done."
+    require(made.verdict)
+    return ending(out, report, took)
+
+
+def make(out: Path, amount: int, depth: int, epochs: float) -> Made:
+    """Run the stages; what is complete is not run again."""
+    corpus = told("corpus", library_corpus(CorpusConfig(), out / "corpus"))
+    tokenizer = told("tokenizer", train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer"))
+    shards = told("tokens", tokens(TokensConfig(), corpus, tokenizer, out / "tokens"))
+    training = PretrainConfig(tokens=amount, depth=depth)
+    base = told("base", pretrain(training, shards, tokenizer, out / "base"))
+    examples = told("examples", make_examples(ExamplesConfig(), corpus, out / "examples"))
+    tuning = FinetuneConfig(epochs=epochs)
+    chat = told("chat", finetune(tuning, base, examples, out / "chat"))
+    int8 = told("int8", quantize(QuantizeConfig(), chat, out / "int8"))
+    manual = told("manual", library_manual(ManualConfig(), out / "manual"))
+    passages = told("index", index(manual.path, out / "index"))
+    models, inputs = Models(base, chat, int8), Inputs(corpus, shards, examples)
+    assessment = told("assessment", assess(AssessConfig(), models, inputs, out / "assessment"))
+    verdict = judge(assessment, chat, base, out / "verdict")
+    return Made(
+        corpus, tokenizer, shards, base, examples, chat, int8, manual, passages, assessment, verdict
+    )
+
+
+def told(name: str, artifact: Artifact) -> Artifact:
+    """Say in one line what a stage made."""
+    record.event("artifact", name=name, id=artifact.id, path=str(artifact.path))
+    took = record.duration(artifact.seconds)
+    record.say(f"{name:<11} {artifact.id[:12]}  {record.size(artifact.bytes):>8}  {took}")
+    return artifact
+
+
+class ReportConfig(Config):
+    """Nothing to choose: a report says what its parents hold."""
+
+
+def make_report(made: Made, out: Path) -> Artifact:
+    """Tell the run as one page."""
+
+    def write(draft: Draft) -> None:
+        write_report(draft, tell(made._asdict(), out))
+
+    parents = {name: artifact for name, artifact in made._asdict().items()}
+    return produce(
+        out / "report", kind="report", stage="report", version=1, config=ReportConfig(),
+        parents=parents, write=write,
+    )  # fmt: skip
+
+
+def forecast(amount: int, depth: int) -> str:
+    """How long the run will take here, from the measured matrix peak."""
+    shape = from_depth(depth, 4096).config
+    speeds = device.measure()
+    peak = max(speeds.float32_flops, speeds.bfloat16_flops)
+    work = amount * flops_per_token(shape, 128).training / (USUAL_SHARE * peak)
+    return f"This will take about {record.duration(OTHER_SECONDS + work)} on this machine."
+
+
+USUAL_SHARE = 0.45
+"""Share of the matrix peak that training usually reaches at this size."""
+OTHER_SECONDS = 110
+"""Time of everything but pre-training, compilation included."""
+
+
+def ending(out: Path, report: Artifact, took: str) -> str:
+    """The last words: what there is, where, and what to type next."""
+    return "\n".join([
+        f"{took} Every gate passed; the report is {report.path / 'report.html'}",
+        "",
+        "Next:",
+        f"  groundup chat {out / 'chat'}",
+        f'  groundup ask "What does the with statement do?" --index {out / "index"}',
+        f"  groundup show {out}",
+    ])  # fmt: skip

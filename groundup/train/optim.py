@@ -1,0 +1,190 @@
+"""Optimizers: AdamW for vectors and tables, Muon for matrices, one object for both.
+
+Muon replaces the momentum of a matrix by the nearest orthogonal matrix (found by Newton-Schulz
+iterations), so that every direction is learnt at the same speed. Embeddings, the head and norms
+stay with AdamW. Matrices of one shape are stacked and orthogonalised together: on a processor the
+calls cost more than the arithmetic.
+
+Source: Loshchilov & Hutter 2019, arXiv:1711.05101 (AdamW); Jordan et al. 2024, "Muon: an optimizer
+for hidden layers in neural networks"; scale by shape as in Liu et al. 2025, arXiv:2502.16982.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from groundup.core import Config, ConfigError
+
+Schedule = Callable[[int], float]
+
+
+class OptimConfig(Config):
+    """How weights are moved."""
+
+    matrices: Literal["muon", "adamw"] = "muon"
+    """Optimizer of the blocks' matrices."""
+    muon_learning_rate: float = 0.02
+    """Peak step of matrices under Muon; a step's RMS is this times sqrt(max(1, rows / columns))."""
+    momentum: float = 0.95
+    """Muon's momentum (Nesterov)."""
+    iterations: int = 5
+    """Newton-Schulz iterations."""
+    learning_rate: float = 3e-3
+    """Peak step of everything under AdamW."""
+    beta1: float = 0.9
+    """AdamW's decay of the mean gradient."""
+    beta2: float = 0.95
+    """AdamW's decay of the mean squared gradient."""
+    epsilon: float = 1e-10
+    """AdamW's floor of the root mean squared gradient."""
+    weight_decay: float = 0.0
+    """Decoupled decay of matrices, as a share of the step."""
+    clip: float = 1.0
+    """Largest norm of the whole gradient; 0 leaves it as it is."""
+    warmup: float = 0.02
+    """Share of the steps over which the rate rises from zero."""
+    schedule: Literal["linear", "cosine"] = "linear"
+    """How the rate falls after warm-up: to zero linearly, or to a tenth along a cosine."""
+
+
+def schedule(config: OptimConfig, steps: int) -> Schedule:
+    """Multiplier of the learning rate at each step, in (0, 1].
+
+    >>> rate = schedule(OptimConfig(warmup=0.2), steps=10)
+    >>> [round(rate(step), 3) for step in (0, 1, 2, 9)]
+    [0.5, 1.0, 1.0, 0.125]
+    """
+    warm = round(config.warmup * steps)
+
+    def multiplier(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        left = (steps - step) / max(steps - warm, 1)  # 1 at the end of warm-up, above 0 at the last
+        if config.schedule == "linear":
+            return left
+        return 0.1 + 0.9 * (1 - math.cos(math.pi * left)) / 2
+
+    return multiplier
+
+
+def orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Tensor, "N R C"]:
+    """Nearest matrices with singular values near 1, by Newton-Schulz iterations in bfloat16.
+
+    Each iteration maps every singular value s to a*s + b*s^3 + c*s^5; the coefficients trade
+    exactness for speed: values end between about 0.7 and 1.2, which is enough for a step.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
+    for _ in range(iterations):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+class Optimizer:
+    """AdamW and Muon over named parameters; its state is plain named tensors."""
+
+    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> None:
+        """Sort parameters by rule: a block's matrices to Muon, everything else to AdamW."""
+        self.config = config
+        self.steps = 0
+        named = [(name, p) for name, p in parameters if p.requires_grad]
+        if not named:
+            raise ConfigError("The model has no trainable parameter; expected at least one.")
+        muon = config.matrices == "muon"
+        self.matrices = {n: p for n, p in named if muon and is_block_matrix(n, p)}
+        self.others = {n: p for n, p in named if n not in self.matrices}
+        self.momentum = {n: torch.zeros_like(p) for n, p in self.matrices.items()}
+        self.mean = {n: torch.zeros_like(p) for n, p in self.others.items()}
+        self.square = {n: torch.zeros_like(p) for n, p in self.others.items()}
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in (*self.matrices.values(), *self.others.values()):
+            parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, multiplier: float) -> float:
+        """Move the weights by their gradients; return the gradient's norm before clipping."""
+        self.steps += 1
+        norm = self._clip()
+        self._muon(multiplier)
+        self._adamw(multiplier)
+        return norm
+
+    def _clip(self) -> float:
+        every = [p for p in (*self.matrices.values(), *self.others.values()) if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in every])  # type: ignore[misc]
+        if self.config.clip:
+            nn.utils.clip_grads_with_norm_(every, self.config.clip, norm)
+        return float(norm)
+
+    def _muon(self, multiplier: float) -> None:
+        rate = self.config.muon_learning_rate * multiplier
+        for names in by_shape(self.matrices):
+            weights = [self.matrices[name] for name in names]
+            gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in weights]
+            momentum = [self.momentum[name] for name in names]
+            torch._foreach_lerp_(momentum, gradients, 1 - self.config.momentum)
+            ahead = torch._foreach_lerp(gradients, momentum, self.config.momentum)
+            steps = orthogonalise(torch.stack(ahead), self.config.iterations)
+            rows, columns = weights[0].shape
+            scale = rate * math.sqrt(max(1.0, rows / columns))
+            if self.config.weight_decay:
+                torch._foreach_mul_(weights, 1 - rate * self.config.weight_decay)
+            for weight, step in zip(weights, steps, strict=True):
+                weight.add_(step, alpha=-scale)
+
+    def _adamw(self, multiplier: float) -> None:
+        config, rate = self.config, self.config.learning_rate * multiplier
+        names = [name for name, p in self.others.items() if p.grad is not None]
+        weights = [self.others[name] for name in names]
+        gradients = [p.grad for p in weights]
+        mean, square = [self.mean[n] for n in names], [self.square[n] for n in names]
+        torch._foreach_lerp_(mean, gradients, 1 - config.beta1)  # type: ignore[arg-type]
+        torch._foreach_mul_(square, config.beta2)
+        torch._foreach_addcmul_(square, gradients, gradients, 1 - config.beta2)  # type: ignore[arg-type]
+        root = torch._foreach_sqrt(square)
+        correction = math.sqrt(1 - config.beta2**self.steps)
+        torch._foreach_div_(root, correction)
+        torch._foreach_add_(root, config.epsilon)
+        if config.weight_decay:
+            decayed = [p for p in weights if p.ndim >= 2]
+            if decayed:
+                torch._foreach_mul_(decayed, 1 - rate * config.weight_decay)
+        torch._foreach_addcdiv_(weights, mean, root, -rate / (1 - config.beta1**self.steps))
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of the state under a flat name, without copying."""
+        parts = {"momentum": self.momentum, "mean": self.mean, "square": self.square}
+        flat = {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
+        return {"steps": torch.tensor(self.steps), **flat}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take over a state; ConfigError if it belongs to other parameters."""
+        own = self.state()
+        if own.keys() != state.keys():
+            odd = sorted(own.keys() ^ state.keys())[:3]
+            raise ConfigError(f"The optimizer state is of another model: {', '.join(odd)} differ.")
+        for name, tensor in state.items():
+            own[name].copy_(tensor)
+        self.steps = int(state["steps"])
+
+
+def is_block_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether Muon should move it: a matrix inside a block, no embedding and no head."""
+    return parameter.ndim == 2 and not any(part in name for part in ("embed", "head"))
+
+
+def by_shape(parameters: dict[str, nn.Parameter]) -> list[list[str]]:
+    """Group names of parameters of equal shape, in order."""
+    groups: dict[torch.Size, list[str]] = {}
+    for name, parameter in parameters.items():
+        groups.setdefault(parameter.shape, []).append(name)
+    return list(groups.values())

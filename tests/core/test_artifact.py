@@ -1,0 +1,172 @@
+"""An artifact is complete or absent, knows its inputs, and notices every change of its files."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from groundup.core import Artifact, ArtifactError, CapacityError, Config, Draft, produce
+from groundup.core.artifact import MANIFEST, Parent
+
+
+class Words(Config):
+    text: str = "hello"
+    """What to write."""
+
+
+def make(out: Path, text: str = "hello", parents=None, write=None) -> Artifact:
+    def plain(draft: Draft) -> None:
+        draft.file("sub/words.txt").write_text(text)
+        draft.numbers["letters"] = len(text)
+        (draft.log / "metrics.jsonl").write_text(os.urandom(4).hex())
+
+    return produce(
+        out, kind="corpus", stage="words", version=1, config=Words(text=text),
+        parents=parents or {}, write=write or plain,
+    )  # fmt: skip
+
+
+def test_equal_work_has_an_equal_id_wherever_it_is_done(tmp_path):
+    a, b = make(tmp_path / "a"), make(tmp_path / "ü b")
+    assert a.id == b.id and a.key == b.key
+    assert make(tmp_path / "c", "other").id != a.id
+
+
+def test_what_is_complete_is_not_made_again(tmp_path):
+    first = make(tmp_path / "a")
+    again = make(tmp_path / "a", write=lambda draft: pytest.fail("it ran again"))
+    assert again.id == first.id
+
+
+def test_another_configuration_in_the_same_place_is_refused_by_name(tmp_path):
+    make(tmp_path / "a")
+    with pytest.raises(ArtifactError, match="text='hello', and now text='other' is asked for"):
+        make(tmp_path / "a", "other")
+
+
+def test_a_folder_with_someone_s_files_is_not_touched(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ArtifactError, match="not empty"):
+        make(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize("damage", ["truncate", "edit", "delete", "manifest", "id"])
+def test_damage_is_an_error_that_names_the_place(tmp_path, damage: str):
+    path = make(tmp_path / "a").path
+    words, manifest = path / "sub/words.txt", path / MANIFEST
+    if damage == "truncate":
+        words.write_text("hell")
+    elif damage == "edit":
+        words.write_text("jello")
+    elif damage == "delete":
+        words.unlink()
+    elif damage == "manifest":
+        manifest.write_text(manifest.read_text()[:-20])
+    else:
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"id": "0" * 64}))
+    with pytest.raises(ArtifactError, match="words.txt|manifest.json"):
+        Artifact.open(path)
+
+
+def test_a_manifest_may_not_reach_out_of_its_directory(tmp_path):
+    path = make(tmp_path / "a").path
+    data = json.loads((path / MANIFEST).read_text())
+    data["files"]["../secret"] = {"sha256": "0", "bytes": 1}
+    (path / MANIFEST).write_text(json.dumps(data))
+    with pytest.raises(ArtifactError, match="outside"):
+        Artifact.open(path)
+
+
+def test_a_parent_that_was_replaced_is_noticed(tmp_path):
+    parent = make(tmp_path / "parent")
+    child = make(tmp_path / "child", "x", {"words": parent})
+    assert child.parents == (Parent("words", "../parent", parent.id),)
+    shutil.rmtree(parent.path)
+    Artifact.open(child.path)  # a parent that is gone is no error
+    make(tmp_path / "parent", "other")
+    with pytest.raises(ArtifactError, match="was made from words"):
+        Artifact.open(child.path)
+
+
+def test_a_failed_stage_leaves_no_manifest_and_keeps_its_checkpoints(tmp_path):
+    def fails(draft: Draft) -> None:
+        (draft.scratch / "checkpoint").write_text("half")
+        draft.file("partial").write_text("x")
+        raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        make(tmp_path / "a", write=fails)
+    assert not (tmp_path / "a" / MANIFEST).exists()
+
+    def resumes(draft: Draft) -> None:
+        assert (draft.scratch / "checkpoint").read_text() == "half"
+        assert not (draft.path / "partial").exists()
+
+    make(tmp_path / "a", write=resumes)
+    assert not (tmp_path / "a" / ".scratch").exists()
+
+
+def test_checkpoints_of_another_configuration_are_thrown_away(tmp_path):
+    def fails(draft: Draft) -> None:
+        (draft.scratch / "checkpoint").write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        make(tmp_path / "a", write=fails)
+    make(tmp_path / "a", "other", write=lambda draft: seen.extend(draft.scratch.iterdir()))
+    assert [path.name for path in seen] == ["key"]
+
+
+seen: list[Path] = []
+
+
+def hold(out: Path, ready, go) -> None:
+    def write(draft: Draft) -> None:
+        draft.file("a").write_text("a")
+        ready.set()
+        go.wait(30)
+
+    make(out, write=write)
+
+
+def test_two_runs_into_one_folder_and_a_kill(tmp_path):
+    context = multiprocessing.get_context("fork")
+    ready, go = context.Event(), context.Event()
+    other = context.Process(target=hold, args=(tmp_path / "a", ready, go))
+    other.start()
+    assert ready.wait(30)
+    with pytest.raises(ArtifactError, match="Another run is writing"):
+        make(tmp_path / "a")
+    os.kill(other.pid, signal.SIGKILL)
+    other.join()
+    assert make(tmp_path / "a").numbers == {"letters": 5}  # the lock died with its holder
+
+
+def test_a_full_disk_is_told_as_such(tmp_path):
+    def full(draft: Draft) -> None:
+        with open("/dev/full", "w") as file:
+            file.write("x" * 100_000)
+
+    with pytest.raises(CapacityError, match="No space left"):
+        make(tmp_path / "a", write=full)
+    assert make(tmp_path / "a").numbers == {"letters": 5}
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArtifactError, match="Cannot use"):
+        make(tmp_path / "file" / "a")
+
+
+def test_opening_what_is_no_artifact_says_so(tmp_path):
+    with pytest.raises(ArtifactError, match="has no manifest.json"):
+        Artifact.open(tmp_path)
+    with pytest.raises(ArtifactError, match="is not a directory"):
+        Artifact.open(tmp_path / "absent")
+    with pytest.raises(ArtifactError, match="expected kind model"):
+        Artifact.open(make(tmp_path / "a").path, kind="model")

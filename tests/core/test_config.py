@@ -1,0 +1,64 @@
+"""A misspelt key is an error that names the nearest one."""
+
+import pytest
+
+from groundup.core import Config, ConfigError, changed, load_config
+
+
+class Optim(Config):
+    learning_rate: float = 1e-3
+    """Step."""
+
+
+class Run(Config):
+    steps: int = 10
+    """How many."""
+    optim: Optim = Optim()
+    """How."""
+
+
+def test_a_misspelt_key_names_the_nearest():
+    with pytest.raises(ConfigError, match="no key `step`; did you mean `steps`"):
+        Run(step=3)
+    with pytest.raises(
+        ConfigError, match="Optim has no key `learning_rat`; did you mean `learning_rate`"
+    ):
+        load_config(Run, settings=["optim.learning_rat=3"])
+
+
+def test_a_key_like_no_other_lists_them():
+    with pytest.raises(ConfigError, match="valid keys: steps, optim.learning_rate"):
+        Run(zzzz=3)
+
+
+def test_values_come_from_defaults_then_the_file_then_settings(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text("steps = 20\n[optim]\nlearning_rate = 0.1\n")
+    found = load_config(Run, file, ["optim.learning_rate=0.2"])
+    assert (found.steps, found.optim.learning_rate) == (20, 0.2)
+    assert changed(found) == {"steps": (10, 20), "optim.learning_rate": (1e-3, 0.2)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [(["steps"], "expects key=value"), (["steps=many"], "steps.*got"), (["steps.x=1"], "steps"),
+     (["optim=NaN"], "optim")],
+)  # fmt: skip
+def test_wrong_settings_are_one_line(settings: list[str], said: str):
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_config(Run, settings=settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_toml_is_named(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text("steps = = 3")
+    with pytest.raises(ConfigError, match="run.toml is not valid TOML"):
+        load_config(Run, file)
+    with pytest.raises(ConfigError, match="Cannot read"):
+        load_config(Run, tmp_path / "absent.toml")
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(Exception, match="frozen"):
+        Run().steps = 3

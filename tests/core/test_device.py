@@ -1,0 +1,46 @@
+"""The machine is described without guessing, measured once, and used as told."""
+
+import torch
+
+from groundup.core import device
+
+
+def test_the_description_is_of_this_machine():
+    found = device.describe()
+    assert found.cores >= 1 and found.memory_bytes > 2**27
+    assert set(found.instruction_sets) <= set(device.INSTRUCTION_SETS)
+
+
+def test_speeds_are_measured_once_and_then_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = device.measure()
+    assert first.float32_flops > 1e8 and first.read_bytes_per_second > 1e8
+    assert device.measure() == first
+
+
+def test_a_damaged_cache_is_measured_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    device.measure()
+    for path in (tmp_path / "groundup").iterdir():
+        path.write_text("{")
+    assert device.measure().float32_flops > 1e8
+
+
+def test_the_dtype_follows_the_measurement(monkeypatch):
+    for ratio, wanted in ((1.0, torch.float32), (4.0, torch.bfloat16)):
+        speeds = device.Speeds(1e11, ratio * 1e11, 1e10)
+        monkeypatch.setattr(device, "measure", lambda speeds=speeds: speeds)
+        assert device.compute_dtype(torch.device("cpu")) == wanted
+
+
+def test_an_own_allocator_is_respected(monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", "libtcmalloc.so")
+    device.restart_with_allocator(["--help"])  # returns: nothing was started
+
+
+def test_compilation_can_be_turned_off(monkeypatch):
+    monkeypatch.setenv("GROUNDUP_COMPILE", "0")
+    device.compiler.cache_clear()
+    assert device.compiler() == ""
+    assert device.fingerprint()["compiled"] is False
+    device.compiler.cache_clear()

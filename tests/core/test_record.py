@@ -1,0 +1,41 @@
+"""One interface, several voices; metrics survive a crash."""
+
+import json
+
+from groundup.core import record
+
+
+def test_events_are_json_lines_on_stderr(capsys):
+    record.use("json")
+    record.event("made", path="a b")
+    with record.progress("base", 10, "tokens") as bar:
+        bar.advance(10, loss=1.5)
+    record.use("silent")
+    rows = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert rows[0] == {"event": "made", "path": "a b"}
+    assert rows[1]["done"] == 10 and rows[1]["loss"] == 1.5
+
+
+def test_a_library_is_silent(capsys):
+    record.say("hello")
+    with record.progress("base", 10, "tokens") as bar:
+        bar.advance(10)
+    found = capsys.readouterr()
+    assert found.out == found.err == ""
+
+
+def test_plain_voice_tells_the_end(capsys):
+    record.use("plain")
+    with record.progress("base", 10, "tokens") as bar:
+        bar.advance(10, loss=1.25)
+    record.use("silent")
+    assert "100 %" in (text := capsys.readouterr().err) and "loss 1.25" in text
+
+
+def test_metrics_cut_a_torn_line_and_what_will_be_done_again(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n{"ste')
+    metrics = record.Metrics(path, lambda row: row["step"] < 2)
+    metrics.write(step=2, loss=0.5)
+    metrics.close()
+    assert record.read_metrics(path) == [{"step": 0}, {"step": 1}, {"step": 2, "loss": 0.5}]

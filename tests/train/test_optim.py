@@ -1,0 +1,72 @@
+"""Muon's steps are orthogonal, AdamW's are torch's, and state goes in and out unchanged."""
+
+import pytest
+import torch
+from torch import nn
+
+from groundup.core import ConfigError
+from groundup.train.optim import OptimConfig, Optimizer, orthogonalise, schedule
+from tests.train.test_loop import tiny_model
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (8, 24), (24, 8)])
+def test_orthogonalised_matrices_have_singular_values_near_one(shape: tuple[int, int]):
+    matrices = torch.randn(3, *shape)
+    values = torch.linalg.svdvals(orthogonalise(matrices, 5).float())
+    assert values.min() > 0.3 and values.max() < 1.35
+
+
+def test_orthogonalising_keeps_the_direction():
+    matrix = torch.randn(1, 12, 12)
+    u, _, v = torch.linalg.svd(matrix)
+    alike = (orthogonalise(matrix, 5).float() * (u @ v)).sum() / 12
+    assert alike > 0.8
+
+
+def test_adamw_is_torch_s():
+    torch.manual_seed(1)
+    ours, theirs = nn.Linear(5, 4), nn.Linear(5, 4)
+    theirs.load_state_dict(ours.state_dict())
+    config = OptimConfig(matrices="adamw", learning_rate=0.01, epsilon=1e-8, clip=0)
+    mine = Optimizer(ours.named_parameters(), config)
+    peer = torch.optim.AdamW(theirs.parameters(), 0.01, (0.9, 0.95), 1e-8, weight_decay=0)
+    for seed in range(5):
+        x = torch.randn(7, 5, generator=torch.Generator().manual_seed(seed))
+        for model in (ours, theirs):
+            model(x).square().sum().backward()
+        mine.step(1.0)
+        peer.step()
+        mine.zero_grad()
+        peer.zero_grad()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+    torch.testing.assert_close(ours.bias, theirs.bias)
+
+
+def test_matrices_of_blocks_go_to_muon_and_nothing_else_does():
+    optimizer = Optimizer(tiny_model().named_parameters(), OptimConfig())
+    assert all("proj" in name for name in optimizer.matrices)
+    assert any("embed" in name for name in optimizer.others)
+    assert any("norm" in name for name in optimizer.others)
+
+
+def test_clipping_bounds_the_step_and_tells_the_norm_before():
+    weight = nn.Parameter(torch.zeros(3))
+    weight.grad = torch.full((3,), 100.0)
+    optimizer = Optimizer([("w", weight)], OptimConfig(matrices="adamw", clip=1.0))
+    assert optimizer.step(1.0) == pytest.approx(100 * 3**0.5)
+    assert weight.grad.norm() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_a_state_of_another_model_is_refused():
+    optimizer = Optimizer([("w", nn.Parameter(torch.zeros(3)))], OptimConfig())
+    with pytest.raises(ConfigError, match="another model"):
+        optimizer.load_state({"steps": torch.tensor(1)})
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_the_rate_rises_then_falls_and_stays_above_zero(kind: str):
+    rate = schedule(OptimConfig(schedule=kind, warmup=0.1), 100)
+    values = [rate(step) for step in range(100)]
+    assert values[:10] == sorted(values[:10])
+    assert values[10:] == sorted(values[10:], reverse=True)
+    assert max(values) == 1.0 and min(values) > 0
