@@ -50,7 +50,8 @@ class Loader:
         shards    one, or several that are read as one, or by the shares of a `mixture`
         mixture   shard name -> share of the rows; each shard then has its own epochs
         part      share of each epoch's text that this loader reads, as (from, to) in 0…1. Loaders
-                  whose parts do not overlap never see the same token, whatever their lengths
+                  whose parts do not overlap never see the same token, whatever their lengths,
+                  unless a shard has too few blocks of 4,096 tokens to give each its own
 
     >>> shard = Shard.of("train", [("a", [1, 2, 3], 3), ("b", [4, 5, 6], 3)], end=0)
     >>> loader = Loader([shard], batch=2, length=4, seed=0)
@@ -82,11 +83,6 @@ class Loader:
         else:
             self.sources = windows
             self.cycle = interleave(shares(self.shards, mixture), seed)
-        if not all(map(len, self.sources)):
-            raise ConfigError(
-                f"part={part} holds no text: a shard has fewer than {BLOCK} tokens to a part; "
-                "use a wider part or more text."
-            )
         self._order = lru_cache(maxsize=2 * len(self.sources))(self._shuffled)
 
     def _windows(self, number: int, part: tuple[float, float]) -> Int64[np.ndarray, "windows 2"]:
@@ -96,8 +92,9 @@ class Loader:
         if part != (0.0, 1.0):
             blocks = -(-size // BLOCK)
             order = shuffle(blocks, [self.seed, number, "parts"])
+            first = min(round(part[0] * blocks), blocks - 1)
             chosen = np.zeros(blocks, dtype=bool)
-            chosen[order[round(part[0] * blocks) : round(part[1] * blocks)]] = True
+            chosen[order[first : max(round(part[1] * blocks), first + 1)]] = True
             starts = starts[chosen[starts // BLOCK]]
         return np.stack([np.full_like(starts, number), starts], axis=1)
 

@@ -11,7 +11,7 @@ Checksums are the manifest's. Knows nothing of training; loader.py makes batches
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -48,19 +48,21 @@ def tokens(config: TokensConfig, corpus: Artifact, tokenizer: Artifact, out: Pat
     """
     from groundup.corpus import read_split  # here: whoever only reads shards needs no corpus
 
-    def texts(split: Any) -> Iterable[Text]:
-        return (Text(document.path, document.text) for document in read_split(corpus, split))
+    def texts(split: Any, advance: Callable[[float], None]) -> Iterator[Text]:
+        for document in read_split(corpus, split):
+            yield Text(document.path, document.text)
+            advance(len(document.text.encode("utf-8")))
 
+    def write(draft: Draft) -> None:
+        sizes = corpus.numbers.get("bytes", {})
+        total = sum(sizes.get(split, 0) for split in config.splits)
+        with record.progress("tokens", total, "bytes") as bar:
+            splits = {split: texts(split, bar.advance) for split in config.splits}
+            write_tokens(draft, load(tokenizer.path), splits)
+
+    parents = {"corpus": corpus, "tokenizer": tokenizer}
     return produce(
-        out,
-        kind="tokens",
-        stage="tokens",
-        version=1,
-        config=config,
-        parents={"corpus": corpus, "tokenizer": tokenizer},
-        write=lambda draft: write_tokens(
-            draft, load(tokenizer.path), {split: texts(split) for split in config.splits}
-        ),
+        out, kind="tokens", stage="tokens", version=1, config=config, parents=parents, write=write
     )
 
 
@@ -83,17 +85,13 @@ def write_split(
     """Write one split's files; return its documents, tokens and bytes."""
     end = tokenizer.special_id(DOCUMENT_END)
     names, lengths, sizes = list[str](), list[int](), list[int]()
-    with (
-        open(draft.file(f"{split}.bin"), "wb") as file,
-        record.progress(f"tokens {split}", 0, "bytes") as bar,
-    ):
+    with open(draft.file(f"{split}.bin"), "wb") as file:
         for name, text in texts:
             ids = np.array([*tokenizer.encode(text), end], dtype=kind)
             file.write(ids.tobytes())
             names.append(name)
             lengths.append(len(ids))
             sizes.append(len(well_formed(text).encode("utf-8")))
-            bar.advance(sizes[-1])
     ends = np.cumsum(np.array(lengths, dtype=np.uint64), dtype=np.uint64)
     np.save(draft.file(f"{split}.ends.npy"), ends)
     np.save(draft.file(f"{split}.bytes.npy"), np.array(sizes, dtype=np.uint64))
