@@ -89,7 +89,9 @@ def write_report(draft: Draft, config: EvaluateConfig, model: Artifact, tokens: 
 
 def score_split(config: EvaluateConfig, model: Artifact, tokens: Artifact) -> list[DocumentScore]:
     """Load the weights and score every document of the split."""
-    from groundup.model import load as load_model  # here: whoever only compares scores needs no model
+    from groundup.model import (
+        load as load_model,
+    )  # here: whoever only compares scores needs no model
 
     shard, tokenizer = Shard.open(tokens, config.split), load_tokenizer(model.path)
     if shard.tokenizer != tokenizer.digest:
