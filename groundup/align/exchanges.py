@@ -60,7 +60,7 @@ class Naming(NamedTuple):
 
     def exchange(self, phrasing: tuple[str, ...], rng: random.Random) -> Exchange:
         """Ask in one of the phrasings."""
-        question = ask(phrasing, rng, name=self.name)
+        question = ask(phrasing, rng, {"name": self.name})
         return Exchange(question, refuse(self.name) if self.answer is None else self.answer)
 
 
@@ -82,7 +82,7 @@ def explain(function: Function, rng: random.Random) -> Talk | None:
     summary = clip(function.summary, SUMMARY_CHARS)
     if len(summary) < 12:
         return None
-    question = ask(phrases.EXPLAIN, rng, thing=thing(function))
+    question = ask(phrases.EXPLAIN, rng, {"thing": thing(function)})
     exchanges = [Exchange(f"{question}\n\n{block(function.code)}", summary)]
     if goes_on(rng) and summary != function.docstring and is_short(function):
         exchanges.append(Exchange(ask(phrases.DOCSTRING_NEXT, rng), quoted(function)))
@@ -93,7 +93,7 @@ def write_docstring(function: Function, rng: random.Random) -> Talk | None:
     """Code given, its whole docstring asked."""
     if not is_short(function):
         return None
-    question = ask(phrases.DOCSTRING, rng, thing=thing(function))
+    question = ask(phrases.DOCSTRING, rng, {"thing": thing(function)})
     exchange = Exchange(f"{question}\n\n{block(function.code)}", quoted(function))
     return Talk("docstring", function.module, conversation([exchange]))
 
@@ -104,7 +104,7 @@ def write_code(function: Function, rng: random.Random) -> Talk | None:
     if function.is_class or len(function.code) > WRITTEN_CODE_CHARS or len(summary) < 12:
         return None
     parts = {"thing": thing(function), "identifier": function.identifier, "docstring": summary}
-    exchanges = [Exchange(ask(phrases.WRITE, rng, **parts), block(function.code))]
+    exchanges = [Exchange(ask(phrases.WRITE, rng, parts), block(function.code))]
     if goes_on(rng):
         exchanges.append(Exchange(ask(phrases.WRITE_NEXT, rng), summary))
     return Talk("write", function.module, conversation(exchanges))

@@ -5,6 +5,10 @@ in the same words, drawn from the same list.
 """
 
 import random
+from collections.abc import Mapping
+from types import MappingProxyType
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 NAME = (
     "What does `{name}` do?",
@@ -52,13 +56,13 @@ TOPIC = (
 TOPIC_NEXT = ("Go on.", "Tell me more.")
 
 
-def ask(phrases: tuple[str, ...], rng: random.Random, **parts: str) -> str:
-    """Draw a phrasing and fill it in.
+def ask(phrases: tuple[str, ...], rng: random.Random, parts: Mapping[str, str] = NOTHING) -> str:
+    """Draw a phrasing and fill in its parts.
 
-    >>> ask(("What is {name}?",), random.Random(0), name="json")
+    >>> ask(("What is {name}?",), random.Random(0), {"name": "json"})
     'What is json?'
     """
-    return rng.choice(phrases).format(**parts)
+    return rng.choice(phrases).format_map(parts)
 
 
 def block(code: str) -> str:

@@ -177,19 +177,15 @@ class Engine:
         seeds = seeds or [sampling.seed] * len(prompts)
         lengths = [len(prompt) for prompt in prompts]
         answers: dict[int, Generation] = {}
-        is_long = len(prompts) >= TOLD_FROM
-        with (
-            record.progress("generate", len(prompts), "answers")
-            if is_long
-            else nullcontext() as bar
-        ):
+        bar = record.progress("generate", len(prompts), "answers")
+        with bar if len(prompts) >= TOLD_FROM else nullcontext() as told:
             for chosen in batches(lengths, sampling.max_tokens, self.context_length):
                 made = self.batch(
                     [prompts[i] for i in chosen], sampling, [seeds[i] for i in chosen]
                 )
                 answers.update(zip(chosen, made, strict=True))
-                if bar:
-                    bar.advance(len(chosen))
+                if told:
+                    told.advance(len(chosen))
         return [answers[i] for i in range(len(prompts))]
 
     def batch(

@@ -20,7 +20,7 @@ def test_every_phrasing_takes_its_parts():
 
 
 def test_asking_is_decided_by_the_generator():
-    asked = [ask(phrases.NAME, random.Random(3), name="a.b_c") for _ in range(2)]
+    asked = [ask(phrases.NAME, random.Random(3), {"name": "a.b_c"}) for _ in range(2)]
     assert asked[0] == asked[1] and "a.b_c" in asked[0]
 
 
