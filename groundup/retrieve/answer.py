@@ -1,0 +1,132 @@
+"""Answer a question by quoting: the sentences that say it, or "not in these documents".
+
+Needs no model. BM25 finds passages, spans.py the run of sentences in each that covers most of the
+question; its score lies in [0, 1] and compares over questions and collections. Where the best one
+is below THRESHOLD the question is refused.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from groundup.core import Answer, Claim, ConfigError, Quote
+
+from .search import OpenIndex, open_index
+from .spans import Span, Wanted, best_span
+from .terms import Question, Term, read_question
+
+THRESHOLD = 0.6
+"""Least score of an answer. Fixed by benchmarks/refusal.py; see docs/retrieve.md."""
+NOT_FOUND = "not in these documents"
+
+CANDIDATES = 60
+BM25_SHARE = 0.2
+"""How much the passage's BM25, as a share of the best one's, moves the order of quotes."""
+FURTHER_CLAIM_SHARE = 0.85
+"""A second quote needs this share of the first one's score."""
+
+
+def ask(question: str, index: Path, *, limit: int = 3, json: bool = False) -> Answer:
+    """Answer a question from an index with quotes, or refuse.
+
+    limit: the most quotes. json: the command line prints `to_json(answer)`.
+
+    Raises ConfigError for an empty question or a limit below 1, and ArtifactError if there is no
+    sound index.
+    """
+    return answer(open_index(index), question, limit)
+
+
+def answer(index: OpenIndex, question: str, limit: int = 3) -> Answer:
+    """Answer a question from an open index; `ask` for many questions."""
+    if not question.strip():
+        raise ConfigError("The question is empty; ask something, such as: groundup ask 'How …?'")
+    if limit < 1:
+        raise ConfigError(f"limit={limit} must be at least 1: it is the number of quotes.")
+    asked = read_question(question)
+    spans = find_spans(index, asked)
+    best = max((span.score for span in spans), default=0.0)
+    details: dict[str, Any] = {
+        "score": round(best, 4),
+        "threshold": THRESHOLD,
+        "terms": [term.text for term in asked.terms],
+        "index": index.artifact.id,
+    }
+    if asked.cut:
+        details["cut"] = asked.cut
+    if best < THRESHOLD:
+        details["missing"] = [t.text for t in asked.terms if not known(index, t)]
+        return Answer(NOT_FOUND, refused=True, details=details)
+    claims = tuple(claim for claim in as_claims(index, spans, limit))
+    quotes = [quote for claim in claims for quote in claim.quotes]
+    details["files"] = {quote.path: index.sha256[quote.path] for quote in quotes}
+    return Answer("\n\n".join(claim.text for claim in claims), claims=claims, details=details)
+
+
+def known(index: OpenIndex, term: Term) -> bool:
+    """Whether a term is anywhere in the index."""
+    if term.name is not None and index.lexical.frequency("names", term.name):
+        return True
+    return bool(term.stems) and all(index.having(stem) for stem in term.stems)
+
+
+def find_spans(index: OpenIndex, asked: Question) -> list[Span]:
+    """The best run of sentences of each passage found, best first."""
+    wanted = Wanted(asked, [index.weight(term) for term in asked.terms])
+    if not sum(wanted.weights):
+        return []
+    hits = index.lexical.find(asked, CANDIDATES)
+    found = (best_span(hit, index.document(hit.passage.document), wanted) for hit in hits)
+    spans = [
+        span._replace(rank=span.rank + BM25_SHARE * span.hit.score / hits[0].score)
+        for span in found
+        if span is not None
+    ]
+    return sorted(spans, key=lambda span: (-span.rank, span.hit.passage.id))
+
+
+def as_claims(index: OpenIndex, spans: list[Span], limit: int) -> list[Claim]:
+    """The best spans as claims with one quote each; the same text is quoted once."""
+    least = max(THRESHOLD, FURTHER_CLAIM_SHARE * spans[0].score)
+    claims: dict[str, Claim] = {}
+    for span in spans:
+        if len(claims) == limit or (claims and span.score < least):
+            continue
+        passage = span.hit.passage
+        document = index.document(passage.document)
+        quote = document.quote(passage.start + span.start, passage.start + span.end)
+        claims.setdefault(" ".join(quote.text.split()), Claim(quote.text, (quote,)))
+    return list(claims.values())
+
+
+def to_json(answer: Answer) -> dict[str, Any]:
+    """The answer as JSON values; start and end are bytes of the file.
+
+    {"answer", "refused", "claims": [{"text", "quotes": [{"path", "start", "end", "text"}]}]}
+    """
+    return {
+        "answer": answer.text,
+        "refused": answer.refused,
+        "claims": [
+            {
+                "text": claim.text,
+                "quotes": [
+                    {"path": q.path, "start": q.start, "end": q.end, "text": q.text}
+                    for q in claim.quotes
+                ],
+            }
+            for claim in answer.claims
+        ],
+    }
+
+
+def to_text(answer: Answer) -> str:
+    """The answer for people: every quote with its file, line and bytes below it."""
+    if answer.refused:
+        missing = answer.details.get("missing")
+        return answer.text + (f" (nowhere: {', '.join(missing)})" if missing else "")
+    return "\n\n".join(f"{claim.text}\n{sources(claim.quotes)}" for claim in answer.claims)
+
+
+def sources(quotes: tuple[Quote, ...]) -> str:
+    """One line per quote: path:line and the byte range."""
+    return "\n".join(f"    {q.path}:{q.line} (bytes {q.start}-{q.end})" for q in quotes)

@@ -1,0 +1,276 @@
+"""An index of a folder: a snapshot artifact, and a pointer to the current one.
+
+    out/
+      snapshots/ID/        artifacts of kind index, one for each state of the folder
+        documents.jsonl      the documents, maps to their bytes included
+        documents.json       path, hash and place in documents.jsonl of each
+        rejected.json        files that could not be read, with the reason
+        lexical/             BM25 over the passages
+      ledger/current.jsonl which snapshot answers
+
+Files are compared by the hash of their content. A folder that changed gets a new snapshot, one
+that went back to an earlier state gets that state's again, and the pointer moves by
+compare-and-swap after the snapshot is complete: a question never meets half an index.
+"""
+
+import getpass
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, NamedTuple, TypeVar
+
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    CapacityError,
+    Config,
+    DataError,
+    Draft,
+    Pointer,
+    digest,
+    produce,
+    record,
+    write_json,
+)
+from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
+
+from .chunk import ChunkConfig, chunk
+from .lexical import LexicalIndex
+
+VERSION = 1
+
+
+class IndexConfig(Config):
+    """How documents become an index."""
+
+    chunk: ChunkConfig = ChunkConfig()
+    """Sizes of passages."""
+    source_digest: str = ""
+    """Hash of every document's path and content; filled in from what is read."""
+
+
+class Place(NamedTuple):
+    """One document of a snapshot and where its line is in documents.jsonl."""
+
+    path: str
+    id: str
+    sha256: str
+    start: int
+    length: int
+
+
+class Changes(NamedTuple):
+    """How many files differ from the snapshot before."""
+
+    added: int
+    changed: int
+    deleted: int
+    unchanged: int
+
+
+@dataclass
+class Reading:
+    """Documents as they were read, spooled to an unnamed file so that memory stays bounded."""
+
+    spool: IO[bytes]
+    places: list[Place] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+    def documents(self) -> Iterator[Document]:
+        """Yield the documents again."""
+        self.spool.seek(0)
+        for line in self.spool:
+            yield Document.from_json(line)
+
+
+def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifact:
+    """Index the text, Markdown, HTML and Python files of a folder; return the current snapshot.
+
+    Run again, it brings the index up to date: nothing is made when no file changed. Files that
+    cannot be read are left out and listed in rejected.json.
+
+    Raises DataError if `source` is no folder or holds no document, and ArtifactError if another
+    run moved the index on meanwhile.
+    """
+    source, out = Path(source), Path(out)
+    prints = dict(outside(fingerprint_folder(source), source, out))
+    config = with_digest(config, sorted(prints.items()))
+    name = digest([VERSION, config.plain()])[:16]
+    place = out / "snapshots" / name
+    pointer = Pointer(out / "ledger" / "current.jsonl")
+    before = pointer.value
+    if (place / "manifest.json").is_file():
+        snapshot = Artifact.open(place, kind="index")
+    else:
+        with spool(out) as file:
+            reading = read(outside(read_folder(source), source, out), file)
+            check(reading, source, prints)
+            snapshot = write_snapshot(config, reading, {}, place)
+    changes = describe(compare(out, before, place))
+    if before != name:
+        pointer.move(before, name, author=author(), reason=changes)
+    numbers = snapshot.numbers
+    record.say(
+        f"The index has {numbers['documents']} documents in {numbers['passages']} passages"
+        f" ({changes}); {numbers['rejected']} files were left out."
+    )
+    return snapshot
+
+
+def check(reading: "Reading", source: Path, prints: Mapping[str, str]) -> None:
+    """Raise DataError if there is nothing to index, or other content than was hashed before."""
+    if not reading.places:
+        raise DataError(nothing_found(source, reading.rejected))
+    for place in reading.places:
+        if prints.get(place.path) != place.sha256:
+            raise DataError(
+                f"{source / place.path} changed while it was being indexed; run the command again."
+            )
+
+
+def index_documents(
+    config: IndexConfig, documents: Iterable[Document], parents: Mapping[str, Artifact], out: Path
+) -> Artifact:
+    """Index any documents as one artifact at `out`, a stage for recipes.
+
+    Raises DataError if there are none.
+    """
+    out = Path(out)
+    with spool(out.parent) as file:
+        reading = read(documents, file)
+        if not reading.places:
+            raise DataError("There is no document to index; give at least one.")
+        prints = sorted((place.path, place.id, place.sha256) for place in reading.places)
+        return write_snapshot(with_digest(config, prints), reading, parents, out)
+
+
+def write_snapshot(
+    config: IndexConfig, reading: Reading, parents: Mapping[str, Artifact], out: Path
+) -> Artifact:
+    """The artifact of what was read, made if it is not there yet."""
+    return produce(
+        out,
+        kind="index",
+        stage="index",
+        version=VERSION,
+        config=config,
+        parents=parents,
+        write=lambda draft: write_index(draft, config, reading),
+    )
+
+
+def write_index(draft: Draft, config: IndexConfig, reading: Reading) -> None:
+    """Write the documents, their table and the lexical index."""
+    reading.spool.seek(0)
+    with open(draft.file("documents.jsonl"), "wb") as file:
+        while block := reading.spool.read(2**20):
+            file.write(block)
+    write_json(draft.file("documents.json"), [list(place) for place in reading.places])
+    write_json(draft.file("rejected.json"), [[item.path, item.reason] for item in reading.rejected])
+    lexical = LexicalIndex(draft.file("lexical"))
+    with record.progress("index", total=len(reading.places), unit="documents") as bar:
+        for document in reading.documents():
+            lexical.add(chunk(document, config.chunk))
+            bar.advance(1)
+    lexical.snapshot()
+    draft.numbers |= {
+        "documents": len(reading.places),
+        "rejected": len(reading.rejected),
+        "passages": len(lexical),
+    }
+
+
+def read(documents: Iterable[Document | Rejected], spool: IO[bytes]) -> Reading:
+    """Spool documents and note their places; a path that comes twice is an error."""
+    reading, start, seen = Reading(spool), 0, set()
+    for item in documents:
+        if isinstance(item, Rejected):
+            reading.rejected.append(item)
+            continue
+        if item.id in seen:
+            raise DataError(f"The document {item.path} (id {item.id}) comes twice; give it once.")
+        seen.add(item.id)
+        line = item.to_json().encode("utf-8", "surrogatepass") + b"\n"
+        spool.write(line)
+        reading.places.append(Place(item.path, item.id, item.sha256, start, len(line)))
+        start += len(line)
+    return reading
+
+
+def spool(folder: Path) -> IO[bytes]:
+    """An unnamed file beside the index: on its disk, and gone with the process."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=folder)
+    except OSError as error:
+        raise CapacityError(
+            f"Cannot write to {folder}: {error.strerror}; choose another --out."
+        ) from None
+
+
+Item = TypeVar("Item", bound=tuple | Document)
+
+
+def outside(items: Iterable[Item], source: Path, out: Path) -> Iterator[Item]:
+    """Leave out the files of the index itself, when it lies inside the folder.
+
+    Items are documents, or tuples with the path first.
+    """
+    inner = os.path.relpath(out.resolve(), source.resolve()).replace(os.sep, "/") + "/"
+    for item in items:
+        path = item.path if isinstance(item, Document) else item[0]
+        if not path.startswith(inner):
+            yield item
+
+
+def with_digest(config: IndexConfig | None, prints: Sequence[Sequence[str]]) -> IndexConfig:
+    """The configuration with the hash of what is indexed."""
+    return (config or IndexConfig()).model_copy(update={"source_digest": digest(prints)})
+
+
+def nothing_found(source: Path, rejected: list[Rejected]) -> str:
+    """Say why a folder gives no index."""
+    found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
+    first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
+    return (
+        f"{source} holds {found}{first}; expected text, Markdown, HTML or Python files. "
+        "The index stays as it was."
+    )
+
+
+def compare(out: Path, before: str | None, now: Path) -> Changes:
+    """Count the files of a snapshot that differ from the snapshot `before`."""
+    old: dict[str, str] = {}
+    table = out / "snapshots" / str(before) / "documents.json"
+    if before is not None and table.is_file():
+        old = {place.path: place.sha256 for place in read_places(table)}
+    new = {place.path: place.sha256 for place in read_places(now / "documents.json")}
+    same = sum(old.get(path) == sha256 for path, sha256 in new.items())
+    added = len(new.keys() - old.keys())
+    return Changes(added, len(new) - added - same, len(old.keys() - new.keys()), same)
+
+
+def describe(changes: Changes) -> str:
+    """The changes in words."""
+    return ", ".join(f"{number} {name}" for name, number in changes._asdict().items() if number)
+
+
+def author() -> str:
+    """Who moves the pointer: the user's name, where there is one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def read_places(table: Path) -> list[Place]:
+    """Read documents.json; ArtifactError if it is damaged."""
+    try:
+        return [Place(*entry) for entry in json.loads(table.read_bytes())]
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(
+            f"{table} is damaged ({error}); run `groundup index` again with a new --out."
+        ) from None

@@ -1,0 +1,195 @@
+"""BM25 over passages: a Retriever in one directory, by tantivy.
+
+Three fields are searched: the text by its English stems, the titles above it (and the words of
+its path) likewise, and exact names of code: `os.path.join` is found whole and by its endings
+`path.join` and `join`. Queries are built from terms, never parsed, so no character of a question
+is syntax. What is added or deleted becomes visible and durable with `snapshot`.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from groundup.core import ArtifactError, CapacityError, Hit, Passage, digest
+
+from .sentences import labels
+from .terms import Question, analyser, names, read_question, tantivy
+
+HEADING_BOOST = 2.0
+NAME_BOOST = 3.0
+WRITER_BYTES = 128 * 2**20
+ANALYSER = "words"
+
+
+class LexicalIndex:
+    """Passages of one directory, found by BM25 (tantivy: k1=1.2, b=0.75)."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the index in `directory`, or make an empty one where there is none.
+
+        Raises MissingExtra without tantivy and ArtifactError if the directory holds no sound index.
+        """
+        engine = tantivy()
+        self.directory = Path(directory)
+        self.writer: Any = None
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self.index = engine.Index(schema(engine), path=str(self.directory), reuse=True)
+            self.index.register_tokenizer(ANALYSER, analyser())
+            self.refresh()
+        except (OSError, ValueError) as error:
+            raise damaged(self.directory, error) from None
+
+    def refresh(self) -> None:
+        """See the last snapshot."""
+        self.index.reload()
+        self.searcher = self.index.searcher()
+
+    def __len__(self) -> int:
+        """Number of passages in the last snapshot."""
+        return self.searcher.num_docs
+
+    def writing(self) -> Any:
+        """The writer, made at the first change; one process at a time may have it."""
+        if self.writer is None:
+            try:
+                self.writer = self.index.writer(heap_size=WRITER_BYTES, num_threads=1)
+            except ValueError as error:
+                raise ArtifactError(
+                    f"Cannot write to the index {self.directory} ({one_line(error)}); "
+                    "if another run is writing there, wait for it."
+                ) from None
+        return self.writer
+
+    def add(self, passages: Iterable[Passage]) -> None:
+        """Add passages; one whose id is there already replaces it."""
+        writer, engine = self.writing(), tantivy()
+        for passage in passages:
+            writer.delete_documents_by_term("id", passage.id)
+            titles = " ".join((*passage.headings, *labels(passage.text), passage.path))
+            writer.add_document(
+                engine.Document(
+                    id=passage.id,
+                    document=passage.document,
+                    body=passage.text,
+                    headings=titles,
+                    names=" ".join(names(f"{'.'.join(passage.headings)} {titles} {passage.text}")),
+                    passage=json.dumps(passage.__dict__, ensure_ascii=False).encode(),
+                )
+            )
+
+    def delete(self, documents: Iterable[str]) -> None:
+        """Remove every passage of these documents."""
+        for document in documents:
+            self.writing().delete_documents_by_term("document", document)
+
+    def search(self, query: str, limit: int = 10) -> list[Hit]:
+        """The best passages, best first; ties broken by passage id.
+
+        Any text is a query; one without a content word finds nothing.
+        """
+        return self.find(read_question(query), limit)
+
+    def find(self, question: Question, limit: int = 10) -> list[Hit]:
+        """The best passages for the terms of a question, like `search`."""
+        wanted = self.query(question)
+        if wanted is None or limit < 1 or not len(self):
+            return []
+        found, size = [], limit + 1
+        while True:
+            found = self.searcher.search(wanted, limit=size, count=False).hits
+            if len(found) < size or found[-1][0] < found[limit - 1][0]:
+                break  # every passage that ties with the last one wanted is here
+            size *= 2
+        hits = [Hit(self.passage(address), score) for score, address in found]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))[:limit]
+
+    def query(self, question: Question) -> Any:
+        """The question as tantivy's query: any term may match, titles and names count more."""
+        query, fields = tantivy().Query, self.index.schema
+        parts = []
+        for term in question.terms:
+            for stem in term.stems:
+                body = query.term_query(fields, "body", stem)
+                title = query.term_query(fields, "headings", stem)
+                parts += [body, query.boost_query(title, HEADING_BOOST)]
+            if term.name is not None:
+                name = query.term_query(fields, "names", term.name)
+                parts.append(query.boost_query(name, NAME_BOOST))
+        should = tantivy().Occur.Should
+        return query.boolean_query([(should, part) for part in parts]) if parts else None
+
+    def passage(self, address: Any) -> Passage:
+        """The stored passage at an address of tantivy's."""
+        record = json.loads(self.searcher.doc(address).get_first("passage"))
+        return Passage(**record | {"headings": tuple(record["headings"])})
+
+    def frequency(self, field: str, term: str) -> int:
+        """Number of passages that have a stem in `body` or `headings`, or a name in `names`."""
+        return self.searcher.doc_freq(field, term)
+
+    def snapshot(self) -> str:
+        """Make what was added and deleted durable and visible; return the snapshot's id.
+
+        The id is a hash of all passages: equal content has equal ids, however it was added.
+        Raises CapacityError if the disk is full.
+        """
+        if self.writer is not None:
+            try:
+                self.writer.commit()
+                self.writer.wait_merging_threads()  # ends the writer and frees its lock
+            except (OSError, ValueError) as error:
+                raise CapacityError(
+                    f"Cannot write the index {self.directory} ({one_line(error)}); "
+                    "free some space and run the same command again."
+                ) from None
+            self.writer = None
+            self.refresh()
+        return digest(sorted(passage_digest(passage) for passage in self.passages()))
+
+    def passages(self) -> list[Passage]:
+        """Every passage of the last snapshot, in no particular order."""
+        everything = tantivy().Query.all_query()
+        found = self.searcher.search(everything, limit=max(1, len(self)), count=False)
+        return [self.passage(address) for _, address in found.hits]
+
+
+def passage_digest(passage: Passage) -> str:
+    """Hash of everything in a passage."""
+    return digest(passage.__dict__ | {"headings": list(passage.headings)})
+
+
+def schema(engine: Any) -> Any:
+    """The fields: what is searched, what is matched whole, and the stored passage."""
+    build = engine.SchemaBuilder()
+    build.add_text_field("id", tokenizer_name="raw", index_option="basic")
+    build.add_text_field("document", tokenizer_name="raw", index_option="basic")
+    build.add_text_field("body", tokenizer_name=ANALYSER, index_option="freq")
+    build.add_text_field("headings", tokenizer_name=ANALYSER, index_option="freq")
+    build.add_text_field("names", tokenizer_name="whitespace", index_option="freq")
+    build.add_bytes_field("passage", stored=True)
+    return build.build()
+
+
+def idf(passages: int, having: int) -> float:
+    """Weight of a term that `having` of `passages` passages have, nats; never below zero.
+
+    idf = ln(1 + (N - n + 1/2) / (n + 1/2)): BM25's, largest for a term that is nowhere.
+    Source: Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework", eq. 3.3, plus 1.
+    """
+    return math.log1p((passages - having + 0.5) / (having + 0.5))
+
+
+def damaged(directory: Path, error: Exception) -> ArtifactError:
+    """The error for a directory that tantivy cannot read."""
+    return ArtifactError(
+        f"{directory} holds no index that can be read ({one_line(error)}); remove it and run "
+        "`groundup index` again."
+    )
+
+
+def one_line(error: Exception) -> str:
+    """An error's message on one line, at most 160 characters."""
+    return " ".join(str(error).split())[:160]

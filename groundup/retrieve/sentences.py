@@ -1,0 +1,237 @@
+"""Cut a text into sentences and blocks of code that are slices of it.
+
+A blank line, a list item, a heading or a change between prose and code ends a sentence; inside a
+paragraph `.`, `!`, `?` and their full-width forms do, unless they close an abbreviation, an
+initial or a number. Nothing is rewritten: every sentence is `text[start:end]`.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+SentenceKind = Literal["prose", "heading", "code"]
+
+
+class Sentence(NamedTuple):
+    """A slice of a text: text[start:end], with no white space at its ends."""
+
+    start: int
+    end: int
+    kind: SentenceKind
+
+
+LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
+FENCE = re.compile(r"\s*(```|~~~)")
+LIST_ITEM = re.compile(r"\s*(?:[-*•+·]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+\S")
+HASHES = re.compile(r"\s{0,3}#{1,6}\s+\S")
+UNDERLINE = re.compile(r"\s*([=\-~^*+#\"'`:.])\1{2,}\s*$")
+BOUNDARY = re.compile(r"(?<![.!?…])[.!?…]+[\"'”’)\]*_`]*(?=\s)|[。！？]+[」』”）]*")
+STARTS_A_SENTENCE = re.compile(r"\s+[\"'“‘(\[*_`<-]*(?:[A-Z0-9À-ÖØ-Þ]|[^\W\d_a-z])|\s*$|\s+`")
+ABBREVIATIONS = frozenset(
+    """
+    e.g i.e etc vs cf viz al ca approx dr mr mrs ms prof st no nos vol fig figs eq sec ch p pp ed
+    eds inc ltd co corp jr sr dept est u.s u.k resp incl excl min max jan feb mar apr jun jul aug
+    sep sept oct nov dec
+    """.split()
+)
+CODE_LINE = re.compile(
+    r"""\s*(?:>>>|\.\.\.\s|\$\s|@\w|(?:import|from)\s+[\w.]+(?:\s+import\s.*|(?:\s+as\s+\w+)?,?.*)$
+    |(?:def|class|async\s+def)\s+\w+.*[:(,]\s*$|(?:if|elif|else|for|while|try|except|finally|with)\b
+    [^.]*:\s*(?:\#.*)?$|(?:return|raise|yield|assert|del|pass|break|continue|print)\b[^.!?]*[\w)\]}"']$
+    |[\w.\[\]"', ]+\s(?:=|\+=|-=|:=|::=|==|\|)\s\S|[\w.]+\([^)]*\)\s*$|[{}()\[\]]+[,;]?\s*$
+    |.*[;{}]\s*$|\#\s|<\/?\w+[^>]*>\s*$|[\w-]+:\s*[\w/"'.\[-]+$|(?:sudo|apt|pip|git|cd)\s+\S)""",
+    re.VERBOSE,
+)
+
+
+def sentences(text: str, lines_end: bool = False) -> list[Sentence]:
+    """Cut a text into its sentences, in order.
+
+    lines_end: a line end outside code ends a sentence, as in the text of HTML.
+
+    >>> text = "It works, e.g. Here. Next one.\\n\\n>>> f(1)\\n2"
+    >>> [text[part.start : part.end] for part in sentences(text)]
+    ['It works, e.g. Here.', 'Next one.', '>>> f(1)\\n2']
+    """
+    found: list[Sentence] = []
+    for start, end, kind in blocks(text):
+        last = found[-1] if found else None
+        if kind == "prose" and not (last and is_shown(text, last, start, end)):
+            for first, stop in split_lines(text, start, end) if lines_end else [(start, end)]:
+                found += [Sentence(*part, "prose") for part in split_prose(text, first, stop)]
+        elif kind == "heading":
+            found.append(Sentence(start, end, kind))
+        elif last and last.kind == "code" and not text[last.end : start].strip():
+            found[-1] = Sentence(last.start, end, "code")
+        else:
+            found.append(Sentence(start, end, "code"))
+    return found
+
+
+def is_shown(text: str, last: Sentence, start: int, end: int) -> bool:
+    """Tell whether a block is indented below a colon, as an example that is not prose."""
+    if text[last.end - 1] != ":" or LIST_ITEM.match(text, start):
+        return False
+    indent = start - (max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1)
+    above = last.start - (max(text.rfind("\n", 0, last.start), text.rfind("\r", 0, last.start)) + 1)
+    return indent >= 2 and indent > above and not text[start:end].endswith((".", "!", "?"))
+
+
+def split_lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the lines of a paragraph without the white space around them."""
+    for match in re.finditer(r"[^\s](?:[^\r\n]*[^\s])?", text[start:end]):
+        yield start + match.start(), start + match.end()
+
+
+class Line(NamedTuple):
+    """A line of a text without its line end."""
+
+    start: int
+    end: int
+    text: str
+    is_code: bool
+    """It looks like code rather than prose."""
+
+
+def lines(text: str) -> Iterator[Line]:
+    """Yield the lines of a text; only \\n, \\r and \\r\\n end one."""
+    for match in LINE.finditer(text):
+        line = match.group().rstrip("\r\n")
+        if match.group():
+            start = match.start()
+            yield Line(start, start + len(line), line, bool(CODE_LINE.match(line)))
+
+
+def blocks(text: str) -> Iterator[Sentence]:
+    """Yield paragraphs, list items, headings and blocks of code, trimmed of white space."""
+    group: list[Line] = []
+    code = 0  # lines of the group that look like code
+    fence = ""
+    for line in lines(text):
+        mark = FENCE.match(line.text)
+        if mark and not fence:
+            yield from close(group)
+            group, code, fence = [line], 0, mark[1]
+        elif mark and mark[1] == fence:
+            yield Sentence(group[0].start, line.end, "code")
+            group, fence = [], ""
+        elif fence:
+            group.append(line)
+        elif not line.text.strip():
+            yield from close(group)
+            group, code = [], 0
+        else:
+            if group and LIST_ITEM.match(line.text) and code * 2 <= len(group):
+                yield from close(group)
+                group, code = [], 0
+            group.append(line)
+            code += line.is_code
+    yield from close(group)
+
+
+def close(group: list[Line]) -> Iterator[Sentence]:
+    """Yield the blocks of a group of lines that no blank line parts."""
+    group = [line for line in group if line.text.strip()]
+    while group and (HASHES.match(group[0].text) or is_underlined(group)):
+        size = 1 if HASHES.match(group[0].text) else 2
+        yield trimmed(group[:size], "heading")
+        group = group[size:]
+    if not group:
+        return
+    size = code_from(group)
+    if size:
+        yield trimmed(group[:size], "prose")
+    if size < len(group):
+        yield trimmed(group[size:], "code")
+
+
+def code_from(group: list[Line]) -> int:
+    """The line from which on a group is code: 0 if all of it is, its length if none is.
+
+    Code after prose begins below a colon or a full stop. More than half of the lines decide.
+    """
+    if group[0].text.lstrip().startswith((">>>", "$ ")):
+        return 0
+    code, at = 0, len(group)
+    for i in reversed(range(len(group))):
+        code += group[i].is_code
+        begins = i == 0 or (group[i].is_code and group[i - 1].text.rstrip().endswith((":", ".")))
+        if begins and code * 2 > len(group) - i:
+            at = i
+    return at
+
+
+def is_underlined(group: list[Line]) -> bool:
+    """Tell whether the group starts with a title and a line of punctuation below it."""
+    if len(group) < 2 or UNDERLINE.match(group[0].text):
+        return False
+    title, line = group[0].text.strip(), group[1].text.strip()
+    return bool(UNDERLINE.match(line)) and len(title) <= 120 and len(line) >= len(title) * 0.6
+
+
+def trimmed(group: list[Line], kind: SentenceKind) -> Sentence:
+    """The slice from the first to the last visible character of some lines."""
+    first, last = group[0], group[-1]
+    start = first.start + len(first.text) - len(first.text.lstrip())
+    return Sentence(start, last.start + len(last.text.rstrip()), kind)
+
+
+def is_label(line: str) -> bool:
+    """Tell whether a line only names what follows it: a defined word, a signature, "Note:".
+
+    >>> [is_label(line) for line in ("decorator", "os.remove(path, *, dir_fd=None)", "It ends.")]
+    [True, True, False]
+    """
+    line = line.strip()
+    if not line or "\n" in line or len(line) > 300:
+        return False
+    if line.endswith(":") or CALL.fullmatch(line):
+        return True
+    return len(line) <= 60 and len(line.split()) <= 6 and line[-1] not in ".!?,;。！？"
+
+
+def labels(text: str) -> list[str]:
+    """Lines of a text that name the sentence below them, without the arguments of signatures.
+
+    >>> labels("decorator\\n\\nA function that returns another function.")
+    ['decorator']
+    """
+    shown = [line.text.strip() for line in lines(text) if line.text.strip()]
+    return [
+        line.partition("(")[0].rstrip(":")
+        for line, below in zip(shown, shown[1:], strict=False)
+        if is_label(line) and below[0].isupper() and len(below) > 30
+    ]
+
+
+CALL = re.compile(r"(?:(?:async|class|def|exception|@\w+)\s+)*[\w.]+\s?\([^()]*(?:\(\)[^()]*)*\)"
+                  r"(?:\s*(?:->|→).*)?:?")  # fmt: skip
+
+
+def split_prose(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield the sentences of one paragraph."""
+    for match in BOUNDARY.finditer(text, start, end):
+        stop = match.end()
+        if stop < end and not ends_here(text, start, match):
+            continue
+        if text[start:stop].strip():
+            yield start, stop
+        while stop < end and text[stop].isspace():
+            stop += 1
+        start = stop
+    if start < end:
+        yield start, end
+
+
+def ends_here(text: str, start: int, mark: re.Match[str]) -> bool:
+    """Tell whether a full stop inside a paragraph ends a sentence."""
+    if mark.group()[0] in "。！？":
+        return True
+    if not STARTS_A_SENTENCE.match(text, mark.end()):
+        return False
+    if mark.group()[0] != ".":
+        return True
+    before = re.split(r"[^\w.]", text[max(start, mark.start() - 40) : mark.start()])[-1]
+    if re.fullmatch(r"[A-Z]", before) or (start + len(before) == mark.start() and len(before) < 4):
+        return False  # an initial, or the number of a list item
+    return before.lower() not in ABBREVIATIONS

@@ -1,0 +1,214 @@
+"""The run of sentences of a passage that answers a question best.
+
+    score = sum_t w_t * c_t / sum_t w_t        w_t = idf of term t, over all passages
+    c_t   = 1.0 where t is in the sentences, 0.8 in the titles above, 0.5 elsewhere in the passage
+
+A term that is nowhere has the largest weight and covers nothing, so the score is low where the
+documents do not speak of what is asked. Which run is quoted depends further on what it is: a
+definition or a signature of what is asked, prose before code, a sentence that stands alone.
+"""
+
+import re
+from typing import NamedTuple
+
+from groundup.core import Hit, Passage
+from groundup.documents import Document
+
+from .sentences import Sentence, is_label, sentences
+from .terms import STOP_WORDS, Bag, Question, analyse, bag, match
+
+TITLE_CREDIT = 0.8
+PASSAGE_CREDIT = 0.5
+RUN_UNITS = 3
+RUN_CHARACTERS = 600
+QUOTE_CHARACTERS = 320
+QUOTE_WITH_CODE_CHARACTERS = 1000
+
+LABEL_BONUS = 0.3
+"""For a signature, a defined word or a title that is what was asked for."""
+DEFINITION_BONUS = 0.12
+FOCUS_BONUS = 0.1
+DIRECT_BONUS = 0.1
+"""For terms in the sentences themselves rather than in a title."""
+LEANING_COST = 0.08
+"""For a sentence that leans on the one before, such as "It also …"."""
+
+LEANS = re.compile(
+    r"(?:this|it|its|they|these|those|such|however|thus|otherwise|therefore|also|instead|then|"
+    r"in addition|but|so|and|for (?:example|instance)|note|see|if (?:it|they|this))\b",
+    re.IGNORECASE,
+)
+SIGNATURE = re.compile(
+    r"(?:@|\$ |>>> )?(?:(?:async |class |def |exception )\s*)*([\w.\-]+)\s*(?:\(|$)"
+)
+IS = re.compile(r"\b(?:is|are|means|refers to|denotes|was|provides?|returns?|lets?|allows?)\b")
+
+
+class Wanted(NamedTuple):
+    """A question with the weight of each of its terms, nats."""
+
+    question: Question
+    weights: list[float]
+
+    def share(self, credits: list[float]) -> float:
+        """The weighted share of the terms that is covered, in [0, 1]."""
+        pairs = zip(self.weights, credits, strict=True)
+        return sum(weight * credit for weight, credit in pairs) / sum(self.weights)
+
+    def found_in(self, words: Bag) -> list[float]:
+        """How much of each term some words are."""
+        return [match(term, words) for term in self.question.terms]
+
+
+class Span(NamedTuple):
+    """A run of sentences of one passage that answers, more or less."""
+
+    hit: Hit
+    start: int
+    """First character in the passage's text."""
+    end: int
+    score: float
+    """Share of the question that it covers, in [0, 1]; decides refusal."""
+    rank: float
+    """The score with what makes a good quote; decides the order."""
+
+
+def best_span(hit: Hit, document: Document, wanted: Wanted) -> Span | None:
+    """The run of sentences of a passage that covers the question best; None without any."""
+    passage = hit.passage
+    units = mark_titles(sentences(passage.text, document.kind == "html"), passage, document)
+    around = contexts(passage, units, wanted)
+    found = [wanted.found_in(bag(passage.text[unit.start : unit.end])) for unit in units]
+    labels = [label(passage.text[unit.start : unit.end], wanted) for unit in units]
+    best: Span | None = None
+    for first in range(len(units)):
+        covered = around[first]
+        for last in range(first, min(first + RUN_UNITS, len(units))):
+            is_long = units[last].end - units[first].start > RUN_CHARACTERS
+            if last > first and (is_long or units[last].kind == "heading"):
+                break
+            covered = [max(pair) for pair in zip(covered, found[last], strict=True)]
+            score, run = wanted.share(covered), units[first : last + 1]
+            near = labels[max(0, first - 1) : first + 1]
+            rank = score + merit(passage.text, run, found[first : last + 1], wanted)
+            rank += LABEL_BONUS * max(near)
+            if best is None or rank > best.rank:
+                best = Span(hit, first, last, score, rank)
+    if best is None:
+        return None
+    start, end = extend(passage.text, units, best.start, best.end)
+    return best._replace(start=start, end=end)
+
+
+def contexts(passage: Passage, units: list[Sentence], wanted: Wanted) -> list[list[float]]:
+    """The credit of each term for what stands around each sentence: titles, passage."""
+    titles = passage.headings
+    outer = wanted.found_in(bag(" ".join((*titles, passage.path)), ".".join(titles)))
+    whole = wanted.found_in(bag(passage.text))
+    found, inner = [], [0.0] * len(whole)
+    for unit in units:
+        if unit.kind == "heading":
+            inner = wanted.found_in(bag(passage.text[unit.start : unit.end]))
+        rows = zip(outer, inner, whole, strict=True)
+        found.append([max(TITLE_CREDIT * max(o, i), PASSAGE_CREDIT * w) for o, i, w in rows])
+    return found
+
+
+def mark_titles(units: list[Sentence], passage: Passage, document: Document) -> list[Sentence]:
+    """Call a sentence that lies inside a title of the document a heading."""
+    if document.kind == "python":
+        return units
+    spans = [
+        (heading.start - passage.start, heading.end - passage.start)
+        for heading in document.headings
+        if passage.start < heading.end and heading.start < passage.end
+    ]
+    return [
+        unit._replace(kind="heading")
+        if any(unit.start < last and first < unit.end for first, last in spans)
+        and unit.end - unit.start < 200
+        else unit
+        for unit in units
+    ]
+
+
+def label(text: str, wanted: Wanted) -> float:
+    """How well a short line names what is asked for: a title, a signature, a defined word.
+
+    The share of the question in it times the share of it in the question, in [0, 1].
+    """
+    line = text.split("\n", 1)[0]
+    signature = SIGNATURE.match(line)
+    if signature and is_label(line):
+        line = signature[1] + "()"
+    elif not is_label(text):
+        return 0.0
+    return named(line, wanted)
+
+
+def named(line: str, wanted: Wanted) -> float:
+    """The share of the question in some words times the share of them in the question."""
+    asked = {stem for term in wanted.question.terms for stem in term.stems}
+    stems = [stem for stem in analyse(line) if stem not in STOP_WORDS]
+    inside = sum(stem in asked for stem in stems)
+    return wanted.share(wanted.found_in(bag(line))) * inside / max(1, len(stems))
+
+
+def merit(text: str, run: list[Sentence], found: list[list[float]], wanted: Wanted) -> float:
+    """What makes a run a good or a poor quote, apart from what it covers."""
+    value = -0.03 * (len(run) - 1) - 0.05 * (run[-1].end - run[0].start) / RUN_CHARACTERS
+    said = [unit for unit in run if unit.kind != "heading"]
+    prose = [unit for unit in said if unit.kind == "prose"]
+    value -= 0.2 * (not said) + 0.1 * (not prose)
+    if said and said[0].kind == "code" and "\n" in text[said[0].start : said[0].end]:
+        value -= 0.1
+    if not prose:
+        return value
+    first = text[prose[0].start : prose[0].end]
+    words = len(first.split())
+    value -= 0.1 * (words < 4) + 0.1 * first.endswith("?")
+    value -= LEANING_COST * bool(LEANS.match(first))
+    said_directly = wanted.share([max(row) for row in zip(*found, strict=True)])
+    focus = min(1.0, 3.0 * sum(found[run.index(prose[0])]) / max(words, 8))
+    value += DIRECT_BONUS * said_directly + FOCUS_BONUS * said_directly * focus
+    return value + DEFINITION_BONUS * defines(first, wanted)
+
+
+def defines(sentence: str, wanted: Wanted) -> float:
+    """How far a sentence begins with what is asked for, alone, and says what it is or does."""
+    verb = IS.search(sentence)
+    if verb is None or verb.start() > 80:
+        return 0.0
+    return named(sentence[: verb.start()], wanted)
+
+
+def extend(text: str, units: list[Sentence], first: int, last: int) -> tuple[int, int]:
+    """The quote for a run: without a leading title, with what completes its paragraph."""
+    while units[first].kind == "heading" and first + 1 < len(units):
+        first += 1
+    last = max(first, last)
+    if first > 0 and LEANS.match(text, units[first].start) and follows(text, units, first - 1):
+        first -= units[first - 1].kind == "prose"
+    elif first > 0 and is_label(text[units[first - 1].start : units[first - 1].end]):
+        first -= units[first - 1].kind != "heading"
+    while last + 1 < len(units) and units[last + 1].kind != "heading":
+        size = units[last + 1].end - units[first].start
+        if text[: units[last].end].endswith(":") or is_signature(text, units[last]):
+            fits = size <= QUOTE_WITH_CODE_CHARACTERS
+        else:
+            fits = size <= QUOTE_CHARACTERS and follows(text, units, last)
+        if not fits:
+            break
+        last += 1
+    return units[first].start, units[last].end
+
+
+def follows(text: str, units: list[Sentence], at: int) -> bool:
+    """Whether the sentence after `at` stands in the same paragraph."""
+    return not re.search(r"\n\s*\n", text[units[at].end : units[at + 1].start])
+
+
+def is_signature(text: str, unit: Sentence) -> bool:
+    """Whether a sentence is a call's signature on a line of its own."""
+    line = text[unit.start : unit.end]
+    return "\n" not in line and line.endswith(")") and bool(SIGNATURE.match(line))

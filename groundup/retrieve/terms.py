@@ -1,0 +1,225 @@
+"""What a question is about: content words by their stems, names of code exactly as spelt.
+
+    "How do I use os.path.join on two paths?"  ->  join by its exact name, "path" by its stem
+
+Stop words and the words that frame a question (how, does, mean, difference) carry no content,
+unless the question quotes them or names them as a keyword: `with`, "the for loop".
+Texts are analysed by the same stemmer as the index, so a match here is a match there.
+Words are what is between spaces and punctuation: languages without spaces are not segmented.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+from groundup.core import MissingExtra
+
+MAX_QUESTION_CHARACTERS = 4_000
+MAX_TERMS = 32
+LONGEST_WORD = 60
+ENDING_CREDIT = 0.9
+"""Credit for an exact name without its first parts: `Path.open` for `pathlib.Path.open`."""
+SPLIT_NAME_CREDIT = 0.55
+"""Credit for finding only the parts of an exact name, such as `path` and `join`."""
+SPLIT_PAIR_CREDIT = 0.5
+"""Credit for the two words of a pair that do not follow each other."""
+
+NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-][^\W\d]\w*)*")
+QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
+AS_KEYWORD = re.compile(
+    r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression|block|command)s?\b",
+    re.IGNORECASE,
+)
+NO_KEYWORDS = frozenset(
+    "a an the this that these each every some any which what in of to and or is are no".split()
+)
+STOP_WORDS = frozenset(
+    """
+    a an the this that these those it its he she they them their his her i me my mine you your we
+    our us one ones someone something anything
+    and or but nor so if then else than as of at by for from in into on onto off out over under to
+    up down with without within about between among through during before after against across via
+    is are was were be been being am do does did doing done have has had having can could shall
+    should will would may might must need needs ought
+    how what when where which who whom whose why whether
+    not no yes there here also just only very much many more most some any all each every both
+    either neither other another such same own too again ever still please s t d ll m re ve don
+    doesn didn isn aren wasn won
+    mean means meaning meant happen happens happened explain describe tell give me know show
+    define defined definition definitions difference differences differ possible way ways
+    work works working use uses used using usage want wants like get gets make makes made let lets
+    purpose example examples question answer exactly actually really called kind
+    """.split()
+)
+
+
+class Term(NamedTuple):
+    """One thing a question asks for: it is there as its exact name, or as all of its stems."""
+
+    text: str
+    stems: tuple[str, ...]
+    name: str | None = None
+    """The exact name, when the term is a name of code."""
+    is_pair: bool = False
+    """The two stems must follow each other, as in "the unless statement"."""
+
+
+class Question(NamedTuple):
+    """The content terms of a question, in order and each once."""
+
+    terms: tuple[Term, ...]
+    cut: str
+    """What was left out of a question that is too long, in words; empty when nothing was."""
+
+
+class Bag(NamedTuple):
+    """The stems and exact names of a stretch of text."""
+
+    stems: frozenset[str]
+    pairs: frozenset[tuple[str, str]]
+    """Stems that follow each other."""
+    names: frozenset[str]
+
+
+def read_question(text: str) -> Question:
+    """Find what a question asks for; at most MAX_TERMS terms of its first 4,000 characters.
+
+    >>> [term.text for term in read_question("How do I open files with os.open()?").terms]
+    ['open', 'files', 'os.open']
+    >>> [term.text for term in read_question("What does the `with` statement mean?").terms]
+    ['with` statement']
+    """
+    read = text[:MAX_QUESTION_CHARACTERS]
+    meant = {
+        word.lower() for quoted in QUOTED.findall(read) for word in re.findall(r"\w+", max(quoted))
+    }
+    found: dict[tuple[str, ...], Term] = {}
+    end = 0
+    for match in NAME.finditer(read):
+        if match.start() < end:
+            continue  # the second word of a pair
+        pair = AS_KEYWORD.match(read, match.start())
+        term = as_term(match.group(), read[match.end() :][:1] == "(", meant)
+        if pair and pair[1].lower() not in NO_KEYWORDS and len(analyse(pair.group())) == 2:
+            term, end = Term(pair.group(), tuple(analyse(pair.group())), is_pair=True), pair.end()
+        if term is not None:
+            known = found.setdefault(term.stems or (term.text,), term)
+            if known.name is None and term.name is not None:
+                found[term.stems or (term.text,)] = term
+    for number in re.findall(r"(?<![\w.])\d[\w.]*\w|(?<![\w.])\d\b", read):
+        stems = tuple(analyse(number))
+        found.setdefault(stems, Term(number, stems))
+    return Question(tuple(found.values())[:MAX_TERMS], what_was_cut(text, len(found)))
+
+
+def what_was_cut(text: str, terms: int) -> str:
+    """Say which part of a question is not used."""
+    cuts = []
+    if len(text) > MAX_QUESTION_CHARACTERS:
+        cuts.append(f"the first {MAX_QUESTION_CHARACTERS:,} of {len(text):,} characters were read")
+    if terms > MAX_TERMS:
+        cuts.append(f"the first {MAX_TERMS} of {terms} terms were used")
+    return "; ".join(cuts)
+
+
+def as_term(word: str, is_called: bool, meant: set[str]) -> Term | None:
+    """Make a term of a word of the question; None for one without content."""
+    bare = word.lstrip("-")
+    if bare.lower() in STOP_WORDS and bare.lower() not in meant and not is_called:
+        return None
+    stems = tuple(dict.fromkeys(analyse(word)))
+    if not stems and not bare.strip("_"):
+        return None
+    return Term(word, stems, word if is_called or is_name(word) else None)
+
+
+def is_name(word: str) -> bool:
+    """Tell whether a word can only be a name of code: dots, underscores, digits, inner capitals.
+
+    >>> [is_name(word) for word in ("os.path", "read_bytes", "OrderedDict", "Path", "--out")]
+    [True, True, True, False, True]
+    """
+    return bool(re.search(r"[._\d]|^--|[a-z][A-Z]", word))
+
+
+def names(text: str) -> Iterator[str]:
+    """Yield every exact name in a text; a dotted one whole, and each of its endings.
+
+    >>> list(names("see os.path.join() or open(file)"))
+    ['os.path.join', 'path.join', 'join', 'open']
+    """
+    for match in NAME.finditer(text):
+        word = match.group()
+        if len(word) > LONGEST_WORD:
+            continue
+        is_called = text[match.end() : match.end() + 1] == "("
+        if is_called or is_name(word):
+            parts = word.split(".")
+            yield from (".".join(parts[first:]) for first in range(len(parts)))
+
+
+def bag(text: str, context: str = "") -> Bag:
+    """Collect the stems and exact names of a text; `context` adds names that surround it."""
+    stems = analyse(text)
+    pairs = zip(stems, stems[1:], strict=False)
+    known = names(f"{context} {text}" if context else text)
+    return Bag(frozenset(stems), frozenset(pairs), frozenset(known))
+
+
+def match(term: Term, words: Bag) -> float:
+    """How much of a term is in a stretch of text, in [0, 1]."""
+    if term.name is not None:
+        if term.name in words.names:
+            return 1.0
+        if any(ending in words.names for ending in endings(term.name)):
+            return ENDING_CREDIT
+    if not term.stems:
+        return 0.0
+    share = sum(stem in words.stems for stem in term.stems) / len(term.stems)
+    if term.is_pair:
+        return 1.0 if term.stems in words.pairs else SPLIT_PAIR_CREDIT * share
+    return share * (1.0 if term.name is None else SPLIT_NAME_CREDIT)
+
+
+def endings(name: str) -> list[str]:
+    """The endings of a dotted name that still have a dot.
+
+    >>> endings("pathlib.Path.open")
+    ['Path.open']
+    """
+    parts = name.split(".")
+    return [".".join(parts[first:]) for first in range(1, len(parts) - 1)]
+
+
+def analyse(text: str) -> list[str]:
+    """Stems of a text, in order, as the index has them.
+
+    >>> analyse("Opening the files' café")
+    ['open', 'the', 'file', 'cafe']
+    """
+    return analyser().analyze(text)
+
+
+@cache
+def analyser() -> Any:
+    """The analyser that index and questions share: words, lower case, no accents, stems."""
+    engine = tantivy()
+    builder = engine.TextAnalyzerBuilder(engine.Tokenizer.simple())
+    for step in (
+        engine.Filter.remove_long(LONGEST_WORD),
+        engine.Filter.lowercase(),
+        engine.Filter.ascii_fold(),
+        engine.Filter.stemmer("english"),
+    ):
+        builder = builder.filter(step)
+    return builder.build()
+
+
+def tantivy() -> Any:
+    """The search engine's module; MissingExtra when it is not installed."""
+    try:
+        import tantivy as engine
+    except ImportError:
+        raise MissingExtra("tantivy", "retrieve") from None
+    return engine
