@@ -176,14 +176,15 @@ def add_gates(sheet: page.Page, data: ReportData) -> None:
     rows = [
         page.Gate(
             one.name, one.requirement, one.estimate, one.low, one.high, one.threshold, one.unit,
-            one.better, one.passed, one.hint,
+            one.better, one.passed, one.hint, one.decides,
         )
         for one in data.checks
     ]  # fmt: skip
     lead = (
         "Requirements that were set before the run. The dot is what was measured, the bar its "
         f"{percent(data.confidence)} interval, the dashed line the threshold. A gate passes when "
-        "the bar keeps out of the tinted side, so that a small sample never passes by luck."
+        "the bar keeps out of the tinted side, so that a small sample never passes by luck; where "
+        "it says so, the dot alone decides."
     )
     empty = "No gates were set for this run, so nothing vouches for what it made."
     sheet.section("Gates", lead if rows else "", page.forest_plot(rows, empty))
@@ -228,16 +229,19 @@ def artifact_cells(one: ArtifactRow) -> list[page.Cell]:
 
 
 def add_training(sheet: page.Page, data: ReportData) -> None:
-    """Every stage with its time, its numbers and its curves."""
+    """Every stage with its time and its numbers; those with curves come first."""
     names = {stage.name for stage in data.stages}
-    cards = [stage_card(stage, data.curves) for stage in data.stages]
+    drawn = {curve.stage for curve in data.curves}
+    cards = [stage_card(stage, data.curves) for stage in data.stages if stage.name in drawn]
     others = [page.card(chart(one)) for one in data.curves if one.stage not in names]
-    if cards or others:
+    brief = [stage_card(stage, ()) for stage in data.stages if stage.name not in drawn]
+    if cards or others or brief:
         sheet.section(
             "How it went",
             "Every stage with its time and its numbers. A curve that still falls at its end says "
             "that longer training would help; one that rises again says that it was too long.",
-            page.element("div.charts", *cards, *others),
+            page.element("div.charts", *cards, *others) if cards or others else page.Html(""),
+            page.element("div.stages", *brief) if brief else page.Html(""),
         )
 
 

@@ -27,6 +27,8 @@ class CheckRow:
     passed: bool
     hint: str = ""
     """What to try next; shown when it failed."""
+    decides: Literal["interval", "estimate"] = "interval"
+    """What must lie on the right side: the whole interval, or the estimate alone."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ AIR = 1.25
 """How much wider than the farthest end of the interval a row's half is."""
 
 
+DOT = " · the dot decides"
+
+
 class Gate(NamedTuple):
     """A requirement and what was measured for it."""
 
@@ -32,6 +35,8 @@ class Gate(NamedTuple):
     has_passed: bool
     hint: str = ""
     """What to try next when it fails."""
+    decides: Literal["interval", "estimate"] = "interval"
+    """What must lie on the right side: the whole interval, or the estimate alone."""
 
 
 def forest_plot(gates: Sequence[Gate], empty: str = "No gates were set.") -> Html:
@@ -84,7 +89,7 @@ def picture(gate: Gate) -> Html:
     return element(
         "div.forest",
         element("svg", *shapes(gate), attributes=attributes),
-        element("p.limit", f"{side} {limit}"),
+        element("p.limit", f"{side} {limit}{DOT if gate.decides == 'estimate' else ''}"),
     )
 
 

@@ -52,6 +52,11 @@ def test_a_gate_without_a_measurement_is_still_a_row():
     assert read.count("path", "bar") == 0 and read.count("path", "estimate") == 0
 
 
+def test_a_gate_that_the_estimate_decides_says_so():
+    assert "the dot decides" in Reading(forest_plot([LOSS._replace(decides="estimate")])).text
+    assert "the dot decides" not in Reading(forest_plot([LOSS])).text
+
+
 def test_an_interval_at_the_threshold_is_drawn_in_the_middle():
     assert bar(LOSS._replace(estimate=1.76, low=1.76, high=1.76)) == (500.0, 500.0)
 
