@@ -143,11 +143,11 @@ class FastTokenizer:
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """Bytes of the ids, exactly; DataError names an id that is not in the vocabulary."""
-        ids = [int(id) for id in ids]
-        wrong = next((id for id in ids if not 0 <= id < self.vocab_size), None)
+        ids, size = [int(id) for id in ids], self.vocab_size
+        wrong = next((id for id in ids if not 0 <= id < size), None)
         if wrong is not None:
             raise DataError(
-                f"id {wrong} is not in the vocabulary, whose ids are 0 to {self.vocab_size - 1}; "
+                f"id {wrong} is not in the vocabulary, whose ids are 0 to {size - 1}; "
                 "were these ids made by another tokenizer?"
             )
         return self._tiktoken.decode_bytes(ids)

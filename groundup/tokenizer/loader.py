@@ -56,11 +56,11 @@ class Loader:
     >>> shard = Shard.of("train", [("a", [1, 2, 3], 3), ("b", [4, 5, 6], 3)], end=0)
     >>> loader = Loader([shard], batch=2, length=4, seed=0)
     >>> loader.batch(0).ids
-    array([[0, 1, 2, 3, 0],
-           [0, 4, 5, 6, 0]])
+    array([[0, 4, 5, 6, 0],
+           [0, 1, 2, 3, 0]])
     >>> loader.batch(0).documents
-    array([[0, 0, 0, 0],
-           [1, 1, 1, 1]], dtype=int32)
+    array([[1, 1, 1, 1],
+           [0, 0, 0, 0]], dtype=int32)
 
     Raises DataError for an empty shard, ConfigError for sizes, shares or parts that cannot be.
     """
