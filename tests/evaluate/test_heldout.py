@@ -71,11 +71,8 @@ def test_the_report_is_of_its_documents_and_names_its_weights(tmp_path, tokens, 
     assert report.numbers["bits per byte"] == told["bits_per_byte"]["estimate"]
     ids = [tokenizer.encode(text) for text in ("naïve " * 9, "short", "another one\n" * 3)]
     end = tokenizer.specials["<|endoftext|>"]
-    expected = score_documents(
-        load(model.path),
-        [(f"{n}.md", [*row, end], size) for n, (row, size) in enumerate(zip(ids, SIZES, strict=True))],
-        bos=end, window=16,
-    )  # fmt: skip
+    documents = [(f"{n}.md", [*row, end], SIZES[n]) for n, row in enumerate(ids)]
+    expected = score_documents(load(model.path), documents, bos=end, window=16)
     assert scores == expected
 
 
