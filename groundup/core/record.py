@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import IO, Any, Literal, Protocol, runtime_checkable
 
 Voice = Literal["terminal", "plain", "json", "silent"]
 
@@ -48,12 +48,13 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def event(name: str, **fields: Any) -> None:
+def event(name: str, /, **fields: Any) -> None:
     """Emit one event for a script; people do not see it."""
     if _voice == "json":
         print(json.dumps({"event": name, **fields}, default=str), file=sys.stderr, flush=True)
 
 
+@runtime_checkable
 class Progress(Protocol):
     """What `progress` gives: call `advance` as work is done."""
 

@@ -114,6 +114,7 @@ def check_row(row: Mapping[str, Any]) -> CheckRow:
         "lower" if row["sense"] in ("<", "<=") else "higher",
         row["passed"],
         row["next"],
+        decides="estimate" if row["bound"] == "estimate" else "interval",
     )
 
 

@@ -78,7 +78,7 @@ def best_span(hit: Hit, document: Document, wanted: Wanted) -> Span | None:
     passage = hit.passage
     units = mark_titles(sentences(passage.text, document.kind == "html"), passage, document)
     around = contexts(passage, units, wanted)
-    found = [wanted.found_in(bag(passage.text[unit.start : unit.end])) for unit in units]
+    found = [said_in(passage.text, unit, wanted) for unit in units]
     labels = [label(passage.text[unit.start : unit.end], wanted) for unit in units]
     best: Span | None = None
     for first in range(len(units)):
@@ -98,6 +98,14 @@ def best_span(hit: Hit, document: Document, wanted: Wanted) -> Span | None:
         return None
     start, end = extend(passage.text, units, best.start, best.end)
     return best._replace(start=start, end=end)
+
+
+def said_in(text: str, unit: Sentence, wanted: Wanted) -> list[float]:
+    """How much of each term a sentence says; a title says it less."""
+    credits = wanted.found_in(bag(text[unit.start : unit.end]))
+    if unit.kind == "heading":
+        return [TITLE_CREDIT * credit for credit in credits]
+    return credits
 
 
 def contexts(passage: Passage, units: list[Sentence], wanted: Wanted) -> list[list[float]]:
@@ -162,6 +170,7 @@ def merit(text: str, run: list[Sentence], found: list[list[float]], wanted: Want
     value -= 0.2 * (not said) + 0.1 * (not prose)
     if said and said[0].kind == "code" and "\n" in text[said[0].start : said[0].end]:
         value -= 0.1
+    value -= 0.1 * all(is_label(text[unit.start : unit.end]) for unit in said)
     if not prose:
         return value
     first = text[prose[0].start : prose[0].end]
@@ -193,7 +202,7 @@ def extend(text: str, units: list[Sentence], first: int, last: int) -> tuple[int
         first -= units[first - 1].kind != "heading"
     while last + 1 < len(units) and units[last + 1].kind != "heading":
         size = units[last + 1].end - units[first].start
-        if text[: units[last].end].endswith(":") or is_signature(text, units[last]):
+        if is_label(text[units[last].start : units[last].end]) or text[units[last].end - 1] == ":":
             fits = size <= QUOTE_WITH_CODE_CHARACTERS
         else:
             fits = size <= QUOTE_CHARACTERS and follows(text, units, last)
@@ -206,9 +215,3 @@ def extend(text: str, units: list[Sentence], first: int, last: int) -> tuple[int
 def follows(text: str, units: list[Sentence], at: int) -> bool:
     """Whether the sentence after `at` stands in the same paragraph."""
     return not re.search(r"\n\s*\n", text[units[at].end : units[at + 1].start])
-
-
-def is_signature(text: str, unit: Sentence) -> bool:
-    """Whether a sentence is a call's signature on a line of its own."""
-    line = text[unit.start : unit.end]
-    return "\n" not in line and line.endswith(")") and bool(SIGNATURE.match(line))

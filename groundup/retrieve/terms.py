@@ -28,7 +28,7 @@ SPLIT_PAIR_CREDIT = 0.5
 NAME = re.compile(r"-{0,2}[^\W\d]\w*(?:[.\-][^\W\d]\w*)*")
 QUOTED = re.compile(r"`([^`\n]{1,60})`|\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|'(\w{1,60})'")
 AS_KEYWORD = re.compile(
-    r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression|block|command)s?\b",
+    r"(\w+)[`\"”']?\s+(?:statement|keyword|clause|loop|operator|expression)s?\b",
     re.IGNORECASE,
 )
 NO_KEYWORDS = frozenset(
@@ -48,7 +48,7 @@ STOP_WORDS = frozenset(
     doesn didn isn aren wasn won
     mean means meaning meant happen happens happened explain describe tell give me know show
     define defined definition definitions difference differences differ possible way ways
-    work works working use uses used using usage want wants like get gets make makes made let lets
+    go goes going work works working use uses used using usage want wants like get gets make makes made let lets
     purpose example examples question answer exactly actually really called kind
     """.split()
 )
@@ -88,7 +88,7 @@ def read_question(text: str) -> Question:
     >>> [term.text for term in read_question("How do I open files with os.open()?").terms]
     ['open', 'files', 'os.open']
     >>> [term.text for term in read_question("What does the `with` statement mean?").terms]
-    ['with` statement']
+    ['with statement']
     """
     read = text[:MAX_QUESTION_CHARACTERS]
     meant = {
@@ -102,7 +102,9 @@ def read_question(text: str) -> Question:
         pair = AS_KEYWORD.match(read, match.start())
         term = as_term(match.group(), read[match.end() :][:1] == "(", meant)
         if pair and pair[1].lower() not in NO_KEYWORDS and len(analyse(pair.group())) == 2:
-            term, end = Term(pair.group(), tuple(analyse(pair.group())), is_pair=True), pair.end()
+            words = re.findall(r"\w+", pair.group())
+            term = Term(" ".join(words), tuple(analyse(pair.group())), is_pair=True)
+            end = pair.end()
         if term is not None:
             known = found.setdefault(term.stems or (term.text,), term)
             if known.name is None and term.name is not None:

@@ -60,12 +60,15 @@ def says(data: bytes, quote: Quote) -> bool:
         return False
     try:
         document = read_bytes(data, quote.path)
-        if document.kind != "html":
-            return inside == quote.text.encode("utf-8")
+    except DataError:
+        return False
+    if document.kind != "html":
+        return inside == quote.text.encode("utf-8", "surrogatepass")
+    try:
         if "".join(read_html(inside).map.text.split()) == "".join(quote.text.split()):
             return True
     except (DataError, UnicodeDecodeError):
-        return False
+        pass
     # A declared charset stands outside the quote: look the quote up in the whole text.
     at = document.text.find(quote.text)
     while at >= 0:
