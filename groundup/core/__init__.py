@@ -2,6 +2,7 @@
 
 from . import device, page, record
 from .artifact import (
+    MANIFEST,
     Artifact,
     Draft,
     Parent,
@@ -47,6 +48,7 @@ from .errors import (
 from .ledger import Entry, Ledger, Pointer
 
 __all__ = [
+    "MANIFEST",
     "Answer",
     "Artifact",
     "ArtifactError",

@@ -20,13 +20,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from .config import Config
+from .device import fingerprint
 from .errors import ArtifactError, CapacityError
 
 FORMAT = 1
@@ -187,12 +188,15 @@ def produce(
             if found.key == key:
                 shutil.rmtree(out / ".scratch", ignore_errors=True)
                 return found
-            raise ArtifactError(f"{out} already holds {what_differs(found, stage, config, parents)}")
+            differs = what_differs(found, stage, config, parents)
+            raise ArtifactError(f"{out} already holds {differs}")
         draft = begin(out, key)
         started = time.perf_counter()
         try:
             write(draft)
-            manifest = describe(draft, kind, stage, version, config, parents, key)
+            manifest = describe(
+                draft, kind=kind, stage=stage, version=version, config=config, parents=parents, key=key
+            )
             manifest["seconds"] = round(time.perf_counter() - started, 3)
             write_json(out / MANIFEST, manifest)
         except OSError as error:
@@ -223,12 +227,10 @@ def begin(out: Path, key: str) -> Draft:
 
 
 def describe(
-    draft: Draft, kind: Kind, stage: str, version: int, config: Config,
+    draft: Draft, *, kind: Kind, stage: str, version: int, config: Config,
     parents: Mapping[str, Artifact], key: str,
 ) -> dict[str, Any]:  # fmt: skip
     """Hash the payload and return the manifest."""
-    from .device import fingerprint
-
     files = {name: entry for name, entry in sorted(payload(draft.path))}
     return {
         "format": FORMAT,
@@ -423,7 +425,3 @@ def git_revision() -> str:
     except OSError:
         return ""
 
-
-def open_all(paths: Sequence[Path]) -> list[Artifact]:
-    """Open several artifacts; the first that fails raises."""
-    return [Artifact.open(path) for path in paths]

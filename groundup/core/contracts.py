@@ -249,7 +249,7 @@ class Stored(NamedTuple):
 
 @runtime_checkable
 class Store(Protocol):
-    """An append-only table of JSON records by topic: SQLite here, PostgreSQL where it is outgrown."""
+    """An append-only table of JSON records by topic: SQLite, or PostgreSQL where it is outgrown."""
 
     def append(self, topic: str, content: dict[str, Any]) -> int:
         """Write one record durably; return its sequence number."""

@@ -123,8 +123,8 @@ def _rich_progress(stage: str, total: float, unit: str) -> Iterator[_Bar]:
             return Text(f"{task.speed or 0:,.0f} {unit}/s", style="dim")
 
     columns = (
-        TextColumn("{task.description:<10}"), BarColumn(bar_width=22), TextColumn("{task.percentage:3.0f} %"),
-        Rate(), TimeRemainingColumn(), TextColumn("{task.fields[numbers]}"),
+        TextColumn("{task.description:<10}"), BarColumn(bar_width=22),
+        TextColumn("{task.percentage:3.0f} %"), Rate(), TimeRemainingColumn(), TextColumn("{task.fields[numbers]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         yield _Bar(bars, bars.add_task(stage, total=total, numbers=""))
@@ -133,7 +133,9 @@ def _rich_progress(stage: str, total: float, unit: str) -> Iterator[_Bar]:
 class Metrics:
     """A JSON-lines file of metrics; each line is flushed, a torn last line is cut on reopening."""
 
-    def __init__(self, path: Path, keep: Callable[[dict[str, Any]], bool] = lambda row: True) -> None:
+    def __init__(
+        self, path: Path, keep: Callable[[dict[str, Any]], bool] = lambda row: True
+    ) -> None:
         """Open `path` for appending, keeping the earlier rows for which `keep` holds."""
         rows = [row for row in read_metrics(path) if keep(row)] if path.exists() else []
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from groundup.core import Artifact, ArtifactError, record
-from groundup.core.artifact import MANIFEST
+from groundup.core import MANIFEST, Artifact, ArtifactError, record
 
 
 def show(path: Path, *, rehash: bool = False) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.core import Artifact, Reason, device, page
-from groundup.core.record import read_metrics
+from groundup.core import Artifact, Reason, device, page, record
 from groundup.measure import Interval, above, at_least, at_most, below, check, read_verdict, verdict
 
 from .report_data import (
@@ -150,7 +149,7 @@ def curves(made: Mapping[str, Artifact]) -> list[Curve]:
     """Loss against tokens of both trainings."""
     found = []
     for name, label in (("base", "Pre-training"), ("chat", "Fine-tuning")):
-        rows = read_metrics(made[name].path / "log" / "metrics.jsonl")
+        rows = record.read_metrics(made[name].path / "log" / "metrics.jsonl")
         train = [row for row in rows if "loss" in row]
         kept = train[:: max(1, len(train) // 200)]
         held = [row for row in rows if "validation" in row]

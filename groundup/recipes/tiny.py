@@ -12,8 +12,7 @@ from typing import NamedTuple
 
 from groundup.align import ExamplesConfig, FinetuneConfig, finetune, make_examples
 from groundup.compress import QuantizeConfig, quantize
-from groundup.core import Artifact, Config, Draft, device, produce, record
-from groundup.core.artifact import MANIFEST
+from groundup.core import MANIFEST, Artifact, Config, Draft, device, produce, record
 from groundup.corpus import CorpusConfig
 from groundup.measure import require
 from groundup.model import flops_per_token, from_depth
