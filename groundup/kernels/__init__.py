@@ -1,4 +1,4 @@
-"""How is the arithmetic done? A plain reference first, then the fast path, and a test that they agree."""
+"""How is the arithmetic done? A plain reference, a fast path, and a test that they agree."""
 
 from .attention import attention, flash_attention, matmul_attention, reference_attention
 from .linear import Int8Linear

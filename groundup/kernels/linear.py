@@ -15,8 +15,10 @@ LARGEST = 127
 """The symmetric range is -127..127; -128 would have no positive partner."""
 
 FUSED_UP_TO = 16
-"""Rows for which the fused product beats turning the weight into bfloat16 first (measured: 2.2 times
-the speed of bfloat16 weights at 1 row, half at 64)."""
+"""Rows for which the fused product beats turning the weight into bfloat16 first.
+
+Measured at 1024 x 2048: 2.2 times the speed of bfloat16 weights at 1 row, 0.4 at 64.
+"""
 
 
 def quantize_rows(weight: Float[Tensor, "O I"]) -> tuple[Int8[Tensor, "O I"], Float[Tensor, " O"]]:

@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 CHUNK = 1024
-"""Tokens: fewer and adding up the head's gradient dominates; more and the logits leave the cache."""
+"""Tokens: with fewer, adding up the head's gradient costs; with more, logits leave the cache."""
 
 
 class LossSum(NamedTuple):

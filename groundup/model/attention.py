@@ -1,6 +1,7 @@
 """The attention of a block: project, normalise and rotate, attend, project back.
 
-    q, k, v = x W_q, x W_k, x W_v;  q, k = rotate(norm(q)), rotate(norm(k));  out = attend(q, k, v) W_o
+    q, k, v = x W_q, x W_k, x W_v
+    out = attend(rotate(norm(q)), rotate(norm(k)), v) W_o
 
 Norming queries and keys per head keeps scores bounded however weights grow. Knows the cache only
 as a place that takes new keys and values and gives back all of them.
@@ -39,7 +40,9 @@ class RMSNorm(nn.Module):
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
     """A linear map without bias whose weight is left for `initialise` or `load` to fill."""
-    return nn.utils.skip_init(nn.Linear, inputs, outputs, bias=False)
+    made = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=False)
+    assert isinstance(made, nn.Linear)
+    return made
 
 
 class Attention(nn.Module):

@@ -41,7 +41,7 @@ class Cache:
 
     @property
     def documents(self) -> Int[Tensor, "B S"] | None:
-        """Document number of every position so far, -1 for padding; None if all are one document."""
+        """Document number of every position so far, -1 for padding; None: all are one document."""
         return None if self.numbers is None else self.numbers[:, : self.length]
 
     @property
@@ -49,9 +49,7 @@ class Cache:
         """Memory that the keys and values take."""
         return sum(t.numel() * t.element_size() for t in self.keys + self.values)
 
-    def begin(
-        self, tokens: int, documents: Int[Tensor, "B T"] | None
-    ) -> Int[Tensor, "B S"] | None:
+    def begin(self, tokens: int, documents: Int[Tensor, "B T"] | None) -> Int[Tensor, "B S"] | None:
         """Make room for a call's tokens; return the document numbers that its attention needs.
 
         Tokens that come without numbers belong to document 0.

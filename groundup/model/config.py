@@ -16,11 +16,11 @@ from groundup.core import Config, ConfigError
 class AttentionConfig(Config):
     """Grouped-query attention."""
 
-    heads: int = Field(4, ge=1)
+    heads: int = Field(default=4, ge=1)
     """Query heads."""
-    kv_heads: int = Field(2, ge=1)
+    kv_heads: int = Field(default=2, ge=1)
     """Key/value heads; each serves heads / kv_heads query heads."""
-    head_dim: int = Field(64, ge=2)
+    head_dim: int = Field(default=64, ge=2)
     """Features of one head; heads * head_dim need not be the model's width."""
     qk_norm: bool = True
     """Normalise every head's query and key before the rotation, as Qwen3 does."""
@@ -45,7 +45,7 @@ class AttentionConfig(Config):
 class FeedForwardConfig(Config):
     """The per-token network between attentions."""
 
-    width: int = Field(768, ge=1)
+    width: int = Field(default=768, ge=1)
     """Features between its two sides."""
     kind: Literal["swiglu"] = "swiglu"
     """A SiLU gate times an up projection, then a down projection."""
@@ -56,7 +56,7 @@ class PositionConfig(Config):
 
     kind: Literal["rope"] = "rope"
     """Rotary: distances enter the dot products of queries and keys."""
-    base: float = Field(10_000.0, gt=1)
+    base: float = Field(default=10_000.0, gt=1)
     """Longest wavelength is about 2 pi * base tokens."""
 
 
@@ -65,20 +65,20 @@ class NormConfig(Config):
 
     kind: Literal["rms"] = "rms"
     """Divide by the root mean square; a learnt scale, no shift."""
-    eps: float = Field(1e-6, gt=0)
+    eps: float = Field(default=1e-6, gt=0)
     """Added to the mean square."""
 
 
 class ModelConfig(Config):
     """Everything but the weights that decides what a model computes."""
 
-    vocab_size: int = Field(4096, ge=1)
+    vocab_size: int = Field(default=4096, ge=1)
     """Number of token ids, special tokens included."""
-    width: int = Field(256, ge=1)
+    width: int = Field(default=256, ge=1)
     """Features of a token between the blocks (D)."""
-    layers: int = Field(6, ge=1)
+    layers: int = Field(default=6, ge=1)
     """Blocks of attention and feed-forward (L)."""
-    context_length: int = Field(2048, ge=1)
+    context_length: int = Field(default=2048, ge=1)
     """Most tokens that a forward pass and its cache may span."""
     attention: AttentionConfig = AttentionConfig()
     """The attention of every block."""
@@ -133,7 +133,7 @@ def from_depth(depth: int, vocab_size: int, context_length: int = 2048) -> Deriv
     width, kv_heads = heads * HEAD_DIM, largest_divisor(heads, max(1, heads // 2))
     choices = (
         Choice("layers", depth, "the dial"),
-        Choice("width", width, "43 features a layer, to a multiple of head_dim: 6 x 256 learnt most"),
+        Choice("width", width, "43 features a layer, in whole heads; 6 x 256 learnt most"),
         Choice("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
         Choice("attention.heads", heads, "width / head_dim"),
         Choice("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from .config import ModelConfig
-from .families import family_of
+from .families.registry import family_of
 from .weights import CONFIG, read_json
 
 

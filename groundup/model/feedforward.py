@@ -1,4 +1,4 @@
-"""The feed-forward of a block: a gate decides, feature by feature, what the up projection lets pass.
+"""The feed-forward of a block: a gate decides, feature by feature, what passes.
 
     out = (silu(x W_gate) * (x W_up)) W_down
 

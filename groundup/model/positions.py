@@ -15,7 +15,7 @@ from groundup.core import ConfigError
 
 
 class Rotation(NamedTuple):
-    """Cosines and sines of every position's angles: made once a forward pass, used by all layers."""
+    """Cosines and sines of every position's angles: made once a pass, used by all layers."""
 
     cos: Float[Tensor, "B 1 T half"]
     sin: Float[Tensor, "B 1 T half"]

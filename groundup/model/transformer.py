@@ -1,6 +1,8 @@
 """The model: token ids in, hidden states and logits out.
 
-    h = E[ids];   for each block:  h = h + attend(norm(h));  h = h + feed(norm(h));   out = norm(h) E^T
+    h = E[ids]
+    h = h + attend(norm(h));  h = h + feed(norm(h))      in every block
+    logits = norm(h) E^T
 
 It trains and serves: with a cache, a call continues where the last one ended. Ids are all it sees;
 it knows no text, no loss and no sampling. Shapes follow Qwen3, whose files it reads and writes.
@@ -81,7 +83,9 @@ class Transformer(nn.Module):
     @property
     def head(self) -> Float[Tensor, "V D"]:
         """The output embedding: the input one if they are tied."""
-        return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        weight = self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        assert isinstance(weight, Tensor)
+        return weight
 
     def forward(
         self,

@@ -23,7 +23,7 @@ from torch import Tensor
 from groundup.core import Artifact, ArtifactError, replacing, write_json
 from groundup.kernels import Int8Linear
 
-from .families import FAMILIES, WRITTEN_AS, Family, family_of
+from .families.registry import FAMILIES, WRITTEN_AS, Family, family_of
 from .packed import QUANTIZATION_CONFIG, is_packed, packed_state, unpack_all
 from .transformer import Transformer
 

@@ -1,42 +1,5 @@
-"""Families of models by the names in their peers' files: which of their configurations we compute."""
+"""Whose model files are read and written: one file a family, and the table of them."""
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from .registry import FAMILIES, WRITTEN_AS, Family, family_of
 
-from groundup.core import ArtifactError
-
-from ..config import ModelConfig
-from . import qwen3
-
-
-class Family(NamedTuple):
-    """How a peer's files name what we name."""
-
-    read: Callable[[dict[str, Any]], ModelConfig]
-    """From config.json; raises ArtifactError for what we do not compute."""
-    write: Callable[[ModelConfig], dict[str, Any]]
-    """To config.json; raises ConfigError for what the peer does not compute."""
-    ours: Callable[[str], str]
-    """A tensor's name in the files to ours."""
-    theirs: Callable[[str], str]
-    """Our name to the one in the files."""
-
-
-FAMILIES: dict[str, Family] = {
-    "qwen3": Family(qwen3.read, qwen3.write, qwen3.ours, qwen3.theirs),
-}
-WRITTEN_AS = "qwen3"
-"""The family whose names our own model files carry."""
-
-
-def family_of(config: dict[str, Any], where: str) -> Family:
-    """The family of a config.json; `where` is named in the error.
-
-    Raises ArtifactError if the model_type is none of ours.
-    """
-    kind = config.get("model_type")
-    if kind not in FAMILIES:
-        raise ArtifactError(
-            f"{where} has model_type {kind!r}; groundup opens {', '.join(sorted(FAMILIES))}."
-        )
-    return FAMILIES[kind]
+__all__ = ["FAMILIES", "WRITTEN_AS", "Family", "family_of"]

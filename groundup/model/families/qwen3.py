@@ -88,7 +88,9 @@ def read(values: dict[str, Any]) -> ModelConfig:
                 head_dim=values.get("head_dim") or width // heads,
             ),
             feedforward=FeedForwardConfig(width=values["intermediate_size"]),
-            position=PositionConfig(base=rope.get("rope_theta", values.get("rope_theta", 10_000.0))),
+            position=PositionConfig(
+                base=rope.get("rope_theta", values.get("rope_theta", 10_000.0))
+            ),
             norm=NormConfig(eps=values.get("rms_norm_eps", 1e-6)),
             tied_embeddings=values.get("tie_word_embeddings", False),
         )

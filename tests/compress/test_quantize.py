@@ -1,0 +1,85 @@
+"""8-bit models: close to the original, smaller, and opened like any other."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from groundup.compress import QuantizeConfig, quantize, to_int8
+from groundup.core import ArtifactError, Config, ConfigError, produce
+from groundup.kernels import Int8Linear
+from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, load, save
+from groundup.tokenizer import FastTokenizer
+from groundup.tokenizer import save as save_tokenizer
+
+CONFIG = ModelConfig(
+    vocab_size=300, width=32, layers=2, context_length=64,
+    attention=AttentionConfig(heads=4, kv_heads=2, head_dim=10),
+    feedforward=FeedForwardConfig(width=48),
+)  # fmt: skip
+
+
+def random_model():
+    model = Transformer(CONFIG).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.1 * torch.randn_like(weight)
+    return model
+
+
+@pytest.fixture
+def original(tmp_path):
+    save_tokenizer(FastTokenizer([]), tmp_path / "tokenizer")
+    return produce(
+        tmp_path / "model", kind="model", stage="t", version=1, config=Config(), parents={},
+        write=lambda d: save(random_model(), d.path, tmp_path / "tokenizer", chat=True),
+    )  # fmt: skip
+
+
+def test_every_weight_stays_within_half_a_step():
+    model = random_model()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    worst = to_int8(model)
+    rounded = {n: m for n, m in model.named_modules() if isinstance(m, Int8Linear)}
+    assert len(rounded) == 7 * CONFIG.layers
+    assert 0 < worst < 0.02
+    for name, module in rounded.items():
+        error = (module.dequantized() - before[f"{name}.weight"]).abs()
+        assert (error <= module.scale[:, None] * 0.5001).all(), name
+    assert not any(isinstance(m, nn.Linear) for m in model.layers.modules())
+    for name in before.keys() & model.state_dict().keys():
+        if "_proj" not in name:
+            assert torch.equal(before[name], model.state_dict()[name]), name
+
+
+@torch.no_grad()
+def test_the_artifact_opens_here_with_the_same_logits_and_its_tokenizer(original, tmp_path):
+    made = quantize(QuantizeConfig(), original, tmp_path / "int8")
+    model, ids = load(original.path), torch.randint(300, (2, 20))
+    exact = model.logits(ids)
+    to_int8(model)
+    found = load(made.path).logits(ids)
+    assert torch.equal(found, model.logits(ids))
+    assert_close(found.softmax(-1), exact.softmax(-1), atol=0.02, rtol=0.1)
+    for name in ("tokenizer.json", "chat_template.jinja", "generation_config.json"):
+        assert (made.path / name).read_bytes() == (original.path / name).read_bytes()
+    config = json.loads((made.path / "config.json").read_text())
+    assert config["quantization_config"]["format"] == "pack-quantized"
+    assert made.numbers["weight_bytes"] < made.numbers["weight_bytes_before"]
+    assert made.bytes < original.bytes
+
+
+def test_the_same_model_gives_the_same_artifact(original, tmp_path):
+    one = quantize(QuantizeConfig(), original, tmp_path / "one")
+    two = quantize(QuantizeConfig(), original, tmp_path / "two")
+    assert one.id == two.id
+
+
+def test_a_quantized_model_is_not_quantized_again(original, tmp_path):
+    made = quantize(QuantizeConfig(), original, tmp_path / "int8")
+    with pytest.raises(ArtifactError, match="no weights left to quantize"):
+        quantize(QuantizeConfig(), made, tmp_path / "again")
+    with pytest.raises(ConfigError, match="bits"):
+        QuantizeConfig(bits=3)

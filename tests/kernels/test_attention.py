@@ -1,0 +1,74 @@
+"""Attention: every fast way computes what the definition says."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from groundup.kernels import attention, flash_attention, matmul_attention, reference_attention
+
+WAYS = [matmul_attention, flash_attention, attention]
+
+
+def tensors(batch, heads, kv_heads, queries, keys, dtype=torch.float64):
+    q = torch.randn(batch, heads, queries, 8, dtype=dtype)
+    return q, *torch.randn(2, batch, kv_heads, keys, 8, dtype=dtype)
+
+
+def packed(keys):
+    """Left padding, several documents, and a whole row of padding."""
+    rows = [[-1] * 2 + [0] * 3 + [1] * (keys - 5), list(range(keys)), [-1] * keys]
+    return torch.tensor(rows)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("heads, kv_heads", [(4, 4), (6, 2), (3, 1)])
+@pytest.mark.parametrize("queries, keys", [(1, 7), (3, 7), (7, 7)])
+@pytest.mark.parametrize("has_documents", [False, True])
+def test_fast_ways_equal_the_definition(way, heads, kv_heads, queries, keys, has_documents):
+    q, k, v = tensors(3, heads, kv_heads, queries, keys)
+    documents = packed(keys) if has_documents else None
+    expected = reference_attention(q, k, v, documents=documents)
+    assert_close(way(q, k, v, documents=documents), expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_gradients_are_those_of_the_definition(way):
+    q, k, v = (x.requires_grad_() for x in tensors(3, 4, 2, 7, 7))
+    out = torch.randn(3, 4, 7, 8, dtype=torch.float64)
+    documents = packed(7)
+    expected = torch.autograd.grad(
+        reference_attention(q, k, v, documents=documents), (q, k, v), out
+    )
+    found = torch.autograd.grad(way(q, k, v, documents=documents), (q, k, v), out)
+    for name, one, other in zip("qkv", found, expected, strict=True):
+        assert_close(one, other, atol=1e-12, rtol=0, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_neither_the_future_nor_another_document_is_seen(way):
+    q, k, v = tensors(1, 2, 1, 6, 6)
+    documents = torch.tensor([[0, 0, 0, 1, 1, 1]])
+    before = way(q, k, v, documents=documents)
+    k[:, :, [1, 5]] += 3.0
+    v[:, :, [1, 5]] -= 7.0
+    after = way(q, k, v, documents=documents)
+    assert torch.equal(before[:, :, [0, 3, 4]], after[:, :, [0, 3, 4]])
+    assert not torch.allclose(before[:, :, [1, 2, 5]], after[:, :, [1, 2, 5]])
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_row_that_sees_nothing_is_zero_and_so_are_its_gradients(way):
+    q, k, v = (x.requires_grad_() for x in tensors(1, 2, 1, 3, 3, torch.float32))
+    out = way(q, k, v, documents=torch.tensor([[-1, -1, -1]]))
+    out.sum().backward()
+    assert not out.any()
+    assert not any(x.grad.any() for x in (q, k, v))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_bfloat16_is_close(way):
+    q, k, v = tensors(2, 4, 2, 16, 16, torch.float32)
+    exact = way(q, k, v)
+    rounded = way(q.bfloat16(), k.bfloat16(), v.bfloat16())
+    assert rounded.dtype == torch.bfloat16
+    assert_close(rounded.float(), exact, atol=0.03, rtol=0.03)

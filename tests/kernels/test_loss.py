@@ -1,0 +1,92 @@
+"""Cross-entropy: the chunked way has the value and the gradients of the plain one."""
+
+import math
+
+import pytest
+import torch
+from torch.nn.functional import linear
+from torch.testing import assert_close
+
+from groundup.kernels import cross_entropy, reference_cross_entropy
+
+
+def example(tokens=23, width=12, vocab=37, dtype=torch.float64):
+    hidden = torch.randn(tokens, width, dtype=dtype, requires_grad=True)
+    head = torch.randn(vocab, width, dtype=dtype, requires_grad=True)
+    targets = torch.randint(vocab, (tokens,))
+    weights = (torch.rand(tokens) * (torch.rand(tokens) > 0.3)).to(dtype)
+    return hidden, head, targets, weights
+
+
+@pytest.mark.parametrize("chunk", [1, 8, 23, 100])
+@pytest.mark.parametrize(
+    "dtype, tolerance", [(torch.float64, 1e-12), (torch.float32, 1e-4), (torch.bfloat16, 0.05)]
+)
+def test_value_and_gradients_equal_the_plain_loss(chunk, dtype, tolerance):
+    hidden, head, targets, weights = example(dtype=dtype)
+    exact = [x.detach().double().requires_grad_() for x in (hidden, head)]
+    expected = reference_cross_entropy(linear(*exact), targets, weights.double())
+    found = cross_entropy(hidden, head, targets, weights, chunk)
+    assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
+    gradients = torch.autograd.grad(2 * found, (hidden, head))
+    for one, other in zip(gradients, torch.autograd.grad(2 * expected, exact), strict=True):
+        assert one.dtype == dtype
+        assert_close(one.double(), other, rtol=tolerance, atol=2 * tolerance)
+
+
+def test_parts_of_a_batch_add_up():
+    hidden, head, targets, weights = example()
+    whole = cross_entropy(hidden, head, targets, weights)
+    parts = [cross_entropy(*(x[i::3] for x in (hidden,)), head, targets[i::3], weights[i::3])
+             for i in range(3)]  # fmt: skip
+    assert_close(sum(parts), whole)
+
+
+def test_equal_logits_cost_the_logarithm_of_the_vocabulary():
+    found = cross_entropy(torch.zeros(5, 4), torch.ones(32, 4), torch.arange(5), torch.ones(5))
+    assert found.item() == pytest.approx(5 * math.log(32), rel=1e-6)
+
+
+def test_tokens_without_weight_have_neither_loss_nor_gradient():
+    hidden, head, targets, _ = example()
+    cross_entropy(hidden, head, targets, torch.zeros(23, dtype=torch.float64)).backward()
+    assert not hidden.grad.any()
+    assert not head.grad.any()
+
+
+def test_huge_logits_stay_finite():
+    hidden = torch.full((2, 4), 1e4, requires_grad=True)
+    loss = cross_entropy(hidden, torch.eye(4), torch.tensor([0, 1]), torch.ones(2))
+    loss.backward()
+    assert loss.isfinite()
+    assert hidden.grad.isfinite().all()
+
+
+def test_under_autocast_products_are_bfloat16_and_gradients_float32():
+    hidden, head, targets, weights = example(dtype=torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = cross_entropy(hidden, head, targets, weights)
+    expected = reference_cross_entropy(linear(hidden, head), targets, weights)
+    assert found.dtype == torch.float32
+    assert found != expected
+    assert_close(found, expected, rtol=0.01, atol=0.01)
+    found.backward()
+    assert head.grad.dtype == torch.float32
+
+
+def test_nothing_is_computed_for_a_head_that_is_frozen():
+    hidden, head, targets, weights = example()
+    cross_entropy(hidden, head.detach(), targets, weights).backward()
+    assert hidden.grad.any()
+    assert head.grad is None
+
+
+@pytest.mark.slow
+def test_the_compiled_softmax_agrees():
+    hidden, head, targets, weights = example(dtype=torch.float32)
+    plain = cross_entropy(hidden, head, targets, weights)
+    compiled = cross_entropy(hidden, head, targets, weights, compiled=True)
+    assert_close(compiled, plain)
+    for one, other in zip(*(torch.autograd.grad(x, (hidden, head)) for x in (plain, compiled)),
+                          strict=True):  # fmt: skip
+        assert_close(one, other)

@@ -1,0 +1,46 @@
+"""Qwen3's words: there and back, and what we do not compute is refused."""
+
+import pytest
+
+from groundup.core import ArtifactError
+from groundup.model import ModelConfig
+from groundup.model.families.qwen3 import ours, read, theirs, write
+from tests.model.shapes import tiny_config, tiny_model
+
+
+def test_configurations_and_names_go_there_and_back():
+    for config in (tiny_config(), tiny_config(tied=False), ModelConfig()):
+        assert read(write(config)) == config
+    for name in tiny_model(tiny_config(tied=False)).state_dict():
+        assert ours(theirs(name)) == name
+        assert theirs(name) != name or name.startswith("lm_head")
+
+
+def test_older_files_without_rope_parameters_open():
+    values = write(tiny_config())
+    del values["rope_parameters"], values["head_dim"]
+    values |= {"rope_theta": 1e6, "rope_scaling": None}
+    assert read(values).position.base == 1e6
+    assert read(values).attention.head_dim == 16 // 4
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
+        ({"attention_bias": True}, "attention_bias=True"),
+        ({"use_sliding_window": True}, "use_sliding_window=True"),
+        ({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6}}, "rope_type 'yarn'"),
+        ({"rope_parameters": None, "rope_scaling": {"type": "linear"}}, "rope_type 'linear'"),
+    ],
+)
+def test_what_we_do_not_compute_is_refused(changes, message):
+    with pytest.raises(ArtifactError, match=message):
+        read(write(tiny_config()) | changes)
+
+
+def test_missing_keys_are_named():
+    values = write(tiny_config())
+    del values["hidden_size"]
+    with pytest.raises(ArtifactError, match="no hidden_size"):
+        read(values)

@@ -1,0 +1,42 @@
+"""The attention of a block: order, norms and heads do what they should."""
+
+import torch
+from torch.testing import assert_close
+
+from groundup.model.attention import Attention, RMSNorm
+from groundup.model.positions import rotation
+from tests.model.shapes import tiny_config, tiny_model
+
+
+def layer(**config) -> Attention:
+    return tiny_model(tiny_config(**config)).layers[0].attention
+
+
+def run(attention, hidden, first=0):
+    positions = torch.arange(first, first + hidden.shape[1])[None]
+    return attention(hidden, rotation(positions, 6, 10_000.0, torch.float64))
+
+
+def test_shifting_all_positions_changes_nothing():
+    attention, hidden = layer(), torch.randn(2, 5, 16, dtype=torch.float64)
+    assert_close(run(attention, hidden), run(attention, hidden, 30), atol=1e-12, rtol=0)
+
+
+def test_with_normed_queries_and_keys_their_size_does_not_matter():
+    attention, hidden = layer(), torch.randn(2, 5, 16, dtype=torch.float64)
+    before = run(attention, hidden)
+    attention.q_proj.weight.data *= 1000
+    assert_close(run(attention, hidden), before, atol=1e-5, rtol=0)
+    plain = layer(qk_norm=False)
+    before = run(plain, hidden)
+    plain.q_proj.weight.data *= 1000
+    assert not torch.allclose(run(plain, hidden), before)
+
+
+def test_the_norm_has_unit_root_mean_square_even_in_half_precision():
+    norm = RMSNorm(64, 1e-6)
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+        x = torch.randn(3, 64, dtype=torch.float64) * 1000
+        out = norm(x.to(dtype))
+        assert out.dtype == dtype
+        assert_close(out.double().square().mean(-1), torch.ones(3).double(), atol=0.01, rtol=0)

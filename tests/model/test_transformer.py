@@ -1,0 +1,134 @@
+"""The model: documents in one row do not meet, and a new model knows nothing."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from groundup.kernels import cross_entropy
+from groundup.model import Transformer, from_depth
+from groundup.model.transformer import can_compile
+from tests.model.shapes import VOCAB, tiny_config, tiny_model
+
+
+@torch.no_grad()
+def test_packed_documents_compute_what_they_would_alone():
+    model = tiny_model()
+    one, two = torch.randint(VOCAB, (1, 5)), torch.randint(VOCAB, (1, 8))
+    documents = torch.tensor([[0] * 5 + [1] * 8])
+    packed = model.logits(torch.cat([one, two], 1), documents=documents)
+    alone = torch.cat([model.logits(one), model.logits(two)], 1)
+    assert_close(packed, alone, atol=1e-12, rtol=0)
+
+
+@torch.no_grad()
+def test_changing_one_document_leaves_the_next_one_as_it_was():
+    model, ids = tiny_model(), torch.randint(VOCAB, (1, 12))
+    documents = torch.tensor([[0] * 6 + [1] * 6])
+    before = model.logits(ids, documents=documents)
+    ids[0, 2] = (ids[0, 2] + 1) % VOCAB
+    after = model.logits(ids, documents=documents)
+    assert torch.equal(before[:, 6:], after[:, 6:])
+    assert not torch.allclose(before[:, 2:6], after[:, 2:6])
+
+
+def test_packed_and_unpacked_documents_have_the_same_gradients():
+    lengths = [5, 9, 2]
+    rows = [torch.randint(VOCAB, (1, n)) for n in lengths]
+    numbers = torch.cat([torch.full((1, n), i) for i, n in enumerate(lengths)], 1)
+
+    def gradients(calls):
+        model = tiny_model_of_seed()
+        for ids, documents in calls:
+            hidden = model(ids, documents=documents)[0]
+            cross_entropy(hidden, model.head, ids[0], torch.ones_like(hidden[:, 0])).backward()
+        return {name: p.grad for name, p in model.named_parameters()}
+
+    packed = gradients([(torch.cat(rows, 1), numbers)])
+    for name, gradient in gradients([(row, None) for row in rows]).items():
+        assert_close(packed[name], gradient, atol=1e-11, rtol=1e-9)
+
+
+def tiny_model_of_seed():
+    torch.manual_seed(5)
+    return tiny_model().train()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_new_model_is_almost_indifferent_to_the_next_token(tied):
+    config = from_depth(2, 512).config.model_copy(update={"tied_embeddings": tied})
+    model, ids = Transformer(config), torch.randint(512, (4, 65))
+    with torch.no_grad():
+        logits = model.logits(ids[:, :-1]).flatten(0, 1)
+    loss = torch.nn.functional.cross_entropy(logits, ids[:, 1:].flatten())
+    assert loss.item() == pytest.approx(math.log(512), abs=0.3)
+
+
+def test_the_seed_alone_decides_the_weights():
+    torch.manual_seed(1)
+    one = Transformer(tiny_config(), seed=4).state_dict()
+    torch.manual_seed(2)
+    two = Transformer(tiny_config(), seed=4).state_dict()
+    other = Transformer(tiny_config(), seed=5).state_dict()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert not torch.equal(one["embed_tokens.weight"], other["embed_tokens.weight"])
+
+
+def test_what_enters_the_residual_starts_at_zero():
+    for name, weight in Transformer(tiny_config(), seed=0).named_parameters():
+        assert weight.any() != name.endswith(("o_proj.weight", "down_proj.weight")), name
+
+
+def test_a_model_learns_a_sentence():
+    model = Transformer(tiny_config()).train()
+    ids = torch.randint(VOCAB, (1, 33))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.02)
+    for _ in range(60):
+        hidden = model(ids[:, :-1])[0]
+        loss = cross_entropy(hidden, model.head, ids[0, 1:], torch.ones(32)) / 32
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1
+
+
+def test_tied_embeddings_are_one_tensor():
+    model = tiny_model(tiny_config(tied=True))
+    assert model.head is model.embed_tokens.weight
+    assert "lm_head.weight" in tiny_model(tiny_config(tied=False)).state_dict()
+
+
+def test_without_a_compiler_nothing_is_compiled_and_the_model_says_so(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    model = tiny_model()
+    assert not can_compile(torch.device("cpu"))
+    assert model.compile_blocks() is False
+    assert model.is_compiled is False
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The .grad attribute")  # torch asks while it traces
+@pytest.mark.skipif(not can_compile(torch.device("cpu")), reason="needs a C++ compiler")
+def test_compiled_blocks_have_the_same_loss_and_gradients_and_are_compiled_once():
+    from torch._dynamo.utils import counters
+
+    ids, documents = torch.randint(VOCAB, (2, 16)), torch.tensor([[0] * 7 + [1] * 9, [0] * 16])
+
+    def gradients(model):
+        model.zero_grad()
+        hidden = model(ids, documents=documents).flatten(0, 1)
+        loss = cross_entropy(hidden, model.head, ids.flatten(), torch.ones(32))
+        loss.backward()
+        return loss, {name: p.grad.clone() for name, p in model.named_parameters()}
+
+    model = tiny_model(tiny_config(layers=4), torch.float32).train()
+    loss, plain = gradients(model)
+    counters.clear()
+    assert model.compile_blocks()
+    compiled_loss, compiled = gradients(model)
+    assert counters["stats"]["unique_graphs"] == 1
+    assert_close(compiled_loss, loss)
+    for name, gradient in plain.items():
+        assert_close(compiled[name], gradient, atol=1e-4, rtol=1e-4)
