@@ -102,7 +102,7 @@ def report(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = 
             row.work, f"{row.peer_name} {row.peer_version}", row.unit, figure(row.ours),
             figure(row.peer), f"{row.ratio:.2f}", f"{row.low:.2f} to {row.high:.2f}",
         )  # fmt: skip
-    console = Console()
+    console = Console(width=max(120, Console().width))
     console.print(table)
     for key, value in (notes or {}).items():
         console.print(f"  {key}: {value}", highlight=False)

@@ -38,7 +38,7 @@ def our_steps(work: dict[str, Any], matrices: str) -> Iterator[None]:
 
     from groundup.core import device
     from groundup.model import Transformer, from_depth
-    from groundup.train import OptimConfig, Optimizer, Plan, causal, one_document, schedule, train
+    from groundup.train import Batch, OptimConfig, Optimizer, Plan, causal, schedule, train
 
     device.use_cores()
     config = from_depth(work["depth"], work["vocab_size"], work["length"]).config
@@ -47,9 +47,10 @@ def our_steps(work: dict[str, Any], matrices: str) -> Iterator[None]:
     optim = OptimConfig(matrices=matrices, learning_rate=LEARNING_RATE, warmup=0.0)
     optimizer = Optimizer(model.named_parameters(), optim)
     ids = random_ids(work)
+    batch = Batch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), None)
     plan = Plan(steps=1_000_000, dtype=getattr(torch, work["dtype"]))
     rate = schedule(optim, plan.steps)
-    for _ in train(model, lambda step: [one_document(ids)], causal, optimizer, rate, plan):
+    for _ in train(model, lambda step: [batch], causal, optimizer, rate, plan):
         yield
 
 
@@ -123,9 +124,7 @@ class Side:
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            raise SystemExit(
-                f"benchmarks/train.py: the worker {self.process.args[2:4]} ended early."
-            )
+            raise SystemExit(f"benchmarks/train.py: the worker of `{self.name}` ended early.")
         return float(answer)
 
     def __call__(self) -> float:
@@ -141,7 +140,7 @@ class Side:
 
 def peer_python() -> str:
     """The interpreter that has the peer."""
-    oracle = ROOT / ".oracles" / "transformers" / "bin" / "python"
+    oracle = ROOT / os.environ.get("ORACLES", ".oracles") / "transformers" / "bin" / "python"
     return str(oracle) if oracle.exists() else sys.executable
 
 
@@ -157,7 +156,7 @@ def peer_version() -> str:
 def main() -> None:
     """Measure and report."""
     from groundup.core import device
-    from groundup.model import Transformer, from_depth
+    from groundup.model import flops_per_token, from_depth, parameters
     from table import Peer, alternate, compare, report
 
     arguments = parse()
@@ -173,9 +172,7 @@ def main() -> None:
     speeds = alternate(sides, arguments.rounds)
     for side in sides.values():
         side.close()
-    model = Transformer(config)
-    millions = sum(p.numel() for p in model.parameters()) / 1e6
-    size = f"{millions:.1f} M, {arguments.rows} x {arguments.length}, {dtype}"
+    size = f"{parameters(config).total / 1e6:.1f} M, {arguments.rows} x {arguments.length}, {dtype}"
     rows = [
         compare(f"training {size}", "tokens/s", speeds["ours"], speeds[name],
                 Peer(f"transformers {name}", version))
@@ -184,22 +181,11 @@ def main() -> None:
     eager = Peer("transformers eager", version)
     rows.append(compare(f"training {size}, Muon against AdamW", "tokens/s", speeds["ours, Muon"],
                         speeds["eager"], eager))  # fmt: skip
-    needed = flops_per_token(model, arguments.length)
+    # A causal mask lets a token see half its row on average.
+    needed = flops_per_token(config, (arguments.length + 1) // 2).training
     peak = getattr(device.measure(), f"{dtype}_flops")
     shares = {name: f"{median(values) * needed / peak:.0%}" for name, values in speeds.items()}
     report("train", rows, {"share of the measured matrix peak": shares})
-
-
-def flops_per_token(model, length: int) -> float:
-    """Operations that training on one token needs: 6 a weight, and attention over what is before.
-
-    Weights are the matrices, the head once more as the embedding is a look-up; a token attends to
-    half the row on average, at 2 products of 2 operations, three times (forward, two backward).
-    """
-    matrices = sum(p.numel() for p in model.parameters() if p.ndim == 2)
-    config = model.config
-    across = config.layers * config.attention.heads * config.attention.head_dim * length / 2
-    return 6 * matrices + 3 * 4 * across
 
 
 def peer_shape(config) -> dict[str, Any]:
