@@ -38,7 +38,7 @@ from groundup.core import (
 from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
 
 from .chunk import ChunkConfig, chunk
-from .lexical import LexicalIndex
+from .lexical import LexicalIndex, settle
 
 VERSION = 1
 
@@ -114,8 +114,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         pointer.move(before, name, author=author(), reason=changes)
     numbers = snapshot.numbers
     record.say(
-        f"The index has {numbers['documents']} documents in {numbers['passages']} passages"
-        f" ({changes}); {numbers['rejected']} files were left out."
+        f"Documents: {numbers['documents']} ({changes}), passages: {numbers['passages']}, "
+        f"files left out: {numbers['rejected']}."
     )
     return snapshot
 
@@ -170,17 +170,26 @@ def write_index(draft: Draft, config: IndexConfig, reading: Reading) -> None:
             file.write(block)
     write_json(draft.file("documents.json"), [list(place) for place in reading.places])
     write_json(draft.file("rejected.json"), [[item.path, item.reason] for item in reading.rejected])
-    lexical = LexicalIndex(draft.file("lexical"))
+    passages = write_lexical(draft.file("lexical"), config, reading)
+    draft.numbers |= {
+        "documents": len(reading.places),
+        "rejected": len(reading.rejected),
+        "passages": passages,
+    }
+
+
+def write_lexical(directory: Path, config: IndexConfig, reading: Reading) -> int:
+    """Write BM25 over the documents' passages; return how many there are."""
+    lexical = LexicalIndex(directory)
     with record.progress("index", total=len(reading.places), unit="documents") as bar:
         for document in reading.documents():
             lexical.add(chunk(document, config.chunk))
             bar.advance(1)
     lexical.snapshot()
-    draft.numbers |= {
-        "documents": len(reading.places),
-        "rejected": len(reading.rejected),
-        "passages": len(lexical),
-    }
+    passages = len(lexical)
+    del lexical
+    settle(directory)
+    return passages
 
 
 def read(documents: Iterable[Document | Rejected], spool: IO[bytes]) -> Reading:

@@ -8,11 +8,24 @@ is syntax. What is added or deleted becomes visible and durable with `snapshot`.
 
 import json
 import math
+import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from groundup.core import ArtifactError, CapacityError, Hit, Passage, digest
+from groundup.core import (
+    ArtifactError,
+    CapacityError,
+    Hit,
+    Passage,
+    digest,
+    hash_file,
+    write_text,
+)
 
 from .sentences import labels
 from .terms import Question, analyser, names, read_question, tantivy
@@ -36,11 +49,21 @@ class LexicalIndex:
         self.writer: Any = None
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self.index = engine.Index(schema(engine), path=str(self.directory), reuse=True)
+            place = self.directory if os.access(self.directory, os.W_OK) else self.shadow()
+            self.index = engine.Index(schema(engine), path=str(place), reuse=True)
             self.index.register_tokenizer(ANALYSER, analyser())
             self.refresh()
         except (OSError, ValueError) as error:
             raise damaged(self.directory, error) from None
+
+    def shadow(self) -> Path:
+        """A folder of links to a directory that may only be read: tantivy makes a lock file."""
+        place = Path(tempfile.mkdtemp(prefix="groundup-"))
+        weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
+        for path in self.directory.iterdir():
+            if path.suffix != ".lock":
+                (place / path.name).symlink_to(path.resolve())
+        return place
 
     def refresh(self) -> None:
         """See the last snapshot."""
@@ -53,6 +76,8 @@ class LexicalIndex:
 
     def writing(self) -> Any:
         """The writer, made at the first change; one process at a time may have it."""
+        if not os.access(self.directory, os.W_OK):
+            raise ArtifactError(f"{self.directory} may not be written to; choose another --out.")
         if self.writer is None:
             try:
                 self.writer = self.index.writer(heap_size=WRITER_BYTES, num_threads=1)
@@ -154,6 +179,26 @@ class LexicalIndex:
         everything = tantivy().Query.all_query()
         found = self.searcher.search(everything, limit=max(1, len(self)), count=False)
         return [self.passage(address) for _, address in found.hits]
+
+
+def settle(directory: Path) -> None:
+    """Name the segments of a finished index by their content: equal indexes are equal files.
+
+    tantivy names each segment at random and calls the files by it; what is in them does not depend
+    on the name. No index may be open in the directory.
+    """
+    meta, managed = directory / "meta.json", directory / ".managed.json"
+    text = meta.read_text(encoding="utf-8")
+    for segment in json.loads(text)["segments"]:
+        old = segment["segment_id"]
+        files = sorted(directory.glob(old.replace("-", "") + ".*"))
+        new = UUID(digest([[path.suffix, hash_file(path)] for path in files])[:32])
+        for path in files:
+            path.rename(path.with_name(new.hex + path.suffix))
+        text = text.replace(old, str(new))
+    write_text(meta, text)
+    kept = (path.name for path in directory.iterdir() if not path.name.startswith("."))
+    write_text(managed, json.dumps(sorted(kept)))
 
 
 def passage_digest(passage: Passage) -> str:

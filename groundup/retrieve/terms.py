@@ -48,7 +48,8 @@ STOP_WORDS = frozenset(
     doesn didn isn aren wasn won
     mean means meaning meant happen happens happened explain describe tell give me know show
     define defined definition definitions difference differences differ possible way ways
-    go goes going work works working use uses used using usage want wants like get gets make makes made let lets
+    go goes going work works working use uses used using usage want wants like get gets make makes
+    made let lets
     purpose example examples question answer exactly actually really called kind
     """.split()
 )

@@ -1,0 +1,127 @@
+"""Answers are quotes of the files, byte for byte, or refusals."""
+
+import json
+
+import pytest
+
+from groundup.core import ConfigError
+from groundup.retrieve import answer, ask, index, open_index, to_json, to_text, verify_quotes
+from groundup.retrieve.answer import NOT_FOUND, THRESHOLD
+
+FILES = {
+    "kitchen/tea.md": "# Tea\n\nTea is a drink made of leaves.\n\n## Brewing tea\n\n"
+    "Pour water of 80 °C over the leaves. Wait three minutes.\n",
+    "office.txt": "Opening hours\n=============\n\nThe office opens at nine, e.g. on Mondays.\n\n"
+    "Holidays\n========\n\nEvery employee has thirty days of holiday a year.\n",
+    "paths.html": "<html><title>Paths</title><body><h1>Paths</h1><dl><dt>join_paths(<i>a</i>, b)"
+    "</dt><dd><p>Put two names &amp; a <b>separator</b> together.</p></dd></dl></body></html>",
+    "tools/pot.py": '"""Pots."""\n\n\ndef fill(pot, litres=1.0):\n    """Fill a pot with water.\n\n'
+    '    Raises ValueError if it is full.\n    """\n    pot.level += litres\n',
+}
+QUESTIONS = {
+    "What is tea made of?": ("kitchen/tea.md", "Tea is a drink made of leaves."),
+    "How do I brew tea?": ("kitchen/tea.md", "Pour water of 80 °C over the leaves."),
+    "When does the office open?": ("office.txt", "The office opens at nine, e.g. on Mondays."),
+    "How many holidays does an employee have?": ("office.txt", "Every employee has thirty days"),
+    "What does join_paths do?": ("paths.html", "Put two names & a separator together."),
+    "What does pot.fill do?": ("tools/pot.py", "Fill a pot with water."),
+}
+UNANSWERABLE = [
+    "How do I grow coffee in a greenhouse?",
+    "When does the swimming pool open?",
+    "What does join_threads do?",
+    "Who is the president?",
+    "What is it?",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("handbook")
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("index")
+    index(folder, out / "i")
+    return out / "i"
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_first_quote_answers_and_is_proved_by_the_file(question, folder, built):
+    path, said = QUESTIONS[question]
+    found = ask(question, built)
+    quote = found.claims[0].quotes[0]
+    assert quote.path == path and said in " ".join(quote.text.split())
+    assert found.claims[0].text == quote.text and quote.text in found.text
+    data = (folder / path).read_bytes()
+    if not path.endswith("html"):
+        assert data[quote.start : quote.end].decode() == quote.text
+    assert quote.line == data[: quote.start].count(b"\n") + 1
+    assert verify_quotes(found, folder) == []
+
+
+@pytest.mark.parametrize("question", UNANSWERABLE)
+def test_what_the_documents_do_not_say_is_refused(question, built):
+    found = ask(question, built)
+    assert found.refused and found.text == NOT_FOUND and found.claims == ()
+    assert found.details["score"] < THRESHOLD
+
+
+@pytest.mark.parametrize("question", [*QUESTIONS, *UNANSWERABLE])
+def test_the_score_is_a_share_and_decides(question, built):
+    found = ask(question, built)
+    assert 0.0 <= found.details["score"] <= 1.0
+    assert found.refused == (found.details["score"] < THRESHOLD)
+
+
+def test_json_has_the_quotes_with_their_bytes(folder, built):
+    found = to_json(ask("When does the office open?", built, json=True))
+    assert json.loads(json.dumps(found)) == found
+    assert set(found) == {"answer", "refused", "claims"} and found["refused"] is False
+    quote = found["claims"][0]["quotes"][0]
+    assert set(quote) == {"path", "start", "end", "text"}
+    data = (folder / quote["path"]).read_bytes()
+    assert data[quote["start"] : quote["end"]].decode() == quote["text"]
+    assert to_json(ask("Who is the president?", built)) == {
+        "answer": NOT_FOUND, "refused": True, "claims": [],
+    }  # fmt: skip
+
+
+def test_text_for_people_names_file_line_and_bytes_or_what_is_nowhere(built):
+    assert "office.txt:4 (bytes 29-" in to_text(ask("When does the office open?", built))
+    assert to_text(ask("Who is the president?", built)) == f"{NOT_FOUND} (nowhere: president)"
+
+
+def test_quotes_are_limited_and_different(folder, built):
+    (folder / "copy.md").write_text(FILES["kitchen/tea.md"], encoding="utf-8")
+    index(folder, built.parent / "copies")
+    opened = open_index(built.parent / "copies")
+    found = answer(opened, "What is tea made of?", 3)
+    (folder / "copy.md").unlink()
+    texts = [claim.text for claim in found.claims]
+    assert len(texts) == len(set(texts)) <= 3
+    assert len(answer(opened, "What is tea made of?", 1).claims) == 1
+
+
+@pytest.mark.parametrize("question", ["", " \n"])
+def test_an_empty_question_is_told(question, built):
+    with pytest.raises(ConfigError, match="question is empty"):
+        ask(question, built)
+    with pytest.raises(ConfigError, match="limit=0"):
+        ask("tea?", built, limit=0)
+
+
+@pytest.mark.parametrize("mark", ['"AND (foo: ', "tea^2 OR [a TO z] ", "-tea +~*?\\/ ", "\0\ud800"])
+def test_no_character_of_a_question_is_syntax(mark, built):
+    for question in (mark, f"{mark} What is tea made of?", f"What is tea {mark}made of?"):
+        assert 0.0 <= ask(question, built).details["score"] <= 1.0
+
+
+def test_a_huge_question_is_answered_and_says_what_was_cut(built):
+    found = ask("What is tea made of? " + "tea leaves drink " * 6_000, built)
+    assert not found.refused and "102,021" in found.details["cut"]

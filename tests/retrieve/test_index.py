@@ -1,0 +1,145 @@
+"""Run again on a changed folder, the index answers from the new text."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from groundup.core import Artifact, ArtifactError, ConfigError, DataError, Pointer
+from groundup.documents import read_bytes
+from groundup.retrieve import ChunkConfig, IndexConfig, ask, index, index_documents, open_index
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "handbook"
+    (folder / "über uns").mkdir(parents=True)
+    (folder / "tea.md").write_text("# Tea\n\nTea is made of leaves.\n")
+    (folder / "pot.py").write_text('def fill(pot):\n    """Fill the pot with water."""\n')
+    (folder / "page.html").write_text("<h1>Cups</h1><p>A cup holds &frac14; litre.</p>")
+    (folder / "über uns" / "ort.txt").write_text("The office lies in Zürich.\n")
+    return folder
+
+
+def documents(snapshot: Artifact) -> set[str]:
+    return {place.path for place in open_index(snapshot.path).places.values()}
+
+
+def test_a_changed_folder_is_answered_from_its_new_text(folder, tmp_path):
+    out = tmp_path / "i"
+    first = index(folder, out)
+    assert documents(first) == {"tea.md", "pot.py", "page.html", "über uns/ort.txt"}
+    assert "leaves" in ask("What is tea made of?", out).text
+
+    (folder / "tea.md").write_text("# Tea\n\nTea is made of buds.\n")
+    (folder / "milk.txt").write_text("Milk goes into the fridge.\n")
+    (folder / "pot.py").unlink()
+    second = index(folder, out)
+    assert "buds" in ask("What is tea made of?", out).text
+    assert "fridge" in ask("Where does the milk go?", out).text
+    assert ask("How do I fill the pot?", out).refused
+    moves = Pointer(out / "ledger" / "current.jsonl").history()
+    assert [move.content["reason"] for move in moves] == [
+        "4 added", "1 added, 1 changed, 1 deleted, 2 unchanged",
+    ]  # fmt: skip
+    assert "leaves" in ask("What is tea made of?", first.path).text, "a snapshot stays as it is"
+    assert second.id != first.id
+
+
+def test_an_unchanged_folder_makes_nothing_new(folder, tmp_path):
+    out = tmp_path / "i"
+    first = index(folder, out)
+    os.utime(folder / "tea.md", (0, 0))
+    assert index(folder, out) == first
+    assert len(Pointer(out / "ledger" / "current.jsonl").history()) == 1
+    assert len(list((out / "snapshots").iterdir())) == 1
+
+
+def test_a_folder_that_went_back_gets_its_old_snapshot_back(folder, tmp_path):
+    out, tea = tmp_path / "i", folder / "tea.md"
+    first, text = index(folder, out), tea.read_text()
+    tea.write_text("# Tea\n\nTea is made of buds.\n")
+    index(folder, out)
+    tea.write_text(text)
+    assert index(folder, out) == first
+    assert "leaves" in ask("What is tea made of?", out).text
+
+
+def test_updated_and_fresh_indexes_answer_alike(folder, tmp_path):
+    index(folder, tmp_path / "updated")
+    (folder / "milk.txt").write_text("Milk goes into the fridge.\n")
+    updated = open_index(index(folder, tmp_path / "updated").path)
+    fresh = open_index(index(folder, tmp_path / "fresh").path)
+    assert updated.artifact.id == fresh.artifact.id, "equal content is equal files"
+    assert updated.lexical.snapshot() == fresh.lexical.snapshot()
+    assert updated.search("milk fridge tea") == fresh.search("milk fridge tea")
+
+
+def test_another_configuration_is_another_snapshot(folder, tmp_path):
+    small = IndexConfig(chunk=ChunkConfig(max_characters=100, min_characters=0))
+    assert index(folder, tmp_path / "i").id != index(folder, tmp_path / "i", small).id
+
+
+def test_an_index_inside_its_folder_does_not_index_itself(folder):
+    out = folder / "index"
+    index(folder, out)
+    (out / "notes.txt").write_text("Not a document.\n")
+    assert documents(index(folder, out)) == {"tea.md", "pot.py", "page.html", "über uns/ort.txt"}
+
+
+def test_files_that_cannot_be_read_are_left_out_and_listed(folder, tmp_path):
+    (folder / "broken.txt").write_bytes(b"caf\xe9")
+    (folder / "zero.txt").write_bytes(b"a\0b")
+    (folder / "empty.md").write_bytes(b"")
+    snapshot = index(folder, tmp_path / "i")
+    assert snapshot.numbers["rejected"] == 3 and snapshot.numbers["documents"] == 4
+    listed = snapshot.file("rejected.json").read_text()
+    assert "broken.txt" in listed and "not UTF-8" in listed
+
+
+def test_an_empty_or_vanished_folder_is_told_and_the_index_stays(folder, tmp_path):
+    out = tmp_path / "i"
+    index(folder, out)
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(DataError, match="no files; expected text, Markdown"):
+        index(folder, out)
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    with pytest.raises(DataError, match="1 file.* cannot be used .*picture.png"):
+        index(folder, out)
+    shutil.rmtree(folder)
+    with pytest.raises(DataError, match="is missing"):
+        index(folder, out)
+    assert "leaves" in ask("What is tea made of?", out).text
+
+
+def test_a_missing_or_damaged_index_is_one_line(folder, tmp_path):
+    for path in (tmp_path / "nothing", folder, folder / "tea.md"):
+        with pytest.raises(ArtifactError, match="groundup index FOLDER") as error:
+            ask("What is tea?", path)
+        assert "\n" not in str(error.value)
+    snapshot = index(folder, tmp_path / "i")
+    file = snapshot.file("documents.jsonl")
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(ArtifactError, match="truncated or edited"):
+        ask("What is tea?", tmp_path / "i")
+
+
+def test_documents_of_a_recipe_become_an_artifact(tmp_path):
+    made = [read_bytes(b"Tea is made of leaves.", "tea.txt")]
+    artifact = index_documents(IndexConfig(), iter(made), {}, tmp_path / "index")
+    assert artifact.kind == "index" and artifact == Artifact.open(tmp_path / "index")
+    assert "leaves" in ask("What is tea made of?", tmp_path / "index").text
+    assert index_documents(IndexConfig(), made, {}, tmp_path / "index") == artifact
+    with pytest.raises(ArtifactError, match="source_digest"):
+        index_documents(IndexConfig(), [read_bytes(b"x", "x.txt")], {}, tmp_path / "index")
+    with pytest.raises(DataError, match="no document"):
+        index_documents(IndexConfig(), [], {}, tmp_path / "none")
+    with pytest.raises(DataError, match="comes twice"):
+        index_documents(IndexConfig(), made * 2, {}, tmp_path / "twice")
+
+
+def test_unknown_settings_are_told():
+    with pytest.raises(ConfigError, match="did you mean `max_characters`"):
+        ChunkConfig(max_character=1)

@@ -1,0 +1,77 @@
+"""The sentence that says it is quoted, with what it needs to be understood."""
+
+import pytest
+
+from groundup.core import Hit
+from groundup.documents import read_bytes
+from groundup.retrieve import chunk
+from groundup.retrieve.spans import Wanted, best_span, defines, label
+from groundup.retrieve.terms import read_question
+
+
+def wanted(question: str) -> Wanted:
+    asked = read_question(question)
+    return Wanted(asked, [1.0] * len(asked.terms))
+
+
+def quoted(text: str, question: str, path: str = "a.md") -> tuple[str, float]:
+    document = read_bytes(text.encode(), path)
+    (passage,) = chunk(document)
+    span = best_span(Hit(passage, 1.0), document, wanted(question))
+    return passage.text[span.start : span.end], span.score
+
+
+KETTLE = """# Kettle
+
+A kettle boils water. It has a lid.
+
+Clean it every week.
+
+To descale it, fill it with vinegar and heat the vinegar for an hour:
+
+    kettle --descale
+"""
+
+
+def test_the_sentence_that_covers_the_question_is_quoted():
+    assert quoted(KETTLE, "How often should I clean it?")[0] == "Clean it every week."
+
+
+def test_what_follows_a_colon_belongs_to_the_quote():
+    text, score = quoted(KETTLE, "How do I descale the kettle?")
+    assert text.endswith("for an hour:\n\n    kettle --descale") and score == 1.0
+
+
+def test_a_sentence_that_leans_on_the_one_before_brings_it():
+    assert quoted(KETTLE, "Which has a lid?")[0] == "A kettle boils water. It has a lid."
+
+
+def test_titles_and_the_rest_of_the_passage_count_less_than_the_sentence():
+    assert quoted(KETTLE, "water")[1] == 1.0
+    assert quoted("# Kettle\n\nUse it.", "kettle")[1] == pytest.approx(0.8)
+    far = "Some kettle.\n\n" + "Other words stand here for a while.\n\n" * 4 + "A spoon, at last."
+    assert quoted(far, "spoon kettle")[1] == pytest.approx(0.75)
+
+
+def test_what_is_nowhere_covers_nothing():
+    assert quoted(KETTLE, "submarine water")[1] == pytest.approx(0.5)
+
+
+def test_a_title_alone_is_no_quote():
+    assert quoted(KETTLE, "kettle")[0].startswith("A kettle boils water.")
+
+
+def test_a_definition_and_a_signature_name_what_is_asked():
+    assert defines("A kettle is a pot.", wanted("What is a kettle?")) == 1.0
+    assert defines("The lid of a kettle is hot.", wanted("What is a kettle?")) == 0.5
+    assert label("os.walk(top, topdown=True)", wanted("What does os.walk do?")) == 1.0
+    assert label("Some sentence about os.walk here.", wanted("What does os.walk do?")) == 0.0
+
+
+def test_a_function_is_quoted_with_its_signature():
+    source = 'def fill(pot):\n    """Fill the pot with water."""\n    return pot\n'
+    document = read_bytes(source.encode(), "tea.py")
+    hits = [Hit(passage, 1.0) for passage in chunk(document)]
+    spans = [best_span(hit, document, wanted("What does tea.fill do?")) for hit in hits]
+    best = max(spans, key=lambda span: span.rank)
+    assert "Fill the pot with water" in best.hit.passage.text[best.start : best.end]

@@ -1,0 +1,77 @@
+"""A question is its content: stems and exact names, whatever characters it is written with."""
+
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core import MissingExtra
+from groundup.retrieve.terms import (
+    MAX_QUESTION_CHARACTERS,
+    MAX_TERMS,
+    STOP_WORDS,
+    bag,
+    match,
+    names,
+    read_question,
+    tantivy,
+)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_question(text):
+    question = read_question(text)
+    assert all(term.stems or term.name for term in question.terms)
+    for term in question.terms:
+        assert 0.0 <= match(term, bag(text)) <= 1.0
+
+
+def terms(text: str) -> list[str]:
+    return [term.text for term in read_question(text).terms]
+
+
+def test_question_and_stop_words_carry_no_content():
+    assert terms("How do I open the files?") == ["open", "files"]
+    assert terms("What is it and why does that happen?") == []
+    assert all(word == word.lower() for word in STOP_WORDS)
+
+
+def test_stop_words_count_where_they_are_meant():
+    assert terms("What does `with` do?") == ["with"]
+    assert terms('What is "for" for?') == ["for"]
+    assert terms("How does a while loop end?") == ["while loop", "end"]
+
+
+def test_a_keyword_and_its_noun_must_stand_together():
+    (term,) = read_question("What does the unless statement do?").terms
+    assert match(term, bag('The "unless" statement ends.')) == 1.0
+    assert match(term, bag("The statement fails unless it ends.")) == 0.5
+
+
+def test_names_are_found_whole_by_their_ending_or_by_their_parts():
+    (term,) = read_question("What does os.path.join do?").terms
+    assert match(term, bag("Use os.path.join(a, b).")) == 1.0
+    assert match(term, bag("Use path.join(a, b).")) == 0.9
+    assert match(term, bag("The os may join a path.")) == pytest.approx(0.55)
+    assert match(term, bag("Nothing of it.")) == 0.0
+    assert match(term, bag("join it", context="os.path.join")) == 1.0
+
+
+def test_names_of_text_are_dotted_called_or_spelt_like_code():
+    text = "A Path, a read_bytes, an OrderedDict, f(), plain words, --out"
+    assert list(names(text)) == ["read_bytes", "OrderedDict", "f", "--out"]
+
+
+def test_a_long_question_is_cut_and_says_so():
+    assert read_question("word").cut == ""
+    many = " ".join(f"term{i}" for i in range(100))
+    assert len(read_question(many).terms) == MAX_TERMS
+    assert "32 of 100 terms" in read_question(many).cut
+    assert f"{MAX_QUESTION_CHARACTERS:,} of 100,000" in read_question("x" * 100_000).cut
+
+
+def test_without_the_engine_the_error_tells_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tantivy", None)
+    with pytest.raises(MissingExtra, match=r"groundup\[retrieve\]"):
+        tantivy()

@@ -1,0 +1,92 @@
+"""A quote is proved by its file alone; what does not hold is told."""
+
+from dataclasses import replace
+
+import pytest
+
+from groundup.core import Answer, Claim, Quote
+from groundup.documents import read_bytes
+from groundup.retrieve import ask, index, verify_quotes
+
+NAMES = ("tea.md", "tea.html", "latin.html")
+CONTENT = {
+    "tea.md": "Grüner Tee ist heiß.\n".encode(),
+    "tea.html": "<p>Grüner <b>Tee</b> ist\n hei&szlig;.<!-- no --></p><p>Ende.</p>".encode(),
+    "latin.html": b'<meta charset="iso-8859-1"><p>Gr\xfcner Tee ist hei\xdf.</p>',
+}
+SAID = "Grüner Tee ist heiß."
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, data in CONTENT.items():
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+def quote(name: str) -> Quote:
+    document = read_bytes(CONTENT[name], name)
+    start = document.text.index(SAID)
+    return document.quote(start, start + len(SAID))
+
+
+def claimed(quote: Quote, sha256: str | None = None) -> Answer:
+    details = {"files": {quote.path: sha256}} if sha256 else {}
+    return Answer(quote.text, claims=(Claim(quote.text, (quote,)),), details=details)
+
+
+def codes(answer: Answer, folder) -> list[str]:
+    return [problem.code for problem in verify_quotes(answer, folder)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_true_quote_is_proved(name, folder):
+    document = read_bytes(CONTENT[name], name)
+    assert codes(claimed(quote(name), document.sha256), folder) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "change",
+    [{"text": "Grüner Tee ist kalt."}, {"start": 0, "end": 3}, {"end": 10_000}, {"start": -5}],
+)
+def test_a_false_quote_is_not(name, change, folder):
+    assert codes(claimed(quote(name)._replace(**change)), folder) == ["differs"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_bit_of_a_quote_counts(name, folder):
+    true = quote(name)
+    moved = true._replace(start=true.start + 1)
+    shorter = true._replace(text=true.text[:-1])
+    assert codes(claimed(moved), folder) == codes(claimed(shorter), folder) == ["differs"]
+
+
+def test_a_file_that_changed_since_is_told(folder):
+    old = read_bytes(CONTENT["tea.md"], "tea.md")
+    answer = claimed(quote("tea.md"), old.sha256)
+    (folder / "tea.md").write_bytes(CONTENT["tea.md"] + b"More.\n")
+    (problem,) = verify_quotes(answer, folder)
+    assert problem.code == "changed" and "still has the quote" in problem.message
+    (folder / "tea.md").write_bytes(b"Less.\n" + CONTENT["tea.md"])
+    (problem,) = verify_quotes(answer, folder)
+    assert problem.code == "differs" and "changed since it was indexed" in problem.message
+    (folder / "tea.md").unlink()
+    assert codes(answer, folder) == ["missing"]
+
+
+def test_a_path_out_of_the_folder_is_refused(folder):
+    (folder / "inner").mkdir()
+    outside = quote("tea.md")._replace(path="../tea.md")
+    assert codes(claimed(outside), folder / "inner") == ["outside"]
+    assert codes(claimed(outside._replace(path="/etc/hostname")), folder) == ["outside"]
+
+
+def test_the_answers_of_an_index_know_their_files(folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "i"
+    index(folder, out)
+    answer = ask("Ist grüner Tee heiß?", out)
+    assert answer.claims and verify_quotes(answer, folder) == []
+    (folder / answer.claims[0].quotes[0].path).write_bytes(b"Nichts.")
+    assert codes(answer, folder)[0] == "differs"
+    assert verify_quotes(replace(answer, claims=()), folder) == []
