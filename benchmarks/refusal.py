@@ -5,9 +5,9 @@ out) and asks
 
     written      about Python in a user's words, and about other software, other trades and things
                  that only sound like Python; every second one chose the threshold
-    fresh        the same, written after threshold and ranking were fixed
+    fresh        the same, written after the threshold; a few rules changed once it was seen
     names        "What does json.dumps do?" of functions indexed, and of ones whose name is no word
-                 of any module indexed
+                 of any module indexed; the credit for parts of names was set on it
     docstrings   "How do I …?" of a docstring's first sentence, of modules indexed and held out; the
                  latter are no clean refusals, as the other modules often say the same
 
