@@ -63,7 +63,8 @@ def commands() -> list[Command]:
         code += [f"`{span}`" for span in re.findall(r"`([^`\n]+)`", FENCE.sub("", text))]
         for line in "\n".join(code).splitlines():
             if PLANNED not in line:
-                found += [Command(name(page), rest.split()) for rest in COMMAND.findall(line)]
+                shown = COMMAND.findall(line.partition(" #")[0])
+                found += [Command(name(page), rest.split()) for rest in shown]
     return found
 
 
