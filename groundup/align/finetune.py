@@ -10,16 +10,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from groundup.core import Artifact, Config, ConfigError, Draft, device, produce, record
+from groundup.core import Artifact, Config, ConfigError, DataError, Draft, device, produce, record
 from groundup.model import Transformer, load, save
 from groundup.tokenizer import Packed, load_tokenizer, pack_examples, render
 from groundup.train import (
+    METRICS,
     Batch,
     OptimConfig,
     Optimizer,
     Plan,
     causal,
+    compiling,
     logging,
+    measured,
     resume,
     saving,
     schedule,
@@ -90,6 +93,10 @@ def packed(examples: Artifact, name: str, base: Artifact, length: int) -> Packed
     """A split's conversations, rendered with the model's own tokenizer and packed."""
     tokenizer = load_tokenizer(base.path)
     found = list(read_examples(examples, name))
+    if not found:
+        raise DataError(
+            f"{examples.path} has no {name} conversations; make examples of more documents."
+        )
     rendered = [render(tokenizer, example.messages) for example in found]
     names = [example.id for example in found]
     return pack_examples(rendered, length, too_long="drop", names=names)
@@ -101,7 +108,7 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
     steps = max(1, round(config.epochs * len(text.ids) / config.batch_rows))
     optimizer = Optimizer(model.named_parameters(), config.optim)
     resumed = resume(draft.scratch, model, optimizer)
-    compiled = bool(resumed.contract.get("compiled", True)) and model.compile_blocks()
+    compiled = compiling(model, resumed)
     dtype = device.compute_dtype(place)
 
     def batches(step: int) -> list[Batch]:
@@ -118,18 +125,19 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
         weight = sum(float(part.weight) for part in parts)
         return {"validation": round(sum(float(part.total) for part in parts) / weight, 5)}
 
-    metrics = record.Metrics(draft.log / "metrics.jsonl", lambda row: row["step"] < resumed.step)
     every = max(1, steps // max(config.validations, 1))
     per_step = config.batch_rows * config.length
-    with record.progress("chat", steps * per_step, "tokens") as bar:
+    with (
+        measured(draft, resumed) as metrics,
+        record.progress("chat", steps * per_step, "tokens") as bar,
+    ):
         bar.advance(resumed.step * per_step)
         plan, rate = Plan(steps, resumed.step, dtype), schedule(config.optim, steps)
         training = train(model, batches, causal, optimizer, rate, plan)
         training = validating(logging(training, metrics, bar), held_out, every, metrics)
         for _ in saving(training, draft.scratch, model, optimizer, config.save_seconds):
             pass
-    metrics.close()
-    draft.numbers |= {"steps": steps, "compiled": compiled} | summary(draft.log / "metrics.jsonl")
+    draft.numbers |= {"steps": steps, "compiled": compiled} | summary(draft.log / METRICS)
 
 
 def order(rows: int, config: FinetuneConfig, step: int) -> np.ndarray:

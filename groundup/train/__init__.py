@@ -7,9 +7,19 @@ from .loop import Plan, Step, train
 from .objectives import causal
 from .optim import OptimConfig, Optimizer, schedule
 from .pretrain import PretrainConfig, pretrain
-from .services import Interrupted, logging, saving, summary, validating
+from .services import (
+    METRICS,
+    Interrupted,
+    compiling,
+    logging,
+    measured,
+    saving,
+    summary,
+    validating,
+)
 
 __all__ = [
+    "METRICS",
     "Batch",
     "Batches",
     "Interrupted",
@@ -20,7 +30,9 @@ __all__ = [
     "Resumed",
     "Step",
     "causal",
+    "compiling",
     "logging",
+    "measured",
     "pretrain",
     "resume",
     "save_checkpoint",

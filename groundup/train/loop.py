@@ -1,4 +1,4 @@
-"""The loop: one generator serves pre-training, fine-tuning and whatever else has batches and a loss.
+"""The loop: one generator serves pre-training, fine-tuning and all else with batches and a loss.
 
     for step in saving(logging(train(model, batches, loss, optimizer, rate, plan))):
         ...
@@ -85,7 +85,7 @@ def train(
         if not math.isfinite(total) or not math.isfinite(norm):
             raise DataError(
                 f"The loss of step {number} is {total} and its gradient's norm {norm}; its "
-                f"documents were {sources(micro_batches)}. Lower the learning rate, or look at them."
+                f"documents were {sources(micro_batches)}. Lower the learning rate, or read them."
             )
         tokens = sum(batch.ids.numel() for batch in micro_batches)
         seconds = time.perf_counter() - started

@@ -100,9 +100,7 @@ def run(draft: Draft, config: PretrainConfig, model: Transformer, tokens: Artifa
     stretches, steps = stretch(config, Shard.open(tokens, "train"))
     optimizer = Optimizer(model.named_parameters(), config.optim)
     resumed = resume(draft.scratch, model, optimizer)
-    compiled = bool(resumed.contract.get("compiled", True)) and model.compile_blocks()
-    if not compiled:
-        record.say("No C++ compiler was found: training runs uncompiled, slower but right.")
+    compiled = services.compiling(model, resumed)
 
     def batches(step: int) -> list[Batch]:
         now = next(each for each in reversed(stretches) if step >= each.start)
@@ -113,8 +111,11 @@ def run(draft: Draft, config: PretrainConfig, model: Transformer, tokens: Artifa
     rate = schedule(config.optim, steps)
     every = max(1, steps // max(config.validations, 1))
     held_out = HeldOut(Shard.open(tokens, "validation"), config, dtype)
-    metrics = record.Metrics(draft.log / "metrics.jsonl", lambda row: row["step"] < resumed.step)
-    with record.progress("base", steps * config.batch_tokens, "tokens") as bar:
+    whole = steps * config.batch_tokens
+    with (
+        services.measured(draft, resumed) as metrics,
+        record.progress("base", whole, "tokens") as bar,
+    ):
         bar.advance(resumed.step * config.batch_tokens)
         training = train(model, batches, causal, optimizer, rate, plan)
         training = services.logging(training, metrics, bar)
@@ -122,10 +123,9 @@ def run(draft: Draft, config: PretrainConfig, model: Transformer, tokens: Artifa
         training = services.saving(training, draft.scratch, model, optimizer, config.save_seconds)
         for _ in training:
             pass
-    metrics.close()
     draft.numbers |= {"parameters": sum(p.numel() for p in model.parameters())}
-    draft.numbers |= {"steps": steps, "tokens": steps * config.batch_tokens, "compiled": compiled}
-    draft.numbers |= services.summary(draft.log / "metrics.jsonl")
+    draft.numbers |= {"steps": steps, "tokens": whole, "compiled": compiled}
+    draft.numbers |= services.summary(draft.log / services.METRICS)
 
 
 def stretch(config: PretrainConfig, shard: Shard) -> tuple[list[Stretch], int]:

@@ -1,5 +1,6 @@
 """Services: what happens around training steps, each an iterator over steps that wraps another."""
 
+import shutil
 import signal
 import statistics
 import time
@@ -10,15 +11,45 @@ from types import FrameType
 
 from torch import nn
 
-from groundup.core import record
+from groundup.core import Draft, device, record
+from groundup.model import Transformer
 
-from .checkpoint import save
+from .checkpoint import Resumed, save
 from .loop import Step
 from .optim import Optimizer
+
+METRICS = "metrics.jsonl"
 
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C (or a polite kill) after which the state was saved; the message says how to go on."""
+
+
+def compiling(model: Transformer, resumed: Resumed) -> bool:
+    """Compile for training as the run that is resumed did; say so and return False if it cannot be.
+
+    GROUNDUP_COMPILE=0 turns compiling off.
+    """
+    wanted = bool(device.compiler()) and bool(resumed.contract.get("compiled", True))
+    if wanted and model.compile_blocks():
+        return True
+    record.say("Training runs uncompiled, slower but right: no C++ compiler, or it is turned off.")
+    return False
+
+
+@contextmanager
+def measured(draft: Draft, resumed: Resumed) -> Iterator[record.Metrics]:
+    """Metrics of a run, those before the checkpoint kept; complete, they go into its log.
+
+    Until then they lie beside the checkpoints, which outlive a kill.
+    """
+    path = draft.scratch / METRICS
+    metrics = record.Metrics(path, lambda row: row["step"] < resumed.step)
+    try:
+        yield metrics
+    finally:
+        metrics.close()
+    shutil.copyfile(path, draft.log / METRICS)
 
 
 def logging(

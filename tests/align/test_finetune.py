@@ -1,0 +1,175 @@
+"""Only the assistant's words are trained, and a run that was stopped ends with the same bits."""
+
+import json
+import signal
+
+import numpy as np
+import pytest
+
+from groundup.align.examples import Example, ExamplesConfig, make_examples
+from groundup.align.finetune import FinetuneConfig, finetune, order, packed
+from groundup.core import (
+    Artifact,
+    Config,
+    ConfigError,
+    DataError,
+    Draft,
+    Message,
+    produce,
+    record,
+    write_text,
+)
+from groundup.corpus import SPLITS
+from groundup.generate import Engine
+from groundup.model import load
+from groundup.tokenizer import load_tokenizer
+from groundup.train import Interrupted, pretrain
+from tests.train.small import Small, small, tiny_training, without_compiler
+
+TUNING = FinetuneConfig(epochs=2, length=512, batch_rows=4, save_seconds=0.0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def uncompiled():
+    with without_compiler():
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Small:
+    return small(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def base(made, tmp_path_factory) -> Artifact:
+    config = tiny_training(tokens=1024, context_length=512)
+    return pretrain(config, made.tokens, made.tokenizer, tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="module")
+def examples(made, tmp_path_factory) -> Artifact:
+    config = ExamplesConfig(explain=40, docstring=0, write=0, topic=0, held_out=8, names=0)
+    return make_examples(config, made.corpus, tmp_path_factory.mktemp("examples"))
+
+
+class Given(Config):
+    """Settings of examples that a test writes itself."""
+
+    content: str
+
+
+def written(out, conversations) -> Artifact:
+    """An examples artifact whose every split holds these conversations."""
+    lines = "".join(
+        Example(f"row-{i}", "chat", "group", tuple(messages)).to_json() + "\n"
+        for i, messages in enumerate(conversations)
+    )
+
+    def write(draft: Draft) -> None:
+        for split in SPLITS:
+            write_text(draft.file(f"{split}.jsonl"), lines)
+
+    return produce(
+        out, kind="examples", stage="given", version=1, config=Given(content=lines),
+        parents={}, write=write,
+    )  # fmt: skip
+
+
+TURNS = (
+    Message("user", "What is it?"),
+    Message("assistant", "A lamp."),
+    Message("user", "And now?"),
+    Message("assistant", "A tree."),
+)
+
+
+def test_only_the_assistants_words_and_stop_tokens_are_trained(base, tmp_path):
+    rows = packed(written(tmp_path / "given", [TURNS]), "train", base, 128)
+    tokenizer = load_tokenizer(base.path)
+    trained = tokenizer.decode(rows.targets[rows.weights > 0].tolist())
+    assert trained == "A lamp.<|im_end|>A tree.<|im_end|>"
+    assert not rows.weights[rows.documents < 0].any()
+
+
+def test_a_conversation_without_an_answer_is_named(base, tmp_path):
+    given = written(tmp_path / "given", [TURNS, TURNS[:1]])
+    with pytest.raises(DataError, match="row-1 has no token to train on"):
+        finetune(TUNING, base, given, tmp_path / "out")
+
+
+def test_a_split_without_conversations_is_named(base, tmp_path):
+    with pytest.raises(DataError, match="given has no train conversations"):
+        finetune(TUNING, base, written(tmp_path / "given", []), tmp_path / "out")
+
+
+def test_too_long_conversations_are_left_out_and_counted(base, tmp_path):
+    long = (Message("user", "What?"), Message("assistant", "word " * 600))
+    given = written(tmp_path / "given", [TURNS, long, TURNS, long])
+    chat = finetune(TUNING, base, given, tmp_path / "out")
+    assert chat.numbers["left out"] == 2
+    assert chat.numbers["rows"] == 1
+
+
+def test_a_length_beyond_the_models_context_is_an_error(base, examples, tmp_path):
+    with pytest.raises(ConfigError, match="length=1024 exceeds .*context_length=512"):
+        finetune(TUNING.model_copy(update={"length": 1024}), base, examples, tmp_path / "out")
+
+
+def test_the_loss_falls_and_the_chat_model_keeps_its_tokenizer(base, examples, tmp_path):
+    chat = finetune(TUNING, base, examples, tmp_path / "chat")
+    rows = record.read_metrics(chat.path / "log" / "metrics.jsonl")
+    losses = [row["loss"] for row in rows if "loss" in row]
+    held_out = [row["validation"] for row in rows if "validation" in row]
+    assert losses[-1] < losses[0] - 0.5
+    assert len(held_out) >= 2 and held_out[-1] < held_out[0]
+    assert len(losses) == chat.numbers["steps"]
+    assert load_tokenizer(chat.path).digest == load_tokenizer(base.path).digest
+    ends = json.loads(chat.file("generation_config.json").read_text())["eos_token_id"]
+    stop = Engine.open(chat.path).tokenizer.specials["<|im_end|>"]
+    assert stop in (ends if isinstance(ends, list) else [ends])
+    assert not np.array_equal(weights(chat), weights(base))
+
+
+def weights(artifact: Artifact) -> np.ndarray:
+    return load(artifact.path).head.detach().numpy()
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(base, examples, tmp_path):
+    whole = finetune(TUNING, base, examples, tmp_path / "whole")
+    out = tmp_path / "stopped"
+    stop_after_first_checkpoint(base, examples, out)
+    assert list(out.glob(".scratch/step-*"))
+    resumed = finetune(TUNING, base, examples, out)
+    assert resumed.id == whole.id
+    one, other = (each.file("model.safetensors").read_bytes() for each in (whole, resumed))
+    assert one == other
+    lines = record.read_metrics(out / "log" / "metrics.jsonl")
+    steps = [row["step"] for row in lines if "loss" in row]
+    assert steps == list(range(resumed.numbers["steps"]))
+
+
+def stop_after_first_checkpoint(base: Artifact, examples: Artifact, out) -> None:
+    """Press Ctrl-C once a checkpoint is there, seen by a clock that ticks each millisecond."""
+
+    def tick(number, frame) -> None:
+        if list(out.glob(".scratch/step-*")):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGALRM, tick)
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        with pytest.raises(Interrupted, match="run the same command again"):
+            finetune(TUNING, base, examples, out)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_every_epoch_reads_every_row_once_in_an_order_of_its_own():
+    config = FinetuneConfig(batch_rows=3)
+    places = np.concatenate([order(7, config, step) for step in range(14)])
+    epochs = places.reshape(6, 7)
+    assert (np.sort(epochs, axis=1) == np.arange(7)).all()
+    assert len({tuple(epoch) for epoch in epochs.tolist()}) > 1
+    assert np.array_equal(order(7, config, 5), places[15:18])

@@ -1,0 +1,134 @@
+"""A run that was killed ends with the same bits as one that was not."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.core import MANIFEST, ConfigError, record
+from groundup.model import load
+from groundup.tokenizer import Shard, TokenizerConfig, train_tokenizer
+from groundup.train import pretrain
+from groundup.train.pretrain import stretch
+from tests.train.small import Small, small, tiny_training, without_compiler
+
+LONG = {"tokens": 24_576, "save_seconds": 0.0}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def uncompiled():
+    with without_compiler():
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Small:
+    return small(tmp_path_factory.mktemp("small"))
+
+
+def start(made: Small, out: Path) -> subprocess.Popen:
+    """Begin the long run in a process of its own."""
+    settings = tiny_training(**LONG).plain()
+    settings["optim.warmup"] = settings.pop("optim")["warmup"]
+    words = [sys.executable, "-m", "groundup", "pretrain", "--out", str(out)]
+    words += ["--tokens", str(made.tokens.path), "--tokenizer", str(made.tokenizer.path)]
+    words += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    return subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+
+
+def interrupt(process: subprocess.Popen, out: Path, number: int) -> str:
+    """Send a signal once there is a new checkpoint; return what the process said."""
+    before = set(out.glob(".scratch/step-*"))
+    while process.poll() is None and set(out.glob(".scratch/step-*")) <= before:
+        time.sleep(0.005)
+    process.send_signal(number)
+    said = process.communicate(timeout=60)[1]
+    assert not (out / MANIFEST).exists(), "it ended before the signal came"
+    return said
+
+
+def test_killed_and_interrupted_runs_resume_to_the_same_bits(made, tmp_path):
+    whole = pretrain(tiny_training(**LONG), made.tokens, made.tokenizer, tmp_path / "whole")
+    out = tmp_path / "stopped"
+    killed = start(made, out)
+    interrupt(killed, out, signal.SIGKILL)
+    assert killed.returncode == -signal.SIGKILL
+    rows = record.read_metrics(out / ".scratch" / "metrics.jsonl")
+    stopped = start(made, out)
+    said = interrupt(stopped, out, signal.SIGINT)
+    assert stopped.returncode == 130
+    assert "saved; run the same command again to go on" in said.splitlines()[-1]
+    resumed = pretrain(tiny_training(**LONG), made.tokens, made.tokenizer, out)
+    one, other = (each.file("model.safetensors").read_bytes() for each in (whole, resumed))
+    assert one == other
+    assert resumed.id == whole.id
+    assert not (out / ".scratch").exists()
+    after = [row for row in record.read_metrics(out / "log" / "metrics.jsonl") if "loss" in row]
+    assert [row["step"] for row in after] == list(range(48))  # none twice, none missing
+    assert [r["loss"] for r in rows if "loss" in r] == [r["loss"] for r in after][: len(rows)]
+
+
+def test_the_loss_falls_and_the_model_opens(made, tmp_path):
+    base = pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "base")
+    rows = record.read_metrics(base.path / "log" / "metrics.jsonl")
+    losses = [row["loss"] for row in rows if "loss" in row]
+    held_out = [row["validation"] for row in rows if "validation" in row]
+    assert len(losses) == 16 and losses[-1] < losses[0] - 1
+    assert len(held_out) == 4 and held_out == sorted(held_out, reverse=True)
+    assert base.numbers["steps"] == 16 and base.numbers["tokens"] == 8192
+    assert base.numbers["final loss"] == losses[-1] and base.numbers["compiled"] is False
+    model = load(base.path)
+    assert model.config.context_length == 128 and model.config.layers == 1
+    ids = torch.from_numpy(Shard.open(made.tokens, "test").document(0)[:64])[None]
+    with torch.no_grad():
+        logits = model.logits(ids[:, :-1]).flatten(0, 1)
+    assert torch.nn.functional.cross_entropy(logits, ids[0, 1:]) < losses[0] - 1
+
+
+def test_equal_runs_give_equal_ids_and_another_seed_another(made, tmp_path):
+    def ran(name: str, **changes) -> str:
+        config = tiny_training(tokens=1024, validations=1, **changes)
+        return pretrain(config, made.tokens, made.tokenizer, tmp_path / name).id
+
+    assert ran("one") == ran("two") != ran("three", seed=1)
+
+
+def test_micro_batches_leave_the_first_loss_as_it_is(made, tmp_path):
+    losses = []
+    for parts in (1, 4):
+        config = tiny_training(tokens=1024, validations=1, micro_batches=parts)
+        base = pretrain(config, made.tokens, made.tokenizer, tmp_path / str(parts))
+        losses.append(record.read_metrics(base.path / "log" / "metrics.jsonl")[0]["loss"])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-2)
+
+
+def test_a_tokenizer_that_did_not_make_the_tokens_is_named(made, tmp_path):
+    other = train_tokenizer(TokenizerConfig(vocab_size=310), made.corpus, tmp_path / "other")
+    with pytest.raises(ConfigError, match=f"not with {other.id[:12]}.*give the one it was made"):
+        pretrain(tiny_training(), made.tokens, other, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("changes", [{"tokens": 511}, {"context_length": 1024}])
+def test_too_few_tokens_for_a_step_are_an_error(made, tmp_path, changes):
+    with pytest.raises(ConfigError, match="do not fill one step"):
+        pretrain(tiny_training(**changes), made.tokens, made.tokenizer, tmp_path / "out")
+
+
+def test_stretches_cover_every_step_once(made):
+    shard = Shard.open(made.tokens, "train")
+    stretches, steps = stretch(tiny_training(), shard)
+    assert steps == 16
+    assert [(each.start, each.loader.length) for each in stretches] == [(0, 64), (14, 128)]
+    stretches, _ = stretch(tiny_training(long_share=0.0), shard)
+    assert [(each.start, each.loader.length) for each in stretches] == [(0, 64)]
+
+
+def test_the_process_keeps_its_signals(made, tmp_path):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    pretrain(tiny_training(tokens=512), made.tokens, made.tokenizer, tmp_path / "out")
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
