@@ -64,17 +64,7 @@ $(VENV)/.python:
 		rm -rf $(VENV); exit 2; }
 	touch $@
 
-# Without an NVIDIA card the CPU build of torch is enough and spares a download of gigabytes.
-$(VENV)/.torch: $(VENV)/.python
-	$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/pip install -q $(TORCH_FLAGS) 'torch>=2.9'
-	touch $@
-
-CPU_WHEELS := https://download.pytorch.org/whl/cpu
-TORCH_FLAGS ?= $(shell test "$$(uname -s)" = Linux && ! command -v nvidia-smi >/dev/null && \
-	$(PYTHON) -c 'import urllib.request as u; u.urlopen("$(CPU_WHEELS)/torch/", timeout=5)' \
-	2>/dev/null && echo --index-url $(CPU_WHEELS))
-
-$(VENV)/.demo $(VENV)/.test $(VENV)/.check: $(VENV)/.%: $(VENV)/.torch pyproject.toml
+$(VENV)/.demo $(VENV)/.test $(VENV)/.check: $(VENV)/.%: $(VENV)/.python pyproject.toml
 	$(BIN)/pip install -q -e '.[$*]'
 	touch $@
 

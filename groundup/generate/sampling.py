@@ -43,7 +43,7 @@ def check_sampling(sampling: Sampling) -> None:
 def candidates(logits: Float[Tensor, "B V"], sampling: Sampling) -> Candidates:
     """The distribution that sampling draws from, in float64; temperature must be above 0.
 
-    >>> sampling = Sampling(temperature=1.0, top_p=0.5)
+    >>> sampling = Sampling(temperature=1.0, top_p=0.45)
     >>> candidates(torch.tensor([[0.1, 0.5, 0.4]]).log(), sampling).probabilities
     tensor([[1., 0., 0.]], dtype=torch.float64)
     """

@@ -11,8 +11,6 @@ Source: Vaswani et al. 2017, arXiv:1706.03762; Qwen3: arXiv:2505.09388.
 
 import functools
 import math
-import os
-import shutil
 from collections.abc import Callable
 
 import torch
@@ -20,7 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.core import CapacityError
+from groundup.core import CapacityError, device
 
 from .attention import Attention, RMSNorm, linear
 from .cache import Cache
@@ -170,10 +168,9 @@ def compiled_block() -> Callable[..., Tensor]:
     return torch.compile(Block.forward, dynamic=False)
 
 
-def can_compile(device: torch.device) -> bool:
+def can_compile(place: torch.device) -> bool:
     """Whether torch.compile has what it needs: on CPUs a C++ compiler."""
-    names = (os.environ.get("CXX"), "g++", "clang++")
-    return device.type != "cpu" or any(name and shutil.which(name) for name in names)
+    return place.type != "cpu" or bool(device.compiler())
 
 
 def too_long(needed: int, context_length: int) -> str:

@@ -16,5 +16,11 @@ def causal(model: Transformer, batch: Batch) -> LossSum:
     """Cross-entropy of each next token, in nats, summed over weighted targets."""
     hidden = model(batch.ids, documents=batch.documents)  # (B, T, D)
     weights = batch.weights.flatten()
-    total = cross_entropy(hidden.flatten(0, 1), model.head, batch.targets.flatten(), weights)
+    total = cross_entropy(
+        hidden.flatten(0, 1),
+        model.head,
+        batch.targets.flatten(),
+        weights,
+        compiled=model.is_compiled and model.training,
+    )
     return LossSum(total, weights.sum(dtype=torch.float64))
