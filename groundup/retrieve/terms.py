@@ -91,7 +91,8 @@ def read_question(text: str) -> Question:
     >>> [term.text for term in read_question("What does the `with` statement mean?").terms]
     ['with statement']
     """
-    read = text[:MAX_QUESTION_CHARACTERS]
+    text = text.strip()
+    read = whole_words(text)
     meant = {
         word.lower() for quoted in QUOTED.findall(read) for word in re.findall(r"\w+", max(quoted))
     }
@@ -114,6 +115,13 @@ def read_question(text: str) -> Question:
         stems = tuple(analyse(number))
         found.setdefault(stems, Term(number, stems))
     return Question(tuple(found.values())[:MAX_TERMS], what_was_cut(text, len(found)))
+
+
+def whole_words(text: str) -> str:
+    """The first 4,000 characters without half a word at their end, which would be another term."""
+    if len(text) <= MAX_QUESTION_CHARACTERS:
+        return text
+    return text[: MAX_QUESTION_CHARACTERS + 1].rsplit(None, 1)[0][:MAX_QUESTION_CHARACTERS]
 
 
 def what_was_cut(text: str, terms: int) -> str:

@@ -71,6 +71,16 @@ def test_a_long_question_is_cut_and_says_so():
     assert f"{MAX_QUESTION_CHARACTERS:,} of 100,000" in read_question("x" * 100_000).cut
 
 
+def test_a_long_question_is_not_cut_inside_a_word():
+    asked = "how do I rebase a branch onto another branch "
+    for shift in range(len(asked)):
+        found = read_question("!" * shift + asked * 200)
+        assert {term.text for term in found.terms} == {"rebase", "branch"}, shift
+    blank = " " * (MAX_QUESTION_CHARACTERS + 1)
+    assert [term.text for term in read_question(blank + "rebase").terms] == ["rebase"]
+    assert read_question(blank).terms == ()
+
+
 def test_without_the_engine_the_error_tells_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "tantivy", None)
     with pytest.raises(MissingExtra, match=r"groundup\[retrieve\]"):
