@@ -9,7 +9,6 @@ import inspect
 import json
 import os
 import sys
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from importlib import import_module
@@ -243,7 +242,9 @@ def emit(result: Any, as_json: bool) -> None:
     elif isinstance(result, Artifact):
         print(about(result))
     elif isinstance(result, Answer):
-        print(spoken(result))
+        from groundup.retrieve import to_text
+
+        print(to_text(result))
     elif isinstance(result, str):
         print(result)
     else:
@@ -253,13 +254,9 @@ def emit(result: Any, as_json: bool) -> None:
 def json_ready(result: Any) -> Any:
     """A result as plain JSON values."""
     if isinstance(result, Answer):
-        claims = [
-            {"text": claim.text, "quotes": [
-                {"path": q.path, "start": q.start, "end": q.end, "text": q.text, "line": q.line}
-                for q in claim.quotes
-            ]} for claim in result.claims
-        ]  # fmt: skip
-        return {"answer": result.text, "refused": result.refused, "claims": claims}
+        from groundup.retrieve import to_json
+
+        return to_json(result)
     if isinstance(result, Artifact):
         return {**asdict(result), "path": str(result.path)}
     if isinstance(result, Config):
@@ -284,13 +281,3 @@ def about(artifact: Artifact) -> str:
     )
     head = f"{artifact.kind} {artifact.id[:12]}  {record.size(artifact.bytes)}  {artifact.path}"
     return head + (f"\n  {numbers}" if numbers else "")
-
-
-def spoken(answer: Answer) -> str:
-    """An answer for people: each statement with the file, line and bytes that prove it."""
-    lines = [answer.text] if answer.refused or not answer.claims else []
-    for claim in answer.claims:
-        lines.append(textwrap.indent(claim.text.strip(), "  "))
-        lines += [f"    {q.path}:{q.line}  (bytes {q.start}-{q.end})" for q in claim.quotes]
-        lines.append("")
-    return "\n".join(lines).rstrip()

@@ -6,6 +6,7 @@ is below THRESHOLD the question is refused.
 """
 
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from groundup.core import Answer, Claim, ConfigError, Quote
@@ -25,10 +26,10 @@ FURTHER_CLAIM_SHARE = 0.85
 """A second quote needs this share of the first one's score."""
 
 
-def ask(question: str, index: Path, *, limit: int = 3, json: bool = False) -> Answer:
+def ask(question: str, index: Path, *, limit: int = 3) -> Answer:
     """Answer a question from an index with quotes, or refuse.
 
-    limit: the most quotes. json: the command line prints `to_json(answer)`.
+    limit: the most quotes.
 
     Raises ConfigError for an empty question or a limit below 1, and ArtifactError if there is no
     sound index.
@@ -120,11 +121,20 @@ def to_json(answer: Answer) -> dict[str, Any]:
 
 
 def to_text(answer: Answer) -> str:
-    """The answer for people: every quote with its file, line and bytes below it."""
-    if answer.refused:
-        missing = answer.details.get("missing")
-        return answer.text + (f" (nowhere: {', '.join(missing)})" if missing else "")
-    return "\n\n".join(f"{claim.text}\n{sources(claim.quotes)}" for claim in answer.claims)
+    """The answer for people: every quote with its file, line and bytes below it.
+
+    A refusal says which words are nowhere; of a question that was cut, what was read.
+    """
+    cut = answer.details.get("cut", "")
+    missing = answer.details.get("missing", ()) if answer.refused else ()
+    nowhere = f"nowhere: {', '.join(missing)}" if missing else ""
+    notes = "; ".join(note for note in (nowhere, cut) if note)
+    if answer.refused or not answer.claims:
+        return answer.text + (f" ({notes})" if notes else "")
+    quoted = [
+        f"{indent(claim.text.strip(), '  ')}\n{sources(claim.quotes)}" for claim in answer.claims
+    ]
+    return "\n\n".join([*quoted, f"({notes})"] if notes else quoted)
 
 
 def sources(quotes: tuple[Quote, ...]) -> str:

@@ -80,7 +80,7 @@ def test_the_score_is_a_share_and_decides(question, built):
 
 
 def test_json_has_the_quotes_with_their_bytes(folder, built):
-    found = to_json(ask("When does the office open?", built, json=True))
+    found = to_json(ask("When does the office open?", built))
     assert json.loads(json.dumps(found)) == found
     assert set(found) == {"answer", "refused", "claims"} and found["refused"] is False
     quote = found["claims"][0]["quotes"][0]
@@ -95,6 +95,21 @@ def test_json_has_the_quotes_with_their_bytes(folder, built):
 def test_text_for_people_names_file_line_and_bytes_or_what_is_nowhere(built):
     assert "office.txt:4 (bytes 29-" in to_text(ask("When does the office open?", built))
     assert to_text(ask("Who is the president?", built)) == f"{NOT_FOUND} (nowhere: president)"
+    long = to_text(ask("Who is the president? " * 1000, built))
+    assert long.endswith("(nowhere: president; the first 4,000 of 21,999 characters were read)")
+    long = to_text(ask("When does the office open? " * 1000, built))
+    assert long.endswith("\n\n(the first 4,000 of 26,999 characters were read)")
+
+
+def test_the_command_line_prints_what_the_room_says(built, capsys):
+    from groundup.cli import emit
+
+    for question in ("When does the office open?", "Who is the president?"):
+        found = ask(question, built)
+        emit(found, as_json=True)
+        assert json.loads(capsys.readouterr().out) == to_json(found)
+        emit(found, as_json=False)
+        assert capsys.readouterr().out == to_text(found) + "\n"
 
 
 def test_quotes_are_limited_and_different(folder, built):
@@ -124,4 +139,4 @@ def test_no_character_of_a_question_is_syntax(mark, built):
 
 def test_a_huge_question_is_answered_and_says_what_was_cut(built):
     found = ask("What is tea made of? " + "tea leaves drink " * 6_000, built)
-    assert not found.refused and "102,021" in found.details["cut"]
+    assert not found.refused and "102,020" in found.details["cut"]
