@@ -4,6 +4,7 @@
 #   make test      what CI runs            make slow    the tests that `make test` leaves out
 #   make check     style, types, docs      make fix     repair style
 #   make bench     speed beside peers      make oracles peers in a venv of their own, new fixtures
+#   make kills     a run killed 20 times   make demo-check  the demo's models beside transformers
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -18,10 +19,10 @@ NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow check fix bench oracles clean
+.PHONY: help demo test slow check fix bench kills demo-check oracles clean
 
 help:
-	@sed -n '3,6s/^# *//p' Makefile
+	@sed -n '3,7s/^# *//p' Makefile
 
 demo: $(VENV)/.demo
 	$(BIN)/groundup run tiny --out $(OUT)
@@ -45,8 +46,14 @@ fix: $(VENV)/.check
 
 bench: $(VENV)/.demo
 	for file in benchmarks/[!_]*.py; do \
-		case $$file in */table.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
+		case $$file in */table.py|*/kills.py|*/demo_check.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
 	$(BIN)/python benchmarks/table.py
+
+kills: $(VENV)/.demo
+	$(BIN)/python benchmarks/kills.py
+
+demo-check: $(VENV)/.demo $(ORACLES)/transformers/.made
+	$(BIN)/python benchmarks/demo_check.py --run $(OUT) --peer $(ORACLES)/transformers/bin/python
 
 oracles: $(ORACLES)/transformers/.made
 	$(MAKE) -C tests/oracles PYTHON="$(abspath $(ORACLES))/transformers/bin/python"
