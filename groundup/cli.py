@@ -33,19 +33,19 @@ class Verb(NamedTuple):
 
 
 VERBS: tuple[Verb, ...] = (
-    Verb("run", "groundup.recipes:run", "a whole recipe: `groundup run tiny --out runs/tiny`", True),
+    Verb("run", "groundup.recipes:run", "a whole recipe, such as `groundup run tiny`", True),
     Verb("doctor", "groundup.recipes.doctor:doctor", "what this machine has, does and lacks"),
     Verb("show", "groundup.recipes.show:show", "what an artifact is, holds and came from"),
-    Verb("corpus", "groundup.corpus:corpus", "documents of a folder, split and without duplicates"),
-    Verb("tokenizer", "groundup.tokenizer:train_tokenizer", "a byte-level BPE vocabulary of a corpus"),
+    Verb("corpus", "groundup.corpus:corpus", "documents of a folder, split, without duplicates"),
+    Verb("tokenizer", "groundup.tokenizer:train_tokenizer", "a byte-level vocabulary of a corpus"),
     Verb("tokens", "groundup.tokenizer:tokens", "a corpus as shards of token ids"),
-    Verb("model describe", "groundup.model:describe", "parameters, FLOPs and cache bytes of a model"),
+    Verb("model describe", "groundup.model:describe", "parameters, FLOPs and cache of a model"),
     Verb("pretrain", "groundup.train:pretrain", "a base model from tokens", True),
     Verb("generate", "groundup.generate:generate", "continue a prompt", True),
     Verb("chat", "groundup.generate:chat", "talk to a model", True),
     Verb("examples make", "groundup.align:make_examples", "conversations from a corpus"),
-    Verb("examples show", "groundup.align:show_examples", "conversations with their trained tokens"),
-    Verb("finetune", "groundup.align:finetune", "a chat model from a base model and examples", True),
+    Verb("examples show", "groundup.align:show_examples", "conversations, trained tokens marked"),
+    Verb("finetune", "groundup.align:finetune", "a chat model from a base and examples", True),
     Verb("quantize", "groundup.compress:quantize", "an 8-bit copy of a model"),
     Verb("index", "groundup.retrieve:index", "an index of a folder; again: what changed"),
     Verb("ask", "groundup.retrieve:ask", "an answer with exact quotes, or a refusal"),
@@ -69,8 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     flags = {flag for flag in ("--json", "--trace") if flag in words}
     words = [word for word in words if word not in flags]
     record.use(record.fitting_voice("--json" in flags))
+    typed = sys.argv[1:] if arguments is None else None
     try:
-        code = dispatch(words, as_json="--json" in flags)
+        code = dispatch(words, as_json="--json" in flags, typed=typed)
+        sys.stdout.flush()
     except GroundupError as error:
         code = fail(error, str(error), error.exit_code, flags)
     except KeyboardInterrupt as error:
@@ -101,8 +103,11 @@ def fail(error: BaseException, message: str, code: int, flags: set[str]) -> int:
     return code
 
 
-def dispatch(words: list[str], as_json: bool) -> int:
-    """Find the verb, call it and print its result."""
+def dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) -> int:
+    """Find the verb, call it and print its result.
+
+    `typed` is what this process was started with, so that it can be started again; None keeps it.
+    """
     if not words or words[0] in ("--help", "-h", "help"):
         print(usage())
         return 0
@@ -110,8 +115,8 @@ def dispatch(words: list[str], as_json: bool) -> int:
         print(__version__)
         return 0
     verb, rest = find(words)
-    if verb.computes and "--help" not in rest and "-h" not in rest:
-        machine.restart_with_allocator(sys.argv[1:])
+    if verb.computes and typed is not None and "--help" not in rest and "-h" not in rest:
+        machine.restart_with_allocator(typed)
     function = load(verb.target)
     if verb.name == "run":
         function, rest = recipe(function, rest)

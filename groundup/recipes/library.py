@@ -65,7 +65,8 @@ def library_manual(config: ManualConfig, out: Path) -> Artifact:
     def write(draft: Draft) -> None:
         for name, text in pages.items():
             write_text(draft.file(name), text)
-        draft.numbers |= {"files": len(pages), "bytes": sum(map(len, pages.values()))}
+        size = sum(len(text.encode("utf-8")) for text in pages.values())
+        draft.numbers |= {"files": len(pages), "bytes": size}
 
     return produce(
         out, kind="documents", stage="manual", version=1, config=config, parents={}, write=write

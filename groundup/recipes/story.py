@@ -1,6 +1,7 @@
-"""The story of a run: its gates as a verdict, and its figures as the records that a report shows."""
+"""The story of a run: its gates as a verdict, its figures as the records that a report shows."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,14 +90,20 @@ def tell(made: Mapping[str, Artifact], out: Path) -> ReportData:
         samples=tuple(samples(made["assessment"])),
         environment={k: str(v) for k, v in device.fingerprint().items()},
         next_commands=(
-            NextCommand("Talk to the model", f"groundup chat {out / 'chat'}"),
+            NextCommand("Talk to the model", f"groundup chat {typed(out / 'chat')}"),
             NextCommand("Ask the manual, with proof",
-                        f'groundup ask "What does the with statement do?" --index {out / "index"}'),
-            NextCommand("See what was made", f"groundup show {out}"),
+                        f'groundup ask "What does with do?" --index {typed(out / "index")}'),
+            NextCommand("See what was made", f"groundup show {typed(out)}"),
             NextCommand("Look at the training conversations",
-                        f"groundup examples show {out / 'examples'}"),
+                        f"groundup examples show {typed(out / 'examples')} "
+                        f"--tokenizer {typed(out / 'tokenizer')}"),
         ),
     )  # fmt: skip
+
+
+def typed(path: Path) -> str:
+    """A path as a shell takes it, quoted if it must be."""
+    return shlex.quote(str(path))
 
 
 def check_row(row: Mapping[str, Any]) -> CheckRow:
@@ -118,18 +125,27 @@ def check_row(row: Mapping[str, Any]) -> CheckRow:
 
 
 def headline(found: Mapping[str, Any]) -> tuple[HeadlineNumber, ...]:
-    """The numbers that answer how good it is."""
-    text, xz, refused = found["text"], found["xz"], found["refusals"]
+    """The numbers that answer how good it is; one that could not be measured has no value."""
+    text, xz = found["text"], found["xz"]
+    near = f"xz {xz['alone']:.3f}; xz that has read the training text {xz['given_train']:.3f}"
+    known = found["refusals"]["known"].get("estimate")
+    note = "" if known is None else f"known names {100 * known:.0f} %"
     return (
-        HeadlineNumber("Bits per byte of unseen text", text["estimate"], "", text["low"],
-                       text["high"], f"xz {xz['alone']:.3f}; xz that has read the training text "
-                       f"{xz['given_train']:.3f}", "base"),
-        HeadlineNumber("Made-up names refused", 100 * refused["unknown"]["estimate"], "%",
-                       100 * refused["unknown"]["low"], 100 * refused["unknown"]["high"],
-                       f"known names {100 * refused['known']['estimate']:.0f} %", "chat"),
-        HeadlineNumber("Answers the model ended itself", 100 * found["ended"]["estimate"], "%",
-                       100 * found["ended"]["low"], 100 * found["ended"]["high"], "", "chat"),
+        HeadlineNumber("Bits per byte of unseen text", **bounds(text), note=near, artifact="base"),
+        HeadlineNumber("Made-up names refused", **bounds(found["refusals"]["unknown"], 100),
+                       unit="%", note=note, artifact="chat"),
+        HeadlineNumber("Answers the model ended itself", **bounds(found["ended"], 100), unit="%",
+                       artifact="chat"),
     )  # fmt: skip
+
+
+def bounds(row: Mapping[str, Any], scale: float = 1.0) -> dict[str, Any]:
+    """An interval's value, low and high, or nothing of an undefined one."""
+    found = interval(row)
+    if isinstance(found, Reason):
+        return {"value": None}
+    values = {"value": found.estimate, "low": found.low, "high": found.high}
+    return {name: scale * value for name, value in values.items()}
 
 
 def artifact_rows(made: Mapping[str, Artifact], out: Path) -> list[ArtifactRow]:

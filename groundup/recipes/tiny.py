@@ -23,9 +23,9 @@ from groundup.train import PretrainConfig, pretrain
 from .assess import AssessConfig, Inputs, Models, assess
 from .library import ManualConfig, library_corpus, library_manual
 from .report import write_report
-from .story import judge, tell
+from .story import judge, tell, typed
 
-TOKENS = 1_600_000
+TOKENS = 1_800_000
 """Training tokens by default: the whole run takes under five minutes on two cores."""
 
 
@@ -134,7 +134,7 @@ def ending(out: Path, report: Artifact, took: str) -> str:
         f"{took} Every gate passed; the report is {report.path / 'report.html'}",
         "",
         "Next:",
-        f"  groundup chat {out / 'chat'}",
-        f'  groundup ask "What does the with statement do?" --index {out / "index"}',
-        f"  groundup show {out}",
+        f"  groundup chat {typed(out / 'chat')}",
+        f'  groundup ask "What does the with statement do?" --index {typed(out / "index")}',
+        f"  groundup show {typed(out)}",
     ])  # fmt: skip

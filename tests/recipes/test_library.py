@@ -1,0 +1,92 @@
+"""The library's text is the same at every reading, and its manual holds public docstrings only."""
+
+import itertools
+
+import pytest
+
+from groundup.corpus import CorpusConfig
+from groundup.documents import Document, read_bytes
+from groundup.recipes.library import (
+    LEFT_OUT,
+    ManualConfig,
+    docstrings,
+    library,
+    library_corpus,
+    library_manual,
+    manual,
+)
+
+SOURCE = '''"""Read and write stores."""
+
+def open_store(path):
+    """Open a store.
+
+    It must be there.
+    """
+
+def _hidden():
+    """Not shown."""
+
+class Store:
+    """Keeps rows."""
+
+    def close(self):
+        """Close it."""
+
+    def bare(self):
+        pass
+
+async def wait():
+    """Wait."""
+'''
+
+
+def python(text: str, path: str = "lib/pack/store.py") -> Document:
+    found = read_bytes(text.encode(), path)
+    assert isinstance(found, Document)
+    return found
+
+
+def test_docstrings_of_public_names_stand_under_them_in_order():
+    parts = docstrings(python(SOURCE)).rstrip().split("\n\n\n")
+    assert [part.split("\n\n")[0] for part in parts] == [
+        "pack.store", "pack.store.open_store", "pack.store.Store", "pack.store.Store.close",
+        "pack.store.wait",
+    ]  # fmt: skip
+    assert parts[1] == "pack.store.open_store\n\nOpen a store.\n\nIt must be there."
+
+
+def test_a_package_is_called_by_its_name_and_code_that_does_not_parse_gives_nothing():
+    assert docstrings(python('"""Whole."""\n', "lib/pack/__init__.py")) == "pack\n\nWhole.\n"
+    assert docstrings(python("def broken(:\n")) == ""
+    assert docstrings(python("x = 1  # no docstring at all\n")) == ""
+
+
+def test_the_library_is_in_order_and_leaves_out_what_is_not_its_own():
+    paths = [each.path for each in itertools.islice(library(), 300)]
+    assert paths == [each.path for each in itertools.islice(library(), 300)]
+    assert "lib/argparse.py" in paths and len(set(paths)) == 300
+    assert not any(LEFT_OUT & set(path.split("/")) for path in paths)
+
+
+def test_the_manual_holds_the_docstrings_of_every_module_under_its_name():
+    pages = dict(itertools.islice(manual(), 60))
+    assert "docstrings/argparse.txt" in pages
+    assert "argparse.ArgumentParser.error\n\n" in pages["docstrings/argparse.txt"]
+    assert all(text.strip() for text in pages.values())
+
+
+@pytest.mark.slow
+def test_made_again_the_manual_is_the_same(tmp_path):
+    one, other = (library_manual(ManualConfig(), tmp_path / name) for name in ("one", "other"))
+    assert one.id == other.id
+    assert {"topics/with.txt", "docstrings/json/__init__.txt"} <= one.files.keys()
+    assert one.numbers == {"files": len(one.files), "bytes": one.bytes}
+
+
+@pytest.mark.slow
+def test_the_corpus_holds_megabytes_and_its_key_the_text(tmp_path):
+    made = library_corpus(CorpusConfig(), tmp_path / "corpus")
+    assert made.numbers["bytes"]["train"] > 5_000_000
+    assert min(made.numbers["documents"].values()) > 20
+    assert made.config["source_digest"]

@@ -1,0 +1,277 @@
+"""One line says what is wrong; its exit code says whose fault it was; stdout holds results only."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from groundup.cli import VERBS, emit, load, main, usage
+from groundup.core import (
+    MANIFEST,
+    Answer,
+    Artifact,
+    Claim,
+    Config,
+    Draft,
+    GateFailed,
+    Quote,
+    Reason,
+    produce,
+    record,
+    write_text,
+)
+from groundup.corpus import CorpusConfig, corpus
+from groundup.measure import Interval, at_most, check, verdict
+
+FOLDER = "Bücher und 文書"
+
+
+@pytest.fixture(autouse=True)
+def silent_afterwards():
+    yield
+    record.use("silent")
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command line; return its exit code, stdout and stderr."""
+
+    def ran(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        told = capsys.readouterr()
+        return ended.value.code or 0, told.out, told.err
+
+    return ran
+
+
+@pytest.fixture
+def documents(tmp_path):
+    """Six texts in a folder with spaces and letters of two scripts."""
+    folder = tmp_path / FOLDER
+    folder.mkdir()
+    for number, thing in enumerate("lamp tree bridge ledger engine window".split()):
+        text = f"The {thing} stands at place {number}.\n\nNobody moves the {thing} at night.\n"
+        (folder / f"über {thing}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+class Nothing(Config):
+    """No settings."""
+
+
+def artifact(out) -> Artifact:
+    def write(draft: Draft) -> None:
+        write_text(draft.file("a.txt"), "text")
+        draft.numbers |= {"share": 0.51234, "name": "x", "nested": {"a": 1}}
+
+    return produce(
+        out, kind="report", stage="test", version=1, config=Nothing(), parents={}, write=write
+    )
+
+
+def test_every_verb_has_a_function_and_help(run):
+    for verb in VERBS:
+        assert callable(load(verb.target)), verb.name
+        code, out, err = run(*verb.name.split(), "--help")
+        assert (code, err) == (0, ""), verb.name
+        assert f"groundup {verb.name}" in out
+        assert verb.name in usage() and verb.help in usage()
+
+
+def test_the_help_of_a_stage_shows_artifacts_settings_and_its_docstring(run):
+    out = run("pretrain", "--help")[1]
+    for part in ("--tokens", "--tokenizer", "--out", "--config", "--set", "shards made by"):
+        assert part in out
+    assert run("run", "tiny", "--help")[1].count("--epochs") == 1
+
+
+def test_help_needs_no_torch():
+    script = (
+        "import sys; from groundup.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print([m for m in ('torch', 'numpy.testing', 'tokenizers', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+    assert "pretrain" in done.stdout
+
+
+def test_python_m_groundup_is_the_command(run):
+    words = [sys.executable, "-m", "groundup", "--version"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, run("-V")[1])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("pretran --out x", "There is no command `pretran`; did you mean `groundup pretrain`?"),
+        ("exampels make", "did you mean `groundup examples "),
+        ("examples", "`groundup examples make` or `groundup examples show`"),
+        ("zzz", "There is no command `zzz`; see `--help`."),
+        ("corpus x --uot y", "--uot. Did you mean --out?"),
+        ("corpus x --out y --set sede=1", "CorpusConfig has no key `sede`; did you mean `seed`?"),
+        ("corpus x --out y --set seed", "--set expects key=value; got 'seed'."),
+        ("corpus x --out y --set seed=a", "CorpusConfig.seed: Input should be a valid integer"),
+        ("corpus x --out y --config none.toml", "Cannot read the configuration none.toml"),
+        ("corpus x", "--out"),
+        ("doctor there", "there"),
+        ("run tini", "There is no recipe `tini`; expected tiny or FILE.py:function."),
+        ("run none.py:main", "There is no recipe file none.py"),
+        ("run tiny --dept 3", "--dept. Did you mean --depth?"),
+    ],
+)
+def test_wrong_use_is_one_line_with_the_nearest_right_one(words, said, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x").mkdir()
+    code, out, err = run(*words.split())
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert err.startswith("groundup: ") and said in err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
+
+
+def test_with_json_an_error_is_an_event(run):
+    code, out, err = run("pretran", "--json")
+    assert (code, out) == (2, "")
+    event = json.loads(err)
+    assert event["event"] == "error" and event["exit_code"] == 2
+    assert event["message"].startswith("There is no command `pretran`")
+
+
+def test_trace_shows_where_an_error_came_from(run, tmp_path):
+    assert "Traceback" not in run("show", tmp_path)[2]
+    code, _, err = run("show", tmp_path, "--trace")
+    assert code == 1 and "Traceback" in err and "in show" in err
+
+
+def test_a_stage_runs_from_words_settings_and_a_file(run, documents, tmp_path):
+    settings = tmp_path / "corpus.toml"
+    settings.write_text("seed = 3\nmin_chars = 5\n")
+    out = tmp_path / "ein Korpus é"
+    words = ["corpus", documents, "--out", out, "--config", settings, "--set", "min_chars=7"]
+    code, told, err = run(*words)
+    made = Artifact.open(out, "corpus")
+    assert code == 0 and told.startswith(f"corpus {made.id[:12]}") and str(out) in told
+    assert made.config["seed"] == 3 and made.config["min_chars"] == 7
+    assert "documents" in err  # progress is no result
+    code, told, _ = run(*words, "--json")
+    assert json.loads(told)["id"] == made.id  # done already
+    config = CorpusConfig(seed=3, min_chars=7)
+    assert corpus(config, documents, tmp_path / "by hand").id == made.id
+
+
+def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_path):
+    assert run("index", documents, "--out", tmp_path / "index")[0] == 0
+    question = ["ask", "Where does the bridge stand?", "--index", tmp_path / "index"]
+    code, out, _ = run(*question)
+    assert code == 0 and "über bridge.txt:1 (bytes " in out
+    code, out, _ = run(*question, "--json")
+    answer = json.loads(out)
+    assert set(answer) == {"answer", "refused", "claims"} and not answer["refused"]
+    quote = answer["claims"][0]["quotes"][0]
+    assert {"path", "start", "end", "text"} <= set(quote)
+    data = (documents / quote["path"]).read_bytes()
+    assert data[quote["start"] : quote["end"]].decode() == quote["text"]
+    code, out, _ = run("ask", "Who paints zebras?", "--index", tmp_path / "index", "--json")
+    refusal = json.loads(out)
+    assert code == 0 and refusal["refused"] and refusal["claims"] == []
+
+
+def test_results_are_printed_for_people_and_for_scripts(capsys, tmp_path):
+    def printed(result: object, as_json: bool) -> str:
+        emit(result, as_json)
+        return capsys.readouterr().out
+
+    made = artifact(tmp_path / "a")
+    text = printed(made, False)
+    assert text.startswith(f"report {made.id[:12]}  4 B") and "share 0.5123  name x" in text
+    data = json.loads(printed(made, True))
+    assert data["path"] == str(made.path) and data["files"]["a.txt"]["bytes"] == 4
+    claim = Claim("It stands.", (Quote("a.txt", 3, 13, "It stands.", 2),))
+    answer = Answer("It stands.", claims=(claim,))
+    assert printed(answer, False) == "  It stands.\n    a.txt:2 (bytes 3-13)\n"
+    assert json.loads(printed(answer, True)) == {
+        "answer": "It stands.", "refused": False, "claims": [{"text": "It stands.", "quotes": [
+            {"path": "a.txt", "start": 3, "end": 13, "text": "It stands."}
+        ]}],
+    }  # fmt: skip
+    assert printed(Answer("not here", refused=True), False) == "not here\n"
+    assert printed(None, False) == printed(None, True) == ""
+    assert printed("a line", False) == "a line\n"
+    assert json.loads(printed("a line", True)) == "a line"
+    assert json.loads(printed([Reason("x", "y"), Nothing()], False)) == [
+        {"code": "x", "message": "y"}, {},
+    ]  # fmt: skip
+
+
+def test_a_damaged_artifact_is_named_and_exits_with_1(run, tmp_path):
+    made = artifact(tmp_path / "a")
+    made.file("a.txt").write_text("tex")
+    code, out, err = run("show", made.path)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "a.txt has 3 bytes; its manifest says 4" in err
+    (made.path / MANIFEST).write_text("{")
+    assert "is damaged" in run("show", made.path)[2]
+
+
+def test_a_place_that_cannot_be_written_is_named(run, documents, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for out in (tmp_path / "file", tmp_path / "file" / "inner", "/proc/none"):
+        code, _, err = run("corpus", documents, "--out", out)
+        assert code == 1 and err.count("\n") == 1
+        assert f"Cannot use {out}" in err and "choose another --out" in err
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_named(run, documents, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    code, _, err = run("corpus", documents, "--out", closed / "out")
+    assert code == 1 and "Permission denied" in err
+
+
+def test_a_failed_gate_exits_with_3(run, tmp_path):
+    subject = artifact(tmp_path / "subject")
+    measured = Interval(2.0, 1.9, 2.1, 0.95, 9, 9)
+    for limit, code in ((1.5, 3), (2.5, 0)):
+        checks = [check("bits per byte", measured, at_most(limit))]
+        judged = verdict(checks, subject, out=tmp_path / str(code))
+        assert run("gate", judged.path)[0] == code
+    assert "bits per byte is 2" in run("gate", tmp_path / "3")[2]
+    assert GateFailed.exit_code == 3
+
+
+def test_a_recipe_is_any_function_of_a_file(run, tmp_path):
+    file = tmp_path / "my recipes.py"
+    file.write_text(
+        "from pathlib import Path\n"
+        "def twice(word: str, *, times: int = 2) -> str:\n"
+        '    """Say a word again."""\n'
+        "    if times < 0:\n"
+        "        raise ZeroDivisionError('below zero\\nsecond line')\n"
+        "    if times == 0:\n"
+        "        raise KeyboardInterrupt\n"
+        "    return ' '.join([word] * times)\n"
+    )
+    assert run("run", f"{file}:twice", "ja", "--times", "3")[:2] == (0, "ja ja ja\n")
+    code, _, err = run("run", f"{file}:twice", "ja", "--times", "-1")
+    assert code == 1 and err == (
+        "groundup: ZeroDivisionError: below zero (a defect; --trace shows where)\n"
+    )
+    assert run("run", f"{file}:twice", "ja", "--times", "0")[::2] == (130, "groundup: Stopped.\n")
+    code, _, err = run("run", f"{file}:thrice")
+    assert code == 2 and "has no function `thrice`" in err
+    assert "tiny" in run("run")[1]
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "groundup", "--help"]
+    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
