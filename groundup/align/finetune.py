@@ -42,11 +42,13 @@ class FinetuneConfig(Config):
     """How often each conversation is seen."""
     length: int = 512
     """Tokens of a packed row; longer conversations are left out and counted."""
-    batch_rows: int = 8
+    batch_rows: int = 6
     """Packed rows of one optimizer step."""
     micro_batches: int = 1
     """Parts in which a step is computed."""
-    optim: OptimConfig = OptimConfig(muon_learning_rate=0.01, learning_rate=1.5e-3)
+    optim: OptimConfig = OptimConfig(
+        muon_learning_rate=0.01, learning_rate=2e-3, embedding_learning_rate=0.03
+    )
     """Optimizer and schedule."""
     seed: int = 0
     """Of the order of rows."""

@@ -77,9 +77,7 @@ class Artifact:
         """
         artifact = read_manifest(Path(path))
         if kind is not None and artifact.kind != kind:
-            raise ArtifactError(
-                f"{path} is a {artifact.kind} artifact; expected kind {kind}."
-            )
+            raise ArtifactError(f"{path} is a {artifact.kind} artifact; expected kind {kind}.")
         artifact.check_sizes()
         artifact.check_parents()
         if artifact.bytes <= VERIFY_UP_TO_BYTES:
@@ -195,8 +193,9 @@ def produce(
         try:
             write(draft)
             manifest = describe(
-                draft, kind=kind, stage=stage, version=version, config=config, parents=parents, key=key
-            )
+                draft, kind=kind, stage=stage, version=version, config=config,
+                parents=parents, key=key,
+            )  # fmt: skip
             manifest["seconds"] = round(time.perf_counter() - started, 3)
             write_json(out / MANIFEST, manifest)
         except OSError as error:
@@ -259,9 +258,7 @@ def payload(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name.as_posix(), {"sha256": hash_file(path), "bytes": path.stat().st_size}
 
 
-def artifact_key(
-    stage: str, version: int, config: Config, parents: Mapping[str, Artifact]
-) -> str:
+def artifact_key(stage: str, version: int, config: Config, parents: Mapping[str, Artifact]) -> str:
     """Hash of what decides an artifact before it is made."""
     inputs = [[name, parent.id] for name, parent in parents.items()]
     return digest([stage, version, config.plain(), inputs])
@@ -424,4 +421,3 @@ def git_revision() -> str:
         return reference.read_text().strip() if reference.is_file() else ""
     except OSError:
         return ""
-

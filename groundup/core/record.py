@@ -124,7 +124,8 @@ def _rich_progress(stage: str, total: float, unit: str) -> Iterator[_Bar]:
 
     columns = (
         TextColumn("{task.description:<10}"), BarColumn(bar_width=22),
-        TextColumn("{task.percentage:3.0f} %"), Rate(), TimeRemainingColumn(), TextColumn("{task.fields[numbers]}"),
+        TextColumn("{task.percentage:3.0f} %"), Rate(), TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         yield _Bar(bars, bars.add_task(stage, total=total, numbers=""))

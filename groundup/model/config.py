@@ -140,7 +140,7 @@ def from_depth(depth: int, vocab_size: int, context_length: int = 2048) -> Deriv
         Choice("feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"),
         Choice("vocab_size", vocab_size, "the tokenizer's"),
         Choice("context_length", context_length, "longest prompt and answer together"),
-        Choice("tied_embeddings", True, "one table: at this size the head would be a fifth more"),
+        Choice("tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"),
     )  # fmt: skip
     config = ModelConfig(
         vocab_size=vocab_size,
@@ -149,6 +149,7 @@ def from_depth(depth: int, vocab_size: int, context_length: int = 2048) -> Deriv
         context_length=context_length,
         attention=AttentionConfig(heads=heads, kv_heads=kv_heads, head_dim=HEAD_DIM),
         feedforward=FeedForwardConfig(width=3 * width),
+        tied_embeddings=False,
     )
     return Derived(config, choices)
 

@@ -35,7 +35,8 @@ INITIAL_STD: tuple[tuple[str, Callable[[int], float]], ...] = (
 )
 """Standard deviation of a matrix by the end of its name, first match; norms start at one.
 
-Embeddings at 0.02 make the first loss close to log(vocab_size). Projections keep the size of their
+A tied embedding at 0.02 makes the first loss close to log(vocab_size); one that is only input
+starts at one, the size that blocks add to. Projections keep the size of their
 inputs. What is added to the residual starts at zero, so a new model of any depth is the identity.
 """
 
@@ -148,6 +149,8 @@ class Transformer(nn.Module):
                     weight.fill_(1.0)
                     continue
                 std = next(std for ending, std in INITIAL_STD if name.endswith(ending))
+                if name.startswith("embed") and self.lm_head is not None:
+                    std = lambda fan_in: 1.0  # noqa: E731
                 drawn = torch.randn(weight.shape, generator=generator)
                 weight.copy_(drawn * std(weight.shape[1]))
 

@@ -15,7 +15,9 @@ from groundup.core import (
     Answer,
     Artifact,
     Config,
+    DataError,
     Draft,
+    Reason,
     Sample,
     Sampling,
     produce,
@@ -86,6 +88,9 @@ def write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs:
     text = compressed(inputs.corpus)
     engines = {name: Engine.open(artifact.path) for name, artifact in models._asdict().items()}
     documents = score_text(engines["base"], inputs.tokens, config)
+    unseen = bits_per_byte(documents)
+    if isinstance(unseen, Reason):
+        raise DataError(f"Unseen text has no score: {unseen.message} Use a corpus of more files.")
     examples = list(read_examples(inputs.examples, "test"))
     asked = [each for each in examples if not each.refusal and each.kind != "name"]
     asked = asked[: config.answers]
@@ -97,7 +102,7 @@ def write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs:
     write_json(draft.file("assessment.json"), {
         "models": {name: artifact.id for name, artifact in models._asdict().items()},
         "xz": text,
-        "text": bits_per_byte(documents)._asdict(),
+        "text": unseen._asdict(),
         "documents": [score._asdict() for score in documents],
         "rows": {name: row.plain() for name, row in rows.items()},
         "ended": ended(spoken["chat"] + recalled, asked + named)._asdict(),
@@ -106,7 +111,7 @@ def write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs:
     lines = [shown(example, {n: spoken[n][i] for n in MODELS}) for i, example in enumerate(asked)]
     lines += [shown(each, {"chat": said}) for each, said in zip(named, recalled, strict=True)]
     write_text(draft.file("answers.jsonl"), "".join(json.dumps(x) + "\n" for x in lines))
-    draft.numbers |= {"bits per byte": bits_per_byte(documents).estimate, "xz": text["alone"]}
+    draft.numbers |= {"bits per byte": unseen.estimate, "xz": text["alone"]}
 
 
 def compressed(corpus: Artifact) -> dict[str, float]:

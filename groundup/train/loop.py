@@ -11,7 +11,7 @@ gradient is the same.
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -22,7 +22,8 @@ from groundup.kernels import LossSum
 from .batches import Batch, Batches
 from .optim import Optimizer, Schedule
 
-Loss = Callable[[nn.Module, Batch], LossSum]
+Loss = Callable[[Any, Batch], LossSum]
+"""Takes the model, of whatever class the loss is for, and a micro-batch."""
 
 
 class Plan(NamedTuple):

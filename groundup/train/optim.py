@@ -33,8 +33,10 @@ class OptimConfig(Config):
     """Muon's momentum (Nesterov)."""
     iterations: int = 5
     """Newton-Schulz iterations."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 4e-3
     """Peak step of everything under AdamW."""
+    embedding_learning_rate: float = 0.1
+    """Peak step of the input embedding under AdamW: rows are seen rarely and may move far."""
     beta1: float = 0.9
     """AdamW's decay of the mean gradient."""
     beta2: float = 0.95
@@ -115,7 +117,10 @@ class Optimizer:
         self.steps += 1
         norm = self._clip()
         self._muon(multiplier)
-        self._adamw(multiplier)
+        tables = [name for name in self.others if "embed" in name]
+        rest = [name for name in self.others if "embed" not in name]
+        self._adamw(tables, self.config.embedding_learning_rate * multiplier)
+        self._adamw(rest, self.config.learning_rate * multiplier)
         return norm
 
     def _clip(self) -> float:
@@ -141,9 +146,11 @@ class Optimizer:
             for weight, step in zip(weights, steps, strict=True):
                 weight.add_(step, alpha=-scale)
 
-    def _adamw(self, multiplier: float) -> None:
-        config, rate = self.config, self.config.learning_rate * multiplier
-        names = [name for name, p in self.others.items() if p.grad is not None]
+    def _adamw(self, names: list[str], rate: float) -> None:
+        config = self.config
+        names = [name for name in names if self.others[name].grad is not None]
+        if not names:
+            return
         weights = [self.others[name] for name in names]
         gradients = [p.grad for p in weights]
         mean, square = [self.mean[n] for n in names], [self.square[n] for n in names]

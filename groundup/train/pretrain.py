@@ -29,7 +29,7 @@ class PretrainConfig(Config):
     """Layers; width, heads and feed-forward follow from it (see `groundup model describe`)."""
     tokens: int = 2_000_000
     """Training tokens, those seen again counted again."""
-    batch_tokens: int = 4096
+    batch_tokens: int = 2048
     """Tokens of one optimizer step."""
     length: int = 256
     """Context of the first stretch, tokens."""
