@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from groundup.core import Artifact, Reason, device, page, record
 from groundup.measure import Interval, above, at_least, at_most, below, check, read_verdict, verdict
@@ -111,7 +111,7 @@ def check_row(row: Mapping[str, Any]) -> CheckRow:
     measured = row["interval"] or {"estimate": None, "low": None, "high": None}
     return CheckRow(
         row["name"],
-        MEANING.get(row["name"], row["required"]),
+        MEANING.get(row["name"]) or str(row["required"]),
         measured["estimate"],
         measured["low"],
         measured["high"],
@@ -180,7 +180,8 @@ def curves(made: Mapping[str, Artifact]) -> list[Curve]:
 def evaluation(found: Mapping[str, Any]) -> list[EvaluationRow]:
     """One row a measure, with the difference of chat to base."""
     rows = []
-    for name, better in (("answers", "lower"), ("similarity", "higher")):
+    senses: dict[str, Literal["lower", "higher"]] = {"answers": "lower", "similarity": "higher"}
+    for name, better in senses.items():
         chat, int8 = found["rows"][name], found["rows"][f"{name}_int8"]
         values = {
             "base": chat["baseline"].get("estimate"),
