@@ -50,22 +50,25 @@ class OptimConfig(Config):
     warmup: float = 0.02
     """Share of the steps over which the rate rises from zero."""
     schedule: Literal["linear", "cosine"] = "linear"
-    """How the rate falls after warm-up: to zero linearly, or to a tenth along a cosine."""
+    """How the rate falls: to zero linearly, or to a tenth along a cosine."""
+    decay: float = 0.5
+    """Share of the steps, the last ones, over which it falls; before, it holds its peak."""
 
 
 def schedule(config: OptimConfig, steps: int) -> Schedule:
     """Multiplier of the learning rate at each step, in (0, 1].
 
-    >>> rate = schedule(OptimConfig(warmup=0.2), steps=10)
-    >>> [round(rate(step), 3) for step in (0, 1, 2, 9)]
-    [0.5, 1.0, 1.0, 0.125]
+    >>> rate = schedule(OptimConfig(warmup=0.2, decay=0.5), steps=10)
+    >>> [round(rate(step), 3) for step in (0, 1, 5, 6, 9)]
+    [0.5, 1.0, 1.0, 0.8, 0.2]
     """
     warm = round(config.warmup * steps)
+    falling = max(1, min(round(config.decay * steps), steps - warm))
 
     def multiplier(step: int) -> float:
         if step < warm:
             return (step + 1) / warm
-        left = (steps - step) / max(steps - warm, 1)  # 1 at the end of warm-up, above 0 at the last
+        left = min(1.0, (steps - step) / falling)  # above 0 at the last step
         if config.schedule == "linear":
             return left
         return 0.1 + 0.9 * (1 - math.cos(math.pi * left)) / 2
