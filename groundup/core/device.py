@@ -110,7 +110,6 @@ def cuda_name() -> str:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 
 
-@functools.cache
 def compiler() -> str:
     """Path of the C++ compiler, or empty if there is none or GROUNDUP_COMPILE=0 turns it off."""
     if os.environ.get("GROUNDUP_COMPILE", "1") == "0":

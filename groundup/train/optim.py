@@ -27,15 +27,15 @@ class OptimConfig(Config):
 
     matrices: Literal["muon", "adamw"] = "muon"
     """Optimizer of the blocks' matrices."""
-    muon_learning_rate: float = 0.02
+    muon_learning_rate: float = 0.025
     """Peak step of matrices under Muon; a step's RMS is this times sqrt(max(1, rows / columns))."""
-    momentum: float = 0.95
+    momentum: float = 0.9
     """Muon's momentum (Nesterov)."""
     iterations: int = 5
     """Newton-Schulz iterations."""
     learning_rate: float = 4e-3
     """Peak step of everything under AdamW."""
-    embedding_learning_rate: float = 0.1
+    embedding_learning_rate: float = 0.2
     """Peak step of the input embedding under AdamW: rows are seen rarely and may move far."""
     beta1: float = 0.9
     """AdamW's decay of the mean gradient."""

@@ -30,9 +30,7 @@ def without_compiler() -> Iterator[None]:
     """Train uncompiled: compiling takes longer than all of these runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GROUNDUP_COMPILE", "0")
-        device.compiler.cache_clear()
         yield
-    device.compiler.cache_clear()
 
 
 def write_documents(folder: Path) -> Path:
