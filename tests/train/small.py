@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from groundup.core import Artifact, device
+from groundup.core import Artifact
 from groundup.corpus import CorpusConfig, corpus
 from groundup.tokenizer import TokenizerConfig, TokensConfig, tokens, train_tokenizer
 from groundup.train import OptimConfig, PretrainConfig
