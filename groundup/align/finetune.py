@@ -26,6 +26,7 @@ from groundup.train import (
     resume,
     saving,
     schedule,
+    scoring,
     split,
     summary,
     train,
@@ -117,16 +118,9 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
         chosen = order(len(text.ids), config, step)
         return split(batch_of(text, chosen, place), config.micro_batches)
 
-    @torch.no_grad()
-    def held_out() -> dict[str, float]:
-        model.eval()
-        whole = batch_of(rows["validation"], np.arange(len(rows["validation"].ids)), place)
-        with torch.autocast(place.type, dtype, enabled=dtype != torch.float32):
-            parts = [causal(model, part) for part in split(whole, len(whole.ids) // 4 + 1)]
-        model.train()
-        weight = sum(float(part.weight) for part in parts)
-        return {"validation": round(sum(float(part.total) for part in parts) / weight, 5)}
-
+    unseen = rows["validation"]
+    whole = batch_of(unseen, np.arange(len(unseen.ids)), place)
+    held_out = scoring(model, split(whole, len(whole.ids) // 4 + 1), dtype)
     every = max(1, steps // max(config.validations, 1))
     per_step = config.batch_rows * config.length
     with (

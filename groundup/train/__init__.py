@@ -14,6 +14,7 @@ from .services import (
     logging,
     measured,
     saving,
+    scoring,
     summary,
     validating,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "save_checkpoint",
     "saving",
     "schedule",
+    "scoring",
     "split",
     "summary",
     "train",

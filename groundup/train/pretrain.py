@@ -110,7 +110,7 @@ def run(draft: Draft, config: PretrainConfig, model: Transformer, tokens: Artifa
     plan = Plan(steps, resumed.step, dtype)
     rate = schedule(config.optim, steps)
     every = max(1, steps // max(config.validations, 1))
-    held_out = HeldOut(Shard.open(tokens, "validation"), config, dtype)
+    held_out = services.scoring(model, validation_batches(config, tokens, place), dtype)
     whole = steps * config.batch_tokens
     with (
         services.measured(draft, resumed) as metrics,
@@ -119,7 +119,7 @@ def run(draft: Draft, config: PretrainConfig, model: Transformer, tokens: Artifa
         bar.advance(resumed.step * config.batch_tokens)
         training = train(model, batches, causal, optimizer, rate, plan)
         training = services.logging(training, metrics, bar)
-        training = services.validating(training, lambda: held_out(model), every, metrics)
+        training = services.validating(training, held_out, every, metrics)
         training = services.saving(training, draft.scratch, model, optimizer, config.save_seconds)
         for _ in training:
             pass
@@ -165,22 +165,10 @@ def windows(batch: LoaderBatch, place: torch.device) -> Batch:
     )
 
 
-class HeldOut:
-    """Scores the same windows of held-out text whenever it is asked: nats a token."""
-
-    def __init__(self, shard: Shard, config: PretrainConfig, dtype: torch.dtype) -> None:
-        """Choose the windows: as many as `validation_tokens` hold, spread over the split."""
-        rows = max(1, config.validation_tokens // config.length)
-        loader = Loader([shard], rows, config.length, config.seed)
-        self.batch, self.dtype = windows(loader.batch(0), device.pick()), dtype
-
-    @torch.no_grad()
-    def __call__(self, model: Transformer) -> dict[str, float]:
-        """Mean loss over the windows; the model goes on training afterwards."""
-        model.eval()
-        place = self.batch.ids.device.type
-        with torch.autocast(place, self.dtype, enabled=self.dtype != torch.float32):
-            parts = [causal(model, part) for part in split(self.batch, 16)]
-        model.train()
-        total = sum(float(part.total) for part in parts)
-        return {"validation": round(total / sum(float(part.weight) for part in parts), 5)}
+def validation_batches(
+    config: PretrainConfig, tokens: Artifact, place: torch.device
+) -> list[Batch]:
+    """The same windows of held-out text whenever it is asked: as many as `validation_tokens` hold."""
+    rows = max(1, config.validation_tokens // config.length)
+    loader = Loader([Shard.open(tokens, "validation")], rows, config.length, config.seed)
+    return split(windows(loader.batch(0), place), 16)

@@ -4,18 +4,21 @@ import shutil
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import torch
 from torch import nn
 
 from groundup.core import Draft, device, record
 from groundup.model import Transformer
 
+from .batches import Batch
 from .checkpoint import Resumed, save
 from .loop import Step
+from .objectives import causal
 from .optim import Optimizer
 
 METRICS = "metrics.jsonl"
@@ -81,6 +84,24 @@ def validating(
         if (step.number + 1) % every == 0:
             metrics.write(step=step.number, **evaluate())
         yield step
+
+
+def scoring(
+    model: Transformer, batches: Sequence[Batch], dtype: torch.dtype
+) -> Callable[[], dict[str, float]]:
+    """A function for `validating`: mean nats a weighted target over held-out batches."""
+    place = batches[0].ids.device.type
+
+    @torch.no_grad()
+    def score() -> dict[str, float]:
+        model.eval()
+        with torch.autocast(place, dtype, enabled=dtype != torch.float32):
+            parts = [causal(model, batch) for batch in batches]
+        model.train()
+        weight = sum(float(part.weight) for part in parts)
+        return {"validation": round(sum(float(part.total) for part in parts) / weight, 5)}
+
+    return score
 
 
 def saving(
