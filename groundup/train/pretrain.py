@@ -168,7 +168,7 @@ def windows(batch: LoaderBatch, place: torch.device) -> Batch:
 def validation_batches(
     config: PretrainConfig, tokens: Artifact, place: torch.device
 ) -> list[Batch]:
-    """The same windows of held-out text whenever it is asked: as many as `validation_tokens` hold."""
+    """Windows of held-out text, as many as `validation_tokens` hold, spread over the split."""
     rows = max(1, config.validation_tokens // config.length)
     loader = Loader([Shard.open(tokens, "validation")], rows, config.length, config.seed)
     return split(windows(loader.batch(0), place), 16)
