@@ -9,6 +9,7 @@ from .dedup import (
     near_duplicates,
     remove_exact,
     remove_near,
+    remove_overlapping,
     shingles,
 )
 from .prepare import CorpusConfig, corpus, read_documents, read_split, write_corpus
@@ -29,6 +30,7 @@ __all__ = [
     "read_split",
     "remove_exact",
     "remove_near",
+    "remove_overlapping",
     "shingles",
     "split_paths",
     "write_corpus",

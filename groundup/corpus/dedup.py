@@ -24,6 +24,8 @@ from groundup.documents import Document
 SHINGLE_WORDS = 5
 PERMUTATIONS = 128
 MISSED_AT_THRESHOLD = 1e-3
+FEWEST_SHINGLES = 32
+"""Shingles below which a text may lie within another by custom: a licence line, an empty module."""
 WORD = re.compile(r"\w+")
 
 
@@ -231,6 +233,40 @@ def remove_near(
         reason = "near-duplicate of held-out" if name < fixed else "near-duplicate"
         details = f"Jaccard similarity {similarity:.3f}"
         removed.append(Removed(document.path, reason, names[name].path, details))
+    return Kept(kept, removed)
+
+
+def remove_overlapping(
+    documents: Iterable[Document], held_out: Iterable[Document], threshold: float = 0.5
+) -> Kept:
+    """Drop each document that lies largely within a held-out one, or that one within it.
+
+    Jaccard similarity is low between a page and a book that contains it, yet who has read the book
+    knows the page. Here the shared 5-grams are divided by those of the shorter text, on the full
+    sets, of every pair. Texts of fewer than 32 shingles are never called contained.
+
+    The result is in the order of paths.
+    """
+    hashes = WordHashes()
+    names = in_order(held_out)
+    sets = [shingles(document.text, hashes) for document in names]
+    sizes = np.array([len(items) for items in sets], dtype=np.int64)
+    owners = np.repeat(np.arange(len(sets)), sizes)
+    every = np.concatenate(sets) if sets else np.empty(0, dtype=np.uint64)
+    order = np.argsort(every, kind="stable")
+    every, owners = every[order], owners[order]
+    kept, removed = [], []
+    for document in in_order(documents):
+        items = shingles(document.text, hashes)
+        shared = np.bincount(owners[np.isin(every, items)], minlength=len(sets))
+        shorter = np.minimum(sizes, len(items))
+        share = np.where(shorter >= FEWEST_SHINGLES, shared / np.maximum(shorter, 1), 0.0)
+        most = int(share.argmax()) if len(share) else -1
+        if most < 0 or share[most] < threshold:
+            kept.append(document)
+            continue
+        details = f"{share[most]:.3f} of the shorter text's 5-grams are shared"
+        removed.append(Removed(document.path, "overlaps held-out", names[most].path, details))
     return Kept(kept, removed)
 
 

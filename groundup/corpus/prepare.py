@@ -9,6 +9,7 @@ memory: for collections of gigabytes, prepare parts.
 """
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,20 +30,26 @@ from groundup.core import (
 )
 from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
 
-from .dedup import Kept, Removed, remove_exact, remove_near
+from .dedup import Kept, Removed, remove_exact, remove_near, remove_overlapping
 from .split import SPLITS, Split, split_paths
 
 
 class CorpusConfig(Config):
     """How a collection of documents becomes a corpus."""
 
-    validation_share: float = Field(0.05, ge=0, lt=1)
+    validation_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of documents for validation: looked at while training."""
-    test_share: float = Field(0.05, ge=0, lt=1)
+    test_share: float = Field(default=0.05, ge=0, lt=1)
     """Share of documents for the test: looked at at the end."""
-    near_duplicate_threshold: float = Field(0.8, ge=0, le=1)
+    held_out_limit: int = Field(default=0, ge=0)
+    """Bytes from which a document always trains; 0 sets no limit. One long document would decide
+    what a small test measures, and its interval over documents would mean nothing."""
+    near_duplicate_threshold: float = Field(default=0.8, ge=0, le=1)
     """Jaccard similarity of word 5-grams from which documents count as duplicates; 0 keeps all."""
-    min_chars: int = Field(16, ge=1)
+    overlap_threshold: float = Field(default=0.5, gt=0, le=1)
+    """Share of the shorter text's 5-grams that a training document may have in common with a
+    held-out one; above it, the training document goes."""
+    min_chars: int = Field(default=16, ge=1)
     """Shortest document, in characters without the white space around it."""
     seed: int = 0
     """Seed of the split and of the search for near-duplicates."""
@@ -147,9 +154,10 @@ def split_documents(
     documents: Sequence[Document], config: CorpusConfig
 ) -> dict[Split, list[Document]]:
     """Documents by split, each in the order of paths."""
-    paths = [document.path for document in documents]
+    limit = config.held_out_limit or sys.maxsize
+    paths = [d.path for d in documents if len(d.text.encode()) < limit]
     place = split_paths(paths, config.validation_share, config.test_share, config.seed)
-    return {name: [d for d in documents if place[d.path] == name] for name in SPLITS}
+    return {name: [d for d in documents if place.get(d.path, "train") == name] for name in SPLITS}
 
 
 def protect(
@@ -160,9 +168,10 @@ def protect(
     left: dict[Split, list[Document]] = {}
     removed: list[Removed] = []
     for name in ("test", "validation", "train"):
-        kept = remove_near(splits[name], held_out, config.near_duplicate_threshold, config.seed)
+        near = remove_near(splits[name], held_out, config.near_duplicate_threshold, config.seed)
+        kept = remove_overlapping(near.documents, held_out, config.overlap_threshold)
         left[name] = kept.documents
-        removed += kept.removed
+        removed += [*near.removed, *kept.removed]
         held_out += kept.documents
     return left, removed
 

@@ -14,6 +14,7 @@ from groundup.corpus import (
     near_duplicates,
     remove_exact,
     remove_near,
+    remove_overlapping,
     shingles,
 )
 from groundup.documents import Document, read_bytes
@@ -95,6 +96,39 @@ def test_nothing_near_a_held_out_document_stays():
     assert len(kept.documents) + len(kept.removed) == len(rest)
     first = kept.removed[0]
     assert first.reason == "near-duplicate of held-out" and first.of == "0/base.txt"
+
+
+def test_what_lies_within_a_held_out_document_goes_and_what_holds_one_too():
+    page, other = text(1, 120), text(2, 120)
+    book = " ".join([text(3, 900), page, text(4, 900)])
+    rest = [document("book", book), document("other", other), document("page", page)]
+    assert jaccard(shingles(page), shingles(book)) < 0.1  # too far apart for near-duplicates
+    for held, gone, kept in (("page", {"book"}, ["other"]), ("book", {"page"}, ["other"])):
+        held_out = [d for d in rest if d.path == held]
+        found = remove_overlapping([d for d in rest if d.path != held], held_out)
+        assert [d.path for d in found.documents] == kept
+        assert {(row.path, row.of) for row in found.removed} == {(path, held) for path in gone}
+
+
+def test_overlap_is_that_of_plain_sets_and_the_threshold_counts():
+    documents = family(5)
+    held_out, rest = documents[::4], [d for n, d in enumerate(documents) if n % 4]
+    for threshold in (0.3, 0.5, 0.9):
+        kept = {d.path for d in remove_overlapping(rest, held_out, threshold).documents}
+        for d in rest:
+            mine = shingle_sets(d.text)
+            shares = [
+                len(mine & theirs) / min(len(mine), len(theirs))
+                for theirs in (shingle_sets(held.text) for held in held_out)
+            ]
+            assert (d.path in kept) is (max(shares) < threshold)
+
+
+def test_a_short_text_within_another_is_no_overlap():
+    licence, long = text(6, 30), text(7, 400)  # 26 shingles
+    rest = [document("long", f"{licence} {long}")]
+    assert not remove_overlapping(rest, [document("licence", licence)]).removed
+    assert not remove_overlapping(rest, []).removed
 
 
 def test_kept_documents_are_not_near_each_other_and_the_first_path_wins():

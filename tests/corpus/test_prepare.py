@@ -72,6 +72,27 @@ def test_no_document_is_near_one_of_another_split(folder, tmp_path):
     assert reasons["near-duplicate"] + reasons["near-duplicate of held-out"] == 31
 
 
+def test_a_document_that_repeats_a_held_out_one_inside_itself_is_not_trained_on(folder, tmp_path):
+    first = corpus(CONFIG, folder, tmp_path / "first")
+    page = next(read_split(first, "test"))
+    (folder / "book.txt").write_text(f"{text(98, 400)} {page.text} {text(99, 400)}")
+    config = CONFIG.model_copy(update={"held_out_limit": 2_000})  # the book itself must train
+    second = corpus(config, folder, tmp_path / "second")
+    row = next(row for row in removed(second) if row["path"] == "book.txt")
+    assert (row["reason"], row["of"]) == ("overlaps held-out", page.path)
+
+
+def test_a_long_document_is_never_held_out(folder, tmp_path):
+    shares = {"validation_share": 0.4, "test_share": 0.4}
+    long = {"Größe/3.txt", "Größe/4.txt", "Größe/5.txt"}
+    for path in long:
+        (folder / path).write_text(text(len(path) + ord(path[6]), 400), encoding="utf-8")
+    made = corpus(CorpusConfig(**shares, held_out_limit=1_000), folder, tmp_path / "out")
+    assert long <= {d.path for d in read_split(made, "train")}
+    free = corpus(CorpusConfig(**shares), folder, tmp_path / "free")
+    assert long - {d.path for d in read_split(free, "train")}
+
+
 def test_every_file_is_in_one_split_or_among_the_removed(folder, tmp_path):
     artifact = corpus(CONFIG, folder, tmp_path / "out")
     kept = [d.path for split in SPLITS for d in read_split(artifact, split)]
