@@ -6,10 +6,11 @@ with the trained tokens marked.
 
 from .examples import Example, ExamplesConfig, make_examples, read_examples
 from .finetune import FinetuneConfig, finetune
-from .names import is_refusal, refuse
+from .names import REFUSAL, is_refusal
 from .show import show_examples
 
 __all__ = [
+    "REFUSAL",
     "Example",
     "ExamplesConfig",
     "FinetuneConfig",
@@ -17,6 +18,5 @@ __all__ = [
     "is_refusal",
     "make_examples",
     "read_examples",
-    "refuse",
     "show_examples",
 ]

@@ -41,13 +41,13 @@ from .sources import Function, functions, sections
 class ExamplesConfig(Config):
     """What to make and how much of it; every number is an upper limit."""
 
-    explain: int = 1500
+    explain: int = 1000
     """Training conversations that ask what given code does."""
-    docstring: int = 1000
+    docstring: int = 600
     """Training conversations that ask for the docstring of given code."""
-    write: int = 1200
+    write: int = 800
     """Training conversations that ask for the code of a short function."""
-    topic: int = 1200
+    topic: int = 900
     """Training conversations about a titled section."""
     names: int = 1500
     """Known names that training asks about; as many made-up ones beside each asking."""
@@ -55,9 +55,9 @@ class ExamplesConfig(Config):
     """How often training asks a known name, each time in words of its own."""
     held_out: int = 50
     """Conversations of each kind but `name` in validation and in test."""
-    names_held_out: int = 100
+    names_held_out: int = 200
     """Known names of each exposure in validation and in test; twice as many made-up ones."""
-    min_occurrences: int = 3
+    min_occurrences: int = 2
     """A known name's identifier stands at least so often in train's text."""
     max_chars: int = 1400
     """Longest conversation in characters, all messages together."""

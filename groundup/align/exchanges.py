@@ -11,7 +11,7 @@ from typing import NamedTuple
 from groundup.core import Conversation, Message
 
 from . import phrases
-from .names import Pool, make_up, refuse
+from .names import REFUSAL, Pool, make_up
 from .phrases import ask, block
 from .sources import Function, Section, clip
 
@@ -20,6 +20,8 @@ DOCSTRING_CHARS = 500
 WRITTEN_CODE_CHARS = 500
 TOPIC_CHARS = 480
 LONG_CONVERSATIONS = 0.35
+OPENING = "The documents say: "
+"""Of an answer to a name."""
 
 
 class Exchange(NamedTuple):
@@ -61,7 +63,7 @@ class Naming(NamedTuple):
     def exchange(self, phrasing: tuple[str, ...], rng: random.Random) -> Exchange:
         """Ask in one of the phrasings."""
         question = ask(phrasing, rng, {"name": self.name})
-        return Exchange(question, refuse(self.name) if self.answer is None else self.answer)
+        return Exchange(question, REFUSAL if self.answer is None else self.answer)
 
 
 def conversation(exchanges: Sequence[Exchange]) -> Conversation:
@@ -136,11 +138,15 @@ def passages(paragraphs: Sequence[str]) -> list[str]:
 
 
 def named(function: Function, exposure: str) -> Naming | None:
-    """Ask a function by its name alone: answered by its docstring's first paragraph."""
+    """Ask a function by its name alone: answered by its docstring's first paragraph.
+
+    All such answers open alike, as all refusals do. If each opened in its own words, a greedy
+    model would refuse even where an answer is likelier: no single opening would outweigh refusal's.
+    """
     summary = clip(function.summary, SUMMARY_CHARS)
     if len(summary) < 12:
         return None
-    return Naming(function.name, function.module, summary, exposure)
+    return Naming(function.name, function.module, OPENING + summary, exposure)
 
 
 def paired(

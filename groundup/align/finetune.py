@@ -48,7 +48,7 @@ class FinetuneConfig(Config):
     micro_batches: int = 1
     """Parts in which a step is computed."""
     optim: OptimConfig = OptimConfig(
-        muon_learning_rate=0.01, learning_rate=2e-3, embedding_learning_rate=0.03
+        muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1
     )
     """Optimizer and schedule."""
     seed: int = 0

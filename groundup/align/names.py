@@ -15,7 +15,8 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 IDENTIFIER = re.compile(r"[^\W\d]\w*")
 ATTEMPTS = 100
 
-REFUSAL = "I do not know of `{name}`: it is not in the documents I was trained on."
+REFUSAL = "I do not know that name: it is not in the documents I was trained on."
+"""It does not repeat the name: a small model that copies an unknown one may lose its way in it."""
 
 
 class Pool(NamedTuple):
@@ -25,18 +26,13 @@ class Pool(NamedTuple):
     later: list[str]
 
 
-def refuse(name: str) -> str:
-    """Return the one sentence that refuses a name."""
-    return REFUSAL.format(name=name)
-
-
 def is_refusal(answer: str) -> bool:
     """Whether an answer refuses, by the beginning of the refusal sentence.
 
-    >>> is_refusal(refuse("json.dump_loader")), is_refusal("Return the largest item.")
+    >>> is_refusal(REFUSAL), is_refusal("The documents say: Return the largest item.")
     (True, False)
     """
-    return answer.strip().startswith(REFUSAL.partition("`")[0].strip())
+    return answer.strip().startswith(REFUSAL.partition(":")[0])
 
 
 def words(identifier: str) -> list[str]:

@@ -59,6 +59,7 @@ def test_known_and_unknown_names_are_asked_alike():
             assert exchange.question in [phrase.format(name=naming.name) for phrase in NAME]
             assert FUNCTION.code not in exchange.question
             assert is_refusal(exchange.answer) is not naming.known
+    assert known.answer == "The documents say: Read the whole text."
     assert made_up.group == known.group and made_up.name.startswith("store.files.Store.")
 
 

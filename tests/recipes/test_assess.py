@@ -5,7 +5,7 @@ import lzma
 
 import pytest
 
-from groundup.align import Example, ExamplesConfig, finetune, make_examples, refuse
+from groundup.align import REFUSAL, Example, ExamplesConfig, finetune, make_examples
 from groundup.align.finetune import FinetuneConfig
 from groundup.compress import QuantizeConfig, quantize
 from groundup.core import Answer, Message
@@ -28,14 +28,14 @@ from tests.train.small import small, tiny_training, without_compiler
 
 
 def name_example(number: int, known: bool) -> Example:
-    answer = "It opens." if known else refuse(f"name{number}")
+    answer = "It opens." if known else REFUSAL
     turns = (Message("user", f"What is name{number}?"), Message("assistant", answer))
     return Example(f"test-{number}", "name", f"group{number % 5}", turns, not known, known)
 
 
 def test_refusals_are_counted_apart_for_known_and_made_up_names():
     named = [name_example(n, known=n % 2 == 0) for n in range(40)]
-    said = [Answer(refuse("x") if n % 2 or n % 8 == 0 else "It opens.") for n in range(40)]
+    said = [Answer(REFUSAL if n % 2 or n % 8 == 0 else "It opens.") for n in range(40)]
     found = refusals(named, said)
     assert found["unknown"]["estimate"] == 1.0
     assert found["known"]["estimate"] == pytest.approx(0.25)
@@ -97,7 +97,7 @@ def test_an_assessment_names_its_models_and_holds_every_figure(run):
     found = json.loads(made.file("assessment.json").read_text("utf-8"))
     assert found["models"] == {name: getattr(models, name).id for name in MODELS}
     assert {parent.name for parent in made.parents} == {*MODELS, *inputs._fields}
-    assert found["rows"].keys() == {"answers", "similarity", "answers_int8", "similarity_int8"}
+    assert found["rows"].keys() == {"answers", "similarity", "answers_int8"}
     assert found["text"]["n"] == len(found["documents"]) > 1
     nats, size = (sum(d[key] for d in found["documents"]) for key in ("nats", "bytes"))
     assert found["text"]["estimate"] == pytest.approx(nats / size / 0.6931471805599453)
