@@ -113,14 +113,14 @@ class Derived(NamedTuple):
         return "\n".join(f"{c.name:<24}{c.value!s:>10}  {c.reason}" for c in self.choices)
 
 
-WIDTH_PER_LAYER = 128 / 3
+WIDTH_PER_LAYER = 256 / 5
 HEAD_DIM = 64
 
 
 def from_depth(depth: int, vocab_size: int, context_length: int = 2048) -> Derived:
     """Derive a model's sizes from its number of layers.
 
-    >>> config = from_depth(6, 4096).config
+    >>> config = from_depth(5, 4096).config
     >>> config.width, config.attention.heads, config.attention.kv_heads, config.feedforward.width
     (256, 4, 2, 768)
 
@@ -128,12 +128,12 @@ def from_depth(depth: int, vocab_size: int, context_length: int = 2048) -> Deriv
     Source: the single dial of Karpathy's nanochat (2025), with this project's own ratios.
     """
     if depth < 1:
-        raise ConfigError(f"depth={depth} must be at least 1; 6 trains in minutes on two cores.")
+        raise ConfigError(f"depth={depth} must be at least 1; 5 trains in minutes on two cores.")
     heads = max(1, round(depth * WIDTH_PER_LAYER / HEAD_DIM + 1e-9))
     width, kv_heads = heads * HEAD_DIM, largest_divisor(heads, max(1, heads // 2))
     choices = (
         Choice("layers", depth, "the dial"),
-        Choice("width", width, "43 features a layer, in whole heads; 6 x 256 learnt most"),
+        Choice("width", width, "51 features a layer, in whole heads"),
         Choice("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
         Choice("attention.heads", heads, "width / head_dim"),
         Choice("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),

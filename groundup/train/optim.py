@@ -31,8 +31,8 @@ class OptimConfig(Config):
     """Peak step of matrices under Muon; a step's RMS is this times sqrt(max(1, rows / columns))."""
     momentum: float = 0.9
     """Muon's momentum (Nesterov)."""
-    iterations: int = 5
-    """Newton-Schulz iterations."""
+    iterations: int = 3
+    """Newton-Schulz iterations; 5 learn no more in a short run and take a tenth of its time."""
     learning_rate: float = 4e-3
     """Peak step of everything under AdamW."""
     embedding_learning_rate: float = 0.2
@@ -80,7 +80,8 @@ def orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Te
     """Nearest matrices with singular values near 1, by Newton-Schulz iterations in bfloat16.
 
     Each iteration maps every singular value s to a*s + b*s^3 + c*s^5; the coefficients trade
-    exactness for speed: values end between about 0.7 and 1.2, which is enough for a step.
+    exactness for speed: after 5 iterations values end between about 0.7 and 1.2; after 3 the
+    smallest are still small, and a step along their directions with them.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     tall = matrices.shape[-2] > matrices.shape[-1]

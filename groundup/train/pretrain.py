@@ -25,7 +25,7 @@ from .optim import OptimConfig, Optimizer, schedule
 class PretrainConfig(Config):
     """What to train, on how much, and how."""
 
-    depth: int = 6
+    depth: int = 5
     """Layers; width, heads and feed-forward follow from it (see `groundup model describe`)."""
     tokens: int = 2_000_000
     """Training tokens, those seen again counted again."""
@@ -35,7 +35,7 @@ class PretrainConfig(Config):
     """Context of the first stretch, tokens."""
     context_length: int = 2048
     """Context of the last stretch and of the finished model, tokens."""
-    long_share: float = 0.1
+    long_share: float = 0.06
     """Share of the tokens that is spent at the full context."""
     micro_batches: int = 1
     """Parts in which a step is computed; more need less memory and give the same gradient."""
