@@ -250,7 +250,7 @@ def emit(result: Any, as_json: bool) -> None:
         from groundup.retrieve import to_text
 
         print(to_text(result))
-    elif isinstance(result, str):
+    elif isinstance(result, str) or "__str__" in vars(type(result)):
         print(result)
     else:
         print(json.dumps(json_ready(result), indent=1, ensure_ascii=False, default=str))

@@ -36,15 +36,15 @@ class EvaluateConfig(Config):
 
     split: str = "test"
     """Split of the tokens artifact."""
-    window: int = Field(2048, ge=1)
+    window: int = Field(default=2048, ge=1)
     """Most tokens read at a time; at most the model's context."""
     stride: int | None = None
     """Tokens between the starts of windows; None is half a window."""
-    batch_tokens: int = Field(8192, ge=1)
+    batch_tokens: int = Field(default=8192, ge=1)
     """Tokens computed at a time; lower it if memory runs out."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Number format of the weights while scoring; bfloat16 is faster where a machine has it."""
-    confidence: float = Field(0.95, gt=0, lt=1)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
     """Of the interval."""
 
 

@@ -44,12 +44,16 @@ MODELS = ("base", "chat", "int8")
 class AssessConfig(Config):
     """How much to look at."""
 
-    answers: int = 200
+    answers: int = 140
     """Held-out questions that are answered and compared with their reference."""
-    names: int = 400
+    int8_answers: int = 24
+    """Of these, how many the 8-bit model answers too, to be read; it is judged by likelihood."""
+    names: int = 800
     """Questions on names, known and made up, of which refusals are counted."""
     max_tokens: int = 192
     """Longest answer."""
+    overlap: int = 256
+    """Tokens before a window of a long document that are read again for the ones after them."""
     batch_tokens: int = 8192
     """Tokens scored at a time."""
 
@@ -96,7 +100,8 @@ def write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs:
     asked = asked[: config.answers]
     named = [each for each in examples if each.known is not None][: config.names]
     likelihood = {name: score_answers(engine, asked) for name, engine in engines.items()}
-    spoken = {name: answer(engine, asked, config) for name, engine in engines.items()}
+    parts = {"base": asked, "chat": asked, "int8": asked[: config.int8_answers]}
+    spoken = {name: answer(engines[name], part, config) for name, part in parts.items()}
     recalled = answer(engines["chat"], named, config)
     rows = compare_models(asked, likelihood, spoken)
     write_json(draft.file("assessment.json"), {
@@ -108,7 +113,10 @@ def write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs:
         "ended": ended(spoken["chat"] + recalled, asked + named)._asdict(),
         "refusals": refusals(named, recalled),
     })  # fmt: skip
-    lines = [shown(example, {n: spoken[n][i] for n in MODELS}) for i, example in enumerate(asked)]
+    lines = [
+        shown(example, {name: said[i] for name, said in spoken.items() if i < len(said)})
+        for i, example in enumerate(asked)
+    ]
     lines += [shown(each, {"chat": said}) for each, said in zip(named, recalled, strict=True)]
     write_text(draft.file("answers.jsonl"), "".join(json.dumps(x) + "\n" for x in lines))
     draft.numbers |= {"bits per byte": unseen.estimate, "xz": text["alone"]}
@@ -146,6 +154,7 @@ def score_text(engine: Engine, tokens: Artifact, config: AssessConfig) -> list[D
         documents,
         bos=engine.tokenizer.specials[DOCUMENT_END],
         window=engine.context_length,
+        stride=engine.context_length - config.overlap,
         batch_tokens=config.batch_tokens,
     )
 
@@ -177,7 +186,7 @@ def compare_models(
 ) -> dict[str, Row]:
     """Chat against base, and int8 against chat, in pairs."""
     samples = [sample(example) for example in asked]
-    near = {name: score_all(similarity(), samples, spoken[name]) for name in MODELS}
+    near = {name: score_all(similarity(), samples, spoken[name]) for name in ("base", "chat")}
     return {
         "answers": compare_likelihood("Reference answers", likelihood["chat"], likelihood["base"]),
         "similarity": compare_scores(
@@ -186,7 +195,6 @@ def compare_models(
         "answers_int8": compare_likelihood(
             "Reference answers, int8", likelihood["int8"], likelihood["chat"]
         ),
-        "similarity_int8": compare_scores("Edit similarity, int8", near["int8"], near["chat"]),
     }
 
 

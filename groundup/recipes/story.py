@@ -182,7 +182,7 @@ def evaluation(found: Mapping[str, Any]) -> list[EvaluationRow]:
     rows = []
     senses: dict[str, Literal["lower", "higher"]] = {"answers": "lower", "similarity": "higher"}
     for name, better in senses.items():
-        chat, int8 = found["rows"][name], found["rows"][f"{name}_int8"]
+        chat, int8 = found["rows"][name], found["rows"].get(f"{name}_int8", {"ours": {}})
         values = {
             "base": chat["baseline"].get("estimate"),
             "chat": chat["ours"].get("estimate"),

@@ -74,9 +74,13 @@ class FastTokenizer:
         """The merges in the order in which they were learned."""
         return self.reference.merges
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """sha256 hex of pattern, merges and special tokens: equal digests give equal ids."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         merges = [[left.hex(), right.hex()] for left, right in self.merges]
         return digest([PATTERNS[self.pattern], merges, self.special_ids])
 

@@ -37,7 +37,7 @@ FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 class TokenizerConfig(Config):
     """What vocabulary to learn."""
 
-    vocab_size: int = Field(4096, ge=256 + len(SPECIALS))
+    vocab_size: int = Field(default=4096, ge=256 + len(SPECIALS))
     """Ids in all: 256 bytes, merges, special tokens."""
     pattern: Literal["qwen2", "gpt-2"] = "qwen2"
     """Where merges may not cross, by llama.cpp's name for the expression."""

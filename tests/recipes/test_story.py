@@ -29,7 +29,6 @@ GOOD = {
         "answers": row("Reference answers", "bits per byte", 1.0, 1.5),
         "similarity": row("Edit similarity", "", 0.5, 0.2),
         "answers_int8": row("Reference answers, int8", "bits per byte", 1.001, 1.0),
-        "similarity_int8": row("Edit similarity, int8", "", 0.5, 0.5),
     },
     "ended": found(0.98),
     "refusals": {"unknown": found(0.9), "known": found(0.2), "difference": found(0.7, 0.1)},
