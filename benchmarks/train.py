@@ -1,6 +1,6 @@
 """Training speed beside transformers: same shape, batch and dtype, both sides alternating.
 
-    python benchmarks/train.py [--depth 6] [--rows 16] [--length 256] [--rounds 7] [--steps 4]
+    python benchmarks/train.py [--depth 5] [--rows 16] [--length 256] [--rounds 7] [--steps 4]
 
 Each side lives in a process of its own, which waits while the other computes. The peer runs in the
 virtual environment of `make oracles` if it is there, else in this one. It is measured as installed,
@@ -203,7 +203,7 @@ def peer_shape(config) -> dict[str, Any]:
 def parse() -> argparse.Namespace:
     """Read the flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--depth", type=int, default=6, help="layers; other sizes follow")
+    parser.add_argument("--depth", type=int, default=5, help="layers; other sizes follow")
     parser.add_argument("--vocab-size", type=int, default=4096)
     parser.add_argument("--rows", type=int, default=16, help="rows of a batch")
     parser.add_argument("--length", type=int, default=256, help="tokens of a row")

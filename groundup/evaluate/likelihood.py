@@ -146,7 +146,10 @@ def check_stride(window: int, stride: int | None) -> int:
 
 def rule(model: ScoredModel, window: int, stride: int) -> str:
     """The part of a signature that tells context and number format."""
-    dtype = str(model.head.dtype).removeprefix("torch.")
+    place, computed = model.head.device.type, model.head.dtype
+    if torch.is_autocast_enabled(place):
+        computed = torch.get_autocast_dtype(place)
+    dtype = str(computed).removeprefix("torch.")
     return f"window:{window}|stride:{stride}|dtype:{dtype}"
 
 
@@ -181,7 +184,8 @@ def score(
             for batch in batches:
                 ids, targets, own = (part.to(device) for part in fill(rows, batch))
                 hidden = model.forward(ids)[own]  # (N, D)
-                nats = token_nats(hidden.to(exact), head, targets[own])
+                with torch.autocast(device.type, enabled=False):
+                    nats = token_nats(hidden.to(exact), head, targets[own])
                 owners = torch.tensor(batch.rows)[:, None].expand(own.shape)[own.cpu()]
                 totals.index_add_(0, owners, nats.double().cpu())
                 bar.advance(batch.read)

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from groundup.align import Example, is_refusal, read_examples
 from groundup.core import (
     Answer,
@@ -20,6 +22,7 @@ from groundup.core import (
     Reason,
     Sample,
     Sampling,
+    device,
     produce,
     write_json,
     write_text,
@@ -145,18 +148,20 @@ def compressed(corpus: Artifact) -> dict[str, float]:
 
 def score_text(engine: Engine, tokens: Artifact, config: AssessConfig) -> list[DocumentScore]:
     """Nats of every test document under the base model."""
-    shard = Shard.open(tokens, "test")
+    shard, place = Shard.open(tokens, "test"), engine.model.head.device
     documents = (
         (name, shard.document(i), int(shard.bytes[i])) for i, name in enumerate(shard.names)
     )
-    return score_documents(
-        engine.model,
-        documents,
-        bos=engine.tokenizer.specials[DOCUMENT_END],
-        window=engine.context_length,
-        stride=engine.context_length - config.overlap,
-        batch_tokens=config.batch_tokens,
-    )
+    dtype, window = device.compute_dtype(place), engine.context_length
+    with torch.autocast(place.type, dtype, enabled=dtype != torch.float32):
+        return score_documents(
+            engine.model,
+            documents,
+            bos=engine.tokenizer.specials[DOCUMENT_END],
+            window=window,
+            stride=max(window // 2, window - config.overlap),
+            batch_tokens=config.batch_tokens,
+        )
 
 
 def score_answers(engine: Engine, examples: Sequence[Example]) -> list[DocumentScore]:

@@ -137,7 +137,7 @@ class Optimizer:
     def _muon(self, multiplier: float) -> None:
         rate = self.config.muon_learning_rate * multiplier
         for names in by_shape(self.matrices):
-            weights = [self.matrices[name] for name in names]
+            weights: list[Tensor] = [self.matrices[name] for name in names]
             gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in weights]
             momentum = [self.momentum[name] for name in names]
             torch._foreach_lerp_(momentum, gradients, 1 - self.config.momentum)
@@ -155,7 +155,7 @@ class Optimizer:
         names = [name for name in names if self.others[name].grad is not None]
         if not names:
             return
-        weights = [self.others[name] for name in names]
+        weights: list[Tensor] = [self.others[name] for name in names]
         gradients = [p.grad for p in weights]
         mean, square = [self.mean[n] for n in names], [self.square[n] for n in names]
         torch._foreach_lerp_(mean, gradients, 1 - config.beta1)  # type: ignore[arg-type]

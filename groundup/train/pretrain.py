@@ -35,7 +35,7 @@ class PretrainConfig(Config):
     """Context of the first stretch, tokens."""
     context_length: int = 2048
     """Context of the last stretch and of the finished model, tokens."""
-    long_share: float = 0.06
+    long_share: float = 0.12
     """Share of the tokens that is spent at the full context."""
     micro_batches: int = 1
     """Parts in which a step is computed; more need less memory and give the same gradient."""

@@ -1,8 +1,8 @@
 import random
 
 from groundup.align.names import (
-    count_identifiers,
     REFUSAL,
+    count_identifiers,
     is_refusal,
     make_up,
     style,

@@ -105,6 +105,16 @@ def test_the_signature_tells_what_moves_the_number():
     assert "document|first:after_bos|window:32|stride:16|dtype:float64" in signatures
 
 
+def test_computing_in_bfloat16_is_told_and_moves_the_number_little():
+    model, documents = tiny(dtype=torch.float32), [("a", list(range(60)), 60)]
+    exact = score_documents(model, documents, bos=BOS, window=32)
+    with torch.autocast("cpu", torch.bfloat16):
+        fast = score_documents(model, documents, bos=BOS, window=32)
+    for a, b in zip(exact, fast, strict=True):
+        assert a.signature.endswith("dtype:float32") and b.signature.endswith("dtype:bfloat16")
+        assert b.nats == pytest.approx(a.nats, rel=0.02) and b.nats != a.nats
+
+
 def test_bfloat16_is_near_float32():
     documents = [("a", list(range(40)), 60)]
     (rough,) = score_documents(tiny(dtype=torch.bfloat16), documents, bos=BOS)
