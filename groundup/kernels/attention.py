@@ -1,9 +1,9 @@
 """Causal attention: each query averages the values of the keys at or before its own place.
 
 Three ways to the same numbers. `reference_attention` is the definition, in loops. The fast path
-`attention` picks between two matrix products with a softmax in float32, which trains fastest on
-short rows (compiled, the softmax and the mask are one kernel), and PyTorch's flash kernel, which
-never holds the (T, S) scores. Queries are the last T of S positions, so a cache needs no offset.
+`attention` picks between two matrix products with a softmax in float32, which train fastest on
+rows that are not too long (compiled, the softmax and the mask are one kernel), and PyTorch's flash
+kernel, which never holds the (T, S) scores. Queries are the last T of S positions, so a cache needs no offset.
 `documents` numbers the document of each position: attention stays inside a document, and -1 is
 padding that nobody attends to. Knows nothing of positions, projections or caches.
 Source: Vaswani et al. 2017, arXiv:1706.03762; grouped keys: Ainslie et al. 2023, arXiv:2305.13245.
@@ -16,8 +16,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-MATMUL_UP_TO = 512
-"""Longest row for which the two matrix products beat flash attention in training on CPUs."""
+MATMUL_UP_TO = 2048
+"""Longest row that trains by matrix products on CPUs; beyond, their scores need too much memory."""
+CHUNK = 512
+"""Queries that are computed together: later keys are skipped, and scores stay small."""
 
 
 def reference_attention(
@@ -60,8 +62,8 @@ def attention(
     documents: Int[Tensor, "B S"] | None = None,
 ) -> Float[Tensor, "B H T K"]:
     """Attention by the fastest way for these shapes; equal to `reference_attention`."""
-    trains_short_rows = torch.is_grad_enabled() and k.shape[2] <= MATMUL_UP_TO
-    if trains_short_rows and q.device.type == "cpu":
+    trains = torch.is_grad_enabled() and k.shape[2] <= MATMUL_UP_TO
+    if trains and q.device.type == "cpu":
         return matmul_attention(q, k, v, documents=documents)
     return flash_attention(q, k, v, documents=documents)
 
@@ -72,8 +74,28 @@ def matmul_attention(
     v: Float[Tensor, "B G S K"],
     *,
     documents: Int[Tensor, "B S"] | None = None,
+    chunk: int = CHUNK,
 ) -> Float[Tensor, "B H T K"]:
-    """Attention as two matrix products; the softmax is at least float32.
+    """Attention as two matrix products, `chunk` queries at a time over the keys they may see."""
+    T, S = q.shape[2], k.shape[2]
+    if T <= chunk:
+        return attend(q, k, v, documents)
+    parts = []
+    for start in range(0, T, chunk):
+        end = min(start + chunk, T)
+        seen = S - T + end  # keys at or before the chunk's last query
+        own = None if documents is None else documents[:, :seen]
+        parts.append(attend(q[:, :, start:end], k[:, :, :seen], v[:, :, :seen], own))
+    return torch.cat(parts, dim=2)
+
+
+def attend(
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B G S K"],
+    v: Float[Tensor, "B G S K"],
+    documents: Int[Tensor, "B S"] | None,
+) -> Float[Tensor, "B H T K"]:
+    """Two matrix products with a softmax between them, in float32 or better.
 
     The H / G query heads of one key head are stacked along T, so keys are never copied.
     """

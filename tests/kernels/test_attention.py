@@ -1,12 +1,14 @@
 """Attention: every fast way computes what the definition says."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from groundup.kernels import attention, flash_attention, matmul_attention, reference_attention
 
-WAYS = [matmul_attention, flash_attention, attention]
+WAYS = [matmul_attention, partial(matmul_attention, chunk=2), flash_attention, attention]
 
 
 def tensors(batch, heads, kv_heads, queries, keys, dtype=torch.float64):
