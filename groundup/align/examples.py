@@ -41,17 +41,18 @@ from .sources import Function, functions, sections
 class ExamplesConfig(Config):
     """What to make and how much of it; every number is an upper limit."""
 
-    explain: int = 1000
+    explain: int = 700
     """Training conversations that ask what given code does."""
-    docstring: int = 600
+    docstring: int = 400
     """Training conversations that ask for the docstring of given code."""
-    write: int = 800
+    write: int = 500
     """Training conversations that ask for the code of a short function."""
-    topic: int = 900
+    topic: int = 600
     """Training conversations about a titled section."""
-    names: int = 1500
-    """Known names that training asks about; as many made-up ones beside each asking."""
-    asks: int = 2
+    names: int = 400
+    """Known names that training asks about; as many made-up ones beside each asking. Few names
+    asked often teach a small model to tell them from others; many asked twice do not."""
+    asks: int = 8
     """How often training asks a known name, each time in words of its own."""
     held_out: int = 50
     """Conversations of each kind but `name` in validation and in test."""

@@ -3,9 +3,9 @@
 Three ways to the same numbers. `reference_attention` is the definition, in loops. The fast path
 `attention` picks between two matrix products with a softmax in float32, which train fastest on
 rows that are not too long (compiled, the softmax and the mask are one kernel), and PyTorch's flash
-kernel, which never holds the (T, S) scores. Queries are the last T of S positions, so a cache needs no offset.
-`documents` numbers the document of each position: attention stays inside a document, and -1 is
-padding that nobody attends to. Knows nothing of positions, projections or caches.
+kernel, which never holds the (T, S) scores. Queries are the last T of S positions, so a cache needs
+no offset. `documents` numbers the document of each position: attention stays inside a document, and
+-1 is padding that nobody attends to. Knows nothing of positions, projections or caches.
 Source: Vaswani et al. 2017, arXiv:1706.03762; grouped keys: Ainslie et al. 2023, arXiv:2305.13245.
 """
 

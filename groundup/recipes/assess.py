@@ -47,7 +47,7 @@ MODELS = ("base", "chat", "int8")
 class AssessConfig(Config):
     """How much to look at."""
 
-    answers: int = 140
+    answers: int = 120
     """Held-out questions that are answered and compared with their reference."""
     int8_answers: int = 24
     """Of these, how many the 8-bit model answers too, to be read; it is judged by likelihood."""
