@@ -233,15 +233,22 @@ def all_name_talks(
     read = shuffled(askable(config, found, documents["train"]), rng)
     held_out = 2 * min(config.names_held_out, len(read) // 8)  # of validation and of test
     unasked, asked = read[:held_out], read[held_out : held_out + config.names]
-    talks: dict[str, list[Talk]] = {}
-    again = shuffled(asked, rng)
+    again, pairs = shuffled(asked, rng), dict[str, list[Naming]]()
     for split, i in (("validation", 0), ("test", held_out // 2)):
         ours = slice(i, i + held_out // 2)
         known = [naming._replace(exposure="read") for naming in unasked[ours]]
         known += [naming._replace(exposure="asked") for naming in again[ours]]
-        talks[split] = [single(naming, rng) for naming in paired(known, pools, taken, rng)]
-    asked = [naming for naming in asked for _ in range(config.asks)]
-    talks["train"] = list(name_talks(paired(asked, pools, taken, rng), phrases.NAME, rng))
+        pairs[split] = paired(known, pools, taken, rng)
+    train = paired([naming for naming in asked for _ in range(config.asks)], pools, taken, rng)
+    trained = {naming.name for naming in train}
+    talks = {"train": list(name_talks(train, phrases.NAME, rng))}
+    for split, namings in pairs.items():
+        kept = [
+            pair
+            for pair in zip(namings[::2], namings[1::2], strict=True)
+            if pair[0].exposure == "read" or pair[0].name in trained
+        ]
+        talks[split] = [single(naming, rng) for pair in kept for naming in pair]
     return talks
 
 

@@ -210,18 +210,21 @@ def ended(answers: Sequence[Answer], examples: Sequence[Example]) -> Any:
 
 
 def refusals(named: Sequence[Example], answers: Sequence[Answer]) -> dict[str, Any]:
-    """Rates of refusal for made-up and for known names, and their difference."""
-    refused: dict[bool, list[float]] = {True: [], False: []}
-    groups: dict[bool, list[str]] = {True: [], False: []}
+    """Rates of refusal for made-up and for known names, and their difference.
+
+    Known names are also told apart by `exposure`: asked in training, or only read.
+    """
+    refused: dict[str, list[float]] = {}
+    groups: dict[str, list[str]] = {}
     for example, said in zip(named, answers, strict=True):
-        refused[bool(example.known)].append(float(is_refusal(said.text)))
-        groups[bool(example.known)].append(example.group)
-    difference = difference_of_rates(refused[False], refused[True], groups[False], groups[True])
-    return {
-        "unknown": rate(refused[False], groups[False])._asdict(),
-        "known": rate(refused[True], groups[True])._asdict(),
-        "difference": difference._asdict(),
-    }
+        for kind in ("known", example.exposure) if example.known else ("unknown",):
+            refused.setdefault(kind, []).append(float(is_refusal(said.text)))
+            groups.setdefault(kind, []).append(example.group)
+    rates = {kind: rate(values, groups[kind]) for kind, values in refused.items()}
+    difference = difference_of_rates(
+        refused["unknown"], refused["known"], groups["unknown"], groups["known"]
+    )
+    return {name: row._asdict() for name, row in {**rates, "difference": difference}.items()}
 
 
 def shown(example: Example, answers: dict[str, Answer]) -> dict[str, Any]:

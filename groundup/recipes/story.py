@@ -128,8 +128,12 @@ def headline(found: Mapping[str, Any]) -> tuple[HeadlineNumber, ...]:
     """The numbers that answer how good it is; one that could not be measured has no value."""
     text, xz = found["text"], found["xz"]
     near = f"xz {xz['alone']:.3f}; xz that has read the training text {xz['given_train']:.3f}"
-    known = found["refusals"]["known"].get("estimate")
-    note = "" if known is None else f"known names {100 * known:.0f} %"
+    rates = {name: row.get("estimate") for name, row in found["refusals"].items()}
+    note = ", ".join(
+        f"{words} {100 * rates[name]:.0f} %"
+        for name, words in (("known", "known names"), ("asked", "those asked in training"))
+        if rates.get(name) is not None
+    )
     return (
         HeadlineNumber("Bits per byte of unseen text", **bounds(text), note=near, artifact="base"),
         HeadlineNumber("Made-up names refused", **bounds(found["refusals"]["unknown"], 100),

@@ -17,7 +17,7 @@ from groundup.documents import SourceMap, make_document
 
 VERBS = "read write open close find drop copy move sort join split count".split()
 NOUNS = "text lines bytes header record index page table column row block field".split()
-CONFIG = ExamplesConfig(min_occurrences=1, names_held_out=4, held_out=5)
+CONFIG = ExamplesConfig(asks=2, min_occurrences=1, names_held_out=4, held_out=5)
 
 
 def module(number: int):

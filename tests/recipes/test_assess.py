@@ -30,7 +30,10 @@ from tests.train.small import small, tiny_training, without_compiler
 def name_example(number: int, known: bool) -> Example:
     answer = "It opens." if known else REFUSAL
     turns = (Message("user", f"What is name{number}?"), Message("assistant", answer))
-    return Example(f"test-{number}", "name", f"group{number % 5}", turns, not known, known)
+    exposure = ("asked", "read")[number // 2 % 2] if known else ""
+    return Example(
+        f"test-{number}", "name", f"group{number % 5}", turns, not known, known, exposure
+    )
 
 
 def test_refusals_are_counted_apart_for_known_and_made_up_names():
@@ -39,6 +42,7 @@ def test_refusals_are_counted_apart_for_known_and_made_up_names():
     found = refusals(named, said)
     assert found["unknown"]["estimate"] == 1.0
     assert found["known"]["estimate"] == pytest.approx(0.25)
+    assert (found["asked"]["estimate"], found["read"]["estimate"]) == (0.5, 0.0)
     difference = found["difference"]
     assert difference["estimate"] == pytest.approx(0.75)
     assert 0 < difference["low"] <= 0.75 <= difference["high"] <= 1
