@@ -32,8 +32,8 @@ from groundup.core import MANIFEST, hash_file, record, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = (
-    "corpus", "tokenizer", "tokens", "base", "examples", "chat", "int8", "manual", "index",
-    "assessment", "verdict", "report",
+    "corpus", "tokenizer", "tokens", "base", "examples", "testset", "chat", "int8", "manual",
+    "index", "assessment", "verdict", "report",
 )  # fmt: skip
 MODELS = ("base", "chat", "int8")
 FINISHED = (0, 3)

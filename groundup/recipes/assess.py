@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from groundup.align import Example, is_refusal, read_examples
+from groundup.align import Example, is_refusal
 from groundup.core import (
     Answer,
     Artifact,
@@ -20,7 +20,6 @@ from groundup.core import (
     DataError,
     Draft,
     Reason,
-    Sample,
     Sampling,
     device,
     produce,
@@ -38,8 +37,10 @@ from groundup.evaluate import (
     score_documents,
 )
 from groundup.generate import Engine
-from groundup.measure import difference_of_rates, rate, score_all, similarity
+from groundup.measure import difference_of_rates, look, rate, score_all, similarity
 from groundup.tokenizer import DOCUMENT_END, Shard
+
+from .questions import read_questions, sample
 
 MODELS = ("base", "chat", "int8")
 
@@ -74,7 +75,8 @@ class Inputs(NamedTuple):
 
     corpus: Artifact
     tokens: Artifact
-    examples: Artifact
+    testset: Artifact
+    """Held-out conversations, sealed."""
 
 
 def assess(config: AssessConfig, models: Models, inputs: Inputs, out: Path) -> Artifact:
@@ -92,13 +94,14 @@ def assess(config: AssessConfig, models: Models, inputs: Inputs, out: Path) -> A
 
 def write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs: Inputs) -> None:
     """Measure and write; the body of the stage."""
+    look(inputs.testset, "the tiny recipe's assessment", models.chat.id)
     text = compressed(inputs.corpus)
     engines = {name: Engine.open(artifact.path) for name, artifact in models._asdict().items()}
     documents = score_text(engines["base"], inputs.tokens, config)
     unseen = bits_per_byte(documents)
     if isinstance(unseen, Reason):
         raise DataError(f"Unseen text has no score: {unseen.message} Use a corpus of more files.")
-    examples = list(read_examples(inputs.examples, "test"))
+    examples = list(read_questions(inputs.testset))
     asked = [each for each in examples if not each.refusal and each.kind != "name"]
     asked = asked[: config.answers]
     named = [each for each in examples if each.known is not None][: config.names]
@@ -176,12 +179,6 @@ def answer(engine: Engine, examples: Sequence[Example], config: AssessConfig) ->
     sampling = Sampling(max_tokens=config.max_tokens)
     found = engine.generate([example.messages[:-1] for example in examples], sampling)
     return [Answer(each.text, details={"finish_reason": each.finish_reason}) for each in found]
-
-
-def sample(example: Example) -> Sample:
-    """An example as a scorer sees it."""
-    reference = example.messages[-1].content
-    return Sample(example.id, example.messages[:-1], (reference,), example.group)
 
 
 def compare_models(

@@ -33,8 +33,10 @@ MEANING = {
 }
 
 
-def judge(assessment: Artifact, chat: Artifact, base: Artifact, out: Path) -> Artifact:
-    """Hold the assessment against the recipe's gates."""
+def judge(
+    assessment: Artifact, chat: Artifact, base: Artifact, testset: Artifact, out: Path
+) -> Artifact:
+    """Hold the assessment against the recipe's gates, corrected for the looks at the test set."""
     found = json.loads(assessment.file("assessment.json").read_text(encoding="utf-8"))
     text, rows = Interval(**found["text"]), found["rows"]
     xz = found["xz"]["alone"]
@@ -54,7 +56,7 @@ def judge(assessment: Artifact, chat: Artifact, base: Artifact, out: Path) -> Ar
         check("int8 as good as chat", interval(rows["answers_int8"]["ratio"]), at_most(1.005),
               unit="x chat", next="quantise with smaller groups"),
     ]  # fmt: skip
-    return verdict(checks, chat, base, author="the tiny recipe", out=out)
+    return verdict(checks, chat, base, testset, author="the tiny recipe", out=out)
 
 
 def interval(row: Mapping[str, Any]) -> Any:

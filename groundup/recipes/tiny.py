@@ -1,7 +1,7 @@
 """The main job: from the text that every Python carries to a chat model, proved step by step.
 
     corpus → tokenizer → tokens → base → examples → chat → int8 → assessment → verdict → report
-    manual → index
+    manual → index                       examples → testset ↗
 
 Every arrow is an artifact under `out`; run again, what is complete is kept and the rest goes on.
 """
@@ -22,6 +22,7 @@ from groundup.train import PretrainConfig, pretrain
 
 from .assess import AssessConfig, Inputs, Models, assess
 from .library import ManualConfig, library_corpus, library_manual
+from .questions import seal
 from .report import write_report
 from .story import judge, tell, typed
 
@@ -40,6 +41,7 @@ class Made(NamedTuple):
     tokens: Artifact
     base: Artifact
     examples: Artifact
+    testset: Artifact
     chat: Artifact
     int8: Artifact
     manual: Artifact
@@ -78,16 +80,28 @@ def make(out: Path, amount: int, depth: int, epochs: float) -> Made:
     training = PretrainConfig(tokens=amount, depth=depth)
     base = told("base", pretrain(training, shards, tokenizer, out / "base"))
     examples = told("examples", make_examples(ExamplesConfig(), corpus, out / "examples"))
+    testset = told("testset", seal(examples, out / "testset"))
     tuning = FinetuneConfig(epochs=epochs)
     chat = told("chat", finetune(tuning, base, examples, out / "chat"))
     int8 = told("int8", quantize(QuantizeConfig(), chat, out / "int8"))
     manual = told("manual", library_manual(ManualConfig(), out / "manual"))
     passages = told("index", index(manual.path, out / "index"))
-    models, inputs = Models(base, chat, int8), Inputs(corpus, shards, examples)
+    models, inputs = Models(base, chat, int8), Inputs(corpus, shards, testset)
     assessment = told("assessment", assess(AssessConfig(), models, inputs, out / "assessment"))
-    verdict = judge(assessment, chat, base, out / "verdict")
+    verdict = judge(assessment, chat, base, testset, out / "verdict")
     return Made(
-        corpus, tokenizer, shards, base, examples, chat, int8, manual, passages, assessment, verdict
+        corpus,
+        tokenizer,
+        shards,
+        base,
+        examples,
+        testset,
+        chat,
+        int8,
+        manual,
+        passages,
+        assessment,
+        verdict,
     )
 
 

@@ -5,11 +5,12 @@ import lzma
 
 import pytest
 
-from groundup.align import REFUSAL, Example, ExamplesConfig, finetune, make_examples
+from groundup.align import REFUSAL, Example, ExamplesConfig, finetune, make_examples, read_examples
 from groundup.align.finetune import FinetuneConfig
 from groundup.compress import QuantizeConfig, quantize
-from groundup.core import Answer, Message
+from groundup.core import Answer, Artifact, Message
 from groundup.corpus import read_split
+from groundup.measure import candidates
 from groundup.recipes.assess import (
     MODELS,
     AssessConfig,
@@ -19,9 +20,9 @@ from groundup.recipes.assess import (
     compressed,
     ended,
     refusals,
-    sample,
     shown,
 )
+from groundup.recipes.questions import read_questions, sample, seal
 from groundup.recipes.story import judge, tell
 from groundup.train import pretrain
 from tests.train.small import small, tiny_training, without_compiler
@@ -81,7 +82,8 @@ def run(tmp_path_factory):
         chat = finetune(FinetuneConfig(epochs=0.5), base, examples, folder / "chat")
         int8 = quantize(QuantizeConfig(), chat, folder / "int8")
         models = Models(base, chat, int8)
-        inputs = Inputs(made.corpus, made.tokens, examples)
+        testset = seal(examples, folder / "testset")
+        inputs = Inputs(made.corpus, made.tokens, testset)
         config = AssessConfig(answers=4, names=8, max_tokens=8)
         found = assess(config, models, inputs, folder / "assessment")
     return folder, models, inputs, found
@@ -109,6 +111,14 @@ def test_an_assessment_names_its_models_and_holds_every_figure(run):
     assert 0 < found["rows"]["answers_int8"]["ratio"]["estimate"] < 1.1
 
 
+def test_the_test_set_is_the_held_out_split_and_knows_who_looked(run):
+    _, models, inputs, _ = run
+    examples = Artifact.open(inputs.testset.path.parent / "examples")
+    assert list(read_questions(inputs.testset)) == list(read_examples(examples, "test"))
+    assert candidates(inputs.testset) == [models.chat.id]
+    assert "without_reference" in inputs.testset.numbers
+
+
 def test_every_question_has_the_answers_of_those_who_were_asked(run):
     _, _, _, made = run
     lines = made.file("answers.jsonl").read_text("utf-8").splitlines()
@@ -122,8 +132,10 @@ def test_every_question_has_the_answers_of_those_who_were_asked(run):
 
 
 def test_a_verdict_and_a_report_can_be_made_of_it(run):
-    folder, models, _, made = run
-    judged = judge(made, models.chat, models.base, folder / "verdict")
+    folder, models, inputs, made = run
+    judged = judge(made, models.chat, models.base, inputs.testset, folder / "verdict")
     whole = models._asdict() | {"assessment": made, "verdict": judged}
     data = tell(whole, folder)
+    assert judged.numbers["candidates"] == 1
+    assert {parent.name for parent in judged.parents} == {"subject", "baseline", "testset"}
     assert len(data.checks) == 7 and data.samples and len(data.curves) == 2

@@ -79,7 +79,8 @@ def made(tmp_path):
             "chat": planted(tmp_path / "chat", "model", {"a": "chat"}, {"compiled": False}),
             "assessment": planted(tmp_path / "assessment", "report", files),
         }
-        verdict = judge(run["assessment"], run["chat"], run["base"], tmp_path / "verdict")
+        testset = planted(tmp_path / "testset", "testset", {"samples.jsonl": ""})
+        verdict = judge(run["assessment"], run["chat"], run["base"], testset, tmp_path / "verdict")
         return run | {"verdict": verdict}
 
     return make
@@ -94,7 +95,8 @@ def test_good_figures_pass_every_gate(made):
     judged = read_verdict(run["verdict"])
     assert judged.passed and [row["name"] for row in judged.checks] == list(MEANING)
     parents = {parent.name: parent.id for parent in run["verdict"].parents}
-    assert parents == {"subject": run["chat"].id, "baseline": run["base"].id}
+    assert parents.keys() == {"subject", "baseline", "testset"}
+    assert (parents["subject"], parents["baseline"]) == (run["chat"].id, run["base"].id)
 
 
 @pytest.mark.parametrize(
