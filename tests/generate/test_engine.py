@@ -15,6 +15,7 @@ from groundup.core import (
 from groundup.generate import Engine
 from groundup.generate import engine as module
 from groundup.tokenizer import FastTokenizer, render
+from tests.core.contracts.language_model import LanguageModelContract
 from tests.generate.tiny import CONTEXT, tiny_directory, tiny_engine, tiny_model, user
 
 QUESTIONS = [user(text) for text in ("a", "Was ist é?", "longer than the others", "b", "?!")]
@@ -24,6 +25,12 @@ SAMPLINGS = [Sampling(max_tokens=20), Sampling(temperature=1.0, top_p=0.95, max_
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     return tiny_engine()
+
+
+class TestTheEngineIsALanguageModel(LanguageModelContract):
+    @pytest.fixture
+    def model(self) -> Engine:
+        return tiny_engine()
 
 
 def full_forward(engine: Engine, prompt: list[int], ids: tuple[int, ...]) -> torch.Tensor:

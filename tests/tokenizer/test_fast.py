@@ -10,12 +10,19 @@ from hypothesis import strategies as st
 from groundup.core import ConfigError, DataError, Tokenizer
 from groundup.tokenizer import BytePairs, FastTokenizer, well_formed
 from groundup.tokenizer.fast import tokenizer_json
+from tests.core.contracts.tokenizer import TokenizerContract
 from tests.tokenizer.corpora import CORPORA, HOSTILE, texts, tokenizer
 
 TRAINED = tokenizer()
 
 # "abc" is made by (ab, c) and by (a, bc): tiktoken's rule and the merges' disagree on "abc".
 TWO_WAYS = FastTokenizer([(b"b", b"c"), (b"a", b"b"), (b"ab", b"c"), (b"a", b"bc"), (b"x", b"abc")])
+
+
+class TestTheFastTokenizerIsATokenizer(TokenizerContract):
+    @pytest.fixture
+    def tokenizer(self) -> FastTokenizer:
+        return TRAINED
 
 
 def peer(ours: FastTokenizer) -> tokenizers.Tokenizer:
