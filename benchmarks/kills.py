@@ -4,7 +4,7 @@
 
 Runs a small `groundup run tiny` undisturbed, then once more in another folder, killed with
 `kill -9` and started again with the same command until it completes. Each kill is aimed at one
-stage, long ones more often, and falls at a random moment of it. If a run completes before the last
+stage, drawn by its share of the time, and falls at a random moment of it. If a run completes before the last
 kill, another one takes the rest. Then every artifact's id and the weights' sha256 are compared; of
 the report, which holds times, the key. Exits 1 if anything differs.
 
@@ -92,16 +92,13 @@ def read(out: Path, stage: str) -> dict[str, Any]:
 
 
 def aims(count: int, lasts: dict[str, float], chance: random.Random) -> list[str]:
-    """Which stage each kill is aimed at, in order: all once, then by how long they take.
+    """Which stage each kill is aimed at, in order: as often as by its share of the run's time.
 
     >>> aims(4, {"short": 1.0, "long": 50.0}, random.Random(0))
-    ['short', 'long', 'long', 'long']
+    ['long', 'long', 'long', 'long']
     """
     stages = list(lasts)
-    chosen = stages if count >= len(stages) else []
-    weights = [seconds**0.5 for seconds in lasts.values()]
-    chosen = chosen + chance.choices(stages, weights, k=count - len(chosen))
-    return sorted(chosen, key=stages.index)
+    return sorted(chance.choices(stages, list(lasts.values()), k=count), key=stages.index)
 
 
 class Run:
