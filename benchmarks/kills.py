@@ -1,6 +1,6 @@
 """A run that is killed again and again ends with the same bytes as one left alone.
 
-    python benchmarks/kills.py [--kills 20] [--seed 0] [--tokens 2000000] [--depth 2] [--epochs 0.1]
+    python benchmarks/kills.py [--kills 20] [--seed 0] [--tokens 2000000] [--depth 2] [--epochs 0.4]
 
 Runs a small `groundup run tiny` undisturbed, then once more in another folder, killed with
 `kill -9` and started again with the same command until it completes. Each kill is aimed at one
@@ -289,7 +289,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--tokens", type=int, default=2_000_000, help="training tokens of the base")
     parser.add_argument("--depth", type=int, default=2, help="layers")
-    parser.add_argument("--epochs", type=float, default=0.1, help="of the chat model")
+    parser.add_argument("--epochs", type=float, default=0.4, help="of the chat model")
     parser.add_argument("--undisturbed", type=Path, help="a complete run of the same flags")
     parser.add_argument("--out", type=Path, help="folder that keeps the runs")
     return parser.parse_args()
