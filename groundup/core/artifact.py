@@ -78,6 +78,7 @@ class Artifact:
         artifact = read_manifest(Path(path))
         if kind is not None and artifact.kind != kind:
             raise ArtifactError(f"{path} is a {artifact.kind} artifact; expected kind {kind}.")
+        artifact.check_key()
         artifact.check_sizes()
         artifact.check_parents()
         if artifact.bytes <= VERIFY_UP_TO_BYTES:
@@ -96,6 +97,15 @@ class Artifact:
                 f"{self.path} has no file {name}; it has {', '.join(sorted(self.files))}."
             )
         return self.path / name
+
+    def check_key(self) -> None:
+        """Compute the key again from stage, version, configuration and parents."""
+        inputs = [[parent.name, parent.id] for parent in self.parents]
+        if digest([self.stage, self.version, self.config, inputs]) != self.key:
+            raise ArtifactError(
+                f"{self.path / MANIFEST} was edited: its key is not the hash of its stage, "
+                f"version, configuration and parents; {REMAKE.format(self.path)}"
+            )
 
     def check_sizes(self) -> None:
         """Compare every file's size with the manifest's."""
@@ -180,6 +190,7 @@ def produce(
     """
     key = artifact_key(stage, version, config, parents)
     out = Path(out)
+    check_free(out)
     with locked(out):
         if (out / MANIFEST).exists():
             found = Artifact.open(out)
@@ -204,17 +215,27 @@ def produce(
     return Artifact.open(out)
 
 
+def check_free(out: Path) -> None:
+    """Raise if a folder holds anything but an artifact or what a killed run left."""
+    if not out.is_dir() or (out / MANIFEST).exists() or (out / ".scratch" / "key").is_file():
+        return
+    if found := contents(out):
+        raise ArtifactError(
+            f"{out} is not empty and holds no artifact ({found[0].name} is in it); "
+            "choose another --out or empty it."
+        )
+
+
+def contents(out: Path) -> list[Path]:
+    """What is in a folder besides the marks of a run."""
+    return sorted(p for p in out.iterdir() if p.name not in (".lock", ".scratch"))
+
+
 def begin(out: Path, key: str) -> Draft:
     """Clear what an unfinished run of another key left behind and give an empty draft."""
     scratch, mark = out / ".scratch", out / ".scratch" / "key"
     resumes = mark.is_file() and mark.read_text() == key
-    leftovers = [p for p in out.iterdir() if p.name not in (".lock", ".scratch")]
-    if leftovers and not mark.is_file():
-        raise ArtifactError(
-            f"{out} is not empty and holds no artifact ({leftovers[0].name} is in it); "
-            "choose another --out or empty it."
-        )
-    for path in leftovers:
+    for path in contents(out):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if not resumes:
         shutil.rmtree(scratch, ignore_errors=True)

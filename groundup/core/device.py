@@ -224,8 +224,10 @@ def use_cores(threads: int | None = None) -> int:
     return threads
 
 
-def restart_with_allocator(arguments: list[str]) -> None:
-    """Start this process again with the C library's allocator tuned; does nothing if it is.
+def restart_with_allocator() -> None:
+    """Start this process again, as it was started, with the C library's allocator tuned.
+
+    Does nothing if it is tuned already.
 
     glibc reads its tunables only when a process starts. A user's own GLIBC_TUNABLES or a preloaded
     allocator is respected.
@@ -235,7 +237,7 @@ def restart_with_allocator(arguments: list[str]) -> None:
     if platform.libc_ver()[0] != "glibc":
         return
     os.environ["GLIBC_TUNABLES"] = ALLOCATOR
-    os.execv(sys.executable, [sys.executable, "-m", "groundup", *arguments])
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def one_line() -> str:

@@ -90,6 +90,15 @@ class Ledger:
         with open(self.path, "rb") as file:
             return last_entry(file, self.path)
 
+    def torn(self) -> int:
+        """Bytes after the last whole line: what a kill left, which readers pass over."""
+        if not self.path.exists():
+            return 0
+        with open(self.path, "rb") as file:
+            if file.seek(0, os.SEEK_END) > sound_end(file):
+                fcntl.flock(file, fcntl.LOCK_SH)  # an append in progress ends first
+            return file.seek(0, os.SEEK_END) - sound_end(file)
+
     @contextmanager
     def writing(self) -> Iterator[FileIO]:
         """Hold the ledger's lock with the torn end, if any, cut off."""

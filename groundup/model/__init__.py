@@ -21,7 +21,7 @@ from .describe import (
     parameters,
 )
 from .transformer import Transformer
-from .weights import load, save
+from .weights import load, save, save_tensors
 
 __all__ = [
     "AttentionConfig",
@@ -43,4 +43,5 @@ __all__ = [
     "load",
     "parameters",
     "save",
+    "save_tensors",
 ]

@@ -10,6 +10,8 @@ tensor must be known, present and of the right shape. Never pickle.
 """
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -88,11 +90,23 @@ def save(
     if any(isinstance(module, Int8Linear) for module in model.modules()):
         config["quantization_config"] = QUANTIZATION_CONFIG
     with replacing(path / WEIGHTS) as temporary:
-        save_file(file_state(model, family), temporary, metadata={"format": "pt"})
+        save_tensors(file_state(model, family), temporary)
     if tokenizer is not None:
         copy_tokenizer(Path(tokenizer), path)
     write_json(path / GENERATION, {key: config[key] for key in ENDS})
     write_json(path / CONFIG, config)
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file; OSError where the disk does not take it."""
+    try:
+        save_file(tensors, path, metadata={"format": "pt"})
+    except SafetensorError as error:  # the library hides the system's number in its text
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(path)) from error
 
 
 def file_state(model: Transformer, family: Family) -> dict[str, Tensor]:

@@ -54,7 +54,7 @@ def judge(
         check("unknown refused", interval(found["refusals"]["difference"]), above(0),
               unit="of questions", next="give more --epochs"),
         check("int8 as good as chat", interval(rows["answers_int8"]["ratio"]), at_most(1.005),
-              unit="x chat", next="quantise with smaller groups"),
+              unit="x chat", next="compare the error of each matrix"),
     ]  # fmt: skip
     return verdict(checks, chat, base, testset, author="the tiny recipe", out=out)
 

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 
 from groundup.core import ArtifactError, device, record
+from groundup.model import save_tensors
 
 from .optim import Optimizer
 
@@ -42,9 +43,9 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: Optimizer) -> Pat
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     weights = {name: p.detach().contiguous() for name, p in model.named_parameters()}
-    save_file(weights, partial / "model.safetensors")
-    save_file(optimizer.state(), partial / "optimizer.safetensors")
-    save_file({"cpu": torch.get_rng_state()}, partial / "random.safetensors")
+    save_tensors(weights, partial / "model.safetensors")
+    save_tensors(optimizer.state(), partial / "optimizer.safetensors")
+    save_tensors({"cpu": torch.get_rng_state()}, partial / "random.safetensors")
     state = {"format": 1, "step": step, "contract": contract()}
     (partial / "state.json").write_text(json.dumps(state))
     for path in partial.iterdir():

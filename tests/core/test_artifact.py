@@ -53,6 +53,7 @@ def test_a_folder_with_someone_s_files_is_not_touched(tmp_path):
     with pytest.raises(ArtifactError, match="not empty"):
         make(tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    assert not (tmp_path / "a" / ".lock").exists()
 
 
 @pytest.mark.parametrize("damage", ["truncate", "edit", "delete", "manifest", "id"])
@@ -71,6 +72,17 @@ def test_damage_is_an_error_that_names_the_place(tmp_path, damage: str):
         manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"id": "0" * 64}))
     with pytest.raises(ArtifactError, match="words.txt|manifest.json"):
         Artifact.open(path)
+
+
+@pytest.mark.parametrize("name", ["config", "version", "stage", "parents"])
+def test_an_edited_manifest_is_noticed(tmp_path, name):
+    made = make(tmp_path / "a")
+    manifest = json.loads((made.path / MANIFEST).read_text())
+    edits = {"config": {"seed": 7}, "version": 99, "stage": "other", "parents": []}
+    edits["parents"] = [{"name": "x", "path": "../x", "id": "0" * 64}]
+    (made.path / MANIFEST).write_text(json.dumps(manifest | {name: edits[name]}))
+    with pytest.raises(ArtifactError, match="was edited: its key is not the hash"):
+        Artifact.open(made.path)
 
 
 def test_a_manifest_may_not_reach_out_of_its_directory(tmp_path):

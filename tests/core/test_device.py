@@ -35,7 +35,7 @@ def test_the_dtype_follows_the_measurement(monkeypatch):
 
 def test_an_own_allocator_is_respected(monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", "libtcmalloc.so")
-    device.restart_with_allocator(["--help"])  # returns: nothing was started
+    device.restart_with_allocator()  # returns: nothing was started
 
 
 def test_compilation_can_be_turned_off(monkeypatch):

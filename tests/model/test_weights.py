@@ -1,6 +1,8 @@
 """Weights on disk: Transformers computes what we do, and nothing wrong opens silently."""
 
+import errno
 import json
+import resource
 import shutil
 
 import pytest
@@ -9,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
 from groundup.core import Artifact, ArtifactError, Config, ConfigError, produce
-from groundup.model import Cache, load, save
+from groundup.model import Cache, load, save, save_tensors
 from tests.model.shapes import tiny_config, tiny_model
 
 PEERS = ["one_kv_head", "wide_heads_untied", "no_groups", "ours", "ours_int8"]
@@ -167,3 +169,14 @@ def test_the_ends_of_texts_come_from_the_tokenizer(tmp_path):
 def test_a_model_that_qwen3_cannot_express_is_not_saved(tmp_path):
     with pytest.raises(ConfigError, match="qk_norm"):
         save(tiny_model(tiny_config(qk_norm=False)), tmp_path)
+
+
+def test_a_file_that_the_disk_does_not_take_is_the_systems_error_with_its_number(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            save_tensors({"a": torch.zeros(1 << 20)}, tmp_path / "a.safetensors")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG
