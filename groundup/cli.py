@@ -8,13 +8,14 @@ Modules are imported when their verb is called, so `groundup --help` is quick.
 import inspect
 import json
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from groundup import __version__
 from groundup.core import Answer, Artifact, Config, ConfigError, GroundupError, load_config, record
@@ -116,11 +117,12 @@ def dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) ->
         return 0
     verb, rest = find(words)
     if verb.computes and typed is not None and "--help" not in rest and "-h" not in rest:
-        machine.restart_with_allocator(typed)
-    function = load(verb.target)
-    if verb.name == "run":
+        machine.restart_with_allocator()
+    function, name = load(verb.target), verb.name
+    if name == "run":
+        name = " ".join(words[:2])
         function, rest = recipe(function, rest)
-    call = parse(verb, function, rest)
+    call = parse(name, function, rest)
     if call is None:
         return 0
     if verb.computes:
@@ -176,24 +178,68 @@ def recipe(run: Callable[..., Any], words: list[str]) -> tuple[Callable[..., Any
     return getattr(module, function), rest
 
 
-def parse(verb: Verb, function: Callable[..., Any], words: list[str]) -> Callable[[], Any] | None:
+def parse(name: str, function: Callable[..., Any], words: list[str]) -> Callable[[], Any] | None:
     """Turn words into a call of the verb's function; None if only help was asked for."""
     import cyclopts
 
     app = cyclopts.App(
-        name=f"groundup {verb.name}", help=inspect.getdoc(function) or verb.help,
-        version_flags=(), result_action="return_value",
+        name=f"groundup {name}", help=explained(function).prose, version_flags=(),
+        default_parameter=cyclopts.Parameter(negative_iterable=()), result_action="return_value",
     )  # fmt: skip
+    app["--help"].group = app.group_parameters
     app.default(flags_of(function))
     try:
         command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         said = " ".join(str(error).split())
-        raise ConfigError(f"{said} See `groundup {verb.name} --help`.") from None
+        raise ConfigError(f"{said} See `groundup {name} --help`.") from None
     if command is not None and getattr(command, "__name__", "") == "help_print":
         command(*bound.args, **bound.kwargs)
+        for config in configs_of(function).values():
+            print(settings_help(config))
         return None
     return lambda: command(*bound.args, **bound.kwargs)
+
+
+class Explained(NamedTuple):
+    """A docstring in parts."""
+
+    prose: str
+    parameters: dict[str, str]
+    """What each aligned line says, by the parameter's name."""
+
+
+def explained(function: Callable[..., Any]) -> Explained:
+    """Part a docstring into what help says above its table and what it says in it.
+
+    What it raises is for programmers and left out.
+    """
+    names, prose, found = inspect.signature(function).parameters, [], {}
+    for paragraph in (inspect.getdoc(function) or "").split("\n\n"):
+        name = ""
+        for number, line in enumerate(paragraph.splitlines()):
+            start = re.match(r"(\w+)(?: {2,}|: )(\S.*)", line)
+            if start and start[1] in names and (name or number == 0):
+                name, found[start[1]] = start[1], start[2]
+            elif name:
+                found[name] += " " + line.strip()
+        if not name:
+            prose.append(RAISES.sub("", paragraph).strip())
+    return Explained("\n\n".join(filter(None, prose)), found)
+
+
+RAISES = re.compile(r"(?:^|(?<=\.\s))Raises [A-Z].*", re.DOTALL)
+
+
+def configs_of(function: Callable[..., Any]) -> dict[str, type[Config]]:
+    """The parameters that are configurations, optional ones too."""
+    found = {}
+    for name, hint in get_type_hints(function).items():
+        kinds = [kind for kind in (get_args(hint) or (hint,)) if inspect.isclass(kind)]
+        configs = [kind for kind in kinds if issubclass(kind, Config)]
+        if configs and name != "return":
+            found[name] = configs[0]
+    return found
 
 
 def flags_of(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -201,20 +247,22 @@ def flags_of(function: Callable[..., Any]) -> Callable[..., Any]:
     import cyclopts
 
     signature, hints = inspect.signature(function), get_type_hints(function)
-    parameters, configs, artifacts = [], {}, set()
+    configs, told = configs_of(function), {"out": OUT_HELP} | explained(function).parameters
+    parameters, artifacts = [], set()
     for name, parameter in signature.parameters.items():
-        hint = hints.get(name, str)
-        if inspect.isclass(hint) and issubclass(hint, Config):
-            configs[name] = hint
+        if name in configs:
             continue
+        hint = hints.get(name, str)
         if hint in (Artifact, Artifact | None):
             artifacts.add(name)
+            told.setdefault(name, f"directory of the {name}")
             hint = Path if hint is Artifact else Path | None
+        hint = Annotated[hint, cyclopts.Parameter(help=told.get(name))]
         parameters.append(parameter.replace(annotation=hint))
     if configs:
         keyword = inspect.Parameter.KEYWORD_ONLY
         options = Annotated[list[str] | None, cyclopts.Parameter(name="--set", help=SET_HELP)]
-        file = Annotated[Path | None, cyclopts.Parameter(help="TOML file with settings.")]
+        file = Annotated[Path | None, cyclopts.Parameter(help="TOML file with settings")]
         parameters += [
             inspect.Parameter("config", keyword, default=None, annotation=file),
             inspect.Parameter("set_", keyword, default=None, annotation=options),
@@ -231,11 +279,57 @@ def flags_of(function: Callable[..., Any]) -> Callable[..., Any]:
 
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    call.__name__, call.__doc__ = function.__name__, function.__doc__
+    call.__name__ = function.__name__
     return call
 
 
-SET_HELP = "One setting as key=value; may be given again."
+OUT_HELP = "directory of the result; what is complete there is kept"
+SET_HELP = "one setting as key=value, listed below; may be given again"
+KEY_WIDTH = 26
+"""Settings that are longer stand on a line of their own."""
+
+
+class Setting(NamedTuple):
+    """One key of a configuration."""
+
+    key: str
+    default: str
+    """As it is typed after the equals sign."""
+    about: str
+
+
+def settings_of(config: type[Config], given: Any = None, prefix: str = "") -> Iterator[Setting]:
+    """Yield every dotted key; `given` is a nested configuration's default, which sets its own."""
+    for name, field in config.model_fields.items():
+        default = getattr(given, name, field.get_default(call_default_factory=True))
+        if inspect.isclass(field.annotation) and issubclass(field.annotation, Config):
+            yield from settings_of(field.annotation, default, f"{prefix}{name}.")
+            continue
+        about, choices = " ".join((field.description or "").split()), get_args(field.annotation)
+        if get_origin(field.annotation) is Literal and len(choices) > 1:
+            about += f" One of {', '.join(map(str, choices))}."
+        text = default if isinstance(default, str) and default else None
+        text = text or json.dumps(default, ensure_ascii=False, default=str)
+        required = field.is_required() and given is None
+        yield Setting(prefix + name, "VALUE (required)" if required else text, about)
+
+
+def settings_help(config: type[Config]) -> str:
+    """The keys that --set and --config take, their defaults and meanings, for a narrow terminal."""
+    import shutil
+    import textwrap
+
+    columns, indent = min(shutil.get_terminal_size().columns, 100), " " * (KEY_WIDTH + 4)
+    lines = ["Settings and their defaults, for --set or as TOML in --config:", ""]
+    for key, default, about in settings_of(config):
+        head = f"  {key}={default}"
+        if len(head) > KEY_WIDTH + 2:
+            lines.append(head)
+            head = ""
+        head = head.ljust(len(indent))
+        text = textwrap.wrap(about, max(columns, 60), initial_indent=head, subsequent_indent=indent)
+        lines += text or [head.rstrip()]
+    return "\n".join(lines) + "\n"
 
 
 def emit(result: Any, as_json: bool) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from groundup.cli import VERBS, emit, load, main, usage
+from groundup.cli import VERBS, configs_of, emit, explained, load, main, settings_of, usage
 from groundup.core import (
     MANIFEST,
     Answer,
@@ -18,10 +19,12 @@ from groundup.core import (
     GateFailed,
     Quote,
     Reason,
+    load_config,
     produce,
     record,
     write_text,
 )
+from groundup.core.config import field_names
 from groundup.corpus import CorpusConfig, corpus
 from groundup.measure import Interval, at_most, check, verdict
 
@@ -86,6 +89,82 @@ def test_the_help_of_a_stage_shows_artifacts_settings_and_its_docstring(run):
     for part in ("--tokens", "--tokenizer", "--out", "--config", "--set", "shards made by"):
         assert part in out
     assert run("run", "tiny", "--help")[1].count("--epochs") == 1
+
+
+def table(out: str) -> dict[str, str]:
+    """The options of a help text and what its table says of each."""
+    rows: dict[str, str] = {}
+    for line in out.splitlines():
+        inner = line.removeprefix("│").removesuffix("│")
+        flag = re.match(r"[ *]*(?:[A-Z-]+ )?(--[a-z-]+)", inner)
+        if line.startswith("│") and (flag or rows):
+            name = flag[1] if flag else list(rows)[-1]
+            rows[name] = f"{rows.get(name, '')} {inner.strip()}"
+    return rows
+
+
+def test_lines_of_parameters_stand_in_the_table_and_what_it_raises_nowhere(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for words, flag, said in (
+        ("run tiny", "--depth", "layers of the model; width and heads follow"),
+        ("pretrain", "--tokenizer", "the tokenizer that made them; it is copied"),
+        ("chat", "--top-p", "draw from the likeliest tokens that together"),
+        ("ask", "--limit", "the most quotes"),
+        ("corpus", "--out", "directory of the result"),
+    ):
+        out = run(*words.split(), "--help")[1]
+        rows = {name: " ".join(row.split()) for name, row in table(out).items()}
+        assert said in rows[flag], out
+        assert out.startswith(f"Usage: groundup {words} ")
+        assert "Raises" not in out and "--empty" not in out
+        assert said[:10] not in out.split("╭")[0]
+    assert "Piped, each line of stdin" in run("chat", "--help")[1]
+
+
+def test_a_docstring_is_parted():
+    def stage(depth: int, out: str) -> None:
+        """Make a thing.
+
+        It has more
+        lines. Raises DataError if not.
+
+        depth  how deep, and
+               on
+        out    where
+
+        Raises ConfigError, always
+        so.
+        """
+
+    prose, parameters = explained(stage)
+    assert prose == "Make a thing.\n\nIt has more\nlines."
+    assert parameters == {"depth": "how deep, and on", "out": "where"}
+
+
+def test_help_lists_every_setting_with_its_default_and_meaning(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for verb in VERBS:
+        out = run(*verb.name.split(), "--help")[1]
+        assert max(map(len, out.splitlines())) <= 80, verb.name
+        for config in configs_of(load(verb.target)).values():
+            for key, default, about in settings_of(config):
+                assert f"\n  {key}={default}" in out and about.split()[0] in out
+            assert [setting.key for setting in settings_of(config)] == list(field_names(config))
+    assert "optim.learning_rate=0.004 " in run("pretrain", "--help")[1]
+    assert "optim.learning_rate=0.002 " in run("finetune", "--help")[1]  # its own default
+
+
+def test_a_default_can_be_typed_as_it_is_shown():
+    for verb in VERBS:
+        for config in configs_of(load(verb.target)).values():
+            shown = [f"{key}={default}" for key, default, _ in settings_of(config)]
+            assert load_config(config, None, shown) == config()
+
+
+def test_an_optional_configuration_takes_settings(run, documents, tmp_path):
+    words = ["index", documents, "--out", tmp_path / "i", "--set", "chunk.max_characters=900"]
+    code, told, _ = run(*words, "--json")
+    assert code == 0 and json.loads(told)["config"]["chunk"]["max_characters"] == 900
 
 
 def test_help_needs_no_torch():
