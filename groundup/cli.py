@@ -100,6 +100,8 @@ def fail(error: BaseException, message: str, code: int, flags: set[str]) -> int:
     if "--json" in flags:
         record.event("error", message=message, exit_code=code)
     else:
+        for note in getattr(error, "__notes__", ()):  # a failed gate's table is a result
+            print(note, flush=True)
         print(f"groundup: {message}", file=sys.stderr)
     return code
 

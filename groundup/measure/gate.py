@@ -255,6 +255,23 @@ class Verdict:
         """The rows that did not pass."""
         return [row for row in self.checks if not row["passed"]]
 
+    def __str__(self) -> str:
+        """A line a check, what to try under a failed one."""
+        count = len(self.checks)
+        head = f"passed: all of {count} checks" if self.passed else (
+            f"FAILED: {len(self.failed)} of {count} checks"
+        )  # fmt: skip
+        author = f", thresholds by {self.author}" if self.author else ""
+        cells = [(row["name"], measured(row), requirement(row)) for row in self.checks]
+        widths = [max(len(row[column]) for row in cells) for column in range(2)]
+        lines = [head + author, ""]
+        for row, (name, came, wanted) in zip(self.checks, cells, strict=True):
+            mark = "passed" if row["passed"] else "FAILED"
+            lines.append(f"{mark}  {name:<{widths[0]}}  {came:<{widths[1]}}  {wanted}")
+            if row["next"] and not row["passed"]:
+                lines.append(f"        try: {row['next']}")
+        return "\n".join(lines)
+
 
 def read_verdict(artifact: Artifact) -> Verdict:
     """Read a verdict artifact; ArtifactError if it is of another kind."""
@@ -265,23 +282,38 @@ def read_verdict(artifact: Artifact) -> Verdict:
 
 
 def require(artifact: Artifact) -> Verdict:
-    """Return a verdict that passed; raise GateFailed with the failing rows of one that did not."""
+    """Show a verdict; stop if it has not passed.
+
+    artifact  directory of the verdict
+
+    Raises GateFailed with the failing rows in its message and the whole table as its note.
+    """
     found = read_verdict(artifact)
     if found.passed:
         return found
     rows = "; ".join(tell(row) for row in found.failed)
     author = f" (thresholds by {found.author})" if found.author else ""
-    raise GateFailed(
+    failure = GateFailed(
         f"{len(found.failed)} of {len(found.checks)} checks failed{author}: {rows}. "
         f"The verdict is in {artifact.path}."
     )
+    failure.add_note(str(found))
+    raise failure
 
 
 def tell(row: dict[str, Any]) -> str:
     """One failing row in words."""
-    if row["undefined"]:
-        came = f"undefined ({row['undefined']['message']})"
-    else:
-        came = f"{Interval(**row['interval'])} {row['unit']}".rstrip()
     hint = f", try: {row['next']}" if row["next"] else ""
-    return f"{row['name']} is {came}, required {row['required']}{hint}"
+    return f"{row['name']} is {measured(row)}, required {row['required']}{hint}"
+
+
+def measured(row: dict[str, Any]) -> str:
+    """What a row's number came to, with its unit."""
+    if row["undefined"]:
+        return f"undefined ({row['undefined']['message']})"
+    return f"{Interval(**row['interval'])} {row['unit']}".rstrip()
+
+
+def requirement(row: dict[str, Any]) -> str:
+    """What a row requires, without the unit, which stands beside the number."""
+    return row["required"].removesuffix(f" {row['unit']}")

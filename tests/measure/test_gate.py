@@ -99,6 +99,26 @@ def test_a_failed_verdict_stops_with_rows_author_and_advice(subject, tmp_path):
     assert require(verdict(rows[:1], subject, out=tmp_path / "w")).passed
 
 
+def test_a_verdict_is_a_table_with_a_line_a_check(subject, tmp_path):
+    rows = [
+        check("ratio to xz", FOUND, at_most(0.85), "estimate", unit="x xz", next="more text"),
+        check("turns ended", FOUND, at_least(0.95), next="train longer"),
+        check("length", Reason("none", "There is none."), at_most(1)),
+    ]
+    with pytest.raises(GateFailed) as failure:
+        require(verdict(rows, subject, author="ana", out=tmp_path / "v"))
+    assert failure.value.__notes__[0].splitlines() == [
+        "FAILED: 2 of 3 checks, thresholds by ana",
+        "",
+        "passed  ratio to xz  0.8 [0.7, 0.9] x xz         estimate at most 0.85",
+        "FAILED  turns ended  0.8 [0.7, 0.9]              lower bound at least 0.95",
+        "        try: train longer",
+        "FAILED  length       undefined (There is none.)  upper bound at most 1",
+    ]
+    found = require(verdict(rows[:1], subject, out=tmp_path / "w"))
+    assert str(found).startswith("passed: all of 1 checks\n\npassed  ratio to xz")
+
+
 def test_more_candidates_need_more_certainty(subject, tmp_path):
     testset = make_testset(Card(name="t"), [Sample("1", ())], {}, tmp_path / "t")
     rows = [check("x", FOUND, at_most(0.91))]
