@@ -36,6 +36,16 @@ def test_a_cut_anywhere_in_the_last_line_leaves_the_lines_before(ledger):
         assert numbers(ledger) == [0, 1, 9]
 
 
+def test_a_torn_end_is_told_in_bytes_and_cut_by_the_next_writer(ledger):
+    assert ledger.torn() == Ledger(ledger.path.with_name("none.jsonl")).torn() == 0
+    with open(ledger.path, "ab") as file:
+        file.write(b'{"sequence": 4')
+    assert ledger.torn() == 14 and numbers(ledger) == [0, 1, 2]
+    with ledger.writing():
+        pass
+    assert ledger.torn() == 0
+
+
 def test_a_last_line_of_nuls_is_torn(ledger):
     with open(ledger.path, "ab") as file:
         file.write(b"\0" * 5000 + b"\n")
