@@ -14,6 +14,7 @@ from groundup.core import Answer, Claim, ConfigError, Quote
 from .search import OpenIndex, open_index
 from .spans import Span, Wanted, best_span
 from .terms import Question, Term, read_question
+from .verify import changed_files
 
 THRESHOLD = 0.6
 """Least score of an answer. Fixed by benchmarks/refusal.py; see docs/retrieve.md."""
@@ -51,6 +52,7 @@ def answer(index: OpenIndex, question: str, limit: int = 3) -> Answer:
         "threshold": THRESHOLD,
         "terms": [term.text for term in asked.terms],
         "index": index.artifact.id,
+        "root": index.root,
     }
     if asked.cut:
         details["cut"] = asked.cut
@@ -60,7 +62,23 @@ def answer(index: OpenIndex, question: str, limit: int = 3) -> Answer:
     claims = tuple(claim for claim in as_claims(index, spans, limit))
     quotes = [quote for claim in claims for quote in claim.quotes]
     details["files"] = {quote.path: index.sha256[quote.path] for quote in quotes}
+    details |= since_indexed(index, details["files"])
     return Answer("\n\n".join(claim.text for claim in claims), claims=claims, details=details)
+
+
+def since_indexed(index: OpenIndex, files: dict[str, str]) -> dict[str, Any]:
+    """Which of the quoted files are not as they were indexed, where the folder is known."""
+    if index.root is None:
+        return {}
+    if not Path(index.root).is_dir():
+        note = f"{index.root} is not there any more: the files were not compared with the index"
+        return {"since": note}
+    changed = changed_files(files, Path(index.root))
+    if not changed:
+        return {"changed": []}
+    what = ", ".join(f"{path} {how}" for path, how in changed.items())
+    note = f"{what} since it was indexed; run again: {index.again}"
+    return {"changed": list(changed), "since": note}
 
 
 def known(index: OpenIndex, term: Term) -> bool:
@@ -102,7 +120,11 @@ def as_claims(index: OpenIndex, spans: list[Span], limit: int) -> list[Claim]:
 def to_json(answer: Answer) -> dict[str, Any]:
     """The answer as JSON values; start and end are bytes of the file.
 
-    {"answer", "refused", "claims": [{"text", "quotes": [{"path", "start", "end", "text"}]}]}
+    {"answer", "refused", "claims": [{"text", "quotes": [{"path", "start", "end", "text"}]}],
+     "root", "changed"}
+
+    root is the indexed folder that the paths start from, null where it is not known; changed has
+    the quoted files that differ from what was indexed, null where they were not compared.
     """
     return {
         "answer": answer.text,
@@ -117,13 +139,16 @@ def to_json(answer: Answer) -> dict[str, Any]:
             }
             for claim in answer.claims
         ],
+        "root": answer.details.get("root"),
+        "changed": [] if answer.refused else answer.details.get("changed"),
     }
 
 
 def to_text(answer: Answer) -> str:
     """The answer for people: every quote with its file, line and bytes below it.
 
-    A refusal says which words are nowhere; of a question that was cut, what was read.
+    A refusal says which words are nowhere; of a question that was cut, what was read. The last
+    line tells of quoted files that changed since they were indexed.
     """
     cut = answer.details.get("cut", "")
     missing = answer.details.get("missing", ()) if answer.refused else ()
@@ -134,7 +159,8 @@ def to_text(answer: Answer) -> str:
     quoted = [
         f"{indent(claim.text.strip(), '  ')}\n{sources(claim.quotes)}" for claim in answer.claims
     ]
-    return "\n\n".join([*quoted, f"({notes})"] if notes else quoted)
+    below = [f"({notes})" if notes else "", answer.details.get("since", "")]
+    return "\n\n".join([*quoted, *filter(None, below)])
 
 
 def sources(quotes: tuple[Quote, ...]) -> str:

@@ -6,14 +6,13 @@
         documents.json       path, hash and place in documents.jsonl of each
         rejected.json        files that could not be read, with the reason
         lexical/             BM25 over the passages
-      ledger/current.jsonl which snapshot answers
+      ledger/current.jsonl which snapshot answers; see snapshots.py
 
 Files are compared by the hash of their content. A folder that changed gets a new snapshot, one
-that went back to an earlier state gets that state's again, and the pointer moves by
+that went back to the state before gets that one's again, and the pointer moves by
 compare-and-swap after the snapshot is complete: a question never meets half an index.
 """
 
-import getpass
 import json
 import os
 import tempfile
@@ -23,13 +22,13 @@ from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
 from groundup.core import (
+    MANIFEST,
     Artifact,
     ArtifactError,
     CapacityError,
     Config,
     DataError,
     Draft,
-    Pointer,
     digest,
     produce,
     record,
@@ -39,6 +38,7 @@ from groundup.documents import Document, Rejected, fingerprint_folder, read_fold
 
 from .chunk import ChunkConfig, chunk
 from .lexical import LexicalIndex, settle
+from .snapshots import last_name, move, write_root
 
 VERSION = 1
 
@@ -90,7 +90,7 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     """Index the text, Markdown, HTML and Python files of a folder; return the current snapshot.
 
     Run again, it brings the index up to date: nothing is made when no file changed. Files that
-    cannot be read are left out and listed in rejected.json.
+    cannot be read are left out and listed in rejected.json. Of the snapshots, two are kept.
 
     Raises DataError if `source` is no folder or holds no document, and ArtifactError if another
     run moved the index on meanwhile.
@@ -100,9 +100,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     config = with_digest(config, sorted(prints.items()))
     name = digest([VERSION, config.plain()])[:16]
     place = out / "snapshots" / name
-    pointer = Pointer(out / "ledger" / "current.jsonl")
-    before = pointer.value
-    if (place / "manifest.json").is_file():
+    before = last_name(out)
+    if (place / MANIFEST).is_file():
         snapshot = Artifact.open(place, kind="index")
     else:
         with spool(out) as file:
@@ -110,8 +109,10 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
             check(reading, source, prints)
             snapshot = write_snapshot(config, reading, {}, place)
     changes = describe(compare(out, before, place))
-    if before != name:
-        pointer.move(before, name, author=author(), reason=changes)
+    write_root(out, source)
+    move(out, before, name, changes)
+    if not (place / MANIFEST).is_file():  # another run removed it before the pointer moved here
+        return index(source, out, config)
     numbers = snapshot.numbers
     record.say(
         f"Documents: {numbers['documents']} ({changes}), passages: {numbers['passages']}, "
@@ -265,14 +266,6 @@ def compare(out: Path, before: str | None, now: Path) -> Changes:
 def describe(changes: Changes) -> str:
     """The changes in words."""
     return ", ".join(f"{number} {name}" for name, number in changes._asdict().items() if number)
-
-
-def author() -> str:
-    """Who moves the pointer: the user's name, where there is one."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def read_places(table: Path) -> list[Place]:

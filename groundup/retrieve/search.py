@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from groundup.core import Artifact, ArtifactError, Hit, Pointer
+from groundup.core import MANIFEST, Artifact, ArtifactError, Hit
 from groundup.documents import Document
 
 from .index import Place, read_places
 from .lexical import LexicalIndex, idf
+from .snapshots import answering, command, read_root
 from .terms import Term
 
 
@@ -24,6 +25,10 @@ class OpenIndex:
     lexical: LexicalIndex
     places: dict[str, Place]
     """By document id."""
+    root: str | None = None
+    """The indexed folder, where known."""
+    again: str = ""
+    """What to type to index it again, where known."""
     cache: dict[str, Document] = field(default_factory=dict, repr=False)
 
     def search(self, question: str, limit: int = 10) -> list[Hit]:
@@ -34,9 +39,15 @@ class OpenIndex:
         """A document of the snapshot, as it was when it was indexed."""
         if id not in self.cache:
             place = self.places[id]
-            with open(self.artifact.file("documents.jsonl"), "rb") as file:
-                file.seek(place.start)
-                self.cache[id] = Document.from_json(file.read(place.length))
+            try:
+                with open(self.artifact.file("documents.jsonl"), "rb") as file:
+                    file.seek(place.start)
+                    self.cache[id] = Document.from_json(file.read(place.length))
+            except FileNotFoundError:
+                raise ArtifactError(
+                    f"{self.artifact.path} was removed since it was opened, as the index moved on "
+                    "twice; open the index again."
+                ) from None
         return self.cache[id]
 
     def weight(self, term: Term) -> float:
@@ -63,18 +74,16 @@ def open_index(path: Path) -> OpenIndex:
     Raises ArtifactError, in one line, if there is none or it is damaged.
     """
     artifact = current(Path(path))
+    folder = artifact.path.absolute().parent
+    out = folder.parent if folder.name == "snapshots" else None
+    root = read_root(out) if out else None
+    again = command(out if Path(path) == artifact.path else Path(path), root) if out else ""
     places = read_places(artifact.file("documents.json"))
     lexical = LexicalIndex(artifact.path / "lexical")
-    return OpenIndex(artifact, lexical, {place.id: place for place in places})
+    return OpenIndex(artifact, lexical, {place.id: place for place in places}, root, again)
 
 
 def current(path: Path) -> Artifact:
     """The snapshot that a path stands for: the artifact itself, or the pointer's."""
-    if (path / "manifest.json").is_file():
-        return Artifact.open(path, kind="index")
-    name = Pointer(path / "ledger" / "current.jsonl").value if path.is_dir() else None
-    if not isinstance(name, str) or "/" in name or name.startswith("."):
-        raise ArtifactError(
-            f"{path} holds no index; make one with: groundup index FOLDER --out {path}"
-        )
-    return Artifact.open(path / "snapshots" / name, kind="index")
+    is_snapshot = (path / MANIFEST).is_file()
+    return Artifact.open(path if is_snapshot else answering(path), kind="index")

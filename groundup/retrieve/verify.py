@@ -6,11 +6,15 @@ when it was indexed, so a file that changed since is told even where the quote s
 """
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from groundup.core import Answer, DataError, Quote
+from groundup.core import Answer, DataError, Quote, hash_file
 from groundup.documents import read_bytes, read_html
+
+LARGEST_BYTES = 64 * 2**20
+"""Of a file; `groundup index` leaves out larger ones."""
 
 ProblemCode = Literal["outside", "missing", "changed", "differs"]
 
@@ -31,6 +35,24 @@ def verify_quotes(answer: Answer, root: Path) -> list[Problem]:
     indexed = answer.details.get("files", {})
     problems = (check(quote, Path(root), indexed.get(quote.path)) for quote in quotes)
     return [problem for problem in problems if problem is not None]
+
+
+def changed_files(indexed: Mapping[str, str], root: Path) -> dict[str, str]:
+    """How each file under `root` that is not as it was indexed differs: "has changed", "is gone".
+
+    indexed: sha256 by path. A file too large to be indexed has changed: it is not read.
+    """
+    changed: dict[str, str] = {}
+    for path, sha256 in indexed.items():
+        try:
+            place = root / path
+            if not place.is_file():
+                changed[path] = "is gone"
+            elif place.stat().st_size > LARGEST_BYTES or hash_file(place) != sha256:
+                changed[path] = "has changed"
+        except OSError:
+            changed[path] = "cannot be read"
+    return changed
 
 
 def check(quote: Quote, root: Path, indexed: str | None) -> Problem | None:

@@ -1,6 +1,8 @@
 """Answers are quotes of the files, byte for byte, or refusals."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -82,13 +84,15 @@ def test_the_score_is_a_share_and_decides(question, built):
 def test_json_has_the_quotes_with_their_bytes(folder, built):
     found = to_json(ask("When does the office open?", built))
     assert json.loads(json.dumps(found)) == found
-    assert set(found) == {"answer", "refused", "claims"} and found["refused"] is False
+    assert set(found) == {"answer", "refused", "claims", "root", "changed"}
+    assert found["refused"] is False and found["changed"] == []
     quote = found["claims"][0]["quotes"][0]
     assert set(quote) == {"path", "start", "end", "text"}
-    data = (folder / quote["path"]).read_bytes()
+    data = Path(found["root"], quote["path"]).read_bytes()
     assert data[quote["start"] : quote["end"]].decode() == quote["text"]
     assert to_json(ask("Who is the president?", built)) == {
         "answer": NOT_FOUND, "refused": True, "claims": [],
+        "root": str(folder.resolve()), "changed": [],
     }  # fmt: skip
 
 
@@ -121,6 +125,37 @@ def test_quotes_are_limited_and_different(folder, built):
     texts = [claim.text for claim in found.claims]
     assert len(texts) == len(set(texts)) <= 3
     assert len(answer(opened, "What is tea made of?", 1).claims) == 1
+
+
+def test_files_that_changed_since_are_told_with_the_answer(tmp_path):
+    folder, out = tmp_path / "plans", tmp_path / "i"
+    folder.mkdir()
+    bus, train = folder / "bus.md", folder / "train.md"
+    bus.write_text("The first bus leaves at 04:45.\n")
+    train.write_text("The last train leaves at 23:10.\n")
+    index(folder, out)
+    bus.write_text("The first bus leaves at 05:55.\n")
+    found = ask("When does the first bus leave?", out)
+    assert "04:45" in found.text and to_json(found)["changed"] == ["bus.md"]
+    *_, line = to_text(found).splitlines()
+    again = f"groundup index {folder.resolve()} --out {out}"
+    assert line == f"bus.md has changed since it was indexed; run again: {again}"
+    assert to_json(ask("When does the last train leave?", out))["changed"] == []
+    assert to_json(ask("Who is the president?", out))["changed"] == []
+    bus.unlink()
+    assert "bus.md is gone since" in to_text(ask("When does the first bus leave?", out))
+    folder.rename(tmp_path / "elsewhere")
+    found = ask("When does the last train leave?", out)
+    assert to_json(found)["changed"] is None and "were not compared" in to_text(found)
+    index(tmp_path / "elsewhere", out)
+    assert to_json(ask("When does the last train leave?", out))["changed"] == []
+
+
+def test_an_index_that_knows_no_folder_compares_nothing(folder, built, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(open_index(built).artifact.path, copied)
+    found = ask("What is tea made of?", copied)
+    assert (to_json(found)["root"], to_json(found)["changed"]) == (None, None)
 
 
 @pytest.mark.parametrize("question", ["", " \n"])

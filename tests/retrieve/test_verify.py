@@ -1,12 +1,14 @@
 """A quote is proved by its file alone; what does not hold is told."""
 
+import os
 from dataclasses import replace
 
 import pytest
 
-from groundup.core import Answer, Claim, Quote
+from groundup.core import Answer, Claim, Quote, hash_file
 from groundup.documents import read_bytes
 from groundup.retrieve import ask, index, verify_quotes
+from groundup.retrieve.verify import LARGEST_BYTES, changed_files
 
 NAMES = ("tea.md", "tea.html", "latin.html")
 CONTENT = {
@@ -90,3 +92,14 @@ def test_the_answers_of_an_index_know_their_files(folder, tmp_path_factory):
     (folder / answer.claims[0].quotes[0].path).write_bytes(b"Nichts.")
     assert codes(answer, folder)[0] == "differs"
     assert verify_quotes(replace(answer, claims=()), folder) == []
+
+
+def test_files_are_compared_with_what_was_indexed_and_huge_ones_not_read(tmp_path):
+    for name in ("same.txt", "edited.txt", "huge.txt"):
+        (tmp_path / name).write_text(name)
+    indexed = {name: hash_file(tmp_path / name) for name in ("same.txt", "edited.txt", "huge.txt")}
+    (tmp_path / "edited.txt").write_text("other")
+    os.truncate(tmp_path / "huge.txt", LARGEST_BYTES + 1)
+    assert changed_files(indexed | {"gone.txt": ""}, tmp_path) == {
+        "edited.txt": "has changed", "huge.txt": "has changed", "gone.txt": "is gone",
+    }  # fmt: skip

@@ -1,0 +1,121 @@
+"""A damaged ledger is told as what it is and costs nothing; two snapshots stay."""
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from groundup.core import Artifact, ArtifactError, Pointer, record
+from groundup.retrieve import ask, index, open_index
+from groundup.retrieve.snapshots import KEPT, LEDGER, prune
+
+ASKED = "What is tea made of?"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "handbook"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def heard(capsys):
+    """What is said on the terminal."""
+    record.use("plain")
+    yield lambda: capsys.readouterr().err
+    record.use("silent")
+
+
+def grow(folder: Path, what: str, out: Path) -> Artifact:
+    """Index the folder when it says that tea is made of `what`."""
+    (folder / "tea.md").write_text(f"# Tea\n\nTea is made of {what}.\n")
+    return index(folder, out)
+
+
+@pytest.mark.parametrize("left", [30, 0, None])
+def test_a_ledger_without_a_whole_line_is_damaged_and_the_next_run_mends_it(folder, tmp_path, left):
+    out = tmp_path / "i"
+    made = grow(folder, "leaves", out)
+    (out / LEDGER).unlink() if left is None else os.truncate(out / LEDGER, left)
+    with pytest.raises(ArtifactError, match=r"ledger of the index is damaged.*it holds") as error:
+        ask(ASKED, out)
+    assert f"groundup index {folder.resolve()} --out {out}" in str(error.value)
+    assert ("30 bytes" in str(error.value)) == (left == 30) and "\n" not in str(error.value)
+    assert index(folder, out) == made
+    assert "leaves" in ask(ASKED, out).text
+
+
+def test_an_edited_ledger_is_told_and_laid_aside_by_the_next_run(folder, tmp_path, heard):
+    out = tmp_path / "i"
+    made = grow(folder, "leaves", out)
+    (out / LEDGER).write_text((out / LEDGER).read_text().replace("1 added", "9 added"))
+    with pytest.raises(ArtifactError, match="was edited.*nothing is lost, run again: groundup"):
+        ask(ASKED, out)
+    heard()
+    assert index(folder, out) == made
+    assert "damaged.jsonl" in heard() and (out / "ledger" / "damaged.jsonl").is_file()
+    assert "leaves" in ask(ASKED, out).text and heard() == ""
+
+
+def test_a_torn_last_line_answers_from_the_line_before_and_says_so(folder, tmp_path, heard):
+    out = tmp_path / "i"
+    grow(folder, "leaves", out)
+    grow(folder, "buds", out)
+    os.truncate(out / LEDGER, (out / LEDGER).stat().st_size - 9)
+    heard()
+    assert "leaves" in ask(ASKED, out).text
+    said = heard()
+    assert said.count("\n") == 1 and "never finished" in said and f"--out {out}" in said
+    index(folder, out)
+    heard()
+    assert "buds" in ask(ASKED, out).text and heard() == ""
+
+
+def test_a_torn_line_after_the_current_snapshot_is_cut_by_the_next_run(folder, tmp_path, heard):
+    out = tmp_path / "i"
+    grow(folder, "leaves", out)
+    with open(out / LEDGER, "a") as file:
+        file.write('{"sequence": 2')
+    index(folder, out)
+    assert "Cut 14 bytes" in heard()
+    assert len(Pointer(out / LEDGER).history()) == 1
+    assert "leaves" in ask(ASKED, out).text and heard() == ""
+
+
+def test_the_newest_two_snapshots_stay(folder, tmp_path):
+    out = tmp_path / "i"
+    made = [grow(folder, what, out) for what in ("leaves", "buds", "stems", "roots")]
+    assert {path.name for path in (out / "snapshots").iterdir()} == {
+        snapshot.path.name for snapshot in made[-KEPT:]
+    }
+    assert "stems" in ask(ASKED, made[2].path).text
+    grow(folder, "stems", out)
+    grow(folder, "seeds", out)
+    assert made[2].path.is_dir() and not made[3].path.exists(), "order is that of answering"
+    assert "seeds" in ask(ASKED, out).text
+
+
+def test_a_snapshot_that_is_being_written_stays(folder, tmp_path):
+    out = tmp_path / "i"
+    for what in ("leaves", "buds"):
+        grow(folder, what, out)
+    writing = out / "snapshots" / "new"
+    writing.mkdir()
+    with open(writing / ".lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        prune(out)
+        assert writing.is_dir()
+    prune(out)
+    assert not writing.exists()
+
+
+def test_a_reader_left_behind_twice_is_told(folder, tmp_path):
+    out = tmp_path / "i"
+    grow(folder, "leaves", out)
+    opened = open_index(out)
+    grow(folder, "buds", out)
+    grow(folder, "stems", out)
+    with pytest.raises(ArtifactError, match="open the index again"):
+        opened.document(next(iter(opened.places)))
