@@ -329,7 +329,10 @@ def settings_help(config: type[Config]) -> str:
             lines.append(head)
             head = ""
         head = head.ljust(len(indent))
-        text = textwrap.wrap(about, max(columns, 60), initial_indent=head, subsequent_indent=indent)
+        text = textwrap.wrap(
+            about, max(columns, 60), initial_indent=head, subsequent_indent=indent,
+            break_on_hyphens=False,
+        )  # fmt: skip
         lines += text or [head.rstrip()]
     return "\n".join(lines) + "\n"
 

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -250,10 +251,11 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
     assert code == 0 and "über bridge.txt:1 (bytes " in out
     code, out, _ = run(*question, "--json")
     answer = json.loads(out)
-    assert set(answer) == {"answer", "refused", "claims"} and not answer["refused"]
+    assert set(answer) == {"answer", "refused", "claims", "root", "changed"}
+    assert not answer["refused"] and answer["changed"] == []
     quote = answer["claims"][0]["quotes"][0]
     assert {"path", "start", "end", "text"} <= set(quote)
-    data = (documents / quote["path"]).read_bytes()
+    data = (Path(answer["root"]) / quote["path"]).read_bytes()
     assert data[quote["start"] : quote["end"]].decode() == quote["text"]
     code, out, _ = run("ask", "Who paints zebras?", "--index", tmp_path / "index", "--json")
     refusal = json.loads(out)
@@ -276,7 +278,7 @@ def test_results_are_printed_for_people_and_for_scripts(capsys, tmp_path):
     assert json.loads(printed(answer, True)) == {
         "answer": "It stands.", "refused": False, "claims": [{"text": "It stands.", "quotes": [
             {"path": "a.txt", "start": 3, "end": 13, "text": "It stands."}
-        ]}],
+        ]}], "root": None, "changed": None,
     }  # fmt: skip
     assert printed(Answer("not here", refused=True), False) == "not here\n"
     assert printed(None, False) == printed(None, True) == ""
