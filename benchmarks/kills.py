@@ -4,9 +4,9 @@
 
 Runs a small `groundup run tiny` undisturbed, then once more in another folder, killed with
 `kill -9` and started again with the same command until it completes. Each kill is aimed at one
-stage, drawn by its share of the time, and falls at a random moment of it. If a run completes before the last
-kill, another one takes the rest. Then every artifact's id and the weights' sha256 are compared; of
-the report, which holds times, the key. Exits 1 if anything differs.
+stage, drawn by its share of the time, and falls at a random moment of it. If a run completes before
+the last kill, another one takes the rest. Then every artifact's id and the weights' sha256 are
+compared; of the report, which holds times, the key. Exits 1 if anything differs.
 
 Training saves every 15 seconds. Where a stage takes longer, kills fall after a checkpoint too, and
 the table names its step: more `--tokens` for base, more `--epochs` for chat.

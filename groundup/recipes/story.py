@@ -160,8 +160,6 @@ def artifact_rows(made: Mapping[str, Artifact], out: Path) -> list[ArtifactRow]:
     rows = []
     for name, a in made.items():
         parents = tuple(names[p.id] for p in a.parents if p.id in names)
-        if name == "index":
-            parents = ("manual",)
         place = a.path.relative_to(out) if a.path.is_relative_to(out) else a.path
         rows.append(ArtifactRow(name, a.kind, str(place), a.id, a.bytes, a.seconds, parents))
     return rows

@@ -98,7 +98,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     source, out = Path(source), Path(out)
     prints = dict(outside(fingerprint_folder(source), source, out))
     config = with_digest(config, sorted(prints.items()))
-    name = digest([VERSION, config.plain()])[:16]
+    parents = made_by(source)
+    name = digest([VERSION, config.plain(), *(parent.id for parent in parents.values())])[:16]
     place = out / "snapshots" / name
     before = last_name(out)
     if (place / MANIFEST).is_file():
@@ -107,7 +108,7 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         with spool(out) as file:
             reading = read(outside(read_folder(source), source, out), file)
             check(reading, source, prints)
-            snapshot = write_snapshot(config, reading, {}, place)
+            snapshot = write_snapshot(config, reading, parents, place)
     changes = describe(compare(out, before, place))
     write_root(out, source)
     move(out, before, name, changes)
@@ -119,6 +120,14 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         f"files left out: {numbers['rejected']}."
     )
     return snapshot
+
+
+def made_by(source: Path) -> dict[str, Artifact]:
+    """The artifact that a folder of documents is, as the index's parent; most folders are none."""
+    manifest = source / MANIFEST  # a common name: only ours says of what kind it is
+    if not manifest.is_file() or b'"kind": "documents"' not in manifest.read_bytes():
+        return {}
+    return {"documents": Artifact.open(source, kind="documents")}
 
 
 def check(reading: "Reading", source: Path, prints: Mapping[str, str]) -> None:

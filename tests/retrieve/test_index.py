@@ -6,7 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from groundup.core import Artifact, ArtifactError, ConfigError, DataError, Pointer
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    Config,
+    ConfigError,
+    DataError,
+    Draft,
+    Pointer,
+    produce,
+    write_text,
+)
 from groundup.documents import read_bytes
 from groundup.retrieve import ChunkConfig, IndexConfig, ask, index, index_documents, open_index
 
@@ -124,6 +134,19 @@ def test_a_missing_or_damaged_index_is_one_line(folder, tmp_path):
     file.write_bytes(file.read_bytes()[:-20])
     with pytest.raises(ArtifactError, match="truncated or edited"):
         ask("What is tea?", tmp_path / "i")
+
+
+def test_a_folder_that_is_an_artifact_is_the_indexs_parent(folder, tmp_path):
+    def write(draft: Draft) -> None:
+        write_text(draft.file("tea.txt"), "Pour hot water over the leaves.")
+
+    pages = produce(
+        tmp_path / "pages", kind="documents", stage="pages", version=1, config=Config(),
+        parents={}, write=write,
+    )  # fmt: skip
+    assert [parent.id for parent in index(pages.path, tmp_path / "a").parents] == [pages.id]
+    (folder / "manifest.json").write_text('{"name": "an app"}')
+    assert not index(folder, tmp_path / "b").parents
 
 
 def test_documents_of_a_recipe_become_an_artifact(tmp_path):
