@@ -9,8 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pydantic import Field
 
-from groundup.core import Artifact, Config, ConfigError, DataError, Draft, device, produce, record
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    Config,
+    ConfigError,
+    DataError,
+    Draft,
+    device,
+    produce,
+    record,
+)
 from groundup.model import Transformer, load, save
 from groundup.tokenizer import Packed, load_tokenizer, pack_examples, render
 from groundup.train import (
@@ -39,13 +50,13 @@ from .examples import read_examples
 class FinetuneConfig(Config):
     """How to tune."""
 
-    epochs: float = 2.0
+    epochs: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     """How often each conversation is seen."""
-    length: int = 512
+    length: int = Field(default=512, ge=1)
     """Tokens of a packed row; longer conversations are left out and counted."""
-    batch_rows: int = 6
+    batch_rows: int = Field(default=6, ge=1)
     """Packed rows of one optimizer step."""
-    micro_batches: int = 1
+    micro_batches: int = Field(default=1, ge=1)
     """Parts in which a step is computed."""
     optim: OptimConfig = OptimConfig(
         muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1
@@ -65,7 +76,8 @@ def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: P
     model     a base model; it carries its tokenizer
     examples  conversations made by `groundup examples make`
 
-    Raises DataError naming a conversation with no token to train on.
+    Raises DataError naming a conversation with no token to train on, and ArtifactError for a
+    quantised model.
     """
     return produce(
         out,
@@ -81,6 +93,11 @@ def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: P
 def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: Artifact) -> None:
     """Tune and save; the body of the stage."""
     model = load(base.path, dtype=torch.float32).to(device.pick())
+    if not all(weight.is_floating_point() for weight in model.state_dict().values()):
+        raise ArtifactError(
+            f"{base.path} is quantised, and rounded weights cannot be tuned; give the model "
+            "that it was made from."
+        )
     if config.length > model.config.context_length:
         raise ConfigError(
             f"length={config.length} exceeds the model's context_length="

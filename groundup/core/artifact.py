@@ -28,7 +28,7 @@ from typing import Any, Literal, get_args
 
 from .config import Config
 from .device import fingerprint
-from .errors import ArtifactError, CapacityError
+from .errors import ArtifactError, CapacityError, GroundupError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -211,8 +211,18 @@ def produce(
             write_json(out / MANIFEST, manifest)
         except OSError as error:
             raise disk_error(out, error) from error
+        except GroundupError:
+            sweep(out)
+            raise
         shutil.rmtree(out / ".scratch", ignore_errors=True)
     return Artifact.open(out)
+
+
+def sweep(out: Path) -> None:
+    """Leave nothing of a stage that was refused before it made anything."""
+    kept = [path for path in out.rglob("*") if path.is_file()]
+    if all(path in (out / ".lock", out / ".scratch" / "key") for path in kept):
+        shutil.rmtree(out, ignore_errors=True)
 
 
 def check_free(out: Path) -> None:

@@ -95,6 +95,7 @@ def assess(config: AssessConfig, models: Models, inputs: Inputs, out: Path) -> A
 def write_assessment(draft: Draft, config: AssessConfig, models: Models, inputs: Inputs) -> None:
     """Measure and write; the body of the stage."""
     look(inputs.testset, "the tiny recipe's assessment", models.chat.id)
+    look(inputs.tokens, "the tiny recipe's assessment", models.base.id)
     text = compressed(inputs.corpus)
     engines = {name: Engine.open(artifact.path) for name, artifact in models._asdict().items()}
     documents = score_text(engines["base"], inputs.tokens, config)

@@ -94,7 +94,8 @@ def tell(made: Mapping[str, Artifact], out: Path) -> ReportData:
         next_commands=(
             NextCommand("Talk to the model", f"groundup chat {typed(out / 'chat')}"),
             NextCommand("Ask the manual, with proof",
-                        f'groundup ask "What does with do?" --index {typed(out / "index")}'),
+                        'groundup ask "What does the with statement do?" '
+                        f"--index {typed(out / 'index')}"),
             NextCommand("See what was made", f"groundup show {typed(out)}"),
             NextCommand("Look at the training conversations",
                         f"groundup examples show {typed(out / 'examples')} "

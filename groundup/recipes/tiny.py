@@ -61,27 +61,27 @@ def tiny(
     epochs  how often the chat model sees each conversation
     """
     started = time.monotonic()
+    training = PretrainConfig(tokens=tokens, depth=depth)  # both refuse what cannot be, at once
+    tuning = FinetuneConfig(epochs=epochs)
     fresh = not (out / "report" / MANIFEST).is_file()
     if fresh:
         record.say(device.one_line())
         record.say(forecast(tokens, depth))
-    made = make(out, tokens, depth, epochs)
+    made = make(out, training, tuning)
     report = make_report(made, out)
     took = f"Done in {record.duration(time.monotonic() - started)}." if fresh else "All is done."
     require(made.verdict)
     return ending(out, report, took)
 
 
-def make(out: Path, amount: int, depth: int, epochs: float) -> Made:
+def make(out: Path, training: PretrainConfig, tuning: FinetuneConfig) -> Made:
     """Run the stages; what is complete is not run again."""
     corpus = told("corpus", library_corpus(CORPUS, out / "corpus"))
     tokenizer = told("tokenizer", train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer"))
     shards = told("tokens", tokens(TokensConfig(), corpus, tokenizer, out / "tokens"))
-    training = PretrainConfig(tokens=amount, depth=depth)
     base = told("base", pretrain(training, shards, tokenizer, out / "base"))
     examples = told("examples", make_examples(ExamplesConfig(), corpus, out / "examples"))
     testset = told("testset", seal(examples, out / "testset"))
-    tuning = FinetuneConfig(epochs=epochs)
     chat = told("chat", finetune(tuning, base, examples, out / "chat"))
     int8 = told("int8", quantize(QuantizeConfig(), chat, out / "int8"))
     manual = told("manual", library_manual(ManualConfig(), out / "manual"))

@@ -92,10 +92,11 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     Run again, it brings the index up to date: nothing is made when no file changed. Files that
     cannot be read are left out and listed in rejected.json. Of the snapshots, two are kept.
 
-    Raises DataError if `source` is no folder or holds no document, and ArtifactError if another
+    Raises DataError without a document, and ArtifactError if `out` holds something else or another
     run moved the index on meanwhile.
     """
     source, out = Path(source), Path(out)
+    check_place(out)
     prints = dict(outside(fingerprint_folder(source), source, out))
     config = with_digest(config, sorted(prints.items()))
     parents = made_by(source)
@@ -122,12 +123,19 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     return snapshot
 
 
+def check_place(out: Path) -> None:
+    """Raise if a folder holds anything but an index, or the beginnings of one."""
+    found = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
+    if found and not {"ledger", "snapshots"} & set(found):
+        what = f"not empty and holds no index ({found[0]} is in it)"
+        raise ArtifactError(f"{out} is {what}; choose another --out.")
+
+
 def made_by(source: Path) -> dict[str, Artifact]:
     """The artifact that a folder of documents is, as the index's parent; most folders are none."""
     manifest = source / MANIFEST  # a common name: only ours says of what kind it is
-    if not manifest.is_file() or b'"kind": "documents"' not in manifest.read_bytes():
-        return {}
-    return {"documents": Artifact.open(source, kind="documents")}
+    is_ours = manifest.is_file() and b'"kind": "documents"' in manifest.read_bytes()
+    return {"documents": Artifact.open(source, kind="documents")} if is_ours else {}
 
 
 def check(reading: "Reading", source: Path, prints: Mapping[str, str]) -> None:

@@ -42,7 +42,7 @@ STOP_WORDS = frozenset(
     up down with without within about between among through during before after against across via
     is are was were be been being am do does did doing done have has had having can could shall
     should will would may might must need needs ought
-    how what when where which who whom whose why whether
+    how often what when where which who whom whose why whether
     not no yes there here also just only very much many more most some any all each every both
     either neither other another such same own too again ever still please s t d ll m re ve don
     doesn didn isn aren wasn won

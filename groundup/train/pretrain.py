@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from pydantic import Field
 
 from groundup.core import Artifact, Config, ConfigError, Draft, device, produce, record
 from groundup.model import Transformer, from_depth, save
@@ -25,19 +26,19 @@ from .optim import OptimConfig, Optimizer, schedule
 class PretrainConfig(Config):
     """What to train, on how much, and how."""
 
-    depth: int = 5
+    depth: int = Field(default=5, ge=1)
     """Layers; width, heads and feed-forward follow from it (see `groundup model describe`)."""
-    tokens: int = 2_000_000
+    tokens: int = Field(default=2_000_000, ge=1)
     """Training tokens, those seen again counted again."""
-    batch_tokens: int = 2048
+    batch_tokens: int = Field(default=2048, ge=1)
     """Tokens of one optimizer step."""
-    length: int = 256
+    length: int = Field(default=256, ge=1)
     """Context of the first stretch, tokens."""
-    context_length: int = 2048
+    context_length: int = Field(default=2048, ge=1)
     """Context of the last stretch and of the finished model, tokens."""
-    long_share: float = 0.12
+    long_share: float = Field(default=0.12, ge=0, le=1)
     """Share of the tokens that is spent at the full context."""
-    micro_batches: int = 1
+    micro_batches: int = Field(default=1, ge=1)
     """Parts in which a step is computed; more need less memory and give the same gradient."""
     optim: OptimConfig = OptimConfig()
     """Optimizer and schedule."""
@@ -134,11 +135,11 @@ def stretch(config: PretrainConfig, shard: Shard) -> tuple[list[Stretch], int]:
     Raises ConfigError if the tokens do not fill one step.
     """
     steps = config.tokens // config.batch_tokens
-    if steps < 1 or config.batch_tokens < config.context_length:
+    if steps < 1 or config.batch_tokens < max(config.length, config.context_length):
         raise ConfigError(
-            f"tokens={config.tokens:,} with batch_tokens={config.batch_tokens:,} and "
-            f"context_length={config.context_length:,} do not fill one step; expected "
-            "tokens >= batch_tokens >= context_length."
+            f"tokens={config.tokens:,} with batch_tokens={config.batch_tokens:,}, "
+            f"length={config.length:,} and context_length={config.context_length:,} do not fill "
+            "one step; expected tokens >= batch_tokens >= context_length, length."
         )
     long_steps = round(config.long_share * steps)
     border = 1 - long_steps / steps

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from groundup.core import Artifact, ArtifactError, CapacityError, Config, Draft, produce
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    CapacityError,
+    Config,
+    DataError,
+    Draft,
+    produce,
+)
 from groundup.core.artifact import MANIFEST, Parent
 
 
@@ -121,6 +129,23 @@ def test_a_failed_stage_leaves_no_manifest_and_keeps_its_checkpoints(tmp_path):
 
     make(tmp_path / "a", write=resumes)
     assert not (tmp_path / "a" / ".scratch").exists()
+
+
+def test_a_stage_that_refuses_at_once_leaves_nothing(tmp_path):
+    def refuses(draft: Draft) -> None:
+        raise DataError("Nothing can be used.")
+
+    with pytest.raises(DataError):
+        make(tmp_path / "a", write=refuses)
+    assert not list(tmp_path.iterdir())
+
+    def gives_up(draft: Draft) -> None:
+        (draft.scratch / "checkpoint").write_text("half")
+        raise DataError("Enough.")
+
+    with pytest.raises(DataError):
+        make(tmp_path / "a", write=gives_up)
+    assert (tmp_path / "a" / ".scratch" / "checkpoint").read_text() == "half"
 
 
 def test_checkpoints_of_another_configuration_are_thrown_away(tmp_path):

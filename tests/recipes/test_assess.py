@@ -116,6 +116,7 @@ def test_the_test_set_is_the_held_out_split_and_knows_who_looked(run):
     examples = Artifact.open(inputs.testset.path.parent / "examples")
     assert list(read_questions(inputs.testset)) == list(read_examples(examples, "test"))
     assert candidates(inputs.testset) == [models.chat.id]
+    assert candidates(inputs.tokens) == [models.base.id]
     assert "without_reference" in inputs.testset.numbers
 
 

@@ -149,6 +149,16 @@ def test_a_folder_that_is_an_artifact_is_the_indexs_parent(folder, tmp_path):
     assert not index(folder, tmp_path / "b").parents
 
 
+def test_a_folder_that_holds_something_else_does_not_become_an_index(folder, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "text.md").write_text("Years of work.")
+    for out in (tmp_path / "thesis", folder):
+        before = sorted(path.name for path in out.iterdir())
+        with pytest.raises(ArtifactError, match="is not empty and holds no index"):
+            index(folder, out)
+        assert sorted(path.name for path in out.iterdir()) == before
+
+
 def test_documents_of_a_recipe_become_an_artifact(tmp_path):
     made = [read_bytes(b"Tea is made of leaves.", "tea.txt")]
     artifact = index_documents(IndexConfig(), iter(made), {}, tmp_path / "index")
