@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,8 +100,8 @@ class Artifact:
 
     def check_key(self) -> None:
         """Compute the key again from stage, version, configuration and parents."""
-        inputs = [[parent.name, parent.id] for parent in self.parents]
-        if digest([self.stage, self.version, self.config, inputs]) != self.key:
+        inputs = [(parent.name, parent.id) for parent in self.parents]
+        if artifact_key(self.stage, self.version, self.config, inputs) != self.key:
             raise ArtifactError(
                 f"{self.path / MANIFEST} was edited: its key is not the hash of its stage, "
                 f"version, configuration and parents; {REMAKE.format(self.path)}"
@@ -188,9 +188,10 @@ def produce(
     Raises ArtifactError if `out` holds something else or another run is writing there, and
     CapacityError if the disk is full.
     """
-    key = artifact_key(stage, version, config, parents)
+    inputs = [(name, parent.id) for name, parent in parents.items()]
+    key = artifact_key(stage, version, config.plain(), inputs)
     out = Path(out)
-    check_free(out)
+    check_free(out)  # before the lock, which would leave a file in a folder of others
     with locked(out):
         if (out / MANIFEST).exists():
             found = Artifact.open(out)
@@ -243,6 +244,7 @@ def contents(out: Path) -> list[Path]:
 
 def begin(out: Path, key: str) -> Draft:
     """Clear what an unfinished run of another key left behind and give an empty draft."""
+    check_free(out)  # again under the lock: what follows removes files
     scratch, mark = out / ".scratch", out / ".scratch" / "key"
     resumes = mark.is_file() and mark.read_text() == key
     for path in contents(out):
@@ -289,10 +291,11 @@ def payload(root: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name.as_posix(), {"sha256": hash_file(path), "bytes": path.stat().st_size}
 
 
-def artifact_key(stage: str, version: int, config: Config, parents: Mapping[str, Artifact]) -> str:
-    """Hash of what decides an artifact before it is made."""
-    inputs = [[name, parent.id] for name, parent in parents.items()]
-    return digest([stage, version, config.plain(), inputs])
+def artifact_key(
+    stage: str, version: int, config: Mapping[str, Any], inputs: Iterable[tuple[str, str]]
+) -> str:
+    """Hash of what decides an artifact before it is made; inputs are (name, id) of its parents."""
+    return digest([stage, version, config, [list(each) for each in inputs]])
 
 
 def artifact_id(key: str, files: Mapping[str, Mapping[str, Any]]) -> str:

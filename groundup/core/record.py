@@ -84,6 +84,7 @@ class _Lines:
         self.told = self.started
 
     def advance(self, amount: float, **metrics: float) -> None:
+        """Count an amount as done and tell, now and then, how far it is and how fast."""
         self.done += amount
         now = time.monotonic()
         if _voice == "silent" or (now - self.told < self.EVERY_SECONDS and self.done < self.total):
