@@ -77,6 +77,97 @@ class LanguageModel(Protocol):
         ...
 
 
+class Reason(NamedTuple):
+    """Why there is no number: a typed reason instead of NaN."""
+
+    code: str
+    """Short and stable, such as `no_reference` or `empty_answer`."""
+    message: str
+
+
+class Pair(NamedTuple):
+    """A text and a continuation of it whose likelihood is asked."""
+
+    context: str
+    continuation: str
+
+
+class Likelihood(NamedTuple):
+    """How likely a model finds a text."""
+
+    logprob: float
+    """Sum over its tokens, nats."""
+    is_greedy: bool
+    """Whether each of its tokens is the likeliest one at its place."""
+    tokens: int
+    """Number of tokens scored."""
+
+
+class Stops(NamedTuple):
+    """How to continue a plain text, and what ends it."""
+
+    sampling: Sampling
+    until: tuple[str, ...] = ()
+    """The text ends before the first of these that it contains; the model's own end always ends."""
+
+
+class Completion(NamedTuple):
+    """A plain text's continuation."""
+
+    text: str
+    """Cut before the first of `until`."""
+    finish_reason: FinishReason
+    tokens: int
+    """Number of tokens generated; 0 if the model does not tell."""
+    prompt_tokens: int = 0
+
+
+@runtime_checkable
+class TextModel(Protocol):
+    """What a measurement asks of a model: raw text in, likelihoods or text out.
+
+    Answers come as (place of the request, answer) in any order, each as soon as it is known, so
+    that a caller can write it down; what fails is a Reason at its place, never an exception that
+    loses the others.
+    """
+
+    @property
+    def name(self) -> str:
+        """What people call it: a path, or a server's address and model."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Changes when the weights do: an artifact's id, a hash of files, a server's address."""
+        ...
+
+    @property
+    def signature(self) -> str:
+        """What else moves a score: `tokenizer:…|dtype:float32|bos:no|context:2048`."""
+        ...
+
+    def render(self, conversation: Conversation) -> str:
+        """The conversation in the model's own chat format, up to where its answer begins.
+
+        Raises ConfigError if it has none.
+        """
+        ...
+
+    def loglikelihood(self, pairs: Sequence[Pair]) -> Iterator[tuple[int, Likelihood | Reason]]:
+        """Likelihood of each continuation after its context."""
+        ...
+
+    def rolling(self, texts: Sequence[str]) -> Iterator[tuple[int, Likelihood | Reason]]:
+        """Likelihood of whole texts, each token scored exactly once."""
+        ...
+
+    def complete(
+        self, prompts: Sequence[str], stops: Stops
+    ) -> Iterator[tuple[int, Completion | Reason]]:
+        """Continue each prompt."""
+        ...
+
+
 @runtime_checkable
 class Tokenizer(Protocol):
     """Text to ids and back; special tokens never arise from text."""
@@ -208,14 +299,6 @@ class Score(NamedTuple):
 
     value: float
     signature: str
-
-
-class Reason(NamedTuple):
-    """Why there is no number: a typed reason instead of NaN."""
-
-    code: str
-    """Short and stable, such as `no_reference` or `empty_answer`."""
-    message: str
 
 
 @runtime_checkable

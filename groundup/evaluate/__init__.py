@@ -1,6 +1,6 @@
 """evaluate: how well does a model predict and answer held-out text, and better than what?"""
 
-from .compare import Row, bits_per_byte, compare_likelihood, compare_scores, compressor
+from .compare.rows import Row, bits_per_byte, compare_likelihood, compare_scores, compressor
 from .heldout import EvaluateConfig, evaluate, read_scores
 from .likelihood import DocumentScore, ScoredModel, answer_scores, score_documents
 

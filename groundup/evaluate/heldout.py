@@ -27,7 +27,7 @@ from groundup.core import (
 from groundup.measure import look
 from groundup.tokenizer import DOCUMENT_END, Shard, load_tokenizer
 
-from .compare import Measured, bits_per_byte
+from .compare.rows import Measured, bits_per_byte
 from .likelihood import DocumentScore, score_documents
 
 

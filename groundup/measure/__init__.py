@@ -19,9 +19,9 @@ from .gate import (
     verdict,
 )
 from .score import Scores, ended, exact_match, refusal, score_all, similarity, token_f1
-from .stats import Interval, bootstrap, difference_of_rates, paired, rate, ratio, wilson
+from .stats.interval import Interval, bootstrap, difference_of_rates, paired, rate, ratio, wilson
 from .testset import Card, Look, candidates, look, looks, make_testset, read_card, read_samples
-from .text import edit_similarity, levenshtein, normalise
+from .text.edit import edit_similarity, levenshtein, normalise
 
 __all__ = [
     "Card",

@@ -29,7 +29,7 @@ from groundup.core import (
     write_json,
 )
 
-from .stats import Interval
+from .stats.interval import Interval
 from .testset import candidates
 
 Bound = Literal["upper", "lower", "estimate"]

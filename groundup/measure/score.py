@@ -16,8 +16,8 @@ import numpy as np
 
 from groundup.core import Answer, DataError, Reason, Sample, Score
 
-from . import text
-from .text import Unit
+from .text import edit
+from .text.edit import Unit
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ReferenceScorer:
         """Best similarity over the references; Reason `no_reference` if there is none."""
         if not sample.references:
             return Reason("no_reference", f"Sample {sample.id} has no reference to compare with.")
-        prepare = text.normalise if self.normalise else str
+        prepare = edit.normalise if self.normalise else str
         found = prepare(answer.text)
         best = max(self.compare(found, prepare(reference)) for reference in sample.references)
         return Score(best, self.signature)
@@ -55,7 +55,7 @@ class AnswerScorer:
 def exact_match(*, normalise: bool = True) -> ReferenceScorer:
     """Scorer: 1 if the answer equals a reference, else 0.
 
-    `normalise` lets case, width and white space differ; see text.normalise.
+    `normalise` lets case, width and white space differ; see text/edit.py.
 
     >>> sample = Sample("1", (), references=("Paris",))
     >>> exact_match()(sample, Answer("paris ")).value
@@ -73,13 +73,13 @@ def similarity(unit: Unit = "characters", *, normalise: bool = False) -> Referen
     'edit_similarity|unit:characters|normalise:no|references:best'
     """
     signature = f"edit_similarity|unit:{unit}|normalise:{yes(normalise)}|references:best"
-    return ReferenceScorer(signature, lambda a, b: text.edit_similarity(a, b, unit), normalise)
+    return ReferenceScorer(signature, lambda a, b: edit.edit_similarity(a, b, unit), normalise)
 
 
 def token_f1(*, normalise: bool = True) -> ReferenceScorer:
-    """Scorer: F1 of the words that answer and reference share; see text.token_overlap."""
+    """Scorer: F1 of the words that answer and reference share; see text/edit.py."""
     signature = f"token_f1|normalise:{yes(normalise)}|references:best"
-    return ReferenceScorer(signature, text.token_overlap, normalise)
+    return ReferenceScorer(signature, edit.token_overlap, normalise)
 
 
 def refusal() -> AnswerScorer:

@@ -17,7 +17,7 @@ from groundup.measure.gate import (
     require,
     verdict,
 )
-from groundup.measure.stats import Interval, bootstrap
+from groundup.measure.stats.interval import Interval, bootstrap
 from groundup.measure.testset import Card, look, make_testset
 
 FOUND = Interval(0.8, 0.7, 0.9, 0.95, 50, 40)

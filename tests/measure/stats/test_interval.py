@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError, DataError
-from groundup.measure.stats import (
+from groundup.measure.stats.interval import (
     Interval,
     bootstrap,
     difference_of_rates,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.measure import text
-from groundup.measure.text import (
+from groundup.measure.text import edit
+from groundup.measure.text.edit import (
     edit_similarity,
     levenshtein,
     normalise,
@@ -36,7 +36,7 @@ def test_distance_is_a_metric(a, b, c):
 
 
 def test_without_rapidfuzz_the_reference_serves(monkeypatch):
-    monkeypatch.setattr(text, "rapidfuzz", None)
+    monkeypatch.setattr(edit, "rapidfuzz", None)
     assert levenshtein("intention", "execution") == 5
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from groundup.core import DataError, Reason
 from groundup.measure import Interval, Scores, bootstrap, paired, ratio
 
-from .likelihood import DocumentScore
+from ..likelihood import DocumentScore
 
 Measured = Interval | Reason
 NATS_PER_BIT = log(2)

@@ -1,0 +1,1 @@
+"""stats: how sure is a number, and which difference is real?"""

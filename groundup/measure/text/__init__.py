@@ -1,0 +1,1 @@
+"""text: how alike are two texts, by each of the field's measures?"""
