@@ -8,6 +8,7 @@ from .files import load as load_tokenizer
 from .loader import Batch, Loader
 from .packing import Packed, pack_examples
 from .shards import Shard, Text, TokensConfig, tokens, write_tokens
+from .units import Cut, UnitTokenizer, measure_cut, train_units
 
 __all__ = [
     "DOCUMENT_END",
@@ -16,6 +17,7 @@ __all__ = [
     "TEMPLATE",
     "Batch",
     "BytePairs",
+    "Cut",
     "FastTokenizer",
     "Loader",
     "Packed",
@@ -24,8 +26,10 @@ __all__ = [
     "Text",
     "TokenizerConfig",
     "TokensConfig",
+    "UnitTokenizer",
     "load",
     "load_tokenizer",
+    "measure_cut",
     "pack_examples",
     "render",
     "save",
@@ -33,6 +37,7 @@ __all__ = [
     "tokens",
     "train_bpe",
     "train_tokenizer",
+    "train_units",
     "well_formed",
     "write_tokenizer",
     "write_tokens",

@@ -1,0 +1,168 @@
+"""Words and characters as tokens: what subwords are compared with.
+
+A vocabulary of whole units (words with the space before them, or characters) and 256 bytes. A unit
+that the vocabulary lacks is spelt in bytes: where a classical word model would say `<unk>` and lose
+the text, this one pays for it, so bits per byte of words, characters, bytes and subwords compare.
+
+    words       "the tokeniser"  ->  the | ␣ t o k e n i s e r     if only `the` is known
+    characters  "naïve"          ->  n | a | ï | v | e
+    bytes       an empty vocabulary
+
+Source: the unknown words' problem that byte-pair encoding answers: Sennrich et al. 2016,
+arXiv:1508.07909, §1. Knows nothing of models.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import Literal, NamedTuple
+
+from groundup.core import ConfigError, DataError, Tokenizer, digest
+
+from .bpe import splitter, well_formed
+from .fast import SPECIALS
+
+Unit = Literal["words", "characters"]
+PATTERN = "gpt-2"
+"""Cuts words with the space before them, and numbers whole."""
+
+
+def cut(text: str, unit: Unit) -> list[str]:
+    """The units of a well-formed text; joined, they are the text.
+
+    >>> cut("a 12 b!", "words")
+    ['a', ' 12', ' b', '!']
+    """
+    return list(text) if unit == "characters" else splitter(PATTERN).findall(text)
+
+
+class UnitTokenizer:
+    """Whole units where they are known, bytes where not; fulfils the Tokenizer contract.
+
+    >>> tokenizer = UnitTokenizer("words", [" cat"])
+    >>> [tokenizer.decode([id]) for id in tokenizer.encode("a cat sat")]
+    ['a', ' cat', ' ', 's', 'a', 't']
+
+    Raises ConfigError if a unit is empty or given twice.
+    """
+
+    def __init__(
+        self, unit: Unit, vocabulary: Sequence[str], specials: Sequence[str] = SPECIALS
+    ) -> None:
+        if len(set(vocabulary)) != len(vocabulary) or not all(vocabulary):
+            raise ConfigError("The units of a vocabulary must be different, non-empty texts.")
+        self.unit: Unit = unit
+        self.ids = {text: 256 + place for place, text in enumerate(vocabulary)}
+        first = 256 + len(self.ids)
+        self.special_ids = {name: first + place for place, name in enumerate(specials)}
+
+    @cached_property
+    def tokens(self) -> list[bytes]:
+        """The bytes of every id, special tokens spelt out."""
+        spelt = [*self.ids, *self.special_ids]
+        return [*(bytes([byte]) for byte in range(256)), *(text.encode() for text in spelt)]
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids: bytes, units and special tokens."""
+        return 256 + len(self.ids) + len(self.special_ids)
+
+    @property
+    def specials(self) -> dict[str, int]:
+        """Special token text to id."""
+        return dict(self.special_ids)
+
+    @property
+    def digest(self) -> str:
+        """sha256 hex of unit, vocabulary and special tokens."""
+        return digest([self.unit, PATTERN, list(self.ids), self.special_ids])
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text; special tokens spelt in it are plain text."""
+        return [id for piece in cut(well_formed(text), self.unit) for id in self.spell(piece)]
+
+    def spell(self, piece: str) -> Iterable[int]:
+        """Ids of one unit: its own, or those of its bytes."""
+        known = self.ids.get(piece)
+        return piece.encode() if known is None else (known,)
+
+    def unknown(self, text: str) -> int:
+        """Number of units of a text that the vocabulary lacks."""
+        return sum(piece not in self.ids for piece in cut(well_formed(text), self.unit))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of the ids; bytes that are not UTF-8 become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Bytes of the ids; DataError names an id that is not in the vocabulary."""
+        ids = list(ids)
+        wrong = next((id for id in ids if not 0 <= id < self.vocab_size), None)
+        if wrong is not None:
+            raise DataError(f"id {wrong} is not in the vocabulary of {self.vocab_size} ids.")
+        return b"".join(self.tokens[id] for id in ids)
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Byte range in the text's UTF-8 of each id of `encode(text)`."""
+        lengths = (len(self.tokens[id]) for id in self.encode(text))
+        return list(pairwise(accumulate(lengths, initial=0)))
+
+
+def train_units(texts: Iterable[str], unit: Unit, size: int) -> UnitTokenizer:
+    """Take the most frequent units of a corpus; of equally frequent ones the first seen.
+
+    `size` counts all ids, bytes and special tokens too; with fewer distinct units it is smaller.
+
+    >>> train_units(["a cat, a cat, a dog"], "words", size=261).ids
+    {' cat': 256, ',': 257}
+    """
+    counts = Counter(piece for text in texts for piece in cut(well_formed(text), unit))
+    number = size - 256 - len(SPECIALS)
+    if number < 0:
+        raise ConfigError(
+            f"size={size} must be at least {256 + len(SPECIALS)}: bytes and specials."
+        )
+    return UnitTokenizer(unit, [piece for piece, _ in counts.most_common(number)])
+
+
+class Cut(NamedTuple):
+    """What a tokenizer makes of a text."""
+
+    vocab_size: int
+    tokens: int
+    bytes: int
+    units: int
+    """Words or characters of the text; of subwords, the tokens."""
+    unknown: int
+    """Units that the vocabulary lacks: spelt in bytes here, `<unk>` in a classical model."""
+
+    @property
+    def bytes_per_token(self) -> float:
+        """How much text one token carries; a context of T tokens reads T times as much."""
+        return self.bytes / self.tokens
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of the units that are unknown."""
+        return self.unknown / self.units
+
+
+def measure_cut(tokenizer: Tokenizer, texts: Iterable[str]) -> Cut:
+    """Count tokens and unknown units over texts; DataError if they are empty.
+
+    >>> measure_cut(UnitTokenizer("words", [" cat"]), ["a cat sat"]).unknown_share
+    0.6666666666666666
+    """
+    tokens = size = units = unknown = 0
+    for text in map(well_formed, texts):
+        count = len(tokenizer.encode(text))
+        tokens, size = tokens + count, size + len(text.encode())
+        if isinstance(tokenizer, UnitTokenizer):
+            units += len(cut(text, tokenizer.unit))
+            unknown += tokenizer.unknown(text)
+        else:
+            units += count
+    if not size:
+        raise DataError("The texts are empty; give some to compare tokenizers on.")
+    return Cut(tokenizer.vocab_size, tokens, size, units, unknown)
