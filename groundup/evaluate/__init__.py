@@ -1,20 +1,26 @@
 """evaluate: how well does a model predict and answer held-out text, and better than what?"""
 
 from .compare.rows import Row, bits_per_byte, compare_likelihood, compare_scores, compressor
+from .harness.report import MeasureReport, Report, TaskReport, read_report, read_rows
 from .heldout import EvaluateConfig, evaluate, read_scores
 from .likelihood import DocumentScore, ScoredModel, answer_scores, score_documents
 
 __all__ = [
     "DocumentScore",
     "EvaluateConfig",
+    "MeasureReport",
+    "Report",
     "Row",
     "ScoredModel",
+    "TaskReport",
     "answer_scores",
     "bits_per_byte",
     "compare_likelihood",
     "compare_scores",
     "compressor",
     "evaluate",
+    "read_report",
+    "read_rows",
     "read_scores",
     "score_documents",
 ]

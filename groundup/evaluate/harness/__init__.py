@@ -1,0 +1,1 @@
+"""The harness: ask a model what tasks want to know, keep every answer, and report."""
