@@ -113,9 +113,10 @@ def train_units(texts: Iterable[str], unit: Unit, size: int) -> UnitTokenizer:
     """Take the most frequent units of a corpus; of equally frequent ones the first seen.
 
     `size` counts all ids, bytes and special tokens too; with fewer distinct units it is smaller.
+    A unit seen once is left out: from such ones a model learns how unknown units are spelt.
 
-    >>> train_units(["a cat, a cat, a dog"], "words", size=261).ids
-    {' cat': 256, ',': 257}
+    >>> train_units(["a cat, a cat, a dog"], "words", size=999).ids
+    {' cat': 256, ',': 257, ' a': 258}
     """
     counts = Counter(piece for text in texts for piece in cut(well_formed(text), unit))
     number = size - 256 - len(SPECIALS)
@@ -123,7 +124,7 @@ def train_units(texts: Iterable[str], unit: Unit, size: int) -> UnitTokenizer:
         raise ConfigError(
             f"size={size} must be at least {256 + len(SPECIALS)}: bytes and specials."
         )
-    return UnitTokenizer(unit, [piece for piece, _ in counts.most_common(number)])
+    return UnitTokenizer(unit, [piece for piece, count in counts.most_common(number) if count > 1])
 
 
 class Cut(NamedTuple):
@@ -133,7 +134,7 @@ class Cut(NamedTuple):
     tokens: int
     bytes: int
     units: int
-    """Words or characters of the text; of subwords, the tokens."""
+    """Words or characters of the text; of subwords and bytes, the tokens."""
     unknown: int
     """Units that the vocabulary lacks: spelt in bytes here, `<unk>` in a classical model."""
 
@@ -158,7 +159,7 @@ def measure_cut(tokenizer: Tokenizer, texts: Iterable[str]) -> Cut:
     for text in map(well_formed, texts):
         count = len(tokenizer.encode(text))
         tokens, size = tokens + count, size + len(text.encode())
-        if isinstance(tokenizer, UnitTokenizer):
+        if isinstance(tokenizer, UnitTokenizer) and tokenizer.ids:
             units += len(cut(text, tokenizer.unit))
             unknown += tokenizer.unknown(text)
         else:

@@ -23,7 +23,7 @@ class TestUnits(TokenizerContract):
 
 
 def test_known_words_are_one_token_and_unknown_ones_are_spelt():
-    tokenizer = train_units([TEXT], "words", size=10_000)
+    tokenizer = train_units([TEXT * 2], "words", size=10_000)
     assert len(tokenizer.encode(TEXT)) == measure_cut(tokenizer, [TEXT]).units
     assert tokenizer.unknown(TEXT) == 0 and tokenizer.unknown(" cat xylophone") == 1
     assert [tokenizer.decode([i]) for i in tokenizer.encode(" cats")] == [" ", "c", "a", "t", "s"]
@@ -34,19 +34,23 @@ def test_the_most_frequent_units_are_kept():
     assert list(tokenizer.ids) == [" c"]
 
 
+def test_units_seen_once_are_unknown_so_that_spelling_is_learned():
+    assert train_units(["a b b c c c"], "words", 1000).unknown("a b c") == 1
+
+
 def test_bytes_characters_words_carry_more_and_more_text():
     units = [
         UnitTokenizer("characters", []),
-        train_units([TEXT], "characters", 10_000),
+        train_units([TEXT * 2], "characters", 10_000),
         FastTokenizer([(b"t", b"h"), (b"th", b"e"), (b"a", b"t")]),
-        train_units([TEXT], "words", 10_000),
+        train_units([TEXT * 2], "words", 10_000),
     ]
     carried = [measure_cut(unit, [TEXT]).bytes_per_token for unit in units]
     assert carried == sorted(carried) and carried[0] == 1.0
 
 
 def test_a_surrogate_is_a_replacement_character():
-    tokenizer = train_units(["a\ud800b"], "characters", 10_000)
+    tokenizer = train_units(["a\ud800b"] * 2, "characters", 10_000)
     assert tokenizer.decode(tokenizer.encode("a\ud800b")) == "a\ufffdb"
     assert tokenizer.unknown("\ud800") == 0
 
