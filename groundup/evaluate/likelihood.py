@@ -10,13 +10,17 @@ Logits exist for a chunk of tokens at a time, in float32 or better, whatever the
 Source: Gao et al. 2020 (The Pile), arXiv:2101.00027, §3.1 (bits per byte).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
 from math import isfinite
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.core import ConfigError, Conversation, DataError, ShapeError, Tokenizer, record
@@ -166,34 +170,98 @@ def windows(length: int, window: int, stride: int) -> Iterator[Window]:
         start, first = start + stride, end + 1
 
 
-@torch.inference_mode()
+def disjoint(length: int, window: int) -> Iterator[Window]:
+    """Cut a row so that windows score without overlap: lm-eval's rolling windows.
+
+    A window's first target sees one id, except in the last window, which reaches back to be full.
+
+    >>> list(disjoint(7, window=4))
+    [Window(start=0, end=4, first=1), Window(start=2, end=6, first=5)]
+    """
+    first = 1
+    while first < length:
+        end = min(first + window - 1, length - 1)
+        yield Window(max(0, end - window), end, first)
+        first = end + 1
+
+
 def score(
     model: ScoredModel, rows: Sequence[TokenRow], signature: str, cut: tuple[int, int],
     batch_tokens: int,
 ) -> list[DocumentScore]:  # fmt: skip
-    """Score the `own` ids of each row; windows of like length share a batch."""
+    """Score the `own` ids of each row, read in windows that start a stride apart."""
     check_vocabulary(model, rows)
-    device, was_training = model.head.device, model.training
-    exact = torch.promote_types(model.head.dtype, torch.float32)
-    head = model.head.to(exact)
-    totals = torch.zeros(len(rows), dtype=torch.float64)
+    found: dict[int, float] = {}
+    with record.progress("score", sum(len(row.ids) for row in rows), "tokens") as bar:
+        for one in row_scores(model, rows, partial(windows, window=cut[0], stride=cut[1]),
+                              batch_tokens=batch_tokens):  # fmt: skip
+            found[one.row] = one.nats
+            bar.advance(len(rows[one.row].ids))
+    return [finished(row, found[number], signature) for number, row in enumerate(rows)]
+
+
+class RowScore(NamedTuple):
+    """What a model needs for the scored ids of a row."""
+
+    row: int
+    nats: float
+    is_greedy: bool
+    """Whether each of them is the likeliest one at its place."""
+
+
+Cut = Callable[[int], Iterator[Window]]
+"""Windows of a row of so many ids."""
+
+
+def row_scores(
+    model: ScoredModel, rows: Sequence[TokenRow], cut: Cut, *, batch_tokens: int
+) -> Iterator[RowScore]:
+    """Score the `own` ids of each row; a row comes as soon as its last window is computed.
+
+    Windows of like length share a batch, whatever row they are of. Rows with nothing to score come
+    first, with 0 nats.
+    """
+    todo = todo_of(rows, cut)
+    head = exact_head(model)
+    left = Counter(number for number, _ in todo)
+    nats, misses = (torch.zeros(len(rows), dtype=torch.float64) for _ in range(2))
+    yield from (RowScore(number, 0.0, False) for number in range(len(rows)) if not left[number])
+    with evaluating(model):
+        for batch in batched(todo, batch_tokens):
+            filled = fill(rows, batch)
+            scored = batch_scores(model, head, filled)
+            owners = torch.tensor(batch.rows)[:, None].expand(filled.own.shape)[filled.own]
+            nats.index_add_(0, owners, scored.nats.double().cpu())
+            misses.index_add_(0, owners, (~scored.is_greedy).double().cpu())
+            left.subtract(batch.rows)
+            for number in dict.fromkeys(batch.rows):
+                if not left[number]:
+                    yield RowScore(number, float(nats[number]), not misses[number])
+
+
+def exact_head(model: ScoredModel) -> Float[Tensor, "V D"]:
+    """The head in float32 or better."""
+    return model.head.detach().to(torch.promote_types(model.head.dtype, torch.float32))
+
+
+@torch.inference_mode()
+def batch_scores(model: ScoredModel, head: Float[Tensor, "V D"], filled: "Filled") -> "TokenScores":
+    """Score the own targets of a batch, row by row."""
+    place = head.device
+    hidden = model.forward(filled.ids.to(place))[filled.own.to(place)]  # (N, D)
+    with torch.autocast(place.type, enabled=False):
+        return token_scores(hidden.to(head.dtype), head, filled.targets[filled.own].to(place))
+
+
+@contextmanager
+def evaluating(model: ScoredModel) -> Iterator[None]:
+    """Put a model into evaluation and, afterwards, back into what it was in."""
+    was_training = model.training
     model.train(False)
     try:
-        batches = list(batched(rows, cut, batch_tokens))
-        with record.progress("score", sum(b.read for b in batches), "tokens") as bar:
-            for batch in batches:
-                ids, targets, own = (part.to(device) for part in fill(rows, batch))
-                hidden = model.forward(ids)[own]  # (N, D)
-                with torch.autocast(device.type, enabled=False):
-                    nats = token_nats(hidden.to(exact), head, targets[own])
-                owners = torch.tensor(batch.rows)[:, None].expand(own.shape)[own.cpu()]
-                totals.index_add_(0, owners, nats.double().cpu())
-                bar.advance(batch.read)
+        yield
     finally:
         model.train(was_training)
-    return [
-        finished(row, total, signature) for row, total in zip(rows, totals.tolist(), strict=True)
-    ]
 
 
 def check_vocabulary(model: ScoredModel, rows: Sequence[TokenRow]) -> None:
@@ -225,23 +293,20 @@ class WindowBatch(NamedTuple):
     rows: list[int]
     windows: list[Window]
 
-    @property
-    def read(self) -> int:
-        """Tokens read."""
-        return sum(window.end - window.start for window in self.windows)
+
+def todo_of(rows: Sequence[TokenRow], cut: Cut) -> list[tuple[int, Window]]:
+    """The windows that score anything, each with its row's number, longest first."""
+    todo = []
+    for number, row in enumerate(rows):
+        parts = list(cut(len(row.ids)))
+        targets = [target for part in parts for target in (part.first, part.end)]
+        assert targets == sorted(targets), "a token would be scored twice"
+        todo += [(number, part) for part in parts if row.own[part.first : part.end + 1].any()]
+    return sorted(todo, key=lambda one: one[1].start - one[1].end)
 
 
-def batched(
-    rows: Sequence[TokenRow], cut: tuple[int, int], batch_tokens: int
-) -> Iterator[WindowBatch]:
-    """Group the windows that score anything, longest first, so that padding is little."""
-    todo = [
-        (number, window)
-        for number, row in enumerate(rows)
-        for window in windows(len(row.ids), *cut)
-        if row.own[window.first : window.end + 1].any()
-    ]
-    todo.sort(key=lambda one: one[1].start - one[1].end)
+def batched(todo: Sequence[tuple[int, Window]], batch_tokens: int) -> Iterator[WindowBatch]:
+    """Group windows of like length, so that padding is little."""
     place = 0
     while place < len(todo):
         longest = todo[place][1].end - todo[place][1].start
@@ -275,19 +340,37 @@ def fill(rows: Sequence[TokenRow], batch: WindowBatch) -> Filled:
     return Filled(ids, targets, own)
 
 
-def token_nats(
-    hidden: Float[Tensor, "N D"], head: Float[Tensor, "V D"], targets: Int[Tensor, " N"]
-) -> Float[Tensor, " N"]:
-    """-log p of each target, nats; logits exist for a chunk of tokens at a time.
+class TokenScores(NamedTuple):
+    """What is known of each target."""
 
-    >>> token_nats(torch.zeros(2, 3), torch.ones(8, 3), torch.tensor([0, 7])).exp()
+    nats: Float[Tensor, " N"]
+    """-log p."""
+    is_greedy: Bool[Tensor, " N"]
+    """Whether no other id is likelier."""
+
+
+def token_scores(
+    hidden: Float[Tensor, "M D"], head: Float[Tensor, "V D"], targets: Int[Tensor, " N"],
+    rows: Int[Tensor, " N"] | None = None,
+) -> TokenScores:  # fmt: skip
+    """-log p of each target; logits exist for a chunk of hidden states at a time.
+
+    rows  the hidden state that predicts each target, in rising order; None: the target's own
+
+    >>> token_scores(torch.zeros(2, 3), torch.ones(8, 3), torch.tensor([0, 7])).nats.exp()
     tensor([8., 8.])
     """
+    rows = torch.arange(len(targets), device=targets.device) if rows is None else rows
     chunk = max(1, CHUNK_LOGITS // head.shape[0])
-    found = hidden.new_empty(len(targets))
-    for start in range(0, len(targets), chunk):
-        here = slice(start, start + chunk)
-        logits = hidden[here] @ head.T  # (chunk, V)
-        right = logits.gather(-1, targets[here, None]).squeeze(-1)
-        found[here] = logits.logsumexp(-1) - right
-    return found
+    starts = torch.arange(0, len(hidden) + chunk, chunk, device=rows.device)
+    bounds = torch.searchsorted(rows, starts).tolist()
+    nats, greedy = hidden.new_empty(len(targets)), targets.new_empty(len(targets), dtype=torch.bool)
+    for number, (first, end) in enumerate(pairwise(bounds)):
+        start, here = number * chunk, slice(first, end)
+        logits = hidden[start : start + chunk] @ head.T  # (chunk, V)
+        place = rows[here] - start
+        top, right = logits.amax(-1), logits[place, targets[here]]
+        total = logits.sub_(top[:, None]).exp_().sum(-1).log_() + top
+        nats[here] = total[place] - right
+        greedy[here] = right >= top[place]
+    return TokenScores(nats, greedy)

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from groundup.core import ConfigError, DataError, Message
 from groundup.evaluate import answer_scores, likelihood, score_documents
-from groundup.evaluate.likelihood import ScoredModel, token_nats, windows
+from groundup.evaluate.likelihood import ScoredModel, disjoint, token_scores, windows
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 from groundup.tokenizer import FastTokenizer, render
 
@@ -129,13 +129,27 @@ def test_scoring_leaves_the_model_as_it_was():
     assert model.training and all(weight.grad is None for weight in model.parameters())
 
 
-def test_token_nats_is_log_softmax_in_any_chunk(monkeypatch):
+def test_token_scores_are_log_softmax_and_argmax_in_any_chunk(monkeypatch):
     hidden, head = torch.randn(11, 6, dtype=torch.float64), torch.randn(9, 6, dtype=torch.float64)
     targets = torch.randint(0, 9, (11,))
-    expected = -(hidden @ head.T).log_softmax(-1)[torch.arange(11), targets]
+    targets[4] = (hidden @ head.T)[4].argmax()
     for limit in (1, 20, 1000):
         monkeypatch.setattr(likelihood, "CHUNK_LOGITS", limit)
-        assert_close(token_nats(hidden, head, targets), expected)
+        for rows in (None, torch.tensor([0, 0, 0, 1, 4, 4, 7, 7, 9, 10, 10])):
+            logits = (hidden @ head.T)[torch.arange(11) if rows is None else rows]
+            found = token_scores(hidden, head, targets, rows)
+            assert_close(found.nats, -logits.log_softmax(-1)[torch.arange(11), targets])
+            assert found.is_greedy.tolist() == (logits.argmax(-1) == targets).tolist()
+            assert found.is_greedy[4]
+
+
+@given(st.integers(1, 60), st.integers(1, 20))
+def test_disjoint_windows_reach_each_token_exactly_once_and_the_last_is_full(length, window):
+    parts = list(disjoint(length, window))
+    assert [t for part in parts for t in range(part.first, part.end + 1)] == list(range(1, length))
+    assert all(part.end - part.start <= window for part in parts)
+    if length > window:
+        assert parts[-1].end - parts[-1].start == window
 
 
 CHAT = (Message("user", "sum?"), Message("assistant", "naïve: 4"), Message("user", "sure?"),
