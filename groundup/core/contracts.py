@@ -101,6 +101,8 @@ class Likelihood(NamedTuple):
     """Whether each of its tokens is the likeliest one at its place."""
     tokens: int
     """Number of tokens scored."""
+    cut: int = 0
+    """Tokens left out at the beginning of a context that was too long."""
 
 
 class Stops(NamedTuple):
@@ -120,6 +122,8 @@ class Completion(NamedTuple):
     tokens: int
     """Number of tokens generated; 0 if the model does not tell."""
     prompt_tokens: int = 0
+    cut: int = 0
+    """Tokens left out at the beginning of a prompt that was too long."""
 
 
 @runtime_checkable
