@@ -14,6 +14,9 @@ OUT ?= runs/tiny
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
 
+# Peers conflict with each other, so each kind has an environment of its own: tests/oracles/NAME.txt.
+PEERS := $(basename $(notdir $(wildcard tests/oracles/*.txt)))
+
 # Tests whose code is compiled or uses vector instructions run once more without either.
 NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model)
 
@@ -55,8 +58,8 @@ kills: $(VENV)/.demo
 demo-check: $(VENV)/.demo $(ORACLES)/transformers/.made
 	$(BIN)/python benchmarks/demo_check.py --run $(OUT) --peer $(ORACLES)/transformers/bin/python
 
-oracles: $(ORACLES)/transformers/.made
-	$(MAKE) -C tests/oracles PYTHON="$(abspath $(ORACLES))/transformers/bin/python"
+oracles: $(foreach name,$(PEERS),$(ORACLES)/$(name)/.made)
+	$(MAKE) -C tests/oracles ORACLES="$(abspath $(ORACLES))"
 
 clean:
 	rm -rf $(VENV) $(ORACLES) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
@@ -77,6 +80,5 @@ $(VENV)/.demo $(VENV)/.test $(VENV)/.check: $(VENV)/.%: $(VENV)/.python pyprojec
 
 $(ORACLES)/%/.made: tests/oracles/%.txt | $(VENV)/.python
 	test -x $(ORACLES)/$*/bin/python || $(PYTHON) -m venv $(ORACLES)/$*
-	$(ORACLES)/$*/bin/pip install -q $(TORCH_FLAGS) 'torch>=2.9'
-	$(ORACLES)/$*/bin/pip install -q -r $<
+	$(ORACLES)/$*/bin/pip install -q $(TORCH_FLAGS) -r $<
 	touch $@

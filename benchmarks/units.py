@@ -58,7 +58,7 @@ def main() -> None:
         print(json.dumps(row), flush=True)
         rows.append(row)
     setting = {"megabytes": given.megabytes, "depth": given.depth, "length": LENGTH, "seed": 0}
-    RESULTS.write_text(json.dumps({"setting": setting, "rows": rows}, indent=1) + "\n")
+    RESULTS.write_text(json.dumps({"rows": [], "setting": setting, "units": rows}, indent=1) + "\n")
 
 
 def named(corpus: Artifact, split: str) -> Iterator[Named]:
