@@ -1,7 +1,8 @@
 """What anything that is measured on plain text must do.
 
 Subclass it in the implementation's tests and give the fixture `model`; set `has_likelihood` or
-`has_chat` to False for a model that lacks one, and the suite checks that it says so.
+`has_chat` to False for a model that lacks one, and the suite checks that it says so. `is_raw` is
+False for a model that answers a prompt as a user's message instead of continuing it.
 """
 
 import math
@@ -38,6 +39,7 @@ class TextModelContract:
 
     has_likelihood = True
     has_chat = True
+    is_raw = True
 
     @pytest.fixture
     def model(self) -> TextModel:
@@ -91,8 +93,8 @@ class TextModelContract:
         assert found[0].tokens < found[1].tokens
 
     def test_what_a_greedy_answer_begins_with_is_the_likeliest_token(self, model):
-        if not self.has_likelihood:
-            pytest.skip("this model gives no likelihoods")
+        if not (self.has_likelihood and self.is_raw):
+            pytest.skip("this model gives no likelihoods of what it continues")
         one = dict(model.complete(PROMPTS, Stops(Sampling(max_tokens=1))))
         pairs = [Pair(PROMPTS[place], found.text) for place, found in sorted(one.items())]
         whole = [pair for pair in pairs if pair.continuation and "\ufffd" not in pair.continuation]
