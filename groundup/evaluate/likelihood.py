@@ -36,7 +36,10 @@ Ids = Sequence[int] | np.ndarray | Tensor
 class ScoredModel(Protocol):
     """What scoring needs of a model; groundup.model.Transformer has it."""
 
-    training: bool
+    @property
+    def training(self) -> bool:
+        """Whether it trains."""
+        ...
 
     @property
     def head(self) -> Tensor:

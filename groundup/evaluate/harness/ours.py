@@ -1,0 +1,176 @@
+"""A model of ours as the harness uses it: it reads on from any state, and states branch."""
+
+import copy
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from groundup.core import Artifact, ArtifactError, Conversation, device, digest, hash_file
+from groundup.model import Cache, Transformer
+from groundup.model import load as load_model
+from groundup.tokenizer import DOCUMENT_END, FastTokenizer, load_tokenizer, render
+
+from .local import AS_USUAL, LocalModel, Reading
+
+DECIDES = ("*.safetensors", "*.json", "*.jinja", "*.model")
+"""Files of a model directory that decide what it answers."""
+
+
+@dataclass
+class Rows:
+    """What rows have read: keys and values, and how many ids without padding."""
+
+    cache: Cache
+    lengths: Int[Tensor, " B"]
+    is_even: bool = True
+    """Whether no row has padding."""
+
+
+class OurModel:
+    """A Transformer that branches; fulfils `sharing.BranchingModel`."""
+
+    def __init__(self, model: Transformer) -> None:
+        self.model = model
+
+    @property
+    def training(self) -> bool:
+        """Whether the model trains."""
+        return self.model.training
+
+    @property
+    def head(self) -> Float[Tensor, "V D"]:
+        """Output embedding."""
+        return self.model.head
+
+    @property
+    def context_length(self) -> int:
+        """Most positions of a row."""
+        return self.model.config.context_length
+
+    def train(self, mode: bool = True) -> object:
+        """Switch between training and scoring."""
+        return self.model.train(mode)
+
+    def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """Hidden states of whole rows."""
+        return self.model(ids)
+
+    def begin(self, rows: int, capacity: int) -> Rows:
+        """Empty rows with room for so many positions."""
+        head = self.head
+        cache = Cache(self.model.config, rows, capacity, head.dtype, head.device)
+        return Rows(cache, torch.zeros(rows, dtype=torch.long, device=head.device))
+
+    def extend(
+        self, state: Rows, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B T D"]:
+        """Read on; ids right of a row's length are padding that no later id attends to."""
+        columns = torch.arange(ids.shape[1], device=ids.device)
+        is_full = ids.shape[1] == 1 or bool((lengths == ids.shape[1]).all())
+        documents = None
+        if not is_full:
+            documents = (columns < lengths[:, None]).long() - 1  # (B, T): 0, or -1 for padding
+        positions = state.lengths[:, None] + columns if not state.is_even else None
+        hidden = self.model(ids, positions=positions, cache=state.cache, documents=documents)
+        state.lengths = state.lengths + lengths
+        state.is_even = state.is_even and is_full
+        return hidden
+
+    def branch(self, state: Rows, rows: Int[Tensor, " b"]) -> Rows:
+        """Copy these rows."""
+        cache = copy.copy(state.cache)  # `select` then puts new tensors in the copy's place
+        cache.select(rows)
+        return Rows(cache, state.lengths[rows], state.is_even)
+
+
+class OurCodec:
+    """Our tokenizer as measurements use it; fulfils `local.Codec`."""
+
+    def __init__(
+        self, tokenizer: FastTokenizer, ends: Sequence[int] = (), *, chat: bool = False
+    ) -> None:
+        """Wrap a tokenizer.
+
+        ends  ids that end a text; default: every special token
+        chat  whether special tokens spelt in a text are those tokens, as a rendered chat needs;
+              else they are plain text
+        """
+        self.tokenizer, self.chat = tokenizer, chat
+        specials = tokenizer.specials
+        self.ends = tuple(ends) or tuple(specials.values())
+        self.first = specials.get(DOCUMENT_END, self.ends[0])
+        self.special_ids = frozenset(specials.values())
+        self.spelt = re.compile("(" + "|".join(map(re.escape, specials)) + ")")
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids."""
+        return self.tokenizer.vocab_size
+
+    @property
+    def signature(self) -> str:
+        """Which ids a text becomes."""
+        specials = "read" if self.chat else "plain"
+        return f"tokenizer:{self.tokenizer.digest[:12]}|specials:{specials}"
+
+    def encode(self, text: str, whole: bool = True) -> list[int]:
+        """Ids of a text; nothing is put before it."""
+        if not self.chat:
+            return self.tokenizer.encode(text)
+        ids: list[int] = []
+        for part in filter(None, self.spelt.split(text)):
+            special = self.tokenizer.specials.get(part)
+            ids += self.tokenizer.encode(part) if special is None else [special]
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of the ids, special tokens left out."""
+        return self.tokenizer.decode(token for token in ids if token not in self.special_ids)
+
+    def render(self, conversation: Conversation) -> str:
+        """The conversation in ChatML, the assistant's turn opened."""
+        return render(self.tokenizer, conversation, add_generation_prompt=True).text
+
+
+def open_ours(
+    path: Path, *, dtype: torch.dtype | None = None, chat: bool = False,
+    reading: Reading = AS_USUAL,
+) -> LocalModel:  # fmt: skip
+    """Open a model directory of ours, or one of Transformers that ours can compute.
+
+    Raises ArtifactError or DataError for any other.
+    """
+    model, tokenizer = load_model(path, dtype), load_tokenizer(path)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise ArtifactError(
+            f"{path} has a tokenizer of {tokenizer.vocab_size} ids and a model of "
+            f"{model.config.vocab_size}: they were not made for each other."
+        )
+    network = OurModel(model.to(device.pick()))
+    codec = OurCodec(tokenizer, ends_of(path, tokenizer.vocab_size), chat=chat)
+    return LocalModel(network, codec, name=str(path), digest=digest_of(path), reading=reading)
+
+
+def ends_of(path: Path, vocab_size: int) -> list[int]:
+    """Ids that end a text as the directory says; none if it does not say."""
+    for name in ("generation_config.json", "config.json"):
+        if (path / name).is_file():
+            found = json.loads((path / name).read_text(encoding="utf-8")).get("eos_token_id")
+            ids = [found] if isinstance(found, int) else found or []
+            if ids:
+                return [token for token in ids if 0 <= token < vocab_size]
+    return []
+
+
+def digest_of(path: Path) -> str:
+    """An artifact's id; of another directory, the hash of what decides its answers."""
+    if (path / "manifest.json").is_file():
+        return Artifact.open(path, "model").id
+    files = sorted({file for pattern in DECIDES for file in path.glob(pattern)})
+    return digest([[file.name, hash_file(file)] for file in files])

@@ -1,0 +1,338 @@
+"""Shared prefixes: what many requests begin with is computed once.
+
+    root    what nearly all contexts begin with, such as few-shot examples: one row, computed once
+    trunk   a context after the root; requests with the same context have one trunk
+    twigs   the continuations of a trunk, each on a copy of the trunk's keys and values
+
+A continuation's first token is predicted by the trunk's last one, so options of one token need no
+twig. A context with one continuation is read with it in one pass. Logits exist only for what is
+scored. Rows of unlike length are padded on the right, and padding is attended by nobody.
+Knows ids and a model that can branch; no text.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..likelihood import (
+    RowScore,
+    ScoredModel,
+    TokenRow,
+    Window,
+    evaluating,
+    exact_head,
+    row_scores,
+    token_scores,
+)
+
+TRUNK_TOKENS = 8
+"""Shortest context that options share: copying a shorter one's keys costs more than it saves."""
+ROOT_TOKENS = 16
+"""Shortest root."""
+OUTSIDE = 0.1
+"""Share of contexts at either end of the alphabet that need not begin with the root."""
+CACHE_POSITIONS = 8
+"""Positions that a batch keeps keys and values of, for each token of `batch_tokens`."""
+
+
+@runtime_checkable
+class BranchingModel(ScoredModel, Protocol):
+    """A model that goes on where it stopped, from one row to many."""
+
+    @property
+    def context_length(self) -> int:
+        """Most positions of a row, padding included."""
+        ...
+
+    def begin(self, rows: int, capacity: int) -> Any:
+        """The state of empty rows, with room for so many positions each."""
+        ...
+
+    def extend(
+        self, state: Any, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"]
+    ) -> Float[Tensor, "B T D"]:
+        """Read `lengths` more ids of each row into its state; hidden states after each."""
+        ...
+
+    def branch(self, state: Any, rows: Int[Tensor, " b"]) -> Any:
+        """These rows' states, copied; the old one stays as it is."""
+        ...
+
+
+class TokenPair(NamedTuple):
+    """Ids whose likelihood is asked after other ids; neither is empty."""
+
+    context: list[int]
+    continuation: list[int]
+
+
+class Trunk(NamedTuple):
+    """Ids that are read once, and the requests that hang on them."""
+
+    ids: list[int]
+    """A context; for a request alone, also its continuation but for the last id."""
+    members: list[int]
+    """Places of the requests; several share the context."""
+    longest: int
+    """Most ids that a twig reads."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it has twigs."""
+        return len(self.members) > 1
+
+
+class Root(NamedTuple):
+    """What trunks begin with and its state; no ids if they share nothing."""
+
+    ids: list[int]
+    state: Any
+
+
+def pair_scores(
+    model: BranchingModel, pairs: Sequence[TokenPair], *, batch_tokens: int, share: bool = True
+) -> Iterator[RowScore]:
+    """Score each continuation after its context, in the order in which they become known.
+
+    batch_tokens  tokens computed at a time, padding included
+    share         False computes each pair alone, so that no other can move it by a bit
+    """
+    if not share:
+        yield from alone(model, pairs)
+        return
+    trunks, head = trunks_of(pairs), exact_head(model)
+    prefix = root_of([trunk.ids for trunk in trunks])
+    inside, outside = parted(trunks, pairs, prefix)
+    with evaluating(model):
+        for ids, some in ((prefix, inside), ([], outside)):
+            root = rooted(model, ids, some)
+            for batch in batches(some, model.context_length, len(ids), batch_tokens):
+                yield from trunk_scores(model, head, root, batch, pairs, batch_tokens=batch_tokens)
+
+
+def alone(model: ScoredModel, pairs: Sequence[TokenPair]) -> Iterator[RowScore]:
+    """Score one pair after the other, each in one pass without padding."""
+    for place, (context, continuation) in enumerate(pairs):
+        ids = torch.tensor(context + continuation)
+        row = TokenRow("", ids, torch.arange(len(ids)) >= len(context), 0)
+        for found in row_scores(model, [row], whole, batch_tokens=len(ids)):
+            yield found._replace(row=place)
+
+
+def whole(length: int) -> Iterator[Window]:
+    """One window that holds a whole row."""
+    yield Window(0, length - 1, 1)
+
+
+def trunks_of(pairs: Sequence[TokenPair]) -> list[Trunk]:
+    """Put the pairs of one context together where that pays.
+
+    >>> [t.ids for t in trunks_of([TokenPair([1] * 9, [5]), TokenPair([1] * 9, [6, 7])])]
+    [[1, 1, 1, 1, 1, 1, 1, 1, 1]]
+    """
+    groups = defaultdict(list)
+    for place, pair in enumerate(pairs):
+        groups[tuple(pair.context)].append(place)
+    trunks = []
+    for context, members in groups.items():
+        if len(members) > 1 and len(context) >= TRUNK_TOKENS:
+            longest = max(len(pairs[place].continuation) for place in members) - 1
+            trunks.append(Trunk(list(context), members, longest))
+        else:
+            trunks += [Trunk([*context, *pairs[i].continuation[:-1]], [i], 0) for i in members]
+    return trunks
+
+
+def root_of(rows: Sequence[Sequence[int]]) -> list[int]:
+    """What nearly all rows begin with; empty if that is too little to pay.
+
+    >>> len(root_of([[7] * 20 + [n] for n in range(40)] + [[1, 2, 3]]))
+    20
+    """
+    if len(rows) < 2:
+        return []
+    ordered = sorted(map(list, rows))
+    outside = int(OUTSIDE * len(ordered))
+    low, high = ordered[outside], ordered[-1 - outside]
+    equal = takewhile(lambda both: both[0] == both[1], zip(low, high, strict=False))
+    ids = [one for one, _ in equal]
+    return ids if len(ids) >= ROOT_TOKENS else []
+
+
+def parted(
+    trunks: Sequence[Trunk], pairs: Sequence[TokenPair], root: list[int]
+) -> tuple[list[Trunk], list[Trunk]]:
+    """Trunks that begin with the root and are scored after it, and the others."""
+    inside, outside = [], []
+    for trunk in trunks:
+        context = len(pairs[trunk.members[0]].context)
+        is_inside = context > len(root) > 0 and trunk.ids[: len(root)] == root
+        (inside if is_inside else outside).append(trunk)
+    return (inside, outside) if len(inside) > 1 else ([], [*inside, *outside])
+
+
+@torch.inference_mode()
+def rooted(model: BranchingModel, ids: list[int], trunks: Sequence[Trunk]) -> Root:
+    """Compute the root, with room for the longest trunk and twig."""
+    if not ids or not trunks:
+        return Root([], None)
+    capacity = max(len(trunk.ids) + trunk.longest for trunk in trunks)
+    longest = max(len(trunk.ids) for trunk in trunks) + max(trunk.longest for trunk in trunks)
+    return begun(model, ids, min(max(capacity, longest), model.context_length))
+
+
+def begun(model: BranchingModel, ids: list[int], capacity: int) -> Root:
+    """One row that has read `ids`, with room for `capacity` positions in all."""
+    state = model.begin(1, capacity)
+    place = model.head.device
+    model.extend(state, torch.tensor([ids], device=place), torch.tensor([len(ids)], device=place))
+    return Root(ids, state)
+
+
+def batches(
+    trunks: Sequence[Trunk], context_length: int, root: int, batch_tokens: int
+) -> Iterator[list[Trunk]]:
+    """Group trunks of like length, longest first; shared ones and others apart."""
+    for is_shared in (True, False):
+        todo = [trunk for trunk in trunks if trunk.is_shared == is_shared]
+        todo.sort(key=lambda trunk: -len(trunk.ids))
+        while todo:
+            longest = len(todo[0].ids)
+            size = max(1, batch_tokens // (longest - root))
+            if is_shared or root:
+                size = max(1, min(size, CACHE_POSITIONS * batch_tokens // longest))
+            if longest + max(trunk.longest for trunk in todo[:size]) > context_length:
+                size = 1  # each fits, but not the longest trunk with another's twig
+            yield todo[:size]
+            todo = todo[size:]
+
+
+class Scored(NamedTuple):
+    """Targets of a pass: where they are predicted and whose they are."""
+
+    places: list[tuple[int, int]]
+    """Row and column of the hidden states, in order."""
+    rows: list[int]
+    """Which of `places` predicts each target."""
+    targets: list[int]
+    owners: list[int]
+    """Place of the request."""
+
+
+class Sums:
+    """What is known of the requests of a batch so far."""
+
+    def __init__(self, members: Sequence[int]) -> None:
+        self.at = {place: number for number, place in enumerate(members)}
+        self.nats, self.misses = (torch.zeros(len(members), dtype=torch.float64) for _ in range(2))
+
+    def add(self, hidden: Float[Tensor, "B T D"], head: Float[Tensor, "V D"], of: Scored) -> None:
+        """Score the targets of a pass."""
+        if not of.targets:
+            return
+        device = head.device
+        row, column = torch.tensor(of.places, device=device).T
+        found = token_scores(
+            hidden[row, column].to(head.dtype), head, torch.tensor(of.targets, device=device),
+            torch.tensor(of.rows, device=device),
+        )  # fmt: skip
+        owners = torch.tensor([self.at[place] for place in of.owners])
+        self.nats.index_add_(0, owners, found.nats.double().cpu())
+        self.misses.index_add_(0, owners, (~found.is_greedy).double().cpu())
+
+    def scores(self) -> list[RowScore]:
+        """The requests' scores."""
+        rows = zip(self.at, self.nats.tolist(), self.misses.tolist(), strict=True)
+        return [RowScore(place, nats, not misses) for place, nats, misses in rows]
+
+
+@torch.inference_mode()
+def trunk_scores(
+    model: BranchingModel, head: Float[Tensor, "V D"], root: Root, batch: Sequence[Trunk],
+    pairs: Sequence[TokenPair], *, batch_tokens: int,
+) -> list[RowScore]:  # fmt: skip
+    """Score the requests of some trunks: one pass over the trunks, then passes over the twigs."""
+    sums = Sums([place for trunk in batch for place in trunk.members])
+    skip = len(root.ids)
+    ids, lengths = padded([trunk.ids[skip:] for trunk in batch], head.device)
+    if root.state is None and not batch[0].is_shared:
+        state, hidden = None, model.forward(ids)  # padding on the right moves no causal row
+    else:
+        longest = skip + ids.shape[1] + max(trunk.longest for trunk in batch)
+        state = branched(model, root, len(batch), longest)
+        hidden = model.extend(state, ids, lengths)
+    sums.add(hidden, head, trunk_targets(batch, pairs, skip))
+    twigs = [
+        (row, place)
+        for row, trunk in enumerate(batch)
+        if trunk.is_shared
+        for place in trunk.members
+        if len(pairs[place].continuation) > 1
+    ]
+    twigs.sort(key=lambda twig: -len(pairs[twig[1]].continuation))
+    while twigs:
+        longest = len(pairs[twigs[0][1]].continuation) - 1
+        size = min(
+            batch_tokens // longest,
+            CACHE_POSITIONS * batch_tokens // (len(batch[0].ids) + longest),
+        )
+        some, twigs = twigs[: max(1, size)], twigs[max(1, size) :]
+        rows = torch.tensor([row for row, _ in some], device=head.device)
+        ids, lengths = padded([pairs[i].continuation[:-1] for _, i in some], head.device)
+        hidden = model.extend(model.branch(state, rows), ids, lengths)
+        sums.add(hidden, head, twig_targets([place for _, place in some], pairs))
+    return sums.scores()
+
+
+def branched(model: BranchingModel, root: Root, rows: int, capacity: int) -> Any:
+    """So many rows that have read the root."""
+    if root.state is None:
+        return model.begin(rows, capacity)
+    return model.branch(root.state, torch.zeros(rows, dtype=torch.long, device=model.head.device))
+
+
+def trunk_targets(batch: Sequence[Trunk], pairs: Sequence[TokenPair], skip: int) -> Scored:
+    """First ids of the continuations of shared trunks, all ids of the others'."""
+    found = Scored([], [], [], [])
+    for row, trunk in enumerate(batch):
+        end = len(trunk.ids) - skip
+        for place in trunk.members:
+            ids = pairs[place].continuation[:1] if trunk.is_shared else pairs[place].continuation
+            for column, target in enumerate(ids, start=end - len(ids)):
+                if (row, column) != (found.places[-1] if found.places else None):
+                    found.places.append((row, column))
+                found.rows.append(len(found.places) - 1)
+                found.targets.append(target)
+                found.owners.append(place)
+    return found
+
+
+def twig_targets(members: Sequence[int], pairs: Sequence[TokenPair]) -> Scored:
+    """All ids of the continuations but the first."""
+    targets = [pairs[place].continuation[1:] for place in members]
+    places = [(row, column) for row, ids in enumerate(targets) for column in range(len(ids))]
+    owners = [place for place, ids in zip(members, targets, strict=True) for _ in ids]
+    return Scored(places, list(range(len(places))), [i for ids in targets for i in ids], owners)
+
+
+class PaddedRows(NamedTuple):
+    """Rows of ids as one tensor, padded on the right."""
+
+    ids: Int[Tensor, "B T"]
+    lengths: Int[Tensor, " B"]
+
+
+def padded(rows: Sequence[Sequence[int]], device: torch.device | str = "cpu") -> PaddedRows:
+    """Pad rows on the right with id 0.
+
+    >>> padded([[5, 6], [7]]).ids.tolist()
+    [[5, 6], [7, 0]]
+    """
+    width = max(len(row) for row in rows)
+    ids = torch.tensor([list(row) + [0] * (width - len(row)) for row in rows], device=device)
+    return PaddedRows(ids, torch.tensor([len(row) for row in rows], device=device))

@@ -1,0 +1,64 @@
+"""Model directories of ours, opened for measuring."""
+
+import json
+
+import pytest
+import torch
+
+from groundup.core import ArtifactError, Pair, Sampling, Stops
+from groundup.evaluate.harness.ours import OurModel, digest_of, ends_of, open_ours
+from groundup.model import save
+from groundup.tokenizer import FastTokenizer
+from groundup.tokenizer import save as save_tokenizer
+from tests.evaluate.harness.test_local import TOKENIZER
+from tests.evaluate.test_likelihood import tiny
+
+
+@pytest.fixture
+def directory(tmp_path):
+    save_tokenizer(TOKENIZER, tmp_path / "t")
+    save(tiny(TOKENIZER.vocab_size, torch.float32), tmp_path / "m", tmp_path / "t", chat=True)
+    return tmp_path / "m"
+
+
+def test_a_directory_becomes_a_model_that_ends_as_it_says(directory):
+    model = open_ours(directory, dtype=torch.float32)
+    specials = TOKENIZER.specials
+    assert model.codec.ends == (specials["<|im_end|>"], specials["<|endoftext|>"])
+    assert model.name == str(directory) and len(model.digest) == 64
+    ((_, found),) = model.loglikelihood([Pair("a", " b")])
+    assert found.tokens == len(TOKENIZER.encode("a b")) - 1
+    assert "dtype:float32|context:256" in model.signature
+    rough = open_ours(directory, dtype=torch.bfloat16)
+    assert "dtype:bfloat16" in rough.signature
+    ((_, other),) = rough.loglikelihood([Pair("a", " b")])
+    assert other.logprob == pytest.approx(found.logprob, rel=0.05)
+    assert dict(rough.complete(["a b"], Stops(Sampling(max_tokens=3))))[0].tokens <= 3
+
+
+def test_the_digest_is_of_what_decides_the_answers(directory):
+    before = digest_of(directory)
+    (directory / "notes.txt").write_text("nothing")
+    assert digest_of(directory) == before
+    (directory / "generation_config.json").write_text(json.dumps({"eos_token_id": 3}))
+    assert digest_of(directory) != before
+    assert ends_of(directory, 400) == [3] and ends_of(directory, 2) == []
+
+
+def test_a_tokenizer_of_another_model_is_refused(directory, tmp_path):
+    save_tokenizer(FastTokenizer([], specials=[f"<{n}>" for n in range(300)]), directory)
+    with pytest.raises(ArtifactError, match="were not made for each other"):
+        open_ours(directory)
+
+
+def test_rows_that_branch_leave_the_old_state_as_it_was():
+    model = OurModel(tiny())
+    with torch.no_grad():
+        ids = torch.randint(64, (1, 9))
+        state = model.begin(1, 20)
+        model.extend(state, ids[:, :4], torch.tensor([4]))
+        for _ in range(2):  # the second time finds nothing of the first
+            twigs = model.branch(state, torch.tensor([0, 0]))
+            hidden = model.extend(twigs, ids[:, 4:].expand(2, 5), torch.tensor([5, 5]))
+            torch.testing.assert_close(hidden[1], model.forward(ids)[0, 4:])
+        assert state.cache.length == 4
