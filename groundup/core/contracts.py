@@ -325,6 +325,10 @@ class Judgement(NamedTuple):
     form: Literal["label", "rating", "choice", "edit"]
     value: str
     reason: str = ""
+    shown: tuple[str, ...] = ()
+    """For a choice: the names of what was shown, in the order in which it was shown."""
+    seconds: float | None = None
+    """How long the judge took, where it was measured."""
 
 
 class Stored(NamedTuple):

@@ -2,7 +2,8 @@
 
 `Html` is a string that this module made. Formatting or adding it to a string gives a plain string
 again, which is then escaped: a mistake shows as visible tags, never as a hole. A page may not refer
-to anything outside itself, so links go to its own anchors and no element takes a `src`.
+to anything outside its own folder, so links go to anchors and to pages beside or below it, and no
+element takes a `src`.
 """
 
 import html
@@ -16,6 +17,7 @@ Attribute = str | float | bool | None
 NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]*")
 VOID = frozenset({"br", "hr", "meta"})
 REFUSED = frozenset({"script", "style", "iframe", "object", "embed", "link", "base", "img", "form"})
+NEAR = re.compile(r"#.*|(\.\./)?(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.html(?:#.*)?", re.DOTALL)
 CONTROLS = {n: "\ufffd" for n in (*range(9), 11, 12, *range(14, 32), 127, *range(0xD800, 0xE000))}
 
 
@@ -69,8 +71,11 @@ def attribute(name: str, value: Attribute) -> str:
         return ""
     if value is True:
         return f" {name}"
-    if name.lower() == "href" and not str(value).startswith("#"):
-        raise DataError(f"A page links only to itself; expected href='#…', got {value!r}.")
+    if name.lower() == "href" and not NEAR.fullmatch(str(value)):
+        raise DataError(
+            "A page links only to itself and to the pages that lie with it; expected "
+            f"href='#…' or href='folder/page.html', got {value!r}."
+        )
     if name == "style" and "url" in str(value).lower():
         raise DataError(f"A page loads nothing from elsewhere; got style {value!r}.")
     return f' {name}="{html.escape(str(value).translate(CONTROLS), quote=True)}"'

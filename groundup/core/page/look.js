@@ -74,6 +74,7 @@
   const actions = { "?": toggleKeys, t: turn, n: () => go(1), p: () => go(-1), e: toggleDetails };
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
+    if (/^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
     if (keys.open && event.key !== "?") return;
     event.preventDefault();
     actions[event.key]();

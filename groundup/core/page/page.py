@@ -6,6 +6,7 @@ any script but ours, so even a mistake in escaping could not run or fetch anythi
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,14 @@ class Page:
     """One sentence with the answer, under the title."""
     top: list[Html] = field(default_factory=list)
     sections: list[tuple[str, Html]] = field(default_factory=list)
+    style: str = ""
+    """More CSS, after the look's own."""
+    script: str = ""
+    """More JavaScript, after the look's own."""
+    keys: tuple[tuple[str, str], ...] = ()
+    """What the script's keys do, for the list of keys."""
+    is_served: bool = False
+    """Whether the script talks with the server that the page came from."""
 
     def add(self, *parts: Html) -> None:
         """Put parts under the lead, before the first section."""
@@ -47,11 +56,12 @@ class Page:
 
     def render(self) -> Html:
         """The whole document."""
-        script = resource("look.js")
+        script = resource("look.js") + self.script
         digest = hashlib.sha256(script.encode()).digest()
         policy = (
             "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
             f"script-src 'sha256-{base64.b64encode(digest).decode()}'"
+            + ("; connect-src 'self'" if self.is_served else "")
         )
         meta = {"http-equiv": "Content-Security-Policy", "content": policy}
         head = join(
@@ -61,7 +71,7 @@ class Page:
                 element("meta", attributes=VIEWPORT),
                 element("meta", attributes={"name": "color-scheme", "content": "light dark"}),
                 element("title", self.title),
-                Html(f"<style>{resource('look.css')}</style>"),
+                Html(f"<style>{resource('look.css')}{self.style}</style>"),
             ]
         )
         return Html(
@@ -95,10 +105,10 @@ class Page:
                 ),
                 element(
                     "footer",
-                    element("p", "Made by groundup. This file loads nothing from elsewhere."),
+                    element("p", "Made by groundup. This page loads nothing from elsewhere."),
                     element("button", "Keys (?)", attributes=KEYS_BUTTON),
                 ),
-                keys_dialog(),
+                keys_dialog((*self.keys, *KEYS)),
             ]
         )
 
@@ -117,9 +127,9 @@ VIEWPORT = {"name": "viewport", "content": "width=device-width, initial-scale=1"
 KEYS_BUTTON = {"type": "button", "id": "keys-open", "hidden": True}
 
 
-def keys_dialog() -> Html:
+def keys_dialog(keys: Iterable[tuple[str, str]]) -> Html:
     """The list of keys, shown by `?`."""
-    rows = definitions(((keys, meaning) for keys, meaning in KEYS), "dl.keys")
+    rows = definitions(keys, "dl.keys")
     title = element("h2", "Keys", attributes={"id": "keys-title"})
     close = element("button", "Close", attributes={"type": "button", "id": "keys-close"})
     attributes = {"id": "keys", "aria-labelledby": "keys-title"}

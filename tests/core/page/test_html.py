@@ -46,6 +46,11 @@ def test_elements_that_run_or_load_are_refused(name):
         {"href": "https://example.org"},
         {"href": "javascript:alert(1)"},
         {"HREF": "//example.org"},
+        {"href": "/etc/passwd"},
+        {"href": "../../up/two.html"},
+        {"href": "a/../../b.html"},
+        {"href": "data:text.html"},
+        {"href": "other.svg"},
         {"src": "x"},
         {"onclick": "x"},
         {"ONload": "x"},
@@ -56,6 +61,11 @@ def test_elements_that_run_or_load_are_refused(name):
 def test_attributes_that_run_or_load_are_refused(attributes):
     with pytest.raises(DataError):
         element("a", "x", attributes=attributes)
+
+
+@pytest.mark.parametrize("href", ["#a", "samples/sums-2.html#row-7", "../index.html", "a.html"])
+def test_links_lead_to_anchors_and_to_pages_that_lie_with_it(href):
+    assert element("a", "x", attributes={"href": href}) == f'<a href="{href}">x</a>'
 
 
 def test_absent_attributes_are_left_out_and_true_ones_are_bare():

@@ -101,3 +101,15 @@ def test_a_page_needs_no_torch():
         "import sys; sys.modules['torch'] = None; import groundup.core.page as p; p.Page('a', 'b')"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_more_style_script_and_keys_are_inlined_and_allowed_by_their_hash():
+    sheet = Page("Title", "", style=".x { color: red }", script="void 0;", keys=(("z", "zoom"),))
+    text = sheet.render()
+    script = text.split("<script>")[1].split("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert script.endswith("void 0;") and f"sha256-{digest}" in text
+    assert ".x { color: red }</style>" in text and "zoom" in text
+    assert "connect-src" not in text
+    sheet.is_served = True
+    assert "connect-src &#x27;self&#x27;" in sheet.render()
