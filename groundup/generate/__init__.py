@@ -1,7 +1,20 @@
 """Generate: what does a model say, token by token, and how is each token chosen?"""
 
+from .endpoint.model import Endpoint
+from .endpoint.settings import EndpointConfig
+from .endpoint.trouble import EndpointError
 from .engine import Engine
 from .sampling import candidates, choose
 from .talk import Continuation, chat, generate
 
-__all__ = ["Continuation", "Engine", "candidates", "chat", "choose", "generate"]
+__all__ = [
+    "Continuation",
+    "Endpoint",
+    "EndpointConfig",
+    "EndpointError",
+    "Engine",
+    "candidates",
+    "chat",
+    "choose",
+    "generate",
+]

@@ -1,0 +1,220 @@
+"""Replies of a server as the records that the rooms speak of; what is missing is a Trouble.
+
+A likelihood is read from an echo: the whole text comes back in tokens with log-probabilities, and
+the continuation's are those that hold one of its bytes, counted from the prompt's end. So a token
+that spans the border is scored, and what a server puts before the text shifts nothing; the tokens
+must spell the continuation, or there is no number.
+
+What has another shape than the protocol's raises as Python does (TypeError and its kin); whoever
+calls takes that for a bad answer.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from groundup.core import Completion, Generation, Likelihood
+
+from .spending import usage_of
+from .trouble import Trouble, one_line
+
+End = Literal["stop", "length"]
+
+ENDS: dict[str, End] = {
+    "stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "end_turn": "stop",
+    "length": "length", "max_tokens": "length",
+}  # fmt: skip
+NO_ENDS = {
+    "content_filter": "content_filter", "tool_calls": "tool_calls", "function_call": "tool_calls",
+}  # fmt: skip
+
+
+def first_choice(body: dict[str, Any]) -> dict[str, Any]:
+    """The first choice of a reply."""
+    choices = body.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise Trouble("bad_answer", "the answer has no choices", retry=True)
+    return choices[0]
+
+
+def text_of(choice: dict[str, Any]) -> str:
+    """The text of a choice, of a chat or of a plain completion."""
+    message, found = choice.get("message"), choice.get("text")
+    if isinstance(message, dict):
+        if message.get("refusal"):
+            said = one_line(str(message["refusal"]))
+            raise Trouble("content_filter", f"the server refused: {said}")
+        found = message.get("content") or ""
+        if isinstance(found, list):  # parts, of which the texts are the answer
+            found = "".join(part.get("text", "") for part in found)
+    if not isinstance(found, str):
+        raise Trouble("bad_answer", "the answer's first choice has no text", retry=True)
+    return found
+
+
+def finish_of(choice: dict[str, Any]) -> End:
+    """Why a choice ended; Trouble if it was not the model that ended it."""
+    told = str(choice.get("finish_reason"))
+    if told in NO_ENDS:
+        raise Trouble(NO_ENDS[told], f"the answer ended by {told}")
+    if told not in ENDS:
+        raise Trouble("bad_answer", f"finish_reason is {one_line(told)}", retry=True)
+    return ENDS[told]
+
+
+def completion(body: dict[str, Any], until: Sequence[str]) -> Completion:
+    """A reply as a completion, cut before the first of `until`.
+
+    >>> body = {"choices": [{"text": "a b\\nc", "finish_reason": "length"}]}
+    >>> completion(body, ["\\n", "c"]).text
+    'a b'
+    """
+    choice = first_choice(body)
+    finish, text = finish_of(choice), text_of(choice)
+    places = [text.find(stop) for stop in until if stop]
+    cut = min((place for place in places if place >= 0), default=None)
+    if cut is not None:
+        text, finish = text[:cut], "stop"
+    usage = usage_of(body)
+    return Completion(text, finish, usage.tokens, usage.prompt_tokens)
+
+
+class Echo(NamedTuple):
+    """A text's tokens as a server spelt and scored them, the generated ones included."""
+
+    tokens: list[bytes]
+    logprobs: list[float | None]
+    likeliest: list[float | None]
+    """Highest log-probability at each place; None where it was not told."""
+
+
+def echo_of(body: dict[str, Any]) -> Echo:
+    """The echoed tokens of a reply; Trouble `no_logprobs` if it has none."""
+    found = first_choice(body).get("logprobs")
+    if not isinstance(found, dict) or not found.get("tokens"):
+        raise Trouble("no_logprobs", "the server gave no log-probabilities of the prompt")
+    tokens, logprobs = found["tokens"], found["token_logprobs"]
+    tops = found.get("top_logprobs") or [None] * len(tokens)
+    if not len(tokens) == len(logprobs) == len(tops):
+        raise Trouble("bad_answer", "tokens and token_logprobs differ in number", retry=True)
+    best = [max(map(number, top.values())) if top else None for top in tops]
+    scored = [None if value is None else number(value) for value in logprobs]
+    return Echo([spelt(token) for token in tokens], scored, best)
+
+
+def number(value: Any) -> float:
+    """A finite log-probability."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise Trouble("bad_answer", f"{one_line(repr(value))} is no log-probability", retry=True)
+    return float(value)
+
+
+def spelt(token: Any) -> bytes:
+    """The bytes of a token; half characters are written as `bytes:\\xe2\\x80`.
+
+    >>> spelt(" caf"), spelt("bytes:\\\\xc3")
+    (b' caf', b'\\xc3')
+    """
+    if not isinstance(token, str):
+        raise Trouble("bad_answer", f"{one_line(repr(token))} is no token", retry=True)
+    if re.fullmatch(r"bytes:(\\x[0-9a-fA-F]{2})+", token):
+        return bytes.fromhex(token.removeprefix("bytes:").replace("\\x", ""))
+    return token.encode("utf-8", "replace")
+
+
+def likelihood(body: dict[str, Any], continuation: str) -> Likelihood:
+    """The likelihood of the end of an echoed prompt.
+
+    The echo ends with what was generated, one token at most, so the prompt's own end is looked for
+    where the continuation is spelt.
+    """
+    echo, wanted = echo_of(body), continuation.encode()
+    count = len(echo.tokens)
+    ends = dict.fromkeys((usage_of(body).prompt_tokens, count - 1, count))
+    for end in (end for end in ends if 0 < end <= count):
+        start = start_of(echo, wanted, end)
+        if start is not None:
+            return summed(echo, start, end)
+    raise Trouble("unaligned", "the server's tokens do not spell the continuation")
+
+
+def start_of(echo: Echo, wanted: bytes, end: int) -> int | None:
+    """Place of the first token that holds a byte of what is wanted; None if it is not spelt."""
+    start, size = end, 0
+    while start > 0 and size < len(wanted):
+        start -= 1
+        size += len(echo.tokens[start])
+    if not b"".join(echo.tokens[start:end]).endswith(wanted):
+        return None
+    # The first parts of a character may come as tokens without text.
+    while start > 1 and not echo.tokens[start - 1] and echo.logprobs[start - 1] is not None:
+        start -= 1
+    return start
+
+
+def summed(echo: Echo, start: int, end: int) -> Likelihood:
+    """Log-probability of the tokens from `start` to `end`."""
+    logprobs = echo.logprobs[start:end]
+    if any(value is None for value in logprobs):
+        raise Trouble(
+            "first_token",
+            "the server gives no log-probability of the first token; set prefix to what the model "
+            "expects at the beginning of a text",
+        )
+    scored = [value for value in logprobs if value is not None]
+    best = echo.likeliest[start:end]
+    if any(value is None for value in best):
+        raise Trouble("no_logprobs", "the server does not tell the likeliest tokens (top_logprobs)")
+    greedy = all(
+        mine >= top - 1e-9 for mine, top in zip(scored, best, strict=True) if top is not None
+    )
+    return Likelihood(math.fsum(scored), greedy, len(scored))
+
+
+def generation(body: dict[str, Any]) -> Generation:
+    """A chat reply as a generation.
+
+    Ids that the server does not tell are -1; log-probabilities that it does not tell are none.
+    """
+    choice = first_choice(body)
+    finish, text = finish_of(choice), text_of(choice)
+    logprobs = choice.get("logprobs")
+    rows = (logprobs.get("content") if isinstance(logprobs, dict) else None) or []
+    ids = choice.get("token_ids") or [row.get("id", -1) for row in rows]
+    ids = tuple(ids or [-1] * usage_of(body).tokens)
+    return Generation(text, ids, tuple(number(row.get("logprob")) for row in rows), finish)
+
+
+class Scored(NamedTuple):
+    """A rendered conversation's ids and their log-probabilities."""
+
+    ids: list[int]
+    logprobs: list[float | None]
+
+
+def prompt_logprobs(body: dict[str, Any]) -> Scored:
+    """The prompt's own tokens as vLLM tells them: at each place its id with its log-probability."""
+    rows = body.get("prompt_logprobs")
+    if not isinstance(rows, list) or len(rows) < 2:
+        raise Trouble("no_logprobs", "the server gave no log-probabilities of the conversation")
+    ids: list[int] = [-1]
+    logprobs: list[float | None] = [None]
+    for row in rows[1:]:
+        name, entry = list(row.items())[0]
+        ids.append(int(name))
+        logprobs.append(number(entry["logprob"]))
+    return Scored(ids, logprobs)
+
+
+def vectors(body: dict[str, Any], count: int) -> np.ndarray:
+    """Embeddings in the order of their texts, float32 (count, width)."""
+    found = {row["index"]: row["embedding"] for row in body["data"]}
+    if set(found) != set(range(count)):
+        raise Trouble("bad_answer", f"expected {count} embeddings, got {len(found)}", retry=True)
+    made = np.asarray([found[i] for i in range(count)], dtype=np.float32)
+    if made.ndim != 2 or not made.size or not np.isfinite(made).all():
+        raise Trouble("bad_answer", "the embeddings are no vectors of one width", retry=True)
+    return made

@@ -1,0 +1,93 @@
+"""Many requests in the air at once, their answers as they land.
+
+The work runs in an event loop in a thread of its own, so that a plain `for` reads it. Results are
+taken from a queue, which Ctrl-C interrupts; whoever leaves the loop, in whichever way, cancels what
+is still in the air. A reader that does not come holds back further requests.
+"""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, suppress
+from queue import SimpleQueue
+from typing import Generic, TypeVar, cast
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LEAVE_SECONDS = 0.5
+"""How long a reader that leaves waits for connections to close."""
+
+
+class Flight(Generic[Item, Result]):
+    """One run of some work over items."""
+
+    def __init__(
+        self,
+        session: Callable[[], AbstractAsyncContextManager[Callable[[Item], Awaitable[Result]]]],
+        items: Iterable[Item],
+        width: int,
+    ) -> None:
+        """Prepare to run.
+
+        session  opened in the loop; gives the work, and is closed after the last item
+        width    most items at a time
+        """
+        self.session, self.items, self.width = session, iter(items), width
+        self.landed: SimpleQueue[Callable[[], Result] | None] = SimpleQueue()
+        self.started = threading.Event()
+
+    def results(self) -> Iterator[Result]:
+        """Yield the results in the order in which they come."""
+        thread = threading.Thread(target=self.run, name="endpoint", daemon=True)
+        thread.start()
+        try:
+            while (take := self.landed.get()) is not None:
+                with suppress(RuntimeError, AttributeError):  # the loop has ended, or never began
+                    self.loop.call_soon_threadsafe(self.slots.release)
+                yield take()
+        finally:
+            self.started.wait(LEAVE_SECONDS)
+            with suppress(RuntimeError, AttributeError):
+                self.loop.call_soon_threadsafe(self.task.cancel)
+            thread.join(LEAVE_SECONDS)
+
+    def run(self) -> None:
+        """Run the loop; what ends it is the last thing that lands."""
+        try:
+            asyncio.run(self.fly())
+        except BaseException as error:  # noqa: B036  raised again where it is read
+            failure = error
+
+            def fail() -> Result:
+                raise failure
+
+            self.landed.put(fail)
+        finally:
+            self.landed.put(None)
+
+    async def fly(self) -> None:
+        """Work off the items, `width` at a time."""
+        self.loop = asyncio.get_running_loop()
+        self.task = cast("asyncio.Task[None]", asyncio.current_task())
+        self.slots = asyncio.Semaphore(2 * self.width)
+        self.started.set()
+        async with self.session() as work:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for _ in range(self.width):
+                        group.create_task(self.worker(work))
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+
+    async def worker(self, work: Callable[[Item], Awaitable[Result]]) -> None:
+        """Take one item after another."""
+        while True:
+            await self.slots.acquire()
+            try:
+                item = next(self.items)
+            except StopIteration:
+                self.slots.release()
+                return
+            result = await work(item)
+            self.landed.put(lambda result=result: result)

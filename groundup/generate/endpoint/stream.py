@@ -1,0 +1,121 @@
+"""Server-sent events put together to the answer that would have come in one piece.
+
+A stream is whole once a choice has its `finish_reason`; one that ends before, with or without
+`[DONE]`, is half a stream and no answer. Lines end in LF or CRLF.
+"""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from .trouble import SHOWN, Trouble, one_line, refusal, told
+
+MOST_LINE_BYTES = 2**22
+
+
+async def events(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
+    """Yield the data of each event; comments and other fields are passed over."""
+    pending, data = b"", []
+    async for chunk in chunks:
+        *lines, pending = (pending + chunk).split(b"\n")
+        if len(pending) > MOST_LINE_BYTES:
+            raise Trouble("too_large", f"a line of the stream exceeds {MOST_LINE_BYTES} bytes")
+        for line in lines:
+            line = line.removesuffix(b"\r")
+            if line.startswith(b"data:"):
+                data.append(line[5:].removeprefix(b" "))
+            elif not line and data:
+                yield decoded(b"\n".join(data))
+                data = []
+    if b"[DONE]" in (*data, pending.strip().removeprefix(b"data:").strip()):
+        yield "[DONE]"
+
+
+def decoded(data: bytes) -> str:
+    """An event's bytes as text."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise Trouble("bad_answer", "the stream is not UTF-8", retry=True) from None
+
+
+class Assembly:
+    """An answer being put together."""
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.tokens: list[Any] = []
+        self.finish_reason: Any = None
+        self.usage: Any = None
+
+    def add(self, part: dict[str, Any]) -> None:
+        """Take what one event brings of the first choice."""
+        if part.get("error"):
+            raise refusal(500, {}, *told(part["error"]))
+        self.usage = part.get("usage") or self.usage
+        choices = part.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if not isinstance(choice, dict) or choice.get("index", 0) != 0:
+                continue
+            delta = choice.get("delta")
+            piece = delta.get("content") if isinstance(delta, dict) else choice.get("text")
+            self.text.append(piece if isinstance(piece, str) else "")
+            logprobs = choice.get("logprobs")
+            if isinstance(logprobs, dict) and isinstance(logprobs.get("content"), list):
+                self.tokens += logprobs["content"]
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+
+    @property
+    def reply(self) -> dict[str, Any]:
+        """The body of an answer in one piece, for chats and for plain texts."""
+        text = "".join(self.text)
+        choice = {
+            "message": {"role": "assistant", "content": text},
+            "text": text,
+            "finish_reason": self.finish_reason,
+            "logprobs": {"content": self.tokens} if self.tokens else None,
+        }
+        return {"choices": [choice], "usage": self.usage}
+
+
+async def assemble(chunks: AsyncIterator[bytes]) -> dict[str, Any]:
+    """Read a stream to its end; Trouble `half_stream` if it has none."""
+    assembly = Assembly()
+    try:
+        async with aclosing(events(chunks)) as stream:
+            async for data in stream:
+                if data == "[DONE]":
+                    break
+                assembly.add(read_json(data))
+    except Trouble as trouble:
+        if trouble.code != "disconnected":
+            raise
+    if assembly.finish_reason is None:
+        count = sum(map(len, assembly.text))
+        raise Trouble(
+            "half_stream",
+            f"the stream ended after {count} characters without a finish_reason",
+            retry=True,
+        )
+    return assembly.reply
+
+
+def read_json(text: str | bytes, kind: str = "") -> dict[str, Any]:
+    """A JSON object without NaN; Trouble `bad_answer` showing what came instead."""
+    try:
+        value = json.loads(text, parse_constant=refuse_constant)
+    except (ValueError, RecursionError):
+        shown = text if isinstance(text, str) else text[: 4 * SHOWN].decode("utf-8", "replace")
+        came = f"{kind or 'text'} {one_line(shown)!r}" if shown else "nothing"
+        raise Trouble("bad_answer", f"expected JSON, got {came}", retry=True) from None
+    if not isinstance(value, dict):
+        raise Trouble(
+            "bad_answer", f"expected a JSON object, got {one_line(str(value))}", retry=True
+        )
+    return value
+
+
+def refuse_constant(name: str) -> None:
+    """NaN and Infinity are no numbers of JSON."""
+    raise ValueError(name)
