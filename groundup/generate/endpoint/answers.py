@@ -94,7 +94,7 @@ class Echo(NamedTuple):
 def echo_of(body: dict[str, Any]) -> Echo:
     """The echoed tokens of a reply; Trouble `no_logprobs` if it has none."""
     found = first_choice(body).get("logprobs")
-    if not isinstance(found, dict) or not found.get("tokens"):
+    if not found or not found.get("tokens"):
         raise Trouble("no_logprobs", "the server gave no log-probabilities of the prompt")
     tokens, logprobs = found["tokens"], found["token_logprobs"]
     tops = found.get("top_logprobs") or [None] * len(tokens)
@@ -125,13 +125,16 @@ def spelt(token: Any) -> bytes:
     return token.encode("utf-8", "replace")
 
 
-def likelihood(body: dict[str, Any], continuation: str) -> Likelihood:
+def likelihood(body: dict[str, Any], prompt: str, continuation: str) -> Likelihood:
     """The likelihood of the end of an echoed prompt.
 
     The echo ends with what was generated, one token at most, so the prompt's own end is looked for
-    where the continuation is spelt.
+    where the continuation is spelt. Some servers pass over `echo` and score what they generate.
     """
     echo, wanted = echo_of(body), continuation.encode()
+    is_echo = text_of(first_choice(body)).startswith(prompt)
+    if not is_echo and prompt.encode() not in b"".join(echo.tokens):
+        raise Trouble("no_logprobs", "the server does not give the prompt back (echo)")
     count = len(echo.tokens)
     ends = dict.fromkeys((usage_of(body).prompt_tokens, count - 1, count))
     for end in (end for end in ends if 0 < end <= count):

@@ -159,10 +159,8 @@ class Endpoint:
         if wrong := unsendable(prompt, "prompt") or unsendable(pair.continuation, "continuation"):
             return wrong
         body = {"prompt": prompt, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
-        return Call(
-            "completions", self.body(body), partial(likelihood, continuation=pair.continuation),
-            guess(prompt, 1), absent="no_logprobs",
-        )  # fmt: skip
+        read = partial(likelihood, prompt=prompt, continuation=pair.continuation)
+        return Call("completions", self.body(body), read, guess(prompt, 1), absent="no_logprobs")
 
     def generate(
         self, conversations: Sequence[Conversation], sampling: Sampling

@@ -32,47 +32,56 @@ def echo(tokens, logprobs, tops=None):
 
 def test_the_continuation_is_what_its_tokens_spell():
     body = echo(["The", " cat", " sat", "."], [None, -1.0, -2.0, -9.0])
-    assert likelihood(body, " sat") == Likelihood(-2.0, True, 1)
-    assert likelihood(body, " cat sat") == Likelihood(-3.0, True, 2)
-    assert likelihood(body | used(4, 0), ".") == Likelihood(-9.0, True, 1)
+    assert likelihood(body, "", " sat") == Likelihood(-2.0, True, 1)
+    assert likelihood(body, "", " cat sat") == Likelihood(-3.0, True, 2)
+    assert likelihood(body | used(4, 0), "", ".") == Likelihood(-9.0, True, 1)
 
 
 def test_a_token_across_the_border_counts_to_the_continuation():
     body = echo(["Q:", " yes", "!"], [None, -1.5, -9.0])
-    assert likelihood(body, "yes") == Likelihood(-1.5, True, 1)  # the context ends in a space
+    assert likelihood(body, "", "yes") == Likelihood(-1.5, True, 1)  # the context ends in a space
 
 
 def test_a_token_of_the_servers_own_before_the_text_shifts_nothing():
     body = echo(["<|begin|>", "a", "b", "c"], [None, -1.0, -2.0, -3.0])
-    assert likelihood(body, "ab") == Likelihood(-3.0, True, 2)
+    assert likelihood(body, "", "ab") == Likelihood(-3.0, True, 2)
     with pytest.raises(Trouble, match="first token"):
-        likelihood(echo(["a", "b", "c"], [None, -1.0, -2.0]), "ab")
+        likelihood(echo(["a", "b", "c"], [None, -1.0, -2.0]), "", "ab")
 
 
 def test_the_generated_token_is_not_taken_for_the_continuation():
     body = echo(["a", " b", " b"], [None, -1.0, -7.0])
-    assert likelihood(body, " b").logprob == -1.0
-    assert likelihood(body | used(2, 1), " b").logprob == -1.0
+    assert likelihood(body, "", " b").logprob == -1.0
+    assert likelihood(body | used(2, 1), "", " b").logprob == -1.0
 
 
 def test_characters_in_parts_are_spelt_in_bytes_or_without_text():
     body = echo(["a", "bytes:\\xc3", "bytes:\\xbc", "x"], [None, -1.0, -2.0, -9.0])
-    assert likelihood(body, "ü") == Likelihood(-3.0, True, 2)
+    assert likelihood(body, "", "ü") == Likelihood(-3.0, True, 2)
     body = echo(["a", "", "", "語", "x"], [None, -1.0, -2.0, -3.0, -9.0])
-    assert likelihood(body, "語") == Likelihood(-6.0, True, 3)
+    assert likelihood(body, "", "語") == Likelihood(-6.0, True, 3)
     body = echo(["a", "\ufffd", "\ufffd", "x"], [None, -1.0, -2.0, -9.0])
     with pytest.raises(Trouble, match="do not spell"):
-        likelihood(body, "ü")
+        likelihood(body, "", "ü")
+
+
+def test_a_server_that_passes_over_echo_scores_nothing():
+    body = echo([" b"], [-1.0])
+    with pytest.raises(Trouble, match="does not give the prompt back"):
+        likelihood(body, "a b", " b")
+    body["choices"][0]["text"] = "a b b"
+    assert likelihood(body, "a b", " b").logprob == -1.0
+    assert likelihood(echo(["a", " b", "c"], [None, -2.0, -1.0]), "a b", " b").logprob == -2.0
 
 
 def test_greedy_is_each_token_the_likeliest():
     tops = [None, {"b": -1.0, "z": -3.0}, {"q": -0.1}, {"x": -1.0}]
     body = echo(["a", "b", "c", "x"], [None, -1.0, -2.0, -1.0], tops)
-    assert likelihood(body | used(2, 0), "b").is_greedy
-    assert not likelihood(body, "bc").is_greedy
+    assert likelihood(body | used(2, 0), "", "b").is_greedy
+    assert not likelihood(body, "", "bc").is_greedy
     body = echo(["a", "b", "x"], [None, -1.0, -1.0], [None, None, None])
     with pytest.raises(Trouble, match="likeliest"):
-        likelihood(body, "b")
+        likelihood(body, "", "b")
 
 
 def test_texts_come_from_chats_parts_and_plain_choices():
