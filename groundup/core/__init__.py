@@ -51,6 +51,7 @@ from .errors import (
     ShapeError,
 )
 from .ledger import Entry, Ledger, Pointer
+from .lineage import artifact_places, artifacts_below, current_snapshots, needed, open_current
 
 __all__ = [
     "MANIFEST",
@@ -92,11 +93,16 @@ __all__ = [
     "Store",
     "TextModel",
     "Tokenizer",
+    "artifact_places",
+    "artifacts_below",
     "changed",
+    "current_snapshots",
     "device",
     "digest",
     "hash_file",
     "load_config",
+    "needed",
+    "open_current",
     "page",
     "produce",
     "record",

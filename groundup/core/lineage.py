@@ -1,0 +1,83 @@
+"""Lineage over a folder: which artifacts lie in it, and what each needs, followed by id.
+
+Places change, ids do not: a copy that was moved still names its parents. What changes over time (an
+index) is a folder whose ledger points at its current snapshot; see ledger.py.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from .artifact import MANIFEST, Artifact, read_manifest
+from .errors import ArtifactError
+from .ledger import Pointer
+
+CURRENT = Path("ledger") / "current.jsonl"
+
+
+def artifact_places(folder: Path) -> list[Path]:
+    """The folder if it is an artifact, the current snapshot if it points at one, else nothing."""
+    if (folder / MANIFEST).is_file():
+        return [folder]
+    place = folder / CURRENT
+    name = Pointer(place).value if place.is_file() else None
+    return [folder / "snapshots" / name] if isinstance(name, str) else []
+
+
+def open_current(path: Path) -> Artifact:
+    """Open an artifact, or the current snapshot of a folder that points at one.
+
+    Raises ArtifactError if there is neither.
+    """
+    found = artifact_places(Path(path))
+    return Artifact.open(found[0] if found else path)
+
+
+def artifacts_below(root: Path) -> Iterator[Artifact]:
+    """Yield every complete artifact in a folder, at any depth; links are not followed.
+
+    Only manifests are read, and those of others (a web page's, say) are passed over. Raises
+    ArtifactError if one is damaged, for what it needs cannot be known.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise ArtifactError(f"{root} is not a folder; expected one with artifacts in it.")
+    for folder, inner, files in os.walk(root):
+        inner.sort()
+        if MANIFEST in files and not is_foreign(Path(folder) / MANIFEST):
+            yield read_manifest(Path(folder))
+
+
+def is_foreign(manifest: Path) -> bool:
+    """Whether a file of that name is JSON of something else."""
+    try:
+        data = json.loads(manifest.read_text(encoding="utf-8"))
+    except ValueError:
+        return False
+    return not isinstance(data, dict) or not {"kind", "stage", "key"} & data.keys()
+
+
+def current_snapshots(root: Path) -> Iterator[Artifact]:
+    """Yield the current snapshot of each folder that points at one."""
+    for folder, inner, _ in os.walk(Path(root)):
+        inner.sort()
+        if (Path(folder) / CURRENT).is_file() and not (Path(folder) / MANIFEST).is_file():
+            yield from map(read_manifest, artifact_places(Path(folder)))
+
+
+def needed(roots: Iterable[str], known: Mapping[str, Artifact]) -> set[str]:
+    """Ids of the roots and of all that they came from, back to the first.
+
+    known  artifacts by id; a parent that is not among them is needed too, and ends its branch
+    """
+    found: set[str] = set()
+    left = list(roots)
+    while left:
+        name = left.pop()
+        if name in found:
+            continue
+        found.add(name)
+        if name in known:
+            left += [parent.id for parent in known[name].parents]
+    return found
