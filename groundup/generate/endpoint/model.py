@@ -271,7 +271,7 @@ class Endpoint:
     def or_raise(self, place: int, found: T | Reason) -> T:
         """The answer; EndpointError if there is none."""
         if isinstance(found, Reason):
-            raise EndpointError(f"{self.name}, request {place}: {found.message}")
+            raise EndpointError(f"Request {place} of {self.config.model}: {found.message}")
         return found
 
 

@@ -67,7 +67,7 @@ def refusal(status: int, headers: Mapping[str, str], said: str, kind: str = "") 
         return Trouble("rate_limited", message, retry=True, wait=retry_after(headers))
     if re.search(r"(?i)\becho\b|log_?prob", said):
         return Trouble("no_logprobs", message)
-    if status in (408, 409, 425) or status >= 500:
+    if status in (408, 409, 425) or (status >= 500 and status != 501):
         return Trouble("server_error", message, retry=True, wait=retry_after(headers))
     if status in (401, 403):
         return Trouble("unauthorised", message, for_good=True)

@@ -245,7 +245,7 @@ def test_the_model_must_be_on_the_server(peer):
 
 
 def test_a_request_that_fails_is_named(peer):
-    with pytest.raises(EndpointError, match="request 1: .*maximum context length"):
+    with pytest.raises(EndpointError, match="Request 1 of tiny: .*maximum context length"):
         endpoint(peer).generate([user("a"), user("b" * 400)], Sampling(max_tokens=2))
     ((_, found),) = endpoint(peer).complete(["b" * 400], Stops(Sampling(max_tokens=2)))
     assert found.code == "too_long"
