@@ -52,6 +52,8 @@ from .errors import (
 )
 from .ledger import Entry, Ledger, Pointer
 from .lineage import artifact_places, artifacts_below, current_snapshots, needed, open_current
+from .sandbox.sandbox import Sandbox
+from .sandbox.watch import Limits, Outcome
 
 __all__ = [
     "MANIFEST",
@@ -75,8 +77,10 @@ __all__ = [
     "LanguageModel",
     "Ledger",
     "Likelihood",
+    "Limits",
     "Message",
     "MissingExtra",
+    "Outcome",
     "Pair",
     "Parent",
     "Passage",
@@ -86,6 +90,7 @@ __all__ = [
     "Retriever",
     "Sample",
     "Sampling",
+    "Sandbox",
     "Score",
     "Scorer",
     "ShapeError",

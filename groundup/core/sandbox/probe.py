@@ -1,0 +1,63 @@
+"""Tried once in a sandbox before any foreign code: everything here must fail.
+
+`probe.py FILE PORT PROCESSES`: a file of the caller, a port of this machine that is listened on,
+and the number of processes allowed. Prints a line for each thing that went through.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+
+def went_through(attempt: Callable[[], object]) -> bool:
+    """Whether the system let an attempt pass."""
+    try:
+        attempt()
+    except OSError:
+        return False
+    return True
+
+
+def fork_bomb(allowed: int) -> int:
+    """Number of processes that could be started; tries a few more than allowed."""
+    children: list[int] = []
+    while len(children) <= allowed + 4 and went_through(lambda: children.append(fork())):
+        pass
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+    return len(children)
+
+
+def fork() -> int:
+    """Start a process that waits; return its number."""
+    child = os.fork()
+    if not child:
+        signal.pause()
+    return child
+
+
+def leaks(file: str, port: int, processes: int) -> list[str]:
+    """What this process could do and must not be able to."""
+    with open("/proc/self/status") as text:
+        status = {name: value.strip() for name, _, value in (row.partition(":") for row in text)}
+    with open("/proc/net/dev") as text:
+        devices = {line.split(":")[0].strip() for line in text if ":" in line}
+    found = {
+        "sees processes of the machine": sum(name.isdigit() for name in os.listdir("/proc")) > 4,
+        "reads a file of the caller": went_through(lambda: os.stat(file)),
+        "writes to the system": went_through(lambda: os.mkdir("/usr/probe")),
+        "writes to the root": went_through(lambda: os.mkdir("/probe")),
+        "reaches a port": went_through(lambda: socket.create_connection(("127.0.0.1", port), 1)),
+        f"has network devices {devices}": devices != {"lo"},
+        f"starts more than {processes} processes": fork_bomb(processes) > processes,
+        "keeps capabilities": int(status["CapPrm"], 16) | int(status["CapBnd"], 16) != 0,
+        "may gain privileges": status["NoNewPrivs"] != "1",
+        "has no filter of system calls": status["Seccomp"] != "2",
+    }
+    return [what for what, happened in found.items() if happened]
+
+
+if __name__ == "__main__":
+    print("\n".join(leaks(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))

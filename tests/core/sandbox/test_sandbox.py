@@ -1,0 +1,256 @@
+"""Foreign code reaches nothing, uses no more than it may, and leaves nothing behind; or is refused.
+
+The hostile programs are in hostile.py. Whether one got away is told by itself (it prints ESCAPED),
+and by a witness outside: files, listeners and the processes of its namespace.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from groundup.core import ConfigError, Limits, Sandbox
+from groundup.core.sandbox import sandbox as sandbox_file
+from groundup.core.sandbox.sandbox import mounts, stranger, why_not
+from groundup.core.sandbox.watch import Outcome
+from tests.core.sandbox.hostile import PROGRAMS, START, Hostile
+from tests.core.sandbox.witness import Witness
+
+TIGHT = Limits(seconds=1.0, memory_bytes=300 * 2**20, output_bytes=100_000)
+PATIENT = TIGHT.model_copy(update={"seconds": 60.0})
+"""For what must end otherwise than by the clock, however busy the machine."""
+WAYS = ("bubblewrap", "namespaces")
+
+
+def opened(way: str | None = None) -> Sandbox:
+    try:
+        return Sandbox.open(way)
+    except ConfigError as error:
+        if not re.search("not installed|not permitted|ermission", str(error)):
+            raise  # a leak or a mistake, not a machine that forbids namespaces
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def box() -> Sandbox:
+    return opened()
+
+
+@pytest.fixture
+def witness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Witness]:
+    monkeypatch.setenv("GROUNDUP_SECRET", "GROUNDUP_SECRET")
+    with Witness(tmp_path) as each:
+        yield each
+
+
+def named(hostile: Hostile) -> str:
+    return hostile.name
+
+
+def test_there_are_fifty_of_them():
+    assert len({hostile.name for hostile in PROGRAMS}) == len(PROGRAMS) >= 50
+
+
+@pytest.mark.parametrize("hostile", PROGRAMS, ids=named)
+def test_no_hostile_program_escapes(hostile: Hostile, box: Sandbox, witness: Witness):
+    check_contained(hostile, box, witness)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("hostile", PROGRAMS, ids=named)
+def test_no_hostile_program_escapes_either_way(hostile: Hostile, way: str, witness: Witness):
+    check_contained(hostile, opened(way), witness)
+
+
+def check_contained(hostile: Hostile, box: Sandbox, witness: Witness) -> None:
+    limits = TIGHT if "timeout" in hostile.ends else PATIENT
+    outcome = box.python(START + hostile.program, witness.arguments, limits=limits)
+    assert "ESCAPED" not in outcome.stdout, outcome
+    assert witness.saw(outcome.stdout) == []
+    assert outcome.status in hostile.ends, outcome
+    assert (outcome.status == "ok") == (outcome.message == "")
+    assert len(outcome.stdout) + len(outcome.stderr) <= 2 * TIGHT.output_bytes
+
+
+CONTROLS = [hostile for hostile in PROGRAMS if hostile.control]
+
+
+@pytest.mark.parametrize("hostile", CONTROLS, ids=named)
+def test_without_a_sandbox_it_does_escape(hostile: Hostile, witness: Witness, tmp_path: Path):
+    if hostile.control == "root" and os.geteuid() != 0:
+        pytest.skip("works for root alone")
+    command = [sys.executable, "-c", START + hostile.program, *witness.arguments]
+    (tmp_path / "bare").mkdir()
+    ran = subprocess.run(command, cwd=tmp_path / "bare", capture_output=True, text=True, timeout=60)
+    assert "ESCAPED" in ran.stdout or witness.saw(ran.stdout) != [], ran
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_way_runs_programs_and_contains_them(way: str):
+    box = opened(way)
+    assert box.way == way
+    assert box.python("print(6 * 7)").stdout == "42\n"
+    gone = box.python("import os; os.fork() or os.setsid(); print(os.listdir('.'))")
+    assert gone.status == "ok" and "main.py" in gone.stdout
+    assert box.python("while True: pass", limits=TIGHT).status == "timeout"
+
+
+def test_a_program_gets_its_input_its_files_and_a_plain_environment(box: Sandbox):
+    program = (
+        "import os, sys\nfrom near import word\n"
+        "print(word, sys.stdin.read(), sys.argv[1:], sorted(os.environ), os.getcwd())"
+    )
+    outcome = box.python(program, ["a b"], files={"near.py": "word = 'é'"}, stdin=b"in")
+    assert outcome.stdout == (
+        "é in ['a b'] ['HOME', 'LANG', 'OMP_NUM_THREADS', 'PATH', 'PYTHONHASHSEED', 'TMPDIR'] "
+        "/sandbox\n"
+    )
+
+
+def test_any_command_runs_and_one_that_is_missing_says_so(box: Sandbox):
+    assert box.run(["/bin/sh", "-c", "echo $((6 * 7)); exit 3"])[:3] == ("failed", 3, "42\n")
+    missing = box.run(["/bin/no-such-program"])
+    assert missing.status == "failed" and "/bin/no-such-program" in missing.message
+
+
+def test_nothing_stays_for_the_next_program(box: Sandbox):
+    box.python("open('json.py', 'w').write('print(1)'); open('/dev/shm/x', 'w').close()")
+    outcome = box.python("import json, os; print(sorted(os.listdir('.')), os.listdir('/dev/shm'))")
+    assert outcome.stdout == "['main.py'] ['main.py']\n"
+
+
+def test_what_is_allowed_works(box: Sandbox):
+    program = """
+import multiprocessing, socket, subprocess, sys, tempfile, threading
+with multiprocessing.Pool(2) as pool:
+    print(pool.map(abs, [-1, -2]))
+print(subprocess.run([sys.executable, "-c", "print(3)"], capture_output=True).stdout)
+with tempfile.TemporaryDirectory() as folder:
+    open(folder + "/x", "w").write("x" * 1_000_000)
+thread = threading.Thread(target=print, args=("thread",)); thread.start(); thread.join()
+a, b = socket.socketpair(); a.send(b"pair"); print(b.recv(4))
+"""
+    outcome = box.python(program)
+    assert outcome.status == "ok", outcome
+    assert outcome.stdout == "[1, 2]\nb'3\\n'\nthread\nb'pair'\n"
+
+
+def test_readable_folders_are_shown_and_cannot_be_written(tmp_path: Path):
+    opened()
+    tmp_path.chmod(0o755)
+    (tmp_path / "data.txt").write_text("seen")
+    box = Sandbox.open(readable=[tmp_path])
+    look = f"print(open({str(tmp_path / 'data.txt')!r}).read())"
+    assert box.python(look).stdout == "seen\n"
+    assert box.python(f"open({str(tmp_path / 'new')!r}, 'w')").status == "failed"
+    with pytest.raises(FileNotFoundError):
+        Sandbox.open(readable=[tmp_path / "absent"])
+
+
+def test_open_files_can_be_passed(box: Sandbox):
+    read, write = os.pipe()
+    box.python(f"import os; os.write({write}, b'through')", passed=[write])
+    os.close(write)
+    assert os.read(read, 100) == b"through"
+    os.close(read)
+
+
+def test_programs_side_by_side_do_not_meet(box: Sandbox):
+    outcomes: dict[int, Outcome] = {}
+
+    def run(number: int) -> None:
+        program = f"import os; open('{number}', 'w'); print({number}, len(os.listdir('.')))"
+        outcomes[number] = box.python(program)
+
+    threads = [threading.Thread(target=run, args=[number]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {n: o.stdout for n, o in outcomes.items()} == {n: f"{n} 2\n" for n in range(8)}
+
+
+def test_an_interrupt_ends_the_program_too(box: Sandbox, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("groundup.core.sandbox.watch.resident_bytes", interrupted)
+    before = set(os.listdir("/proc/self/fd"))
+    with pytest.raises(KeyboardInterrupt):
+        box.python("while True: pass")
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_killing_the_caller_kills_the_program(way: str, tmp_path: Path):
+    opened(way)
+    caller = (
+        "import sys; from groundup.core import Sandbox\n"
+        f"Sandbox({way!r}).python('import os, sys, time; os.write(int(sys.argv[1]), b\"up\");'"
+        "'time.sleep(99)', sys.argv[1:], passed=[int(sys.argv[1])])"
+    )
+    read, write = os.pipe()
+    process = subprocess.Popen([sys.executable, "-c", caller, str(write)], pass_fds=[write])
+    os.close(write)
+    assert os.read(read, 2) == b"up"
+    process.kill()
+    process.wait()
+    assert os.read(read, 1) == b""  # every holder of the other end is gone
+    os.close(read)
+
+
+def test_a_machine_that_cannot_contain_is_refused(monkeypatch: pytest.MonkeyPatch):
+    why_not.cache_clear()
+    monkeypatch.setattr(sandbox_file.shutil, "which", lambda program: None)
+    with pytest.raises(ConfigError, match="bwrap is not.*unshare is not.*apt-get install"):
+        Sandbox.open()
+    why_not.cache_clear()
+
+
+def test_a_way_that_leaks_is_refused(monkeypatch: pytest.MonkeyPatch):
+    opened("bubblewrap")
+    entrance, folder = Sandbox._entrance, tempfile.gettempdir()
+
+    def leaky_entrance(self: Sandbox, limits: Limits) -> list[str]:
+        return [part for part in entrance(self, limits) if part != "--unshare-net"]
+
+    def leaky_mounts(readable: tuple[str, ...]) -> Iterator[list[str]]:
+        yield from (each for each in mounts(readable) if each[-1] != folder)
+        yield ["read", folder, folder]
+
+    why_not.cache_clear()
+    monkeypatch.setattr(Sandbox, "_entrance", leaky_entrance)
+    monkeypatch.setattr(sandbox_file, "mounts", leaky_mounts)
+    with pytest.raises(ConfigError, match="reads a file of the caller.*reaches a port"):
+        Sandbox.open("bubblewrap")
+    why_not.cache_clear()
+
+
+def test_a_sandbox_that_breaks_later_is_an_error_and_no_result(monkeypatch: pytest.MonkeyPatch):
+    box = opened("bubblewrap")
+    monkeypatch.setattr(box, "mounts", [["read", "/no/such/folder", "/there"]])
+    with pytest.raises(ConfigError, match="/no/such/folder"):
+        box.python("print(1)")
+
+
+def test_a_stranger_is_nobody():
+    assert all(stranger() > 999 for _ in range(20))
+    assert len({stranger() for _ in range(20)}) > 1
+
+
+def test_mounts_show_no_home_and_no_configuration():
+    places = [place for _, _, place in mounts([])]
+    assert str(Path.home()) not in places and "/etc" not in places and "/" not in places
+
+
+@pytest.mark.parametrize("wrong", [{"seconds": 0}, {"memory_bytes": -1}, {"second": 1}])
+def test_limits_that_limit_nothing_are_wrong(wrong: dict[str, int]):
+    with pytest.raises(ConfigError):
+        Limits(**wrong)

@@ -1,0 +1,53 @@
+"""How a program ended is read from its code and its last words; its family is counted whole."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from groundup.core.sandbox.watch import children, how_ended, resident_bytes
+
+NEST = """
+import os, sys
+kept = bytearray(40_000_000)
+kept[::4096] = b"x" * len(kept[::4096])
+if os.fork() == 0:
+    mine = bytearray(60_000_000)
+    mine[::4096] = b"x" * len(mine[::4096])
+    print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "stderr", "status", "message"),
+    [
+        (0, "warning", "ok", ""),
+        (1, "Traceback\n  line\nValueError: no\n", "failed", "ValueError: no"),
+        (3, "", "failed", "exit code 3"),
+        (1, "x\nMemoryError\n", "memory", "MemoryError"),
+        (137, "", "killed", "ended by SIGKILL"),
+        (139, "MemoryError", "killed", "ended by SIGSEGV"),
+        (152, "", "timeout", "used up its processor time"),
+        (255, "", "failed", "exit code 255"),
+    ],
+)
+def test_how_it_ended(code: int, stderr: str, status: str, message: str):
+    assert how_ended(code, stderr) == (status, message)
+
+
+def test_memory_of_a_family_is_added_up():
+    with subprocess.Popen(
+        [sys.executable, "-c", NEST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout and process.stdin
+        assert process.stdout.readline() == "ready\n"
+        assert len(list(children(process.pid))) == 1
+        assert 140e6 < resident_bytes(process.pid) < 200e6
+        process.stdin.close()
+    assert list(children(process.pid)) == [] and resident_bytes(process.pid) == 0
+
+
+def test_this_process_sees_itself():
+    assert resident_bytes(os.getpid()) > 1_000_000
