@@ -1,0 +1,434 @@
+"""Releases: labels such as `production`, moved on verdicts, and back.
+
+    RELEASES/LABEL.jsonl   the label's ledger: which bundle, on which verdict, by whom and why
+
+A bundle is what answers together: a subject (a model, or an index alone) with an adapter, an index
+and prompts. A label moves by compare-and-swap: of two releases at once one wins and the other is
+told. A rollback restores an earlier bundle exactly and is a line itself. Paths are kept relative to
+the releases' folder, so that both can move together.
+"""
+
+import getpass
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    ConfigError,
+    Entry,
+    GateFailed,
+    Parent,
+    Pointer,
+    digest,
+    open_current,
+    record,
+)
+
+from .gate import read_verdict
+
+RELEASES = Path("releases")
+RELEASABLE = ("model", "adapter", "index", "prompts", "vectors")
+
+
+class Part(NamedTuple):
+    """One artifact of a bundle."""
+
+    name: str
+    """What it is in the bundle: subject, adapter, index or prompt."""
+    kind: str
+    path: str
+    """Relative to the releases' folder."""
+    id: str
+
+
+class Line(NamedTuple):
+    """One move of a label."""
+
+    label: str
+    how: Literal["release", "rollback"]
+    bundle: str
+    """Hash of the parts' names and ids."""
+    parts: tuple[Part, ...]
+    share: float
+    """Share of the requests that it should answer, 0 to 1."""
+    verdict: dict[str, Any]
+    """Its path, its id, and whether it passed."""
+    accepted_rejected: bool
+    """Whether it was released against a failed verdict."""
+    author: str
+    reason: str
+    when: str
+
+    def __str__(self) -> str:
+        """`2026-01-31T12:00:00Z  release a1b2c3d4e5f6 100 % by ana: better at dates`."""
+        against = ", against a failed verdict" if self.accepted_rejected else ""
+        return (
+            f"{self.when}  {self.how} {self.bundle[:12]} {100 * self.share:g} % "
+            f"by {self.author}{against}: {self.reason}"
+        )
+
+
+class Bundle(NamedTuple):
+    """What a label stands for now, checked to be what was released."""
+
+    label: str
+    id: str
+    share: float
+    artifacts: dict[str, Artifact]
+    """Part's name to its artifact."""
+    line: Line
+
+
+class History(NamedTuple):
+    """Every move of a label, oldest first, and what is missing of its current bundle."""
+
+    label: str
+    lines: tuple[Line, ...]
+    missing: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """What it holds, then its moves, the newest first."""
+        now = self.lines[-1]
+        width = max(len(part.name) for part in now.parts)
+        rows = [f"{self.label}  {now.bundle[:12]}  {100 * now.share:g} %"]
+        rows += [f"  {p.name:<{width}}  {p.kind} {p.id[:12]}  {p.path}" for p in now.parts]
+        rows += [f"  MISSING  {what}" for what in self.missing]
+        return "\n".join([*rows, *(f"  {line}" for line in reversed(self.lines))])
+
+
+class Labels(NamedTuple):
+    """Every label of a releases' folder."""
+
+    labels: tuple[History, ...]
+
+    def __str__(self) -> str:
+        """One after another."""
+        return "\n\n".join(map(str, self.labels)) or "Nothing is released here."
+
+
+def release(
+    subject: Path | None = None, *, adapter: Path | None = None, index: Path | None = None,
+    prompt: Path | None = None, as_: str = "", verdict: Path | None = None, reason: str = "",
+    author: str = "", share: str = "100%", expect: str = "", accept_rejected: bool = False,
+    rollback: str = "", to: str = "", releases: Path = RELEASES,
+) -> Line | Labels:  # fmt: skip
+    """Move a label to a bundle on a verdict, or back; without arguments, list the labels.
+
+    subject          a model, or an index that answers alone
+    adapter          released with it
+    index            released with it; an index's folder stands for its current snapshot
+    prompt           released with it
+    as               the label, such as production or candidate
+    verdict          directory of the verdict on the subject
+    reason           why, for whoever reads the history
+    author           who; default: the user's name on this machine
+    share            share of the requests that it should answer, such as 10%
+    expect           id of the bundle that the label must hold now, or none
+    accept_rejected  release against a failed verdict, which is recorded
+    rollback         a label to move back to the bundle before
+    to               id of the bundle to move back to instead
+    releases         folder of the labels' ledgers
+    """
+    author = author or user_name()
+    if rollback:
+        if subject is not None or as_ or verdict is not None:
+            raise ConfigError("--rollback LABEL takes a --reason and --to ID, and no bundle.")
+        return roll_back(rollback, to, author=author, reason=reason, releases=releases)
+    if subject is None:
+        if as_ or verdict is not None or to:
+            raise ConfigError("Expected what to release: `groundup release SUBJECT --as LABEL …`.")
+        return Labels(tuple(history(label, releases) for label in labels(releases)))
+    if verdict is None:
+        raise ConfigError(
+            "A label moves on a verdict and none was given; make one with `groundup gate REPORT "
+            "--against BASELINE --out VERDICT` and give it as --verdict."
+        )
+    places = {"subject": subject, "adapter": adapter, "index": index, "prompt": prompt}
+    bundle = {name: place for name, place in places.items() if place is not None}
+    return publish(
+        as_, bundle, verdict, author=author, reason=reason, share=share_of(share), expect=expect,
+        accept_rejected=accept_rejected, releases=releases,
+    )  # fmt: skip
+
+
+def publish(
+    label: str, bundle: dict[str, Path], verdict: Path, *, author: str, reason: str,
+    share: float = 1.0, expect: str = "", accept_rejected: bool = False, releases: Path = RELEASES,
+) -> Line:  # fmt: skip
+    """Hash every file of a bundle again and move the label to it.
+
+    Raises GateFailed if the verdict failed and that was not accepted; ArtifactError if a part was
+    edited, the verdict judged something else, its test set was edited, it compares with a bundle
+    that the label has left, or somebody else moved the label meanwhile.
+    """
+    pointer = pointer_of(label, releases)
+    seen = pointer.value
+    expected(label, seen, expect)
+    artifacts = {name: rehashed(open_current(place)) for name, place in bundle.items()}
+    for name, artifact in artifacts.items():
+        if artifact.kind not in RELEASABLE:
+            raise ArtifactError(
+                f"{artifact.path} is a {artifact.kind}; a bundle's {name} is one of "
+                f"{', '.join(RELEASABLE)}."
+            )
+    found = rehashed(Artifact.open(verdict, "verdict"))
+    check_verdict(found, artifacts["subject"], accept_rejected)
+    check_current(found, label, pointer.history())
+    for name, artifact in artifacts.items():
+        if artifact.id not in judged(found, "subject"):
+            record.say(f"The verdict says nothing of the {name} {artifact.id[:12]} by itself.")
+    passed = read_verdict(found).passed
+    value = {
+        "how": "release",
+        "parts": [part_of(n, a, releases)._asdict() for n, a in sorted(artifacts.items())],
+        "share": share,
+        "verdict": {"path": near(found.path, releases), "id": found.id, "passed": passed},
+        "accepted_rejected": not passed,
+    }
+    return move(pointer, label, seen, value, author=author, reason=reason)
+
+
+def roll_back(
+    label: str, to: str = "", *, author: str, reason: str, releases: Path = RELEASES
+) -> Line:
+    """Move a label back to the bundle before its current one, or to the one with this id.
+
+    Raises ConfigError if there is none, ArtifactError if a part of it is gone or was edited.
+    """
+    pointer = pointer_of(label, releases)
+    lines = list(lines_of(label, pointer))
+    if not lines:
+        raise ConfigError(f"Nothing was released as {label} in {releases}.")
+    now = lines[-1].bundle
+    begun = max(i for i, each in enumerate(lines) if (each.how, each.bundle) == ("release", now))
+    earlier = [i for i, each in enumerate(lines[:begun]) if each.bundle != now]
+    if to:
+        earlier = [i for i, each in enumerate(lines) if is_id(to, each.bundle)]
+    if not earlier or lines[earlier[-1]].bundle == now:
+        names = ", ".join(dict.fromkeys(each.bundle[:12] for each in lines))
+        what = f"no other bundle {to}" if to else "no earlier bundle"
+        raise ConfigError(f"{label} has {what} to go back to; it held {names} (see --to).")
+    old = pointer.history()[earlier[-1]].content["value"]
+    for part in lines[earlier[-1]].parts:
+        rehashed(open_part(part, label, releases))
+    return move(pointer, label, pointer.value, old | {"how": "rollback"}, author=author,
+                reason=reason)  # fmt: skip
+
+
+def resolve(
+    label: str, releases: Path = RELEASES, *, accept_rejected: bool = False, rehash: bool = False
+) -> Bundle:
+    """What a label stands for, for whoever serves it or builds on it.
+
+    rehash  compare every file's content, however large; else sizes, and hashes up to 256 MiB
+
+    Raises ConfigError if nothing was released under that name, ArtifactError if what is on disk is
+    not what was released, GateFailed if it was released against a failed verdict.
+    """
+    *_, line = [None, *lines_of(label, pointer_of(label, releases))]
+    if line is None:
+        known = ", ".join(labels(releases)) or "none"
+        raise ConfigError(f"Nothing is released as {label} in {releases}; it has {known}.")
+    if line.accepted_rejected and not accept_rejected:
+        raise GateFailed(
+            f"{label} was released by {line.author} against a failed verdict ({line.reason}); "
+            "use --accept-rejected to build on it."
+        )
+    artifacts = {part.name: open_part(part, label, releases) for part in line.parts}
+    if rehash:
+        artifacts = {name: rehashed(artifact) for name, artifact in artifacts.items()}
+    return Bundle(label, line.bundle, line.share, artifacts, line)
+
+
+def labels(releases: Path) -> list[str]:
+    """Names of the labels in a releases' folder."""
+    return sorted(path.stem for path in Path(releases).glob("*.jsonl"))
+
+
+def history(label: str, releases: Path = RELEASES) -> History:
+    """Every move of a label, and what is missing of the bundle that it holds."""
+    lines = tuple(lines_of(label, pointer_of(label, releases)))
+    missing = []
+    for part in lines[-1].parts if lines else ():
+        try:
+            open_part(part, label, releases)
+        except ArtifactError as error:
+            missing.append(str(error))
+    return History(label, lines, tuple(missing))
+
+
+def lines_of(label: str, pointer: Pointer) -> Iterator[Line]:
+    """The label's ledger as lines."""
+    for entry in pointer.history():
+        yield line_of(label, entry)
+
+
+def line_of(label: str, entry: Entry) -> Line:
+    """One entry of a label's ledger."""
+    value = entry.content["value"]
+    parts = tuple(Part(**part) for part in value["parts"])
+    return Line(
+        label, value["how"], bundle_id(parts), parts, value["share"], value["verdict"],
+        value["accepted_rejected"], entry.content["author"], entry.content["reason"], entry.when,
+    )  # fmt: skip
+
+
+def move(
+    pointer: Pointer, label: str, seen: Any, value: dict[str, Any], *, author: str, reason: str
+) -> Line:
+    """Write the line, unless somebody was faster."""
+    if not reason.strip():
+        raise ConfigError("A release needs a --reason: one line for whoever reads the history.")
+    try:
+        pointer.move(seen, value, author=author, reason=" ".join(reason.split()))
+    except ArtifactError:
+        if pointer.value == seen:
+            raise
+        *_, other = lines_of(label, pointer)
+        raise ArtifactError(
+            f"{label} moved to {other.bundle[:12]} by {other.author} at {other.when} meanwhile "
+            f"({other.reason}); look at it and decide again."
+        ) from None
+    *_, line = lines_of(label, pointer)
+    return line
+
+
+def pointer_of(label: str, releases: Path) -> Pointer:
+    """The label's ledger; ConfigError if the label is no plain name."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", label):
+        raise ConfigError(
+            f"The label {label!r} (--as) must be a plain name, such as production or candidate-2."
+        )
+    return Pointer(Path(releases) / f"{label}.jsonl")
+
+
+def expected(label: str, seen: Any, expect: str) -> None:
+    """Raise if a label does not hold the bundle that its mover expects."""
+    now = bundle_id(tuple(Part(**part) for part in seen["parts"])) if seen else "none"
+    if expect and not (expect == now or is_id(expect, now)):
+        raise ArtifactError(
+            f"{label} was expected to hold {expect} and holds {now[:12]}; look at it "
+            "(`groundup release`) and decide again."
+        )
+
+
+def is_id(given: str, found: str) -> bool:
+    """Whether a person means this id: its first six characters at least."""
+    return len(given) >= 6 and found.startswith(given)
+
+
+def check_verdict(verdict: Artifact, subject: Artifact, accept_rejected: bool) -> None:
+    """Raise unless a verdict speaks of the subject, on a test set as sealed, and passed."""
+    if subject.id not in judged(verdict, "subject"):
+        about = ", ".join(sorted(one[:12] for one in judged(verdict, "subject"))) or "nothing"
+        raise ArtifactError(
+            f"{verdict.path} judges {about}, and {subject.path} is {subject.id[:12]}; evaluate and "
+            "gate this one."
+        )
+    for parent in verdict.parents:
+        if parent.name != "testset":
+            continue
+        if testset := here(verdict, parent):
+            rehashed(testset)
+        else:
+            record.say(f"The verdict's test set {parent.id[:12]} is not here to be checked.")
+    found = read_verdict(verdict)
+    if not found.passed and not accept_rejected:
+        names = ", ".join(row["name"] for row in found.failed)
+        raise GateFailed(
+            f"{verdict.path} has failed: {names}; a label moves on a verdict that passed, or with "
+            "--accept-rejected, which is recorded."
+        )
+
+
+def check_current(verdict: Artifact, label: str, entries: list[Entry]) -> None:
+    """Raise if the verdict compares with a bundle that the label held once and has left."""
+    compared = judged(verdict, "baseline")
+    held = [{part.id for part in line_of(label, entry).parts} for entry in entries]
+    if any(compared & ids for ids in held) and not compared & held[-1]:
+        raise ArtifactError(
+            f"{verdict.path} is stale: it compares with what {label} held before, and {label} has "
+            "moved since; gate against what it holds now."
+        )
+
+
+def judged(verdict: Artifact, name: str) -> set[str]:
+    """Ids that a verdict's subject or baseline stands for: its own, and a report's inputs."""
+    ids = set()
+    for parent in verdict.parents:
+        if parent.name == name:
+            ids.add(parent.id)
+            found = here(verdict, parent)
+            if found is not None and found.kind == "report":
+                ids |= {each.id for each in found.parents if each.name != "testset"}
+    return ids
+
+
+def here(child: Artifact, parent: Parent) -> Artifact | None:
+    """An input that still lies in its place; ArtifactError if it was edited."""
+    place = (child.path / parent.path).resolve()
+    return Artifact.open(place) if (place / MANIFEST).is_file() else None
+
+
+def open_part(part: Part, label: str, releases: Path) -> Artifact:
+    """Open a part of a bundle; ArtifactError if it is gone, was edited or is another one now."""
+    place = Path(os.path.normpath(Path(releases) / part.path))
+    if not (place / MANIFEST).is_file():
+        raise ArtifactError(
+            f"{label}'s {part.name} {part.id[:12]} is not at {place} any more: it was moved or "
+            "erased; bring it back, or release another."
+        )
+    found = Artifact.open(place)
+    if found.id != part.id:
+        raise ArtifactError(
+            f"{label}'s {part.name} was released as {part.id[:12]}, and {place} is "
+            f"{found.id[:12]} now; bring the old one back, or release this one."
+        )
+    return found
+
+
+def rehashed(artifact: Artifact) -> Artifact:
+    """The artifact once every file was hashed again."""
+    artifact.check_hashes()
+    return artifact
+
+
+def part_of(name: str, artifact: Artifact, releases: Path) -> Part:
+    """An artifact as a part of a bundle."""
+    return Part(name, artifact.kind, near(artifact.path, releases), artifact.id)
+
+
+def near(path: Path, releases: Path) -> str:
+    """A path as seen from the releases' folder."""
+    return os.path.relpath(Path(path).resolve(), Path(releases).resolve())
+
+
+def bundle_id(parts: tuple[Part, ...]) -> str:
+    """Hash of what a bundle is made of."""
+    return digest([[part.name, part.id] for part in parts])
+
+
+def share_of(text: str) -> float:
+    """A share as people write it.
+
+    >>> share_of("10%"), share_of("0.25")
+    (0.1, 0.25)
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip())
+    share = float(found[1]) / (100 if found[2] else 1) if found else 0.0
+    if not 0 < share <= 1:
+        raise ConfigError(f"--share {text!r} must be above 0 and at most 100%, such as 10%.")
+    return share
+
+
+def user_name() -> str:
+    """Who is at this machine."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
