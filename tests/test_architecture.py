@@ -452,12 +452,13 @@ def test_dependencies_are_declared():
         for item in imports(source)
         if not item.level
         and (top := item.module.split(".")[0]) not in sys.stdlib_module_names
-        and top.lower() not in declared | {"groundup"}
+        and IMPORTED_AS.get(top, top.lower()) not in declared | {"groundup"}
     )
     assert not wrong, "declare in pyproject.toml:\n" + "\n".join(wrong)
 
 
 DEV = ("test", "check")
+IMPORTED_AS = {"yaml": "pyyaml"}
 
 
 def test_extras_that_errors_name_exist():

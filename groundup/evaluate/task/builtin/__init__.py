@@ -1,0 +1,1 @@
+"""Built-in tasks: what packages carry or generators make, one file a family."""

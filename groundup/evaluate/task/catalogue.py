@@ -1,0 +1,145 @@
+"""Names become tasks: built-in ones, lm-eval's YAML files, sealed test sets.
+
+arithmetic              a built-in task
+tasks/mine.yaml         a YAML file; groups find their members in its folder
+arc_easy                a name, group or tag that the YAML files of `include` define
+runs/demo/questions     a test set's directory
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from groundup.core import MANIFEST, Artifact, ConfigError
+
+from .builtin.table import BUILTIN, Asking
+from .files import EMPTY, Defined, Index, nearest, read_index, read_yaml
+from .group import Opener
+from .lm_eval import Ways
+from .prompt import Chat
+from .task import Group, Task
+from .testset import TestsetTask
+
+
+def open_tasks(
+    names: Sequence[str], *, include: Path | None = None, data: Path | None = None,
+    few_shot: int | None = None, chat_template: bool = False, trust_code: bool = False,
+    seed: int = 1234, system: str = "", multiturn: bool = True,
+) -> list[Task | Group]:  # fmt: skip
+    """The tasks and groups of these names, in order.
+
+    include         folder of YAML task files whose names, groups and tags can be named
+    data            folder that stands for the hub: data sets by their names
+    few_shot        examples before a question, where a task leaves that open
+    chat_template   whether questions go through the model's chat template; test sets always do
+    trust_code      whether Python code of task files may run
+    seed            of the draws of examples
+    system          text before a task's own description
+    multiturn       whether examples are turns of their own in the template
+
+    Raises ConfigError with the nearest known name for a name that is none of these.
+    """
+    if not names:
+        raise ConfigError("Expected the name of a task; `groundup tasks` lists them.")
+    if few_shot is not None and few_shot < 0:
+        raise ConfigError(f"few_shot={few_shot} must be 0 or more.")
+    ways = Ways(data, few_shot, Chat(chat_template, multiturn, system), trust_code, seed)
+    index = EMPTY if include is None else read_index(include)
+    found = [one for name in names for one in open_name(name, index, ways)]
+    counts = Counter(task.name for task in leaves(found))
+    for name, count in counts.items():
+        if count > 1:
+            raise ConfigError(f"The task {name} is named {count} times; a report needs it once.")
+    return found
+
+
+def leaves(found: Sequence[Task | Group]) -> list[Task]:
+    """The tasks, those of a group once."""
+    return [task for one in found for task in (one.tasks() if isinstance(one, Group) else [one])]
+
+
+def open_name(name: str, index: Index, ways: Ways) -> list[Task | Group]:
+    """What one name stands for; names of `include` come before built-in ones."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return open_file(path, index, ways)
+    if (path / MANIFEST).is_file():
+        chat = ways.chat
+        return [TestsetTask(Artifact.open(path), Chat(True, chat.multiturn, chat.system))]
+    if name in index.names():
+        return Opener(index, ways).open(name, {}, path)
+    if name in BUILTIN:
+        return [BUILTIN[name].make(Asking(ways.data, ways.few_shot, ways.chat, ways.seed))]
+    known = [*BUILTIN, *index.names()]
+    raise ConfigError(
+        f"There is no task `{name}`{nearest(name, known) or '; `groundup tasks` lists them.'} "
+        "A task is a built-in name, a YAML file, a test set's directory, or a name of --include."
+    )
+
+
+def open_file(path: Path, index: Index, ways: Ways) -> list[Task | Group]:
+    """The task or group of a YAML file; what it names is sought in `include` and its folder."""
+    settings = read_yaml(path)
+    defined = Defined(path.resolve(), settings)
+    if "group" in settings:
+        around = read_index(path.resolve().parent)
+        index = Index(around.tasks | index.tasks, around.groups | index.groups,
+                      around.tags | index.tags)  # fmt: skip
+        return [Opener(index, ways).group(defined, {})]
+    if not isinstance(settings.get("task"), str):
+        raise ConfigError(f"{path} names no `task` and no `group`; is it a part of another file?")
+    alone = Index({settings["task"]: defined}, {}, {})
+    return Opener(alone, ways).open(settings["task"], {}, path)
+
+
+class Listed(NamedTuple):
+    """One line of `groundup tasks`."""
+
+    name: str
+    about: str
+    licence: str
+    needs: str
+
+
+class Listing(NamedTuple):
+    """What `groundup tasks` prints."""
+
+    tasks: tuple[Listed, ...]
+
+    def __str__(self) -> str:
+        """Aligned columns."""
+        rows = [("task", "what it asks", "terms", "needs"), *self.tasks]
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        return "\n".join(
+            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+
+
+def list_tasks(include: Path | None = None) -> Listing:
+    """The tasks that can be named: built-in ones, and those of a folder of YAML files.
+
+    include   folder of lm-eval's YAML task files
+
+    A YAML file and a test set's directory can be named too, by their paths.
+    """
+    listed = [
+        Listed(name, one.about, one.licence, one.needs or "-") for name, one in BUILTIN.items()
+    ]
+    index = EMPTY if include is None else read_index(include)
+    for kind, names in (("task", index.tasks), ("group", index.groups)):
+        for name, defined in sorted(names.items()):
+            asked = defined.settings.get("output_type", "generate_until")
+            what = asked if kind == "task" else f"group of {members(defined)}"
+            needs = str(defined.settings.get("dataset_path", "-")) if kind == "task" else "-"
+            listed.append(Listed(name, what, "its author's", needs))
+    for tag, names in sorted(index.tags.items()):
+        listed.append(Listed(tag, f"tag of {len(names)}", "its authors'", "-"))
+    return Listing(tuple(listed))
+
+
+def members(defined: Defined) -> int:
+    """How many members a group names."""
+    named = defined.settings.get("task")
+    return len(named) if isinstance(named, list) else 1

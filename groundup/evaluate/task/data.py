@@ -1,0 +1,270 @@
+"""Where a task's rows come from: local files, by the names that task files use for data sets.
+
+    dataset_path: json, csv, parquet, text     the files of `dataset_kwargs: {data_files: …}`
+    dataset_path: a folder                     its files by split: test.jsonl, test-00000-….parquet
+    dataset_path: a name on a hub              the same inside the folder given as `data`
+
+Nothing is fetched. For `dataset_path: allenai/ai2_arc` and `dataset_name: ARC-Easy` the folder
+`data` is searched for allenai/ai2_arc/ARC-Easy, then for ai2_arc/ARC-Easy. Relative paths are taken
+from the task file's folder, then from the working directory.
+"""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import ConfigError, DataError, MissingExtra
+
+from .rows import Row, Rows
+
+FORMATS = {
+    "json": ("jsonl", "json", "jsonl.gz", "json.gz"),
+    "csv": ("csv", "tsv", "csv.gz", "tsv.gz"),
+    "parquet": ("parquet",),
+    "text": ("txt", "txt.gz"),
+}
+SUFFIXES = {suffix: kind for kind, suffixes in FORMATS.items() for suffix in suffixes}
+OPTIONS = ("data_files", "data_dir", "field", "sep", "delimiter", "names", "sample_by",
+           "keep_linebreaks")  # fmt: skip
+WITHOUT_EFFECT = ("trust_remote_code", "cache_dir", "download_mode", "verification_mode", "token")
+"""Ways of fetching: there is nothing to fetch."""
+NOT_A_VALUE = frozenset(
+    "#N/A,#N/A N/A,#NA,-1.#IND,-1.#QNAN,-NaN,-nan,1.#IND,1.#QNAN,<NA>,N/A,NA,NULL,NaN,None,n/a,nan,"
+    "null,".split(",")
+)
+"""Cells of a CSV file that mean nothing, as pandas has them."""
+
+
+class Source(NamedTuple):
+    """A data set as a task file names it."""
+
+    task: str
+    file: Path
+    """The task file."""
+    path: str
+    name: str | None
+    options: Mapping[str, Any]
+    data: Path | None
+    """Folder that stands for the hub."""
+
+
+def read_split(source: Source, split: str) -> Rows:
+    """Every row of one split.
+
+    Raises DataError naming the places that were searched, or the file and line that is damaged.
+    """
+    check_options(source)
+    files = files_of(source, split)
+    rows = [row for path in files for row in read_file(path, source)]
+    if not rows:
+        raise DataError(f"{', '.join(map(str, files))}: no rows in the split `{split}`.")
+    return Rows(rows)
+
+
+def check_options(source: Source) -> None:
+    """Raises ConfigError for a key of dataset_kwargs that has no meaning here."""
+    for key in source.options:
+        if key not in OPTIONS + WITHOUT_EFFECT:
+            raise ConfigError(
+                f"{source.file}: dataset_kwargs has no key `{key}` here; it takes "
+                f"{', '.join(OPTIONS)}."
+            )
+
+
+def files_of(source: Source, split: str) -> list[Path]:
+    """The files of a split, in order."""
+    named = source.options.get("data_files")
+    if named is not None:
+        return named_files(source, named, split)
+    searched = list(folders(source))
+    for folder in searched:
+        if found := split_files(folder, split):
+            return found
+    near = sorted({p.name for folder in searched if folder.is_dir() for p in folder.iterdir()})
+    there = f" What is there: {', '.join(near[:8])}." if near else ""
+    places = ", ".join(f"{folder}/{split}.*" for folder in searched)
+    raise DataError(
+        f"{source.file}: no rows of {source.path!r} for the split `{split}`; nothing is fetched, "
+        f"so put them there as .jsonl, .csv or .parquet and pass the folder as --data. "
+        f"Searched: {places or 'nothing, since no folder was given as --data'}.{there}"
+    )
+
+
+def named_files(source: Source, named: Any, split: str) -> list[Path]:
+    """The files that `data_files` names for a split; a list or a name alone means `train`."""
+    by_split = named if isinstance(named, dict) else {"train": named}
+    if split not in by_split:
+        raise ConfigError(
+            f"{source.file}: data_files has no split `{split}`; it has {', '.join(by_split)}."
+        )
+    patterns = by_split[split] if isinstance(by_split[split], list) else [by_split[split]]
+    found = []
+    for pattern in patterns:
+        if "://" in pattern:
+            raise ConfigError(f"{source.file}: {pattern} is not local; fetch it and name the file.")
+        inner = Path(source.options.get("data_dir") or "") / pattern
+        places = [base / inner for base in bases(source)]
+        matches = next((m for p in places if (m := matching(p))), None)
+        if matches is None:
+            raise DataError(
+                f"{source.file}: no file {pattern}; searched {', '.join(map(str, places))}."
+            )
+        found += matches
+    return found
+
+
+def bases(source: Source) -> list[Path]:
+    """Where relative paths start: the folder for data, the task file's folder, here."""
+    given = [] if source.data is None else [source.data]
+    return list(dict.fromkeys([*given, source.file.parent, Path.cwd()]))
+
+
+def matching(pattern: Path) -> list[Path]:
+    """Files that a path with wildcards names, sorted."""
+    if pattern.is_file():
+        return [pattern]
+    fixed = pattern.parent
+    while any(sign in str(fixed) for sign in "*?["):
+        fixed = fixed.parent
+    return sorted(path for path in fixed.glob(str(pattern.relative_to(fixed))) if path.is_file())
+
+
+def folders(source: Source) -> Iterator[Path]:
+    """Where the files of a split may lie, best first."""
+    inner = [part for part in (source.name, source.options.get("data_dir")) if part]
+    if source.data is not None:
+        yield source.data / source.task
+        for name in dict.fromkeys((source.path, source.path.rpartition("/")[2])):
+            yield source.data.joinpath(name, *inner)
+    for base in (source.file.parent, Path.cwd()):
+        if source.path not in FORMATS and (base / source.path).is_dir():
+            yield base.joinpath(source.path, *inner)
+
+
+def split_files(folder: Path, split: str) -> list[Path]:
+    """Files of a split in a folder: `test.jsonl`, `test-00000-of-00002.parquet`, `test/….csv`."""
+    for suffix in SUFFIXES:
+        for pattern in (f"{split}.{suffix}", f"{split}-*.{suffix}", f"{split}/*.{suffix}"):
+            if found := sorted(folder.glob(pattern)):
+                return found
+    return []
+
+
+def read_file(path: Path, source: Source) -> Iterable[Row]:
+    """Rows of one file, by the kind that the task names or that its name ends in."""
+    ending = next((kind for end, kind in SUFFIXES.items() if path.name.endswith(f".{end}")), None)
+    kind = source.path if source.path in FORMATS else ending
+    if kind == "parquet":
+        return read_parquet(path)
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text ({error}).") from None
+    if kind == "csv":
+        return read_csv(path, text, source.options)
+    if kind == "text":
+        return read_text(text, source.options)
+    return read_json(path, text, source.options.get("field"))
+
+
+def read_json(path: Path, text: str, field: str | None) -> list[Row]:
+    """Rows of a JSON file: an object a line, one list of objects, or columns in one object."""
+    found: Any = None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        if field is not None:
+            raise DataError(f"{path} is no JSON, of which the field `{field}` is asked.") from None
+    if field is not None:
+        found = found.get(field) if isinstance(found, dict) else None
+        if isinstance(found, dict) and all(isinstance(v, list) for v in found.values()):
+            found = [
+                dict(zip(found, row, strict=True)) for row in zip(*found.values(), strict=True)
+            ]
+    if found is None and field is None:
+        found = json_lines(path, text)
+    rows = [found] if isinstance(found, dict) else found
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(
+            f"{path} must hold JSON objects, one a row{'' if not field else f' in `{field}`'}."
+        )
+    return rows
+
+
+def json_lines(path: Path, text: str) -> list[Row]:
+    """One object a line; empty lines are skipped."""
+    rows = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            raise DataError(f"{path}, line {number} is no JSON ({error}).") from None
+    return rows
+
+
+def read_csv(path: Path, text: str, options: Mapping[str, Any]) -> list[Row]:
+    """Rows of a table with a line of names; columns are typed as pandas types them."""
+    mark = options.get("sep") or options.get("delimiter")
+    mark = mark or ("\t" if ".tsv" in path.name else ",")
+    lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=mark))
+    lines = [line for line in lines if line]
+    names = options.get("names") or (lines.pop(0) if lines else [])
+    for number, line in enumerate(lines, start=1):
+        if len(line) != len(names):
+            raise DataError(f"{path}, row {number} has {len(line)} cells for {len(names)} columns.")
+    columns = [typed(list(column)) for column in zip(*lines, strict=True)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def typed(cells: list[str]) -> list[Any]:
+    """A column of texts as whole numbers, numbers or truth values if all its cells are.
+
+    >>> typed(["1", "2"]), typed(["1", ""]), typed(["True", "False"]), typed(["1", "x"])
+    ([1, 2], [1.0, None], [True, False], ['1', 'x'])
+    """
+    values = [None if cell in NOT_A_VALUE else cell for cell in cells]
+    present = [value for value in values if value is not None]
+    truths = {"True": True, "TRUE": True, "true": True, "False": False, "FALSE": False,
+              "false": False}  # fmt: skip
+    if present and len(present) == len(values) and all(value in truths for value in present):
+        return [truths[value] for value in present]
+    for kind in (int, float):
+        try:
+            numbers = [None if v is None or "_" in v else kind(v) for v in values]
+        except ValueError:
+            continue
+        if any("_" in value for value in present):
+            break
+        whole = kind is int and len(present) == len(values)
+        return numbers if whole else [None if v is None else float(v) for v in numbers]
+    return values
+
+
+def read_text(text: str, options: Mapping[str, Any]) -> list[Row]:
+    """Rows with the one column `text`: a line, a paragraph or the whole document each."""
+    by = options.get("sample_by", "line")
+    if by == "document":
+        return [{"text": text}]
+    if by == "paragraph":
+        return [{"text": part} for part in text.split("\n\n") if part]
+    end = "" if options.get("keep_linebreaks") else "\n"
+    return [{"text": line.removesuffix(end)} for line in io.StringIO(text, newline=None)]
+
+
+def read_parquet(path: Path) -> list[Row]:
+    """Rows of a Parquet file."""
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise MissingExtra("pyarrow", "parquet") from None
+    try:
+        return parquet.read_table(path).to_pylist()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is no Parquet file ({error}).") from None

@@ -1,0 +1,130 @@
+"""lm-eval's YAML files as plain dictionaries, and the names that a folder of them defines.
+
+`include` chains are followed, keys of the including file winning; `!function` stays a Function
+until code.py is told to trust it. A folder is read once into an index: tasks, groups, and tags (a
+tag stands for every task that carries it).
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import ConfigError, MissingExtra, record
+
+from .code import Function
+
+Plain = dict[str, Any]
+
+
+class Defined(NamedTuple):
+    """A task or group that a YAML file defines."""
+
+    file: Path
+    settings: Plain
+
+
+class Index(NamedTuple):
+    """Every name that the YAML files of a folder define."""
+
+    tasks: dict[str, Defined]
+    groups: dict[str, Defined]
+    tags: dict[str, list[str]]
+    """Sorted names of the tasks that carry a tag."""
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted({*self.tasks, *self.groups, *self.tags})
+
+
+EMPTY = Index({}, {}, {})
+
+
+def read_yaml(file: Path, seen: tuple[Path, ...] = ()) -> Plain:
+    """One file's keys, those of the files it includes below its own.
+
+    Raises ConfigError naming the file and line for what is no YAML, no mapping, or includes itself.
+    """
+    file = file.resolve()
+    if file in seen:
+        raise ConfigError(f"{seen[-1]} includes {file.name}, which includes it in turn.")
+    found = parse(file)
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file} must be `key: value` lines; got {type(found).__name__}.")
+    merged: Plain = {}
+    included = found.pop("include", [])
+    for name in included if isinstance(included, list) else [included]:
+        if not isinstance(name, str) or not (file.parent / name).is_file():
+            raise ConfigError(f"{file} includes {name!r}, and there is no such file beside it.")
+        inner = read_yaml(file.parent / name, (*seen, file))
+        inner.pop("task_list", None)  # names tasks of the included file alone
+        merged |= inner
+    return merged | found
+
+
+def parse(file: Path) -> Any:
+    """The file's content, `!function` as Function and no other tag."""
+    yaml = yaml_package()
+
+    class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        """A loader of its own, so that a Function knows the file that names it."""
+
+    Loader.add_constructor("!function", lambda _, node: Function(file, str(node.value)))
+    try:
+        return yaml.load(file.read_bytes(), Loader)  # noqa: S506 - a safe loader and one tag
+    except OSError as error:
+        raise ConfigError(f"Cannot read the task file {file}: {error.strerror}.") from None
+    except yaml.YAMLError as error:
+        said = " ".join(str(error).split())
+        raise ConfigError(f"{file} is no YAML that a task file may hold: {said}.") from None
+
+
+def yaml_package() -> Any:
+    """PyYAML, or MissingExtra."""
+    try:
+        import yaml
+    except ImportError:
+        raise MissingExtra("pyyaml", "evaluate") from None
+    return yaml
+
+
+def read_index(folder: Path) -> Index:
+    """Names that the folder's YAML files define, subfolders included.
+
+    A file that cannot be read is told and left out; of two files with one name the first counts.
+    Raises ConfigError if there is no such folder.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"--include expects a folder of YAML task files; there is no {folder}.")
+    index = Index({}, {}, {})
+    for file in sorted(folder.rglob("*.yaml")):
+        if {"__pycache__", ".ipynb_checkpoints"}.isdisjoint(file.parts):
+            try:
+                add(index, Defined(file, read_yaml(file)))
+            except ConfigError as error:
+                record.say(f"left out: {error}")
+    for names in index.tags.values():
+        names.sort()
+    return index
+
+
+def add(index: Index, defined: Defined) -> None:
+    """Enter a file's task or group; one that defines neither is a part that others include."""
+    settings = defined.settings
+    kind = "group" if "group" in settings and "class" not in settings else "task"
+    names, name = (index.groups if kind == "group" else index.tasks), settings.get(kind)
+    if not isinstance(name, str):
+        return
+    if name in names:
+        record.say(f"{defined.file}: {kind} {name} is already defined by {names[name].file}.")
+        return
+    names[name] = defined
+    tags = settings.get("tag") if kind == "task" else None
+    for tag in tags if isinstance(tags, list) else [tags] if tags else []:
+        index.tags.setdefault(str(tag), []).append(name)
+
+
+def nearest(name: str, names: Mapping[str, Any] | list[str]) -> str:
+    """`; did you mean …?` with the likeliest of the names, or nothing."""
+    near = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f"; did you mean `{near[0]}`?" if near else ""

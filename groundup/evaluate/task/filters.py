@@ -1,0 +1,277 @@
+r"""Filters: the answer taken out of what the model wrote, and whether one was found.
+
+    filter_list:
+      - name: strict-match                       a pipeline, by whose name its scores are reported
+        filter:
+          - {function: regex, regex_pattern: "#### (-?[0-9.,]+)"}
+          - {function: take_first}               of several answers to one question
+
+A pipeline runs over all answers to a question, so `take_first` ends it. An answer in which nothing
+was found becomes the filter's fallback and counts as it scores; that it was not found is told too.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import ConfigError, digest
+
+from .files import nearest
+
+NUMBER = r"#### (\-?[0-9\.\,]+)"
+"""The number behind four hashes, as GSM8K's answers end."""
+FALLBACK = "[invalid]"
+"""What stands for an answer that was not found, unless a filter says otherwise."""
+
+
+class Found(NamedTuple):
+    """An answer on its way through a pipeline."""
+
+    value: Any
+    """Usually a text; what `map` maps to may be anything."""
+    parsed: bool = True
+    """Whether every filter so far found what it looked for."""
+
+
+class Filtered(NamedTuple):
+    """What a pipeline made of the answers to one question."""
+
+    value: Any
+    """One answer, or a list of them where nothing chose."""
+    parsed: bool
+    """Whether an answer was found in any of the texts."""
+
+
+Step = Callable[[Sequence[Found], Mapping[str, Any]], list[Found]]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Filters one after the other."""
+
+    name: str
+    steps: tuple[Step, ...]
+    takes_one: bool
+    signature: str = ""
+
+    def __call__(self, texts: Sequence[str], row: Mapping[str, Any]) -> Filtered:
+        """Filter all answers to one question, of which `row` is the document."""
+        found = [Found(text) for text in texts]
+        for step in self.steps:
+            found = step(found, row)
+        values = [each.value for each in found]
+        return Filtered(values[0] if self.takes_one else values, any(f.parsed for f in found))
+
+
+AS_IT_CAME = Pipeline("none", (), takes_one=True)
+
+
+def read_filters(entries: Sequence[Mapping[str, Any]] | None, file: Path) -> tuple[Pipeline, ...]:
+    """The pipelines of a filter_list; without one, the first answer as it came.
+
+    Raises ConfigError naming the file, the filter and what it takes.
+    """
+    if not entries:
+        return (AS_IT_CAME,)
+    pipelines = tuple(read_pipeline(entry, file) for entry in entries)
+    names = [pipeline.name for pipeline in pipelines]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            f"{file}: filter_list uses the name {max(names, key=names.count)!r} twice."
+        )
+    return pipelines
+
+
+def read_pipeline(entry: Mapping[str, Any], file: Path) -> Pipeline:
+    """One entry of a filter_list."""
+    if set(entry) != {"name", "filter"} or not isinstance(entry["filter"], list):
+        raise ConfigError(
+            f"{file}: each entry of filter_list needs `name` and a list `filter`; got the keys "
+            f"{', '.join(map(str, entry))}."
+        )
+    functions = [step.get("function") for step in entry["filter"]]
+    takes_one = bool(functions) and functions[-1] == "take_first"
+    if "take_first" in functions[:-1]:
+        raise ConfigError(
+            f"{file}: in filter {entry['name']}, `take_first` must come last: after it there is "
+            "one text, which lm-eval would go on to filter letter by letter."
+        )
+    steps = tuple(read_step(step, file) for step in entry["filter"][: len(functions) - takes_one])
+    plain = [{key: str(value) for key, value in step.items()} for step in entry["filter"]]
+    return Pipeline(str(entry["name"]), steps, takes_one, f"filter:{digest(plain)[:8]}")
+
+
+def read_step(step: Mapping[str, Any], file: Path) -> Step:
+    """One filter by its name, with its options."""
+    name, options = step.get("function"), {k: v for k, v in step.items() if k != "function"}
+    if not isinstance(name, str) or name in ("custom", "decontaminate"):
+        raise ConfigError(
+            f"{file}: filters of the task's own code are not run; use {', '.join(FILTERS)}."
+        )
+    if name not in FILTERS:
+        raise ConfigError(
+            f"{file}: there is no filter `{name}`{nearest(name, FILTERS) or '; use '}"
+            f"{'' if nearest(name, FILTERS) else ', '.join(FILTERS) + '.'}"
+        )
+    make, known = FILTERS[name]
+    for key in options:
+        if key not in known:
+            raise ConfigError(
+                f"{file}: the filter {name} has no option `{key}`; it takes "
+                f"{', '.join(known) or 'none'}."
+            )
+    try:
+        return make(**options)
+    except (re.error, TypeError, ValueError) as error:
+        raise ConfigError(f"{file}: the filter {name} cannot be made ({error}).") from None
+
+
+def each(change: Callable[[str], str]) -> Step:
+    """A filter that changes every text by itself; what `map` made no text of stays."""
+    return lambda found, row: [
+        f._replace(value=change(f.value)) if isinstance(f.value, str) else f for f in found
+    ]
+
+
+def regex(regex_pattern: str = NUMBER, group_select: int = 0, fallback: str = FALLBACK) -> Step:
+    """A filter: the `group_select`th match of a pattern (its first filled group), else `fallback`.
+
+    >>> step = regex("([0-9]+)", group_select=-1)
+    >>> step([Found("6 or 7"), Found("six")], {})
+    [Found(value='7', parsed=True), Found(value='[invalid]', parsed=False)]
+    """
+    pattern = re.compile(regex_pattern)
+
+    def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
+        values = [match(pattern, each.value, group_select) for each in found]
+        return [
+            Found(fallback, False) if value is None else each._replace(value=value)
+            for each, value in zip(found, values, strict=True)
+        ]
+
+    return apply
+
+
+def match(pattern: re.Pattern[str], text: Any, select: int) -> str | None:
+    """The chosen match without white space around it; None if there is none."""
+    matches = pattern.findall(text if isinstance(text, str) else "")
+    if not -len(matches) <= select < len(matches):
+        return None
+    groups = matches[select] if isinstance(matches[select], tuple) else (matches[select],)
+    filled = [group for group in groups if group] if isinstance(matches[select], tuple) else groups
+    return filled[0].strip() if filled else None
+
+
+def multi_choice_regex(
+    regex_pattern: str = NUMBER, group_select: int = 0, fallback: str = FALLBACK, *,
+    ignore_case: bool = False, ignore_punctuation: bool = False,
+    regexes_to_ignore: Sequence[str] | None = None,
+) -> Step:  # fmt: skip
+    """A filter: the letter `(B)` of an option of the row's `choices`.
+
+    Looks for the pattern, then for the text of an option, then for `: B`; later ones only where
+    earlier ones found nothing.
+    """
+    pattern = re.compile(regex_pattern)
+    clean = partial(
+        without, regexes=tuple(regexes_to_ignore or ()), case=ignore_case,
+        punctuation=ignore_punctuation,
+    )  # fmt: skip
+
+    def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
+        letters = {chr(ord("A") + n): f"({chr(ord('A') + n)})" for n in range(len(row["choices"]))}
+        named = {clean(c.strip()): f"({letter})"
+                 for c, letter in zip(row["choices"], letters, strict=True)}  # fmt: skip
+        longest = sorted((re.escape(name) for name in named), key=len, reverse=True)
+        of_text, of_letter = "|".join(longest), rf":[\s]*({'|'.join(letters)})"
+
+        def letter(text: Any) -> str | None:
+            text = text if isinstance(text, str) else ""
+            if value := match(pattern, text, group_select):
+                return value
+            if value := match(re.compile(of_text), clean(text), group_select):
+                return named.get(value, value)
+            value = match(re.compile(of_letter), text, group_select)
+            return letters.get(value, value) if value else None
+
+        values = [letter(each.value) for each in found]
+        return [Found(fallback, False) if v is None else f._replace(value=v)
+                for f, v in zip(found, values, strict=True)]  # fmt: skip
+
+    return apply
+
+
+def without(text: str, regexes: Sequence[str], case: bool, punctuation: bool) -> str:
+    """The text without what is to be ignored."""
+    for expression in regexes:
+        text = re.sub(expression, "", text)
+    text = text.lower() if case else text
+    return text.translate(all_punctuation()) if punctuation else text
+
+
+@cache
+def all_punctuation() -> dict[int, None]:
+    """Every character of a punctuation category, mapped to nothing."""
+    signs = (n for n in range(0x110000) if unicodedata.category(chr(n)).startswith("P"))
+    return dict.fromkeys(signs)
+
+
+def mapping(mapping_dict: Mapping[Any, Any] | None = None, default_value: Any = None) -> Step:
+    """A filter: what a table says of the text, else `default_value`."""
+    table = dict(mapping_dict or {})
+
+    def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
+        return [
+            f._replace(value=table[f.value]) if f.value in table else Found(default_value, False)
+            for f in found
+        ]
+
+    return apply
+
+
+def take_first_k(k: int) -> Step:
+    """A filter: the first k answers."""
+
+    def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
+        if len(found) < k:
+            raise ConfigError(f"take_first_k needs {k} answers; got {len(found)}: set `repeats`.")
+        return list(found[:k])
+
+    return apply
+
+
+def majority_vote() -> Step:
+    """A filter: the commonest answer, the earliest of equally common ones.
+
+    >>> majority_vote()([Found("a"), Found("b"), Found("b")], {})
+    [Found(value='b', parsed=True)]
+    """
+
+    def apply(found: Sequence[Found], row: Mapping[str, Any]) -> list[Found]:
+        winner = Counter(f.value for f in found).most_common(1)[0][0]
+        return [next(f for f in found if f.value == winner)]
+
+    return apply
+
+
+FILTERS: dict[str, tuple[Callable[..., Step], tuple[str, ...]]] = {
+    "regex": (regex, ("regex_pattern", "group_select", "fallback")),
+    "multi_choice_regex": (
+        multi_choice_regex,
+        ("regex_pattern", "group_select", "fallback", "ignore_case", "ignore_punctuation",
+         "regexes_to_ignore"),
+    ),
+    "remove_whitespace": (lambda: each(str.strip), ()),
+    "lowercase": (lambda: each(str.lower), ()),
+    "uppercase": (lambda: each(str.upper), ()),
+    "map": (mapping, ("mapping_dict", "default_value")),
+    "majority_vote": (majority_vote, ()),
+    "take_first_k": (take_first_k, ("k",)),
+    "take_first": (lambda: each(str), ()),
+}  # fmt: skip
+"""Filters by lm-eval's names, with their options; take_first is handled by the pipeline."""

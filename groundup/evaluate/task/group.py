@@ -1,0 +1,177 @@
+"""Groups: tasks under one name, and the numbers of the whole.
+
+    group: stem                       a YAML file of its own
+    task: [arc_easy, {task: piqa, num_fewshot: 5}, {group: inner, task: [boolq]}]
+    aggregate_metric_list:
+      - {metric: acc, filter_list: none, weight_by_size: true}
+
+Members are named by task, group or tag; what a group sets besides its own fields is set in all of
+them. A group's interval takes its tasks as independent; that of each task is already known.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import sqrt
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import ConfigError, Reason
+from groundup.measure import Interval
+
+from .files import Defined, Index, Plain, nearest
+from .lm_eval import Ways, open_yaml
+from .task import Group, GroupMeasure, Task, score_key
+
+FIELDS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag", "task_list")
+"""Fields of a group; others are its members'."""
+MEASURE_FIELDS = ("metric", "filter_list", "weight_by_size", "aggregation")
+
+
+class Opener(NamedTuple):
+    """Opens names of an index, each group once on the way down."""
+
+    index: Index
+    ways: Ways
+    inside: tuple[str, ...] = ()
+    """Groups that are being opened: one of them again would be a circle."""
+
+    def open(self, name: str, overrides: Mapping[str, Any], file: Path) -> list[Task | Group]:
+        """The task or group of this name, or every task that carries it as a tag.
+
+        Raises ConfigError with the nearest known name.
+        """
+        if name in self.index.groups:
+            return [self.group(self.index.groups[name], overrides)]
+        if name in self.index.tasks:
+            found = self.index.tasks[name]
+            return [open_yaml({**found.settings, **overrides}, found.file, self.ways)]
+        if name in self.index.tags:
+            names = self.index.tags[name]
+            return [one for inner in names for one in self.open(inner, overrides, file)]
+        raise ConfigError(
+            f"{file}: there is no task, group or tag `{name}`{nearest(name, self.index.names())}"
+        )
+
+    def group(self, defined: Defined, overrides: Mapping[str, Any]) -> Group:
+        """A group with its members."""
+        file, given = defined
+        name, members = given["group"], given.get("task") or []
+        if name in self.inside:
+            raise ConfigError(f"{file}: the group {name} holds itself, by {self.inside[-1]}.")
+        inner = self._replace(inside=(*self.inside, name))
+        passed = {key: v for key, v in given.items() if key not in FIELDS} | dict(overrides)
+        members = [members] if isinstance(members, str | dict) else members
+        found = [one for member in members for one in inner.member(member, passed, defined)]
+        if not found:
+            raise ConfigError(f"{file}: the group {name} has no members; list them under `task`.")
+        return Group(
+            name, tuple(found), read_group_measures(given, file), given.get("group_alias") or "",
+            str((given.get("metadata") or {}).get("version", "")),
+        )  # fmt: skip
+
+    def member(
+        self, member: str | Plain, passed: Mapping[str, Any], defined: Defined
+    ) -> list[Task | Group]:
+        """One entry of a group's `task` list: a name, or a name with fields of its own."""
+        file, owner = defined.file, defined.settings["group"]
+        if isinstance(member, str):
+            return self.open(member, passed, file)
+        if not isinstance(member, dict) or not {"task", "group"} & member.keys():
+            raise ConfigError(f"{file}: expected a name or `task: NAME` as member; got {member}.")
+        if "group" in member:
+            name = member["group"]
+            own = {key: value for key, value in member.items() if key != "group"}
+            if name in self.index.groups:
+                return self.open(name, {**passed, **own}, file)
+            return [self.group(Defined(file, {**own, "group": f"{owner}::{name}"}), passed)]
+        name, fields = member["task"], {**passed, **member}
+        if name in self.index.names():
+            own = {key: value for key, value in fields.items() if key != "task"}
+            return self.open(name, own, file)
+        return [open_yaml({**fields, "task": f"{owner}::{name}"}, file, self.ways)]
+
+
+def read_group_measures(given: Mapping[str, Any], file: Path) -> tuple[GroupMeasure, ...]:
+    """aggregate_metric_list, checked."""
+    entries = given.get("aggregate_metric_list") or []
+    found = []
+    for entry in [entries] if isinstance(entries, dict) else entries:
+        for key in entry:
+            if key not in MEASURE_FIELDS:
+                raise ConfigError(
+                    f"{file}: aggregate_metric_list has no key `{key}`; it takes "
+                    f"{', '.join(MEASURE_FIELDS)}."
+                )
+        if entry.get("aggregation", "mean") != "mean" or "metric" not in entry:
+            raise ConfigError(f"{file}: a group needs `metric` and knows `aggregation: mean` only.")
+        filters = entry.get("filter_list") or []
+        filters = (filters,) if isinstance(filters, str) else tuple(filters)
+        found.append(
+            GroupMeasure(entry["metric"], filters, bool(entry.get("weight_by_size", True)))
+        )
+    return tuple(found)
+
+
+class GroupResult(NamedTuple):
+    """A measure of a group."""
+
+    name: str
+    filter: str
+    result: Interval | Reason
+    tasks: tuple[str, ...]
+    """Tasks that report the measure; others of the group are not in the number."""
+    weight_by_size: bool
+
+
+def summarise(
+    group: Group, results: Mapping[str, Mapping[str, Interval | Reason]]
+) -> list[GroupResult]:
+    """The numbers of a group from its tasks' numbers, by task and by Measure.key."""
+    names = [task.name for task in group.tasks()]
+    found = []
+    for wanted in group.measures:
+        for filter_name in wanted.filters or filters_of(group, wanted.name):
+            key = score_key(wanted.name, filter_name)
+            given = {name: results[name][key] for name in names if key in results.get(name, {})}
+            result = together(list(given.values()), wanted.weight_by_size, key)
+            found.append(
+                GroupResult(wanted.name, filter_name, result, tuple(given), wanted.weight_by_size)
+            )
+    return found
+
+
+def filters_of(group: Group, measure: str) -> list[str]:
+    """Filters by which tasks of the group report a measure, sorted."""
+    return sorted({m.filter for task in group.tasks() for m in task.measures if m.name == measure})
+
+
+def together(
+    results: Sequence[Interval | Reason], weight_by_size: bool, key: str
+) -> Interval | Reason:
+    """The mean of the tasks' numbers; a Reason if one of them has none."""
+    if not results:
+        return Reason("no_task", f"No task of the group reports {key}.")
+    known = [each for each in results if isinstance(each, Interval)]
+    if len(known) < len(results):
+        lost = len(results) - len(known)
+        return Reason("undefined_task", f"{lost} of {len(results)} tasks have no {key}.")
+    return mean_of(known, [each.n if weight_by_size else 1 for each in known])
+
+
+def mean_of(results: Sequence[Interval], weights: Sequence[float]) -> Interval:
+    """Weighted mean of independent numbers, each side's errors added in squares.
+
+    Source: Zou and Donner 2008, doi:10.1002/sim.3095 (MOVER).
+
+    >>> a = Interval(0.5, 0.4, 0.6, 0.95, 100, 100)
+    >>> b = Interval(0.8, 0.7, 0.9, 0.95, 300, 300)
+    >>> print(mean_of([a, b], [100, 300]))
+    0.725 [0.6459, 0.8041]
+    """
+    shares = [weight / sum(weights) for weight in weights]
+    pairs = list(zip(shares, results, strict=True))
+    estimate = sum(share * each.estimate for share, each in pairs)
+    below = sqrt(sum((share * (each.estimate - each.low)) ** 2 for share, each in pairs))
+    above = sqrt(sum((share * (each.high - each.estimate)) ** 2 for share, each in pairs))
+    n, groups = sum(each.n for each in results), sum(each.groups for each in results)
+    confidence = results[0].confidence
+    return Interval(estimate, estimate - below, estimate + above, confidence, n, groups)

@@ -1,0 +1,167 @@
+"""Rows of a data set, with as much of `datasets.Dataset` as the code of tasks uses.
+
+Rows never change: map, filter, select … give new ones. A column that some rows lack is None there,
+and a column that mixes whole numbers and fractions is all fractions, as a typed table has it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from groundup.core import DataError
+
+Row = dict[str, Any]
+
+
+class Rows(Sequence[Row]):
+    """A table: a list of rows with the same columns.
+
+    >>> rows = Rows([{"q": "1+1", "a": 2}, {"q": "half of 1", "a": 0.5, "note": "x"}])
+    >>> rows[0], rows.column_names
+    ({'q': '1+1', 'a': 2.0, 'note': None}, ['q', 'a', 'note'])
+    >>> rows.map(lambda row: {"q": row["q"] + "?"}).filter(lambda row: row["note"])["q"]
+    ['half of 1?']
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        found = [dict(row) for row in rows]
+        names = list(dict.fromkeys(name for row in found for name in row))
+        self.rows: list[Row] = unified_records(found, names)
+
+    @classmethod
+    def from_list(cls, rows: Iterable[Mapping[str, Any]]) -> "Rows":
+        """Rows of a list of dictionaries."""
+        return cls(rows)
+
+    @property
+    def column_names(self) -> list[str]:
+        """Names of the columns."""
+        return list(self.rows[0]) if self.rows else []
+
+    @property
+    def features(self) -> dict[str, None]:
+        """The columns' names as keys; their types are not known."""
+        return dict.fromkeys(self.column_names)
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        """The rows, each a dictionary of its own."""
+        return (dict(row) for row in self.rows)
+
+    @overload
+    def __getitem__(self, key: int) -> Row: ...
+    @overload
+    def __getitem__(self, key: str) -> list[Any]: ...
+    @overload
+    def __getitem__(self, key: slice) -> Any: ...
+    def __getitem__(self, key: int | str | slice) -> Any:
+        """A row by its number, a column by its name, or columns of a slice of rows."""
+        if isinstance(key, str):
+            return [row[key] for row in self.rows]
+        if isinstance(key, slice):
+            return {name: [row[name] for row in self.rows[key]] for name in self.column_names}
+        return dict(self.rows[key])
+
+    def map(
+        self, function: Callable[..., Mapping[str, Any]], *, with_indices: bool = False,
+        remove_columns: Sequence[str] | str = (), num_proc: int | None = None,
+        load_from_cache_file: bool | None = None, desc: str | None = None,
+    ) -> "Rows":  # fmt: skip
+        """Each row with what the function returns for it written over it; speed flags do nothing.
+
+        `remove_columns` leave the row, unless the function returns them.
+        """
+        gone = {remove_columns} if isinstance(remove_columns, str) else set(remove_columns)
+
+        def changed(number: int, row: Row) -> Row:
+            new = function(dict(row), number) if with_indices else function(dict(row))
+            return {name: value for name, value in row.items() if name not in gone} | dict(new)
+
+        return Rows(changed(number, row) for number, row in enumerate(self.rows))
+
+    def filter(
+        self, function: Callable[..., Any], *, with_indices: bool = False,
+        num_proc: int | None = None, load_from_cache_file: bool | None = None,
+        desc: str | None = None,
+    ) -> "Rows":  # fmt: skip
+        """The rows for which the function is true."""
+        kept = (
+            row
+            for number, row in enumerate(self.rows)
+            if (function(dict(row), number) if with_indices else function(dict(row)))
+        )
+        return Rows(kept)
+
+    def select(self, indices: Iterable[int]) -> "Rows":
+        """The rows of these numbers, in that order."""
+        return Rows(self.rows[int(number)] for number in indices)
+
+    def shuffle(self, seed: int | None = None) -> "Rows":
+        """The rows in another order, the same for the same seed."""
+        return self.select(np.random.default_rng(seed).permutation(len(self)).tolist())
+
+    def rename_column(self, old: str, new: str) -> "Rows":
+        """The rows with a column under another name, in its old place."""
+        return self.rename_columns({old: new})
+
+    def rename_columns(self, names: Mapping[str, str]) -> "Rows":
+        """The rows with columns under other names, in their old places."""
+        return Rows({names.get(k, k): v for k, v in row.items()} for row in self.rows)
+
+    def remove_columns(self, names: Sequence[str] | str) -> "Rows":
+        """The rows without these columns."""
+        gone = {names} if isinstance(names, str) else set(names)
+        return Rows({k: v for k, v in row.items() if k not in gone} for row in self.rows)
+
+    def select_columns(self, names: Sequence[str] | str) -> "Rows":
+        """The rows with these columns alone."""
+        kept = [names] if isinstance(names, str) else names
+        return Rows({name: row[name] for name in kept} for row in self.rows)
+
+    def add_column(self, name: str, column: Sequence[Any]) -> "Rows":
+        """The rows with one more column."""
+        return Rows({**row, name: v} for row, v in zip(self.rows, column, strict=True))
+
+
+def rows_of(found: Any, what: str) -> Rows:
+    """What a task's own code returned, as Rows: they may be ours, a list, or `datasets`' own.
+
+    Raises DataError if it is none of these.
+    """
+    if isinstance(found, Rows):
+        return found
+    try:
+        return Rows(found)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} must return rows; got {type(found).__name__}.") from None
+
+
+def unified(values: list[Any]) -> list[Any]:
+    """Values of one column made alike, inside lists and dictionaries of the same keys too.
+
+    Dictionaries of different keys stay as they are.
+
+    >>> unified([{"a": 1}, None, {"a": 0.5}]), unified([[1], [2.5]])
+    ([{'a': 1.0}, None, {'a': 0.5}], [[1.0], [2.5]])
+    """
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, dict) for value in present):
+        is_same = all(value.keys() == present[0].keys() for value in present)
+        return unified_records(values, list(present[0])) if is_same else values
+    if present and all(isinstance(value, list) for value in present):
+        flat = iter(unified([item for value in present for item in value]))
+        return [None if v is None else [next(flat) for _ in v] for v in values]
+    if {type(value) for value in present} == {int, float}:
+        return [None if value is None else float(value) for value in values]
+    return values
+
+
+def unified_records(values: list[Any], keys: list[str]) -> list[Any]:
+    """Dictionaries given these keys, each key's values made alike."""
+    present = [value for value in values if value is not None]
+    columns = {key: iter(unified([row.get(key) for row in present])) for key in keys}
+    return [None if v is None else {k: next(columns[k]) for k in keys} for v in values]

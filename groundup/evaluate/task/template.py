@@ -1,0 +1,151 @@
+"""A row becomes text: columns, literals, jinja templates and functions, as lm-eval has them.
+
+Templates run in jinja's sandbox. A name that the row lacks is an error, a template's last line
+break is kept, and `regex_replace(pattern, replacement, count)` is there.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from groundup.core import ConfigError, DataError
+
+from .code import Code, run
+
+
+@cache
+def environment() -> Any:
+    """Jinja as task files expect it, sandboxed."""
+    from jinja2 import StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    found = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
+    found.filters["regex_replace"] = regex_replace
+    return found
+
+
+def regex_replace(text: str, pattern: str, replacement: str, count: int = 0) -> str:
+    r"""The template filter: re.sub.
+
+    >>> regex_replace("Cook [title] well", r"\\[.*?\\]", "")
+    'Cook  well'
+    """
+    return re.sub(pattern, replacement, text, count=count)
+
+
+@cache
+def compiled(template: str) -> Any:
+    """A template, compiled once."""
+    return environment().from_string(template)
+
+
+def fill(template: str, row: Mapping[str, Any]) -> str:
+    r"""The template with the row's columns in it.
+
+    >>> fill("Q: {{q|trim}}\nA:\n", {"q": " 1+1? "})
+    'Q: 1+1?\nA:\n'
+    """
+    return compiled(template).render(**row)
+
+
+def literal(text: str) -> Any:
+    """A Python literal that a template wrote, such as a list of options."""
+    return ast.literal_eval(text)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the fields of rows by what a task file says about them."""
+
+    file: Path
+    columns: frozenset[str]
+    """Columns of the rows that are asked; a field that is one of these names that column."""
+    has_choices: bool
+    """Whether the task has options, so that digits are an option's index."""
+
+    def text(self, field: Any, row: Mapping[str, Any]) -> Any:
+        """doc_to_text: a text, or an index where options are contexts."""
+        value = self.value("doc_to_text", field, row)
+        return self.index(value) if self.is_template(field) else value
+
+    def target(self, field: Any, row: Mapping[str, Any]) -> Any:
+        """doc_to_target: a text, several texts, or an index."""
+        value = self.value("doc_to_target", field, row)
+        if not self.is_template(field):
+            return value
+        value = self.index(value)
+        if isinstance(value, str) and len(value) >= 2 and value[0] == "[" and value[-1] == "]":
+            try:
+                return literal(value)
+            except (SyntaxError, ValueError):
+                return value
+        return value
+
+    def choices(self, field: Any, row: Mapping[str, Any]) -> list[str]:
+        """doc_to_choice: the options' texts.
+
+        Raises DataError if they are no texts: YAML reads an unquoted `yes` as a truth value.
+        """
+        value = self.value("doc_to_choice", field, row)
+        if self.is_template(field):
+            try:
+                value = literal(value)
+            except (SyntaxError, ValueError):
+                raise DataError(
+                    f"{self.file}: doc_to_choice must write a list such as "
+                    f"{{{{[a, b]}}}}; it wrote {value[:60]!r}."
+                ) from None
+        value = list(value.values()) if isinstance(value, Mapping) else value
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise DataError(
+                f"{self.file}: doc_to_choice must give a list of texts (quote `yes` and `no` in "
+                f"YAML); got {str(value)[:60]}."
+            )
+        return value
+
+    def prefix(self, field: str | None, row: Mapping[str, Any]) -> str:
+        """gen_prefix or description: the column of that name, else the template filled."""
+        if not field:
+            return ""
+        if field in row:
+            return str(row[field] or "")
+        return self.filled("gen_prefix or description", field, row)
+
+    def value(self, name: str, field: Any, row: Mapping[str, Any]) -> Any:
+        """What a field says of a row, before its kind is looked at."""
+        if isinstance(field, Code):
+            return run(field, self.file, "a row", lambda: field.call(dict(row)))
+        if not isinstance(field, str):
+            return field
+        return row[field] if field in self.columns else self.filled(name, field, row)
+
+    def is_template(self, field: Any) -> bool:
+        """Whether a field is filled in, rather than a column, a literal or code."""
+        return isinstance(field, str) and field not in self.columns
+
+    def index(self, text: str) -> Any:
+        """Digits as a number where options are numbered."""
+        if not self.has_choices or not text.isdigit():
+            return text
+        try:
+            return literal(text)
+        except (SyntaxError, ValueError):
+            raise DataError(f"{self.file}: {text!r} is no index of an option.") from None
+
+    def filled(self, name: str, template: str, row: Mapping[str, Any]) -> str:
+        """The template filled; DataError naming the file and field for what the row lacks."""
+        from jinja2 import TemplateSyntaxError
+
+        try:
+            return fill(template, row)
+        except TemplateSyntaxError as error:
+            raise ConfigError(f"{self.file}: {name} is no template: {error}.") from None
+        except Exception as error:
+            raise DataError(
+                f"{self.file}: {name} cannot be filled in ({error}); the row has the columns "
+                f"{', '.join(map(str, row))}."
+            ) from None

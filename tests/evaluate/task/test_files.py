@@ -1,0 +1,74 @@
+"""YAML files: includes, functions, and the names that a folder defines."""
+
+from pathlib import Path
+
+import pytest
+
+from groundup.core import ConfigError
+from groundup.evaluate.task.code import Function
+from groundup.evaluate.task.files import nearest, read_index, read_yaml
+from tests.evaluate.task.lm_eval_peer import FIXTURE
+
+
+def put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_the_including_file_wins(tmp_path):
+    put(tmp_path / "parts" / "_base", "a: 1\nb: 1\nc: 1\ntask_list: [x]\n")
+    put(tmp_path / "parts" / "_middle", "include: _base\nb: 2\nc: 2\n")
+    file = put(tmp_path / "t.yaml", "include: [parts/_middle]\nc: 3\n")
+    assert read_yaml(file) == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_function_knows_the_file_that_names_it(tmp_path):
+    part = put(tmp_path / "parts" / "_base", "process_docs: !function own.clean\n")
+    file = put(tmp_path / "t.yaml", "include: parts/_base\n")
+    assert read_yaml(file) == {"process_docs": Function(part.resolve(), "own.clean")}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("include: nowhere\n", "includes 'nowhere', and there is no such file"),
+        ("include: t.yaml\n", "includes it in turn"),
+        ("- a\n- b\n", "must be `key: value` lines; got list"),
+        ("a: [1\n", r"t\.yaml is no YAML"),
+        ("a: !!python/object/apply:os.system ['true']\n", "no YAML that a task file may hold"),
+    ],
+)
+def test_what_is_no_task_file_is_told(tmp_path, text, said):
+    file = put(tmp_path / "t.yaml", text)
+    with pytest.raises(ConfigError, match=said):
+        read_yaml(file)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match=r"Cannot read the task file .*nowhere\.yaml: No such"):
+        read_yaml(tmp_path / "nowhere.yaml")
+
+
+def test_a_folder_defines_tasks_groups_and_tags():
+    index = read_index(FIXTURE / "tasks")
+    assert {"planets", "subjects_rocks"} <= set(index.tasks)
+    assert {"subjects", "subjects_words", "bag"} == set(index.groups)
+    assert index.tags["mixed_bag"] == ["passages", "planets"]
+    assert index.tags["subjects_nature_tasks"] == ["subjects_rocks", "subjects_stars"]
+
+
+def test_a_damaged_file_does_not_hide_the_others(tmp_path):
+    put(tmp_path / "a.yaml", "task: [1\n")
+    put(tmp_path / "b.yaml", "task: b\n")
+    put(tmp_path / "c.yaml", "task: b\nother: 1\n")
+    put(tmp_path / "d.yaml", "output_type: x\n")
+    index = read_index(tmp_path)
+    assert index.tasks["b"].file.name == "b.yaml" and index.names() == ["b"]
+    with pytest.raises(ConfigError, match="there is no"):
+        read_index(tmp_path / "nowhere")
+
+
+def test_the_nearest_name():
+    assert nearest("arc_eazy", ["arc_easy", "piqa"]) == "; did you mean `arc_easy`?"
+    assert nearest("zzz", ["arc_easy"]) == ""
