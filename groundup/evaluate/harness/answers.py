@@ -1,0 +1,191 @@
+"""Answers that are known: a file of JSON lines that grows by a line an answer, and its index.
+
+    {"key": "9f3c…", "answer": {"logprob": -3.2, "is_greedy": false, "tokens": 2}, "price": 0.0}
+
+A line is written as soon as its answer is there, so a kill loses none that had come; what a kill
+left of a last line is cut off. A key is the hash of everything that was asked. Answers stay on disk
+and only their places are kept in memory. Several processes may add to one file. What failed is not
+kept: it is asked again.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import ArtifactError, Completion, Likelihood, Pair, Reason, Stops, digest, record
+
+from ..task.task import Asked, Kind
+
+KEY_BYTES = 16
+
+
+class Spent(NamedTuple):
+    """What the answers of a file came to."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+    price: float = 0.0
+
+    def plus(self, answer: Asked, price: float) -> "Spent":
+        """With one answer more."""
+        return Spent(
+            self.requests + 1,
+            self.prompt_tokens + getattr(answer, "prompt_tokens", 0),
+            self.tokens + getattr(answer, "tokens", 0),
+            self.price + price,
+        )
+
+
+class Answers:
+    """A file of answers; close it, or use it in a `with` block.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "answers.jsonl"
+    >>> with Answers(path) as answers:
+    ...     answers.put("ab" * 16, Likelihood(-1.5, True, 3))
+    >>> with Answers(path) as answers:
+    ...     answers.get("ab" * 16), answers.get("cd" * 16)
+    (Likelihood(logprob=-1.5, is_greedy=True, tokens=3, cut=0), None)
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a file and read its index; ArtifactError if it is no such file."""
+        self.path, self.spent = Path(path), Spent()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = open(self.path, "a+b", buffering=0)  # noqa: SIM115  closed by close()
+        self.reader = open(self.path, "rb")  # noqa: SIM115  closed by close()
+        self.places: dict[bytes, int] = {}
+        try:
+            with self.locked():
+                self.read()
+        except ArtifactError:
+            self.close()
+            raise
+
+    def __enter__(self) -> "Answers":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """Number of answers."""
+        return len(self.places)
+
+    def read(self) -> None:
+        """Index every whole line; cut off what is no line, tell of what is no answer."""
+        place, damaged = 0, 0
+        for line in self.reader:
+            if not line.endswith(b"\n"):
+                self.file.truncate(place)
+                break
+            try:
+                key, answer, price = parse(line)
+                self.places[key] = place
+                self.spent = self.spent.plus(answer, price)
+            except (ValueError, KeyError, TypeError):
+                damaged += 1
+            place += len(line)
+        if damaged and not self.places:
+            raise ArtifactError(
+                f"{self.path} holds no answers that can be read; remove it to ask anew."
+            )
+        if damaged:
+            record.say(f"{damaged} damaged lines of {self.path} are passed over and asked again.")
+
+    def get(self, key: str) -> Asked | None:
+        """The answer to a request; None if it is not known."""
+        place = self.places.get(bytes.fromhex(key))
+        if place is None:
+            return None
+        self.reader.seek(place)
+        try:
+            return parse(self.reader.readline()).answer
+        except (ValueError, KeyError, TypeError):
+            raise ArtifactError(
+                f"{self.path} was changed by something else while it was read; run again."
+            ) from None
+
+    def put(self, key: str, answer: Asked, price: float = 0.0) -> None:
+        """Keep an answer; a Reason is not kept."""
+        if isinstance(answer, Reason):
+            return
+        line = {"key": key, "answer": answer._asdict(), "price": price}
+        data = json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        with self.locked():
+            self.places[bytes.fromhex(key)] = self.file.seek(0, os.SEEK_END)
+            while data:
+                data = data[self.file.write(data) :]
+        self.spent = self.spent.plus(answer, price)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the file against other processes."""
+        fcntl.flock(self.file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self.file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Make the file durable and close it."""
+        os.fsync(self.file.fileno())
+        self.file.close()
+        self.reader.close()
+
+
+class Line(NamedTuple):
+    """One line of the file."""
+
+    key: bytes
+    answer: Asked
+    price: float
+
+
+def parse(line: bytes) -> Line:
+    """Read one line."""
+    row = json.loads(line)
+    kind = Likelihood if "logprob" in row["answer"] else Completion
+    return Line(bytes.fromhex(row["key"]), kind(**row["answer"]), float(row["price"]))
+
+
+class Request(NamedTuple):
+    """One thing to ask of a model; equal ones are asked once."""
+
+    key: str
+    asked: Pair | str
+    stops: Stops | None = None
+
+
+def request(kind: Kind, asked: Pair | str, stops: Stops | None = None) -> Request:
+    """A request with the key of what it asks.
+
+    >>> asked = Pair("a", "b")
+    >>> request("multiple_choice", asked).key == request("loglikelihood", asked).key
+    True
+    """
+    kind = "loglikelihood" if kind == "multiple_choice" else kind
+    what: list[Any] = [kind, list(asked) if isinstance(asked, Pair) else asked]
+    if stops is not None:
+        what += [stops.sampling.plain(), list(stops.until)]
+    return Request(digest(what)[: 2 * KEY_BYTES], asked, stops)
+
+
+def requests_of(
+    kind: Kind, prompt: str, pairs: tuple[Pair, ...], stops: Stops, repeats: int
+) -> Iterator[Request]:
+    """What one item asks, in the order in which it is scored; greedy repeats are one request."""
+    if kind in ("loglikelihood", "multiple_choice"):
+        yield from (request(kind, pair) for pair in pairs)
+    elif kind == "loglikelihood_rolling":
+        yield request(kind, prompt)
+    else:
+        for number in range(repeats):
+            seed = stops.sampling.seed + number * (stops.sampling.temperature > 0)
+            sampling = stops.sampling.model_copy(update={"seed": seed})
+            yield request(kind, prompt, Stops(sampling, stops.until))

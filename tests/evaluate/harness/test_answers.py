@@ -1,0 +1,92 @@
+"""Answers outlive kills, torn lines and other processes; what failed is asked again."""
+
+import subprocess
+import sys
+
+import pytest
+
+from groundup.core import ArtifactError, Completion, Likelihood, Pair, Reason, Sampling, Stops
+from groundup.evaluate.harness.answers import Answers, request, requests_of
+
+KEYS = [request("loglikelihood", Pair("a", str(n))).key for n in range(4)]
+ANSWERS = [
+    Likelihood(-1.5, True, 3),
+    Completion("x\ny ✓", "stop", 4, 9),
+    Likelihood(0.0, False, 1, 7),
+]
+
+
+def test_what_is_put_is_there_after_reopening(tmp_path):
+    path = tmp_path / "deep" / "answers.jsonl"
+    with Answers(path) as answers:
+        for key, answer in zip(KEYS, ANSWERS, strict=False):
+            answers.put(key, answer, price=0.25)
+            assert answers.get(key) == answer
+        answers.put(KEYS[3], Reason("timeout", "asked again"))
+    with Answers(path) as answers:
+        assert [answers.get(key) for key in KEYS] == [*ANSWERS, None] and len(answers) == 3
+        assert answers.spent == (3, 9, 8, 0.75)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_a_torn_last_line_is_cut_off(tmp_path, cut):
+    path = tmp_path / "answers.jsonl"
+    with Answers(path) as answers:
+        answers.put(KEYS[0], ANSWERS[0])
+        answers.put(KEYS[1], ANSWERS[1])
+    path.write_bytes(path.read_bytes()[:-cut])
+    with Answers(path) as answers:
+        assert answers.get(KEYS[0]) == ANSWERS[0] and answers.get(KEYS[1]) is None
+        answers.put(KEYS[1], ANSWERS[1])
+    with Answers(path) as answers:
+        assert answers.get(KEYS[1]) == ANSWERS[1]
+
+
+def test_a_damaged_line_is_passed_over_and_a_foreign_file_refused(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    with Answers(path) as answers:
+        answers.put(KEYS[0], ANSWERS[0])
+        answers.put(KEYS[1], Completion("long" * 10_000, "length", 9))
+    whole = path.read_bytes()
+    path.write_bytes(b'{"key": "zz"}\n' + whole)
+    with Answers(path) as answers:
+        assert answers.get(KEYS[1]).tokens == 9 and len(answers) == 2
+        path.write_bytes(b"x" * len(whole))
+        with pytest.raises(ArtifactError, match="was changed by something else"):
+            answers.get(KEYS[0])
+    path.write_text("a shopping list\n")
+    with pytest.raises(ArtifactError, match="holds no answers that can be read"):
+        Answers(path)
+
+
+def test_processes_share_a_file(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    code = (
+        "import sys; from groundup.core import Likelihood, Pair\n"
+        "from groundup.evaluate.harness.answers import Answers, request\n"
+        "answers = Answers(sys.argv[1])\n"
+        "for n in range(300):\n"
+        "    key = request('loglikelihood', Pair(sys.argv[2], str(n))).key\n"
+        "    answers.put(key, Likelihood(-float(n), False, 1))\n"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in "ab"]
+    assert [process.wait() for process in both] == [0, 0]
+    with Answers(path) as answers:
+        assert len(answers) == 600
+        assert answers.get(request("loglikelihood", Pair("b", "299")).key).logprob == -299.0
+
+
+def test_a_key_tells_apart_what_is_asked_and_nothing_else():
+    greedy, hot = (Stops(Sampling(temperature=t)) for t in (0.0, 1.0))
+    texts = {
+        request("loglikelihood", Pair("a", "b")).key, request("loglikelihood", Pair("ab", "")).key,
+        request("loglikelihood_rolling", "ab").key, request("generate_until", "ab", greedy).key,
+        request("generate_until", "ab", hot).key,
+        request("generate_until", "ab", Stops(greedy.sampling, ("b",))).key,
+    }  # fmt: skip
+    assert len(texts) == 6
+    assert len({each.key for each in requests_of("generate_until", "p", (), hot, 3)}) == 3
+    assert len({each.key for each in requests_of("generate_until", "p", (), greedy, 3)}) == 1
+    assert [each.asked for each in requests_of("loglikelihood_rolling", "p", (), greedy, 1)] == [
+        "p"
+    ]

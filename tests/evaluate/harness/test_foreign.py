@@ -1,0 +1,131 @@
+"""Directories of Transformers: measured right or refused with the reason.
+
+The first tests need nothing; the others run where Transformers is installed.
+"""
+
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.core import ArtifactError, ConfigError, Message, MissingExtra, Pair, Sampling, Stops
+from groundup.evaluate.harness.foreign import context_of, near, open_foreign
+from groundup.evaluate.harness.local import Reading
+from groundup.evaluate.harness.ours import open_ours
+from tests.core.contracts.text_model import TextModelContract
+
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "tokenizer"
+PAIRS = [Pair(f"A question of {n} words, and?", f" {o} answer") for n in range(3) for o in "abc"]
+PROMPTS = ["the quick", "brown fox jumps over the lazy dog"]
+SHORT = Stops(Sampling(max_tokens=8))
+SMALL = {
+    "vocab_size": 400, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 256,
+    "bos_token_id": None, "eos_token_id": 397, "pad_token_id": 397,
+}  # fmt: skip
+
+needs_peer = pytest.mark.skipif(
+    importlib.util.find_spec("transformers") is None, reason="needs groundup[transformers]"
+)
+
+
+def test_without_transformers_the_command_to_install_it_is_told(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'groundup\[transformers\]'"):
+        open_foreign(tmp_path)
+
+
+def test_numbers_agree_as_far_as_their_format_allows():
+    one = torch.tensor([1.0, 100.0])
+    assert near(one, one + 0.05) and not near(one, one + 0.5)
+    assert near(one.bfloat16(), one.bfloat16() + 2) and not near(one.bfloat16(), -one.bfloat16())
+
+
+def test_the_context_is_where_lm_eval_finds_it():
+    class Found:
+        n_ctx, model_max_length = 77, 10**30
+
+    assert context_of(Found(), Found()) == 77
+    del Found.n_ctx
+    assert context_of(Found(), Found()) == 2048
+
+
+def directory(out: Path, kind: str, extra: dict | None = None) -> Path:
+    import transformers
+
+    config = getattr(transformers, f"{kind}Config")(**{**SMALL, **(extra or {})})
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{kind}ForCausalLM")(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim == 2:
+                weight.copy_(torch.randn_like(weight) * 0.15)
+    model.save_pretrained(out)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(FIXTURE / name, out)
+    return out
+
+
+@needs_peer
+class TestContract(TextModelContract):
+    @pytest.fixture
+    def model(self, tmp_path):
+        return open_foreign(directory(tmp_path, "Llama"))
+
+
+@needs_peer
+@pytest.mark.parametrize("kind", ["Llama", "GPTNeoX", "Phi", "Qwen3"])
+def test_scores_and_texts_are_transformers_own(tmp_path, kind):
+    model = open_foreign(directory(tmp_path, kind), dtype=torch.float32)
+    peer, encode = model.network.model, model.codec.encode
+    for place, found in model.loglikelihood(PAIRS):
+        before, whole = encode(PAIRS[place].context), encode("".join(PAIRS[place]))
+        with torch.no_grad():
+            logprobs = peer(torch.tensor([whole])).logits[0].log_softmax(-1)
+        expected = sum(float(logprobs[t - 1, whole[t]]) for t in range(len(before), len(whole)))
+        assert found.logprob == pytest.approx(expected, abs=1e-4)
+    for place, found in model.complete(PROMPTS, SHORT):
+        ids = torch.tensor([encode(PROMPTS[place])])
+        said = peer.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False
+        )
+        assert found.text == model.codec.decode(said[0, ids.shape[1] :].tolist())
+
+
+@needs_peer
+def test_what_ours_computes_too_has_the_same_scores(tmp_path):
+    place = directory(tmp_path, "Qwen3", {"head_dim": 8})
+    theirs, ours = open_foreign(place), open_ours(place)
+    found, expected = (dict(model.loglikelihood(PAIRS)) for model in (ours, theirs))
+    for at in expected:
+        assert found[at].logprob == pytest.approx(expected[at].logprob, abs=1e-4)
+    assert dict(ours.complete(PROMPTS, SHORT)) == dict(theirs.complete(PROMPTS, SHORT))
+    assert ours.digest == theirs.digest and theirs.name == f"hf:{place}"
+
+
+@needs_peer
+def test_models_that_cannot_be_measured_right_are_refused(tmp_path):
+    capped = directory(tmp_path / "capped", "Gemma2", {"head_dim": 8})
+    with pytest.raises(ArtifactError, match="are not its hidden states times its head"):
+        open_foreign(capped)
+    sliding = directory(tmp_path / "sliding", "Mistral", {"sliding_window": 32})
+    with pytest.raises(ArtifactError, match="a window of 32 tokens, which padding would move"):
+        open_foreign(sliding)
+    assert open_foreign(sliding, reading=Reading(invariant=True)).network.context_length == 256
+    state = directory(tmp_path / "state", "Mamba", {"state_size": 8})
+    with pytest.raises(ArtifactError, match="that branch or are padded"):
+        open_foreign(state)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(ArtifactError, match="Transformers cannot open"):
+        open_foreign(tmp_path / "none")
+
+
+@needs_peer
+def test_a_directory_without_a_chat_template_says_so(tmp_path):
+    place = directory(tmp_path, "Llama")
+    (place / "chat_template.jinja").unlink()
+    with pytest.raises(ConfigError, match="has no chat template"):
+        open_foreign(place).render((Message("user", "Hello?"),))
