@@ -4,6 +4,7 @@ Text distances and scorers give numbers, stats gives them intervals, a test set 
 measured on, and a gate turns them into a verdict that later stages obey.
 """
 
+from . import ranking
 from .gate import (
     Check,
     Requirement,
@@ -13,13 +14,18 @@ from .gate import (
     at_most,
     below,
     check,
+    loses_at_most,
     no_worse_than,
     read_verdict,
     require,
     verdict,
 )
 from .score import Scores, ended, exact_match, refusal, score_all, similarity, token_f1
+from .stats import agreement, calibration, power, significance
 from .stats.interval import Interval, bootstrap, difference_of_rates, paired, rate, ratio, wilson
+from .stats.looks import standard_errors
+from .stats.passk import pass_at_k, pass_rate
+from .stats.sequence import MeanSequence, RateSequence
 from .testset import Card, Look, candidates, look, looks, make_testset, read_card, read_samples
 from .text.edit import edit_similarity, levenshtein, normalise
 
@@ -28,14 +34,18 @@ __all__ = [
     "Check",
     "Interval",
     "Look",
+    "MeanSequence",
+    "RateSequence",
     "Requirement",
     "Scores",
     "Verdict",
     "above",
+    "agreement",
     "at_least",
     "at_most",
     "below",
     "bootstrap",
+    "calibration",
     "candidates",
     "check",
     "difference_of_rates",
@@ -45,10 +55,15 @@ __all__ = [
     "levenshtein",
     "look",
     "looks",
+    "loses_at_most",
     "make_testset",
     "no_worse_than",
     "normalise",
     "paired",
+    "pass_at_k",
+    "pass_rate",
+    "power",
+    "ranking",
     "rate",
     "ratio",
     "read_card",
@@ -57,7 +72,9 @@ __all__ = [
     "refusal",
     "require",
     "score_all",
+    "significance",
     "similarity",
+    "standard_errors",
     "token_f1",
     "verdict",
     "wilson",

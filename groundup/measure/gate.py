@@ -5,16 +5,20 @@ The bound of the interval must lie on the right side, so a small sample never pa
     check("bits per byte", interval, at_most(1.9))            upper bound <= 1.9
     check("similarity gained", paired(ours, base), above(0))  lower bound > 0
 
-A verdict is an artifact that records all checks of a subject, passed or not; `require` stops on a
-failed one. With a test set, intervals are widened to 1 - (1 - confidence) / candidates tried on it
-(Bonferroni), by the normal distribution's quantiles.
+    check("quality kept", paired(ours, base), loses_at_most(0.02))    lower bound > -0.02
+
+A check that knows what an equal model would score tells its power: how often such a model passes
+with so much data. A verdict is an artifact that records all checks of a subject, passed or not;
+`require` stops on a failed one. With a test set, bounds keep more standard errors away the more
+candidates were scored on it before; see stats/looks.py.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from groundup.core import (
     Artifact,
@@ -29,11 +33,15 @@ from groundup.core import (
     write_json,
 )
 
+from .stats.distribution import normal_quantile, normal_tail, student_quantile, z_value
 from .stats.interval import Interval
+from .stats.looks import Seen, standard_errors
 from .testset import candidates
 
 Bound = Literal["upper", "lower", "estimate"]
 Sense = Literal["<=", ">=", "<", ">"]
+POWER = 0.8
+"""Share of equal models that a check should pass: with less, the test set is too small for it."""
 NAMES = {"upper": "upper bound", "lower": "lower bound", "estimate": "estimate"}
 
 
@@ -45,6 +53,8 @@ class Requirement:
     limit: float
     origin: str = ""
     """Where the limit came from, in words."""
+    equal: float | None = None
+    """What a model as good as the baseline would score; the check then tells its power."""
 
     @property
     def side(self) -> Bound:
@@ -92,15 +102,51 @@ def no_worse_than(
     """Require a number that loses at most `margin` against a baseline's estimate.
 
     The baseline's own uncertainty is not counted; on the same items a paired difference with
-    `above(-margin)` is sharper and counts it.
+    loses_at_most is sharper and counts it.
 
     >>> print(no_worse_than(Interval(0.8, 0.7, 0.9, 0.95, 50, 50), margin=0.01))
     at least 0.79 (baseline 0.8, margin 0.01)
     """
     origin = f" (baseline {baseline.estimate:.4g}, margin {margin:.4g})"
     if better == "higher":
-        return Requirement(">=", baseline.estimate - margin, origin)
-    return Requirement("<=", baseline.estimate + margin, origin)
+        return Requirement(">=", baseline.estimate - margin, origin, baseline.estimate)
+    return Requirement("<=", baseline.estimate + margin, origin, baseline.estimate)
+
+
+def loses_at_most(margin: float, better: Literal["higher", "lower"] = "higher") -> Requirement:
+    """Require of a difference ours - baseline that ours is not worse by the margin or more.
+
+    An equal model passes with the power that the check tells, one that is worse by exactly the
+    margin in 2.5 of 100 cases (the one side of a 95 % interval). Raises ConfigError unless the
+    margin is positive: no data proves that two are equal.
+
+    >>> print(loses_at_most(0.02))
+    above -0.02 (margin 0.02)
+    """
+    if not margin > 0:
+        raise ConfigError(
+            f"margin={margin} must be above 0; to show that ours is better: above(0)."
+        )
+    sense, limit = (">", -margin) if better == "higher" else ("<", margin)
+    return Requirement(sense, limit, f" (margin {margin:.4g})", equal=0.0)
+
+
+class Power(NamedTuple):
+    """How often a check passes a model as good as the baseline."""
+
+    share: float
+    """Chance with as much data as there is."""
+    n: int
+    """Number of values there are."""
+    needed: int
+    """Number of values, of the same spread and grouping, for a chance of 80 %."""
+
+    def __str__(self) -> str:
+        """A sentence; whether the test set is too small comes first."""
+        told = f"n = {self.n:,} passes an equal model in {100 * self.share:.0f} of 100 cases"
+        if self.share >= POWER:
+            return told
+        return f"too little data: {told}; {100 * POWER:.0f} of 100 need n = {self.needed:,}"
 
 
 @dataclass(frozen=True)
@@ -115,6 +161,8 @@ class Check:
     unit: str = ""
     next: str = ""
     """What to try if it fails."""
+    errors: float | None = None
+    """Standard errors that the bounds keep from the estimate, where they were stretched."""
 
     @property
     def value(self) -> float | None:
@@ -134,11 +182,30 @@ class Check:
         """The requirement in words: `upper bound at most 1.9 bits`."""
         return f"{NAMES[self.bound]} {self.requirement} {self.unit}".rstrip()
 
-    def widened(self, confidence: float) -> "Check":
-        """The same check on an interval of at least this confidence."""
-        if isinstance(self.interval, Reason) or self.interval.confidence >= confidence:
+    @property
+    def power(self) -> Power | None:
+        """How often an equal model passes; None where that is not known.
+
+        Its estimate lies around `equal` with the standard error found, and its bound as far off.
+        """
+        equal = self.requirement.equal
+        if isinstance(self.interval, Reason) or equal is None or self.value is None:
+            return None
+        if self.bound == "estimate":
+            return None
+        errors = self.errors or z_value(self.interval.confidence)
+        t = student_quantile(normal_tail(errors), max(1, self.interval.groups - 1))
+        error = abs(self.interval.estimate - self.value) / t
+        room = abs(equal - self.requirement.limit)
+        share = normal_tail(t - room / error) if error else 1.0
+        wanted = (t - normal_quantile(POWER)) * error / room
+        return Power(share, self.interval.n, ceil(self.interval.n * wanted**2))
+
+    def stretched(self, errors: float) -> "Check":
+        """The same check with bounds so many standard errors away from the estimate."""
+        if isinstance(self.interval, Reason):
             return self
-        return replace(self, interval=self.interval.widened(confidence))
+        return replace(self, interval=self.interval.stretched(errors), errors=errors)
 
     def row(self) -> dict[str, Any]:
         """The check as JSON values, for verdict.json and reports."""
@@ -153,6 +220,7 @@ class Check:
             "unit": self.unit,
             "interval": None if undefined else self.interval._asdict(),
             "undefined": self.interval._asdict() if undefined else None,
+            "power": None if self.power is None else self.power._asdict(),
             "next": self.next,
         }
 
@@ -189,15 +257,19 @@ class VerdictConfig(Config):
     """Each check's name and requirement in words."""
     measured: str
     """sha256 of the checks as given."""
+    seen: Seen = "scores"
+    """What the makers of the candidates had seen of earlier ones on the test set."""
 
 
 def verdict(
     checks: Sequence[Check], subject: Artifact, baseline: Artifact | None = None,
-    testset: Artifact | None = None, author: str = "", *, out: Path,
+    testset: Artifact | None = None, author: str = "", *, seen: Seen = "scores", out: Path,
 ) -> Artifact:  # fmt: skip
     """Record the checks of a subject as an artifact of kind verdict, passed or not.
 
-    With a test set, intervals are widened for the candidates looked at on it, this one included.
+    With a test set, bounds are stretched by the subject's place among the candidates scored on it:
+    for `seen="scores"` as if each was built on the scores of those before, for "verdicts" as if
+    only passed or failed was known of them, or all were fixed beforehand.
     Raises ConfigError if there are no checks or two share a name.
     """
     if not checks or len({one.name for one in checks}) < len(checks):
@@ -208,35 +280,44 @@ def verdict(
         author=author,
         required={one.name: one.required for one in checks},
         measured=digest([one.row() for one in checks]),
+        seen=seen,
     )
 
     def write(draft: Draft) -> None:
-        tried = len({*candidates(testset), subject.id}) if testset else 1
-        judged = [one.widened(corrected(one, tried)) for one in checks]
+        place = place_of(subject, testset)
+        judged = [corrected(one, place, seen) for one in checks]
         passed = all(one.passed for one in judged)
-        draft.numbers |= {"passed": passed, "checks": len(judged), "candidates": tried}
+        draft.numbers |= {"passed": passed, "checks": len(judged), "candidates": place}
         write_json(draft.file("verdict.json"), {
             "passed": passed,
             "author": author,
-            "candidates": tried,
+            "candidates": place,
+            "seen": seen,
             "checks": [one.row() for one in judged],
         })  # fmt: skip
 
     return produce(
-        out, kind="verdict", stage="gate", version=1, config=config, write=write,
+        out, kind="verdict", stage="gate", version=2, config=config, write=write,
         parents={name: found for name, found in inputs.items() if found is not None},
     )  # fmt: skip
 
 
-def corrected(one: Check, tried: int) -> float:
-    """Confidence that a check needs when so many candidates could have passed it by luck.
+def place_of(subject: Artifact, testset: Artifact | None) -> int:
+    """The subject's place among the candidates scored on the test set, 1 for the first."""
+    ids = [] if testset is None else candidates(testset)
+    return ids.index(subject.id) + 1 if subject.id in ids else len(ids) + 1
 
-    >>> corrected(check("x", Interval(0, 0, 0, 0.95, 9, 9), at_most(1)), tried=5)
-    0.99
+
+def corrected(one: Check, place: int, seen: Seen) -> Check:
+    """The check as it must be held against the candidate at this place.
+
+    >>> found = check("x", Interval(0.3, 0.1, 0.5, 0.95, 900, 900), above(0))
+    >>> found.passed, corrected(found, 2, "scores").passed, corrected(found, 2, "verdicts").passed
+    (True, False, True)
     """
-    if isinstance(one.interval, Reason):
-        return 0.0
-    return 1 - (1 - one.interval.confidence) / tried
+    if isinstance(one.interval, Reason) or place == 1:
+        return one
+    return one.stretched(standard_errors(place, one.interval.confidence, seen))
 
 
 @dataclass(frozen=True)
@@ -246,9 +327,11 @@ class Verdict:
     passed: bool
     author: str
     candidates: int
-    """Number of candidates scored on the test set, for which intervals were widened."""
+    """Place among the candidates scored on the test set, by which the bounds are stretched."""
     checks: tuple[dict[str, Any], ...]
     """Rows of Check.row()."""
+    seen: Seen = "scores"
+    """What the makers of the candidates had seen of earlier ones."""
 
     @property
     def failed(self) -> list[dict[str, Any]]:
@@ -262,12 +345,20 @@ class Verdict:
             f"FAILED: {len(self.failed)} of {count} checks"
         )  # fmt: skip
         author = f", thresholds by {self.author}" if self.author else ""
+        if self.candidates > 1:
+            errors = standard_errors(self.candidates, seen=self.seen)
+            author += (
+                f"; candidate {self.candidates} on this test set, {self.seen} seen: "
+                f"bounds of {errors:.3g} standard errors"
+            )
         cells = [(row["name"], measured(row), requirement(row)) for row in self.checks]
         widths = [max(len(row[column]) for row in cells) for column in range(2)]
         lines = [head + author, ""]
         for row, (name, came, wanted) in zip(self.checks, cells, strict=True):
             mark = "passed" if row["passed"] else "FAILED"
             lines.append(f"{mark}  {name:<{widths[0]}}  {came:<{widths[1]}}  {wanted}")
+            if row.get("power"):
+                lines.append(f"        {Power(**row['power'])}")
             if row["next"] and not row["passed"]:
                 lines.append(f"        try: {row['next']}")
         return "\n".join(lines)
@@ -278,7 +369,8 @@ def read_verdict(artifact: Artifact) -> Verdict:
     if artifact.kind != "verdict":
         raise ArtifactError(f"{artifact.path} is a {artifact.kind}; expected a verdict.")
     data = json.loads(artifact.file("verdict.json").read_text(encoding="utf-8"))
-    return Verdict(data["passed"], data["author"], data["candidates"], tuple(data["checks"]))
+    rows, seen = tuple(data["checks"]), data.get("seen", "scores")
+    return Verdict(data["passed"], data["author"], data["candidates"], rows, seen)
 
 
 def require(artifact: Artifact) -> Verdict:

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from groundup.core import Artifact, ArtifactError, ConfigError, GateFailed, Reason, Sample
 from groundup.measure.gate import (
@@ -12,12 +14,14 @@ from groundup.measure.gate import (
     at_most,
     below,
     check,
+    corrected,
+    loses_at_most,
     no_worse_than,
     read_verdict,
     require,
     verdict,
 )
-from groundup.measure.stats.interval import Interval, bootstrap
+from groundup.measure.stats.interval import Interval, bootstrap, paired
 from groundup.measure.testset import Card, look, make_testset
 
 FOUND = Interval(0.8, 0.7, 0.9, 0.95, 50, 40)
@@ -121,17 +125,77 @@ def test_a_verdict_is_a_table_with_a_line_a_check(subject, tmp_path):
 
 def test_more_candidates_need_more_certainty(subject, tmp_path):
     testset = make_testset(Card(name="t"), [Sample("1", ())], {}, tmp_path / "t")
-    rows = [check("x", FOUND, at_most(0.91))]
+    rows = [check("x", FOUND, at_most(0.92))]
     alone = verdict(rows, subject, testset=testset, out=tmp_path / "alone")
     assert read_verdict(alone).passed
+    look(testset, "ana", "candidate 1")
+    second = verdict(rows, subject, testset=testset, seen="verdicts", out=tmp_path / "second")
+    found = read_verdict(second)
+    assert (found.passed, found.candidates, found.seen) == (False, 2, "verdicts")
+    spent = found.checks[0]["interval"]["high"]
+    assert 0.92 < spent < 0.93
+    seen = read_verdict(verdict(rows, subject, testset=testset, out=tmp_path / "seen"))
+    assert seen.seen == "scores" and seen.checks[0]["interval"]["high"] > spent + 0.02
+    assert "candidate 2 on this test set, scores seen: bounds of 2.94 standard errors" in str(seen)
+
+
+def test_a_candidate_keeps_its_place_whatever_comes_later(subject, tmp_path):
+    testset = make_testset(Card(name="t"), [Sample("1", ())], {}, tmp_path / "t")
+    look(testset, "ana", subject.id)
     for number in range(9):
         look(testset, "ana", f"candidate {number}")
-    tenth = read_verdict(verdict(rows, subject, testset=testset, out=tmp_path / "tenth"))
-    assert (tenth.passed, tenth.candidates) == (False, 10)
-    assert tenth.checks[0]["interval"]["confidence"] == pytest.approx(0.995)
-    assert tenth.checks[0]["interval"]["high"] > 0.91
-    look(testset, "ana", subject.id)
-    assert verdict(rows, subject, testset=testset, out=tmp_path / "alone").id == alone.id
+    found = read_verdict(
+        verdict([check("x", FOUND, at_most(1))], subject, testset=testset, out=tmp_path / "v")
+    )
+    assert found.candidates == 1 and found.checks[0]["interval"]["high"] == FOUND.high
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_a_margin_tells_its_power(better):
+    ours, base = np.random.default_rng(5).normal(0, 0.3, (2, 400))
+    difference = paired(ours, base)
+    found = check("quality kept", difference, loses_at_most(0.05, better)).power
+    error = np.std(ours - base, ddof=1) / 20
+    assert found.share == pytest.approx(scipy.stats.norm.cdf(0.05 / error - 1.96), abs=0.05)
+    assert found.n == 400
+    assert found.needed == pytest.approx(400 * (2.8016 * error / 0.05) ** 2, rel=0.1)
+    assert str(found).startswith("too little data: n = 400 passes an equal model in 6")
+    assert "80 of 100 need n = " in str(found)
+    large = check("quality kept", difference, loses_at_most(0.2, better)).power
+    assert str(large) == "n = 400 passes an equal model in 100 of 100 cases"
+
+
+def test_power_is_told_only_where_it_is_known(subject, tmp_path):
+    assert check("x", FOUND, above(0)).power is None
+    assert check("x", FOUND, no_worse_than(FOUND, 0.1), "estimate").power is None
+    assert check("x", Reason("none", "None."), loses_at_most(0.1)).power is None
+    sure = check("x", Interval(0.0, 0.0, 0.0, 0.95, 9, 9), loses_at_most(0.1))
+    assert sure.power.share == 1 and sure.power.needed <= 9
+    kept = check("kept", no_better(0.0), loses_at_most(0.2), next="more data")
+    found = read_verdict(verdict([kept], subject, out=tmp_path / "v"))
+    assert found.checks[0]["power"]["share"] == pytest.approx(0.97, abs=0.02)
+    assert str(found).splitlines()[3] == f"        {kept.power}"
+
+
+def test_more_candidates_leave_less_power():
+    row = check("kept", no_better(0.0), loses_at_most(0.2))
+    assert corrected(row, 1, "scores") == row
+    powers = [corrected(row, place, "scores").power.share for place in (1, 2, 5)]
+    assert powers == sorted(powers, reverse=True) and powers[2] < 0.5
+    assert corrected(row, 5, "verdicts").power.share > powers[2]
+    undefined = check("x", Reason("none", "None."), at_most(1))
+    assert corrected(undefined, 5, "scores") == undefined
+
+
+def no_better(estimate: float) -> Interval:
+    """A difference with a standard error of about 0.05."""
+    return Interval(estimate, estimate - 0.1, estimate + 0.1, 0.95, 1000, 1000)
+
+
+def test_a_margin_of_nothing_is_refused():
+    for margin in (0.0, -0.1, float("nan")):
+        with pytest.raises(ConfigError, match="to show that ours is better"):
+            loses_at_most(margin)
 
 
 def test_other_numbers_are_another_verdict(subject, tmp_path):

@@ -7,23 +7,30 @@ Every function takes `groups`, the name of the group of each value; None makes e
     ratio         sum(a) / sum(b)             rate      share of successes
     wilson        successes of n              difference_of_rates   of two sets of items
 
-Bootstrap intervals are percentile intervals, taken at the level that Student's t asks for with so
-many groups, since plain percentiles are too narrow when groups are few. What remains: below about
-20 groups, or with sums ruled by a few groups, they cover somewhat less than they say.
-Source: Efron 1979, doi:10.1214/aos/1176344552; Hesterberg 2015, arXiv:1411.5279 (expansion).
+Bootstrap intervals are studentised: each resample is measured in its own standard errors, which
+follows skewed values where percentiles of the resamples do not, and errs equally on both sides, as
+gates need. Where resamples often have no spread (few groups, or nearly all values equal) the bounds
+are Student's. Sums ruled by a few groups count like a sample of (Σw)² / Σw² groups; how often the
+intervals hold the truth stands in docs/simulations.md.
+Source: Efron 1979, doi:10.1214/aos/1176344552; Hall 1988, doi:10.1214/aos/1176350933.
 """
 
-from collections.abc import Hashable, Sequence
-from math import sqrt
-from statistics import NormalDist
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from math import inf, sqrt
 from typing import NamedTuple
 
 import numpy as np
 
-from groundup.core import ConfigError, DataError
+from groundup.core import DataError
+
+from .distribution import normal_tail, student_quantile, tail_of, z_value
 
 REPEATS = 2000
 DRAWS_AT_ONCE = 2**20
+ROUNDING = 1e-12
+FLAT = 1e-3
+"""Student's bounds are taken where more than this share of the resamples has no spread."""
 
 Values = Sequence[float] | np.ndarray
 Groups = Sequence[Hashable] | None
@@ -41,32 +48,41 @@ class Interval(NamedTuple):
     """Number of values."""
     groups: int
     """Number of groups that were resampled."""
+    trials: float = 0.0
+    """Independent trials that a share of successes is worth; 0 for other numbers."""
 
     def __str__(self) -> str:
         """The estimate and its bounds in four digits: `0.812 [0.7905, 0.8351]`."""
         return f"{self.estimate:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
-    def widened(self, confidence: float) -> "Interval":
-        """The same at a higher confidence, each side stretched as a normal distribution's would be.
+    def stretched(self, errors: float) -> "Interval":
+        """The same with bounds so many standard errors away, as a normal distribution counts them.
 
-        Raises ConfigError if `confidence` is lower than the interval's own.
+        With few groups Student's distribution decides what that means; Wilson's interval is
+        computed anew. The confidence stays what it was: stretch for several intervals that are to
+        hold together.
+
+        >>> print(Interval(0.8, 0.7, 0.9, 0.95, 500, 500).stretched(2 * 1.959964))
+        0.8 [0.5988, 1.001]
         """
-        if confidence < self.confidence:
-            raise ConfigError(
-                f"An interval of confidence {self.confidence} cannot be narrowed to {confidence}; "
-                "compute it anew from the values."
-            )
-        stretch = z_value(confidence) / z_value(self.confidence)
-        low = self.estimate - stretch * (self.estimate - self.low)
-        high = self.estimate + stretch * (self.high - self.estimate)
-        return self._replace(low=low, high=high, confidence=confidence)
+        if self.trials:
+            low, high = wilson_bounds(self.estimate, self.trials, errors)
+            return self._replace(low=low, high=high)
+        degrees = max(1, self.groups - 1)
+        now = student_quantile(tail_of(self.confidence), degrees)
+        factor = student_quantile(normal_tail(errors), degrees) / now
+        low = self.estimate - factor * (self.estimate - self.low)
+        return self._replace(low=low, high=self.estimate + factor * (self.high - self.estimate))
 
 
 def bootstrap(
     values: Values, groups: Groups = None, *, weights: Values | None = None,
-    confidence: float = 0.95, repeats: int = REPEATS, seed: int = 0,
+    confidence: float = 0.95, limits: tuple[float, float] = (-inf, inf),
+    repeats: int = REPEATS, seed: int = 0,
 ) -> Interval:  # fmt: skip
     """Mean of the values, or sum(values) / sum(weights), by resampling whole groups.
+
+    The bounds are cut at `limits`: (0, 1) for scores that cannot lie outside.
 
     Raises DataError for fewer than two groups, a value that is not finite, or a weight below zero.
 
@@ -83,20 +99,78 @@ def bootstrap(
         raise DataError(
             f"An interval needs at least 2 groups with weight; got {number}: measure on more."
         )
-    generator, found = np.random.default_rng(seed), []
-    rows = max(1, DRAWS_AT_ONCE // number)
-    for start in range(0, repeats, rows):
-        drawn = generator.integers(number, size=(min(rows, repeats - start), number))
-        found.append(totals[drawn].sum(axis=1) / masses[drawn].sum(axis=1))
-    tail = tail_share(confidence, number)
-    low, high = np.quantile(np.concatenate(found), [tail, 1 - tail])
     estimate = float(totals.sum() / masses.sum())
+    residuals = totals - estimate * masses
+    if np.abs(residuals).max() <= ROUNDING * np.abs(totals).max():
+        return Interval(estimate, estimate, estimate, confidence, len(values), number)
+    tail = tail_of(confidence)
+    error = float(standard_error(float((residuals**2).sum()), float(masses.sum()), number))
+    errors = studentised(residuals, masses, repeats, seed)
+    spread = np.isfinite(errors)
+    if spread.mean() < 1 - FLAT:
+        low = -student_quantile(tail, number - 1)
+        high = -low
+    else:
+        low, high = np.quantile(errors[spread], [tail, 1 - tail])
+    low, high = np.clip([estimate - high * error, estimate - low * error], *limits)
     return Interval(estimate, float(low), float(high), confidence, len(values), number)
+
+
+def studentised(residuals: np.ndarray, masses: np.ndarray, repeats: int, seed: int) -> np.ndarray:
+    """How far each resample's ratio lies from the sample's, in its own standard errors.
+
+    residuals  (N,) sums of values less the sample's ratio times the masses, which add up to 0
+    returns    (repeats,) nan where the resample has no spread
+    """
+    number, found = len(masses), []
+    powers = np.stack([residuals, masses, residuals**2, residuals * masses, masses**2], axis=1)
+    for counts in resamples(number, repeats, seed):
+        sums, mass, squares, products, mass_squares = (counts @ powers).T
+        shift = sums / mass
+        spread = squares - 2 * shift * products + shift**2 * mass_squares
+        is_flat = spread <= ROUNDING * squares
+        error = standard_error(np.where(is_flat, np.nan, spread), mass, number)
+        found.append(shift / error)
+    return np.concatenate(found)
+
+
+def standard_error(
+    squares: float | np.ndarray, masses: float | np.ndarray, number: int
+) -> float | np.ndarray:
+    """Of a ratio of sums, from the sum of squared residuals over so many groups."""
+    return np.sqrt(squares * (number / (number - 1))) / masses
+
+
+def resamples(number: int, repeats: int, seed: int) -> Iterable[np.ndarray]:
+    """How often each group is drawn in each resample, (rows, number) at a time.
+
+    Many measures have the same number of groups, so the draws of small samples are kept.
+    """
+    is_small = number * repeats <= DRAWS_AT_ONCE
+    return kept(number, repeats, seed) if is_small else drawn(number, repeats, seed)
+
+
+@lru_cache(maxsize=2)
+def kept(number: int, repeats: int, seed: int) -> tuple[np.ndarray, ...]:
+    """The draws in memory, 8 MiB at most."""
+    return tuple(drawn(number, repeats, seed))
+
+
+def drawn(number: int, repeats: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw with replacement, as many as there are groups, `repeats` times."""
+    generator, rows = np.random.default_rng(seed), max(1, DRAWS_AT_ONCE // number)
+    for start in range(0, repeats, rows):
+        size = min(rows, repeats - start)
+        places = generator.integers(number, size=(size, number))
+        places += number * np.arange(size)[:, None]
+        counts = np.bincount(places.ravel(), minlength=size * number)
+        yield counts.reshape(size, number).astype(np.float64)
 
 
 def paired(
     a: Values, b: Values, groups: Groups = None, *, weights: Values | None = None,
-    confidence: float = 0.95, seed: int = 0,
+    confidence: float = 0.95, limits: tuple[float, float] = (-inf, inf),
+    repeats: int = REPEATS, seed: int = 0,
 ) -> Interval:  # fmt: skip
     """Difference a - b of two systems on the same items: mean, or ratio of sums with `weights`.
 
@@ -106,7 +180,10 @@ def paired(
     (1.0, 1.0, 1.0)
     """
     left, right = column("a", a, len(a)), column("b", b, len(a))
-    return bootstrap(left - right, groups, weights=weights, confidence=confidence, seed=seed)
+    return bootstrap(
+        left - right, groups, weights=weights, confidence=confidence, limits=limits,
+        repeats=repeats, seed=seed,
+    )  # fmt: skip
 
 
 def ratio(
@@ -131,12 +208,17 @@ def wilson(successes: float, n: float, *, confidence: float = 0.95) -> Interval:
     """
     if not 0 <= successes <= n or n <= 0:
         raise DataError(f"Expected successes between 0 and n > 0; got {successes} of {n}.")
-    z, share = z_value(confidence), successes / n
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    low, high = wilson_bounds(successes / n, n, z_value(confidence))
+    return Interval(successes / n, low, high, confidence, round(n), round(n), float(n))
+
+
+def wilson_bounds(share: float, n: float, errors: float) -> tuple[float, float]:
+    """The shares from which the one found lies so many of their standard errors away."""
+    square = errors * errors / n
+    centre = (share + square / 2) / (1 + square)
+    half = sqrt(square) / (1 + square) * sqrt(share * (1 - share) + square / 4)
     low, high = max(0.0, centre - half), min(1.0, centre + half)
-    low, high = (0.0 if share == 0 else low), (1.0 if share == 1 else high)
-    return Interval(share, low, high, confidence, round(n), round(n))
+    return (0.0 if share == 0 else low), (1.0 if share == 1 else high)
 
 
 def rate(values: Values, groups: Groups = None, *, confidence: float = 0.95) -> Interval:
@@ -219,23 +301,15 @@ def column(name: str, values: Values, number: int) -> np.ndarray:
     return found
 
 
-def z_value(confidence: float) -> float:
-    """Two-sided normal quantile: 1.96 for 0.95."""
-    if not 0 < confidence < 1:
-        raise ConfigError(f"confidence={confidence} must lie between 0 and 1, such as 0.95.")
-    return NormalDist().inv_cdf((1 + confidence) / 2)
-
-
 def tail_share(confidence: float, groups: int) -> float:
-    """Share of bootstrap estimates to cut off at each end, for this number of groups.
+    """Share of plain bootstrap estimates to cut off at each end, for this number of groups.
 
-    Φ(-t √(n / (n - 1))) with Student's t of n - 1 degrees, by its expansion around the normal's z.
-    Source: Abramowitz and Stegun 1964, 26.7.5.
+    Φ(-t √(n / (n - 1))) with Student's t of n - 1 degrees: percentiles are too narrow when groups
+    are few. For statistics that have no standard error of their own. Source: Hesterberg 2015,
+    arXiv:1411.5279 (expansion).
 
     >>> round(tail_share(0.95, 10**6), 4), round(tail_share(0.95, 20), 4)
     (0.025, 0.0159)
     """
-    z, degrees = z_value(confidence), groups - 1
-    t = z + (z**3 + z) / (4 * degrees)
-    t += (5 * z**5 + 16 * z**3 + 3 * z) / (96 * degrees**2)
-    return NormalDist().cdf(-t * sqrt(groups / degrees))
+    t = student_quantile(tail_of(confidence), groups - 1)
+    return normal_tail(t * sqrt(groups / (groups - 1)))

@@ -106,9 +106,9 @@ def test_many_groups_are_drawn_in_pieces():
 
 
 @pytest.mark.parametrize("groups", [5, 10, 20, 200])
-def test_expansion_follows_students_t(groups):
+def test_percentiles_are_taken_at_students_level(groups):
     t = scipy.stats.t.ppf(0.975, groups - 1) * np.sqrt(groups / (groups - 1))
-    assert -scipy.stats.norm.ppf(tail_share(0.95, groups)) == pytest.approx(t, rel=0.02)
+    assert -scipy.stats.norm.ppf(tail_share(0.95, groups)) == pytest.approx(t, rel=1e-9)
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 20), (3, 20), (19, 20), (20, 20)])
@@ -128,13 +128,50 @@ def test_all_successes_do_not_make_certain():
     assert difference_of_rates([1] * 5, [0] * 5).low < 0.5
 
 
-def test_widened_keeps_the_estimate_and_its_skew():
-    wide = Interval(1.0, 0.9, 1.3, 0.95, 10, 10).widened(0.99)
-    assert (wide.estimate, wide.confidence) == (1.0, 0.99)
+def test_stretching_keeps_the_estimate_and_the_skew():
+    wide = Interval(1.0, 0.9, 1.3, 0.95, 1000, 1000).stretched(2 * 1.959964)
+    assert (wide.estimate, wide.confidence) == (1.0, 0.95)
     assert (1.0 - wide.low) * 3 == pytest.approx(wide.high - 1.0)
-    assert wide.low < 0.9
-    with pytest.raises(ConfigError, match="cannot be narrowed"):
-        wide.widened(0.9)
+    assert wide.low == pytest.approx(0.8, abs=0.003)
+    few = Interval(1.0, 0.9, 1.3, 0.95, 1000, 10).stretched(2 * 1.959964)
+    assert few.low < 0.75  # ten groups know less of their own spread
+
+
+def test_a_stretched_rate_is_wilsons_and_stays_a_share():
+    found = wilson(98, 100).stretched(2.575829)
+    assert found[1:3] == pytest.approx(wilson(98, 100, confidence=0.99)[1:3])
+    assert rate([1] * 30).stretched(20.0).high == 1.0
+    assert 0 <= rate([1, 1, 1, 0], ["a", "a", "b", "b"]).stretched(20.0).low < 0.05
+
+
+def test_skewed_values_are_followed_on_both_sides():
+    random, above, below, trials = np.random.default_rng(9), 0, 0, 1000
+    for _ in range(trials):
+        found = bootstrap(random.exponential(size=200))
+        above += found.low > 1
+        below += found.high < 1
+    assert 0.01 < above / trials < 0.035 and 0.015 < below / trials < 0.045
+
+
+def test_values_that_hardly_vary_get_students_bounds():
+    values = [0.0] * 29 + [1.0]
+    found = bootstrap(values)
+    expected = scipy.stats.t.interval(0.95, 29, np.mean(values), scipy.stats.sem(values))
+    assert found[1:3] == pytest.approx(expected)
+    two = bootstrap([1.0, 2.0])
+    assert two[1:3] == pytest.approx(scipy.stats.t.interval(0.95, 1, 1.5, 0.5))
+
+
+def test_equal_values_leave_no_doubt_however_they_are_rounded():
+    assert bootstrap([0.1] * 7)[1:3] == pytest.approx((0.1, 0.1))
+    same = paired([0.3, 0.7, 0.9], [0.1, 0.5, 0.7])
+    assert same.low == same.high == same.estimate
+
+
+def test_bounds_are_cut_at_what_is_possible():
+    values = [1.0, 1.0, 1.0, 0.9, 1.0, 0.2, 1.0, 0.8]
+    assert bootstrap(values).high > 1 == bootstrap(values, limits=(0, 1)).high
+    assert paired(values, [0.0] * 8, limits=(-1, 1)).high == 1
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,266 @@
+"""Ranking: how near to the top are the relevant documents?
+
+    recall(k)  precision(k)  hit(k)          shares of the first k
+    mrr(k)  average_precision(k)  ndcg(k)    what stands higher counts more
+    r_precision()                            precision at the number of relevant documents
+
+Each makes a measure that score_rankings holds against every query. Where documents have equal
+scores their order is an accident, and a measure that follows it can be gamed (a model that scores
+all alike gets what the file's order gives). So the policy is stated: `stable` keeps the order
+given, `trec` puts the larger document id first as trec_eval does, `average` is the exact mean over
+all orders of the tied. The ideal list of nDCG is cut at k too, as in trec_eval's ndcg_cut.
+Source: Järvelin and Kekäläinen 2002 (nDCG); McSherry and Najork 2008,
+doi:10.1007/978-3-540-78646-7_38 (ties in closed form).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import comb, isfinite, log2
+from typing import Literal, NamedTuple
+
+from groundup.core import ConfigError, DataError, Reason
+
+from .stats.interval import Interval, bootstrap
+
+Ties = Literal["stable", "average", "trec"]
+Gain = Literal["linear", "exponential"]
+Ranked = Sequence[str] | Mapping[str, float]
+"""Document ids, best first, or each document's score."""
+
+
+class Run(NamedTuple):
+    """Documents whose order is open: grades of neighbours with equal scores."""
+
+    before: int
+    """Number of documents that stand higher."""
+    grades: tuple[int, ...]
+    relevant: int
+
+
+class Judged(NamedTuple):
+    """One query's ranking as grades."""
+
+    runs: tuple[Run, ...]
+    ideal: tuple[int, ...]
+    """All grades above 0 of the query, best first, found or not."""
+    relevant: int
+    """Number of relevant documents, found or not."""
+
+
+@dataclass(frozen=True)
+class RankingMeasure:
+    """A number for one query's ranking."""
+
+    signature: str
+    of: Callable[[Judged], float]
+
+
+class RankingScores(NamedTuple):
+    """What one measure says about many queries."""
+
+    signature: str
+    values: dict[str, float]
+    """By query."""
+    undefined: dict[str, Reason]
+    """Queries without a number, and why."""
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """How many queries are undefined, by code."""
+        return dict(Counter(reason.code for reason in self.undefined.values()))
+
+    def mean(
+        self, groups: Mapping[str, Hashable] | None = None, *, confidence: float = 0.95
+    ) -> Interval | Reason:
+        """Mean over the queries that have a number; Reason `too_few_queries` below two."""
+        names = [name if groups is None else groups[name] for name in self.values]
+        if len(set(names)) < 2:
+            return Reason(
+                "too_few_queries", f"A mean needs 2 queries that can be scored; got {len(names)}."
+            )
+        return bootstrap(list(self.values.values()), names, confidence=confidence, limits=(0, 1))
+
+
+def score_rankings(
+    measure: RankingMeasure,
+    rankings: Mapping[str, Ranked],
+    relevance: Mapping[str, Mapping[str, int]],
+    *,
+    ties: Ties = "stable",
+    relevant_from: int = 1,
+) -> RankingScores:
+    """Score the ranking of every query.
+
+    relevance  grade of each judged document by query; unjudged ones count as 0
+
+    A judged query without a ranking found nothing and scores 0. Queries without a relevant
+    document are undefined (`no_relevant`), as are rankings of queries that were never judged
+    (`not_judged`). Raises DataError if a document comes twice or a score is not finite.
+
+    >>> found = score_rankings(mrr(), {"q": ["a", "b"]}, {"q": {"b": 1}, "r": {"c": 0}})
+    >>> found.values, found.reasons
+    ({'q': 0.5}, {'no_relevant': 1})
+    """
+    values: dict[str, float] = {}
+    undefined: dict[str, Reason] = {}
+    for query, grades in relevance.items():
+        judged = judge(query, rankings.get(query, ()), grades, ties, relevant_from)
+        if judged.relevant:
+            values[query] = measure.of(judged)
+        else:
+            undefined[query] = Reason("no_relevant", f"Query {query} has no relevant document.")
+    for query in rankings.keys() - relevance.keys():
+        undefined[query] = Reason("not_judged", f"Query {query} has no relevance judgements.")
+    signature = f"{measure.signature}|ties:{ties}|relevant:>={relevant_from}"
+    return RankingScores(signature, values, undefined)
+
+
+def judge(
+    query: str, ranked: Ranked, grades: Mapping[str, int], ties: Ties, relevant_from: int
+) -> Judged:
+    """The grades of a ranking in its order."""
+    if ties not in ("stable", "average", "trec") or relevant_from < 1:
+        raise ConfigError(
+            "Expected ties of stable, average or trec and relevant_from of 1 or more; "
+            f"got {ties!r} and {relevant_from}."
+        )
+    names = list(ranked)
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise DataError(f"Query {query} ranks the document {twice!r} twice.")
+    scores = ranked if isinstance(ranked, Mapping) else {n: -i for i, n in enumerate(names)}
+    strange = [name for name in names if not isfinite(scores[name])]
+    if strange:
+        raise DataError(f"Query {query}: the score of {strange[0]!r} is {scores[strange[0]]}.")
+    if ties == "trec":
+        names.sort(key=lambda name: name.encode(), reverse=True)
+    names.sort(key=lambda name: -scores[name])
+    tied = (
+        [tuple(run) for _, run in groupby(names, key=lambda name: scores[name])]
+        if ties == "average"
+        else [(name,) for name in names]
+    )
+    runs, before = [], 0
+    for run in tied:
+        found = tuple(grades.get(name, 0) for name in run)
+        runs.append(Run(before, found, sum(grade >= relevant_from for grade in found)))
+        before += len(run)
+    ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
+    return Judged(tuple(runs), tuple(ideal), sum(grade >= relevant_from for grade in ideal))
+
+
+def recall(k: int) -> RankingMeasure:
+    """Share of the relevant documents that are among the first k."""
+    name = at("recall", k)
+    return RankingMeasure(name, lambda query: relevant_in(query, k) / query.relevant)
+
+
+def precision(k: int) -> RankingMeasure:
+    """Share of the first k that is relevant; a shorter list is filled up with irrelevant ones."""
+    return RankingMeasure(at("precision", k), lambda query: relevant_in(query, k) / k)
+
+
+def r_precision() -> RankingMeasure:
+    """Precision at the number of relevant documents."""
+    return RankingMeasure(
+        "r_precision", lambda query: relevant_in(query, query.relevant) / query.relevant
+    )
+
+
+def hit(k: int) -> RankingMeasure:
+    """Whether any relevant document is among the first k."""
+
+    def chance(query: Judged) -> float:
+        for run in query.runs:
+            room, size = k - run.before, len(run.grades)
+            if run.relevant and room > 0:
+                # Runs without a relevant document cannot hit, and the first with one decides.
+                later = comb(size - run.relevant, min(room, size)) / comb(size, min(room, size))
+                return 1 - later
+        return 0.0
+
+    return RankingMeasure(at("hit", k), chance)
+
+
+def mrr(k: int | None = None) -> RankingMeasure:
+    """One over the place of the first relevant document; 0 if it is not among the first k."""
+
+    def reciprocal(query: Judged) -> float:
+        run = next((run for run in query.runs if run.relevant), None)
+        if run is None:
+            return 0.0
+        size, ways = len(run.grades), comb(len(run.grades), run.relevant)
+        places = range(1, min(size - run.relevant + 1, limit(k) - run.before) + 1)
+        return sum(
+            comb(size - place, run.relevant - 1) / ways / (run.before + place) for place in places
+        )
+
+    return RankingMeasure(at("mrr", k), reciprocal)
+
+
+def average_precision(k: int | None = None) -> RankingMeasure:
+    """Precision at each relevant document, averaged over all; its mean over queries is MAP.
+
+    >>> judged = judge("q", ["a", "b", "c"], {"a": 1, "c": 1}, "stable", 1)
+    >>> round(average_precision().of(judged), 4)                       # (1/1 + 2/3) / 2
+    0.8333
+    """
+
+    def average(query: Judged) -> float:
+        total, above = 0.0, 0
+        for run in query.runs:
+            size, others = len(run.grades), max(1, len(run.grades) - 1)
+            for place in range(1, min(size, limit(k) - run.before) + 1 if run.relevant else 1):
+                alike = 1 + above + (place - 1) * (run.relevant - 1) / others
+                total += run.relevant / size * alike / (run.before + place)
+            above += run.relevant
+        return total / query.relevant
+
+    return RankingMeasure(at("average_precision", k), average)
+
+
+def ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
+    """Gain of each document over log2(1 + place), as a share of the best order's.
+
+    `linear` gains are the grades (trec_eval), `exponential` ones 2^grade - 1 (Burges).
+
+    >>> judged = judge("q", ["a", "b"], {"a": 1, "b": 2}, "stable", 1)
+    >>> round(ndcg().of(judged), 4), round(ndcg(gain="exponential").of(judged), 4)
+    (0.8597, 0.7967)
+    """
+    if gain not in ("linear", "exponential"):
+        raise ConfigError(f"gain={gain!r} must be linear or exponential.")
+    worth = float if gain == "linear" else lambda grade: 2.0**grade - 1
+
+    def share(query: Judged) -> float:
+        best = sum(worth(grade) / log2(2 + i) for i, grade in enumerate(query.ideal[: limit(k)]))
+        found = 0.0
+        for run in query.runs:
+            mean = sum(worth(grade) for grade in run.grades if grade > 0) / len(run.grades)
+            last = min(run.before + len(run.grades), limit(k))
+            if mean:
+                found += mean * sum(1 / log2(2 + i) for i in range(run.before, last))
+        return found / best
+
+    return RankingMeasure(f"{at('ndcg', k)}|gain:{gain}", share)
+
+
+def relevant_in(query: Judged, k: int) -> float:
+    """Expected number of relevant documents among the first k."""
+    return sum(
+        run.relevant * max(0, min(1, (k - run.before) / len(run.grades))) for run in query.runs
+    )
+
+
+def at(name: str, k: int | None) -> str:
+    """`name@k`; ConfigError if nothing would be looked at."""
+    if k is not None and k < 1:
+        raise ConfigError(f"{name}@{k} looks at nothing; give k >= 1.")
+    return name if k is None else f"{name}@{k}"
+
+
+def limit(k: int | None) -> int:
+    """The last place that counts."""
+    return 10**9 if k is None else k

@@ -1,0 +1,312 @@
+"""Agreement: do two raters, or a measure and the truth, say the same?
+
+    cohen_kappa          two raters' labels, plain or weighted by distance
+    fleiss_kappa         many raters, as many for each item
+    krippendorff_alpha   many raters, some missing; nominal, ordinal or interval
+    pearson, spearman, kendall    two columns of numbers
+
+Each comes with a bootstrap interval over items (or their groups), percentiles at Student's
+level. Where the number is undefined,
+such as the correlation with a constant, it is a Reason. Kappa and alpha of rare labels are low even
+where raters nearly always agree: report the share of agreement beside them.
+Source: Cohen 1960 and 1968; Fleiss 1971, doi:10.1037/h0031619; Krippendorff 2011; Kendall 1945
+(tau-b); Knight 1966, doi:10.1080/01621459.1966.10480879 (in n log n).
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from groundup.core import ConfigError, DataError, Reason
+
+from .interval import Groups, Interval, Values, column, tail_share
+
+REPEATS = 1000
+Level = Literal["nominal", "ordinal", "interval"]
+Weights = Literal["none", "linear", "quadratic"]
+Measured = Callable[[np.ndarray], float | None]
+
+
+def pearson(
+    a: Values, b: Values, groups: Groups = None, *, confidence: float = 0.95, repeats: int = REPEATS
+) -> Interval | Reason:
+    """Linear correlation.
+
+    >>> pearson([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]).estimate
+    1.0
+    """
+    left, right = columns(a, b)
+    return measured(
+        lambda rows: correlation(left[rows], right[rows]), len(left), groups, confidence, repeats
+    )
+
+
+def spearman(
+    a: Values, b: Values, groups: Groups = None, *, confidence: float = 0.95, repeats: int = REPEATS
+) -> Interval | Reason:
+    """Correlation of the ranks; tied values share their mean rank.
+
+    >>> spearman([1.0, 2.0, 3.0], [1.0, 10.0, 100.0]).estimate
+    1.0
+    """
+    left, right = columns(a, b)
+
+    def rho(rows: np.ndarray) -> float | None:
+        return correlation(ranks(left[rows]), ranks(right[rows]))
+
+    return measured(rho, len(left), groups, confidence, repeats)
+
+
+def kendall(
+    a: Values, b: Values, groups: Groups = None, *, confidence: float = 0.95, repeats: int = REPEATS
+) -> Interval | Reason:
+    """Kendall's tau-b: concordant less discordant pairs, over those not tied on either side.
+
+    >>> kendall([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 3.0]).estimate      # (5 - 1) / 6
+    0.6666666666666666
+    """
+    left, right = columns(a, b)
+    return measured(
+        lambda rows: tau(left[rows], right[rows]), len(left), groups, confidence, repeats
+    )
+
+
+def cohen_kappa(
+    a: Sequence[Hashable], b: Sequence[Hashable], groups: Groups = None, *,
+    weights: Weights = "none", order: Sequence[Hashable] = (), confidence: float = 0.95,
+    repeats: int = REPEATS,
+) -> Interval | Reason:  # fmt: skip
+    """Agreement of two raters beyond chance.
+
+    `weights` count a disagreement by the labels' distance in `order`, which lists all labels;
+    without it, the labels found are sorted.
+
+    >>> cohen_kappa("yyyynnnn", "yyynnnny").estimate
+    0.5
+    """
+    if len(a) != len(b):
+        raise DataError(f"{len(a)} labels need as many from the other rater; got {len(b)}.")
+    labels = list(order) or ordered({*a, *b}, weights != "none")
+    codes = {label: place for place, label in enumerate(labels)}
+    strange = [label for label in (*a, *b) if label not in codes]
+    if strange:
+        raise DataError(f"The label {strange[0]!r} is not in order={labels}.")
+    left, right = (np.array([codes[one] for one in side], dtype=np.intp) for side in (a, b))
+    size = len(labels)
+    apart = np.abs(np.arange(size)[:, None] - np.arange(size))
+    costs = {"none": apart > 0, "linear": apart, "quadratic": apart**2}.get(weights)
+    if costs is None:
+        raise ConfigError(f"weights={weights!r} must be none, linear or quadratic.")
+
+    def kappa(rows: np.ndarray) -> float | None:
+        seen = np.bincount(left[rows] * size + right[rows], minlength=size * size)
+        table = seen.reshape(size, size) / len(rows)
+        chance = np.outer(table.sum(axis=1), table.sum(axis=0))
+        return less_than_chance(float((costs * table).sum()), float((costs * chance).sum()))
+
+    return measured(kappa, len(a), groups, confidence, repeats)
+
+
+def fleiss_kappa(
+    ratings: Sequence[Sequence[Hashable]], groups: Groups = None, *, confidence: float = 0.95,
+    repeats: int = REPEATS,
+) -> Interval | Reason:  # fmt: skip
+    """Agreement of raters beyond chance; one row of labels an item, equally many in each.
+
+    >>> fleiss_kappa(["aab", "bbb", "aaa", "bba"]).estimate
+    0.33333333333333326
+    """
+    raters = len(ratings[0]) if ratings else 0
+    if any(len(row) != raters for row in ratings):
+        raise DataError(
+            "Every item needs as many ratings; use krippendorff_alpha with some missing."
+        )
+    if ratings and raters < 2:
+        return Reason("too_few_raters", f"Agreement needs 2 raters; got {raters}.")
+    counts, _ = label_counts(ratings, is_sorted=False)
+
+    def kappa(rows: np.ndarray) -> float | None:
+        drawn = counts[rows]
+        alike = float((drawn * (drawn - 1)).sum()) / (len(rows) * raters * (raters - 1))
+        shares = drawn.sum(axis=0) / drawn.sum()
+        return less_than_chance(1 - alike, 1 - float((shares**2).sum()))
+
+    return measured(kappa, len(ratings), groups, confidence, repeats)
+
+
+def krippendorff_alpha(
+    ratings: Sequence[Sequence[Hashable]], level: Level = "nominal", groups: Groups = None, *,
+    order: Sequence[Hashable] = (), confidence: float = 0.95, repeats: int = REPEATS,
+) -> Interval | Reason:  # fmt: skip
+    """Agreement beyond chance of any number of raters; one row an item, None where one is missing.
+
+    Items with fewer than two ratings say nothing and are left out. `order` lists the labels of an
+    ordinal scale from first to last; without it they are sorted.
+
+    >>> krippendorff_alpha([[1, 1], [2, 2], [3, None], [1, 2]], "interval").estimate
+    0.4444444444444444
+    """
+    if level not in ("nominal", "ordinal", "interval"):
+        raise ConfigError(f"level={level!r} must be nominal, ordinal or interval.")
+    kept = [tuple(one for one in row if one is not None) for row in ratings]
+    chosen = [place for place, row in enumerate(kept) if len(row) > 1]
+    counts, labels = label_counts([kept[i] for i in chosen], level != "nominal", order)
+    if level == "interval" and not all(isinstance(one, int | float) for one in labels):
+        raise DataError(f"Ratings of an interval scale must be numbers; got {labels[-1]!r}.")
+    values = np.array(labels if level == "interval" else range(len(labels)), dtype=np.float64)
+    if groups is not None and len(groups) != len(ratings):
+        raise DataError(f"{len(ratings)} items need as many groups; got {len(groups)}.")
+    chosen_groups = None if groups is None else [groups[place] for place in chosen]
+
+    def alpha(rows: np.ndarray) -> float | None:
+        drawn = counts[rows]
+        sizes = drawn.sum(axis=1, keepdims=True)
+        weighted = drawn / (sizes - 1)
+        pairs = drawn.T @ weighted - np.diag(weighted.sum(axis=0))
+        totals = drawn.sum(axis=0)
+        costs = squared_distances(level, values, totals)
+        chance = (np.outer(totals, totals) - np.diag(totals)) / (totals.sum() - 1)
+        return less_than_chance(float((costs * pairs).sum()), float((costs * chance).sum()))
+
+    return measured(alpha, len(chosen), chosen_groups, confidence, repeats)
+
+
+def squared_distances(level: Level, values: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """How much each pair of labels differs, (labels, labels); ordinal counts the labels between."""
+    if level == "nominal":
+        return 1.0 - np.eye(len(values))
+    if level == "ordinal":
+        values = totals.cumsum() - totals / 2
+    return (values[:, None] - values) ** 2
+
+
+def less_than_chance(disagreement: float, by_chance: float) -> float | None:
+    """1 - disagreement / what chance would give; None where chance gives none."""
+    return 1 - disagreement / by_chance if by_chance > 0 else None
+
+
+def label_counts(
+    ratings: Sequence[Sequence[Hashable]], is_sorted: bool, order: Sequence[Hashable] = ()
+) -> tuple[np.ndarray, list[Hashable]]:
+    """How often each item got each label (items, labels), and the labels."""
+    found = {one for row in ratings for one in row}
+    labels = list(order) or ordered(found, is_sorted)
+    if found - set(labels):
+        raise DataError(f"The label {(found - set(labels)).pop()!r} is not in order={labels}.")
+    codes = {label: place for place, label in enumerate(labels)}
+    counts = np.zeros((len(ratings), len(labels)))
+    for item, row in enumerate(ratings):
+        for one in row:
+            counts[item, codes[one]] += 1
+    return counts, labels
+
+
+def ordered(labels: set, is_sorted: bool) -> list[Hashable]:
+    """The labels; in their own order where that matters."""
+    if any(isinstance(one, float) and one != one for one in labels):
+        raise DataError("A label is NaN; leave the item out, or give None where one is missing.")
+    try:
+        return sorted(labels)
+    except TypeError:
+        if is_sorted:
+            raise DataError("Labels of several types have no order; name it by order=.") from None
+        return sorted(labels, key=repr)
+
+
+def columns(a: Values, b: Values) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64 (N,), checked."""
+    left = column("a", a, len(a))
+    return left, column("b", b, len(left))
+
+
+def measured(
+    statistic: Measured, n: int, groups: Groups, confidence: float, repeats: int
+) -> Interval | Reason:
+    """A statistic of the chosen items with its bootstrap interval; None is undefined."""
+    if n < 2:
+        return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
+    if groups is not None and len(groups) != n:
+        raise DataError(f"{n} items need as many groups; got {len(groups)}.")
+    estimate = statistic(np.arange(n))
+    if estimate is None:
+        return Reason("constant", "All ratings of a side are equal: agreement is undefined.")
+    members: dict[Hashable, list[int]] = {}
+    for place in range(n):
+        members.setdefault(place if groups is None else groups[place], []).append(place)
+    rows = [np.array(places) for places in members.values()]
+    number = len(rows)
+    if number < 2:
+        return Reason("too_few_groups", f"An interval needs at least 2 groups; got {number}.")
+    random, found = np.random.default_rng(0), []
+    for _ in range(repeats):
+        drawn = random.integers(number, size=number)
+        value = statistic(drawn if groups is None else np.concatenate([rows[i] for i in drawn]))
+        if value is not None:
+            found.append(value)
+    tail = tail_share(confidence, number)
+    low, high = np.quantile(found or [estimate], [tail, 1 - tail])
+    return Interval(estimate, float(low), float(high), confidence, n, number)
+
+
+def correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Pearson's r; None if a side is constant."""
+    if (a == a[0]).all() or (b == b[0]).all():
+        return None
+    left, right = a - a.mean(), b - b.mean()
+    left, right = left / np.abs(left).max(), right / np.abs(right).max()
+    found = float(left @ right / np.sqrt((left @ left) * (right @ right)))
+    return max(-1.0, min(1.0, found))
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1; tied values share their mean rank.
+
+    >>> ranks(np.array([5.0, 1.0, 5.0])).tolist()
+    [2.5, 1.0, 2.5]
+    """
+    _, codes, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[codes]
+
+
+def tau(a: np.ndarray, b: np.ndarray) -> float | None:
+    """Kendall's tau-b; None if a side is constant."""
+    left, right = (np.unique(side, return_inverse=True)[1] for side in (a, b))
+    n, width = len(a), int(right.max()) + 1
+    joint = left * width + right
+    ties_left, ties_right, ties_both = (tied_pairs(side) for side in (left, right, joint))
+    pairs = n * (n - 1) // 2
+    if ties_left == pairs or ties_right == pairs:
+        return None
+    discordant = inversions(right[np.argsort(joint, kind="stable")])
+    score = pairs - ties_left - ties_right + ties_both - 2 * discordant
+    return score / float(np.sqrt(float(pairs - ties_left) * float(pairs - ties_right)))
+
+
+def tied_pairs(codes: np.ndarray) -> int:
+    """Number of pairs with equal codes."""
+    counts = np.unique(codes, return_counts=True)[1].astype(np.int64)
+    return int((counts * (counts - 1) // 2).sum())
+
+
+def inversions(codes: np.ndarray) -> int:
+    """Number of pairs in falling order, by merging runs of doubled length; codes from 0.
+
+    Runs are kept apart by an offset, so that one search finds, for every element of the second
+    run of each pair, how many of the first are larger.
+
+    >>> inversions(np.array([2, 0, 1, 0]))
+    4
+    """
+    width, length, total = int(codes.max()) + 1, 1, 0
+    places, codes = np.arange(len(codes)), codes.astype(np.int64)
+    while length < len(codes):
+        run = places // (2 * length)
+        is_second = places // length % 2 == 1
+        keys = codes + run * width
+        first, second = keys[~is_second], keys[is_second]
+        ends = np.searchsorted(first, (run[is_second] + 1) * width - 1, side="right")
+        total += int((ends - np.searchsorted(first, second, side="right")).sum())
+        codes = np.sort(keys) - run * width
+        length *= 2
+    return total

@@ -1,0 +1,51 @@
+"""Looks: how much surer must the tenth candidate be that is scored on one test set?
+
+Every candidate is a chance to pass by luck, and worse: who sees scores builds the next candidate on
+them, and so on the luck in them. How many standard errors a bound must keep away depends on both.
+
+    verdicts   only passed or failed was seen, or the candidates were fixed beforehand. The level is
+               spent: candidate k gets 1 / k(k + 1) of it, which adds up to it however many come.
+    scores     scores were seen. With normal noise, k - 1 scores tell the noise in k - 1 directions;
+               a candidate that uses them best passes at t errors with probability
+               (P(χ²_k > t²) + P(χ²_{k-1} > t²)) / 2, which must be at most the share above.
+
+For the first candidate both are the usual interval. Who reads the samples themselves can build in
+all of their luck, and no number of errors helps: then only a new test set does.
+Source: Scheffé 1953, doi:10.1093/biomet/40.1-2.87 (all directions at once); Blum and Hardt 2015,
+arXiv:1502.04585 (verdicts tell little). The sharp one-sided form: with r the length of the known
+noise, the best direction passes if r >= t, else with probability P(Z > √(t² - r²)).
+"""
+
+from functools import cache
+from typing import Literal
+
+from groundup.core import ConfigError
+
+from .distribution import chi_square_tail, falling, normal_quantile, tail_of
+
+Seen = Literal["verdicts", "scores"]
+
+
+@cache
+def standard_errors(candidate: int, confidence: float = 0.95, seen: Seen = "scores") -> float:
+    """Standard errors that the bound of the k-th candidate must keep from its estimate.
+
+    All candidates that are no better than required pass with probability 1 - confidence at most,
+    however many there are.
+
+    >>> [round(standard_errors(k), 2) for k in (1, 2, 5, 50)]
+    [1.96, 2.94, 4.3, 10.07]
+    >>> [round(standard_errors(k, seen="verdicts"), 2) for k in (1, 2, 5, 50)]
+    [1.96, 2.39, 2.94, 4.11]
+    """
+    if candidate < 1:
+        raise ConfigError(f"candidate={candidate} must be 1 for the first, 2 for the second ...")
+    level = 2 * tail_of(confidence) / (candidate * (candidate + 1))
+    if seen == "verdicts":
+        return normal_quantile(level)
+    if seen != "scores":
+        raise ConfigError(f"seen={seen!r} must be verdicts or scores.")
+    return falling(
+        lambda t: (chi_square_tail(t * t, candidate) + chi_square_tail(t * t, candidate - 1)) / 2,
+        level,
+    )

@@ -1,0 +1,55 @@
+"""pass@k: how often at least one of k answers is right, without bias from n answers drawn.
+
+A problem with c right answers of n gives 1 - C(n - c, k) / C(n, k), the share of its sets of k
+answers that hold a right one. Taking 1 - (1 - c / n)^k instead is too low.
+Source: Chen et al. 2021, arXiv:2107.03374, §2.1.
+"""
+
+from collections.abc import Sequence
+
+from groundup.core import DataError, Reason
+
+from .interval import Groups, Interval, bootstrap
+
+
+def pass_at_k(answers: int, right: int, k: int) -> float | Reason:
+    """One problem's pass@k; Reason `too_few_answers` if there are fewer than k.
+
+    >>> pass_at_k(4, 1, 1), pass_at_k(4, 1, 4)
+    (0.25, 1.0)
+    """
+    if k < 1 or not 0 <= right <= answers:
+        raise DataError(
+            f"pass@{k} needs k >= 1 and right answers between 0 and {answers}; got {right}."
+        )
+    if answers < k:
+        return Reason("too_few_answers", f"pass@{k} needs {k} answers or more; got {answers}.")
+    missed = 1.0
+    for place in range(answers - right + 1, answers + 1):
+        missed *= max(0.0, 1 - k / place)
+    return 1 - missed
+
+
+def pass_rate(
+    answers: Sequence[int], right: Sequence[int], k: int, groups: Groups = None, *,
+    confidence: float = 0.95,
+) -> Interval | Reason:  # fmt: skip
+    """Mean pass@k over problems, resampled by problem or by groups of problems.
+
+    The answers' own luck is counted too, as it differs from problem to problem. Reason
+    `too_few_answers` names the first problem that has fewer than k, `too_few_groups` if there is
+    only one; leaving problems out would make the mean speak of others.
+
+    >>> print(pass_rate([10] * 6, [0, 1, 2, 5, 9, 10], 1))
+    0.45 [0.06412, 1]
+    """
+    if len(answers) != len(right):
+        raise DataError(f"{len(answers)} problems need as many counts; got {len(right)}.")
+    found = [pass_at_k(n, c, k) for n, c in zip(answers, right, strict=True)]
+    for place, value in enumerate(found):
+        if isinstance(value, Reason):
+            return value._replace(message=f"Problem {place}: {value.message}")
+    if len(found if groups is None else set(groups)) < 2:
+        return Reason("too_few_groups", f"An interval needs 2 problems; got {len(found)}.")
+    values = [value for value in found if isinstance(value, float)]
+    return bootstrap(values, groups, confidence=confidence, limits=(0, 1))

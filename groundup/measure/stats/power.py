@@ -1,0 +1,154 @@
+"""Power: how often would so much data find a difference, and how much data finds it often enough?
+
+    power_of_mean            mean of a paired difference, or of anything, with a known deviation
+    power_of_rates           two different sets of items
+    power_of_paired_rates    two systems right or wrong on the same items (McNemar)
+    needed, too_little       the number of items for a power, and a sentence where there are fewer
+
+`margin` asks whether ours is not worse: the difference must be shown to lie above -margin, so the
+power at difference 0 says how often an equal model passes. Items in groups are worth less: of a
+share, `rate(values, groups).trials` says how many independent ones they are worth.
+Source: Miettinen 1968, doi:10.2307/2528275 (McNemar); Lachin 1981,
+doi:10.1016/0197-2456(81)90001-5 (the others).
+"""
+
+from collections.abc import Callable
+from math import exp, sqrt
+
+from groundup.core import ConfigError, Reason
+
+from .distribution import binomial_below, log_binomial, normal_quantile, normal_tail
+
+MOST = 10**8
+NEGLIGIBLE = 1e-12
+
+
+def power_of_mean(
+    n: int, difference: float, deviation: float, *, margin: float = 0.0, level: float = 0.05,
+    sides: int = 2,
+) -> float:  # fmt: skip
+    """Chance that n values with this mean and standard deviation show a mean other than 0.
+
+    With a margin, that they show a mean above -margin (one side of the same interval).
+
+    >>> round(power_of_mean(200, difference=0.06, deviation=0.3), 2)
+    0.81
+    >>> round(power_of_mean(200, difference=0.0, deviation=0.3, margin=0.05), 2)
+    0.65
+    """
+    check_plan(n, level, sides, margin)
+    if deviation <= 0:
+        raise ConfigError(f"deviation={deviation} must be above 0.")
+    return detected((difference + margin) / (deviation / sqrt(n)), level, sides, margin)
+
+
+def power_of_rates(
+    n: int, a: float, b: float, *, margin: float = 0.0, level: float = 0.05, sides: int = 2
+) -> float:
+    """Chance that n items in each of two sets show that their rates a and b differ.
+
+    >>> round(power_of_rates(200, 0.80, 0.90), 2)
+    0.8
+    """
+    check_plan(n, level, sides, margin)
+    if not (0 < a < 1 and 0 < b < 1):
+        raise ConfigError(f"Expected rates between 0 and 1, both excluded; got {a} and {b}.")
+    pooled, error = (a + b) / 2, sqrt((a * (1 - a) + b * (1 - b)) / n)
+    if margin:
+        return detected((a - b + margin) / error, level, sides, margin)
+    z, null = normal_quantile(level / sides), sqrt(2 * pooled * (1 - pooled) / n)
+    upper = normal_tail((z * null - (a - b)) / error)
+    lower = normal_tail((z * null + (a - b)) / error)
+    return upper + lower if sides == 2 else max(upper, lower)
+
+
+def power_of_paired_rates(
+    n: int, gained: float, lost: float, *, level: float = 0.05, mid_p: bool = True
+) -> float:
+    """Chance that McNemar's test finds a difference between two systems on n items; exact.
+
+    gained, lost  share of the items that only the one and only the other gets right
+
+    >>> round(power_of_paired_rates(200, gained=0.12, lost=0.04), 2)
+    0.82
+    """
+    check_plan(n, level, 2, 0.0)
+    if gained < 0 or lost < 0 or not 0 < gained + lost <= 1:
+        raise ConfigError(
+            f"Expected shares of 0 or more, 1 at most together; got {gained} and {lost}."
+        )
+    differ, share, power = gained + lost, gained / (gained + lost), 0.0
+    middle = round(n * differ)
+    for step in (1, -1):
+        for count in range(middle if step == 1 else middle - 1, n + 1 if step == 1 else -1, step):
+            weight = exp(log_binomial(count, n, differ)) if differ < 1 else float(count == n)
+            if weight < NEGLIGIBLE:
+                break
+            most = critical(count, level, mid_p)
+            found = binomial_below(most, count, share) + binomial_below(most, count, 1 - share)
+            power += weight * found
+    return min(1.0, power)
+
+
+def critical(differ: int, level: float, mid_p: bool) -> int:
+    """The most items that the weaker system may win of those that differ; -1 if none will do."""
+    low, high = -1, (differ - 1) // 2
+    while low < high:
+        middle = (low + high + 1) // 2
+        p = 2 * binomial_below(middle, differ) - mid_p * exp(log_binomial(middle, differ))
+        low, high = (middle, high) if p <= level else (low, middle - 1)
+    return low
+
+
+def detected(shift: float, level: float, sides: int, margin: float) -> float:
+    """Chance that a normal value with this mean, in standard errors, is found beyond the level."""
+    z = normal_quantile(level / sides)
+    upper = normal_tail(z - shift)
+    return upper if margin or sides == 1 else upper + normal_tail(z + shift)
+
+
+def check_plan(n: int, level: float, sides: int, margin: float) -> None:
+    """Raise ConfigError for a plan that cannot be."""
+    if n < 1 or not 0 < level < 1 or sides not in (1, 2) or not margin >= 0:
+        raise ConfigError(
+            "Expected n >= 1, a level between 0 and 1, 1 or 2 sides and a margin of 0 or more; "
+            f"got n={n}, level={level}, sides={sides}, margin={margin}."
+        )
+
+
+def needed(power: Callable[[int], float], target: float = 0.8) -> int | Reason:
+    """Fewest items with which the power reaches the target; Reason if no number does.
+
+    >>> needed(lambda n: power_of_mean(n, difference=0.02, deviation=0.3))
+    1766
+    """
+    low, high = 1, 2
+    while power(high) < target:
+        low, high = high, high * 2
+        if high > MOST:
+            return Reason(
+                "never_enough", f"Not even {MOST:,} items reach a power of {target:g}: it is 0."
+            )
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle) >= target else (middle, high)
+    return high
+
+
+def too_little(n: int, power: Callable[[int], float], target: float = 0.8) -> Reason | None:
+    """A sentence for who has too few items for what they want to find; None with enough.
+
+    >>> too_little(200, lambda n: power_of_mean(n, difference=0.02, deviation=0.3)).message
+    'With n = 200 it is found in 16 of 100 cases; for 80 of 100 you need n = 1,766.'
+    """
+    found = power(n)
+    if found >= target:
+        return None
+    wanted = needed(power, target)
+    if isinstance(wanted, Reason):
+        return wanted
+    return Reason(
+        "too_little_data",
+        f"With n = {n:,} it is found in {100 * found:.0f} of 100 cases; "
+        f"for {100 * target:.0f} of 100 you need n = {wanted:,}.",
+    )

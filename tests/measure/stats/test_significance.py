@@ -1,0 +1,115 @@
+"""A test finds what is there and cries wolf as rarely as it says."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core import DataError, Reason
+from groundup.measure.stats.significance import adjusted, mcnemar, permutation, sign_flip
+
+
+def test_mcnemar_counts_only_where_the_two_differ():
+    few = mcnemar([1] * 8 + [0] * 2, [0] * 8 + [1] * 2)
+    many = mcnemar([1] * 8 + [0] * 2 + [1] * 90, [0] * 8 + [1] * 2 + [1] * 90)
+    assert few.p == many.p and many.difference == pytest.approx(0.06)
+    exact = mcnemar([1] * 8 + [0] * 2, [0] * 8 + [1] * 2, method="exact")
+    assert exact.p == pytest.approx(2 * (1 + 10 + 45) / 1024)
+    assert few.p == pytest.approx(exact.p - 45 / 1024)
+
+
+def test_as_many_gained_as_lost_is_no_difference_at_all():
+    assert mcnemar([1, 0], [0, 1]).p == mcnemar([1, 0], [0, 1], method="exact").p == 1
+
+
+def test_mid_p_is_near_its_level_and_the_exact_test_below():
+    random, found = np.random.default_rng(4), {"mid-p": 0, "exact": 0}
+    for _ in range(2000):
+        a, b = random.random((2, 100)) < 0.7
+        for method in found:
+            test = mcnemar(a, b, method=method)
+            found[method] += not isinstance(test, Reason) and test.p <= 0.05
+    assert 0.03 < found["mid-p"] / 2000 < 0.065
+    assert found["exact"] < found["mid-p"]
+
+
+def test_flipping_groups_respects_what_depends_on_each_other():
+    random, alone, together = np.random.default_rng(5), 0, 0
+    groups = np.repeat(np.arange(12), 10)
+    for _ in range(200):
+        a = random.normal(size=12)[groups] + 0.3 * random.normal(size=120)
+        alone += sign_flip(a, np.zeros(120), repeats=500).p <= 0.05
+        together += sign_flip(a, np.zeros(120), groups.tolist()).p <= 0.05
+    assert together / 200 < 0.1 < 0.3 < alone / 200
+
+
+def test_drawn_permutations_agree_with_all_of_them():
+    a, b = [3.0, 5.0, 1.0, 9.0, 4.0, 7.0, 6.0, 2.0], [1.0, 2.0, 2.0, 4.0, 5.0, 3.0, 1.0, 2.0]
+    exact = sign_flip(a, b)
+    assert exact.method == "sign_flip|exact"
+    drawn = sign_flip(a * 3, b * 3, ["a b c d e f g h".split()[i % 8] for i in range(24)])
+    assert drawn.p == exact.p  # eight groups, each three times the item
+    many = sign_flip(a * 3, b * 3)
+    assert many.method == "sign_flip|10000 draws" and 0 < many.p < exact.p
+    exact, dealt = permutation(a, b), permutation(a * 2, b * 2)
+    assert (exact.method, dealt.method) == ("permutation|exact", "permutation|10000 draws")
+    assert dealt.p < exact.p < 0.2
+
+
+def test_a_drawn_p_is_never_zero():
+    assert sign_flip([1.0] * 60, [0.0] * 60).p > 0
+    assert permutation([1.0] * 60 + [1.1], [0.0] * 60, alternative="greater").p > 0
+
+
+def test_one_sided_tests_look_to_one_side():
+    up = sign_flip([2.0, 3.0, 4.0, 6.0], [1.0, 1.0, 1.0, 1.0], alternative="greater")
+    down = sign_flip([2.0, 3.0, 4.0, 6.0], [1.0, 1.0, 1.0, 1.0], alternative="less")
+    assert (up.p, down.p) == (1 / 16, 1.0)
+
+
+def test_whole_groups_are_dealt():
+    found = permutation([1.0, 1.0, 1.0, 1.0], [0.0, 0.0], ["a", "a", "b", "b"], ["c", "d"])
+    assert found.p == pytest.approx(2 / 6) and found.n == 6
+
+
+def test_nothing_to_test_is_a_reason():
+    assert mcnemar([1, 0], [1, 0]).code == "no_difference"
+    assert sign_flip([1.0, 2.0], [1.0, 2.0]).code == "no_difference"
+    assert permutation([1.0], [1.0, 1.0]).code == "no_difference"
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(DataError, match="0 or 1"):
+        mcnemar([2, 1], [1, 0])
+    with pytest.raises(DataError, match="b must be 2 numbers"):
+        mcnemar([1, 0], [1])
+    with pytest.raises(DataError, match="b must be 2 numbers"):
+        sign_flip([1.0, 2.0], [1.0])
+    with pytest.raises(DataError, match="is nan"):
+        permutation([1.0, float("nan")], [1.0])
+    with pytest.raises(DataError, match="got none"):
+        sign_flip([], [])
+    with pytest.raises(DataError, match="got none"):
+        permutation([1.0], [])
+    with pytest.raises(DataError, match="got none"):
+        mcnemar([], [])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_adjusting_keeps_the_order_and_never_lowers(values):
+    raw = np.array(values)
+    bonferroni, holm, hochberg = (
+        np.array(adjusted(values, method))
+        for method in ("bonferroni", "holm", "benjamini-hochberg")
+    )
+    assert (raw <= hochberg + 1e-12).all() and (hochberg <= holm + 1e-12).all()
+    assert (holm <= bonferroni + 1e-12).all() and (bonferroni <= 1).all()
+    order = np.argsort(raw, kind="stable")
+    for found in (bonferroni, holm, hochberg):
+        assert (np.diff(found[order]) >= -1e-12).all()
+
+
+def test_adjusting_needs_p_values():
+    for values in ([], [1.2], [-0.1]):
+        with pytest.raises(DataError, match="between 0 and 1"):
+            adjusted(values)
