@@ -52,6 +52,10 @@ VERBS: tuple[Verb, ...] = (
     Verb("ask", "groundup.retrieve:ask", "an answer with exact quotes, or a refusal"),
     Verb("evaluate", "groundup.evaluate:evaluate", "bits per byte of held-out documents", True),
     Verb("gate", "groundup.measure:require", "exit 3 unless a verdict has passed"),
+    Verb("release", "groundup.measure:release", "a label moved on a verdict, or back; the labels"),
+    Verb("diff", "groundup.recipes.keep:diff", "how two artifacts differ"),
+    Verb("du", "groundup.recipes.keep:du", "the room that artifacts take, by kind"),
+    Verb("gc", "groundup.recipes.keep:gc", "what no release, report or verdict needs"),
 )  # fmt: skip
 
 USAGE = """groundup {version}: language models from the ground up, kept grounded

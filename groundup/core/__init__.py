@@ -51,7 +51,15 @@ from .errors import (
     ShapeError,
 )
 from .ledger import Entry, Ledger, Pointer
-from .lineage import artifact_places, artifacts_below, current_snapshots, needed, open_current
+from .lineage import (
+    artifact_places,
+    artifacts_below,
+    current_snapshots,
+    erase,
+    is_busy,
+    needed,
+    open_current,
+)
 from .sandbox.sandbox import Sandbox
 from .sandbox.watch import Limits, Outcome
 
@@ -104,7 +112,9 @@ __all__ = [
     "current_snapshots",
     "device",
     "digest",
+    "erase",
     "hash_file",
+    "is_busy",
     "load_config",
     "needed",
     "open_current",

@@ -6,10 +6,18 @@ index) is a folder whose ledger points at its current snapshot; see ledger.py.
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from .artifact import MANIFEST, Artifact, read_manifest
+from .artifact import (
+    MANIFEST,
+    Artifact,
+    disk_error,
+    locked,
+    read_manifest,
+    sync_directory,
+)
 from .errors import ArtifactError
 from .ledger import Pointer
 
@@ -81,3 +89,35 @@ def needed(roots: Iterable[str], known: Mapping[str, Artifact]) -> set[str]:
         if name in known:
             left += [parent.id for parent in known[name].parents]
     return found
+
+
+def is_busy(path: Path) -> bool:
+    """Whether a stage is writing in a folder, or was killed while it did."""
+    if (path / ".scratch").exists():
+        return True
+    if not (path / ".lock").is_file():
+        return False
+    try:
+        with locked(path):
+            return False
+    except ArtifactError:
+        return True
+
+
+def erase(artifact: Artifact) -> bool:
+    """Delete an artifact; False if a stage writes there, or it is another one by now.
+
+    The manifest goes first, so that what a crash leaves is no artifact any more.
+    """
+    try:
+        with locked(artifact.path):
+            if read_manifest(artifact.path).id != artifact.id:
+                return False
+            (artifact.path / MANIFEST).unlink()
+            sync_directory(artifact.path)
+            shutil.rmtree(artifact.path)
+    except ArtifactError:
+        return False
+    except OSError as error:
+        raise disk_error(artifact.path, error) from error
+    return True

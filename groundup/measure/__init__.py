@@ -20,6 +20,16 @@ from .gate import (
     require,
     verdict,
 )
+from .release import (
+    Bundle,
+    Move,
+    publish,
+    release,
+    release_history,
+    release_labels,
+    resolve,
+    roll_back,
+)
 from .score import Scores, ended, exact_match, refusal, score_all, similarity, token_f1
 from .stats import agreement, calibration, power, significance
 from .stats.interval import Interval, bootstrap, difference_of_rates, paired, rate, ratio, wilson
@@ -30,10 +40,12 @@ from .testset import Card, Look, candidates, look, looks, make_testset, read_car
 from .text.edit import edit_similarity, levenshtein, normalise
 
 __all__ = [
+    "Bundle",
     "Card",
     "Check",
     "Interval",
     "Look",
+    "Move",
     "MeanSequence",
     "RateSequence",
     "Requirement",
@@ -60,6 +72,7 @@ __all__ = [
     "no_worse_than",
     "normalise",
     "paired",
+    "publish",
     "pass_at_k",
     "pass_rate",
     "power",
@@ -70,7 +83,12 @@ __all__ = [
     "read_samples",
     "read_verdict",
     "refusal",
+    "release",
+    "release_history",
+    "release_labels",
     "require",
+    "resolve",
+    "roll_back",
     "score_all",
     "significance",
     "similarity",

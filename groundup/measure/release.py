@@ -46,7 +46,7 @@ class Part(NamedTuple):
     id: str
 
 
-class Line(NamedTuple):
+class Move(NamedTuple):
     """One move of a label."""
 
     label: str
@@ -81,14 +81,14 @@ class Bundle(NamedTuple):
     share: float
     artifacts: dict[str, Artifact]
     """Part's name to its artifact."""
-    line: Line
+    line: Move
 
 
 class History(NamedTuple):
     """Every move of a label, oldest first, and what is missing of its current bundle."""
 
     label: str
-    lines: tuple[Line, ...]
+    lines: tuple[Move, ...]
     missing: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -116,7 +116,7 @@ def release(
     prompt: Path | None = None, as_: str = "", verdict: Path | None = None, reason: str = "",
     author: str = "", share: str = "100%", expect: str = "", accept_rejected: bool = False,
     rollback: str = "", to: str = "", releases: Path = RELEASES,
-) -> Line | Labels:  # fmt: skip
+) -> Move | Labels:  # fmt: skip
     """Move a label to a bundle on a verdict, or back; without arguments, list the labels.
 
     subject          a model, or an index that answers alone
@@ -142,7 +142,7 @@ def release(
     if subject is None:
         if as_ or verdict is not None or to:
             raise ConfigError("Expected what to release: `groundup release SUBJECT --as LABEL …`.")
-        return Labels(tuple(history(label, releases) for label in labels(releases)))
+        return Labels(tuple(release_history(label, releases) for label in release_labels(releases)))
     if verdict is None:
         raise ConfigError(
             "A label moves on a verdict and none was given; make one with `groundup gate REPORT "
@@ -159,7 +159,7 @@ def release(
 def publish(
     label: str, bundle: dict[str, Path], verdict: Path, *, author: str, reason: str,
     share: float = 1.0, expect: str = "", accept_rejected: bool = False, releases: Path = RELEASES,
-) -> Line:  # fmt: skip
+) -> Move:  # fmt: skip
     """Hash every file of a bundle again and move the label to it.
 
     Raises GateFailed if the verdict failed and that was not accepted; ArtifactError if a part was
@@ -195,7 +195,7 @@ def publish(
 
 def roll_back(
     label: str, to: str = "", *, author: str, reason: str, releases: Path = RELEASES
-) -> Line:
+) -> Move:
     """Move a label back to the bundle before its current one, or to the one with this id.
 
     Raises ConfigError if there is none, ArtifactError if a part of it is gone or was edited.
@@ -232,7 +232,7 @@ def resolve(
     """
     *_, line = [None, *lines_of(label, pointer_of(label, releases))]
     if line is None:
-        known = ", ".join(labels(releases)) or "none"
+        known = ", ".join(release_labels(releases)) or "none"
         raise ConfigError(f"Nothing is released as {label} in {releases}; it has {known}.")
     if line.accepted_rejected and not accept_rejected:
         raise GateFailed(
@@ -245,12 +245,12 @@ def resolve(
     return Bundle(label, line.bundle, line.share, artifacts, line)
 
 
-def labels(releases: Path) -> list[str]:
+def release_labels(releases: Path) -> list[str]:
     """Names of the labels in a releases' folder."""
     return sorted(path.stem for path in Path(releases).glob("*.jsonl"))
 
 
-def history(label: str, releases: Path = RELEASES) -> History:
+def release_history(label: str, releases: Path = RELEASES) -> History:
     """Every move of a label, and what is missing of the bundle that it holds."""
     lines = tuple(lines_of(label, pointer_of(label, releases)))
     missing = []
@@ -262,17 +262,17 @@ def history(label: str, releases: Path = RELEASES) -> History:
     return History(label, lines, tuple(missing))
 
 
-def lines_of(label: str, pointer: Pointer) -> Iterator[Line]:
+def lines_of(label: str, pointer: Pointer) -> Iterator[Move]:
     """The label's ledger as lines."""
     for entry in pointer.history():
         yield line_of(label, entry)
 
 
-def line_of(label: str, entry: Entry) -> Line:
+def line_of(label: str, entry: Entry) -> Move:
     """One entry of a label's ledger."""
     value = entry.content["value"]
     parts = tuple(Part(**part) for part in value["parts"])
-    return Line(
+    return Move(
         label, value["how"], bundle_id(parts), parts, value["share"], value["verdict"],
         value["accepted_rejected"], entry.content["author"], entry.content["reason"], entry.when,
     )  # fmt: skip
@@ -280,7 +280,7 @@ def line_of(label: str, entry: Entry) -> Line:
 
 def move(
     pointer: Pointer, label: str, seen: Any, value: dict[str, Any], *, author: str, reason: str
-) -> Line:
+) -> Move:
     """Write the line, unless somebody was faster."""
     if not reason.strip():
         raise ConfigError("A release needs a --reason: one line for whoever reads the history.")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from groundup.core import Artifact, ArtifactError, Config, Pointer, produce
+from groundup.core import Artifact, ArtifactError, Config, Pointer, erase, is_busy, produce
+from groundup.core.artifact import locked
 from groundup.core.lineage import (
     artifact_places,
     artifacts_below,
@@ -82,3 +83,20 @@ def test_a_folder_that_points_stands_for_its_current_snapshot(tmp_path):
     assert artifact_places(tmp_path) == []
     with pytest.raises(ArtifactError, match="manifest"):
         open_current(tmp_path)
+
+
+def test_an_artifact_is_erased_unless_somebody_writes_there(tmp_path, family):
+    first, second, *_ = family
+    assert not is_busy(first.path)
+    with locked(first.path):
+        assert is_busy(first.path) and not erase(first)
+    (first.path / ".scratch").mkdir()
+    assert is_busy(first.path)
+    assert erase(second) and not second.path.exists() and not erase(second)
+
+
+def test_another_artifact_in_its_place_is_not_erased(tmp_path, family):
+    first, *_, alone = family
+    shutil.rmtree(first.path)
+    shutil.copytree(alone.path, first.path)
+    assert not erase(first) and first.path.is_dir()

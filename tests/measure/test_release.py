@@ -18,7 +18,7 @@ from groundup.core import (
     produce,
 )
 from groundup.measure.gate import at_least, check, verdict
-from groundup.measure.release import labels, publish, release, resolve, roll_back, share_of
+from groundup.measure.release import publish, release, release_labels, resolve, roll_back, share_of
 from groundup.measure.stats.interval import Interval
 from groundup.measure.testset import Card, make_testset
 
@@ -76,7 +76,7 @@ def test_a_label_stands_for_what_was_released(house):
     assert found == {"subject": model.id, "index": index.id}
     listed = str(release(releases=house.releases))
     assert "production" in listed and "10 %" in listed and "by ana: better" in listed
-    assert labels(house.releases) == ["production"]
+    assert release_labels(house.releases) == ["production"]
 
 
 def test_an_index_stands_for_its_current_snapshot_and_stays_there(house):
@@ -96,7 +96,7 @@ def test_without_a_verdict_nothing_moves(house):
         release(model.path, as_="production", reason="x", releases=house.releases)
     with pytest.raises(ArtifactError, match="expected kind verdict"):
         house.release(model, house.testset.path)
-    assert labels(house.releases) == []
+    assert release_labels(house.releases) == []
 
 
 def test_a_failed_verdict_is_refused_unless_accepted_which_is_recorded(house):
@@ -140,7 +140,7 @@ def test_what_was_edited_is_refused(house, where):
     path.write_bytes(bytes(data))
     with pytest.raises(ArtifactError, match="edited"):
         house.release(model, found)
-    assert labels(house.releases) == []
+    assert release_labels(house.releases) == []
 
 
 def test_a_verdict_on_a_test_set_made_anew_is_refused(house):

@@ -1,0 +1,241 @@
+"""Artifacts beside each other: what differs, what takes the room, what nothing needs any more.
+
+diff A B    configuration, inputs, numbers and files; tensors of models, lines of texts
+du DIR      room by artifact and kind, and what lies there twice
+gc DIR      what no release, report, verdict, index or person's vote needs
+"""
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    artifacts_below,
+    current_snapshots,
+    erase,
+    is_busy,
+    needed,
+    open_current,
+    record,
+)
+from groundup.measure import release_history, release_labels
+
+TEXTS = (".json", ".jsonl", ".txt", ".md", ".jinja", ".csv", ".xml", ".html")
+GROUPS = ("kind", "stage", "version", "config", "from", "numbers", "file")
+MOST_TEXT_BYTES = 2**20
+MOST_LINES, MOST_TENSORS, MOST_SHOWN = 40, 12, 60
+VOTES = Path("ledger") / "votes.jsonl"
+
+
+class Diff(NamedTuple):
+    """How two artifacts differ."""
+
+    same: bool
+    rows: tuple[tuple[str, Any, Any], ...]
+    """What, and what it is in either; None where it is not."""
+    tensors: tuple[tuple[str, str], ...]
+    """Names of tensors and how they differ, the largest change first."""
+    texts: tuple[str, ...]
+    """Differences of text files, line by line."""
+
+    def __str__(self) -> str:
+        """A row a difference, then tensors, then lines."""
+        if self.same:
+            return "Nothing differs."
+        width = max((len(name) for name, _, _ in self.rows), default=0)
+        shown = [f"  {n:<{width}}  {told(a)} -> {told(b)}" for n, a, b in self.rows]
+        shown += [f"  {name}  {how}" for name, how in self.tensors[:MOST_TENSORS]]
+        if more := len(self.tensors) - MOST_TENSORS:
+            shown += [f"  … and {more} more tensors"] if more > 0 else []
+        return "\n".join([*shown, *self.texts])
+
+
+def told(value: Any) -> str:
+    """One side of a difference."""
+    return (
+        "nothing" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    )
+
+
+def diff(a: Path, b: Path) -> Diff:
+    """Tell how two artifacts differ: what made them, and what is in them.
+
+    a  an artifact, or an index
+    b  another
+    """
+    one, other = open_current(a), open_current(b)
+    left, right = facts(one), facts(other)
+    keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
+    keys.sort(key=lambda key: (GROUPS.index(key.partition(".")[0]), key))
+    rows = tuple((key, left.get(key), right.get(key)) for key in keys)
+    tensors, texts = [], []
+    for name in sorted(key.removeprefix("file.") for key in keys if key in left and key in right):
+        if name.endswith(".safetensors"):
+            tensors += tensor_rows(one.path / name, other.path / name)
+        elif name.endswith(TEXTS) and name in one.files:
+            texts += text_rows(name, one.path / name, other.path / name)
+    ordered = tuple(row[1:] for row in sorted(tensors, key=lambda row: (-row[0], row[1])))
+    return Diff(one.id == other.id and not rows, rows, ordered, tuple(texts))
+
+
+def facts(artifact: Artifact) -> dict[str, Any]:
+    """All that a manifest says of what an artifact is, under dotted keys."""
+    files = {name: f"{record.size(entry['bytes'])} {entry['sha256'][:12]}"
+             for name, entry in artifact.files.items()}  # fmt: skip
+    parents = {parent.name: parent.id[:12] for parent in artifact.parents}
+    about = {"kind": artifact.kind, "stage": artifact.stage, "version": artifact.version}
+    groups = {"config": artifact.config, "from": parents, "numbers": artifact.numbers}
+    return about | flat(groups) | {f"file.{name}": told for name, told in files.items()}
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values under dotted keys.
+
+    >>> flat({"optim": {"rate": 1}, "seed": 2})
+    {'optim.rate': 1, 'seed': 2}
+    """
+    found = {}
+    for name, value in values.items():
+        is_group = isinstance(value, dict) and value
+        found |= flat(value, f"{prefix}{name}.") if is_group else {prefix + name: value}
+    return found
+
+
+def tensor_rows(a: Path, b: Path) -> Iterator[tuple[float, str, str]]:
+    """Yield (relative change, name, how it differs) of each tensor that does, one at a time."""
+    from safetensors import safe_open
+
+    with safe_open(a, framework="pt") as left, safe_open(b, framework="pt") as right:
+        names, others = set(left.keys()), set(right.keys())
+        for name in sorted(names ^ others):
+            yield float("inf"), name, f"only in {a if name in names else b}"
+        for name in sorted(names & others):
+            x, y = left.get_tensor(name), right.get_tensor(name)
+            if (x.shape, x.dtype) != (y.shape, y.dtype):
+                how = f"{list(x.shape)} {x.dtype} -> {list(y.shape)} {y.dtype}"
+                yield float("inf"), name, how
+            elif not x.equal(y):
+                x, y = x.double(), y.double()
+                apart, norm = float((y - x).norm()), float(x.norm())
+                share = apart / norm if norm else float("inf")
+                most = float((y - x).abs().max())
+                yield share, name, f"|b - a| / |a| {share:.3g}, largest {most:.3g}"
+
+
+def text_rows(name: str, a: Path, b: Path) -> list[str]:
+    """The lines that differ, cut to a screenful; none of a file that is too large for it."""
+    if max(a.stat().st_size, b.stat().st_size) > MOST_TEXT_BYTES:
+        return []
+    left, right = (path.read_text("utf-8", "replace").splitlines() for path in (a, b))
+    lines = list(difflib.unified_diff(left, right, f"a/{name}", f"b/{name}", n=1, lineterm=""))
+    more = [f"… and {len(lines) - MOST_LINES} more lines"] if len(lines) > MOST_LINES else []
+    return [line[:200] for line in lines[:MOST_LINES]] + more
+
+
+class Room(NamedTuple):
+    """The room that an artifact takes."""
+
+    path: str
+    kind: str
+    bytes: int
+    """Of its files."""
+    beside: int
+    """Of logs, ledgers and what a run left."""
+
+
+class Rooms(NamedTuple):
+    """The room that a folder's artifacts take, the largest first."""
+
+    artifacts: tuple[Room, ...]
+    kinds: dict[str, int]
+    total: int
+    twice: int
+    """Bytes of files whose content lies here more than once, each copy after the first."""
+
+    def __str__(self) -> str:
+        """A row an artifact, then the kinds."""
+        rows = [(one.path, one.kind, one.bytes + one.beside) for one in self.artifacts]
+        rows += [("all", kind, count) for kind, count in self.kinds.items()]
+        width = max((len(name) for name, _, _ in rows), default=0)
+        shown = [f"{record.size(n):>9}  {name:<{width}}  {kind}" for name, kind, n in rows]
+        twice = f", {record.size(self.twice)} of it copies" if self.twice else ""
+        return "\n".join([*shown, f"{record.size(self.total):>9}  in all{twice}"])
+
+
+def du(directory: Path) -> Rooms:
+    """Tell how much room artifacts take, by artifact and by kind, and what lies there twice.
+
+    directory  a folder with artifacts in it, at any depth
+    """
+    rooms, kinds, seen, twice = [], Counter(), set(), 0
+    for artifact in artifacts_below(directory):
+        rooms.append(room := room_of(artifact, directory))
+        kinds[artifact.kind] += room.bytes + room.beside
+        for name, entry in artifact.files.items():
+            place = (artifact.path / name).stat()
+            is_copy = entry["sha256"] in seen and (place.st_dev, place.st_ino) not in seen
+            twice += entry["bytes"] if is_copy else 0
+            seen |= {entry["sha256"], (place.st_dev, place.st_ino)}
+    ordered = sorted(rooms, key=lambda one: (-one.bytes - one.beside, one.path))
+    return Rooms(tuple(ordered), dict(kinds.most_common()), sum(kinds.values()), twice)
+
+
+def room_of(artifact: Artifact, directory: Path) -> Room:
+    """The room that one artifact takes, its path relative to a folder; links not followed."""
+    payload, beside = {artifact.path / name for name in artifact.files}, 0
+    for place, inner, names in os.walk(artifact.path):
+        inner[:] = [name for name in inner if not (Path(place) / name / MANIFEST).is_file()]
+        files = {Path(place) / name for name in names} - payload
+        beside += sum(file.lstat().st_size for file in files)
+    path = str(artifact.path.relative_to(directory))
+    return Room(path, artifact.kind, artifact.bytes, beside)
+
+
+class Collected(NamedTuple):
+    """What nothing needs."""
+
+    unneeded: tuple[str, ...]
+    bytes: int
+    kept: int
+    deleted: bool
+
+    def __str__(self) -> str:
+        """A line an artifact, then what is, or would be, freed."""
+        done = "deleted" if self.deleted else "nothing was deleted; --delete does it"
+        tail = f"{record.size(self.bytes)} in {len(self.unneeded)} artifacts that nothing needs"
+        return "\n".join([*self.unneeded, f"{tail}, {self.kept} are kept: {done}."])
+
+
+def gc(directory: Path, *, releases: Path | None = None, delete: bool = False) -> Collected:
+    """Find artifacts that no release, report, verdict, index or person's vote needs.
+
+    What they came from, back to the first, is needed too. An artifact that is being written, and
+    what lies outside the folder, is never touched.
+
+    directory  a folder with artifacts in it, at any depth
+    releases   folder of the labels' ledgers; default: `releases` here and in the directory
+    delete     delete them; without it they are only told
+    """
+    artifacts = list(artifacts_below(directory))
+    places = [releases] if releases else [Path("releases"), Path(directory) / "releases"]
+    roots = {one.id for one in artifacts if one.kind in ("report", "verdict")}
+    roots |= {one.id for one in artifacts if (one.path / VOTES).exists()}
+    roots |= {one.id for one in current_snapshots(directory)}
+    lines = [line for place in places for label in release_labels(place)
+             for line in release_history(label, place).lines]  # fmt: skip
+    roots |= {part.id for line in lines for part in line.parts}
+    roots |= {line.verdict["id"] for line in lines}
+    keep = needed(roots, {one.id: one for one in artifacts})
+    kept = [one for one in artifacts if one.id in keep]
+    inside = {folder for one in kept for folder in one.path.parents}
+    loose = [one for one in artifacts if one.id not in keep and one.path not in inside]
+    rooms = [(one, room_of(one, directory)) for one in loose if not is_busy(one.path)]
+    gone = [room for one, room in rooms if not delete or erase(one)]
+    total = sum(room.bytes + room.beside for room in gone)
+    paths = tuple(room.path for room in gone)
+    return Collected(paths, total, len(artifacts) - len(gone), delete)
