@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import MANIFEST, Artifact, ArtifactError, Parent, Pointer, record
+from groundup.core import MANIFEST, Artifact, ArtifactError, Parent, artifact_places, record
 
 
 class Ancestor(NamedTuple):
@@ -88,22 +88,13 @@ def show(path: Path, *, rehash: bool = False) -> Shown | ShownRun:
     path    an artifact, an index, or a folder of them
     rehash  compare every file's content with the manifest, however large it is
     """
-    if alone := whole(path):
+    if alone := artifact_places(path):
         return one(alone[0], rehash)
     inside = sorted(path.iterdir()) if path.is_dir() else []
-    places = [place for folder in inside for place in whole(folder)]
+    places = [place for folder in inside for place in artifact_places(folder)]
     if not places:
         raise ArtifactError(f"{path} holds no artifact; expected a {MANIFEST} in it or below it.")
     return ShownRun(tuple(one(place, rehash) for place in places))
-
-
-def whole(folder: Path) -> list[Path]:
-    """The folder if it is an artifact, the current snapshot if it is an index, else nothing."""
-    if (folder / MANIFEST).is_file():
-        return [folder]
-    current = folder / "ledger" / "current.jsonl"
-    name = Pointer(current).value if current.is_file() else None
-    return [folder / "snapshots" / name] if isinstance(name, str) else []
 
 
 def one(path: Path, rehash: bool) -> Shown:
