@@ -30,52 +30,134 @@ from .release import (
     resolve,
     roll_back,
 )
-from .score import Scores, ended, exact_match, refusal, score_all, similarity, token_f1
+from .score import (
+    ReferenceScorer,
+    Scores,
+    bleu,
+    cer,
+    chrf,
+    ended,
+    exact_match,
+    meteor,
+    refusal,
+    rouge,
+    score_all,
+    similarity,
+    token_f1,
+    wer,
+)
 from .stats import agreement, calibration, power, significance
 from .stats.interval import Interval, bootstrap, difference_of_rates, paired, rate, ratio, wilson
 from .stats.looks import standard_errors
 from .stats.passk import pass_at_k, pass_rate
 from .stats.sequence import MeanSequence, RateSequence
 from .testset import Card, Look, candidates, look, looks, make_testset, read_card, read_samples
-from .text.edit import edit_similarity, levenshtein, normalise
+from .text.bleu import Bleu
+from .text.chrf import Chrf
+from .text.corpus import (
+    CorpusMeasure,
+    CorpusRows,
+    corpus_interval,
+    corpus_rows,
+    corpus_score,
+    score_of_rows,
+)
+from .text.diversity import distinct, self_bleu
+from .text.edit import (
+    common_length,
+    edit_similarity,
+    hamming,
+    indel,
+    indel_similarity,
+    jaro_winkler,
+    levenshtein,
+    osa,
+)
+from .text.error_rate import Edit, ErrorCounts, ErrorRate, alignment
+from .text.meteor import METEOR, Meteor
+from .text.overlap import Overlap, is_equal, token_overlap
+from .text.rouge import Rouge
+from .text.stem import stem
+from .text.summary import Extraction, extraction, fragments, novelty
+from .text.ter import Ter
+from .text.tokenisers import TOKENISERS
+from .text.units import graphemes, ngrams, normalise, normalise_squad, sentences, units, words
+from .text.wordnet import synonyms
 
 __all__ = [
+    "METEOR",
+    "TOKENISERS",
+    "Bleu",
     "Bundle",
     "Card",
     "Check",
+    "Chrf",
+    "CorpusMeasure",
+    "CorpusRows",
+    "Edit",
+    "ErrorCounts",
+    "ErrorRate",
+    "Extraction",
     "Interval",
     "Look",
-    "Move",
     "MeanSequence",
+    "Meteor",
+    "Move",
+    "Overlap",
     "RateSequence",
+    "ReferenceScorer",
     "Requirement",
+    "Rouge",
     "Scores",
+    "Ter",
     "Verdict",
     "above",
     "agreement",
+    "alignment",
     "at_least",
     "at_most",
     "below",
+    "bleu",
     "bootstrap",
     "calibration",
     "candidates",
+    "cer",
     "check",
+    "chrf",
+    "common_length",
+    "corpus_interval",
+    "corpus_rows",
+    "corpus_score",
     "difference_of_rates",
+    "distinct",
     "edit_similarity",
     "ended",
     "exact_match",
+    "extraction",
+    "fragments",
+    "graphemes",
+    "hamming",
+    "indel",
+    "indel_similarity",
+    "is_equal",
+    "jaro_winkler",
     "levenshtein",
     "look",
     "looks",
     "loses_at_most",
     "make_testset",
+    "meteor",
+    "ngrams",
     "no_worse_than",
     "normalise",
+    "normalise_squad",
+    "novelty",
+    "osa",
     "paired",
-    "publish",
     "pass_at_k",
     "pass_rate",
     "power",
+    "publish",
     "ranking",
     "rate",
     "ratio",
@@ -89,11 +171,21 @@ __all__ = [
     "require",
     "resolve",
     "roll_back",
+    "rouge",
     "score_all",
+    "score_of_rows",
+    "self_bleu",
+    "sentences",
     "significance",
     "similarity",
     "standard_errors",
+    "stem",
+    "synonyms",
     "token_f1",
+    "token_overlap",
+    "units",
     "verdict",
+    "wer",
     "wilson",
+    "words",
 ]

@@ -1,42 +1,47 @@
 """Scorers: factories of small callables `(Sample, Answer) -> Score | Reason` with a signature.
 
-    exact_match()   1 where the answer equals a reference      similarity()   1 - edits / length
+    exact_match()   1 where the answer equals a reference      bleu(), chrf(), rouge(), meteor()
+    similarity()    1 - edits / length                         wer(), cer()   errors / length
     token_f1()      overlap of words with a reference          refusal()      1 where it refused
     ended()         1 where the model stopped by itself
 
-Of several references the best counts. A sample that cannot be scored gives a Reason, never NaN. An
-empty answer can be scored: it is wrong, or silence would be a way out of the average.
+Of several references the best counts (BLEU takes all together). A sample that cannot be scored
+gives a Reason, never NaN. An empty answer can be scored: it is wrong, or silence would be a way out
+of the average. Scores of a whole corpus (BLEU, chrF, error rates) stand in text/corpus.py.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from groundup.core import Answer, DataError, Reason, Sample, Score
 
-from .text import edit
-from .text.edit import Unit
+from .text.bleu import Bleu
+from .text.chrf import Chrf
+from .text.edit import edit_similarity
+from .text.error_rate import ErrorRate
+from .text.meteor import METEOR, Meteor, Preset
+from .text.overlap import is_equal, token_overlap
+from .text.rouge import Rouge
+from .text.units import NORMALISE, Normalisation, Unit
 
 
 @dataclass(frozen=True)
 class ReferenceScorer:
-    """Scores an answer's text by the most similar reference."""
+    """Scores an answer's text beside the sample's references."""
 
     signature: str
-    compare: Callable[[str, str], float]
-    """Similarity of answer and reference, 0 to 1."""
-    normalise: bool
+    compare: Callable[[str, Sequence[str]], float | Reason]
+    """The score of a text and at least one reference."""
 
     def __call__(self, sample: Sample, answer: Answer) -> Score | Reason:
-        """Best similarity over the references; Reason `no_reference` if there is none."""
+        """The score; Reason `no_reference` if there is nothing to compare with."""
         if not sample.references:
             return Reason("no_reference", f"Sample {sample.id} has no reference to compare with.")
-        prepare = edit.normalise if self.normalise else str
-        found = prepare(answer.text)
-        best = max(self.compare(found, prepare(reference)) for reference in sample.references)
-        return Score(best, self.signature)
+        found = self.compare(answer.text, sample.references)
+        return found if isinstance(found, Reason) else Score(found, self.signature)
 
 
 @dataclass(frozen=True)
@@ -52,34 +57,85 @@ class AnswerScorer:
         return found if isinstance(found, Reason) else Score(found, self.signature)
 
 
-def exact_match(*, normalise: bool = True) -> ReferenceScorer:
+def best(compare: Callable[[str, str], float]) -> Callable[[str, Sequence[str]], float]:
+    """The highest value over the references."""
+    return lambda text, references: max(compare(text, reference) for reference in references)
+
+
+def exact_match(normalise: Normalisation = "plain") -> ReferenceScorer:
     """Scorer: 1 if the answer equals a reference, else 0.
 
-    `normalise` lets case, width and white space differ; see text/edit.py.
+    `plain` lets case, width and white space differ, `squad` punctuation and articles too; see
+    text/units.py.
 
     >>> sample = Sample("1", (), references=("Paris",))
     >>> exact_match()(sample, Answer("paris ")).value
     1.0
     """
-    signature = f"exact_match|normalise:{yes(normalise)}|references:best"
-    return ReferenceScorer(signature, lambda a, b: float(a == b), normalise)
+    signature = f"exact_match|normalise:{normalise}|references:best"
+    return ReferenceScorer(signature, best(lambda a, b: float(is_equal(a, b, normalise))))
 
 
-def similarity(unit: Unit = "characters", *, normalise: bool = False) -> ReferenceScorer:
+def similarity(unit: Unit = "characters", *, normalise: Normalisation = "none") -> ReferenceScorer:
     """Scorer: normalised edit similarity, 1 - edits / length of the longer text.
 
     >>> sample = Sample("1", (), references=("x = 1", "x = 23"))
     >>> similarity()(sample, Answer("x = 2")).signature
-    'edit_similarity|unit:characters|normalise:no|references:best'
+    'edit_similarity|unit:characters|normalise:none|references:best'
     """
-    signature = f"edit_similarity|unit:{unit}|normalise:{yes(normalise)}|references:best"
-    return ReferenceScorer(signature, lambda a, b: edit.edit_similarity(a, b, unit), normalise)
+    prepare = NORMALISE[normalise]
+    return ReferenceScorer(
+        f"edit_similarity|unit:{unit}|normalise:{normalise}|references:best",
+        best(lambda a, b: edit_similarity(prepare(a), prepare(b), unit)),
+    )
 
 
-def token_f1(*, normalise: bool = True) -> ReferenceScorer:
-    """Scorer: F1 of the words that answer and reference share; see text/edit.py."""
-    signature = f"token_f1|normalise:{yes(normalise)}|references:best"
-    return ReferenceScorer(signature, edit.token_overlap, normalise)
+def token_f1(normalise: Normalisation = "plain") -> ReferenceScorer:
+    """Scorer: F1 of the words that answer and reference share; see text/overlap.py."""
+    signature = f"token_f1|normalise:{normalise}|references:best"
+    return ReferenceScorer(signature, best(lambda a, b: token_overlap(a, b, normalise)))
+
+
+def bleu(how: Bleu | None = None) -> ReferenceScorer:
+    """Scorer: sentence BLEU, 0 to 100, of the orders that the answer is long enough for."""
+    found = (how or Bleu()).for_sentences()
+    return ReferenceScorer(found.signature, found.sentence)
+
+
+def chrf(how: Chrf | None = None) -> ReferenceScorer:
+    """Scorer: chrF, 0 to 100; `Chrf(word_order=2)` is chrF++."""
+    found = how or Chrf()
+    return ReferenceScorer(found.signature, found.sentence)
+
+
+def rouge(
+    how: Rouge | None = None, *, part: Literal["precision", "recall", "f1"] = "f1"
+) -> ReferenceScorer:
+    """Scorer: precision, recall or F1 of a ROUGE, ROUGE-L if not told otherwise; 0 to 1."""
+    measure = how or Rouge()
+
+    def compare(text: str, references: Sequence[str]) -> float | Reason:
+        found = measure.sentence(text, references)
+        return found if isinstance(found, Reason) else getattr(found, part)
+
+    return ReferenceScorer(f"{measure.signature}|part:{part}", compare)
+
+
+def meteor(how: Meteor | Preset = "banerjee-2005") -> ReferenceScorer:
+    """Scorer: METEOR with synonyms, 0 to 1; `nltk` is NLTK's."""
+    found = how if isinstance(how, Meteor) else METEOR[how]
+    return ReferenceScorer(found.signature, found.sentence)
+
+
+def wer(how: ErrorRate | None = None) -> ReferenceScorer:
+    """Scorer: word errors for each word of the reference; 0 is right, above 1 is possible."""
+    found = how or ErrorRate()
+    return ReferenceScorer(found.signature, found.sentence)
+
+
+def cer() -> ReferenceScorer:
+    """Scorer: character errors for each character of the reference, by graphemes."""
+    return wer(ErrorRate(unit="graphemes"))
 
 
 def refusal() -> AnswerScorer:
@@ -137,8 +193,3 @@ def score_all(scorer: Metric, samples: Sequence[Sample], answers: Sequence[Answe
         groups=tuple(groups[name] for name in values),
         undefined={name: score for name, score in found.items() if isinstance(score, Reason)},
     )
-
-
-def yes(value: bool) -> str:
-    """A boolean in a signature."""
-    return "yes" if value else "no"

@@ -14,7 +14,7 @@ from groundup.measure.score import (
     token_f1,
 )
 
-FACTORIES = [exact_match(), exact_match(normalise=False), similarity(), similarity("words"),
+FACTORIES = [exact_match(), exact_match("none"), similarity(), similarity("words"),
              token_f1(), refusal(), ended()]  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_no_reference_is_a_reason():
 
 def test_worked_values():
     assert value(exact_match(), " THE  answer", "the answer") == 1
-    assert value(exact_match(normalise=False), "A", "a") == 0
+    assert value(exact_match("none"), "A", "a") == 0
     assert value(similarity(), "abcd", "abxd") == 0.75
     assert value(token_f1(), "the cat sat", "the cat") == pytest.approx(0.8)
 

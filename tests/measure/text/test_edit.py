@@ -1,30 +1,69 @@
-"""The fast distance is the textbook's distance, and distance behaves as one."""
+"""The fast distance is the textbook's distance, and distances behave as such."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groundup.core import DataError
 from groundup.measure.text import edit
 from groundup.measure.text.edit import (
+    bitwise_levenshtein,
+    common_length,
     edit_similarity,
+    hamming,
+    indel,
+    indel_similarity,
+    jaro,
+    jaro_winkler,
     levenshtein,
-    normalise,
+    osa,
     reference_levenshtein,
-    token_overlap,
-    words,
+    reference_osa,
 )
 
-short = st.text(max_size=12)
+letters = st.text("abc", max_size=14)
+unicode = st.text(st.characters(), max_size=14) | st.text(
+    "ae\u0301👩\u200d🚒\ud800\udfff", max_size=14
+)
+short = letters | unicode
+several = st.lists(st.text(max_size=3), max_size=8)
+
+
+def common_by_table(a, b) -> int:
+    """Longest common subsequence by the textbook's table."""
+    above = [0] * (len(b) + 1)
+    for left in a:
+        row = [0]
+        for j, right in enumerate(b):
+            row.append(above[j] + 1 if left == right else max(above[j + 1], row[j]))
+        above = row
+    return above[-1]
 
 
 @given(short, short)
 def test_fast_equals_reference(a, b):
-    assert levenshtein(a, b) == reference_levenshtein(a, b)
+    expected = reference_levenshtein(a, b)
+    assert levenshtein(a, b) == bitwise_levenshtein(a, b) == expected
 
 
-@given(st.lists(short, max_size=6), st.lists(short, max_size=6))
+@given(several, several)
 def test_fast_equals_reference_on_words(a, b):
-    assert levenshtein(a, b) == reference_levenshtein(a, b)
+    expected = reference_levenshtein(a, b)
+    assert levenshtein(a, b) == bitwise_levenshtein(a, b) == expected
+    assert osa(a, b) == reference_osa(a, b) <= expected
+    assert common_length(a, b) == common_by_table(a, b)
+
+
+@given(short, short)
+def test_swapped_neighbours_cost_one(a, b):
+    assert osa(a, b) == reference_osa(a, b) <= reference_levenshtein(a, b)
+    assert osa(a + "xy" + b, a + "yx" + b) == 1
+
+
+@given(short, short)
+def test_common_subsequence_is_the_tables(a, b):
+    assert common_length(a, b) == common_by_table(a, b)
+    assert indel(a, b) == len(a) + len(b) - 2 * common_by_table(a, b)
 
 
 @given(short, short, short)
@@ -35,17 +74,39 @@ def test_distance_is_a_metric(a, b, c):
     assert there <= reference_levenshtein(a, c) + reference_levenshtein(c, b)
 
 
-def test_without_rapidfuzz_the_reference_serves(monkeypatch):
+def test_without_rapidfuzz_own_code_serves(monkeypatch):
     monkeypatch.setattr(edit, "rapidfuzz", None)
+    monkeypatch.setattr(edit, "rapidfuzz_osa", None)
     assert levenshtein("intention", "execution") == 5
+    assert osa("form", "from") == 1
+
+
+def test_long_texts_need_no_table():
+    a, b = "ab" * 20_000, "ba" * 20_000
+    assert bitwise_levenshtein(a[:6000], b[:6000]) == 2
+    assert levenshtein(a, b) == 2
 
 
 @given(short, short)
 def test_similarity_lies_between_zero_and_one(a, b):
-    for unit in ("characters", "graphemes", "words"):
-        found = edit_similarity(a, b, unit)
-        assert 0 <= found <= 1 and found == edit_similarity(b, a, unit)
-        assert edit_similarity(a, a, unit) == 1
+    for unit in ("characters", "graphemes", "words", "spaced"):
+        for similarity in (edit_similarity, indel_similarity):
+            found = similarity(a, b, unit)
+            assert 0 <= found <= 1 and found == similarity(b, a, unit)
+            assert similarity(a, a, unit) == 1
+
+
+@given(short, short)
+def test_jaro_lies_between_zero_and_one(a, b):
+    assert 0 <= jaro(a, b) <= jaro_winkler(a, b) <= 1
+    assert jaro(a, a) == 1
+
+
+def test_jaro_winkler_on_published_examples():
+    assert jaro("dixon", "dicksonx") == pytest.approx(0.7667, abs=1e-4)
+    assert jaro_winkler("dixon", "dicksonx") == pytest.approx(0.8133, abs=1e-4)
+    assert jaro_winkler("dwayne", "duane") == pytest.approx(0.84, abs=1e-4)
+    assert jaro("", "") == 1 and jaro("", "a") == 0 and jaro("ab", "xy") == 0
 
 
 def test_units_count_what_they_say():
@@ -55,25 +116,7 @@ def test_units_count_what_they_say():
     assert edit_similarity("", "abc") == 0
 
 
-@given(st.text())
-def test_normalise_twice_is_once_on_spaces_and_case(value):
-    once = normalise(value)
-    assert once == once.strip() and "  " not in once
-
-
-def test_normalise_keeps_what_carries_meaning():
-    assert normalise("Straße\t A") == normalise("STRASSE a")
-    assert normalise("x[0]") != normalise("x(0)")
-
-
-@given(short, short)
-def test_overlap_is_symmetric(a, b):
-    assert token_overlap(a, b) == token_overlap(b, a)
-    assert 0 <= token_overlap(a, b) <= 1
-
-
-def test_overlap_counts_words_as_often_as_both_have_them():
-    assert token_overlap("a a a", "a") == 0.5
-    assert token_overlap("a b", "c d") == 0
-    assert token_overlap("…", "!") == 1 and token_overlap("…", "a") == 0
-    assert words("naïve_x2 + 名前") == ["naïve_x2", "名前"]
+def test_hamming_needs_equal_lengths():
+    assert hamming("1011101", "1001001") == 2 and hamming("", "") == 0
+    with pytest.raises(DataError, match="equal lengths; got 1 and 2"):
+        hamming("a", "ab")

@@ -1,0 +1,142 @@
+"""BLEU: how many of the answer's runs of one to four tokens the references have.
+
+    BLEU = 100 · brevity · exp(mean over n of log precision_n)
+    brevity = 1 if the answer is at least as long as the reference, else exp(1 - reference / answer)
+
+precision_n is the share of the answer's n-grams that a reference has, each counted at most as often
+as the reference that has it most often. Precisions multiply, so one order without a match makes
+the score 0: over a corpus that is rare, in one sentence it is the rule. Hence smoothing, and
+`sentence`, which leaves out orders that the answer is too short to have.
+Source: Papineni et al. 2002, doi:10.3115/1073083.1073135; Chen and Cherry 2014 (smoothing). Equal
+to sacrebleu, see docs/agreement.md.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from math import exp, log
+from typing import Literal
+
+from pydantic import Field
+
+from groundup.core import Config, Reason
+
+from .tokenisers import TOKENISERS, TokeniserName
+from .units import ngrams, no_reference
+
+Smoothing = Literal["none", "floor", "add-k", "exp"]
+SMOOTHING_VALUE: dict[Smoothing, float] = {"none": 0.0, "floor": 0.1, "add-k": 1.0, "exp": 0.0}
+
+
+class Bleu(Config):
+    """BLEU with everything that moves it; scores lie between 0 and 100.
+
+    >>> bleu = Bleu()
+    >>> round(bleu.sentence("the cat sat on the mat", ["the cat sat on a mat"]), 2)
+    53.73
+    >>> bleu.counts("the cat", ["the dog"])
+    (2, 2, 1, 0, 0, 0, 2, 1, 0, 0)
+    """
+
+    tokeniser: TokeniserName = "13a"
+    """How texts are cut into tokens."""
+    lowercase: bool = False
+    """Whether case is ignored."""
+    smoothing: Smoothing = "exp"
+    """What an order without a match counts: `exp` halves from one such order to the next, `floor`
+    takes a small number of matches, `add-k` adds to all orders above one, `none` makes BLEU 0."""
+    smoothing_value: float | None = Field(default=None, gt=0)
+    """What `floor` (0.1) or `add-k` (1) adds; None is the usual value in brackets."""
+    order: int = Field(default=4, ge=1)
+    """Longest run of tokens."""
+    effective_order: bool = False
+    """Leave out orders that the answer is too short for; `sentence` always does."""
+
+    @property
+    def signature(self) -> str:
+        """Everything that moves the number."""
+        value = "" if self.smoothing in ("none", "exp") else f"[{self.added:g}]"
+        return (
+            f"bleu|tokeniser:{self.tokeniser}|case:{'lower' if self.lowercase else 'mixed'}"
+            f"|smoothing:{self.smoothing}{value}|order:{self.order}"
+            f"|effective_order:{'yes' if self.effective_order else 'no'}"
+            "|references:all|scale:100|version:1"
+        )
+
+    @property
+    def added(self) -> float:
+        """The smoothing's number."""
+        usual = SMOOTHING_VALUE[self.smoothing]
+        return usual if self.smoothing_value is None else self.smoothing_value
+
+    def tokens(self, text: str) -> list[str]:
+        """The text's tokens."""
+        return TOKENISERS[self.tokeniser]((text.lower() if self.lowercase else text).rstrip())
+
+    def counts(self, candidate: str, references: Sequence[str]) -> tuple[int, ...] | Reason:
+        """(tokens, reference tokens, matches of order 1 … N, n-grams of order 1 … N).
+
+        The reference's length is that of the one nearest to the answer's, the shorter of two.
+        """
+        if missing := no_reference("BLEU", references):
+            return missing
+        tokens, known = self.tokens(candidate), [self.tokens(text) for text in references]
+        nearest = min(map(len, known), key=lambda length: (abs(length - len(tokens)), length))
+        orders = range(1, self.order + 1)
+        matches = [clipped_matches(tokens, known, n) for n in orders]
+        return (len(tokens), nearest, *matches, *(max(0, len(tokens) - n + 1) for n in orders))
+
+    def of(self, counts: Sequence[float]) -> float | Reason:
+        """BLEU of counts or of sums of them; Reason `empty_reference` if no token was asked."""
+        length, asked = counts[:2]
+        matches, found = list(counts[2 : 2 + self.order]), list(counts[2 + self.order :])
+        if not asked and not any(matches):
+            return Reason("empty_reference", "The nearest reference has no token to match.")
+        if not any(matches):
+            return 0.0
+        logs = self.log_precisions(matches, found)
+        if len(logs) < self.order and not self.effective_order or None in logs:
+            return 0.0
+        brevity = 1.0 if length >= asked else exp(1 - asked / length)
+        return brevity * exp(sum(value for value in logs if value is not None) / len(logs))
+
+    def log_precisions(
+        self, matches: Sequence[float], found: Sequence[float]
+    ) -> list[float | None]:
+        """log(100 · precision) of each order that the answer has; None stands for log 0."""
+        logs: list[float | None] = []
+        halved = 1
+        for n, (hit, total) in enumerate(zip(matches, found, strict=True)):
+            if self.smoothing == "add-k" and n > 0:
+                hit, total = hit + self.added, total + self.added
+            if not total:
+                break
+            if hit:
+                logs.append(log(100 * hit / total))
+            elif self.smoothing == "exp":
+                halved *= 2
+                logs.append(log(100 / (halved * total)))
+            else:
+                floored = self.smoothing == "floor"
+                logs.append(log(100 * self.added / total) if floored else None)
+        return logs
+
+    def sentence(self, candidate: str, references: Sequence[str]) -> float | Reason:
+        """BLEU of one answer, only of the orders that it is long enough for.
+
+        >>> Bleu().sentence("yes", ["yes"]), Bleu().sentence("", ["yes"])
+        (100.00000000000004, 0.0)
+        """
+        found = self.counts(candidate, references)
+        return found if isinstance(found, Reason) else self.for_sentences().of(found)
+
+    def for_sentences(self) -> "Bleu":
+        """The same with effective order."""
+        return self if self.effective_order else self.model_copy(update={"effective_order": True})
+
+
+def clipped_matches(tokens: list[str], references: Sequence[list[str]], n: int) -> int:
+    """N-grams of the answer that the references have, each at most as often as one of them."""
+    found, known = Counter(ngrams(tokens, n)), Counter(ngrams(references[0], n))
+    for others in references[1:]:
+        known |= Counter(ngrams(others, n))
+    return sum(min(count, known[gram]) for gram, count in found.items() if gram in known)

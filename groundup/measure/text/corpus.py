@@ -1,0 +1,136 @@
+"""Scores of a whole corpus, from sums of counts, with intervals.
+
+BLEU, chrF, error rates and TER of a corpus are no means of its sentences' scores: counts are summed
+first. Each of these measures gives the counts of one answer as a flat row of integers and the score
+of a sum of rows, so that one bootstrap serves them all, and rows can be kept and added later.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from groundup.core import DataError, Reason
+
+from ..stats.interval import REPEATS, Groups, Interval, resamples, tail_share
+
+
+@runtime_checkable
+class CorpusMeasure(Protocol):
+    """A measure whose corpus score is a function of sums: Bleu, Chrf, ErrorRate, Ter."""
+
+    @property
+    def signature(self) -> str:
+        """Everything that moves the number."""
+        ...
+
+    def counts(self, candidate: str, references: Sequence[str]) -> Sequence[float] | Reason:
+        """One answer's row; a Reason if it cannot be counted."""
+        ...
+
+    def of(self, counts: Sequence[float]) -> float | Reason:
+        """The score of a row or of a sum of rows."""
+        ...
+
+
+class CorpusRows(NamedTuple):
+    """What a corpus score is made of."""
+
+    rows: np.ndarray
+    """float64 (answers that can be counted, counts)."""
+    places: tuple[int, ...]
+    """Place of each row's answer in what was given."""
+    undefined: dict[int, Reason]
+    """Why the other answers have no row, by place."""
+
+
+def corpus_rows(
+    measure: CorpusMeasure, candidates: Sequence[str], references: Sequence[Sequence[str]]
+) -> CorpusRows:
+    """Count every answer beside its references.
+
+    `references[i]` are those of `candidates[i]` (sacrebleu wants them the other way round).
+    Raises DataError if there are more of one than of the other, or if references are a bare text.
+    """
+    if len(candidates) != len(references):
+        raise DataError(
+            f"{len(candidates)} answers need as many lists of references; got {len(references)}."
+        )
+    pairs = zip(candidates, references, strict=True)
+    found = [measure.counts(text, known) for text, known in pairs]
+    kept = {place: row for place, row in enumerate(found) if not isinstance(row, Reason)}
+    undefined = {place: row for place, row in enumerate(found) if isinstance(row, Reason)}
+    rows = np.array(list(kept.values()), dtype=np.float64)
+    return CorpusRows(rows, tuple(kept), undefined)
+
+
+def corpus_score(
+    measure: CorpusMeasure, candidates: Sequence[str], references: Sequence[Sequence[str]]
+) -> float | Reason:
+    """The score of a corpus; answers that cannot be counted are left out (see corpus_rows).
+
+    >>> from groundup.measure.text.error_rate import ErrorRate
+    >>> corpus_score(ErrorRate(), ["a b", "c"], [["a b c"], ["d"]])          # 2 edits of 4 words
+    0.5
+    """
+    return score_of_rows(measure, corpus_rows(measure, candidates, references).rows)
+
+
+def score_of_rows(
+    measure: CorpusMeasure, rows: Iterable[Sequence[float] | np.ndarray]
+) -> float | Reason:
+    """The score of rows that were counted before, such as those of several runs."""
+    table = np.asarray(list(rows), dtype=np.float64)
+    if not table.size:
+        return Reason("no_samples", "No answer could be counted, so the corpus has no score.")
+    return measure.of(table.sum(axis=0).tolist())
+
+
+def corpus_interval(
+    measure: CorpusMeasure,
+    rows: np.ndarray,
+    groups: Groups = None,
+    *,
+    confidence: float = 0.95,
+    repeats: int = REPEATS,
+    seed: int = 0,
+) -> Interval | Reason:
+    """The corpus score with a bootstrap interval; rows of one group are drawn together.
+
+    Percentiles of the score of redrawn corpora, taken where stats/interval.py says. A Reason
+    `no_interval` if some redrawn corpora have no score or there are fewer than two groups.
+
+    >>> from groundup.measure.text.error_rate import ErrorRate
+    >>> print(corpus_interval(ErrorRate(), np.array([[1, 0, 0, 4], [0, 1, 0, 4], [1, 0, 1, 4]])))
+    0.3333 [0.25, 0.5]
+    """
+    estimate = score_of_rows(measure, rows)
+    if isinstance(estimate, Reason):
+        return estimate
+    sums = sum_by_group(rows, groups)
+    number = len(sums)
+    if number < 2:
+        return Reason("no_interval", f"An interval needs at least 2 groups; got {number}.")
+    drawn = resamples(number, repeats, seed)
+    scores = [measure.of(row) for counts in drawn for row in (counts @ sums).tolist()]
+    defined = [score for score in scores if not isinstance(score, Reason)]
+    if len(defined) < repeats:
+        lost = repeats - len(defined)
+        return Reason("no_interval", f"{lost} of {repeats} redrawn corpora have no score.")
+    tail = tail_share(confidence, number)
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return Interval(estimate, float(low), float(high), confidence, len(rows), number)
+
+
+def sum_by_group(rows: np.ndarray, groups: Groups) -> np.ndarray:
+    """Sums of the rows of each group, in order of first appearance."""
+    table = np.asarray(rows, dtype=np.float64)
+    if groups is None:
+        return table
+    if len(groups) != len(table):
+        raise DataError(f"{len(table)} rows need as many groups; got {len(groups)}.")
+    names = list(dict.fromkeys(groups))
+    sums = np.zeros((len(names), table.shape[1]))
+    place = {name: i for i, name in enumerate(names)}
+    np.add.at(sums, [place[name] for name in groups], table)
+    return sums

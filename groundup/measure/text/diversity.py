@@ -1,0 +1,86 @@
+"""How much a model's answers differ: a model that always says the same can score well by chance.
+
+    distinct     share of all runs of n words that are different ones; falls with more text
+    self_bleu    mean BLEU of each answer beside all others; 100 is always the same
+
+Compare only samples of the same number and about the same length: both measures depend on these.
+Source: Li et al. 2016, arXiv:1510.03055; Zhu et al. 2018, arXiv:1802.01886.
+"""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+
+from groundup.core import Reason
+
+from .bleu import Bleu
+from .tokenisers import lower_words
+from .units import ngrams
+
+
+def distinct(texts: Sequence[str], n: int = 2) -> float | Reason:
+    """Different runs of n lower-case words over all of them, 0 to 1.
+
+    >>> distinct(["a b c", "a b d"])
+    0.75
+    """
+    runs = [run for text in texts for run in ngrams(lower_words(text), n)]
+    if not runs:
+        return Reason("short_candidate", f"No text has {n} words, so there is no run to count.")
+    return len(set(runs)) / len(runs)
+
+
+def self_bleu(texts: Sequence[str], how: Bleu | None = None) -> float | Reason:
+    """Mean sentence BLEU of each text with all others as references.
+
+    Each n-gram's highest and second highest count over the texts is enough to leave one text out,
+    so the time grows with the texts, not with their pairs.
+
+    >>> round(self_bleu(["the cat sat on it", "the cat sat on it", "a dog ran off now"]), 1)
+    66.7
+    """
+    if len(texts) < 2:
+        return Reason("few_candidates", f"Self-BLEU needs at least 2 texts; got {len(texts)}.")
+    bleu = (how or Bleu()).for_sentences()
+    tokens = [bleu.tokens(text) for text in texts]
+    orders = range(1, bleu.order + 1)
+    bags = [[Counter(ngrams(words, n)) for n in orders] for words in tokens]
+    first, second = highest_counts([gram for bag in bags for gram in bag])
+    lengths = sorted(map(len, tokens))
+    total = 0.0
+    for words, bag in zip(tokens, bags, strict=True):
+        matches = [clipped(gram, first, second) for gram in bag]
+        found = [gram.total() for gram in bag]
+        score = bleu.of((len(words), nearest_other(lengths, len(words)), *matches, *found))
+        if isinstance(score, Reason):
+            return score
+        total += score
+    return total / len(texts)
+
+
+def highest_counts(bags: Sequence[Counter]) -> tuple[Counter, Counter]:
+    """Of every n-gram the highest count in a text, and the highest in any other text."""
+    first, second = Counter(), Counter()
+    for bag in bags:
+        for gram, count in bag.items():
+            if count > first[gram]:
+                first[gram], second[gram] = count, first[gram]
+            elif count > second[gram]:
+                second[gram] = count
+    return first, second
+
+
+def clipped(bag: Counter, first: Counter, second: Counter) -> int:
+    """Matches of a text's n-grams with all other texts."""
+    # Where this text has the highest count itself, the others have at most the second.
+    return sum(
+        min(count, second[gram] if count == first[gram] else first[gram])
+        for gram, count in bag.items()
+    )
+
+
+def nearest_other(lengths: Sequence[int], length: int) -> int:
+    """The other text's length nearest to this one's, the shorter of two; `lengths` are sorted."""
+    place = bisect_left(lengths, length)
+    others = [*lengths[max(0, place - 1) : place], *lengths[place + 1 : place + 2]]
+    return min(others, key=lambda other: (abs(other - length), other))

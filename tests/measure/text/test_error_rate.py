@@ -1,0 +1,90 @@
+"""Alignments are shortest and can be replayed; rates are sums of edits over what was asked."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core import CapacityError, ConfigError, DataError, Reason
+from groundup.measure.text import error_rate
+from groundup.measure.text.corpus import corpus_score
+from groundup.measure.text.edit import reference_levenshtein
+from groundup.measure.text.error_rate import ErrorCounts, ErrorRate, alignment
+
+texts = st.text("abc", max_size=12) | st.text("aé\u0301👩\u200d\ud800", max_size=12)
+
+
+@given(texts, texts)
+def test_an_alignment_replays_into_the_target_in_fewest_edits(a, b):
+    steps = alignment(a, b)
+    built = "".join(b[s.target] if s.kind in ("replace", "insert") else a[s.source]
+                    for s in steps if s.kind != "delete")  # fmt: skip
+    assert built == b
+    assert sum(step.kind != "keep" for step in steps) == reference_levenshtein(a, b)
+    assert [s.source for s in steps if s.kind != "insert"] == list(range(len(a)))
+    assert [s.target for s in steps if s.kind != "delete"] == list(range(len(b)))
+    assert all(a[s.source] == b[s.target] for s in steps if s.kind == "keep")
+
+
+@given(texts, texts)
+def test_alignment_is_rapidfuzz_s_choice(a, b):
+    from rapidfuzz.distance import Levenshtein
+
+    ours = [(s.kind, s.source, s.target) for s in alignment(a, b) if s.kind != "keep"]
+    assert ours == [(e.tag, e.src_pos, e.dest_pos) for e in Levenshtein.editops(a, b)]
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=8), st.lists(st.sampled_from("abcd"), max_size=8))
+def test_counts_add_up(reference, answer):
+    counts = ErrorRate().counts(" ".join(answer), [" ".join(reference)])
+    assert counts.reference_units == len(reference)
+    assert len(reference) - counts.deletions + counts.insertions == len(answer)
+    assert sum(counts[:3]) == reference_levenshtein(reference, answer)
+
+
+def test_a_rate_can_exceed_one():
+    assert ErrorRate().sentence("a b c d", ["x"]) == 4
+
+
+def test_an_empty_reference_has_no_rate_but_counts_in_a_corpus():
+    rate = ErrorRate()
+    assert rate.counts("a b", [""]) == ErrorCounts(0, 0, 2, 0)
+    found = rate.sentence("a b", [""])
+    assert isinstance(found, Reason) and found.code == "empty_reference"
+    assert rate.sentence("", [" "]).code == "empty_reference"
+    assert corpus_score(rate, ["a b", "c d"], [[""], ["c d"]]) == 1
+
+
+def test_the_corpus_rate_is_no_mean_of_rates():
+    rate = ErrorRate()
+    answers, references = ["a", "a b c d e f g h i j"], [["b"], ["a b c d e f g h i j"]]
+    each = [rate.sentence(a, r) for a, r in zip(answers, references, strict=True)]
+    assert corpus_score(rate, answers, references) == pytest.approx(1 / 11)
+    assert sum(each) / 2 == 0.5
+
+
+def test_the_best_reference_counts_and_none_is_a_reason():
+    assert ErrorRate().sentence("the cat", ["a dog ran", "the cat"]) == 0
+    assert ErrorRate().sentence("x", []).code == "no_reference"
+    assert ErrorRate().counts("a", ["", "b"]) == ErrorCounts(1, 0, 0, 1)
+    with pytest.raises(DataError):
+        ErrorRate().counts("x", "x")
+
+
+def test_unit_and_normalisation_move_the_number_and_are_told():
+    assert ErrorRate().sentence("Hello, World", ["hello world"]) == 0.5
+    assert ErrorRate(unit="words").sentence("Hello, World", ["hello world"]) == 0
+    assert ErrorRate(normalise="none").sentence("Hello world", ["hello world"]) == 0.5
+    assert ErrorRate(unit="graphemes").sentence("👩‍👩‍👧!", ["👩‍👩‍👧"]) == 1
+    assert ErrorRate(unit="characters").sentence("👩‍👩‍👧!", ["👩‍👩‍👧"]) == 1 / 5
+    rates = [ErrorRate(unit=u, normalise=n) for u in ("words", "spaced") for n in ("none", "plain")]
+    assert len({rate.signature for rate in rates}) == 4
+    with pytest.raises(ConfigError, match="unit"):
+        ErrorRate(unit="bytes")
+
+
+def test_what_does_not_fit_memory_is_a_reason(monkeypatch):
+    monkeypatch.setattr(error_rate, "CELLS", 10)
+    with pytest.raises(CapacityError):
+        alignment("abcdef", "uvwxyz")
+    assert ErrorRate(unit="characters").sentence("abcdef", ["uvwxyz"]).code == "too_long"
+    assert alignment("abcdef", "abcdxf")[4].kind == "replace"  # equal ends take no table

@@ -1,0 +1,96 @@
+"""Texts are cut as the names say, in any script, and cutting loses nothing it should keep."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core import DataError
+from groundup.measure.text.units import (
+    graphemes,
+    ngrams,
+    no_reference,
+    normalise,
+    normalise_squad,
+    sentences,
+    units,
+    words,
+)
+
+# Lone surrogates too: models that emit bytes can leave them in a text.
+anything = st.text(st.characters(), max_size=30) | st.text(
+    "ab .!?\n\ud800é\u0301👩\u200d", max_size=30
+)
+
+
+@given(st.text())
+def test_normalise_twice_is_once_on_spaces_and_case(value):
+    once = normalise(value)
+    assert once == once.strip() and "  " not in once
+
+
+def test_normalise_keeps_what_carries_meaning():
+    assert normalise("Straße\t A") == normalise("STRASSE a")
+    assert normalise("x[0]") != normalise("x(0)")
+
+
+def test_squad_forgets_punctuation_and_articles():
+    assert normalise_squad("The answer: an  Apple.") == "answer apple"
+    assert normalise_squad("theatre") == "theatre"
+    assert normalise_squad("¿Qué?") == "¿qué"  # only ASCII marks go
+
+
+@given(anything)
+def test_graphemes_put_together_are_the_text(text):
+    assert "".join(graphemes(text)) == text
+
+
+@given(anything)
+def test_every_unit_cuts_any_text(text):
+    assert "".join(units(text, "spaced")) == "".join(text.split())
+    assert len(units(text, "graphemes")) <= len(units(text, "characters"))
+    assert words(text) == units(text, "words")
+
+
+def test_one_visible_character_is_one_grapheme():
+    for visible in ("👩‍👩‍👧‍👦", "👍🏽", "🇩🇪", "e\u0301", "각", "नि"):
+        assert graphemes(visible) == [visible]
+
+
+def test_ngrams_are_runs():
+    assert ngrams("abcd", 2) == [("a", "b"), ("b", "c"), ("c", "d")]
+    assert ngrams(["a"], 2) == [] and ngrams([], 1) == []
+
+
+@given(anything)
+def test_sentences_hold_all_that_is_not_white_space(text):
+    found = sentences(text)
+    assert "".join("".join(found).split()) == "".join(text.split())
+    assert all(sentence == sentence.strip() != "" for sentence in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("", 0),
+        ("One", 1),
+        ("One. Two.", 2),
+        ('He said "No!" Then he left.', 2),
+        ("It costs 3.50 here. See sec. 4.", 2),
+        ("J. R. R. Tolkien wrote it.", 1),
+        ("version 1.2.3 of pkg.module works", 1),
+        ("a line\nanother line", 2),
+        ("今天很好。我们去公园！好吗？", 3),
+        ("बिल्ली बैठी है। कुत्ता सो रहा है।", 2),
+        ("هل هو هنا؟ نعم.", 2),
+        ("Wait... what? yes, e.g. this.", 1),
+    ],
+)
+def test_sentences_end_where_the_rules_say(text, count):
+    assert len(sentences(text)) == count
+
+
+def test_one_text_is_no_list_of_references():
+    assert no_reference("BLEU", ["a"]) is None
+    assert no_reference("BLEU", []).code == "no_reference"
+    with pytest.raises(DataError, match=r"list of references"):
+        no_reference("BLEU", "a reference")
