@@ -123,7 +123,7 @@ def release(
     adapter          released with it
     index            released with it; an index's folder stands for its current snapshot
     prompt           released with it
-    as               the label, such as production or candidate
+    as_              the label, such as production or candidate
     verdict          directory of the verdict on the subject
     reason           why, for whoever reads the history
     author           who; default: the user's name on this machine
