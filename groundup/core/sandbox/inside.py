@@ -100,7 +100,8 @@ def confine(identity: int, limits: dict[str, int], denied: Table) -> None:
     LIBC.prctl(AMBIENT, 4, 0, 0, 0)
     call("capset", struct.pack("Ii", 0x2008_0522, 0), bytes(24))
     for name, value in limits.items():
-        resource.setrlimit(getattr(resource, name), (value, value))
+        slack = name == "RLIMIT_CPU"  # a second between the signal that tells why and the kill
+        resource.setrlimit(getattr(resource, name), (value, value + slack))
     code = system_call_filter(os.uname().machine, denied)
     kept = ctypes.create_string_buffer(code, len(code))
     program = struct.pack("HP", len(code) // 8, ctypes.addressof(kept))

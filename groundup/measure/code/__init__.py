@@ -1,0 +1,1 @@
+"""Code as an answer: does it pass its tests, told by a process that it cannot reach?"""
