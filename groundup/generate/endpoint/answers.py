@@ -180,15 +180,17 @@ def summed(echo: Echo, start: int, end: int) -> Likelihood:
 def generation(body: dict[str, Any]) -> Generation:
     """A chat reply as a generation.
 
-    Ids that the server does not tell are -1; log-probabilities that it does not tell are none.
+    Ids that the server does not tell are -1, log-probabilities that it does not tell are none: some
+    servers join the tokens of a character and tell fewer than they generated.
     """
-    choice = first_choice(body)
+    choice, told = first_choice(body), usage_of(body).tokens
     finish, text = finish_of(choice), text_of(choice)
     logprobs = choice.get("logprobs")
     rows = (logprobs.get("content") if isinstance(logprobs, dict) else None) or []
-    ids = choice.get("token_ids") or [row.get("id", -1) for row in rows]
-    ids = tuple(ids or [-1] * usage_of(body).tokens)
-    return Generation(text, ids, tuple(number(row.get("logprob")) for row in rows), finish)
+    if told and len(rows) not in (told, told - 1):  # the one that ends may be left out
+        rows = []
+    ids = choice.get("token_ids") or [row.get("id", -1) for row in rows] or [-1] * told
+    return Generation(text, tuple(ids), tuple(number(row.get("logprob")) for row in rows), finish)
 
 
 class Scored(NamedTuple):
