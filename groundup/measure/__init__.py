@@ -5,6 +5,7 @@ measured on, and a gate turns them into a verdict that later stages obey.
 """
 
 from . import ranking
+from .code.passes import CheckedCode, Passes, check_code, passes, whole_program
 from .gate import (
     Check,
     Requirement,
@@ -47,7 +48,17 @@ from .score import (
     wer,
 )
 from .stats import agreement, calibration, power, significance
-from .stats.interval import Interval, bootstrap, difference_of_rates, paired, rate, ratio, wilson
+from .stats.interval import (
+    Interval,
+    bootstrap,
+    difference_of_rates,
+    paired,
+    rate,
+    ratio,
+    resamples,
+    tail_share,
+    wilson,
+)
 from .stats.looks import standard_errors
 from .stats.passk import pass_at_k, pass_rate
 from .stats.sequence import MeanSequence, RateSequence
@@ -64,7 +75,6 @@ from .text.corpus import (
 )
 from .text.diversity import distinct, self_bleu
 from .text.edit import (
-    common_length,
     edit_similarity,
     hamming,
     indel,
@@ -72,6 +82,7 @@ from .text.edit import (
     jaro_winkler,
     levenshtein,
     osa,
+    subsequence_length,
 )
 from .text.error_rate import Edit, ErrorCounts, ErrorRate, alignment
 from .text.meteor import METEOR, Meteor
@@ -91,6 +102,7 @@ __all__ = [
     "Bundle",
     "Card",
     "Check",
+    "CheckedCode",
     "Chrf",
     "CorpusMeasure",
     "CorpusRows",
@@ -104,6 +116,7 @@ __all__ = [
     "Meteor",
     "Move",
     "Overlap",
+    "Passes",
     "RateSequence",
     "ReferenceScorer",
     "Requirement",
@@ -123,8 +136,8 @@ __all__ = [
     "candidates",
     "cer",
     "check",
+    "check_code",
     "chrf",
-    "common_length",
     "corpus_interval",
     "corpus_rows",
     "corpus_score",
@@ -156,6 +169,7 @@ __all__ = [
     "paired",
     "pass_at_k",
     "pass_rate",
+    "passes",
     "power",
     "publish",
     "ranking",
@@ -169,6 +183,7 @@ __all__ = [
     "release_history",
     "release_labels",
     "require",
+    "resamples",
     "resolve",
     "roll_back",
     "rouge",
@@ -180,12 +195,15 @@ __all__ = [
     "similarity",
     "standard_errors",
     "stem",
+    "subsequence_length",
     "synonyms",
+    "tail_share",
     "token_f1",
     "token_overlap",
     "units",
     "verdict",
     "wer",
+    "whole_program",
     "wilson",
     "words",
 ]

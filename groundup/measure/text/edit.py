@@ -2,7 +2,7 @@
 
     levenshtein      insert, delete, replace                 hamming        replace
     osa              these, and swap two neighbours          jaro_winkler   shared letters nearby
-    common_length    longest common subsequence              indel          insert, delete
+    subsequence_length    longest common subsequence              indel          insert, delete
 
 Each takes two strings (units are code points) or two lists of units; see units.py for what can be
 a unit. Where rapidfuzz is installed it does the work of some; results are equal by test.
@@ -197,17 +197,17 @@ def jaro_winkler(a: Sequence[str], b: Sequence[str], prefix_weight: float = 0.1)
     return near + prefix * prefix_weight * (1 - near)
 
 
-def common_length(a: Sequence[str], b: Sequence[str]) -> int:
+def subsequence_length(a: Sequence[str], b: Sequence[str]) -> int:
     """Length of the longest common subsequence: units of both, in order, gaps allowed.
 
-    >>> common_length("abcbdab", "bdcaba")
+    >>> subsequence_length("abcbdab", "bdcaba")
     4
     """
-    last = deque(common_rows(a, b), maxlen=1)
+    last = deque(subsequence_rows(a, b), maxlen=1)
     return len(a) - last[0].bit_count() if last else 0
 
 
-def common_rows(a: Sequence[str], b: Sequence[str]) -> Iterator[int]:
+def subsequence_rows(a: Sequence[str], b: Sequence[str]) -> Iterator[int]:
     """Yield, for each unit of `b`, the table's row as bits: 0 where the length grows by one.
 
     So the longest common subsequence of a[:i] and b[:j] is the number of zeros among the lowest i
@@ -227,7 +227,7 @@ def indel(a: Sequence[str], b: Sequence[str]) -> int:
     >>> indel("kitten", "sitting")
     5
     """
-    return len(a) + len(b) - 2 * common_length(a, b)
+    return len(a) + len(b) - 2 * subsequence_length(a, b)
 
 
 def edit_similarity(a: str, b: str, unit: Unit = "characters") -> float:

@@ -43,8 +43,8 @@ def alignment(a: Sequence[str], b: Sequence[str]) -> list[Edit]:
     >>> [edit.kind for edit in alignment("abcx", "bcdx")]
     ['delete', 'keep', 'keep', 'insert', 'keep']
     """
-    head = common_start(a, b)
-    tail = common_start(a[head:][::-1], b[head:][::-1])
+    head = equal_start(a, b)
+    tail = equal_start(a[head:][::-1], b[head:][::-1])
     i, j = len(a) - tail, len(b) - tail
     if (i - head) * (j - head) > CELLS:
         raise CapacityError(
@@ -68,7 +68,7 @@ def alignment(a: Sequence[str], b: Sequence[str]) -> list[Edit]:
     return found[::-1]
 
 
-def common_start(a: Sequence[str], b: Sequence[str]) -> int:
+def equal_start(a: Sequence[str], b: Sequence[str]) -> int:
     """Number of equal units at the start of both."""
     for place, (left, right) in enumerate(zip(a, b, strict=False)):
         if left != right:

@@ -17,7 +17,7 @@ from typing import Literal
 
 from groundup.core import Config, Reason
 
-from .edit import common_length, common_rows
+from .edit import subsequence_length, subsequence_rows
 from .overlap import Overlap, overlap
 from .stem import stem
 from .tokenisers import TOKENISERS
@@ -96,7 +96,7 @@ class Rouge(Config):
         found, asked = sum(map(len, answer)), sum(map(len, reference))
         if self.kind == "Lsum":
             return overlap(union_length(answer, reference), found, asked)
-        return overlap(common_length(answer[0], reference[0]), found, asked)
+        return overlap(subsequence_length(answer[0], reference[0]), found, asked)
 
 
 def run_overlap(answer: list[str], reference: list[str], n: int) -> Overlap:
@@ -115,7 +115,7 @@ def union_length(answer: list[list[str]], reference: list[list[str]]) -> int:
     right = Counter(word for sentence in reference for word in sentence)
     hits = 0
     for sentence in reference:
-        for place in sorted(set().union(*(common_places(sentence, s) for s in answer))):
+        for place in sorted(set().union(*(subsequence_places(sentence, s) for s in answer))):
             word = sentence[place]
             if left[word] > 0 and right[word] > 0:
                 hits += 1
@@ -124,13 +124,13 @@ def union_length(answer: list[list[str]], reference: list[list[str]]) -> int:
     return hits
 
 
-def common_places(a: list[str], b: list[str]) -> Iterable[int]:
+def subsequence_places(a: list[str], b: list[str]) -> Iterable[int]:
     """Places in `a` of one longest common subsequence with `b`, last one first.
 
     Of several the one is taken that, read from the end, keeps equal words wherever it can, and
     otherwise goes on in `a` unless going on in `b` loses less.
     """
-    rows = [(1 << len(a)) - 1, *common_rows(a, b)]
+    rows = [(1 << len(a)) - 1, *subsequence_rows(a, b)]
     i, j = len(a), len(b)
     while i and j:
         if a[i - 1] == b[j - 1]:

@@ -8,7 +8,6 @@ from groundup.core import DataError
 from groundup.measure.text import edit
 from groundup.measure.text.edit import (
     bitwise_levenshtein,
-    common_length,
     edit_similarity,
     hamming,
     indel,
@@ -19,6 +18,7 @@ from groundup.measure.text.edit import (
     osa,
     reference_levenshtein,
     reference_osa,
+    subsequence_length,
 )
 
 letters = st.text("abc", max_size=14)
@@ -51,7 +51,7 @@ def test_fast_equals_reference_on_words(a, b):
     expected = reference_levenshtein(a, b)
     assert levenshtein(a, b) == bitwise_levenshtein(a, b) == expected
     assert osa(a, b) == reference_osa(a, b) <= expected
-    assert common_length(a, b) == common_by_table(a, b)
+    assert subsequence_length(a, b) == common_by_table(a, b)
 
 
 @given(short, short)
@@ -62,7 +62,7 @@ def test_swapped_neighbours_cost_one(a, b):
 
 @given(short, short)
 def test_common_subsequence_is_the_tables(a, b):
-    assert common_length(a, b) == common_by_table(a, b)
+    assert subsequence_length(a, b) == common_by_table(a, b)
     assert indel(a, b) == len(a) + len(b) - 2 * common_by_table(a, b)
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError, Reason
-from groundup.measure.text.rouge import Rouge, common_places
+from groundup.measure.text.rouge import Rouge, subsequence_places
 
 text = st.lists(st.sampled_from(["the", "cats", "sat", "on", "mats", "\n"]), max_size=12).map(
     " ".join
@@ -37,10 +37,10 @@ def test_an_equal_text_scores_1(value, rouge):
 
 @given(st.lists(st.sampled_from("abc"), max_size=9), st.lists(st.sampled_from("abc"), max_size=9))
 def test_places_are_a_common_subsequence_of_the_right_length(a, b):
-    from groundup.measure.text.edit import common_length
+    from groundup.measure.text.edit import subsequence_length
 
-    places = list(common_places(a, b))[::-1]
-    assert places == sorted(set(places)) and len(places) == common_length(a, b)
+    places = list(subsequence_places(a, b))[::-1]
+    assert places == sorted(set(places)) and len(places) == subsequence_length(a, b)
     rest = iter(b)
     assert all(a[place] in rest for place in places)
 
