@@ -51,6 +51,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("index", "groundup.retrieve:index", "an index of a folder; again: what changed"),
     Verb("ask", "groundup.retrieve:ask", "an answer with exact quotes, or a refusal"),
     Verb("evaluate", "groundup.evaluate:evaluate", "bits per byte of held-out documents", True),
+    Verb("testset review", "groundup.measure.review.verb:review_testset",
+         "look at samples, blind: accept, mend or drop"),
     Verb("gate", "groundup.measure:require", "exit 3 unless a verdict has passed"),
     Verb("release", "groundup.measure:release", "a label moved on a verdict, or back; the labels"),
     Verb("diff", "groundup.recipes.keep:diff", "how two artifacts differ"),

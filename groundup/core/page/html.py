@@ -15,7 +15,7 @@ from ..errors import DataError
 Attribute = str | float | bool | None
 
 NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9-]*")
-VOID = frozenset({"br", "hr", "meta"})
+VOID = frozenset({"br", "hr", "input", "meta"})
 REFUSED = frozenset({"script", "style", "iframe", "object", "embed", "link", "base", "img", "form"})
 NEAR = re.compile(r"#.*|(\.\./)?(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.html(?:#.*)?", re.DOTALL)
 CONTROLS = {n: "\ufffd" for n in (*range(9), 11, 12, *range(14, 32), 127, *range(0xD800, 0xE000))}

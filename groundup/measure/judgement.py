@@ -1,0 +1,238 @@
+"""Judgements: one record for a person's vote, a judge's verdict and a rater's label.
+
+    DIR/ledger/votes.jsonl   every vote in the order of writing; see core/ledger.py
+
+    form     value
+    label    a word, such as accept or drop
+    rating   a number
+    choice   the name of the one preferred among `shown`, or tie
+    edit     the corrected fields as a JSON object
+
+Nothing is overwritten: the latest vote of a person on a subject in a form stands, the earlier ones
+are its history, and an empty value takes a vote back. Who votes on a choice sees its parts in a
+blind order; what is recorded is the name, not the place.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, get_args, get_type_hints
+
+from groundup.core import DataError, Judgement, Ledger, Reason, replacing
+
+from .stats.agreement import cohen_kappa, krippendorff_alpha
+from .stats.interval import Interval, rate
+
+VOTES = "ledger/votes.jsonl"
+TIE = "tie"
+WITHDRAWN = ""
+FORMS: tuple[str, ...] = get_args(get_type_hints(Judgement)["form"])
+MOST_LETTERS = 2**18
+"""Longest value or reason: a whole answer fits, a file by mistake does not."""
+
+
+def record(place: Path, judgement: Judgement) -> Judgement:
+    """Append a vote durably to the ledger of `place`, a folder such as a test set's.
+
+    `when` is filled in if it is empty. Raises DataError if the value does not fit the form.
+
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp())
+    >>> _ = record(place, Judgement("ana", "", "q1", "label", "accept"))
+    >>> _ = record(place, Judgement("ana", "", "q1", "label", "drop", "two right answers"))
+    >>> [vote.value for vote in votes(place)], [vote.value for vote in standing(votes(place))]
+    (['accept', 'drop'], ['drop'])
+    """
+    check(judgement)
+    entry = Ledger(Path(place) / VOTES).append(judgement._asdict())
+    return judgement._replace(when=judgement.when or entry.when)
+
+
+def withdraw(place: Path, judgement: Judgement) -> Judgement:
+    """Take a standing vote back; it stays in the history."""
+    return record(place, judgement._replace(when="", value=WITHDRAWN, reason="taken back"))
+
+
+def check(judgement: Judgement) -> None:
+    """Raise DataError unless the record is whole and its value fits its form."""
+    who, _, subject, form, value, reason, *_ = judgement
+    if not who.strip() or not subject:
+        raise DataError("A vote needs who gave it and what on; one of them is empty.")
+    if form not in FORMS:
+        raise DataError(f"A vote's form is one of {', '.join(FORMS)}; got {form!r}.")
+    if len(value) + len(reason) > MOST_LETTERS:
+        raise DataError(
+            f"The vote on {subject} has {len(value) + len(reason):,} characters; "
+            f"{MOST_LETTERS:,} at most."
+        )
+    wrong = "" if value == WITHDRAWN else misfit(judgement)
+    if wrong:
+        raise DataError(f"The {form} on {subject} {wrong}; got {value[:80]!r}.")
+
+
+def misfit(judgement: Judgement) -> str:
+    """Why a value does not fit its form, or an empty string."""
+    value = judgement.value
+    if judgement.form == "rating" and not is_number(value):
+        return "must be a number"
+    if judgement.form == "choice" and value not in (*judgement.shown, TIE):
+        return f"must be one of {', '.join(judgement.shown)} or {TIE}"
+    if judgement.form == "edit" and not is_object(value):
+        return "must be a JSON object of the corrected fields"
+    return ""
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def is_object(text: str) -> bool:
+    """Whether a text is a JSON object."""
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def votes(place: Path) -> list[Judgement]:
+    """Every vote in the ledger of `place`, in the order of writing."""
+    found = []
+    for entry in Ledger(Path(place) / VOTES).read():
+        vote = from_json(entry.content)
+        found.append(vote._replace(when=vote.when or entry.when))
+    return found
+
+
+def from_json(row: Mapping[str, object]) -> Judgement:
+    """The judgement in a JSON object, checked; DataError if it is none."""
+    try:
+        vote = Judgement(**{**row, "shown": tuple(row.get("shown", ()))})  # type: ignore[arg-type]
+        check(vote)
+    except (TypeError, AttributeError) as error:
+        raise DataError(f"A line of votes is no judgement ({error}).") from None
+    return vote
+
+
+def standing(given: Iterable[Judgement]) -> list[Judgement]:
+    """The latest vote of each person on each subject in each form, without those taken back.
+
+    Latest by `when`; of the same second, the one written last. In the order of first votes.
+    """
+    latest: dict[tuple[str, str, str], Judgement] = {}
+    for vote in given:
+        key = (vote.who, vote.subject, vote.form)
+        if key not in latest or vote.when >= latest[key].when:
+            latest[key] = vote
+    return [vote for vote in latest.values() if vote.value != WITHDRAWN]
+
+
+def blind_order(subject: str, names: Sequence[str], seed: int = 0) -> tuple[str, ...]:
+    """The names in an order drawn from the seed and the subject, whatever order they come in.
+
+    >>> blind_order("q1", ["ours", "theirs"]) == blind_order("q1", ["theirs", "ours"])
+    True
+    """
+
+    def drawn(name: str) -> bytes:
+        return hashlib.sha256(json.dumps([seed, subject, name]).encode()).digest()
+
+    return tuple(sorted(names, key=drawn))
+
+
+class PairAgreement(NamedTuple):
+    """How two people agree on what both judged."""
+
+    first: str
+    second: str
+    subjects: int
+    share: Interval
+    """Share of subjects on which they agree."""
+    kappa: Interval | Reason
+    """Cohen's: agreement beyond what their habits alone would give."""
+
+
+class Agreement(NamedTuple):
+    """How people agree in one form of vote."""
+
+    subjects: int
+    """Judged by at least two people."""
+    pairs: tuple[PairAgreement, ...]
+    alpha: Interval | Reason
+    """Krippendorff's, over everybody: 1 is perfect, 0 is chance."""
+    disputed: tuple[str, ...]
+    """Subjects on which not all agree: somebody has to decide them."""
+
+
+def agreement(given: Iterable[Judgement], form: str = "label") -> Agreement:
+    """Agreement between people on the votes that stand.
+
+    >>> given = [Judgement("ana", "1", "q1", "label", "accept"),
+    ...          Judgement("ben", "1", "q1", "label", "drop")]
+    >>> agreement(given).disputed
+    ('q1',)
+    """
+    table: dict[str, dict[str, str]] = {}
+    for vote in standing(given):
+        if vote.form == form:
+            table.setdefault(vote.subject, {})[vote.who] = vote.value
+    shared = {subject: row for subject, row in table.items() if len(row) > 1}
+    people = sorted({who for row in shared.values() for who in row})
+    pairs = [
+        pair_agreement(a, b, shared) for i, a in enumerate(people) for b in people[i + 1 :]
+    ]  # fmt: skip
+    rows = [[row.get(who) for who in people] for row in shared.values()]
+    nobody = Reason("nobody_shares", "No subject was judged by two people.")
+    return Agreement(
+        subjects=len(shared),
+        pairs=tuple(pair for pair in pairs if pair is not None),
+        alpha=krippendorff_alpha(rows) if shared else nobody,
+        disputed=tuple(name for name, row in shared.items() if len(set(row.values())) > 1),
+    )
+
+
+def pair_agreement(
+    first: str, second: str, table: Mapping[str, Mapping[str, str]]
+) -> PairAgreement | None:
+    """Agreement of two people on what both judged; None if there is nothing."""
+    both = [(row[first], row[second]) for row in table.values() if {first, second} <= row.keys()]
+    if not both:
+        return None
+    share = rate([float(a == b) for a, b in both])
+    kappa = cohen_kappa([a for a, _ in both], [b for _, b in both])
+    return PairAgreement(first, second, len(both), share, kappa)
+
+
+def export_votes(place: Path, file: Path) -> int:
+    """Write every vote as JSON lines, history included; return their number."""
+    given = votes(place)
+    lines = [json.dumps(vote._asdict(), ensure_ascii=False) + "\n" for vote in given]
+    with replacing(file) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8")
+    return len(given)
+
+
+def import_votes(place: Path, file: Path) -> int:
+    """Append the votes of a JSON-lines file that are not there yet; return their number.
+
+    Times are kept, so an older vote does not displace a newer one of the same person.
+    Raises DataError naming the first line that is no vote; then none is imported.
+    """
+    there, new = set(votes(place)), []
+    for number, line in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            row = json.loads(line)
+            vote = from_json(row if isinstance(row, dict) else {})
+        except (ValueError, DataError) as error:
+            raise DataError(f"{file}, line {number} is no vote: {error}") from None
+        if vote not in there:
+            there.add(vote)
+            new.append(vote)
+    for vote in new:
+        record(place, vote)
+    return len(new)

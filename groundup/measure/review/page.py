@@ -1,0 +1,135 @@
+"""The review page: one item at a time, by keyboard or mouse, on any screen.
+
+The page is empty until its script has asked the server for an item; what the server sends is put
+in as text, so nothing that a sample holds can run. The server's side is server.py.
+"""
+
+from functools import cache
+from pathlib import Path
+
+from groundup.core import page
+
+from .sheet import REASONS
+
+KEYS = (
+    ("a", "accept the sample as it is"),
+    ("m", "mend question or answer; Ctrl+Enter saves, Escape goes back"),
+    ("d", "drop the sample; then 1 to 5 or words, and Enter"),
+    ("1 / 2", "of two answers, the first or the second is better"),
+    ("=", "of two answers, neither is better"),
+    ("s", "skip: it comes again at the end"),
+    ("u", "undo: take the last decision back"),
+    ("r", "write a remark that goes with the decision"),
+)
+SAMPLE_BUTTONS = (("accept", "Accept", "a"), ("mend", "Mend", "m"), ("drop", "Drop", "d"))
+CHOICE_BUTTONS = (
+    ("A", "First is better", "1"), ("B", "Second is better", "2"), ("tie", "Neither", "="),
+)  # fmt: skip
+MOVES = (("skip", "Skip", "s"), ("undo", "Undo", "u"))
+
+
+def review_page(name: str) -> page.Html:
+    """The document for reviewing what is called `name`."""
+    sheet = page.Page(
+        f"Review {name}".strip(),
+        "",
+        style=resource("review.css"),
+        script=resource("review.js"),
+        keys=KEYS,
+        is_served=True,
+    )
+    sheet.add(status(), item(), decisions(), ending())
+    return sheet.render()
+
+
+def status() -> page.Html:
+    """Who reviews, how far it is, and whether the server can be reached."""
+    bar = page.element(
+        "progress", attributes={"id": "bar", "max": 1, "value": 0, "aria-label": "done"}
+    )
+    who = page.element(
+        "label.who",
+        "Reviewer ",
+        page.element("input", attributes={"id": "who", "maxlength": 100, "autocomplete": "off"}),
+    )
+    alert = page.element("p.alert", attributes={"id": "alert", "role": "alert", "hidden": True})
+    told = {"id": "told", "role": "status"}
+    return page.element(
+        "div.status",
+        page.element("div.far", page.element("p", attributes={"id": "far"}), bar, who),
+        page.element("p.small", attributes=told),
+        alert,
+    )
+
+
+def item() -> page.Html:
+    """Places for what is judged: the conversation, the answers, the source."""
+    return page.element(
+        "article.item",
+        page.element("div.stack", attributes={"id": "conversation"}),
+        page.element("div.choices", attributes={"id": "answers"}),
+        page.element("div.card.source", attributes={"id": "source", "hidden": True}),
+        attributes={"id": "item", "hidden": True, "aria-live": "polite"},
+    )
+
+
+def decisions() -> page.Html:
+    """Buttons with their keys, the form for mending and the one for a reason."""
+    rows = [
+        page.element("div.buttons.sample-only", *[button(*each) for each in SAMPLE_BUTTONS]),
+        page.element("div.buttons.choice-only", *[button(*each) for each in CHOICE_BUTTONS]),
+        page.element("div.buttons.moves", *[button(*each) for each in MOVES]),
+    ]
+    return page.element(
+        "div.decide.card",
+        page.element("div.row", *rows, attributes={"id": "buttons"}),
+        page.element("div.mending", attributes={"id": "mending", "hidden": True}),
+        reason_form(),
+        attributes={"id": "decide", "hidden": True},
+    )
+
+
+def button(action: str, text: str, key: str) -> page.Html:
+    """A button that shows the key that does the same."""
+    key_hint = page.element("kbd", key, attributes={"aria-hidden": "true"})
+    attributes = {"type": "button", "data-action": action, "aria-keyshortcuts": key}
+    return page.element(f"button.to-{action.lower()}", text, " ", key_hint, attributes=attributes)
+
+
+def reason_form() -> page.Html:
+    """A field for the reason, with the usual ones to pick."""
+    usual = [
+        page.element(
+            "button",
+            page.join([page.element("kbd", str(number)), " ", reason]),
+            attributes={"type": "button", "data-reason": reason},
+        )
+        for number, reason in enumerate(REASONS, start=1)
+    ]
+    field = {"id": "reason", "maxlength": 1000, "autocomplete": "off"}
+    return page.element(
+        "div.reason",
+        page.element("div.usual", *usual, attributes={"id": "usual", "hidden": True}),
+        page.element(
+            "label",
+            page.element("span", "Reason or remark"),
+            page.element("input", attributes=field),
+        ),
+    )
+
+
+def ending() -> page.Html:
+    """What is said when everything is decided."""
+    return page.element(
+        "div.card.ending",
+        page.element("p.verdict", attributes={"id": "summary"}),
+        page.element("p", "Every decision is on disk; you may close this page."),
+        page.element("div.buttons", button("undo", "Undo", "u")),
+        attributes={"id": "ending", "hidden": True},
+    )
+
+
+@cache
+def resource(name: str) -> str:
+    """Text of a file beside this one."""
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -1,0 +1,243 @@
+"""The review's server: this machine alone, a secret in the address, nothing but the review.
+
+    GET  /SECRET/             the page              POST /SECRET/vote  {who, subject, action, …}
+    GET  /SECRET/state?who=…  what to judge next    POST /SECRET/skip  {who, subject}
+                                                    POST /SECRET/undo  {who}
+
+Who does not know the secret gets nothing, whichever program or web page of the machine asks: the
+Host must be ours (a foreign name that resolves to 127.0.0.1 is refused), so must the Origin where a
+browser sends one. A vote is on disk before it is answered. Each reviewer has a sheet of their own.
+"""
+
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from hmac import compare_digest
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from groundup.core import ConfigError, DataError, GroundupError
+
+from .page import review_page
+from .sheet import Item, Sheet
+
+MOST_BYTES = 2**20
+"""Largest body of a request; a mended answer fits many times."""
+IDLE_SECONDS = 30.0
+"""A connection that says nothing for so long is closed."""
+MOST_REVIEWERS = 100
+NAME_LETTERS = 100
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Refused(Exception):
+    """A request that is not answered, with its status and a sentence that says why."""
+
+    def __init__(self, status: HTTPStatus, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class ReviewServer(ThreadingHTTPServer):
+    """Serves the review of one thing on 127.0.0.1 until `shutdown`."""
+
+    daemon_threads = True
+
+    def __init__(
+        self, name: str, open_sheet: Callable[[str], Sheet], who: str, port: int = 0
+    ) -> None:
+        """Take the port; 0 takes a free one. `who` is the reviewer where a page names none.
+
+        Raises ConfigError if the port is taken or out of range.
+        """
+        self.secret = secrets.token_urlsafe(24)
+        self.title, self.who, self.open_sheet = name, who, open_sheet
+        self.sheets: dict[str, Sheet] = {}
+        self.lock = Lock()
+        try:
+            super().__init__(("127.0.0.1", port), Requests)
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                f"Port {port} of 127.0.0.1 cannot be used ({error}); choose another --port, or 0 "
+                "for a free one."
+            ) from None
+
+    @property
+    def url(self) -> str:
+        """Where the page is; who has it may vote."""
+        return f"http://127.0.0.1:{self.server_port}/{self.secret}/"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The names that a request may call this server by."""
+        return f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"
+
+    def sheet(self, who: str) -> Sheet:
+        """The reviewer's sheet, opened at first use."""
+        who = who.strip() or self.who
+        if len(who) > NAME_LETTERS or not who.isprintable():
+            raise DataError(f"A reviewer's name has at most {NAME_LETTERS} printable characters.")
+        if who not in self.sheets:
+            if len(self.sheets) >= MOST_REVIEWERS:
+                raise DataError(f"{MOST_REVIEWERS} reviewers are here already; restart to go on.")
+            self.sheets[who] = self.open_sheet(who)
+        return self.sheets[who]
+
+
+def state(sheet: Sheet) -> dict[str, Any]:
+    """What a page shows next; the names behind a choice stay here."""
+    item, progress = sheet.current, sheet.progress
+    return {
+        "who": sheet.who,
+        "done": progress.done,
+        "total": progress.total,
+        "summary": str(sheet.summary()) if item is None else "",
+        "item": None if item is None else shown(item),
+    }
+
+
+def shown(item: Item) -> dict[str, Any]:
+    """An item as the page gets it."""
+    return {
+        "subject": item.subject, "kind": item.kind, "form": item.form, "question": item.question,
+        "conversation": item.conversation, "answers": item.answers,
+        "passage": item.passage, "span": item.span, "source": item.source,
+    }  # fmt: skip
+
+
+def text_of(body: Mapping[str, Any], name: str) -> str:
+    """A text of a request; DataError if it is something else."""
+    value = body.get(name, "")
+    if not isinstance(value, str):
+        raise DataError(f"{name!r} must be a text; got {type(value).__name__}.")
+    return value
+
+
+def vote(sheet: Sheet, body: Mapping[str, Any]) -> None:
+    """Record what a page decided."""
+    fields = body.get("fields")
+    if fields is not None and not isinstance(fields, dict):
+        raise DataError(f"'fields' must be an object; got {type(fields).__name__}.")
+    sheet.decide(
+        text_of(body, "subject"),
+        text_of(body, "action"),
+        reason=text_of(body, "reason"),
+        fields=fields,
+    )
+
+
+POSTS: Mapping[str, Callable[[Sheet, Mapping[str, Any]], object]] = {
+    "vote": vote,
+    "skip": lambda sheet, body: sheet.skip(text_of(body, "subject")),
+    "undo": lambda sheet, body: sheet.undo(),
+}
+
+
+class Requests(BaseHTTPRequestHandler):
+    """One request of a browser; HTTP/1.0, so its connection ends with it."""
+
+    server: ReviewServer  # type: ignore[assignment]
+    timeout = IDLE_SECONDS
+    server_version, sys_version = "groundup", ""
+
+    def do_GET(self) -> None:
+        """Answer with the page or with what to judge next."""
+        self.answer(self.get)
+
+    def do_POST(self) -> None:
+        """Carry out a decision and answer with what comes next."""
+        self.answer(self.post)
+
+    def get(self) -> tuple[str, bytes]:
+        """Type and body for an address that is read."""
+        route, query = self.route()
+        if route == "":
+            return "text/html", review_page(self.server.title).encode()
+        if route != "state":
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such page here.")
+        with self.server.lock:
+            return as_json(state(self.server.sheet(query.get("who", [""])[0])))
+
+    def post(self) -> tuple[str, bytes]:
+        """Type and body after a decision."""
+        route, _ = self.route()
+        if route not in POSTS:
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such page here.")
+        body = self.body()
+        with self.server.lock:
+            sheet = self.server.sheet(text_of(body, "who"))
+            POSTS[route](sheet, body)
+            return as_json(state(sheet))
+
+    def answer(self, make: Callable[[], tuple[str, bytes]]) -> None:
+        """Send what `make` gives, or why it gives nothing."""
+        try:
+            kind, content = make()
+            self.send(HTTPStatus.OK, kind, content)
+        except Refused as error:
+            self.send(error.status, *as_json({"error": str(error)}))
+        except GroundupError as error:
+            known = isinstance(error, DataError)
+            status = HTTPStatus.UNPROCESSABLE_ENTITY if known else HTTPStatus.INTERNAL_SERVER_ERROR
+            self.send(status, *as_json({"error": str(error)}))
+
+    def send(self, status: HTTPStatus, kind: str, content: bytes) -> None:
+        """Write one answer; a browser that has gone is no error of ours."""
+        try:
+            self.send_response(status)
+            for name, value in HEADERS.items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", f"{kind}; charset=utf-8")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+        except ConnectionError:
+            pass
+
+    def route(self) -> tuple[str, dict[str, list[str]]]:
+        """The address after the secret, and its query; Refused unless the request is ours."""
+        if self.headers.get("Host") not in self.server.hosts:
+            raise Refused(HTTPStatus.FORBIDDEN, "This server answers to its own name only.")
+        origin = self.headers.get("Origin")
+        if origin is not None and origin not in [f"http://{host}" for host in self.server.hosts]:
+            raise Refused(HTTPStatus.FORBIDDEN, "Only the review's own page may ask.")
+        parts = urlsplit(self.path)
+        _, secret, *rest = [*parts.path.split("/", 2), ""]
+        if not compare_digest(secret.encode(errors="replace"), self.server.secret.encode()):
+            raise Refused(HTTPStatus.NOT_FOUND, "There is no such page here.")
+        return rest[0], parse_qs(parts.query)
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object that was sent; Refused if it is too large or no JSON."""
+        if self.headers.get_content_type() != "application/json":
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Send application/json.")
+        length = self.headers.get("Content-Length", "")
+        if not length.isascii() or not length.isdecimal():
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "Send a Content-Length.")
+        if len(length) > 12 or int(length) > MOST_BYTES:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {MOST_BYTES:,} bytes.")
+        try:
+            found = json.loads(self.rfile.read(int(length)))
+        except (ValueError, RecursionError) as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"That is no JSON ({error}).") from None
+        if not isinstance(found, dict):
+            raise Refused(HTTPStatus.BAD_REQUEST, "Send a JSON object.")
+        return found
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: addresses hold the secret."""
+
+
+def as_json(value: dict[str, Any]) -> tuple[str, bytes]:
+    """Type and body of a JSON answer."""
+    return "application/json", json.dumps(value).encode()

@@ -1,0 +1,298 @@
+"""The sheet of one reviewer: what is shown next, what becomes of a vote, how far it has come.
+
+Blind: an item holds what a person needs to judge and nothing of who made it or what others said.
+Each reviewer gets the same items in an order of their own, so that fatigue and neighbours fall on
+different items. Knows neither terminal nor page; both drive it. Every decision is on disk when
+`decide` returns, so a sheet opened again goes on where it was left.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from groundup.core import Conversation, DataError, Judgement, Reason, Sample, digest
+
+from ..judgement import TIE, blind_order, record, standing, votes, withdraw
+from ..stats.interval import Interval, wilson
+
+Form = Literal["sample", "choice"]
+SAMPLE_ACTIONS = ("accept", "mend", "drop")
+REASONS = (
+    "the answer is wrong",
+    "more than one answer is right",
+    "the source does not say it",
+    "the question gives it away",
+    "not worth asking",
+)
+"""What dropped samples mostly suffer from, for one key each."""
+
+
+class Item(NamedTuple):
+    """One thing to judge, as it is shown."""
+
+    subject: str
+    """Id of the sample or of the pair."""
+    kind: str
+    """What sort of sample it is; the strata of a drawn subset."""
+    conversation: Conversation
+    """What was asked, earlier turns included."""
+    answers: tuple[str, ...]
+    """The reference answers, or the two answers to choose from in their blind order."""
+    passage: str = ""
+    """The text that the answer should follow from."""
+    span: tuple[int, int] | None = None
+    """Where in the passage the answer stands, characters."""
+    source: str = ""
+    """File or title that the passage is from."""
+    names: tuple[str, ...] = ()
+    """Of a choice: who made each answer. Recorded with the vote, never shown."""
+
+    @property
+    def form(self) -> Form:
+        """How it is judged."""
+        return "choice" if self.names else "sample"
+
+    @property
+    def question(self) -> str:
+        """The last thing that the user said."""
+        said = [turn.content for turn in self.conversation if turn.role == "user"]
+        return said[-1] if said else ""
+
+
+class Progress(NamedTuple):
+    """How far a reviewer has come."""
+
+    done: int
+    total: int
+
+
+class Summary(NamedTuple):
+    """What a review found."""
+
+    who: str
+    reviewed: int
+    total: int
+    """Items on the sheet."""
+    accepted: int
+    mended: int
+    dropped: int
+    chosen: int
+    """Choices made between two answers; which ones stays blind."""
+    error: Interval | Reason
+    """Share of samples that were not right as they stood."""
+
+    def __str__(self) -> str:
+        """A line or two for a terminal."""
+        if self.chosen:
+            return f"{self.who} has made {self.chosen} of {self.total} choices."
+        head = (
+            f"{self.who} has reviewed {self.reviewed} of {self.total}: {self.accepted} accepted, "
+            f"{self.mended} mended, {self.dropped} dropped."
+        )
+        if isinstance(self.error, Reason):
+            return f"{head}\n{self.error.message}"
+        low, high = 100 * self.error.low, 100 * self.error.high
+        share = f"{100 * self.error.estimate:.1f} %"
+        return f"{head}\nNot right as it stood: {share} of the samples ({low:.1f} to {high:.1f} %)."
+
+
+def sample_item(sample: Sample) -> Item:
+    """A test set's sample as it is shown; of its metadata only what is named here."""
+    data = sample.metadata
+    passage = data.get("passage")
+    passage = passage if isinstance(passage, str) else ""
+    return Item(
+        subject=sample.id,
+        kind=str(data.get("kind") or ""),
+        conversation=sample.conversation,
+        answers=sample.references,
+        passage=passage,
+        span=span_in(passage, data.get("span")),
+        source=str(data.get("source") or ""),
+    )
+
+
+def span_in(passage: str, span: object) -> tuple[int, int] | None:
+    """A span that lies in the passage, or None."""
+    match span:
+        case [int(start), int(end)] if 0 <= start < end <= len(passage):
+            return start, end
+    return None
+
+
+def choice_item(
+    subject: str, conversation: Conversation, answers: Mapping[str, str], *, seed: int = 0
+) -> Item:
+    """Two systems' answers to one conversation, in an order drawn from seed and subject."""
+    if len(answers) != 2:
+        raise DataError(f"A choice is between 2 answers; {subject} has {len(answers)}.")
+    names = blind_order(subject, tuple(answers), seed)
+    return Item(subject, "", conversation, tuple(answers[name] for name in names), names=names)
+
+
+def drawn(items: Sequence[Item], number: int, seed: int = 0) -> list[Item]:
+    """`number` of the items, each kind with its share; the same for every reviewer.
+
+    0 or more than there are takes all. Shares are rounded by largest remainder, but a kind is left
+    out only if there are more kinds than places.
+    """
+    if not 0 < number < len(items):
+        return list(items)
+    generator = np.random.default_rng(seed)
+    strata: dict[str, list[int]] = {}
+    for place in generator.permutation(len(items)):
+        strata.setdefault(items[place].kind, []).append(int(place))
+    sizes = np.array([len(places) for places in strata.values()])
+    quota = sizes * number / len(items)
+    taken = np.minimum(np.maximum(np.floor(quota), 1 if len(sizes) <= number else 0), sizes)
+    while taken.sum() != number:
+        step = 1 if taken.sum() < number else -1
+        room = (taken < sizes) if step > 0 else (taken > 1)
+        taken[np.argmax(np.where(room, step * (quota - taken), -np.inf))] += step
+    chosen = [p for places, n in zip(strata.values(), taken, strict=True) for p in places[: int(n)]]
+    return [items[place] for place in sorted(chosen)]
+
+
+def shuffled(items: Iterable[Item], who: str, salt: str) -> list[Item]:
+    """The items in a reviewer's own order, the same each time."""
+    return sorted(items, key=lambda item: digest([who, salt, item.subject]))
+
+
+class Sheet:
+    """One reviewer's items at a place that keeps votes."""
+
+    def __init__(self, place: Path, items: Sequence[Item], who: str, salt: str = "") -> None:
+        """Read what the reviewer has decided before; `salt` is what is reviewed, such as its id."""
+        self.place, self.who = Path(place), who
+        self.items = {item.subject: item for item in shuffled(items, who, salt)}
+        self.decided: dict[str, Judgement] = {}
+        for vote in standing(votes(self.place)):
+            if vote.who == who and vote.subject in self.items:
+                self.keep(vote)
+        self.queue = [subject for subject in self.items if subject not in self.decided]
+        self.shown, self.since = "", 0.0
+
+    def keep(self, vote: Judgement) -> None:
+        """Remember a vote as the latest one."""
+        self.decided.pop(vote.subject, None)
+        self.decided[vote.subject] = vote
+
+    @property
+    def progress(self) -> Progress:
+        """How many are decided, of how many."""
+        return Progress(len(self.decided), len(self.items))
+
+    @property
+    def current(self) -> Item | None:
+        """What to judge next; None when all is done."""
+        subject = self.queue[0] if self.queue else ""
+        if subject != self.shown:
+            self.shown, self.since = subject, time.monotonic()
+        return self.items.get(subject)
+
+    def item(self, subject: str) -> Item:
+        """The item of this id; DataError if it is not on the sheet."""
+        if subject not in self.items:
+            raise DataError(f"There is nothing with the id {subject!r} on this sheet.")
+        return self.items[subject]
+
+    def decide(
+        self, subject: str, action: str, *, reason: str = "",
+        fields: Mapping[str, object] | None = None,
+    ) -> Judgement:  # fmt: skip
+        """Record a decision durably and go on; an earlier one of this reviewer is replaced.
+
+        accept, drop (needs a reason) or mend (needs `fields`) for samples; A, B or tie for choices.
+        Raises DataError if the action does not fit the item; nothing is recorded then.
+        """
+        item = self.item(subject)
+        vote = choice_vote(item, action) if item.form == "choice" else sample_vote(
+            item, action, reason, fields or {}
+        )  # fmt: skip
+        seconds = round(time.monotonic() - self.since, 1) if subject == self.shown else None
+        vote = vote._replace(who=self.who, reason=reason.strip(), seconds=seconds)
+        before = self.decided.get(subject)
+        if before is not None and before.form != vote.form:
+            withdraw(self.place, before)
+        vote = record(self.place, vote)
+        self.keep(vote)
+        self.queue = [other for other in self.queue if other != subject]
+        return vote
+
+    def skip(self, subject: str) -> None:
+        """Put an undecided item behind the others."""
+        self.item(subject)
+        if subject in self.queue:
+            self.queue.remove(subject)
+            self.queue.append(subject)
+
+    def undo(self) -> Item | None:
+        """Take the latest decision back and show its item again; None if there is none."""
+        if not self.decided:
+            return None
+        subject, vote = self.decided.popitem()
+        withdraw(self.place, vote)
+        self.queue.insert(0, subject)
+        return self.items[subject]
+
+    def summary(self) -> Summary:
+        """What was found so far."""
+        kinds = [vote.value if vote.form == "label" else vote.form for vote in
+                 self.decided.values()]  # fmt: skip
+        accepted, mended, dropped, chosen = map(kinds.count, ("accept", "edit", "drop", "choice"))
+        none = Reason("nothing_reviewed", "No sample was reviewed yet.")
+        judged = accepted + mended + dropped
+        error = wilson(mended + dropped, judged) if judged else none
+        return Summary(
+            self.who, len(kinds), len(self.items), accepted, mended, dropped, chosen, error
+        )
+
+
+def choice_vote(item: Item, action: str) -> Judgement:
+    """The vote for one of two answers, by its maker's name."""
+    if action not in ("A", "B", TIE):
+        raise DataError(f"Choose A, B or {TIE}; got {action!r}.")
+    value = TIE if action == TIE else item.names["AB".index(action)]
+    return Judgement("", "", item.subject, "choice", value, shown=item.names)
+
+
+def sample_vote(
+    item: Item, action: str, reason: str, fields: Mapping[str, object]
+) -> Judgement:  # fmt: skip
+    """The vote on a sample: a label, or its corrected fields."""
+    if action not in SAMPLE_ACTIONS:
+        raise DataError(f"A sample is decided by {', '.join(SAMPLE_ACTIONS)}; got {action!r}.")
+    if action == "drop" and not reason.strip():
+        raise DataError("Dropping a sample needs a reason.")
+    if action != "mend":
+        return Judgement("", "", item.subject, "label", action)
+    value = json.dumps(mended(item, fields), ensure_ascii=False)
+    return Judgement("", "", item.subject, "edit", value)
+
+
+def mended(item: Item, fields: Mapping[str, object]) -> dict[str, object]:
+    """The fields that differ from what is there: question and references.
+
+    Raises DataError if nothing differs, a text is empty, or a field is unknown.
+    """
+    question = fields.get("question", item.question)
+    references = fields.get("references", list(item.answers))
+    if unknown := fields.keys() - {"question", "references"}:
+        raise DataError(f"Only question and references can be mended; got {sorted(unknown)}.")
+    if not isinstance(question, str) or not isinstance(references, list | tuple):
+        raise DataError("The question must be a text and the references a list of texts.")
+    texts = [question, *references]
+    if not all(isinstance(text, str) and text.strip() for text in texts):
+        raise DataError("A mended question or answer must not be empty; drop the sample instead.")
+    changed: dict[str, object] = {}
+    if question.strip() != item.question.strip():
+        changed["question"] = question.strip()
+    if [text.strip() for text in references] != [text.strip() for text in item.answers]:
+        changed["references"] = [text.strip() for text in references]
+    if not changed:
+        raise DataError("Nothing was changed; accept the sample as it is.")
+    return changed

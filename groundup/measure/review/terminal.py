@@ -1,0 +1,267 @@
+"""Reviewing in a terminal: one item a screen, one key a decision, 80 columns suffice.
+
+When stdin is no terminal each line is a decision: a key, then what belongs to it.
+
+    a                          accept                 s   skip: it comes again at the end
+    m question=…  m answer=…   mend                   u   take the last decision back
+    d the reason               drop                   q   stop; everything decided is kept
+    1, 2, =                    of a choice: the first answer, the second, neither is better
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from shutil import get_terminal_size
+from typing import NamedTuple
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from groundup.core import ConfigError, DataError
+
+from ..judgement import TIE
+from .sheet import REASONS, Item, Sheet
+
+MOST_COLUMNS = 80
+CONTEXT = 600
+"""Characters of a passage that are shown around the answer's span."""
+SAMPLE_KEYS = "a accept   m mend   d drop   s skip   u undo   q quit"
+CHOICE_KEYS = "1 first   2 second   = neither   s skip   u undo   q quit"
+CHOICES = {"1": "A", "2": "B", "=": TIE}
+BAR = 20
+KEPT = "\n\t\u200c\u200d"
+"""Not printable by themselves, but parts of text: line ends, tabs, joiners."""
+
+
+class Command(NamedTuple):
+    """What a reviewer asked for."""
+
+    key: str
+    text: str = ""
+    """What belongs to it: a reason, or what to mend."""
+
+
+class Lines:
+    """Decisions as lines of a stream."""
+
+    def __init__(self, stream: Iterable[str]) -> None:
+        self.stream, self.text = iter(stream), ""
+
+    def ask(self) -> Command | None:
+        """The next line that is not empty, its key parted from its text."""
+        for line in self.stream:
+            if line.strip():
+                key, _, self.text = line.strip().partition(" ")
+                return Command(key, self.text.strip())
+        return None
+
+    def reason(self) -> str:
+        """What followed the key."""
+        return self.text.strip()
+
+    def mend(self, item: Item) -> dict[str, object]:
+        """`question=…` or `answer=…` as typed."""
+        name, found, value = self.text.strip().partition("=")
+        if not found or name not in ("question", "answer"):
+            raise DataError("Mend with `m question=…` or `m answer=…`.")
+        return {"question": value} if name == "question" else {"references": [value]}
+
+
+class Keys:
+    """Decisions as single keys of a terminal."""
+
+    def ask(self) -> Command | None:
+        """One key, without Return."""
+        return Command(pressed())
+
+    def reason(self) -> str:
+        """One of the usual reasons by its number, or a typed one."""
+        print()
+        for number, reason in enumerate(REASONS, start=1):
+            print(f"  {number}  {reason}")
+        typed = input("reason (number or words; empty goes back): ").strip()
+        if typed.isdecimal() and 1 <= int(typed) <= len(REASONS):
+            return REASONS[int(typed) - 1]
+        return typed
+
+    def mend(self, item: Item) -> dict[str, object]:
+        """The fields as they come back from the editor, or typed one by one without one."""
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+        if editor:
+            return edited(item, editor)
+        print()
+        question = typed_over("question", item.question)
+        return {"question": question, "references": [typed_over("answer", a) for a in
+                                                     item.answers or ("",)]}  # fmt: skip
+
+
+def pressed() -> str:
+    """One key of the terminal; Ctrl-C stops as ever, Ctrl-D is q."""
+    import termios
+    import tty
+
+    handle = sys.stdin.fileno()
+    before = termios.tcgetattr(handle)
+    try:
+        tty.setcbreak(handle, termios.TCSADRAIN)  # keeps what was typed ahead
+        key = os.read(handle, 1).decode(errors="ignore")
+    finally:
+        termios.tcsetattr(handle, termios.TCSADRAIN, before)
+    return "q" if key in ("", "\x04") else key
+
+
+def typed_over(name: str, text: str) -> str:
+    """A line typed over an old one, which Return alone keeps."""
+    return input(f"{name} [{text}]: ").strip() or text
+
+
+HEADS = ("# Question", "# Answer")
+FORM = """{question_head}
+{question}
+
+{answers}
+"""
+
+
+def edited(item: Item, editor: str) -> dict[str, object]:
+    """Let the reviewer's editor change question and answers; DataError if the form is broken."""
+    answers = "\n\n".join(f"{HEADS[1]}\n{answer}" for answer in item.answers or ("",))
+    text = FORM.format(question_head=HEADS[0], question=item.question, answers=answers)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "sample.md"
+        file.write_text(text, encoding="utf-8")
+        try:
+            done = subprocess.run([*shlex.split(editor), str(file)], check=False)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"The editor {editor!r} did not start ({error}).") from None
+        if done.returncode:
+            raise DataError(f"The editor {editor!r} ended with {done.returncode}; nothing mended.")
+        return fields_of(file.read_text(encoding="utf-8"))
+
+
+def fields_of(text: str) -> dict[str, object]:
+    """Question and answers of an edited form.
+
+    >>> fields_of("# Question\\nWhy?\\n\\n# Answer\\nSo.\\n")
+    {'question': 'Why?', 'references': ['So.']}
+    """
+    parts: list[tuple[str, list[str]]] = []
+    for line in text.splitlines():
+        if line.strip() in HEADS:
+            parts.append((line.strip(), []))
+        elif parts:
+            parts[-1][1].append(line)
+        elif line.strip():
+            raise DataError(f"Expected {HEADS[0]!r} at the top of the form; got {line[:40]!r}.")
+    questions = ["\n".join(lines).strip() for head, lines in parts if head == HEADS[0]]
+    references = ["\n".join(lines).strip() for head, lines in parts if head == HEADS[1]]
+    if len(questions) != 1:
+        raise DataError(f"The form needs one line {HEADS[0]!r}; it has {len(questions)}.")
+    return {"question": questions[0], "references": [text for text in references if text]}
+
+
+def review_in_terminal(sheet: Sheet) -> None:
+    """Show item after item and record what is decided, until all is done or the reviewer quits.
+
+    A wrong key is told and asked again; a wrong line of a file ends it with DataError, or the lines
+    after it would fall on the wrong samples. Whatever was recorded before is kept.
+    """
+    is_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    keyboard = Keys() if is_terminal else Lines(sys.stdin)
+    columns = min(MOST_COLUMNS, get_terminal_size().columns)
+    console = Console(width=columns, highlight=False, soft_wrap=False)
+    note = ""
+    while item := sheet.current:
+        if is_terminal:
+            console.clear()
+        console.print(*screen(sheet, item), sep="\n", markup=False)
+        if note and is_terminal:
+            console.print(f"\n{note}", markup=False)
+        command = keyboard.ask()
+        if command is None or command.key == "q":
+            return
+        try:
+            note = apply(sheet, item, command, keyboard)
+        except (DataError, ConfigError) as error:
+            if not is_terminal:
+                raise
+            note = str(error)
+        if not is_terminal:
+            console.print(note, markup=False)
+
+
+def apply(sheet: Sheet, item: Item, command: Command, keyboard: Keys | Lines) -> str:
+    """Carry out one command; what to tell about it. DataError if it cannot be."""
+    key, is_choice = command.key, item.form == "choice"
+    if key == "s":
+        sheet.skip(item.subject)
+        return "Skipped; it comes again at the end."
+    if key == "u":
+        return "Taken back." if sheet.undo() else "There is nothing to take back."
+    if is_choice and key in CHOICES:
+        sheet.decide(item.subject, CHOICES[key], reason=command.text)
+        return "Recorded."
+    if not is_choice and key == "a":
+        sheet.decide(item.subject, "accept", reason=command.text)
+        return "Accepted."
+    if not is_choice and key == "d":
+        sheet.decide(item.subject, "drop", reason=keyboard.reason())
+        return "Dropped."
+    if not is_choice and key == "m":
+        sheet.decide(item.subject, "mend", fields=keyboard.mend(item))
+        return "Mended."
+    raise DataError(f"There is no key {key!r}; keys: {CHOICE_KEYS if is_choice else SAMPLE_KEYS}")
+
+
+def screen(sheet: Sheet, item: Item) -> Iterator[RenderableType]:
+    """The parts of one item, from how far the review is to the keys."""
+    done, total = sheet.progress
+    bar = "█" * (done * BAR // max(total, 1))
+    kind = f"   {printable(item.kind)}" if item.kind else ""
+    yield Text(f"{done + 1} of {total}  {bar:·<{BAR}}{kind}", style="dim")
+    for turn in item.conversation:
+        yield from part("Question" if turn.role == "user" else turn.role, turn.content)
+    for number, answer in enumerate(item.answers, start=1):
+        yield from part("Answer" if len(item.answers) == 1 else f"Answer {number}", answer)
+    if not item.answers:
+        yield from part("Answer", "(none: it should be refused)")
+    if item.passage:
+        yield from part(f"Source  {item.source}".rstrip(), marked(item))
+    yield ""
+    yield Text(CHOICE_KEYS if item.names else SAMPLE_KEYS, style="dim")
+
+
+def part(name: str, text: str | Text) -> Iterator[RenderableType]:
+    """A titled text, indented."""
+    yield ""
+    yield Text(printable(name), style="bold")
+    yield Padding(text if isinstance(text, Text) else Text(printable(text)), (0, 0, 0, 2))
+
+
+def marked(item: Item) -> Text:
+    """The passage around the answer, with the answer between « and »."""
+    start, end = item.span or (0, 0)
+    first, last = max(0, start - CONTEXT), min(len(item.passage), end + CONTEXT)
+    before, inside, after = (
+        printable(item.passage[slice(*bounds)])
+        for bounds in ((first, start), (start, end), (end, last))
+    )
+    return Text.assemble(
+        "…" if first else "", before,
+        (f"«{inside}»", "reverse") if inside else "",
+        after, "…" if last < len(item.passage) else "",
+    )  # fmt: skip
+
+
+def printable(text: str) -> str:
+    r"""The text without what would move a terminal's cursor, hide or turn what is shown.
+
+    >>> printable("a\x1b[2Jb")
+    'a�[2Jb'
+    """
+    return "".join(c if c.isprintable() or c in KEPT else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -1,0 +1,183 @@
+"""In a terminal one key decides; in a pipe one line does; a kill loses nothing decided."""
+
+import io
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from groundup.core import DataError
+from groundup.measure.judgement import standing, votes
+from groundup.measure.review.sheet import Sheet
+from groundup.measure.review.terminal import edited, fields_of, printable, review_in_terminal
+from tests.measure.review.sheets import items, pairs, sheet, testset
+
+
+@pytest.fixture
+def lines(monkeypatch, capsys):
+    """Review with these lines on stdin; gives what is told."""
+
+    def run(one: Sheet, text: str) -> str:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        review_in_terminal(one)
+        return capsys.readouterr().out
+
+    return run
+
+
+def values(place) -> dict[str, str]:
+    return {vote.subject: vote.value for vote in standing(votes(place))}
+
+
+def test_lines_decide_one_after_the_other(tmp_path, lines):
+    one = sheet(tmp_path)
+    order = list(one.items)
+    told = lines(one, "a\n\nd it is wrong\nm answer=at dusk\ns\nu\nq\na\n")
+    assert values(tmp_path) == {order[0]: "accept", order[1]: "drop"}
+    assert "Accepted." in told and "Mended." in told and "Taken back." in told
+    assert max(map(len, told.splitlines())) <= 80
+
+
+def test_the_end_of_input_ends_the_review_and_the_next_goes_on(tmp_path, lines):
+    lines(sheet(tmp_path), "a\na\n")
+    told = lines(sheet(tmp_path), "a\n" * 20)
+    assert "3 of 8" in told and "1 of 8" not in told
+    assert len(values(tmp_path)) == 8
+
+
+def test_the_answer_is_marked_in_its_source_and_the_maker_is_hidden(tmp_path, lines):
+    told = lines(sheet(tmp_path), "q\n")
+    assert "«at night»" in told and "house.md" in told
+    assert "hidden-model" not in told
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("x", "no key 'x'"),
+        ("m", "m question="),
+        ("m x=y", "m question="),
+        ("1", "no key '1'"),
+        ("d", "reason"),
+    ],
+)
+def test_a_wrong_line_ends_a_piped_review(tmp_path, lines, line, says):
+    with pytest.raises(DataError, match=says):
+        lines(sheet(tmp_path), f"{line}\na\n")
+    assert values(tmp_path) == {}
+
+
+def test_choices_by_number(tmp_path, lines):
+    one = Sheet(tmp_path, pairs(3), "ana")
+    order = list(one.items)
+    told = lines(one, "1\n2 clearer\n=\n")
+    assert "Answer 1" in told and "ours" not in told and "theirs" not in told
+    names = {subject: one.items[subject].names for subject in order}
+    assert values(tmp_path) == {
+        order[0]: names[order[0]][0], order[1]: names[order[1]][1], order[2]: "tie",
+    }  # fmt: skip
+
+
+def test_nothing_in_a_sample_reaches_the_terminal_as_a_command():
+    assert printable("a\x1b[2J\x07\u202eb\u200dc\n") == "a\ufffd[2J\ufffd\ufffdb\u200dc\n"
+
+
+def test_an_editor_gives_the_fields(tmp_path):
+    script = tmp_path / "editor"
+    script.write_text(
+        "#!/bin/sh\nsed -i 's/When is/At what time is/; s/at night/at dusk/' \"$1\"\n"
+    )
+    script.chmod(0o755)
+    found = edited(items(1)[0], str(script))
+    assert found == {"question": "At what time is lamp 0 lit?", "references": ["at dusk"]}
+
+
+@pytest.mark.parametrize("editor", ["false", "no-such-editor-here", "'"])
+def test_an_editor_that_fails_mends_nothing(editor):
+    with pytest.raises(Exception, match="editor"):
+        edited(items(1)[0], editor)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "words before\n# Question\nx", "# Question\na\n# Question\nb"]
+)
+def test_a_broken_form_is_told(text):
+    with pytest.raises(DataError, match="form"):
+        fields_of(text)
+
+
+class Terminal:
+    """A real terminal with `groundup testset review` in it."""
+
+    def __init__(self, path) -> None:
+        self.leader, follower = pty.openpty()
+        environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm", "EDITOR": "", "VISUAL": ""}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "groundup", "testset", "review", str(path), "--who", "ana"],
+            stdin=follower, stdout=follower, stderr=follower, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(follower)
+        self.seen = ""
+
+    def until(self, text: str) -> None:
+        """Read until the terminal shows a text."""
+        while text not in self.seen:
+            assert select.select([self.leader], [], [], 60)[0], self.seen
+            try:
+                self.seen += os.read(self.leader, 65536).decode(errors="replace")
+            except OSError:
+                raise AssertionError(f"ended before {text!r}: {self.seen}") from None
+        self.seen = self.seen.split(text, 1)[1]
+
+    def press(self, keys: str) -> None:
+        os.write(self.leader, keys.encode())
+
+    def end(self) -> int:
+        return self.process.wait(timeout=60)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(timeout=60)
+        os.close(self.leader)
+
+
+def test_keys_in_a_real_terminal_and_a_kill(tmp_path):
+    made = testset(tmp_path / "t")
+    with Terminal(made.path) as terminal:
+        for wait, keys in (
+            ("q quit", "a"), ("Accepted.", "d"), ("goes back): ", "1\n"), ("Dropped.", "m"),
+            ("question [", "When?\n"), ("answer [", "\n"), ("Mended.", "x"), ("no key 'x'", ""),
+        ):  # fmt: skip
+            terminal.until(wait)
+            terminal.press(keys)
+        os.killpg(terminal.process.pid, signal.SIGKILL)
+        assert terminal.end() == -signal.SIGKILL
+    assert sorted(values(made.path).values()) == ["accept", "drop", '{"question": "When?"}']
+
+    with Terminal(made.path) as again:
+        again.until("4 of 8")
+        again.press("u")
+        again.until("Taken back.")
+        again.press("q")
+        again.until("ana has reviewed 2 of 8: 1 accepted, 0 mended, 1 dropped.")
+        assert again.end() == 0
+
+
+def test_control_c_keeps_what_was_decided(tmp_path):
+    made = testset(tmp_path / "t")
+    with Terminal(made.path) as terminal:
+        terminal.until("q quit")
+        terminal.press("a")
+        terminal.until("Accepted.")
+        os.killpg(terminal.process.pid, signal.SIGINT)
+        terminal.until("ana has reviewed 1 of 8")
+        assert terminal.end() == 0

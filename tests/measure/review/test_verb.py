@@ -1,0 +1,110 @@
+"""`groundup testset review` as a person calls it."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from groundup.core import ConfigError, DataError, Judgement
+from groundup.measure.judgement import record as give
+from groundup.measure.judgement import standing, votes
+from groundup.measure.review.verb import Results, review_testset, reviewer
+from tests.measure.review.sheets import testset
+
+
+@pytest.fixture
+def made(tmp_path):
+    return testset(tmp_path / "t")
+
+
+@pytest.fixture
+def typed(monkeypatch):
+    """Give a text on stdin."""
+    return lambda text: monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+def test_a_sample_of_the_samples_is_reviewed_and_resumed(made, typed, capsys):
+    typed("a\nd wrong\n")
+    found = review_testset(made, who="ana", sample=5)
+    assert (found.reviewed, found.total, found.dropped) == (2, 5, 1)
+    typed("a\n" * 9)
+    assert review_testset(made, who="ana", sample=5).reviewed == 5
+    assert len(standing(votes(made.path))) == 5
+    assert made.id == type(made).open(made.path).id
+    assert "3 of 5" in capsys.readouterr().out
+
+
+def test_only_the_disputed_are_shown_to_who_decides(made, typed):
+    for who, value in (("ana", "accept"), ("ben", "drop")):
+        give(made.path, Judgement(who, "", "q3", "label", value))
+        give(made.path, Judgement(who, "", "q4", "label", "accept"))
+    typed("a\n")
+    found = review_testset(made, who="cleo", disputed=True)
+    assert (found.reviewed, found.total) == (1, 1)
+    assert votes(made.path)[-1].subject == "q3"
+
+
+def test_results_tell_each_reviewer_and_how_they_agree(made):
+    assert str(review_testset(made, results=True)) == "Nobody has reviewed a sample yet."
+    for number in range(6):
+        for who in ("ana", "ben"):
+            value = "drop" if number == 5 or (who, number) == ("ben", 0) else "accept"
+            give(made.path, Judgement(who, "", f"q{number}", "label", value))
+    give(made.path, Judgement("ana", "", "q6", "edit", json.dumps({"question": "When?"})))
+    found = review_testset(made, results=True)
+    assert isinstance(found, Results) and len(found.reviewers) == 2
+    text = str(found)
+    assert "ana has reviewed 7 of 8: 5 accepted, 1 mended, 1 dropped." in text
+    assert "ana and ben agree on 0.8333" in text and "of 6" in text
+    assert "Disputed: q0" in text
+
+
+def test_names(monkeypatch):
+    assert reviewer(" ana ") == "ana"
+    assert reviewer("")
+    for wrong in ("a\nb", "x" * 101):
+        with pytest.raises(DataError, match="one line"):
+            reviewer(wrong)
+
+
+def test_a_negative_sample_is_refused(made):
+    with pytest.raises(ConfigError, match="--sample -1"):
+        review_testset(made, sample=-1)
+
+
+def test_without_git_the_user_is_the_reviewer(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("LOGNAME", "dora")
+    assert reviewer("") == "dora"
+
+
+def test_the_page_of_the_command_line_stops_with_control_c(made):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "groundup", "testset", "review", str(made.path), "--page",
+         "--who", "ana"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None and process.stdout is not None
+        url = process.stderr.readline().split()[-1]
+        with urllib.request.urlopen(f"{url}state") as reply:
+            subject = json.load(reply)["item"]["subject"]
+        body = {"who": "ana", "subject": subject, "action": "accept"}
+        request = urllib.request.Request(
+            f"{url}vote", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as reply:
+            assert json.load(reply)["done"] == 1
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0
+    assert "ana has reviewed 1 of 8: 1 accepted" in out
+    assert len(votes(made.path)) == 1

@@ -1,0 +1,159 @@
+"""Every vote is kept, the latest one stands, and nobody can tell from the order who made what."""
+
+import json
+import math
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core import DataError, Judgement, Reason
+from groundup.measure.judgement import (
+    VOTES,
+    agreement,
+    blind_order,
+    export_votes,
+    import_votes,
+    record,
+    standing,
+    votes,
+    withdraw,
+)
+
+
+def label(who: str, subject: str, value: str, when: str = "2026-01-31T12:00:00Z") -> Judgement:
+    return Judgement(who, when, subject, "label", value)
+
+
+def test_votes_come_back_as_they_were_given(tmp_path):
+    one = Judgement("ana", "", "q1", "choice", "ours", "shorter", ("theirs", "ours"), 4.5)
+    made = record(tmp_path, one)
+    assert made.when and made == one._replace(when=made.when)
+    assert votes(tmp_path) == [made]
+    assert (tmp_path / VOTES).is_file()
+
+
+def test_the_latest_vote_of_a_person_stands_in_each_form(tmp_path):
+    record(tmp_path, label("ana", "q1", "accept", ""))
+    record(tmp_path, label("ben", "q1", "accept", ""))
+    record(tmp_path, Judgement("ana", "", "q1", "rating", "4"))
+    record(tmp_path, label("ana", "q1", "drop", ""))
+    now = {(v.who, v.form): v.value for v in standing(votes(tmp_path))}
+    expected = {("ana", "label"): "drop", ("ben", "label"): "accept", ("ana", "rating"): "4"}
+    assert now == expected
+    assert len(votes(tmp_path)) == 4
+
+
+def test_a_vote_taken_back_is_history(tmp_path):
+    withdraw(tmp_path, record(tmp_path, label("ana", "q1", "accept", "")))
+    assert standing(votes(tmp_path)) == [] and len(votes(tmp_path)) == 2
+    record(tmp_path, label("ana", "q1", "drop", ""))
+    assert [vote.value for vote in standing(votes(tmp_path))] == ["drop"]
+
+
+@given(st.permutations([("a", "1"), ("b", "2"), ("c", "3")]))
+def test_the_newest_time_stands_whatever_the_order_of_writing(order):
+    given_ = [label("ana", "q", value, f"2026-01-0{day}T00:00:00Z") for value, day in order]
+    assert [vote.value for vote in standing(given_)] == ["c"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (Judgement("", "", "q1", "label", "x"), "one of them is empty"),
+        (Judgement("ana", "", "", "label", "x"), "one of them is empty"),
+        (Judgement("ana", "", "q1", "opinion", "x"), "form is one of label"),  # type: ignore
+        (Judgement("ana", "", "q1", "rating", "good"), "must be a number"),
+        (Judgement("ana", "", "q1", "rating", "nan"), "must be a number"),
+        (Judgement("ana", "", "q1", "edit", "no json"), "JSON object"),
+        (Judgement("ana", "", "q1", "edit", "[]"), "JSON object"),
+        (Judgement("ana", "", "q1", "choice", "x", shown=("a", "b")), "one of a, b or tie"),
+        (Judgement("ana", "", "q1", "label", "x" * 300_000), "300,000 characters"),
+        (Judgement("ana", "", "q1", "label", "\ud800"), "JSON values"),
+    ],
+)
+def test_a_vote_that_makes_no_sense_is_refused_and_not_written(tmp_path, wrong, says):
+    with pytest.raises(DataError, match=says):
+        record(tmp_path, wrong)
+    assert votes(tmp_path) == []
+
+
+def test_many_hands_at_once_lose_nothing(tmp_path):
+    def work(who: str) -> None:
+        for number in range(25):
+            record(tmp_path, label(who, f"q{number}", "accept", ""))
+
+    threads = [threading.Thread(target=work, args=(f"person {n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(standing(votes(tmp_path))) == 100
+
+
+def test_a_torn_last_line_is_passed_over(tmp_path):
+    record(tmp_path, label("ana", "q1", "accept", ""))
+    with open(tmp_path / VOTES, "a") as file:
+        file.write('{"sequence": 2, "when"')
+    assert len(votes(tmp_path)) == 1
+    record(tmp_path, label("ana", "q2", "accept", ""))
+    assert len(votes(tmp_path)) == 2
+
+
+def test_blind_orders_are_stable_and_fair():
+    names = ["ours", "theirs"]
+    orders = [blind_order(f"q{n}", names) for n in range(300)]
+    assert orders == [blind_order(f"q{n}", names[::-1]) for n in range(300)]
+    first = sum(order[0] == "ours" for order in orders)
+    assert abs(first - 150) < 4 * math.sqrt(75)
+    assert orders != [blind_order(f"q{n}", names, seed=1) for n in range(300)]
+
+
+def test_votes_travel_as_lines_and_arrive_once(tmp_path):
+    here, there, file = tmp_path / "here", tmp_path / "there", tmp_path / "votes.jsonl"
+    record(here, label("ana", "q1", "accept"))
+    withdraw(here, label("ana", "q1", "accept"))
+    record(here, Judgement("ana", "", "q2", "choice", "a", shown=("b", "a"), seconds=1.5))
+    assert export_votes(here, file) == 3
+    assert import_votes(there, file) == 3
+    assert import_votes(there, file) == 0
+    assert votes(there) == votes(here)
+
+
+def test_an_imported_old_vote_does_not_displace_a_newer_one(tmp_path):
+    file = tmp_path / "old.jsonl"
+    record(tmp_path, label("ana", "q1", "drop", "2026-05-01T00:00:00Z"))
+    file.write_text(json.dumps(label("ana", "q1", "accept", "2026-04-01T00:00:00Z")._asdict()))
+    assert import_votes(tmp_path, file) == 1
+    assert [vote.value for vote in standing(votes(tmp_path))] == ["drop"]
+
+
+@pytest.mark.parametrize("line", ["{", "[]", "3", '{"who": "ana"}', '{"who": 1, "subject": 2}'])
+def test_one_bad_line_imports_nothing(tmp_path, line):
+    file = tmp_path / "votes.jsonl"
+    good = json.dumps(label("ana", "q1", "accept")._asdict())
+    file.write_text(f"{good}\n{line}\n")
+    with pytest.raises(DataError, match="line 2 is no vote"):
+        import_votes(tmp_path, file)
+    assert votes(tmp_path) == []
+
+
+def test_agreement_is_what_two_people_share():
+    ana = [label("ana", f"q{n}", "accept" if n < 8 else "drop") for n in range(10)]
+    ben = [label("ben", f"q{n}", "accept" if n < 7 else "drop") for n in range(10)]
+    found = agreement([*ana, *ben, label("cleo", "q99", "drop")])
+    (pair,) = found.pairs
+    assert (pair.first, pair.second, pair.subjects) == ("ana", "ben", 10)
+    assert pair.share.estimate == 0.9 and pair.share.low < 0.9
+    assert found.disputed == ("q7",) and found.subjects == 10
+    # Cohen by hand: agree 0.9, by chance 0.8 * 0.7 + 0.2 * 0.3 = 0.62.
+    assert not isinstance(pair.kappa, Reason)
+    assert pair.kappa.estimate == pytest.approx((0.9 - 0.62) / (1 - 0.62))
+    assert not isinstance(found.alpha, Reason) and 0.6 < found.alpha.estimate < 0.9
+
+
+def test_without_a_shared_subject_there_is_a_reason():
+    found = agreement([label("ana", "q1", "accept"), label("ben", "q2", "accept")])
+    assert found.pairs == () and found.disputed == ()
+    assert isinstance(found.alpha, Reason) and found.alpha.code == "nobody_shares"
