@@ -48,6 +48,7 @@ class Rates(Config):
     """How fast to ask; 0 is as fast as the server answers."""
 
     requests_per_minute: float = Field(default=0.0, ge=0)
+    """Attempts count; they go evenly spaced."""
     tokens_per_minute: float = Field(default=0.0, ge=0)
     """Tokens of prompts and answers together."""
 
