@@ -5,6 +5,7 @@
 #   make check     style, types, docs      make fix     repair style
 #   make bench     speed beside peers      make oracles peers in a venv of their own, new fixtures
 #   make kills     a run killed 20 times   make demo-check  the demo's models beside transformers
+#   make simulations  the statistics held against a known truth
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -22,10 +23,10 @@ NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow check fix bench kills demo-check oracles clean
+.PHONY: help demo test slow check fix bench simulations kills demo-check oracles clean
 
 help:
-	@sed -n '3,7s/^# *//p' Makefile
+	@sed -n '3,8s/^# *//p' Makefile
 
 demo: $(VENV)/.demo
 	$(BIN)/groundup run tiny --out $(OUT)
@@ -49,8 +50,11 @@ fix: $(VENV)/.check
 
 bench: $(VENV)/.demo
 	for file in benchmarks/[!_]*.py; do \
-		case $$file in */table.py|*/kills.py|*/demo_check.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
+		case $$file in */table.py|*/kills.py|*/demo_check.py|*/simulations.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
 	$(BIN)/python benchmarks/table.py
+
+simulations: $(VENV)/.demo
+	$(BIN)/python benchmarks/simulations.py
 
 kills: $(VENV)/.demo
 	$(BIN)/python benchmarks/kills.py

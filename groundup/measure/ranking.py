@@ -24,6 +24,8 @@ from groundup.core import ConfigError, DataError, Reason
 
 from .stats.interval import Interval, bootstrap
 
+HIGHEST = 1000
+"""Largest grade; exponential gains of more have no room in a float."""
 Ties = Literal["stable", "average", "trec"]
 Gain = Literal["linear", "exponential"]
 Ranked = Sequence[str] | Mapping[str, float]
@@ -126,6 +128,9 @@ def judge(
             "Expected ties of stable, average or trec and relevant_from of 1 or more; "
             f"got {ties!r} and {relevant_from}."
         )
+    wild = [name for name, grade in grades.items() if not grade <= HIGHEST]
+    if wild:
+        raise DataError(f"Query {query}: the grade of {wild[0]!r} is {grades[wild[0]]}.")
     names = list(ranked)
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)

@@ -110,6 +110,8 @@ def test_bad_input_is_refused():
         one(mrr(), ["a", "b", "a"], {"a": 1})
     with pytest.raises(DataError, match="score of 'a' is nan"):
         one(mrr(), {"a": float("nan")}, {"a": 1})
+    with pytest.raises(DataError, match="grade of 'a' is 5000"):
+        one(ndcg(gain="exponential"), ["a"], {"a": 5000})
     with pytest.raises(ConfigError, match="relevant_from of 1 or more"):
         one(mrr(), ["a"], {"a": 1}, relevant_from=0)
     for make in (recall, precision, hit, mrr, average_precision, ndcg):

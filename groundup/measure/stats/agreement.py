@@ -87,11 +87,8 @@ def cohen_kappa(
     """
     if len(a) != len(b):
         raise DataError(f"{len(a)} labels need as many from the other rater; got {len(b)}.")
-    labels = list(order) or ordered({*a, *b}, weights != "none")
+    labels = scale({*a, *b}, order, weights != "none")
     codes = {label: place for place, label in enumerate(labels)}
-    strange = [label for label in (*a, *b) if label not in codes]
-    if strange:
-        raise DataError(f"The label {strange[0]!r} is not in order={labels}.")
     left, right = (np.array([codes[one] for one in side], dtype=np.intp) for side in (a, b))
     size = len(labels)
     apart = np.abs(np.arange(size)[:, None] - np.arange(size))
@@ -191,9 +188,7 @@ def label_counts(
 ) -> tuple[np.ndarray, list[Hashable]]:
     """How often each item got each label (items, labels), and the labels."""
     found = {one for row in ratings for one in row}
-    labels = list(order) or ordered(found, is_sorted)
-    if found - set(labels):
-        raise DataError(f"The label {(found - set(labels)).pop()!r} is not in order={labels}.")
+    labels = scale(found, order, is_sorted)
     codes = {label: place for place, label in enumerate(labels)}
     counts = np.zeros((len(ratings), len(labels)))
     for item, row in enumerate(ratings):
@@ -202,16 +197,21 @@ def label_counts(
     return counts, labels
 
 
-def ordered(labels: set, is_sorted: bool) -> list[Hashable]:
-    """The labels; in their own order where that matters."""
-    if any(isinstance(one, float) and one != one for one in labels):
-        raise DataError("A label is NaN; leave the item out, or give None where one is missing.")
+def scale(found: set, order: Sequence[Hashable], is_sorted: bool) -> list[Hashable]:
+    """All labels from first to last: those of `order`, or those found in their own order."""
+    if None in found or any(isinstance(one, float) and one != one for one in found):
+        raise DataError("A rating is missing (None or NaN); use krippendorff_alpha, with None.")
+    if order:
+        if found - set(order) or len(set(order)) < len(order):
+            strange = sorted(map(repr, found - set(order))) or ["a label twice"]
+            raise DataError(f"order={list(order)} must hold every label once; got {strange[0]}.")
+        return list(order)
     try:
-        return sorted(labels)
+        return sorted(found)
     except TypeError:
         if is_sorted:
             raise DataError("Labels of several types have no order; name it by order=.") from None
-        return sorted(labels, key=repr)
+        return sorted(found, key=repr)
 
 
 def columns(a: Values, b: Values) -> tuple[np.ndarray, np.ndarray]:

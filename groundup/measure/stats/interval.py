@@ -22,13 +22,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from groundup.core import DataError
+from groundup.core import ConfigError, DataError
 
 from .distribution import normal_tail, student_quantile, tail_of, z_value
 
 REPEATS = 2000
 DRAWS_AT_ONCE = 2**20
 ROUNDING = 1e-12
+LARGEST = 1e100
 FLAT = 1e-3
 """Student's bounds are taken where more than this share of the resamples has no spread."""
 
@@ -91,6 +92,9 @@ def bootstrap(
     >>> bootstrap([8.0, 2.0], weights=[4.0, 1.0]).low       # both groups have the ratio 2
     2.0
     """
+    tail = tail_of(confidence)
+    if repeats < 1:
+        raise ConfigError(f"repeats={repeats} must be 1 or more.")
     totals, masses = group_sums(
         values, groups, np.ones(len(values)) if weights is None else weights
     )
@@ -103,7 +107,6 @@ def bootstrap(
     residuals = totals - estimate * masses
     if np.abs(residuals).max() <= ROUNDING * np.abs(totals).max():
         return Interval(estimate, estimate, estimate, confidence, len(values), number)
-    tail = tail_of(confidence)
     error = float(standard_error(float((residuals**2).sum()), float(masses.sum()), number))
     errors = studentised(residuals, masses, repeats, seed)
     spread = np.isfinite(errors)
@@ -291,13 +294,19 @@ def group_sums(values: Values, groups: Groups, weights: Values) -> tuple[np.ndar
 
 
 def column(name: str, values: Values, number: int) -> np.ndarray:
-    """The values as float64 (N,), checked for length and finiteness."""
-    found = np.asarray(values, dtype=np.float64)
+    """The values as float64 (N,), checked for length, finiteness and room for their squares."""
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except ValueError as error:
+        raise DataError(f"{name} must be numbers; {error}.") from None
     if found.shape != (number,):
         raise DataError(f"{name} must be {number} numbers in a row; got shape {found.shape}.")
     if not np.isfinite(found).all():
         where = int(np.argmin(np.isfinite(found)))
         raise DataError(f"{name}[{where}] is {found[where]}; leave undefined scores out.")
+    if number and np.abs(found).max() > LARGEST:
+        where = int(np.argmax(np.abs(found)))
+        raise DataError(f"{name}[{where}] is {found[where]:g}; give values up to {LARGEST:g}.")
     return found
 
 

@@ -13,7 +13,7 @@ doi:10.1016/0197-2456(81)90001-5 (the others).
 """
 
 from collections.abc import Callable
-from math import exp, sqrt
+from math import exp, inf, isfinite, sqrt
 
 from groundup.core import ConfigError, Reason
 
@@ -37,8 +37,11 @@ def power_of_mean(
     0.65
     """
     check_plan(n, level, sides, margin)
-    if deviation <= 0:
-        raise ConfigError(f"deviation={deviation} must be above 0.")
+    if not (0 < deviation < inf and isfinite(difference)):
+        raise ConfigError(
+            "Expected a finite difference and a deviation above 0; "
+            f"got {difference} and {deviation}."
+        )
     return detected((difference + margin) / (deviation / sqrt(n)), level, sides, margin)
 
 
@@ -122,13 +125,13 @@ def needed(power: Callable[[int], float], target: float = 0.8) -> int | Reason:
     >>> needed(lambda n: power_of_mean(n, difference=0.02, deviation=0.3))
     1766
     """
+    if not 0 < target < 1:
+        raise ConfigError(f"target={target} must lie between 0 and 1, such as 0.8.")
     low, high = 1, 2
     while power(high) < target:
         low, high = high, high * 2
         if high > MOST:
-            return Reason(
-                "never_enough", f"Not even {MOST:,} items reach a power of {target:g}: it is 0."
-            )
+            return Reason("never_enough", f"Not even {MOST:,} items reach a power of {target:g}.")
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if power(middle) >= target else (middle, high)

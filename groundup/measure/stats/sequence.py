@@ -119,7 +119,7 @@ class MeanSequence:
     """
 
     def __init__(self, lowest: float, highest: float, confidence: float = 0.95) -> None:
-        if not (isfinite(lowest) and isfinite(highest) and lowest < highest):
+        if not (lowest < highest and isfinite(highest - lowest)):
             raise ConfigError(f"Expected a range of values; got {lowest} to {highest}.")
         self.lowest, self.width = float(lowest), float(highest - lowest)
         self.confidence, self.limit = confidence, -log(tail_of(confidence))

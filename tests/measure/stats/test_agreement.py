@@ -43,7 +43,7 @@ def test_correlations_are_1_and_minus_1_at_the_ends(measure):
     values = [1.0, 2.0, 3.0, 5.0]
     assert measure(values, values).estimate == pytest.approx(1)
     assert measure(values, values[::-1]).estimate < -0.9
-    assert measure([1e200, 2e200, 4e200], [1e-200, 2e-200, 4e-200]).estimate == pytest.approx(1)
+    assert measure([1e90, 2e90, 4e90], [1e-90, 2e-90, 4e-90]).estimate == pytest.approx(1)
 
 
 def test_the_interval_holds_the_truth():
@@ -125,10 +125,11 @@ def test_the_order_of_labels_can_be_named():
     assert named == as_numbers
     rows = [list(pair) for pair in zip(a, b, strict=True)]
     assert krippendorff_alpha(rows, "ordinal", order=order) != krippendorff_alpha(rows, "ordinal")
-    with pytest.raises(DataError, match="'mid' is not in order"):
-        cohen_kappa(a, b, weights="linear", order=["low", "high"])
-    with pytest.raises(DataError, match="'mid' is not in order"):
-        krippendorff_alpha(rows, order=["low", "high"])
+    for wrong, told in ((["low", "high"], "'mid'"), (["low", "mid", "mid", "high"], "twice")):
+        with pytest.raises(DataError, match=f"every label once; got .*{told}"):
+            cohen_kappa(a, b, weights="linear", order=wrong)
+        with pytest.raises(DataError, match=f"every label once; got .*{told}"):
+            krippendorff_alpha(rows, order=wrong)
 
 
 def test_missing_ratings_are_left_out():
@@ -160,6 +161,10 @@ def test_bad_ratings_are_refused():
         fleiss_kappa(["ab", "a"])
     with pytest.raises(DataError, match="NaN"):
         krippendorff_alpha([[1.0, float("nan")], [1.0, 2.0]], "interval")
+    with pytest.raises(DataError, match="missing"):
+        fleiss_kappa([[None, 1], [1, 1]])
+    with pytest.raises(DataError, match="missing"):
+        cohen_kappa([None, "a"], ["a", "a"])
     with pytest.raises(DataError, match="several types have no order"):
         krippendorff_alpha([[1, "a"], [1, 1]], "ordinal")
     with pytest.raises(DataError, match="as many groups"):

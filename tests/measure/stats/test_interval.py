@@ -198,3 +198,12 @@ def test_what_has_no_interval_says_why(call, message):
 def test_confidence_must_be_a_share():
     with pytest.raises(ConfigError, match="confidence=95"):
         bootstrap([1.0, 2.0], confidence=95)
+
+
+def test_what_has_no_interval_is_told():
+    with pytest.raises(DataError, match="values must be numbers"):
+        bootstrap(np.array(["a", "b"]))
+    with pytest.raises(DataError, match=r"values\[1\] is 1e\+200; give values up to"):
+        bootstrap([1.0, 1e200])
+    with pytest.raises(ConfigError, match="repeats=0"):
+        bootstrap([1.0, 2.0], repeats=0)

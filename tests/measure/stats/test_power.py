@@ -75,6 +75,9 @@ def test_every_item_may_differ():
     [
         lambda: power_of_mean(0, 0.1, 1.0),
         lambda: power_of_mean(10, 0.1, 0.0),
+        lambda: power_of_mean(10, float("nan"), 1.0),
+        lambda: power_of_mean(10, 0.1, float("nan")),
+        lambda: needed(lambda n: 0.5, target=2),
         lambda: power_of_mean(10, 0.1, 1.0, sides=3),
         lambda: power_of_mean(10, 0.1, 1.0, margin=float("nan")),
         lambda: power_of_mean(10, 0.1, 1.0, level=5),

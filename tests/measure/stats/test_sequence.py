@@ -94,7 +94,7 @@ def test_what_lies_outside_the_range_is_refused():
         MeanSequence(-1, 1).update([-1.5])
     with pytest.raises(DataError, match="is nan"):
         RateSequence().update([float("nan")])
-    for ends in ((1, 0), (0, float("inf")), (float("nan"), 1)):
+    for ends in ((1, 0), (0, float("inf")), (float("nan"), 1), (-1e308, 1e308)):
         with pytest.raises(ConfigError, match="range"):
             MeanSequence(*ends)
     with pytest.raises(ConfigError, match="such as 0.95"):
