@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from groundup.core import DataError
+from groundup.core import CapacityError, DataError
 
 from .units import Unit, units
 
@@ -21,6 +21,18 @@ try:
     from rapidfuzz.distance import Levenshtein as rapidfuzz
 except ImportError:
     rapidfuzz = rapidfuzz_osa = None
+
+CELLS = 2 * 10**9
+"""Largest table that is kept whole, as an alignment needs it: half a gigabyte of bits."""
+
+
+def check_table(rows: int, columns: int) -> None:
+    """Raise CapacityError if a table of so many cells is too large to be kept."""
+    if rows * columns > CELLS:
+        raise CapacityError(
+            f"Aligning {rows} with {columns} units needs a table of more than {CELLS:.0e} cells; "
+            "align sentence by sentence, or take only the distance."
+        )
 
 
 def reference_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
@@ -162,18 +174,21 @@ def jaro(a: Sequence[str], b: Sequence[str]) -> float:
     if not a or not b:
         return float(len(a) == len(b))
     reach = max(0, max(len(a), len(b)) // 2 - 1)
-    free, left, matched = [True] * len(b), [], 0
+    free: dict[str, deque[int]] = {}
+    for j, unit in enumerate(b):
+        free.setdefault(unit, deque()).append(j)
+    left, taken = [], []
     for i, unit in enumerate(a):
-        for j in range(max(0, i - reach), min(len(b), i + reach + 1)):
-            if free[j] and b[j] == unit:
-                free[j] = False
-                left.append(unit)
-                break
-    matched = len(left)
-    if not matched:
+        nearby = free.get(unit, deque())
+        while nearby and nearby[0] < i - reach:
+            nearby.popleft()
+        if nearby and nearby[0] <= i + reach:
+            left.append(unit)
+            taken.append(nearby.popleft())
+    if not left:
         return 0.0
-    right = (b[j] for j in range(len(b)) if not free[j])
-    swaps = sum(x != y for x, y in zip(left, right, strict=True)) // 2
+    swaps = sum(unit != b[j] for unit, j in zip(left, sorted(taken), strict=True)) // 2
+    matched = len(left)
     return (matched / len(a) + matched / len(b) + (matched - swaps) / matched) / 3
 
 

@@ -13,11 +13,8 @@ from typing import Literal, NamedTuple
 
 from groundup.core import CapacityError, Config, Reason
 
-from .edit import columns
+from .edit import check_table, columns
 from .units import NORMALISE, Normalisation, Unit, no_reference, units
-
-CELLS = 2 * 10**9
-"""Largest table of an alignment: half a gigabyte of bits."""
 
 Kind = Literal["keep", "replace", "delete", "insert"]
 
@@ -38,7 +35,7 @@ def alignment(a: Sequence[str], b: Sequence[str]) -> list[Edit]:
     Of several shortest ways the one is told that, read from the end, deletes before it keeps or
     replaces and inserts only where it must; common ends are kept first. (rapidfuzz's choice.)
 
-    Raises CapacityError if the table would have more than CELLS cells, of two bits each.
+    Raises CapacityError if the table would be too large, see edit.py.
 
     >>> [edit.kind for edit in alignment("abcx", "bcdx")]
     ['delete', 'keep', 'keep', 'insert', 'keep']
@@ -46,11 +43,7 @@ def alignment(a: Sequence[str], b: Sequence[str]) -> list[Edit]:
     head = equal_start(a, b)
     tail = equal_start(a[head:][::-1], b[head:][::-1])
     i, j = len(a) - tail, len(b) - tail
-    if (i - head) * (j - head) > CELLS:
-        raise CapacityError(
-            f"Aligning {i - head} with {j - head} units needs a table of more than {CELLS:.0e} "
-            "cells; align sentence by sentence, or take only the distance."
-        )
+    check_table(i - head, j - head)
     table = list(columns(a[head:i], b[head:j]))
     found = [Edit("keep", i + k, j + k) for k in reversed(range(tail))]
     while i > head or j > head:

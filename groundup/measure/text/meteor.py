@@ -18,7 +18,7 @@ NLTK, see docs/agreement.md.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -209,19 +209,18 @@ def possible(answer: Sequence[str], reference: Sequence[str]) -> list[list[tuple
 
     Those from where most words could follow in one chunk come first.
     """
-    stems, meanings = [stem(word) for word in reference], [senses(word) for word in reference]
+    places: dict[Hashable, list[int]] = defaultdict(list)
+    for j, word in enumerate(reference):
+        for key in (word, ("stem", stem(word)), *senses(word)):
+            places[key].append(j)
     found: list[list[tuple[int, int]]] = []
     follow: dict[int, int] = {}
     for word in reversed(answer):
-        same: list[tuple[int, int]] = []
-        root, meaning = stem(word), senses(word)
-        for j, other in enumerate(reference):
-            if word == other:
-                same.append((0, j))
-            elif root == stems[j]:
-                same.append((1, j))
-            elif not meaning.isdisjoint(meanings[j]):
-                same.append((2, j))
-        follow = {j: 1 + follow.get(j + 1, 0) for _, j in same}
-        found.append(sorted(same, key=lambda way: -follow[way[1]]))
+        ways: dict[int, int] = {}
+        for stage, keys in enumerate(([word], [("stem", stem(word))], senses(word))):
+            for key in keys:
+                ways.update((j, stage) for j in places.get(key, ()) if j not in ways)
+        follow = {j: 1 + follow.get(j + 1, 0) for j in sorted(ways)}
+        found.append(sorted(((stage, j) for j, stage in ways.items()),
+                            key=lambda way: (-follow[way[1]], way)))  # fmt: skip
     return found[::-1]

@@ -15,9 +15,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from groundup.core import Config, Reason
+from groundup.core import CapacityError, Config, Reason
 
-from .edit import subsequence_length, subsequence_rows
+from .edit import check_table, subsequence_length, subsequence_rows
 from .overlap import Overlap, overlap
 from .stem import stem
 from .tokenisers import TOKENISERS
@@ -69,7 +69,7 @@ class Rouge(Config):
         """Precision, recall and F1 beside the reference with the highest F1, the first of equals.
 
         Reason `no_reference`; `empty_reference` if none has a token; `short_reference` if none has
-        a run of so many words.
+        a run of so many words; `too_long` for Lsum of huge sentences.
         """
         if missing := no_reference("ROUGE", references):
             return missing
@@ -87,7 +87,11 @@ class Rouge(Config):
                 f"The reference has {longest} tokens; ROUGE-{self.kind} compares runs of "
                 f"{self.kind}.",
             )
-        return max((self.compare(answer, parts) for parts in known), key=lambda found: found.f1)
+        try:
+            found = [self.compare(answer, parts) for parts in known]
+        except CapacityError as error:
+            return Reason("too_long", str(error))
+        return max(found, key=lambda overlap: overlap.f1)
 
     def compare(self, answer: list[list[str]], reference: list[list[str]]) -> Overlap:
         """Precision, recall and F1 of one answer and one reference, both in parts."""
@@ -129,7 +133,9 @@ def subsequence_places(a: list[str], b: list[str]) -> Iterable[int]:
 
     Of several the one is taken that, read from the end, keeps equal words wherever it can, and
     otherwise goes on in `a` unless going on in `b` loses less.
+    Raises CapacityError if the table would be too large, see edit.py.
     """
+    check_table(len(b), len(a))
     rows = [(1 << len(a)) - 1, *subsequence_rows(a, b)]
     i, j = len(a), len(b)
     while i and j:

@@ -20,6 +20,8 @@ from .tokenisers import MARKS_APART
 from .units import no_reference
 
 LONGEST_RUN, FARTHEST, MOST_TRIED = 10, 50, 1000
+MOST_CELLS = 10**8
+"""Longest texts, words times words of the reference: seconds of search."""
 
 
 class Ter(Config):
@@ -61,6 +63,8 @@ class Ter(Config):
         if missing := no_reference("TER", references):
             return missing
         words, known = self.tokens(candidate), [self.tokens(text) for text in references]
+        if len(words) * max(map(len, known)) > MOST_CELLS:
+            return Reason("too_long", f"{len(words)} words are too many to search for shifts.")
         return min(edits(words, text) for text in known), sum(map(len, known)) / len(known)
 
     def of(self, counts: Sequence[float]) -> float | Reason:

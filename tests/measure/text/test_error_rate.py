@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import CapacityError, ConfigError, DataError, Reason
-from groundup.measure.text import error_rate
+from groundup.measure.text import edit
 from groundup.measure.text.corpus import corpus_score
 from groundup.measure.text.edit import reference_levenshtein
 from groundup.measure.text.error_rate import ErrorCounts, ErrorRate, alignment
@@ -83,7 +83,7 @@ def test_unit_and_normalisation_move_the_number_and_are_told():
 
 
 def test_what_does_not_fit_memory_is_a_reason(monkeypatch):
-    monkeypatch.setattr(error_rate, "CELLS", 10)
+    monkeypatch.setattr(edit, "CELLS", 10)
     with pytest.raises(CapacityError):
         alignment("abcdef", "uvwxyz")
     assert ErrorRate(unit="characters").sentence("abcdef", ["uvwxyz"]).code == "too_long"

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError, Reason
+from groundup.measure.text import edit
 from groundup.measure.text.rouge import Rouge, subsequence_places
 
 text = st.lists(st.sampled_from(["the", "cats", "sat", "on", "mats", "\n"]), max_size=12).map(
@@ -65,6 +66,12 @@ def test_too_short_a_reference_is_a_reason():
     assert Rouge(kind="2").sentence("yes", ["yes no"]) == (0, 0, 0)
     assert Rouge().sentence("", ["yes"]) == (0, 0, 0)
     assert Rouge().sentence("yes", []).code == "no_reference"
+
+
+def test_what_does_not_fit_memory_is_a_reason(monkeypatch):
+    monkeypatch.setattr(edit, "CELLS", 10)
+    assert Rouge(kind="Lsum").sentence("a b c d", ["a b c d"]).code == "too_long"
+    assert Rouge(kind="L").sentence("a b c d", ["a b c d"]).f1 == 1  # keeps no table
 
 
 def test_stems_meet():

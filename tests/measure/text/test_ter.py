@@ -55,3 +55,4 @@ def test_edges():
 def test_long_texts_end_in_time():
     answer = [f"w{i % 97}" for i in range(300)]
     assert 1 <= edits(answer, answer[8:] + answer[:8]) <= 16
+    assert Ter().sentence("a " * 20_000, ["b " * 20_000]).code == "too_long"
