@@ -151,6 +151,10 @@ def local_datasets(folder):
 
     def load(path, name=None, **options):
         if path in LOCAL:
+            named = options.get("data_files")
+            for split, file in named.items() if isinstance(named, dict) else ():
+                if "://" in file:  # a file of the hub lies in the folder by its last name
+                    named[split] = str(folder / file.rpartition("/")[2])
             return original(path, name, **options)
         place = folder / path / name if name else folder / path
         files = {file.stem: str(file) for file in sorted(place.glob("*.jsonl"))}

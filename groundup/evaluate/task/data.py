@@ -104,9 +104,9 @@ def named_files(source: Source, named: Any, split: str) -> list[Path]:
     patterns = by_split[split] if isinstance(by_split[split], list) else [by_split[split]]
     found = []
     for pattern in patterns:
-        if "://" in pattern:
-            raise ConfigError(f"{source.file}: {pattern} is not local; fetch it and name the file.")
-        inner = Path(source.options.get("data_dir") or "") / pattern
+        # A file on a hub or server is sought by its last name: nothing is fetched.
+        local = pattern.rpartition("/")[2] if "://" in pattern else pattern
+        inner = Path(source.options.get("data_dir") or "") / local
         places = [base / inner for base in bases(source)]
         matches = next((m for p in places if (m := matching(p))), None)
         if matches is None:

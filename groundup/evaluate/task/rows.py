@@ -5,6 +5,7 @@ and a column that mixes whole numbers and fractions is all fractions, as a typed
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from typing import Any, overload
 
 import numpy as np
@@ -78,7 +79,8 @@ class Rows(Sequence[Row]):
         gone = {remove_columns} if isinstance(remove_columns, str) else set(remove_columns)
 
         def changed(number: int, row: Row) -> Row:
-            new = function(dict(row), number) if with_indices else function(dict(row))
+            mine = deepcopy(row)  # code may sort or strip in place
+            new = function(mine, number) if with_indices else function(mine)
             return {name: value for name, value in row.items() if name not in gone} | dict(new)
 
         return Rows(changed(number, row) for number, row in enumerate(self.rows))

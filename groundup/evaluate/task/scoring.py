@@ -1,6 +1,7 @@
 """The answers to one question of a YAML task, filtered and turned into its numbers."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,7 +118,7 @@ class Scoring:
         code = self.settings.process_results
         assert code is not None, "called for tasks with process_results alone"
         try:
-            found = code.call(dict(item.document), results)
+            found = code.call(deepcopy(item.document), results)
         except Exception as error:  # the task's own code may raise anything
             return dict.fromkeys((one.name for one in self.measured), failure(code, error))
         if not isinstance(found, Mapping):

@@ -7,6 +7,7 @@ break is kept, and `regex_replace(pattern, replacement, count)` is there.
 import ast
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -118,7 +119,7 @@ class Reader:
     def value(self, name: str, field: Any, row: Mapping[str, Any]) -> Any:
         """What a field says of a row, before its kind is looked at."""
         if isinstance(field, Code):
-            return run(field, self.file, "a row", lambda: field.call(dict(row)))
+            return run(field, self.file, "a row", lambda: field.call(deepcopy(row)))
         if not isinstance(field, str):
             return field
         return row[field] if field in self.columns else self.filled(name, field, row)

@@ -141,8 +141,10 @@ def test_a_local_folder(tmp_path):
 def test_what_cannot_be_is_told(tmp_path):
     with pytest.raises(ConfigError, match="no key `shard`"):
         read_split(source(tmp_path, data_files="x", shard=1), "train")
-    with pytest.raises(ConfigError, match="is not local"):
-        read_split(source(tmp_path, data_files="https://example.org/x.json"), "train")
+    with pytest.raises(
+        DataError, match=r"no file https://example\.org/y\.json; searched.*/y\.json"
+    ):
+        read_split(source(tmp_path, data_files="https://example.org/y.json"), "train")
     with pytest.raises(DataError, match=r"no file nowhere\.json; searched"):
         read_split(source(tmp_path, data_files="nowhere.json"), "train")
     put(tmp_path / "x.jsonl", "\n")
