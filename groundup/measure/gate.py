@@ -338,6 +338,17 @@ class Verdict:
         """The rows that did not pass."""
         return [row for row in self.checks if not row["passed"]]
 
+    @property
+    def correction(self) -> list[str]:
+        """A line that says how the bounds were stretched; none for the first candidate."""
+        if self.candidates == 1:
+            return []
+        errors = (standard_errors(place, seen=self.seen) for place in (self.candidates, 1))
+        return [
+            "candidate {} on this test set, {} seen: bounds of {:.3g} standard errors "
+            "(a new test set asks {:.3g})".format(self.candidates, self.seen, *errors)
+        ]
+
     def __str__(self) -> str:
         """A line a check, what to try under a failed one."""
         count = len(self.checks)
@@ -345,15 +356,9 @@ class Verdict:
             f"FAILED: {len(self.failed)} of {count} checks"
         )  # fmt: skip
         author = f", thresholds by {self.author}" if self.author else ""
-        if self.candidates > 1:
-            errors = standard_errors(self.candidates, seen=self.seen)
-            author += (
-                f"; candidate {self.candidates} on this test set, {self.seen} seen: "
-                f"bounds of {errors:.3g} standard errors"
-            )
         cells = [(row["name"], measured(row), requirement(row)) for row in self.checks]
         widths = [max(len(row[column]) for row in cells) for column in range(2)]
-        lines = [head + author, ""]
+        lines = [head + author, *self.correction, ""]
         for row, (name, came, wanted) in zip(self.checks, cells, strict=True):
             mark = "passed" if row["passed"] else "FAILED"
             lines.append(f"{mark}  {name:<{widths[0]}}  {came:<{widths[1]}}  {wanted}")
