@@ -67,9 +67,9 @@ class Prices(Config):
 class EndpointConfig(Config):
     """A model on a server that speaks OpenAI's protocol."""
 
-    url: str
+    url: str = ""
     """Base address with its version, such as `http://localhost:8000/v1`."""
-    model: str
+    model: str = ""
     """The model's name as the server knows it."""
     api: Literal["chat", "completions"] = "chat"
     """How plain prompts are completed: as a user's message, or raw. Likelihoods are always raw."""
