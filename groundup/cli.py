@@ -53,6 +53,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("evaluate", "groundup.evaluate:evaluate", "bits per byte of held-out documents", True),
     Verb("testset review", "groundup.measure.review.verb:review_testset",
          "look at samples, blind: accept, mend or drop"),
+    Verb("compare", "groundup.evaluate.compare.verb:compare", "runs against the first, and a page"),
     Verb("gate", "groundup.measure:require", "exit 3 unless a verdict has passed"),
     Verb("release", "groundup.measure:release", "a label moved on a verdict, or back; the labels"),
     Verb("diff", "groundup.recipes.keep:diff", "how two artifacts differ"),

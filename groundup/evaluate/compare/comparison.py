@@ -1,0 +1,278 @@
+"""Runs compared: every task and measure of the first report beside the others', and a verdict.
+
+The first run is what the others are held against. Only what was scored alike compares: the same
+samples in the same order, task, version, signature and measure; anything else is shown with the
+reason why not. Verdicts hold together: their p-values are corrected by Holm over all comparisons of
+all measures, so that of many equal runs hardly one is called better.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from groundup.core import Artifact, ArtifactError, ConfigError, Reason
+from groundup.measure import Interval, significance
+
+from ..harness.report import MeasureReport, Report, TaskReport, read_rows
+from .difference import Column, Difference, difference
+
+LEVEL = 0.05
+LETTERS = "ABCDEF"
+
+Verdict = Literal["better", "worse", "not told apart", "not compared"]
+
+
+class Run(NamedTuple):
+    """One report."""
+
+    letter: str
+    name: str
+    kind: str
+    digest: str
+    signature: str
+
+
+class Cell(NamedTuple):
+    """A run's number in one measure."""
+
+    result: Interval | Reason
+    n_scored: int
+    n_undefined: int
+    reasons: dict[str, int]
+    unparsed: int
+
+
+class Versus(NamedTuple):
+    """A run against the first one in one measure."""
+
+    letter: str
+    difference: Difference | Reason
+    """The run less the first."""
+    p: float | None
+    """Corrected by Holm over all comparisons."""
+    verdict: Verdict
+
+
+class ComparedMeasure(NamedTuple):
+    """One measure of a task, of all runs."""
+
+    key: str
+    unit: str
+    better: Literal["higher", "lower"]
+    aggregation: str
+    cells: tuple[Cell | None, ...]
+    """One a run; None where the run has no such measure."""
+    versus: tuple[Versus, ...]
+
+
+class ComparedTask(NamedTuple):
+    """One task of all runs."""
+
+    name: str
+    kind: str
+    samples: int
+    runs: tuple[int, ...]
+    """Places of the runs whose samples can be laid side by side, the first one first."""
+    measures: tuple[ComparedMeasure, ...]
+
+
+class Comparison(NamedTuple):
+    """All runs and all that was compared."""
+
+    runs: tuple[Run, ...]
+    tasks: tuple[ComparedTask, ...]
+    comparisons: int
+    """Number of p-values that were corrected together."""
+
+    def verdicts(self, word: Verdict) -> list[tuple[ComparedTask, ComparedMeasure, Versus]]:
+        """Everything with this verdict."""
+        return [
+            (task, measure, versus)
+            for task in self.tasks
+            for measure in task.measures
+            for versus in measure.versus
+            if versus.verdict == word
+        ]
+
+    def lead(self) -> str:
+        """The outcome in one sentence: `Of 10 comparisons 3 are better, none worse, 7 …`."""
+        counts = {word: len(self.verdicts(word)) for word in WORDS}
+        better, worse, *others = (f"{count or 'none'} {word}" for word, count in counts.items())
+        kept = [text for text in others if not text.startswith("none ")]
+        told = ", ".join([better.replace(" ", " is " if counts["better"] == 1 else " are ", 1),
+                          worse, *kept])  # fmt: skip
+        total = sum(counts.values())
+        return f"Of {total} comparison{'s' * (total != 1)} with {self.runs[0].name}, {told}."
+
+
+WORDS: tuple[Verdict, ...] = ("better", "worse", "not told apart", "not compared")
+
+
+class Aligned(NamedTuple):
+    """A sample as several runs have it."""
+
+    number: int
+    """Its place in the task, from 0."""
+    rows: tuple[dict[str, Any], ...]
+
+
+def run_names(reports: Sequence[Report], artifacts: Sequence[Artifact]) -> tuple[Run, ...]:
+    """Letters and names; a name that comes twice gets its report's folder.
+
+    Raises ConfigError for fewer than two or more than six reports.
+    """
+    if not 2 <= len(reports) <= len(LETTERS):
+        raise ConfigError(f"Compare 2 to {len(LETTERS)} reports; got {len(reports)}.")
+    names = [report.subject.name for report in reports]
+    told = [
+        f"{name} ({artifact.path.name})" if names.count(name) > 1 else name
+        for name, artifact in zip(names, artifacts, strict=True)
+    ]
+    return tuple(
+        Run(letter, name, r.subject.kind, r.subject.digest, r.subject.signature)
+        for letter, name, r in zip(LETTERS, told, reports, strict=False)
+    )
+
+
+def not_alike(first: TaskReport, other: TaskReport | None) -> Reason | None:
+    """Why two runs of a task do not compare; None if they do."""
+    if other is None:
+        return Reason("not_measured", "The run has no such task.")
+    for name, what in (
+        ("version", "versions of the task"), ("signature", "rules (few-shot, template, prompts)"),
+        ("samples_sha256", "samples"), ("samples", "numbers of samples"),
+    ):  # fmt: skip
+        a, b = getattr(first, name), getattr(other, name)
+        if a != b:
+            return Reason("not_alike", f"Other {what}: {str(a)[:60]} and {str(b)[:60]}.")
+    return None
+
+
+def find(measures: Sequence[MeasureReport], wanted: MeasureReport) -> MeasureReport | None:
+    """The measure of the same name and filter."""
+    return next((each for each in measures if each.key == wanted.key), None)
+
+
+def task_of(report: Report, name: str) -> TaskReport | None:
+    """The task of this name, or None."""
+    return next((task for task in report.tasks if task.name == name), None)
+
+
+def aligned(artifacts: Sequence[Artifact], task: str) -> Iterator[Aligned]:
+    """Yield the samples of a task side by side, one at a time.
+
+    Raises ArtifactError if the ids differ although the reports say that the samples are the same.
+    """
+    streams = [read_rows(artifact, task) for artifact in artifacts]
+    for number, rows in enumerate(zip_longest(*streams)):
+        if None in rows:
+            raise ArtifactError(f"The reports hold different numbers of samples of {task}.")
+        ids = {row.get("id") for row in rows}
+        if len(ids) > 1:
+            raise ArtifactError(
+                f"Sample {number + 1} of {task} has different ids: {sorted(map(str, ids))}; make "
+                "the reports again."
+            )
+        yield Aligned(number, rows)
+
+
+class Gathered:
+    """The numbers of one task, taken from its samples as they pass."""
+
+    def __init__(self, measures: Sequence[MeasureReport], runs: int) -> None:
+        self.columns = {m.key: [Column(m.aggregation) for _ in range(runs)] for m in measures}
+        self.groups: dict[str, int] = {}
+        self.codes: list[int] = []
+
+    def take(self, sample: Aligned) -> None:
+        """Keep what one sample says."""
+        group = sample.rows[0].get("group") or f"\0{sample.number}"
+        self.codes.append(self.groups.setdefault(group, len(self.groups)))
+        for key, columns in self.columns.items():
+            for column, row in zip(columns, sample.rows, strict=True):
+                column.append(row["scores"].get(key))
+
+    def difference(self, measure: MeasureReport, place: int) -> Difference | Reason:
+        """The run at this place less the first."""
+        first, *_ = columns = self.columns[measure.key]
+        return difference(measure, first, columns[place], np.array(self.codes, dtype=np.int64))
+
+
+def compared_task(
+    task: TaskReport, reports: Sequence[Report], gathered: Gathered, runs: Sequence[int]
+) -> ComparedTask:
+    """One task of all runs, without verdicts yet."""
+    others = [task_of(report, task.name) for report in reports]
+    base = others[0]
+    measures = []
+    for measure in task.measures:
+        found = [find(other.measures, measure) if other else None for other in others]
+        cells = tuple(None if each is None else cell(each) for each in found)
+        versus = []
+        for place in range(1, len(reports)):
+            reason = (
+                not_alike(task, others[place]) or measure_reason(measure, found[place])
+                if base else Reason("not_measured", f"{LETTERS[0]} has no such task.")
+            )  # fmt: skip
+            apart = reason or gathered.difference(measure, list(runs).index(place))
+            versus.append(Versus(LETTERS[place], apart, None, "not compared"))
+        measures.append(
+            ComparedMeasure(
+                measure.key,
+                measure.unit,
+                measure.better,
+                measure.aggregation,
+                cells,
+                tuple(versus),
+            )  # fmt: skip
+        )
+    return ComparedTask(task.name, task.kind, task.samples, tuple(runs), tuple(measures))
+
+
+def measure_reason(first: MeasureReport, other: MeasureReport | None) -> Reason | None:
+    """Why a measure of two runs does not compare; None if it does."""
+    if other is None:
+        return Reason("not_measured", "The run has no such measure.")
+    if (first.signature, first.aggregation) != (other.signature, other.aggregation):
+        return Reason(
+            "not_alike", f"Other rules: {first.signature[:60]} and {other.signature[:60]}."
+        )
+    return None
+
+
+def cell(measure: MeasureReport) -> Cell:
+    """A run's number as it is shown."""
+    return Cell(
+        measure.result, measure.n_scored, measure.n_undefined, measure.reasons, measure.unparsed
+    )
+
+
+def judged(runs: tuple[Run, ...], tasks: Sequence[ComparedTask]) -> Comparison:
+    """Correct all p-values together and say what each comparison shows."""
+    every = [v for task in tasks for measure in task.measures for v in measure.versus]
+    tested = [v.difference.p for v in every if isinstance(v.difference, Difference)]
+    corrected = iter(significance.adjusted(tested, "holm") if tested else [])
+    told = []
+    for task in tasks:
+        measures = []
+        for measure in task.measures:
+            versus = tuple(with_verdict(v, measure.better, corrected) for v in measure.versus)
+            measures.append(measure._replace(versus=versus))
+        told.append(task._replace(measures=tuple(measures)))
+    return Comparison(runs, tuple(told), len(tested))
+
+
+def with_verdict(
+    versus: Versus, better: Literal["higher", "lower"], corrected: Iterator[float]
+) -> Versus:
+    """A comparison with its corrected p-value and what that says."""
+    found = versus.difference
+    if isinstance(found, Reason):
+        return versus
+    p = next(corrected)
+    word: Verdict = "not told apart"
+    if p < LEVEL and found.interval.estimate:
+        word = "better" if (found.interval.estimate > 0) == (better == "higher") else "worse"
+    return versus._replace(p=p, verdict=word)

@@ -1,0 +1,163 @@
+"""Only what was scored alike compares, and equal runs are hardly ever told apart."""
+
+import random
+
+import pytest
+
+from groundup.core import ArtifactError, ConfigError, Reason
+from groundup.evaluate.compare.comparison import aligned
+from groundup.evaluate.compare.verb import compare
+from tests.evaluate.compare.reports import (
+    ACC,
+    Made,
+    arithmetic,
+    choices,
+    make_report,
+    rolling,
+    row,
+)
+
+
+def made(tmp_path, *tasks_of_runs):
+    """Compare runs named by letters, each given as its tasks."""
+    paths = []
+    for letter, tasks in zip("ABCDEFG", tasks_of_runs, strict=False):
+        paths.append(make_report(tmp_path / letter, letter, tasks).path)
+    return compare(paths).comparison
+
+
+def test_better_worse_and_not_told_apart(tmp_path):
+    hard = [n / 300 for n in range(300)]
+    found = made(
+        tmp_path,
+        [arithmetic(h < 0.5 for h in hard), rolling(100 + h for h in hard)],
+        [arithmetic(h < 0.7 for h in hard), rolling(103 + h for h in hard)],
+        [arithmetic(h < 0.5 for h in hard), rolling(100 + h for h in hard)],
+    )
+    sums, text = found.tasks
+    assert [v.verdict for v in sums.measures[0].versus] == ["better", "not told apart"]
+    assert [v.verdict for v in text.measures[0].versus] == ["worse", "not told apart"]
+    assert found.comparisons == 4
+    assert found.lead() == (
+        "Of 4 comparisons with A, 1 is better, 1 worse, 2 not told apart."
+    )  # fmt: skip
+    equal = sums.measures[0].versus[1]
+    assert equal.p == 1.0 and equal.difference.interval.estimate == 0.0
+
+
+def test_many_equal_runs_are_not_called_better():
+    """With 30 comparisons of equal runs the family-wise rate stays near its level."""
+    from groundup.evaluate.compare.comparison import (
+        ComparedMeasure,
+        ComparedTask,
+        Run,
+        Versus,
+        judged,
+    )
+    from groundup.evaluate.compare.difference import Difference
+    from groundup.measure import Interval
+
+    chance, runs = random.Random(0), (Run("A", "a", "", "", ""), Run("B", "b", "", "", ""))
+    interval = Interval(0.1, 0.0, 0.2, 0.95, 100, 100)
+    false, repeats = 0, 400
+    for _ in range(repeats):
+        measures = tuple(
+            ComparedMeasure(str(n), "", "higher", "mean", (), (
+                Versus("B", Difference(interval, chance.random(), "", None), None, "not compared"),
+            ))
+            for n in range(30)
+        )  # fmt: skip
+        found = judged(runs, [ComparedTask("t", "", 100, (0, 1), measures)])
+        false += bool(found.verdicts("better"))
+    assert false / repeats < 0.05 + 3 * (0.05 * 0.95 / repeats) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"samples_sha256": "other"}, "Other samples"),
+        ({"signature": "shots:5"}, "Other rules"),
+    ],
+)
+def test_what_was_not_scored_alike_is_refused_with_the_reason(tmp_path, change, says):
+    right = [n % 2 == 0 for n in range(20)]
+    found = made(tmp_path, [arithmetic(right)], [arithmetic(right, **change)])
+    (versus,) = found.tasks[0].measures[0].versus
+    assert isinstance(versus.difference, Reason) and versus.verdict == "not compared"
+    assert says in versus.difference.message
+    assert found.tasks[0].measures[0].cells[1] is not None
+    assert found.tasks[0].runs == (0,)
+
+
+def test_other_rules_of_one_measure_spare_the_others(tmp_path):
+    task = choices([True, False] * 10)
+    other = task._replace(measures=(ACC._replace(signature="acc|other"), *task.measures[1:]))
+    acc, norm = made(tmp_path, [task], [other]).tasks[0].measures
+    assert acc.versus[0].verdict == "not compared" and "acc|other" in str(acc.versus[0])
+    assert norm.versus[0].verdict == "not told apart"
+
+
+def test_a_task_that_one_run_lacks_is_shown_for_the_others(tmp_path):
+    right = [n % 2 == 0 for n in range(20)]
+    found = made(
+        tmp_path, [arithmetic(right, "one")], [arithmetic(right, "one"), arithmetic(right, "two")]
+    )
+    two = found.tasks[1]
+    assert two.name == "two" and two.runs == () and two.measures[0].cells[0] is None
+    assert "A has no such task" in str(two.measures[0].versus[0])
+
+
+def test_undefined_samples_are_left_out_in_pairs_and_counted(tmp_path):
+    a = [True, False] * 30
+    b = [None if n % 10 == 0 else value for n, value in enumerate(a)]
+    acc = made(tmp_path, [choices(a)], [choices(b)]).tasks[0].measures[0]
+    assert acc.cells[1] is not None and acc.cells[1].reasons == {"timeout": 6}
+    assert acc.versus[0].difference.interval.n == 54
+    assert acc.versus[0].difference.interval.estimate == 0.0
+
+
+def test_samples_that_do_not_line_up_are_an_error(tmp_path):
+    one = arithmetic([True] * 3)
+    swapped = one._replace(rows=(one.rows[1], one.rows[0], one.rows[2]))
+    shorter = one._replace(rows=one.rows[:2])
+    paths = [
+        make_report(tmp_path / str(n), str(n), [task])
+        for n, task in enumerate((one, swapped, shorter))
+    ]
+    with pytest.raises(ArtifactError, match="Sample 1 of sums has different ids"):
+        list(aligned(paths[:2], "sums"))
+    with pytest.raises(ArtifactError, match="different numbers of samples"):
+        list(aligned([paths[2], paths[0]], "sums"))
+    with pytest.raises(ArtifactError, match="different numbers of samples"):
+        list(aligned([paths[0], paths[2]], "sums"))
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    task = arithmetic([True, False])
+    paths = [make_report(tmp_path / name, "model", [task]).path for name in ("one", "two")]
+    assert [run.name for run in compare(paths).comparison.runs] == ["model (one)", "model (two)"]
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_two_to_six_runs(tmp_path, number):
+    with pytest.raises(ConfigError, match="2 to 6 reports"):
+        made(tmp_path, *[[arithmetic([True, False])] for _ in range(number)])
+
+
+def test_a_task_without_samples_has_reasons(tmp_path):
+    empty = Made("none", "generate_until", (ACC,), ())
+    found = made(tmp_path, [empty], [empty])
+    assert found.tasks[0].measures[0].versus[0].difference.code == "nothing_shared"
+
+
+def test_groups_of_samples_are_drawn_together(tmp_path):
+    def task(value: float) -> Made:
+        rows = tuple(
+            row(n, {"acc": value if n % 40 < 20 else 0.0}) | {"group": f"g{n // 20}"}
+            for n in range(80)
+        )
+        return Made("grouped", "generate_until", (ACC,), rows)
+
+    found = made(tmp_path, [task(0.0)], [task(1.0)])
+    versus = found.tasks[0].measures[0].versus[0]
+    assert versus.difference.interval.groups == 4 and versus.verdict == "not told apart"
