@@ -97,6 +97,7 @@
     row.append(save, cancel);
     const answers = item.answers.map((text, i) =>
       area(item.answers.length > 1 ? `Reference answer ${i + 1}` : "Reference answer", text));
+    if (!answers.length) answers.push(area("Reference answer (none while empty)", ""));
     at("mending").replaceChildren(area("Question", item.question), ...answers, row);
     at("mending").hidden = false;
     decide.classList.add("mending-now");
@@ -105,7 +106,8 @@
   };
   const saveMended = () => {
     const [question, ...references] = [...at("mending").querySelectorAll("textarea")].map((a) => a.value);
-    vote("mend", { fields: { question, references } });
+    const none = !state.item.answers.length && !references[0].trim();
+    vote("mend", { fields: { question, references: none ? [] : references } });
   };
   const drop = () => {
     if (reason.value.trim()) { vote("drop"); return; }

@@ -50,11 +50,12 @@ class Lines:
     """Decisions as lines of a stream."""
 
     def __init__(self, stream: Iterable[str]) -> None:
-        self.stream, self.text = iter(stream), ""
+        self.stream, self.number, self.text = iter(stream), 0, ""
 
     def ask(self) -> Command | None:
         """The next line that is not empty, its key parted from its text."""
         for line in self.stream:
+            self.number += 1
             if line.strip():
                 key, _, self.text = line.strip().partition(" ")
                 return Command(key, self.text.strip())
@@ -96,8 +97,8 @@ class Keys:
             return edited(item, editor)
         print()
         question = typed_over("question", item.question)
-        return {"question": question, "references": [typed_over("answer", a) for a in
-                                                     item.answers or ("",)]}  # fmt: skip
+        answers = [typed_over("answer", answer) for answer in item.answers or ("",)]
+        return {"question": question, "references": [answer for answer in answers if answer]}
 
 
 def pressed() -> str:
@@ -188,8 +189,8 @@ def review_in_terminal(sheet: Sheet) -> None:
         try:
             note = apply(sheet, item, command, keyboard)
         except (DataError, ConfigError) as error:
-            if not is_terminal:
-                raise
+            if isinstance(keyboard, Lines):
+                raise DataError(f"Line {keyboard.number}: {error}") from None
             note = str(error)
         if not is_terminal:
             console.print(note, markup=False)

@@ -161,6 +161,25 @@ def test_nothing_in_a_sample_runs(tmp_path, browser):
 
 
 @needs_chromium
+def test_a_sample_without_an_answer_can_get_one_or_stay_without(tmp_path, browser):
+    made = [sample_item(Sample(name, (Message("user", "Who won?"),))) for name in "ab"]
+    with serving(ReviewServer("x", lambda who: Sheet(tmp_path, made, who), "ana")) as server:
+        browser.open(server.url)
+        browser.wait(SHOWN)
+        for number, text in enumerate((" In 2031?", "")):
+            browser.press("m")
+            browser.type(text)
+            browser.click("#mending label:nth-of-type(2) textarea")
+            browser.type("" if text else "Nobody.")
+            browser.click("#save")
+            browser.wait(done(number + 1))
+    values = [json.loads(vote.value) for vote in standing(votes(tmp_path))]
+    assert sorted(map(str, values)) == [
+        "{'question': 'Who won? In 2031?'}", "{'references': ['Nobody.']}",
+    ]  # fmt: skip
+
+
+@needs_chromium
 @pytest.mark.parametrize("width", [360, 1920])
 def test_the_page_fits_its_window(tmp_path, browser, width):
     long = "w" * 300

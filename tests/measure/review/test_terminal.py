@@ -66,8 +66,8 @@ def test_the_answer_is_marked_in_its_source_and_the_maker_is_hidden(tmp_path, li
     ],
 )
 def test_a_wrong_line_ends_a_piped_review(tmp_path, lines, line, says):
-    with pytest.raises(DataError, match=says):
-        lines(sheet(tmp_path), f"{line}\na\n")
+    with pytest.raises(DataError, match=f"Line 2: .*{says}"):
+        lines(sheet(tmp_path), f"\n{line}\na\n")
     assert values(tmp_path) == {}
 
 
