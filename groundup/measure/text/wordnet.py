@@ -1,25 +1,15 @@
 """Synonyms of English words, from Princeton's WordNet 3.0 as a table of 0.3 MB.
 
-    python -m groundup.measure.text.wordnet /usr/share/wordnet      make the table anew
-
-The directory is that of Debian's package wordnet-base. Of WordNet remain the single words of each
-set of synonyms and the irregular forms, by part of speech; meanings, examples, relations and names
-of several words are left out. The licence and its notice stand in wordnet.txt beside the table.
-
-An inflected form is brought back to its base as WordNet's own `morphy` does it: irregular forms by
+The table holds sets of synonyms and irregular forms by part of speech, see wordnet_table.py. An
+inflected form is brought back to its base as WordNet's own `morphy` does it: irregular forms by
 list, others by endings, and only a base that the same part of speech has counts.
 """
 
 import lzma
-import re
-import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
-
-from groundup.core import DataError
 
 TABLE = Path(__file__).with_name("wordnet.xz")
 PARTS = ("noun", "verb", "adj", "adv")
@@ -108,68 +98,5 @@ def synonyms(word: str) -> frozenset[str]:
     """
     found, known = {word}, parts()
     for name, place in senses(word):
-        found.update(known[name].sets[place])
+        found.update(other for other in known[name].sets[place] if "_" not in other)
     return frozenset(found)
-
-
-def make(source: Path, table: Path = TABLE) -> None:
-    """Write the table and its notice from WordNet's own files.
-
-    Raises DataError if a file is missing.
-    """
-    blocks = []
-    for part in PARTS:
-        blocks.append("\n".join([f"sets {part}", *sorted(set_lines(source, part))]))
-        blocks.append("\n".join([f"irregular {part}", *irregular_lines(source, part)]))
-    text = "\n\n".join(blocks).encode()
-    table.write_bytes(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
-    heading = (NUMBERED.match(line) for line in lines_of(source / "data.noun"))
-    notice = "\n".join(match[1].rstrip() for match in heading if match)
-    table.with_suffix(".txt").write_text(f"{NOTICE}{notice.strip()}\n")
-
-
-NUMBERED = re.compile(r" +\d+ (.*)")
-NOTICE = """\
-wordnet.xz is derived from WordNet 3.0: the single words of its sets of synonyms and its lists of
-irregular forms, made by groundup/measure/text/wordnet.py. WordNet's licence follows.
-
-"""
-
-
-def set_lines(source: Path, part: str) -> set[str]:
-    """One line a set: its single words. What can match nothing new is left out.
-
-    A set is kept if it has a word of small letters: texts are compared in small letters. A set of
-    one word says only that the word exists, so it is dropped where another set says it too.
-    """
-    several, single = set(), set()
-    for line in lines_of(source / f"data.{part}"):
-        if line[:1].isdigit():
-            fields = line.split()
-            names = fields[4 : 4 + 2 * int(fields[3], 16) : 2]
-            names = [name.partition("(")[0] for name in names if "_" not in name]
-            if any(name == name.lower() for name in names):
-                (several if len(names) > 1 else single).add(" ".join(names))
-    return several | (single - {word for line in several for word in line.split()})
-
-
-def irregular_lines(source: Path, part: str) -> Iterator[str]:
-    """One line a form: the form and its bases, single words only."""
-    for line in lines_of(source / f"{part}.exc"):
-        form, *others = line.split()
-        if "_" not in form:
-            yield " ".join([form, *(base for base in others if "_" not in base)])
-
-
-def lines_of(path: Path) -> Iterator[str]:
-    """The lines of one of WordNet's files."""
-    try:
-        yield from path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(
-            f"Cannot read {path}: {error.strerror}; expected the files of Debian's wordnet-base."
-        ) from None
-
-
-if __name__ == "__main__":
-    make(Path(sys.argv[1] if len(sys.argv) > 1 else "/usr/share/wordnet"))

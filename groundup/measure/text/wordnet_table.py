@@ -1,0 +1,81 @@
+"""Make WordNet's table from its own files: 30 MB of Debian's package wordnet-base become 0.3 MB.
+
+    python -m groundup.measure.text.wordnet_table /usr/share/wordnet
+
+What remains are the single words of each set of synonyms and the irregular forms, by part of
+speech; meanings, examples, relations and most names of several words are left out. WordNet's
+licence goes into wordnet.txt beside the table.
+"""
+
+import lzma
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from groundup.core import DataError
+
+from .wordnet import PARTS, TABLE
+
+NUMBERED = re.compile(r" +\d+ (.*)")
+NOTICE = """\
+wordnet.xz is derived from WordNet 3.0: the single words of its sets of synonyms and its lists of
+irregular forms, made by groundup/measure/text/wordnet_table.py. WordNet's licence follows.
+
+"""
+
+
+def make(source: Path, table: Path = TABLE) -> None:
+    """Write the table and its notice from WordNet's own files.
+
+    Raises DataError if a file is missing.
+    """
+    blocks = []
+    for part in PARTS:
+        blocks.append("\n".join([f"sets {part}", *sorted(set_lines(source, part))]))
+        forms = irregular_forms(source, part)
+        lines = [" ".join([form, *others]) for form, others in forms.items()]
+        blocks.append("\n".join([f"irregular {part}", *lines]))
+    text = "\n\n".join(blocks).encode()
+    table.write_bytes(lzma.compress(text, preset=9 | lzma.PRESET_EXTREME))
+    heading = (NUMBERED.match(line) for line in lines_of(source / "data.noun"))
+    notice = "\n".join(match[1].rstrip() for match in heading if match)
+    table.with_suffix(".txt").write_text(f"{NOTICE}{notice.strip()}\n")
+
+
+def set_lines(source: Path, part: str) -> set[str]:
+    """One line a set: its single words, and the names that irregular forms lead to.
+
+    A set is kept if it has a word of small letters: texts are compared in small letters. A set of
+    one word says only that the word exists, so it is dropped where another set says it too.
+    """
+    asked = {base for others in irregular_forms(source, part).values() for base in others}
+    several, single = set(), set()
+    for line in lines_of(source / f"data.{part}"):
+        if line[:1].isdigit():
+            fields = line.split()
+            names = (name.partition("(")[0] for name in fields[4 : 4 + 2 * int(fields[3], 16) : 2])
+            names = [name for name in names if "_" not in name or name in asked]
+            if any(name == name.lower() for name in names):
+                (several if len(names) > 1 else single).add(" ".join(names))
+    return several | (single - {word for line in several for word in line.split()})
+
+
+def irregular_forms(source: Path, part: str) -> dict[str, list[str]]:
+    """Irregular forms of one word and their bases; of several lines for a form the last counts."""
+    rows = (line.split() for line in lines_of(source / f"{part}.exc"))
+    return {form: others for form, *others in rows if "_" not in form}
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """The lines of one of WordNet's files."""
+    try:
+        yield from path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(
+            f"Cannot read {path}: {error.strerror}; expected the files of Debian's wordnet-base."
+        ) from None
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1] if len(sys.argv) > 1 else "/usr/share/wordnet"))

@@ -1,0 +1,62 @@
+"""The table made from WordNet's files reads as they say, and the kept one is what Debian's give."""
+
+import lzma
+from pathlib import Path
+
+import pytest
+
+from groundup.core import DataError
+from groundup.measure.text import wordnet
+from groundup.measure.text.wordnet import synonyms
+from groundup.measure.text.wordnet_table import make
+
+SOURCE = Path("/usr/share/wordnet")
+IRREGULAR = {"verb": "went go\n", "noun": "motors motor_car\nmice_x x\n"}
+
+
+def write_source(folder: Path) -> None:
+    head = "  1 This software\n  2 is free.\n"
+    lines = {
+        "noun": "00000001 03 n 03 car 0 Auto 0 motor_car 0 000 | x\n"
+        "00000002 03 n 01 car 0 000 | y\n"
+        "00000003 03 n 02 Paris 0 City_of_Light 0 000 | z\n",
+        "verb": "00000001 30 v 02 go 0 travel 1 000 | x\n",
+        "adj": "00000001 00 s 02 glad(p) 0 happy 0 000 | x\n",
+        "adv": "00000001 02 r 01 well 0 000 | x\n",
+    }
+    for part, data in lines.items():
+        (folder / f"data.{part}").write_text(head + data)
+        (folder / f"{part}.exc").write_text(IRREGULAR.get(part, ""))
+
+
+def test_a_table_made_from_files_reads_as_they_say(tmp_path, monkeypatch):
+    write_source(tmp_path)
+    table = tmp_path / "table.xz"
+    make(tmp_path, table)
+    monkeypatch.setattr(wordnet, "TABLE", table)
+    caches = (wordnet.parts, wordnet.senses, wordnet.synonyms)
+    try:
+        [cached.cache_clear() for cached in caches]
+        assert wordnet.parts()["noun"].sets == [("car", "Auto", "motor_car")]
+        assert wordnet.parts()["adj"].sets == [("glad", "happy")]
+        assert synonyms("went") == {"went", "go", "travel"}
+        assert synonyms("motors") == {"motors", "car", "Auto"}
+        assert synonyms("autos") == {"autos", "car", "Auto"}
+    finally:
+        monkeypatch.undo()
+        [cached.cache_clear() for cached in caches]
+    assert table.with_suffix(".txt").read_text().endswith("This software\nis free.\n")
+
+
+def test_missing_files_are_told(tmp_path):
+    with pytest.raises(DataError, match="wordnet-base"):
+        make(tmp_path, tmp_path / "table.xz")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SOURCE.is_dir(), reason="needs Debian's package wordnet-base")
+def test_the_kept_table_is_what_the_package_gives(tmp_path):
+    made = tmp_path / "wordnet.xz"
+    make(SOURCE, made)
+    assert lzma.decompress(made.read_bytes()) == lzma.decompress(wordnet.TABLE.read_bytes())
+    assert made.with_suffix(".txt").read_text() == wordnet.TABLE.with_suffix(".txt").read_text()
