@@ -1,6 +1,7 @@
 """Names become tasks: built-in ones, lm-eval's YAML files, sealed test sets.
 
 arithmetic              a built-in task
+arithmetic.4            the same at a level of difficulty, or with so many answers a question
 tasks/mine.yaml         a YAML file; groups find their members in its folder
 arc_easy                a name, group or tag that the YAML files of `include` define
 runs/demo/questions     a test set's directory
@@ -13,7 +14,8 @@ from typing import NamedTuple
 
 from groundup.core import MANIFEST, Artifact, ConfigError
 
-from .builtin.table import BUILTIN, Asking
+from .builtin.families import BUILTIN
+from .builtin.table import Asking
 from .files import EMPTY, Defined, Index, nearest, read_index, read_yaml
 from .group import Opener
 from .lm_eval import Ways
@@ -69,13 +71,25 @@ def open_name(name: str, index: Index, ways: Ways) -> list[Task | Group]:
         return [TestsetTask(Artifact.open(path), Chat(True, chat.multiturn, chat.system))]
     if name in index.names():
         return Opener(index, ways).open(name, {}, path)
-    if name in BUILTIN:
-        return [BUILTIN[name].make(Asking(ways.data, ways.few_shot, ways.chat, ways.seed))]
+    family, level = split_level(name)
+    if family in BUILTIN:
+        asking = Asking(ways.data, ways.few_shot, ways.chat, ways.seed, level)
+        return [BUILTIN[family].make(asking)]
     known = [*BUILTIN, *index.names()]
     raise ConfigError(
         f"There is no task `{name}`{nearest(name, known) or '; `groundup tasks` lists them.'} "
         "A task is a built-in name, a YAML file, a test set's directory, or a name of --include."
     )
+
+
+def split_level(name: str) -> tuple[str, int | None]:
+    """A built-in name and the level after it.
+
+    >>> split_level("arithmetic.4"), split_level("arithmetic")
+    (('arithmetic', 4), ('arithmetic', None))
+    """
+    family, _, level = name.rpartition(".")
+    return (family, int(level)) if family and level.isdecimal() else (name, None)
 
 
 def open_file(path: Path, index: Index, ways: Ways) -> list[Task | Group]:

@@ -1,4 +1,4 @@
-"""The built-in tasks by name: how each is made, under which terms, and what it needs."""
+"""What a built-in task is made of, under which terms, and what it needs; see families.py."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +19,8 @@ class Asking(NamedTuple):
     """Whether and how the model's chat template is used."""
     seed: int = 1234
     """Of draws."""
+    level: int | None = None
+    """The number after the name, as in `arithmetic.4`; None leaves it to the task."""
 
 
 class BuiltIn(NamedTuple):
@@ -31,7 +33,3 @@ class BuiltIn(NamedTuple):
     """Terms of its data."""
     needs: str = ""
     """What must be there: a package, a sandbox; empty if nothing."""
-
-
-BUILTIN: dict[str, BuiltIn] = {}
-"""Filled by the families; the order is the order in which they are listed."""

@@ -1,0 +1,97 @@
+"""What people said of words and sentences: analogies, similarity, sentiment; read from packages.
+
+    analogies     questions-words.txt of gensim's test data (Mikolov et al. 2013, arXiv:1301.3781)
+    similarity    wordsim353.tsv of the same (Finkelstein et al. 2002): which word is most related
+    vader_…       the rated texts of vaderSentiment's source distribution (Hutto and Gilbert 2014)
+
+All are asked as a choice. Ratings near the middle are left out: they have no right answer.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from groundup.core import DataError
+
+from .question import Question
+
+LEAST, MARGIN = 5.0, 1.0
+"""On the raters' scale from 0 to 10: of the right word, and between it and the others."""
+MIDDLE = 0.5
+"""Mean ratings nearer to 0, on a scale from -4 to 4, are neither positive nor negative."""
+
+
+def rows(path: Path, columns: int, mark: str | None = None) -> Iterator[list[str]]:
+    """Rows of a table without its comments; DataError naming the line that is none."""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if line.startswith("#") or not line.strip():
+                continue
+            row = line.rstrip("\n").split(mark, columns - 1)
+            if len(row) != columns and not line.startswith(":"):
+                raise DataError(f"{path}, line {number}: expected {columns} columns; got {row}.")
+            yield row
+
+
+def number(text: str, path: Path) -> float:
+    """A rating; DataError naming the file for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(f"{path}: expected a rating; got {text!r}.") from None
+
+
+def read_analogies(path: Path) -> list[Question]:
+    """a is to b as c is to d, d among three others of its category; resampled by category."""
+    categories: dict[str, list[list[str]]] = defaultdict(list)
+    name = ""
+    for row in rows(path, 4):
+        if row[0] == ":":
+            name = row[1]
+        else:
+            categories[name].append(row)
+    stream, found = random.Random(f"{path.name}/options"), []
+    for name, four in categories.items():
+        ends = sorted({row[3] for row in four})
+        for a, b, c, d in four:
+            others = [end for end in ends if end not in (d, b)]
+            others = stream.sample(others, min(3, len(others)))
+            options = stream.sample([d, *others], len(others) + 1)
+            found.append(Question(f"{a} is to {b} as {c} is to", d, tuple(options), name))
+    return found
+
+
+def read_similarity(path: Path) -> list[Question]:
+    """The most related of a word's rated partners, where one is clearly that."""
+    partners: dict[str, dict[str, float]] = defaultdict(dict)
+    for a, b, rating in rows(path, 3, "\t"):
+        partners[a][b] = partners[b][a] = number(rating, path)
+    found = []
+    for word, rated in partners.items():
+        best, *others = sorted(rated, key=lambda other: -rated[other])
+        others = [other for other in others if rated[best] - rated[other] >= MARGIN]
+        if others and rated[best] >= LEAST:
+            options = tuple(sorted([best, *others]))
+            found.append(
+                Question(f"The word most closely related to {word} is", best, options, word)
+            )
+    return found
+
+
+def read_sentiment(path: Path) -> list[Question]:
+    """Texts that people found clearly positive or negative; snippets of one text together."""
+    found = []
+    for name, rating, text in rows(path, 3, "\t"):
+        value = number(rating, path)
+        if abs(value) >= MIDDLE:
+            answer = "positive" if value > 0 else "negative"
+            found.append(
+                Question(text.strip(), answer, ("positive", "negative"), name.split("_")[0])
+            )
+    return found
+
+
+def shuffled(questions: list[Question]) -> Callable[[random.Random], list[Question]]:
+    """Questions in the order of a random stream, so that the first of them are a fair part."""
+    return lambda stream: stream.sample(questions, len(questions))

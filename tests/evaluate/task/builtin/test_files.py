@@ -1,0 +1,25 @@
+"""A file is found in the folder for data first, then in the package; else people learn the way."""
+
+from pathlib import Path
+
+import pytest
+
+from groundup.core import ConfigError
+from groundup.evaluate.task.builtin.files import found_file
+
+
+def test_the_folder_for_data_comes_before_the_package(tmp_path: Path):
+    inside = ("groundup", "core", "pip install x")
+    carried = found_file(None, ("errors.py",), *inside)
+    assert carried.is_file() and carried.parent.name == "core"
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "errors.py").touch()
+    assert found_file(tmp_path, ("errors.py",), *inside) == tmp_path / "deep" / "errors.py"
+    assert found_file(tmp_path, ("no.py", "errors.py"), "no_package", "", "").parent.name == "deep"
+
+
+def test_what_is_nowhere_names_the_command(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"needs a\.txt, which is not here; run: pip install x"):
+        found_file(None, ("a.txt",), "no_package", "", "pip install x")
+    with pytest.raises(ConfigError, match=r"a\.txt, which is not in .*--data"):
+        found_file(tmp_path, ("a.txt",), "groundup", "core", "pip install x")
