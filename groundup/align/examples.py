@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from groundup.core import Artifact, Config, Conversation, DataError, Draft, Message, produce
-from groundup.corpus import SPLITS, read_split
+from groundup.corpus import SPLITS, count_identifiers, read_split, word_pools
 from groundup.documents import Document
 
 from . import phrases
@@ -34,7 +34,7 @@ from .exchanges import (
     write_code,
     write_docstring,
 )
-from .names import count_identifiers, spelled_words, word_pools
+from .names import spelled_words
 from .sources import Function, functions, sections
 
 

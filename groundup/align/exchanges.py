@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from groundup.core import Conversation, Message
+from groundup.corpus import Pool, make_up
 
 from . import phrases
-from .names import REFUSAL, Pool, make_up
+from .names import REFUSAL
 from .phrases import ask, block
 from .sources import Function, Section, clip
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
+from groundup.corpus import module_name
 from groundup.documents import Document
 
 UNDERLINE = re.compile(r"([*=\-~^\"+#])\1{2,}")
-ROOTS = ("lib", "src")
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -61,22 +61,6 @@ class Section(NamedTuple):
     """The document that it stands in, dotted like a module."""
     title: str
     paragraphs: tuple[str, ...]
-
-
-def module_name(path: str) -> str:
-    """Dotted name of a document's path.
-
-    >>> module_name("lib/json/decoder.py"), module_name("lib/json/__init__.py")
-    ('json.decoder', 'json')
-    >>> module_name("topics/assert.txt")
-    'topics.assert'
-    """
-    parts = path.rpartition(".")[0].split("/") if "." in path else path.split("/")
-    if len(parts) > 1 and parts[0].lower() in ROOTS:
-        parts = parts[1:]
-    if len(parts) > 1 and parts[-1] == "__init__":
-        parts = parts[:-1]
-    return ".".join(parts)
 
 
 def functions(document: Document) -> Iterator[Function]:

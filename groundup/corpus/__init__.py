@@ -1,5 +1,6 @@
 """Corpus: which documents may be trained on, which measure, and what was left out and why?"""
 
+from .decontaminate import Contamination, contamination
 from .dedup import (
     Kept,
     Pair,
@@ -13,18 +14,32 @@ from .dedup import (
     shingles,
 )
 from .prepare import CorpusConfig, corpus, read_documents, read_split, write_corpus
+from .questions.make import QuestionsConfig, make_questions
+from .questions.names import Pool, count_identifiers, make_up, module_name, word_pools, words
+from .questions.rules import HELD_OUT_RULE, RULES, training_rules
+from .questions.show import show_testset
 from .split import SPLITS, Split, split_paths
 
 __all__ = [
+    "HELD_OUT_RULE",
+    "RULES",
     "SPLITS",
+    "Contamination",
     "CorpusConfig",
     "Kept",
     "Pair",
+    "Pool",
+    "QuestionsConfig",
     "Removed",
     "Split",
+    "contamination",
     "corpus",
+    "count_identifiers",
     "jaccard",
+    "make_questions",
+    "make_up",
     "minhash",
+    "module_name",
     "near_duplicates",
     "read_documents",
     "read_split",
@@ -32,6 +47,10 @@ __all__ = [
     "remove_near",
     "remove_overlapping",
     "shingles",
+    "show_testset",
     "split_paths",
+    "training_rules",
+    "word_pools",
+    "words",
     "write_corpus",
 ]

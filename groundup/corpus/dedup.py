@@ -64,11 +64,14 @@ class WordHashes(dict[str, int]):
         return number
 
 
-def shingles(text: str, hashes: WordHashes | None = None) -> np.ndarray:
+def shingles(
+    text: str, hashes: WordHashes | None = None, length: int = SHINGLE_WORDS
+) -> np.ndarray:
     """The set of word 5-grams of a text as sorted distinct 64-bit hashes, uint64 (n,).
 
-    Words are runs of letters, digits and underscores, case folded. A text of fewer than five words
-    is one shingle; a text without words has none. Give the same `hashes` to many calls for speed.
+    Words are runs of letters, digits and underscores, case folded. A text of fewer words than
+    `length` is one shingle; a text without words has none. Give the same `hashes` to many calls
+    for speed.
 
     >>> len(shingles("one two three four five six")), len(shingles("Two words")), len(shingles("!"))
     (2, 1, 0)
@@ -77,7 +80,7 @@ def shingles(text: str, hashes: WordHashes | None = None) -> np.ndarray:
     words = np.fromiter(map(hashes.__getitem__, WORD.findall(text.casefold())), dtype=np.uint64)
     if not len(words):
         return words
-    length = min(SHINGLE_WORDS, len(words))
+    length = min(length, len(words))
     count = len(words) - length + 1
     mixed = np.full(count, length, dtype=np.uint64)
     for shift in range(length):  # order matters: (a, b) and (b, a) differ

@@ -5,6 +5,7 @@ measured on, and a gate turns them into a verdict that later stages obey.
 """
 
 from . import ranking
+from .card import Finding, check_grounding, detectable
 from .code.passes import CheckedCode, Passes, check_code, passes, whole_program
 from .gate import (
     Check,
@@ -62,7 +63,19 @@ from .stats.interval import (
 from .stats.looks import standard_errors
 from .stats.passk import pass_at_k, pass_rate
 from .stats.sequence import MeanSequence, RateSequence
-from .testset import Card, Look, candidates, look, looks, make_testset, read_card, read_samples
+from .testset import (
+    Card,
+    Look,
+    apply_review,
+    candidates,
+    findings,
+    look,
+    looks,
+    make_testset,
+    read_card,
+    read_samples,
+    warn,
+)
 from .text.bleu import Bleu
 from .text.chrf import Chrf
 from .text.corpus import (
@@ -110,6 +123,7 @@ __all__ = [
     "ErrorCounts",
     "ErrorRate",
     "Extraction",
+    "Finding",
     "Interval",
     "Look",
     "MeanSequence",
@@ -127,6 +141,7 @@ __all__ = [
     "above",
     "agreement",
     "alignment",
+    "apply_review",
     "at_least",
     "at_most",
     "below",
@@ -137,16 +152,19 @@ __all__ = [
     "cer",
     "check",
     "check_code",
+    "check_grounding",
     "chrf",
     "corpus_interval",
     "corpus_rows",
     "corpus_score",
+    "detectable",
     "difference_of_rates",
     "distinct",
     "edit_similarity",
     "ended",
     "exact_match",
     "extraction",
+    "findings",
     "fragments",
     "graphemes",
     "hamming",
@@ -202,6 +220,7 @@ __all__ = [
     "token_overlap",
     "units",
     "verdict",
+    "warn",
     "wer",
     "whole_program",
     "wilson",

@@ -1,33 +1,47 @@
 """Test sets: sealed samples with a card, and a ledger of every look at them.
 
     DIR/samples.jsonl       one Sample a line
-    DIR/card.json           what it holds, where it came from, who reviewed it
+    DIR/card.json           what it holds, where it came from, who reviewed it, what is wrong
     DIR/ledger/looks.jsonl  who scored what on it, and when; see core/ledger.py
+    DIR/ledger/votes.jsonl  what reviewers said of its samples; see judgement.py
 
 Each candidate scored on a test set is another chance to pass by luck, so a gate widens its
-intervals by the number of candidates in the ledger; see gate.py.
+intervals by the number of candidates in the ledger; see gate.py. A review changes nothing here:
+`apply_review` makes another test set of the votes.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from pydantic import Field
 
 from groundup.core import (
     Artifact,
     Config,
     DataError,
     Draft,
+    Judgement,
     Ledger,
     Message,
+    Reason,
     Sample,
     digest,
     produce,
+    record,
     write_json,
     write_text,
 )
 
+from .card import Finding, about, examine, figures, holds, suspects
+from .judgement import standing, votes
+from .stats.interval import wilson
+
 LOOKS = "ledger/looks.jsonl"
+SPAN = ("start", "end", "byte_start", "byte_end", "line", "quote", "passage", "span")
+"""What the metadata of a quoted reference say of its place."""
 
 
 class Card(Config):
@@ -43,6 +57,12 @@ class Card(Config):
     """Who checked the labels, and how many; empty if nobody did."""
     licence: str = ""
     """Terms under which the samples may be used."""
+    made: dict[str, Any] = {}
+    """How the samples were made: stage, settings and digest of the source."""
+    margin: float = Field(default=0.1, gt=0, lt=1)
+    """Smallest difference of a rate that the test set is to find between two systems."""
+    review: dict[str, Any] = {}
+    """What a review found: samples read, accepted, mended and dropped, by whom, the error rate."""
     content: str = ""
     """sha256 of the samples; filled in when the test set is made."""
 
@@ -54,49 +74,75 @@ def make_testset(
 
     Raises DataError if there are none or an id comes twice.
     """
+    samples = list(samples)
     rows = [sample_to_json(sample) for sample in samples]
     if not rows:
         raise DataError(f"The test set {card.name} got no samples; give at least one.")
-    ids = [row["id"] for row in rows]
-    if len(set(ids)) < len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
+    often = Counter(sample.id for sample in samples)
+    if len(often) < len(rows):
+        twice = next(name for name, count in often.items() if count > 1)
         raise DataError(f"The test set {card.name} has the sample id {twice!r} twice.")
     card = card.model_copy(update={"content": digest(rows)})
 
     def write(draft: Draft) -> None:
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         write_text(draft.file("samples.jsonl"), "".join(lines))
-        draft.numbers |= count(rows)
-        write_json(draft.file("card.json"), card.plain() | count(rows))
+        counted = figures(samples)
+        draft.numbers |= {name: n for name, n in counted.items() if isinstance(n, int)}
+        found = [finding._asdict() for finding in examine(samples, card.margin)]
+        write_json(draft.file("card.json"), card.plain() | counted | {"findings": found})
 
     return produce(
-        out, kind="testset", stage="testset", version=1, config=card, parents=parents, write=write
+        out, kind="testset", stage="testset", version=2, config=card, parents=parents, write=write
     )
-
-
-def count(rows: list[dict[str, Any]]) -> dict[str, int]:
-    """The figures of a card."""
-    return {
-        "samples": len(rows),
-        "groups": len({row["group"] or row["id"] for row in rows}),
-        "without_reference": sum(not row["references"] for row in rows),
-        "repeated_conversations": len(rows) - len({json.dumps(r["conversation"]) for r in rows}),
-    }
 
 
 def read_samples(testset: Artifact) -> Iterator[Sample]:
     """Yield the samples of a test set; DataError naming the line that is damaged."""
-    with open(testset.file("samples.jsonl"), encoding="utf-8") as file:
+    with open(testset.file("samples.jsonl"), encoding="utf-8", newline="\n") as file:
         for number, line in enumerate(file, start=1):
             try:
                 yield sample_from_json(json.loads(line))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DataError(f"{file.name}, line {number} is no sample ({error}).") from None
 
 
 def read_card(testset: Artifact) -> dict[str, Any]:
     """The card's fields and figures."""
     return json.loads(testset.file("card.json").read_text(encoding="utf-8"))
+
+
+def findings(
+    testset: Artifact, scores: Mapping[str, Sequence[float | Reason]] | None = None
+) -> list[Finding]:
+    """What its users must know: what the card was sealed with, and what votes and scores add.
+
+    scores  of systems, one a sample in order, 1 for right: labels that nearly all fail are suspect
+    """
+    samples, card = list(read_samples(testset)), read_card(testset)
+    sealed = card.get("findings")
+    found = [Finding(**row | {"samples": tuple(row["samples"])}) for row in sealed or ()]
+    if sealed is None:  # made before cards had findings
+        found = examine(samples)
+    rulings = decide(votes(testset.path))
+    disputed = [name for name, ruling in rulings.items() if ruling.is_disputed]
+    if disputed:
+        found.append(about("disputed_label", "error", "have votes that disagree", disputed))
+    wrong = [name for name, ruling in rulings.items() if ruling.decision != "accept"]
+    if wrong:
+        what = "were dropped or mended by reviewers; `groundup testset apply` leaves them out"
+        found.append(about("wrong_label", "error", what, wrong))
+    if not rulings and not card.get("reviewed_by"):
+        found.append(Finding("unreviewed", "note", "nobody has reviewed the labels"))
+    return found + suspects(samples, scores or {})
+
+
+def warn(testset: Artifact) -> list[Finding]:
+    """Tell errors and warnings on stderr; whoever scores something on a test set calls it first."""
+    found = [finding for finding in findings(testset) if finding.severity != "note"]
+    for finding in found:
+        record.say(f"{testset.path.name}: {finding}")
+    return found
 
 
 def sample_to_json(sample: Sample) -> dict[str, Any]:
@@ -150,3 +196,106 @@ def looks(testset: Artifact) -> list[Look]:
 def candidates(testset: Artifact) -> list[str]:
     """Ids of the different artifacts scored on the test set so far, in order of first look."""
     return list(dict.fromkeys(look.subject for look in looks(testset)))
+
+
+class Ruling(NamedTuple):
+    """What reviewers decided of a sample."""
+
+    decision: str
+    """accept, mend or drop."""
+    fields: dict[str, Any]
+    """Of a mended sample: question, references."""
+    is_disputed: bool
+    """Whether not all who voted decided the same."""
+
+
+def decide(given: Iterable[Judgement]) -> dict[str, Ruling]:
+    """What the votes decide of each sample that has some: the last of each person, then most.
+
+    A tie drops the sample: a label that people dispute measures nothing.
+    """
+    last: dict[str, dict[str, Judgement]] = {}
+    for vote in sorted(standing(given), key=lambda vote: vote.when):
+        if vote.form == "edit" or (vote.form == "label" and vote.value in ("accept", "drop")):
+            last.setdefault(vote.subject, {})[vote.who] = vote
+    return {subject: rule(list(people.values())) for subject, people in last.items()}
+
+
+def rule(given: Sequence[Judgement]) -> Ruling:
+    """The ruling of one vote a person, oldest first."""
+    counts = Counter("mend" if vote.form == "edit" else vote.value for vote in given)
+    most = [name for name, count in counts.items() if count == max(counts.values())]
+    decision = most[0] if len(most) == 1 else "drop"
+    edits = [json.loads(vote.value) for vote in given if vote.form == "edit"]
+    return Ruling(decision, edits[-1] if decision == "mend" else {}, len(counts) > 1)
+
+
+def apply_review(testset: Artifact, out: Path) -> Artifact:
+    """A test set without the samples that reviewers dropped, and with those that they mended.
+
+    Its card says who reviewed how many and how many were wrong as they stood. Samples that nobody
+    read are kept: expect that error rate among them.
+
+    Raises DataError if there are no votes, votes on other samples, or nothing is left.
+    """
+    samples, given = list(read_samples(testset)), votes(testset.path)
+    rulings = decide(given)
+    if not rulings:
+        raise DataError(
+            f"{testset.path} has no votes that accept, mend or drop; run `groundup testset review "
+            f"{testset.path}` first."
+        )
+    if strangers := rulings.keys() - {sample.id for sample in samples}:
+        raise DataError(
+            f"{len(strangers)} votes are on samples that {testset.path} does not have, such as "
+            f"{min(strangers)!r}; its ledger belongs to another test set."
+        )
+    accepted = Ruling("accept", {}, False)
+    kept = [
+        mended(sample, ruling.fields)
+        for sample in samples
+        if (ruling := rulings.get(sample.id, accepted)).decision != "drop"
+    ]
+    if not kept:
+        raise DataError(f"The votes on {testset.path} drop every sample; make another test set.")
+    card = Card(**testset.config).model_copy(update=reviewed(given, rulings, len(samples)))
+    return make_testset(card, kept, {"testset": testset}, out)
+
+
+def reviewed(
+    given: Iterable[Judgement], rulings: Mapping[str, Ruling], samples: int
+) -> dict[str, Any]:
+    """The fields of a card that a review fills in."""
+    read = {(vote.who, vote.subject) for vote in standing(given) if vote.subject in rulings}
+    people = Counter(who for who, _ in read)
+    counts = Counter(ruling.decision for ruling in rulings.values())
+    error = wilson(counts["mend"] + counts["drop"], len(rulings))
+    return {
+        "reviewed_by": ", ".join(f"{who} {people[who]}" for who in sorted(people))
+        + f" of {samples} samples",
+        "review": {
+            "read": len(rulings),
+            "accepted": counts["accept"],
+            "mended": counts["mend"],
+            "dropped": counts["drop"],
+            "disputed": sum(ruling.is_disputed for ruling in rulings.values()),
+            "error_rate": error._asdict(),
+        },
+    }
+
+
+def mended(sample: Sample, fields: Mapping[str, Any]) -> Sample:
+    """A sample with the fields that a reviewer corrected; DataError for others."""
+    if unknown := fields.keys() - {"question", "references"}:
+        raise DataError(f"Only question and references can be mended; got {sorted(unknown)}.")
+    if not fields:
+        return sample
+    turns, metadata = list(sample.conversation), dict(sample.metadata)
+    if "question" in fields:
+        place = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=len(turns))
+        turns[place:] = [Message("user", str(fields["question"])), *turns[place + 1 :]]
+    references = tuple(map(str, fields.get("references", sample.references)))
+    if not any(holds(str(metadata.get("quote", "")), reply) for reply in references):
+        metadata = {name: value for name, value in metadata.items() if name not in SPAN}
+    metadata["mended"] = sorted(fields)
+    return Sample(sample.id, tuple(turns), references, sample.group, metadata)

@@ -11,9 +11,10 @@ from groundup.align.exchanges import (
     write_code,
     write_docstring,
 )
-from groundup.align.names import is_refusal, word_pools
+from groundup.align.names import is_refusal
 from groundup.align.phrases import NAME
 from groundup.align.sources import Function, Section
+from groundup.corpus import word_pools
 
 FUNCTION = Function(
     "store.files",

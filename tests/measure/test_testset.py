@@ -1,16 +1,22 @@
 """A test set is sealed, comes back as it was, and remembers who looked."""
 
+import json
+
 import pytest
 
-from groundup.core import Artifact, DataError, Message, Sample
+from groundup.core import Artifact, DataError, Judgement, Message, Sample, record
+from groundup.measure.judgement import record as vote
 from groundup.measure.testset import (
     Card,
+    apply_review,
     candidates,
+    findings,
     look,
     looks,
     make_testset,
     read_card,
     read_samples,
+    warn,
 )
 
 CARD = Card(name="questions", source="modules kept out by file", reviewed_by="ana, all")
@@ -62,3 +68,122 @@ def test_a_test_set_without_samples_or_with_an_id_twice_is_refused(tmp_path):
         make_testset(CARD, [], {}, tmp_path / "t")
     with pytest.raises(DataError, match="'1' twice"):
         make_testset(CARD, samples() + samples()[:1], {}, tmp_path / "t")
+
+
+def questions(number=10) -> list[Sample]:
+    return [
+        Sample(
+            f"q{n}", (Message("user", f"How tall is tower {n}?"),), (f"{n + 20} metres",), f"d{n}",
+            {"quote": f"{n + 20} metres", "start": 3, "end": 12, "document": f"d{n}"},
+        )
+        for n in range(number)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def testset(tmp_path):
+    return make_testset(Card(name="towers"), questions(), {}, tmp_path / "t")
+
+
+def judge(testset, who, subject, value, form="label"):
+    value = value if isinstance(value, str) else json.dumps(value)
+    vote(testset.path, Judgement(who, "", subject, form, value))
+
+
+def test_damaged_lines_are_told_by_number(testset):
+    path = testset.path / "samples.jsonl"
+    lines = path.read_text().splitlines()
+    for damaged in ("{", "[]", "7", '{"id": "x"}', lines[0].replace('"role"', '"roll"')):
+        path.write_text("\n".join([lines[0], damaged, *lines[2:]]) + "\n")
+        with pytest.raises(DataError, match="line 2 is no sample"):
+            list(read_samples(testset))
+
+
+def test_a_review_makes_another_test_set_without_the_dropped_and_with_the_mended(testset, tmp_path):
+    judge(testset, "ana", "q0", "accept")
+    judge(testset, "ana", "q1", "drop")
+    judge(testset, "ana", "q2", {"question": "How tall is the second tower?"}, "edit")
+    judge(testset, "ben", "q3", {"references": ["24 m", "24 metres"]}, "edit")
+    made = apply_review(testset, tmp_path / "t2")
+    kept = {sample.id: sample for sample in read_samples(made)}
+    assert list(kept) == ["q0", *(f"q{n}" for n in range(2, 10))]
+    assert kept["q0"] == questions()[0] and kept["q9"] == questions()[9]
+    assert kept["q2"].conversation == (Message("user", "How tall is the second tower?"),)
+    assert kept["q2"].metadata["quote"] == "22 metres" and kept["q2"].metadata["mended"] == [
+        "question"
+    ]
+    assert kept["q3"].references == ("24 m", "24 metres") and "start" not in kept["q3"].metadata
+    assert [parent.id for parent in made.parents] == [testset.id]
+    assert len(list(read_samples(testset))) == 10
+    card = read_card(made)
+    assert card["reviewed_by"] == "ana 3, ben 1 of 10 samples"
+    review = card["review"]
+    assert [review[name] for name in ("read", "accepted", "mended", "dropped", "disputed")] == [
+        4, 1, 2, 1, 0,
+    ]  # fmt: skip
+    error = review["error_rate"]
+    assert error["estimate"] == 0.75 and 0.3 < error["low"] < 0.31 and 0.95 < error["high"] < 0.96
+
+
+def test_the_last_vote_of_each_person_counts_and_most_decide(testset, tmp_path):
+    judge(testset, "ana", "q0", "drop")
+    judge(testset, "ana", "q0", "accept")  # changed her mind
+    for who, value in (("ana", "accept"), ("ben", "drop"), ("eve", "accept")):
+        judge(testset, who, "q1", value)
+    for who, value in (("ana", "accept"), ("ben", "drop")):
+        judge(testset, who, "q2", value)  # a tie
+    judge(testset, "ana", "q3", {"question": "Old?"}, "edit")
+    judge(testset, "ana", "q3", "")  # taken back as a label changes nothing of the edit
+    found = {finding.code: finding.samples for finding in findings(testset)}
+    assert found["disputed_label"] == ("q1", "q2") and found["wrong_label"] == ("q2", "q3")
+    kept = {sample.id: sample for sample in read_samples(apply_review(testset, tmp_path / "t2"))}
+    assert "q1" in kept and "q2" not in kept
+    assert kept["q3"].conversation[0].content == "Old?"
+
+
+def test_reviews_that_cannot_be_applied_are_refused(testset, tmp_path):
+    with pytest.raises(DataError, match="no votes .*groundup testset review"):
+        apply_review(testset, tmp_path / "t2")
+    judge(testset, "ana", "q0", {"answer": "x"}, "edit")
+    with pytest.raises(
+        DataError, match="Only question and references can be mended; got .'answer'"
+    ):
+        apply_review(testset, tmp_path / "t2")
+    judge(testset, "ana", "q0", "accept")
+    judge(testset, "ana", "stranger", "accept")
+    with pytest.raises(DataError, match="1 votes are on samples .* 'stranger'"):
+        apply_review(testset, tmp_path / "t2")
+    other = make_testset(Card(name="small"), questions(1), {}, tmp_path / "s")
+    judge(other, "ana", "q0", "drop")
+    with pytest.raises(DataError, match="drop every sample"):
+        apply_review(other, tmp_path / "t2")
+    assert not (tmp_path / "t2").exists()
+
+
+def test_findings_are_sealed_in_the_card_and_told_before_use(testset, tmp_path, capsys):
+    sealed = [row["code"] for row in read_card(testset)["findings"]]
+    assert sealed == ["few_groups", "thin"]
+    assert [finding.code for finding in findings(testset)] == [*sealed, "unreviewed"]
+    record.use("plain")
+    try:
+        assert [finding.code for finding in warn(testset)] == sealed
+    finally:
+        record.use("silent")
+    told = capsys.readouterr().err.splitlines()
+    assert told[1].startswith("t: warning thin: 10 samples show a difference of 40 points")
+    assert len(told) == 2
+
+
+def test_findings_of_a_test_set_that_was_sealed_without_them_are_made(testset, monkeypatch):
+    card = read_card(testset)
+    del card["findings"]
+    monkeypatch.setattr("groundup.measure.testset.read_card", lambda _: card)
+    assert [finding.code for finding in findings(testset)] == ["few_groups", "thin", "unreviewed"]
+
+
+def test_scores_that_speak_against_a_label_are_told(testset):
+    right = [1.0] * 9 + [0.0]
+    (suspect,) = [
+        f for f in findings(testset, {"a": right, "b": right}) if f.code == "suspect_label"
+    ]
+    assert suspect.samples == ("q9",)

@@ -1,0 +1,1 @@
+"""Questions that documents answer: found by rules, checked, chosen, sealed as a test set."""

@@ -1,0 +1,139 @@
+"""Blocks: a page's runs of lines, and what a line looks like: a signature, an option, prose.
+
+Everything here looks at one block or line; what stands around it is known to entries.py.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .verbs import is_verb
+
+NAME = r"[A-Za-z_]\w*(?:\.\w+)*"
+CALL = re.compile(
+    r"@?(?:(?P<what>class|exception|classmethod|staticmethod|async|awaitable|coroutine|method|"
+    r"function|abstractmethod|final|type)\s+)*"
+    r"(?!(?:def|return|raise|yield|await|print|for|if|import|from|with|assert)\b)"
+    rf"(?:[A-Za-z_][\w ]*[ *]+)?(?P<name>{NAME})\((?P<arguments>.*)\)"
+    r"(?:\s*(?:→|->)\s*[\w.\[\], |]+)?:?\s*[#¶]?"
+)
+BARE = re.compile(rf"(?P<what>class|exception)\s+(?P<name>{NAME})|(?P<value>[a-z_]\w*(?:\.\w+)+)")
+ARGUMENT = re.compile(
+    r"\*{0,2}[A-Za-z_][\w.]*(?:(?:\s|\s?\*+)\s?\*?[A-Za-z_]\w*)*(?:\[\])?(?::\s?[^=]+?)?"
+    r"(?:\s?=\s?.+)?|/|\*|\.\.\.|…"
+)
+OPTION = re.compile(r"--?[A-Za-z0-9?\[][^.!?:;]{0,70}(?:::)?")
+OPTION_NAME = re.compile(r"--[A-Za-z](?:\w|-(?=\w))*|(?<![\w-])-[A-Za-z0-9?](?![\w-])")
+SETTING = re.compile(
+    rf"(?P<name>{NAME}) \((?:integer|boolean|bool|enum|string|floating point|float|number|text|"
+    r"list)\)\s*#?"
+)
+TERM = re.compile(r"\w[\w-]*(?:::)?|[A-Za-z][a-z-]*(?: [A-Za-z][a-z-]*){1,3}(?:::)?")
+ADMONITION = re.compile(r"(?:Note|Warning|Tip|Caution|Important|See also|Example|Danger)\b.{0,3}$")
+DEFAULT_LINE = re.compile(r"\**[Dd]efault\**:\** \S")
+VERSION_DIRECTIVE = re.compile(r"\.\. (?:version(?:added|changed)|deprecated)::")
+BOILERPLATE = re.compile(
+    r"Part of the (?:Stable|Limited)|Return value: |Availability:|Source code:|Raises an auditing|"
+    r"See also|Copyright|Last updated|>>>|\$ |\.\. |\||!!! |This is the documentation"
+)
+UNDERLINE = re.compile(r"([=\-~^\"'*+#`:.])\1{2,}")
+FENCED = re.compile(
+    r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1|\Z)|<!--.*?-->|^---\n.*?^---\n", re.M | re.S
+)
+BULLET = r"(?:[-*+•]|\d{1,2}[.)]) "
+LINE = r"(?![ \t]*\+?[ \t]*$)[^\n]*(?:\n|\Z)"
+BLOCK = re.compile(rf"^{LINE}(?:^(?![ \t]*{BULLET}){LINE})*", re.MULTILINE)
+SENTENCE = re.compile(r"[A-Z][\w’'-]*[ ,.]|[a-z_]\w*(?:\(\))? [a-z]|:\w+:|$")
+EXPLAINS = re.compile(
+    r"(?:Specif|Set|Control|Enabl|Disabl|Determin|Caus|Print|Show|Display|Defin|Limit|Allow|"
+    r"Forc|Indicat|Turn|Select|Suppress)\w+s? |(?:An?|The) \w"
+)
+DESCRIBES = re.compile(
+    r"An? \w|Returns? |Same as|Like |Similar|Equivalent|Called|Alias|Deprecated|Changed|Added|New "
+    r"in|Th(?:is|e) (?:\w+ )?(?:function|method|class|constructor|exception|decorator|base|object)"
+)
+
+
+class Block(NamedTuple):
+    """Lines without an empty one between them."""
+
+    start: int
+    end: int
+    indent: int
+    lines: tuple[str, ...]
+    """Stripped."""
+
+
+def blocks(text: str, start: int = 0, end: int | None = None) -> Iterator[Block]:
+    """Yield the blocks of `text[start:end]`: items of lists apart, without fenced code or comments.
+
+    >>> [block.lines for block in blocks("One\\ntwo.\\n\\n- three\\n- four\\n")]
+    [('One', 'two.'), ('- three',), ('- four',)]
+    """
+    bare = FENCED.sub(lambda fence: re.sub(r"[^\n]", " ", fence[0]), text[start:end])
+    for found in BLOCK.finditer(bare):
+        whole = found[0]
+        first = found.start() + len(whole) - len(whole.lstrip())
+        indent = first - (bare.rfind("\n", 0, first) + 1)
+        lines = tuple(line.strip() for line in whole.strip().split("\n"))
+        yield Block(start + first, start + found.start() + len(whole.rstrip()), indent, lines)
+
+
+def is_prose(block: Block, kind: str) -> bool:
+    """Whether a block is a paragraph of sentences."""
+    first, last = block.lines[0], block.lines[-1]
+    if VERSION_DIRECTIVE.match(first):
+        return True
+    if BOILERPLATE.match(first) or re.match(BULLET, first) or block.indent > 40:
+        return False
+    is_whole = kind != "html" or len(block.lines) == 1  # a page's paragraph stands on one line
+    begins = SENTENCE.match(first) or re.match(r"[A-Z0-9“\"‘(`*:]", first)
+    ends = last.endswith((".", ")", ":", "!", "?", "”"))
+    return bool(is_whole and begins and ends and len(first.split()) > 2 and not signature(first))
+
+
+def signature(line: str) -> re.Match[str] | None:
+    """The match of CALL if a line declares a function or a class and does not call it.
+
+    >>> bool(signature("copy(src, dst, *, follow=True)")), bool(signature("copy('a.txt', 3)"))
+    (True, False)
+    """
+    found = CALL.fullmatch(line)
+    return found if found and all(map(ARGUMENT.fullmatch, parameters(found["arguments"]))) else None
+
+
+def parameters(arguments: str) -> list[str]:
+    """The parameters of a signature, without the brackets of optional ones.
+
+    >>> parameters("fsrc[, length], *, key=(1, 2)")
+    ['fsrc', 'length', '*', 'key=(1, 2)']
+    """
+    bare = re.sub(r"\[(?=,|\w+[\],])|(?<=\w)\]+(?=[,\[\]]|$)", "", arguments)
+    parts, depth, start = [], 0, 0
+    for place, letter in enumerate(bare + ","):
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth <= 0:
+            parts.append(bare[start:place].strip())
+            start = place + 1
+    return [part for part in parts if part]
+
+
+def option_name(head: str) -> str:
+    """The name that says most of an option; empty if there is none.
+
+    >>> option_name("-D dir--data=dir"), option_name("--[no-]color, -c"), option_name("-- file")
+    ('--data', '--color', '')
+    """
+    names = OPTION_NAME.findall(head.replace("[no-]", ""))
+    return max(names, key=lambda name: (not name.startswith("--no-"), len(name)), default="")
+
+
+def describes(line: str) -> bool:
+    """Whether a line tells what a function or class is, as the first one under a signature does."""
+    return bool(DESCRIBES.match(line)) or is_verb(line.partition(" ")[0])
+
+
+def may_be_head(block: Block) -> bool:
+    """Whether a block could be the name of something that the text then explains."""
+    line = block.lines[0]
+    return len(block.lines) == 1 and len(line) < 120 and not re.search(r"[.:,;!?»>]$|^[>$#|]", line)

@@ -1,0 +1,87 @@
+"""Checks: what makes a question unfit although a rule found it.
+
+A reader must be able to answer from the slice alone: no reference to what stands elsewhere, no
+pronoun for a subject, nothing cut in the middle, nothing that the question gives away.
+"""
+
+import re
+
+POINTS_ELSEWHERE = re.compile(
+    r"(?i:\b(?:see|above|below|following|follows|latter|former|aforementioned|here|hereby|previous|"
+    r"previously)\b|\b(?:this|these|those|such)\b(?! (?:as|that)\b)|https?:)|"
+    r"\b(?:[Ss]ection|[Tt]able|[Ff]igure|[Cc]hapter|[Aa]ppendix|PEP|RFC) [\dA-Z]"
+)
+BEGINS_BADLY = re.compile(
+    r"(?:it|its|this|that|they|their|these|those|he|she|there|we|you|i|which|who|and|or|but|also|"
+    r"instead|otherwise|then|so|as|note|e\.g\.?|i\.e\.?|unless)\b",
+    re.IGNORECASE,
+)
+ENDS_BADLY = re.compile(
+    r"(?:[-,(:/=“‘]|\b(?:the|an?|of|to|and|or|is|are|was|with|by|for|in|on|at|that|which|than|from|as|"
+    r"not|be|e\.g|i\.e|etc))$",
+    re.IGNORECASE,
+)
+MARKUP = re.compile(
+    r"::|[|{}\\]|<<|`|\*\*|\]\[|\[\d+\]|&\w+;|(?<!\w)\*\w+\*|\t|"
+    r"(?<!\be\.g)(?<!\bi\.e)(?<!\betc)[.?!] \w"
+)
+WORD = re.compile(r"\w+")
+COMMON = frozenset(
+    "a an and are as at be by can do does for from how if in is it its of on or that the this to "
+    "used using was what when where which will with you your value".split()
+)
+PAIRS = ("()", "[]", "{}", "“”", "‘’", "<>")
+GIVEN_AWAY = 0.6
+
+
+def fault(question: str, answer: str, max_words: int = 25) -> str:
+    """Why a question is unfit; empty if it is fit.
+
+    >>> fault("What does `copy` do?", "Copies the file to the place given below")
+    'points elsewhere'
+    >>> fault("What does `copy` do?", "Copies a file")
+    ''
+    """
+    words = WORD.findall(answer)
+    if not words and len(answer) > 6 or not answer:
+        return "no words"
+    if len(answer.split()) > max_words or len(question.split()) > 45:
+        return "too long"
+    prose = len(words) > 1
+    said = answer if prose else ""
+    if POINTS_ELSEWHERE.search(said) or POINTS_ELSEWHERE.search(asked(question)):
+        return "points elsewhere"
+    if words and BEGINS_BADLY.match(answer):
+        return "begins with a pronoun"
+    if ENDS_BADLY.search(said) or not (is_balanced(said) and is_balanced(question)):
+        return "cut off"
+    if MARKUP.search(said) or MARKUP.search(question.replace("`", "")):
+        return "markup"
+    return "given away" if gives_away(question, answer) else ""
+
+
+def asked(question: str) -> str:
+    """A question without the document's title in it."""
+    return re.sub(r"“[^”]*”", "", question)
+
+
+def is_balanced(text: str) -> bool:
+    """Whether every bracket and quote that opens is closed."""
+    bare = re.sub(r"[<>-]=|[-=]>|\s[<>]\s", " ", text)
+    return all(bare.count(opens) == bare.count(closes) for opens, closes in PAIRS) and (
+        bare.count('"') % 2 == 0
+    )
+
+
+def gives_away(question: str, answer: str) -> bool:
+    """Whether the question holds its answer, or most of the words that matter in it.
+
+    >>> gives_away("Is the port 80?", "80"), gives_away("Which port?", "80")
+    (True, False)
+    """
+    there = WORD.findall(question.casefold())
+    said = WORD.findall(answer.casefold())
+    if said and f" {' '.join(said)} " in f" {' '.join(there)} ":
+        return True
+    matter = {word for word in said if word not in COMMON}
+    return len(matter) > 2 and len(matter & set(there)) > GIVEN_AWAY * len(matter)

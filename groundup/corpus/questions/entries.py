@@ -1,0 +1,267 @@
+"""Entries: the named things of a page, what is written under each, and its running text.
+
+An entry is a name that a document explains: a function under its signature, a command's option, a
+setting, a term of a list. Rendered pages (Sphinx, DocBook, AsciiDoc) keep an entry's signature as a
+block of its own, reStructuredText has directives, Markdown has headings, lists and tables. All
+become one shape, so that rules do not ask where it came from; Python is read in definitions.py.
+
+What is not recognised is running text under its section, never a guess. Knows no questions.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from groundup.documents import Document
+
+from . import blocks as b
+from .blocks import NAME, Block, blocks, is_prose
+from .plain import Plain, plain
+
+EntryKind = Literal["function", "class", "value", "option", "setting", "parameter", "term", "text"]
+ITEM = re.compile(
+    rf"(?:[-*+•]\s+)?(?:`+(?P<code>[^`\s]+)`+|\*\*`*(?P<bold>{NAME})`*\*\*|(?P<word>[a-z_]\w*))"
+    r"(?:\s\([\w ,=.`*]*\))?(?:: | [-–—]{1,2} )(?=\S)"
+)
+FIELDS = frozenset("default type note notes example examples returns raises yields warning".split())
+"""Words that a list explains without their being names."""
+DIRECTIVE = re.compile(
+    r"\.\. (?:[a-z]+:)?(?P<what>function|method|classmethod|staticmethod|class|exception|"
+    r"attribute|data|option|cmdoption|envvar|confval|macro)::[ \t]+(?P<rest>\S.*)"
+)
+DIRECTIVES: dict[str, EntryKind] = {
+    "class": "class", "exception": "class", "envvar": "setting", "confval": "setting",
+    "attribute": "value", "data": "value",
+}  # fmt: skip
+MODULE = re.compile(r"\.\. (?:py:)?(?:current)?module::[ \t]+(\S+)")
+TABLE_LINE = re.compile(r"\|?[ :|-]+\|[ :|-]*")
+CELL = re.compile(r"\|?[ \t]*((?:`[^`\n]*`|[^|\n])*?)[ \t]*(?=\||$)", re.MULTILINE)
+NAME_CELL = re.compile(r"`(--?[a-zA-Z][\w-]*|[A-Za-z_][\w.-]*)(?: [^`]*)?`")
+DESCRIPTIONS = frozenset("description meaning purpose about effect does explanation".split())
+NOTHING = Plain("", (0,))
+
+
+class Entry(NamedTuple):
+    """A named thing and what is written under it."""
+
+    name: str
+    """As a person would write it, such as `shutil.copy` or `--quiet`; empty for running text."""
+    kind: EntryKind
+    head: Plain = NOTHING
+    """The signature as it stands; empty for running text."""
+    body: tuple[Plain, ...] = ()
+    """Paragraphs, without boilerplate and code."""
+    section: Plain = NOTHING
+    """The heading above; empty if there is none."""
+    owner: str = ""
+    """Of a parameter: the function that takes it."""
+    whole: bool = True
+    """Whether the end of the body is sure: a page's text does not tell where a class ends, so what
+    follows its last method may speak of the class."""
+
+
+def page_entries(document: Document) -> Iterator[Entry]:
+    """Yield the entries of a page and its running text, in order."""
+    page = Page(document)
+    found: list[Entry] = []
+    for block, following in pairwise([*blocks(document.text), None]):
+        if block:
+            found += page.read(block, following.lines[0] if following else "")
+    found += page.close()
+    module = str(document.metadata.get("title", "")).partition(" ")[0]
+    for entry, following in pairwise([*found, None]):
+        if document.kind == "html" and entry:
+            is_next = following is not None and following.kind == entry.kind
+            after = outer(following.name) if following and is_next else None
+            yield entry._replace(whole=outer(entry.name) in (module, after))
+        elif entry:
+            yield entry
+
+
+def page_title(document: Document) -> str:
+    """What a page calls itself; empty if it does not."""
+    if title := document.metadata.get("title"):
+        return str(title)
+    page = Page(document)
+    first = next(blocks(document.text), None)
+    span = page.title(first) if first else None
+    return page.plain(*span).text if span else ""
+
+
+def outer(name: str) -> str:
+    """What a dotted name stands in."""
+    return name.rpartition(".")[0]
+
+
+class Page:
+    """A page as it is read block by block: where we are, and what is open."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.titles = {heading.start: heading for heading in document.headings}
+        self.is_glossary = "glossary" in str(document.metadata.get("title", "")).lower()
+        self.section = NOTHING
+        self.module = ""
+        self.owner = Entry("", "text")
+        self.classes: list[tuple[int, str]] = []
+        self.entry, self.indent = Entry("", "text"), -1
+        self.body: list[Plain] = []
+
+    def plain(self, start: int, end: int) -> Plain:
+        """A slice of the page without markup."""
+        return plain(self.document.text, start, end, kind=self.document.kind)
+
+    def read(self, block: Block, explained: str) -> Iterator[Entry]:
+        """Take one block in, knowing how the next one begins; yield what it ends."""
+        kind, first = self.document.kind, block.lines[0]
+        if named := MODULE.match(first):
+            self.module = named[1]
+        if title := self.title(block):
+            yield from self.close()
+            self.section, self.owner = self.plain(*title), Entry("", "text")
+            self.section = self.section.part(0, len(self.section.text.rstrip("#¶§ ")))
+        elif self.entry.name and block.indent <= self.indent and kind == "text":
+            yield from self.close()  # no longer inside the directive
+        entry = self.titled(title) if title else self.recognise(block, explained)
+        if b.DEFAULT_LINE.match(first):
+            self.body.append(self.plain(block.start, block.end))
+        elif kind == "markdown" and len(block.lines) > 2 and TABLE_LINE.fullmatch(block.lines[1]):
+            yield from self.close()
+            yield from self.rows(block)
+        elif entry:
+            yield from self.close()
+            self.open(entry, block)
+        elif not title and is_prose(block, kind):
+            self.body.append(self.plain(block.start, block.end))
+        elif kind == "html" and not title and b.may_be_head(block):
+            yield from self.close()  # of something that is not understood
+
+    def open(self, entry: Entry, block: Block) -> None:
+        """Begin an entry."""
+        name, owner = self.qualified(entry.name, entry.kind, block.indent), ""
+        if entry.kind == "parameter":
+            is_taken = re.search(rf"\b{re.escape(name)}\b", self.owner.head.text)
+            owner = self.owner.name if is_taken else ""
+        elif entry.kind in ("function", "class"):
+            self.owner = entry._replace(name=name)
+        self.entry = entry._replace(name=name, owner=owner)
+        self.indent, self.body = block.indent, list(entry.body)
+
+    def close(self) -> Iterator[Entry]:
+        """Yield what is open and go back to running text."""
+        if self.entry.name or self.body:
+            yield self.entry._replace(body=tuple(self.body), section=self.section)
+        self.entry, self.indent, self.body = Entry("", "text"), -1, []
+
+    def qualified(self, name: str, kind: EntryKind, indent: int) -> str:
+        """A directive's name with its module and class, as indentation nests them."""
+        if not self.module or kind not in ("function", "class", "value"):
+            return name
+        self.classes = [one for one in self.classes if one[0] < indent]
+        around = self.classes[-1][1] if self.classes else self.module
+        own = name.removeprefix(f"{around.rpartition('.')[2]}.")  # of a class that repeats its name
+        whole = name if name.startswith(f"{self.module}.") else f"{around}.{own}"
+        if kind == "class":
+            self.classes.append((indent, whole))
+        return whole
+
+    def title(self, block: Block) -> tuple[int, int] | None:
+        """Characters of the heading that a block begins with, if it does."""
+        for start in range(block.start, block.start + 8):
+            if start in self.titles and not b.ADMONITION.match(block.lines[0]):
+                return self.titles[start].start, self.titles[start].end
+        if self.document.kind == "text" and 1 < len(block.lines) < 4:
+            for line, under in pairwise(block.lines):
+                is_line = b.UNDERLINE.fullmatch(under) and abs(len(line) - len(under)) < 4
+                if is_line and re.match(r"\w|:mod:", line):
+                    start = self.document.text.index(line, block.start)
+                    return start, start + len(line)
+        return None
+
+    def titled(self, title: tuple[int, int]) -> Entry | None:
+        """The entry of a heading that is one name of code: a setting of a Markdown reference."""
+        head = self.plain(*title)
+        name, bracket, _ = head.text.partition("(")
+        if self.document.kind != "markdown" or " " in name:
+            return None
+        if b.OPTION_NAME.fullmatch(name):
+            return Entry(name, "option", head)
+        is_marked = "`" in self.document.text[slice(*title)]
+        if re.fullmatch(NAME, name) and ("_" in name or "." in name or is_marked):
+            return Entry(name, "function" if bracket else "setting", head)
+        return None
+
+    def recognise(self, block: Block, explained: str) -> Entry | None:
+        """The entry that a block begins, if it begins one."""
+        first, is_alone = block.lines[0], len(block.lines) == 1
+        if found := DIRECTIVE.match(first):
+            return self.directive(block, found)
+        if len(first) > 200 or first.endswith(("!", "?", ";")):
+            return None
+        head = plain(self.document.text, block.start, block.start + len(first), kind="html")
+        if b.OPTION.fullmatch(first) and (name := b.option_name(" ".join(block.lines))):
+            return Entry(name, "option", head, self.rest(block))
+        if found := b.SETTING.fullmatch(first):
+            return Entry(found["name"], "setting", head)
+        found = b.signature(first)
+        others = all(b.CALL.fullmatch(x) or b.BOILERPLATE.match(x) for x in block.lines[1:])
+        if found and others and b.describes(explained) and not found["name"].startswith("_"):
+            is_class = found["what"] in ("class", "exception", "type")
+            return Entry(found["name"], "class" if is_class else "function", head)
+        if is_alone and b.SENTENCE.match(explained) and (found := b.BARE.fullmatch(first)):
+            kind = "class" if found["what"] else "value"
+            return Entry(found["name"] or found["value"], kind, head)
+        if found := ITEM.match(first):
+            return self.item(block, found)
+        is_term = b.TERM.fullmatch(first) and (self.is_glossary or " " not in first)
+        is_marked = self.document.kind == "html" or first.endswith("::")
+        if is_term and is_marked and is_alone and not b.ADMONITION.match(first):
+            return Entry(first.rstrip(":"), "term", head) if b.EXPLAINS.match(explained) else None
+        return None
+
+    def rest(self, block: Block) -> tuple[Plain, ...]:
+        """The lines that follow an option without an empty line: AsciiDoc's indented text."""
+        start = block.start
+        for line in block.lines[1:]:
+            start = self.document.text.index(line, start + 1)
+            if not b.OPTION.fullmatch(line) and not line.endswith("::"):
+                is_text = b.SENTENCE.match(line) or line is not block.lines[-1]
+                return (self.plain(start, block.end),) if is_text else ()
+        return ()
+
+    def directive(self, block: Block, found: re.Match[str]) -> Entry | None:
+        """The entry of a reStructuredText directive."""
+        what, signature = found["what"], found["rest"].rstrip()
+        at = self.document.text.index(signature, block.start)
+        head = plain(self.document.text, at, at + len(signature), kind="html")
+        if what in ("option", "cmdoption"):
+            option = b.option_name(signature)
+            return Entry(option, "option", head) if option else None
+        call = b.CALL.fullmatch(signature)  # in C the type stands before the name
+        name = re.match(NAME, call["name"] if call else signature)
+        return Entry(name[0], DIRECTIVES.get(what, "function"), head) if name else None
+
+    def item(self, block: Block, found: re.Match[str]) -> Entry | None:
+        """The entry of a list's item: a name, a colon or dash, what it is."""
+        name = found["code"] or found["bold"] or found["word"]
+        is_name = re.fullmatch(rf"{NAME}|--?\w[\w-]*", name) and name.lower() not in FIELDS
+        if not is_name or len(block.lines) > 4 or any(map(ITEM.match, block.lines[1:])):
+            return None
+        start = block.start + found.end()
+        head, body = self.plain(block.start, start), self.plain(start, block.end)
+        return Entry(name, "option" if name.startswith("-") else "parameter", head, (body,))
+
+    def rows(self, block: Block) -> Iterator[Entry]:
+        """Yield the rows of a table that has a column of names and one that describes them."""
+        titles = [cell.strip().lower() for cell in block.lines[0].strip("|").split("|")]
+        column = next((i for i, title in enumerate(titles) if title in DESCRIPTIONS), 0)
+        start = block.start
+        for line in block.lines[2:] if column else ():
+            start = self.document.text.index(line, start + 1)
+            cells = list(CELL.finditer(self.document.text, start, start + len(line)))
+            name = NAME_CELL.fullmatch(cells[0][1]) if len(cells) > column else None
+            if name:
+                head, body = (self.plain(*cells[i].span(1)) for i in (0, column))
+                kind = "option" if name[1].startswith("-") else "setting"
+                yield Entry(name[1], kind, head, (body,), self.section)

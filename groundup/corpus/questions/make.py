@@ -1,0 +1,245 @@
+"""Make a test set of questions about a folder of documents, or about a corpus' test split.
+
+Documents are split by path, as a corpus splits them: with the same seed, the documents of a smaller
+share lie within those of a larger one, so a corpus with `test_share` >= `share` trains on none of
+what is asked. Every document of the source is read, since a name that several explain needs its
+document's title beside it, and a made-up name must stand in none. Chosen is by turns: the rule,
+then the document that was asked least so far, in an order that the seed decides.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field
+
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    Config,
+    ConfigError,
+    DataError,
+    Message,
+    Sample,
+    digest,
+    record,
+)
+from groundup.documents import Document, Rejected, read_folder
+from groundup.measure import Card, make_testset
+
+from ..prepare import read_split
+from ..split import SPLITS, place
+from .candidates import Candidate, Collection, candidates
+from .names import count_identifiers, make_up, style, word_pools, words
+from .rules import RULES
+
+TWINS = ("purpose", "option", "definition", "default", "returns", "added", "values", "parameter")
+"""Rules whose questions a made-up name can take over: nothing but the name tells what is asked."""
+UNANSWERABLE = "unanswerable"
+ABOUT = {rule.name: rule.about for rule in RULES} | {UNANSWERABLE: "names that do not exist"}
+
+
+class QuestionsConfig(Config):
+    """Which questions to make."""
+
+    share: float = Field(default=0.3, gt=0, le=1)
+    """Share of the documents that may be asked about; the others are left to train on."""
+    unanswerable: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the questions that ask a name which no document has."""
+    per_document: int = Field(default=8, ge=1)
+    """Most questions about one document."""
+    max_words: int = Field(default=25, ge=1)
+    """Longest answer, in words."""
+    rules: tuple[str, ...] = ()
+    """Rules to use, such as default, returns; none uses all."""
+    suffixes: tuple[str, ...] = ()
+    """Endings of the files to read, such as .html; none reads every kind that is known."""
+    name: str = "documentation questions"
+    """What the card calls the test set."""
+    licence: str = ""
+    """Terms of the documents' text, for the card."""
+    seed: int = 0
+    """Decides every draw."""
+
+
+class Source(NamedTuple):
+    """The documents to ask about, and all that are read."""
+
+    documents: list[Document]
+    asked: set[str]
+    """Paths of those that questions may be about."""
+    parents: dict[str, Artifact]
+    set_aside: Counter[str]
+    """Files that were not read, by reason."""
+
+
+def make_questions(
+    source: Path,
+    config: QuestionsConfig,
+    out: Path,
+    *,
+    questions: int = 200,
+    allow_fewer: bool = False,
+) -> Artifact:
+    """A test set of questions with answers quoted from documents, and some without an answer.
+
+    source: folder of documents, or a corpus, whose test split is asked
+    questions: how many to make
+    allow_fewer: make what there is if the documents give fewer
+
+    Raises DataError if the documents give fewer questions, telling how many of which rule, and
+    ConfigError if there is no rule of a name.
+    """
+    check(config, questions)
+    found = read_source(Path(source), config)
+    collection = Collection(found.documents)
+    pool = list(candidates(collection, found.asked, config.rules, config.max_words))
+    without = round(questions * config.unanswerable)
+    chosen = choose(pool, questions - without, config)
+    share = config.unanswerable / (1 - config.unanswerable)
+    without = min(without, round(len(chosen) * share))
+    unknown = made_up(chosen, pool, found.documents, without, config)
+    chosen = choose(pool, questions - len(unknown), config) + unknown
+    if len(chosen) < questions:
+        message = too_few(chosen, found, questions)
+        if not chosen or not allow_fewer:
+            raise DataError(message)
+        record.say(message)
+    chosen.sort(key=lambda one: place(one.id, config.seed))
+    samples = [sample(one) for one in chosen]
+    return make_testset(card(config, found, samples), samples, found.parents, out)
+
+
+def check(config: QuestionsConfig, questions: int) -> None:
+    """Raise ConfigError for rules that do not exist or no questions at all."""
+    names = [rule.name for rule in RULES]
+    if unknown := sorted(set(config.rules) - set(names)):
+        raise ConfigError(f"There is no rule {unknown[0]!r}; the rules are {', '.join(names)}.")
+    if questions < 1:
+        raise ConfigError(f"questions={questions} must be at least 1.")
+
+
+def read_source(source: Path, config: QuestionsConfig) -> Source:
+    """Read a folder's documents, or a corpus'; split off those that may be asked about."""
+    if (source / MANIFEST).is_file():
+        made = Artifact.open(source, "corpus")
+        splits = {split: list(read_split(made, split)) for split in SPLITS}
+        documents = [document for split in SPLITS for document in splits[split]]
+        asked = {document.path for document in splits["test"]}
+        return Source(documents, asked, {"corpus": made}, Counter())
+    documents, set_aside = [], Counter[str]()
+    for read in read_folder(source, suffixes=config.suffixes or None):
+        if isinstance(read, Rejected):
+            set_aside[read.reason] += 1
+        else:
+            documents.append(read)
+    if set_aside:
+        record.say(f"set aside: {tally(set_aside)}")
+    if not documents:
+        raise DataError(
+            f"{source} has no documents to ask about ({tally(set_aside) or 'it is empty'}); "
+            "expected text, Markdown, HTML or Python files in UTF-8."
+        )
+    order = sorted(documents, key=lambda document: place(document.path, config.seed))
+    share = max(1, round(config.share * len(order)))
+    return Source(documents, {document.path for document in order[:share]}, {}, set_aside)
+
+
+def choose(pool: Sequence[Candidate], limit: int, config: QuestionsConfig) -> list[Candidate]:
+    """Choose by turns: the rule asked least, then the name and the document asked least."""
+    left: dict[str, list[Candidate]] = {}
+    for one in sorted(pool, key=lambda one: place(one.id, config.seed)):
+        left.setdefault(one.rule, []).append(one)
+    rules, names, documents = Counter[str](), Counter[str](), Counter[str]()
+    chosen: list[Candidate] = []
+    while left and len(chosen) < limit:
+        rule = min(left, key=lambda name: (rules[name], name))
+        left[rule] = [one for one in left[rule] if documents[one.path] < config.per_document]
+        if not left[rule]:
+            del left[rule]
+            continue
+        best = min(left[rule], key=lambda one: (names[one.name], documents[one.path]))
+        left[rule].remove(best)
+        chosen.append(best)
+        rules[rule] += 1
+        names[best.name] += 1
+        documents[best.path] += 1
+    return chosen
+
+
+def made_up(
+    chosen: Sequence[Candidate],
+    pool: Iterable[Candidate],
+    documents: Sequence[Document],
+    limit: int,
+    config: QuestionsConfig,
+) -> list[Candidate]:
+    """Ask names that no document has, in the words of questions about names that exist."""
+    taken = set(count_identifiers(document.text for document in documents)) if limit else set()
+    shapes: dict[tuple[str, bool, bool], set[str]] = {}
+    for one in pool:
+        if one.is_code:
+            shapes.setdefault(shape(one.name), set()).add(one.name.rpartition(".")[2])
+    rng = random.Random(f"{config.seed} made up")
+    made: list[Candidate] = []
+    for one in chosen:
+        last = one.name.rpartition(".")[2]
+        spelled = sum(word.isalpha() for word in words(last))
+        if len(made) == limit or one.rule not in TWINS or spelled < 2 or not one.is_code:
+            continue
+        if f"`{one.name}`" not in one.question:
+            continue  # a topic of running text
+        name = make_up(one.name, word_pools(sorted(shapes[shape(one.name)])), taken, rng)
+        if name:
+            question = one.question.replace(f"`{one.name}`", f"`{name}`")
+            made.append(one._replace(rule=UNANSWERABLE, question=question, answer="", name=name))
+    return made
+
+
+def shape(name: str) -> tuple[str, bool, bool]:
+    """How a name's last part is spelt; a made-up one of another shape would give itself away."""
+    last = name.rpartition(".")[2]
+    return style(last), "_" in last, last.isupper()
+
+
+def too_few(chosen: Sequence[Candidate], found: Source, questions: int) -> str:
+    """One line that says what there is and what to do."""
+    counts = Counter(one.rule for one in chosen)
+    rules = f" ({tally(counts)})" if counts else ""
+    return (
+        f"Found {len(chosen)} of {questions} questions{rules} in {len(found.asked)} of "
+        f"{len(found.documents)} documents; raise share or per_document with --set, add documents, "
+        "or take fewer with --allow-fewer."
+    )
+
+
+def tally(counts: Mapping[str, int]) -> str:
+    """Counts in words, the largest first."""
+    rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
+    return ", ".join(f"{count} {name}" for name, count in rows)
+
+
+def sample(one: Candidate) -> Sample:
+    """A candidate as a test set keeps it; a made-up name has neither reference nor place."""
+    metadata: dict[str, Any] = {"kind": one.rule, "document": one.path, "name": one.name}
+    if one.rule != UNANSWERABLE:
+        source = f"{one.path}, line {one.place['line']}"
+        metadata |= one.place | {"section": one.section, "source": source}
+    references = (one.answer,) if one.answer else ()
+    return Sample(one.id, (Message("user", one.question),), references, one.path, metadata)
+
+
+def card(config: QuestionsConfig, found: Source, samples: Sequence[Sample]) -> Card:
+    """The card of the test set."""
+    kinds = {sample.metadata["kind"] for sample in samples}
+    source = digest({document.path: document.sha256 for document in found.documents})
+    return Card(
+        name=config.name,
+        source=f"{len(found.asked)} of {len(found.documents)} documents, split by path; questions "
+        "made by rules, each answer a slice of its document",
+        coverage="; ".join(about for name, about in ABOUT.items() if name in kinds),
+        licence=config.licence,
+        made={"stage": "questions", "version": 1, "documents": source} | config.plain(),
+    )

@@ -1,0 +1,108 @@
+"""Names that exist and names that could: what a made-up name is put together from.
+
+A made-up name keeps the module, the class and the shape of a real one and only its last identifier
+is put together anew, from words of real identifiers: `json.dump_loader`, never `json.xq3z`. So no
+letter, length or module gives the answer away; whoever tells the two apart remembers the documents.
+"""
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+IDENTIFIER = re.compile(r"[^\W\d]\w*")
+OPTION = re.compile(r"--[a-z][\w-]*")
+ATTEMPTS = 100
+ROOTS = ("lib", "src")
+STYLES = ("snake", "camel", "capital", "option")
+
+
+class Pool(NamedTuple):
+    """Words of identifiers of one style, as often as they occur: first ones and later ones."""
+
+    first: list[str]
+    later: list[str]
+
+
+def module_name(path: str) -> str:
+    """Dotted name of a document's path.
+
+    >>> module_name("lib/json/decoder.py"), module_name("lib/json/__init__.py")
+    ('json.decoder', 'json')
+    >>> module_name("topics/assert.txt")
+    'topics.assert'
+    """
+    parts = path.rpartition(".")[0].split("/") if "." in path else path.split("/")
+    if len(parts) > 1 and parts[0].lower() in ROOTS:
+        parts = parts[1:]
+    if len(parts) > 1 and parts[-1] == "__init__":
+        parts = parts[:-1]
+    return ".".join(parts)
+
+
+def words(identifier: str) -> list[str]:
+    """Split an identifier into its words, their case kept.
+
+    >>> words("get_type_hints"), words("JSONDecoder"), words("--no-color")
+    (['get', 'type', 'hints'], ['JSON', 'Decoder'], ['no', 'color'])
+    """
+    return WORD.findall(identifier)
+
+
+def style(identifier: str) -> str:
+    """Name how an identifier joins its words: `snake`, `camel`, `capital` or `option`."""
+    if identifier.startswith("-"):
+        return "option"
+    if identifier[0].isupper():
+        return "capital"
+    return "camel" if any(letter.isupper() for letter in identifier) else "snake"
+
+
+def count_identifiers(texts: Iterable[str]) -> Counter[str]:
+    """Count every identifier-like word of the texts, and every long option."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(IDENTIFIER.findall(text))
+        counts.update(OPTION.findall(text))
+    return counts
+
+
+def word_pools(identifiers: Iterable[str]) -> dict[str, Pool]:
+    """Collect the words of identifiers by style and place."""
+    pools = {name: Pool([], []) for name in STYLES}
+    for identifier in identifiers:
+        parts = words(identifier)
+        if len(parts) > 1:
+            pool = pools[style(identifier)]
+            pool.first.append(parts[0])
+            pool.later.extend(parts[1:])
+    return pools
+
+
+def make_up(name: str, pools: dict[str, Pool], taken: set[str], rng: random.Random) -> str:
+    """Replace a name's last identifier by one that does not exist; it is added to `taken`.
+
+    As many words, joined in the same style. Empty when the words seem to allow no new one.
+
+    >>> pools = {"snake": Pool(["read"], ["text", "lines"])}
+    >>> make_up("pathlib.Path.write_text", pools, {"read_text"}, random.Random(0))
+    'pathlib.Path.read_lines'
+    """
+    outer, dot, identifier = name.rpartition(".")
+    kind, count = style(identifier), len(words(identifier))
+    pool = pools[kind]
+    joint = "-" if kind == "option" else "_" if "_" in identifier or kind == "snake" else ""
+    for _ in range(ATTEMPTS if pool.first else 0):
+        candidate = joint.join([rng.choice(pool.first), *draw(pool.later, count - 1, rng)])
+        candidate = "--" * (kind == "option") + candidate
+        if candidate not in taken:
+            taken.add(candidate)
+            return f"{outer}{dot}{candidate}"
+    return ""
+
+
+def draw(items: Sequence[str], count: int, rng: random.Random) -> list[str]:
+    """Draw with replacement."""
+    return [rng.choice(items) for _ in range(count)]

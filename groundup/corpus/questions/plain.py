@@ -1,0 +1,95 @@
+"""Plain text: what a paragraph says without its markup, each character tied to its place.
+
+A question must read like a person's, and a reference must be comparable with an answer, so
+emphasis, code marks, roles and links are dropped and white space becomes single spaces. Since every
+character left remembers its place, what a pattern finds in the plain text is a slice of the
+document.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from groundup.documents import DocumentKind
+
+SPACE = r"(?P<space>\s+)"
+CODE = r"``(?P<literal>[^`]+)``|`(?P<code>[^`\n]+)`_{0,2}"
+STRONG = (
+    r"\*\*(?P<strong>[^*\n]+)\*\*|(?<![\w*])\*(?P<emphasis>[^*\s](?:[^*\n]*[^*\s])?)\*(?![\w*])"
+)
+ROLE = r":[a-z]+(?::[a-z]+)?:`[!~]*(?P<role>[^`<]*[^`<\s])(?:\s*<[^`>]*>)?`"
+LINK = r"!?\[(?P<link>[^\[\]]+)\](?:\([^()\s]*(?:\s\"[^\"]*\")?\)|\[[^\[\]]*\])"
+LINKGIT = r"linkgit:(?P<git>[\w-]+)\[\d\]"
+STRUCTURED = re.compile("|".join((SPACE, ROLE, CODE, STRONG, LINKGIT)))
+MARKUP: dict[DocumentKind, re.Pattern[str]] = {
+    "html": re.compile(SPACE),
+    "text": STRUCTURED,
+    "python": STRUCTURED,
+    "markdown": re.compile("|".join((SPACE, CODE, STRONG, LINK))),
+}
+SENTENCE_END = re.compile(r"(?:(?<=[.?])|(?<=\w!))[)\"”’]?\s+(?=[A-Z“\"‘(\[*`-]|[a-z]\w*[(_.]\w*)")
+ABBREVIATION = re.compile(
+    r"(?:\b(?i:e\.g|i\.e|etc|vs|cf|approx|resp|incl|no|fig|sec|dr|mr|mrs|st|al|a\.k\.a)|(?<!\w)[A-Z])\.$"
+)
+
+
+class Plain(NamedTuple):
+    """A text without markup."""
+
+    text: str
+    places: tuple[int, ...]
+    """Place in the document of each character, and one past the last."""
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """Slice of the document that holds `text[start:end]`; not for empty slices."""
+        return self.places[start], self.places[end - 1] + 1
+
+    def part(self, start: int, end: int) -> "Plain":
+        """The slice `text[start:end]` without white space around it, places kept."""
+        piece = self.text[start:end]
+        start += len(piece) - len(piece.lstrip())
+        end = max(start, end - (len(piece) - len(piece.rstrip())))
+        return Plain(self.text[start:end], self.places[start : end + 1])
+
+    def sentences(self) -> "Iterator[Plain]":
+        """Yield the sentences in order.
+
+        >>> [one.text for one in plain("Use a, e.g. b. Then stop.", kind="text").sentences()]
+        ['Use a, e.g. b.', 'Then stop.']
+        """
+        start = 0
+        for end in SENTENCE_END.finditer(self.text):
+            if not ABBREVIATION.search(self.text, start, end.start()):
+                yield self.part(start, end.start())
+                start = end.end()
+        if start < len(self.text):
+            yield self.part(start, len(self.text))
+
+
+def plain(text: str, start: int = 0, end: int | None = None, *, kind: DocumentKind) -> Plain:
+    """Read `text[start:end]` of a document of this kind.
+
+    >>> read = plain("See :func:`~os.stat` and\\n  **two** marks.", kind="text")
+    >>> read.text, read.span(4, 11)
+    ('See os.stat and two marks.', (12, 19))
+    """
+    end = len(text) if end is None else end
+    letters: list[str] = []
+    places: list[int] = []
+    at = start
+    for mark in MARKUP[kind].finditer(text, start, end):
+        letters += text[at : mark.start()]
+        places += range(at, mark.start())
+        at = mark.end()
+        name = mark.lastgroup or "space"
+        if name == "space":
+            letters.append(" ")
+            places.append(mark.start())
+        else:
+            inner = re.sub(r"\s", " ", mark[name])
+            letters += inner
+            places += range(mark.start(name), mark.end(name))
+    letters += text[at:end]
+    places += range(at, end)
+    whole = Plain("".join(letters), (*places, end))
+    return whole.part(0, len(whole.text))

@@ -1,0 +1,338 @@
+"""Rules: what an entry says, as a question with the slice that answers it.
+
+Each rule knows one kind of statement that documentation makes of a name (what it does, its default,
+what it returns, when it raises …) and finds it by the words of patterns.py. A rule that is not sure
+finds nothing: a question that a reader could not answer from the slice is worth less than none.
+Phrasings name their parts in braces; names come with code marks already.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from . import patterns
+from .blocks import parameters
+from .entries import Entry
+from .plain import Plain
+from .verbs import is_verb
+
+NOT_SAID = ("None", "...", "…", "<unrepresentable>")
+"""Defaults that say nothing."""
+
+
+class Found(NamedTuple):
+    """A question's parts and the slice of an entry's text that answers it."""
+
+    parts: dict[str, str]
+    answer: Plain
+
+
+class Rule(NamedTuple):
+    """A kind of question."""
+
+    name: str
+    find: Callable[[Entry], Iterator[Found]]
+    phrasings: tuple[str, ...]
+    about: str
+    """What it asks, for people."""
+
+
+def purpose(entry: Entry) -> Iterator[Found]:
+    """What a function does: its first sentence, if it begins with a verb."""
+    if entry.kind == "function":
+        yield from deed(entry)
+
+
+def option(entry: Entry) -> Iterator[Found]:
+    """What an option or a setting does."""
+    if entry.kind in ("option", "setting"):
+        yield from deed(entry)
+
+
+def deed(entry: Entry) -> Iterator[Found]:
+    """A first sentence that begins with a verb other than `return`."""
+    first = opening(entry)
+    if first and is_verb(word := first.text.split()[0]) and not word.startswith("Return"):
+        yield Found({}, first)
+
+
+def definition(entry: Entry) -> Iterator[Found]:
+    """What a class, a value or a term is, or the topic of a section of running text."""
+    if entry.kind in ("class", "value", "term", "setting") and (first := opening(entry)):
+        articles = r"An? " if entry.kind == "term" else r"(?:An?|The) "
+        if len(entry.name) > 2 and re.match(articles, first.text) and is_nominal(first.text):
+            yield Found({}, first)
+    for paragraph in entry.body:
+        sentence = next(paragraph.sentences())
+        found = patterns.IS_A.match(sentence.text)
+        if not found or patterns.POINTING.match(sentence.text) or sentence.text.endswith(":"):
+            continue
+        answer = sentence.part(*found.span("value"))
+        if entry.kind == "text" and is_topic(found["what"], entry.section.text):
+            what = re.sub(r"^(?:The|An?) ", lambda article: article[0].lower(), found["what"])
+            yield Found({"be": found["be"], "thing": what}, answer)
+        elif entry.kind != "text" and same(found["what"], entry.name):
+            yield Found({}, answer)
+
+
+def default(entry: Entry) -> Iterator[Found]:
+    """The default of a parameter in a signature, or of an option, setting or parameter in words."""
+    if entry.kind in ("function", "class"):
+        inside = entry.head.text.partition("(")[2].rpartition(")")[0]
+        for one in parameters(inside):
+            declared, _, value = one.partition("=")
+            name, value = declared.partition(":")[0].strip(" *"), value.strip()
+            if not value or value in NOT_SAID or not name.isidentifier():
+                continue
+            given = re.compile(rf"\b{name}\b[^=,]*= ?(?P<value>{re.escape(value)})")
+            for _, answer in said([entry.head], [given]):
+                yield Found({"of": f"the parameter `{name}` of `{entry.name}`"}, answer)
+    elif entry.kind in ("option", "setting", "parameter"):
+        yield from first_of(said(sentences(entry, 2), patterns.DEFAULT))
+
+
+def returns(entry: Entry) -> Iterator[Found]:
+    """What a function returns, if one sentence alone tells it."""
+    if entry.kind == "function":
+        found = list(said(sentences(entry, 8), patterns.RETURNS))
+        if len(found) == 1:
+            yield Found({}, without_end(found[0][1]))
+
+
+def raises(entry: Entry) -> Iterator[Found]:
+    """Which exception a function raises under a condition."""
+    for condition, exception in raisings(entry):
+        yield Found({"condition": lower(condition.text)}, exception)
+
+
+def raises_when(entry: Entry) -> Iterator[Found]:
+    """Under which condition a function raises an exception; only one that is named once."""
+    for condition, exception in raisings(entry):
+        if sum(paragraph.text.count(exception.text) for paragraph in entry.body) == 1:
+            yield Found({"exception": f"`{exception.text}`"}, condition)
+
+
+def raisings(entry: Entry) -> Iterator[tuple[Plain, Plain]]:
+    """Yield condition and exception of every sentence that tells both."""
+    if entry.kind == "function":
+        for sentence in sentences(entry, 12):
+            for found, _ in said([sentence], patterns.RAISES, "exception"):
+                if not patterns.UNSURE.search(found["condition"]):
+                    yield (
+                        sentence.part(*found.span("condition")),
+                        sentence.part(*found.span("exception")),
+                    )
+
+
+def added(entry: Entry) -> Iterator[Found]:
+    """The version that brought a name."""
+    if has_versions(entry):
+        notes = (paragraph for paragraph in entry.body if patterns.ADDED.match(paragraph.text))
+        yield from first_of(said(notes, [patterns.ADDED], "version"))
+
+
+def changed(entry: Entry) -> Iterator[Found]:
+    """What a version changed, if one sentence tells it."""
+    notes = [
+        (found["version"], list(paragraph.part(found.end(), len(paragraph.text)).sentences()))
+        for paragraph in entry.body
+        if has_versions(entry) and (found := patterns.CHANGED.match(paragraph.text))
+    ]
+    versions = [version for version, _ in notes]
+    for version, told in notes:
+        if versions.count(version) == 1 and len(told) == 1:
+            yield Found({"version": version}, without_end(told[0]))
+
+
+def replacement(entry: Entry) -> Iterator[Found]:
+    """What to use instead of a deprecated name."""
+    if has_versions(entry):
+        notes = (paragraph for paragraph in entry.body if patterns.DEPRECATED.match(paragraph.text))
+        yield from first_of(said(notes, patterns.INSTEAD))
+
+
+def values(entry: Entry) -> Iterator[Found]:
+    """Which values something takes."""
+    if entry.kind in ("option", "setting", "parameter"):
+        yield from first_of(said(sentences(entry, 6), patterns.VALUES))
+
+
+def limit(entry: Entry) -> Iterator[Found]:
+    """The smallest or largest value of an option or setting."""
+    if entry.kind in ("option", "setting", "parameter"):
+        for bound, pattern in patterns.LIMITS.items():
+            for _, answer in said(sentences(entry, 8), [pattern]):
+                yield Found({"bound": bound}, answer)
+
+
+def parameter(entry: Entry) -> Iterator[Found]:
+    """What a parameter of a function is for."""
+    if entry.kind == "parameter" and entry.owner and (first := opening(entry)):
+        yield Found({}, first)
+
+
+def condition(entry: Entry) -> Iterator[Found]:
+    """What happens under a condition."""
+    if entry.kind in ("function", "option", "setting", "text"):
+        for found, answer in said(sentences(entry, 10), [patterns.HAPPENS]):
+            asked, is_order = found["condition"], is_verb(answer.text.split()[0])
+            if "raise" not in answer.text and not is_order and not patterns.UNSURE.search(asked):
+                yield Found({"condition": lower(asked), "Condition": asked}, answer)
+
+
+def section(entry: Entry) -> Iterator[Found]:
+    """Under which heading a name is described."""
+    if entry.kind in ("function", "class", "option", "setting") and entry.section.text:
+        inner = entry.name.rpartition(".")[2].strip("-").casefold()
+        title = entry.section.text.casefold()
+        if inner not in title and len(title) > 3 and not patterns.GENERIC.search(title):
+            yield Found({}, entry.section)
+
+
+def how(entry: Entry) -> Iterator[Found]:
+    """How to do something."""
+    for sentence in sentences(entry, len(entry.body)):
+        for found, answer in said([sentence], [patterns.HOW]):
+            if not patterns.LEANS.search(sentence.text):
+                yield Found({"what": found["what"]}, answer)
+
+
+def said(
+    texts: Iterable[Plain], wanted: Iterable[re.Pattern[str]], name: str = "value"
+) -> Iterator[tuple[re.Match[str], Plain]]:
+    """Yield, of each text that one of the patterns finds something in, the match and its slice."""
+    wanted = list(wanted)
+    for text in texts:
+        found = next((found for one in wanted if (found := one.search(text.text))), None)
+        if found:
+            yield found, text.part(*found.span(name))
+
+
+def first_of(found: Iterable[tuple[re.Match[str], Plain]]) -> Iterator[Found]:
+    """The first of what was said, as the answer."""
+    for _, answer in found:
+        yield Found({}, answer)
+        return
+
+
+def sentences(entry: Entry, paragraphs: int) -> Iterator[Plain]:
+    """The sentences of an entry's first paragraphs."""
+    for paragraph in entry.body[:paragraphs]:
+        yield from paragraph.sentences()
+
+
+def opening(entry: Entry) -> Plain | None:
+    """The first sentence under a name, without its full stop; None if it leans on another."""
+    first = next(sentences(entry, 1), None)
+    if first is None or patterns.POINTING.match(first.text) or not first.text[0].isupper():
+        return None
+    return without_end(first)
+
+
+def without_end(sentence: Plain) -> Plain:
+    """A sentence without what ends it."""
+    return sentence.part(0, len(sentence.text.rstrip(".: ")))
+
+
+def lower(text: str) -> str:
+    """The text with a small first letter."""
+    return text[0].lower() + text[1:]
+
+
+def has_versions(entry: Entry) -> bool:
+    """Whether notes on versions in the body surely speak of the entry."""
+    return entry.whole and entry.kind in ("function", "class", "value", "option", "setting")
+
+
+def same(words: str, name: str) -> bool:
+    """Whether a sentence's subject is the entry."""
+    return words.rstrip("()").casefold() in (name.casefold(), name.rpartition(".")[2].casefold())
+
+
+def is_topic(what: str, heading: str) -> bool:
+    """Whether a sentence's subject is what its section is about, or a name of code.
+
+    >>> is_topic("A heap", "Heap queues"), is_topic("The result", "Heap queues")
+    (True, False)
+    """
+    bare = re.sub(r"^(?:The|An?) ", "", what)
+    if patterns.GENERIC.search(bare.casefold()) or patterns.POINTING.match(bare):
+        return False
+    return bare.casefold() in heading.casefold() or bool(patterns.CODE_WORD.fullmatch(bare))
+
+
+def is_nominal(text: str) -> bool:
+    """Whether a text is a noun phrase: a short head without a verb, then nothing or what it is for.
+
+    >>> is_nominal("A class that parses files"), is_nominal("The server did not answer")
+    (True, False)
+    """
+    head = patterns.NOUN_ENDS.split(text, maxsplit=1)[0]
+    return len(head.split()) < 7 and not patterns.VERB_IN_HEAD.search(head)
+
+
+def named(entry: Entry) -> dict[str, str]:
+    """What a question calls an entry: by name, with its kind, as a thing to define, as a place."""
+    name = f"`{entry.name}`"
+    of = f"the {entry.kind} {name}" if entry.kind in ("option", "parameter") else name
+    of += f" of `{entry.owner}`" if entry.owner else ""
+    around = f" with {of}" if entry.name else ""
+    return {"name": name, "of": of, "thing": name, "be": "is", "around": around}
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("purpose", purpose, ("What does {name} do?", "What is {name} for?"),
+         "what a function does"),
+    Rule("option", option, ("What does {of} do?", "What is {of} for?"),
+         "what an option or a setting does"),
+    Rule("definition", definition, ("What {be} {thing}?",), "what something is"),
+    Rule("default", default, (
+        "What is the default value of {of}?", "Which value does {of} have by default?",
+        "What is the default of {of}?",
+    ), "a default value"),
+    Rule("returns", returns, (
+        "What does {name} return?", "What do you get back from {name}?",
+        "What is the result of calling {name}?",
+    ), "what a function returns"),
+    Rule("raises", raises, (
+        "Which exception does {name} raise {condition}?", "What does {name} raise {condition}?",
+    ), "which exception a condition raises"),
+    Rule("raises_when", raises_when, (
+        "When does {name} raise {exception}?", "What makes {name} raise {exception}?",
+    ), "the condition that raises an exception"),
+    Rule("added", added, (
+        "In which version was {name} added?", "Since which version does {name} exist?",
+        "Which version introduced {name}?",
+    ), "the version that brought a name"),
+    Rule("changed", changed, (
+        "What changed in {name} in version {version}?", "How did version {version} change {name}?",
+    ), "what a version changed"),
+    Rule("replacement", replacement, (
+        "What should be used instead of {name}?", "What replaces the deprecated {name}?",
+    ), "what to use instead of a deprecated name"),
+    Rule("values", values, ("Which values can {of} take?", "What are the possible values of {of}?"),
+         "the values that an option takes"),
+    Rule("limit", limit, ("What is the {bound} {of}?",), "a smallest or largest value"),
+    Rule("parameter", parameter, ("What is {of} for?", "What does {of} mean?"),
+         "what a parameter is for"),
+    Rule("section", section, (
+        "Under which heading is {of} described?", "Which section describes {of}?",
+    ), "the section that describes a name"),
+    Rule("condition", condition, (
+        "{Condition}, what happens{around}?", "What happens{around} {condition}?",
+    ), "what happens under a condition"),
+    Rule("how", how, ("How can you {what}?", "What do you do to {what}?"), "how to do something"),
+)  # fmt: skip
+
+HELD_OUT_RULE = "condition"
+"""Never used for training: what happens under a condition is written in every kind of documentation
+and answered in free words, so a score on it tells reading from having learned the phrasings."""
+
+
+def training_rules() -> tuple[Rule, ...]:
+    """The rules that training examples may be made by: all but the one held out.
+
+    >>> {rule.name for rule in RULES} - {rule.name for rule in training_rules()}
+    {'condition'}
+    """
+    return tuple(rule for rule in RULES if rule.name != HELD_OUT_RULE)

@@ -1,0 +1,101 @@
+"""`groundup testset show`: a test set's card, what is wrong with it, and what was trained on it."""
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import Artifact, Sample
+from groundup.documents import Document, read_folder
+from groundup.measure import Finding, check_grounding, findings, looks, read_card, read_samples
+
+from ..decontaminate import Contamination, contamination
+
+FIELDS = ("source", "coverage", "licence", "reviewed_by")
+
+
+class ShownTestset(NamedTuple):
+    """A test set as people read it; told whole with --json."""
+
+    name: str
+    path: str
+    id: str
+    card: dict[str, Any]
+    findings: tuple[Finding, ...]
+    looks: int
+    contamination: Contamination | None
+    samples: tuple[Sample, ...]
+
+    def __str__(self) -> str:
+        """The card, the findings, the overlaps, and the samples that were asked for."""
+        lines = [f"{self.name}  testset {self.id[:12]}  {self.path}"]
+        lines += [
+            textwrap.fill(f"{label:<12}{text}", 96, initial_indent="  ", subsequent_indent=" " * 14)
+            for label, text in self.rows()
+        ]
+        if self.findings:
+            lines += ["", *(f"  {finding}" for finding in self.findings)]
+        if self.contamination:
+            lines += ["", *(f"  {line}" for line in str(self.contamination).splitlines())]
+        for sample in self.samples:
+            lines += ["", *told(sample)]
+        return "\n".join(lines)
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Label and text of every line of the card."""
+        card = self.card
+        yield "samples", f"{card['samples']} in {card['groups']} groups, {self.looks} looks so far"
+        for field in FIELDS:
+            if card.get(field):
+                yield field.replace("_", " "), str(card[field])
+        for field in ("kinds", "languages"):
+            if card.get(field):
+                yield field, ", ".join(f"{name} {count}" for name, count in card[field].items())
+        for field, label in (("question_words", "questions"), ("reference_words", "answers")):
+            if spread := card.get(field):
+                yield label, "{least} to {most:g} words, half up to {median:g}".format_map(spread)
+        if review := card.get("review"):
+            yield "errors", error_rate(review)
+
+
+def error_rate(review: Mapping[str, Any]) -> str:
+    """What a review found, in words."""
+    rate = {name: 100 * review["error_rate"][name] for name in ("estimate", "low", "high")}
+    found = "{estimate:.1f} % [{low:.1f}, {high:.1f}]".format_map(rate)
+    return (
+        f"{found} of {review['read']} read were wrong: {review['mended']} mended, "
+        f"{review['dropped']} dropped"
+    )
+
+
+def told(sample: Sample) -> list[str]:
+    """A sample in a few lines."""
+    lines = [f"  {sample.id}  {sample.metadata.get('source') or sample.group}"]
+    lines += [f"    {turn.role}: {turn.content}" for turn in sample.conversation]
+    return lines + [f"    answer: {reply}" for reply in sample.references or ("(none: refuse)",)]
+
+
+def show_testset(
+    testset: Artifact,
+    *,
+    against: Artifact | None = None,
+    documents: Path | None = None,
+    samples: int = 0,
+) -> ShownTestset:
+    """The card of a test set, what its users must know, and whether something was trained on it.
+
+    against: a corpus, examples or a model; its training texts are compared with the samples
+    documents: the folder that the questions were made from; every answer is looked up in it
+    samples: show so many samples, too
+    """
+    read = list(read_samples(testset))
+    found = findings(testset)
+    if documents is not None:
+        sources = [one for one in read_folder(documents) if isinstance(one, Document)]
+        found += check_grounding(read, sources)
+    card = read_card(testset)
+    return ShownTestset(
+        str(card.get("name") or testset.path.name), str(testset.path), testset.id, card,
+        tuple(found), len(looks(testset)),
+        contamination(read, against) if against else None, tuple(read[:samples]),
+    )  # fmt: skip

@@ -1,0 +1,381 @@
+"""The card of a test set: what it holds, and what a reader must know before trusting a number.
+
+Findings are made when a test set is sealed and stand in its card; disagreements between reviewers
+come later and are read from the votes. A finding is no verdict: an `error` says that some samples
+measure the wrong thing, a `warning` that numbers are less sure than they look, a `note` what is so.
+Knows nothing of documents: grounding is checked against texts that the caller gives.
+"""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import ceil, sqrt
+from statistics import NormalDist, median
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+from groundup.core import Reason, Sample
+
+from .stats.interval import z_value
+
+Severity = Literal["error", "warning", "note"]
+CONFIDENCE, POWER, DISCORDANT = 0.95, 0.8, 0.2
+FEWEST_GROUPS, FEWEST_OF_A_KIND = 20, 10
+KIND_SHARE, GROUP_SHARE, LANGUAGE_SHARE = 0.5, 0.1, 0.05
+NEAR = 0.9
+TOLD = 5
+"""Ids that a message names."""
+WORD = re.compile(r"\w+")
+MARKS = re.compile(r"[?.!,;:'\"`“”‘’]+(?=\s|$)|(?<!\S)['\"`“”‘’]+")
+UNFINISHED = re.compile(r"(?:\.\.\.|…|[-,(\[{“‘=/]|\b(?:the|an?|of|and|or))$")
+STOP_WORDS = {
+    "English": "the of and to is in that for it with as are this be on what which does if by from",
+    "German": "der die das und ist nicht ein eine zu den von mit auf für was wie wird wenn",
+    "French": "le la les des et est un une que dans pour pas qui sur ce quel si",
+    "Spanish": "el los las y es un una que en para por con no qué del se si",
+    "Italian": "il gli e è un una che di per non con del della cosa sono le se",
+    "Portuguese": "os é um uma que não para com do da em qual são no se",
+    "Dutch": "de het een en is van niet dat op te met voor wat zijn welke aan",
+}
+SCRIPTS = (
+    "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "CYRILLIC", "ARABIC", "HEBREW", "GREEK", "DEVANAGARI",
+    "THAI",
+)  # fmt: skip
+STOP_SETS = {name: frozenset(words.split()) for name, words in STOP_WORDS.items()}
+
+
+class Finding(NamedTuple):
+    """Something about a test set that its users must know."""
+
+    code: str
+    """Short and stable, such as `thin` or `contradiction`."""
+    severity: Severity
+    message: str
+    samples: tuple[str, ...] = ()
+    """Ids of the samples that it is about; none if it is about all."""
+
+    def __str__(self) -> str:
+        """For people: `warning thin: 20 samples …`."""
+        return f"{self.severity} {self.code}: {self.message}"
+
+
+@runtime_checkable
+class Source(Protocol):
+    """A document as far as grounding needs it."""
+
+    @property
+    def path(self) -> str:
+        """As the sample's metadata name it."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """What the spans count in."""
+        ...
+
+
+def figures(samples: Sequence[Sample]) -> dict[str, Any]:
+    """The numbers of a card: how many of what, how long, in which language."""
+    asked = [question(sample) for sample in samples]
+    replies = [reply for sample in samples for reply in sample.references]
+    return {
+        "samples": len(samples),
+        "groups": len({group(sample) for sample in samples}),
+        "without_reference": sum(not sample.references for sample in samples),
+        "repeated_conversations": len(samples) - len({s.conversation for s in samples}),
+        "kinds": dict(Counter(kind(sample) for sample in samples).most_common()),
+        "question_words": lengths(asked),
+        "reference_words": lengths(replies),
+        "languages": dict(Counter(map(language, asked)).most_common()),
+    }
+
+
+def lengths(texts: Sequence[str]) -> dict[str, float]:
+    """Least, median and most words; empty without texts."""
+    counts = sorted(len(text.split()) for text in texts)
+    return {"least": counts[0], "median": median(counts), "most": counts[-1]} if counts else {}
+
+
+def examine(samples: Sequence[Sample], margin: float = 0.1) -> list[Finding]:
+    """Everything that the samples themselves show, errors first.
+
+    margin: smallest difference of a rate that the test set is to find between two systems
+
+    >>> from groundup.core import Message
+    >>> one = Sample("1", (Message("user", "Which port?"),), ("80",))
+    >>> other = one.__class__("2", one.conversation, ("8080",))
+    >>> [finding.code for finding in examine([one, other])]
+    ['contradiction', 'few_groups', 'thin']
+    """
+    checks = (contradictions, dirty, repeated, thin, skewed, mixed_languages)
+    found = [finding for check in checks for finding in check(samples)]
+    if too_thin := undetected(len(samples), margin):
+        found.append(too_thin)
+    order = ("error", "warning", "note")
+    return sorted(found, key=lambda finding: order.index(finding.severity))
+
+
+def contradictions(samples: Sequence[Sample]) -> Iterator[Finding]:
+    """One question with different answers: a label is wrong, or the question is vague."""
+    answers: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        answers[same_text(question(sample))].append(sample)
+    answers.pop("", None)  # nothing is asked, which is another finding
+    for same in answers.values():
+        if len({frozenset(map(same_text, sample.references)) for sample in same}) > 1:
+            ids = tuple(sample.id for sample in same)
+            text = f"{len(same)} samples ask {clip(question(same[0]))!r} and have other references"
+            yield Finding("contradiction", "error", text, ids)
+
+
+def dirty(samples: Sequence[Sample]) -> Iterator[Finding]:
+    """Samples that cannot measure what they should."""
+    empty, cut, given, unmarked = [], [], [], []
+    for sample in samples:
+        asked = question(sample)
+        if not asked.strip() or any(not reply.strip() for reply in sample.references):
+            empty.append(sample.id)
+        if any(UNFINISHED.search(text.strip()) for text in (asked, *sample.references)):
+            cut.append(sample.id)
+        there = f" {plain(asked)} "
+        if any(reply and f" {reply} " in there for reply in map(plain, sample.references)):
+            given.append(sample.id)
+        if not sample.references and not says_refusal(sample):
+            unmarked.append(sample.id)
+    for code, severity, what, ids in (
+        ("empty", "error", "have an empty question or reference", empty),
+        ("truncated", "warning", "end in the middle of a sentence", cut),
+        ("given_away", "warning", "hold the answer in the question", given),
+        ("no_reference", "warning", "have no reference and are not marked to be refused", unmarked),
+    ):  # fmt: skip
+        if ids:
+            yield about(code, severity, what, ids)  # type: ignore[arg-type]
+
+
+def repeated(samples: Sequence[Sample]) -> Iterator[Finding]:
+    """Questions asked twice, word for word or nearly so: they count twice in every number."""
+    first: dict[tuple[str, frozenset[str]], str] = {}
+    twice: list[str] = []
+    for sample in samples:
+        key = (same_text(question(sample)), frozenset(map(same_text, sample.references)))
+        if first.setdefault(key, sample.id) != sample.id:
+            twice.append(sample.id)
+    if twice:
+        yield about("duplicate", "warning", "repeat another question and its answer", twice)
+    asked = {sample.id: same_text(question(sample)) for sample in samples}
+    ids = sorted({two for one, two in near_questions(samples) if asked[one] != asked[two]})
+    if ids:
+        yield about("near_duplicate", "note", f"share {NEAR:.0%} of their words with another", ids)
+
+
+def near_questions(samples: Sequence[Sample]) -> list[tuple[str, str]]:
+    """Pairs of ids whose questions' word sets have a Jaccard similarity of NEAR or more.
+
+    Exact: two such sets share a word among the rarest few of each, so only those are compared.
+    Source: Bayardo et al. 2007, doi:10.1145/1242572.1242591 (prefix filter).
+    """
+    sets = [frozenset(plain(question(sample)).split()) for sample in samples]
+    often = Counter(word for words in sets for word in words)
+    holders: dict[str, list[int]] = defaultdict(list)
+    pairs = []
+    for number, words in enumerate(sets):
+        rarest = sorted(words, key=lambda word: (often[word], word))
+        prefix = rarest[: len(words) - ceil(NEAR * len(words)) + 1]
+        for other in sorted({place for word in prefix for place in holders[word]}):
+            shared = len(words & sets[other])
+            if shared >= NEAR * (len(words) + len(sets[other]) - shared):
+                pairs.append((samples[other].id, samples[number].id))
+        for word in prefix:
+            holders[word].append(number)
+    return pairs
+
+
+def detectable(n: int) -> float:
+    """Smallest difference of rates that two systems on the same n items show with 80 % power.
+
+    (z(0.975) + z(0.8)) · √(d / n), d = 0.2: the share of items that only one of them gets right.
+
+    >>> round(detectable(200), 3)
+    0.089
+    """
+    return (z_value(CONFIDENCE) + NormalDist().inv_cdf(POWER)) * sqrt(DISCORDANT / n)
+
+
+def undetected(n: int, margin: float) -> Finding | None:
+    """A finding if n samples cannot show a difference of `margin`."""
+    least = detectable(n)
+    if least <= margin:
+        return None
+    needed = ceil(n * (least / margin) ** 2)
+    text = (
+        f"{n} samples show a difference of {100 * least:.0f} points between two systems, not of "
+        f"{100 * margin:g} (80 % power, if they differ on 20 % of the samples); {needed} would"
+    )
+    return Finding("thin", "warning", text)
+
+
+def thin(samples: Sequence[Sample]) -> Iterator[Finding]:
+    """Too few groups for an interval, or too few samples of a kind for a number of its own."""
+    groups = len({group(sample) for sample in samples})
+    if groups < FEWEST_GROUPS:
+        text = f"{groups} groups; intervals over groups are honest from about {FEWEST_GROUPS}"
+        yield Finding("few_groups", "warning", text)
+    counts = Counter(kind(sample) for sample in samples)
+    few = [f"{name} {n}" for name, n in counts.items() if n < FEWEST_OF_A_KIND]
+    if len(counts) > 1 and few:
+        text = f"{len(few)} kinds have fewer than {FEWEST_OF_A_KIND} samples ({', '.join(few)})"
+        yield Finding("thin_kinds", "note", text)
+
+
+def skewed(samples: Sequence[Sample]) -> Iterator[Finding]:
+    """One kind or one group decides the number."""
+    for name, key, most in (("kind", kind, KIND_SHARE), ("group", group, GROUP_SHARE)):
+        counts = Counter(map(key, samples))
+        if len(counts) < 2 or (name == "group" and len(counts) == len(samples)):
+            continue
+        largest, count = counts.most_common(1)[0]
+        if count > most * len(samples):
+            text = f"{count} of {len(samples)} samples are of the {name} {largest!r}"
+            yield Finding(f"skewed_{name}", "warning", text)
+
+
+def mixed_languages(samples: Sequence[Sample]) -> Iterator[Finding]:
+    """Questions in another language than most, where the language can be told."""
+    told = {sample.id: language(question(sample)) for sample in samples}
+    counts = Counter(name for name in told.values() if name != "unknown")
+    others = sum(counts.values()) - max(counts.values(), default=0)
+    if others > LANGUAGE_SHARE * len(samples):
+        most = counts.most_common(1)[0][0]
+        ids = [name for name, spoken in told.items() if spoken not in (most, "unknown")]
+        yield about("mixed_languages", "warning", f"are not in {most} as most are", ids)
+
+
+def language(text: str) -> str:
+    """The script of most letters if it is not Latin, else the language of most stop words.
+
+    A cheap guess for a card, not a detector: `unknown` with fewer than two stop words or a tie.
+
+    >>> language("What is the default of this?"), language("Что это?"), language("x = 1")
+    ('English', 'CYRILLIC', 'unknown')
+    """
+    letters = [unicodedata.name(letter, "") for letter in text if letter.isalpha()]
+    scripts = Counter(name for letter in letters for name in SCRIPTS if letter.startswith(name))
+    if scripts and scripts.total() > len(letters) / 2:
+        return scripts.most_common(1)[0][0]
+    words = WORD.findall(text.casefold())
+    ranks = Counter({name: sum(w in known for w in words) for name, known in STOP_SETS.items()})
+    (best, most), (_, second) = ranks.most_common(2)
+    return best if most > max(1, second) else "unknown"
+
+
+def check_grounding(samples: Iterable[Sample], sources: Iterable[Source]) -> list[Finding]:
+    """Whether every reference stands in its source, at the characters that its metadata name.
+
+    A reference is grounded if `text[start:end]` is still the quote of the metadata and holds the
+    reference's words in order (the quote may have markup between them). Samples without reference
+    or without a `document` in their metadata are passed over.
+    """
+    texts = {source.path: source.text for source in sources}
+    missing, moved, other = [], [], []
+    for sample in samples:
+        about_it = sample.metadata
+        if not sample.references or "document" not in about_it:
+            continue
+        text = texts.get(about_it["document"])
+        quote = about_it.get("quote", "")
+        if text is None:
+            missing.append(sample.id)
+        elif not quote or text[about_it.get("start", 0) : about_it.get("end", 0)] != quote:
+            moved.append(sample.id)
+        elif not any(holds(quote, reply) for reply in sample.references):
+            other.append(sample.id)
+    rows = (
+        ("source_missing", "are about a document that is not there", missing),
+        ("source_changed", "have a quote that does not stand in its document", moved),
+        ("ungrounded", "have a reference that is not what the quote says", other),
+    )
+    return [about(code, "error", what, ids) for code, what, ids in rows if ids]
+
+
+def holds(quote: str, reply: str) -> bool:
+    """Whether the reply's words stand in the quote in this order.
+
+    >>> holds("a :func:`~os.stat` result", "a os.stat result"), holds("a result", "result a")
+    (True, False)
+    """
+    words = iter(WORD.findall(quote.casefold()))
+    return all(word in words for word in WORD.findall(reply.casefold()))
+
+
+def suspects(
+    samples: Sequence[Sample], scores: Mapping[str, Sequence[float | Reason]], share: float = 0.8
+) -> list[Finding]:
+    """Labels that systems' scores speak against: nearly all good systems fail on the sample.
+
+    scores  of each system, one a sample, 1 for right; only systems right on half of them count
+
+    With two good systems or more, a sample on which at least `share` of them score 0 is likelier
+    to be mislabelled than hard: look at those first.
+    """
+    table = {
+        name: [0.0 if isinstance(score, Reason) else float(score) for score in row]
+        for name, row in scores.items()
+    }
+    good = [row for row in table.values() if sum(row) >= len(row) / 2]
+    if len(good) < 2:
+        return []
+    failed = [
+        sample.id
+        for number, sample in enumerate(samples)
+        if sum(row[number] <= 0 for row in good) >= share * len(good)
+    ]
+    what = f"are failed by {share:.0%} or more of {len(good)} systems that are right on most others"
+    return [about("suspect_label", "warning", what, failed)] if failed else []
+
+
+def about(code: str, severity: Severity, what: str, ids: Sequence[str]) -> Finding:
+    """A finding on some samples, the first of which it names."""
+    first = ", ".join(ids[:TOLD]) + (" …" if len(ids) > TOLD else "")
+    number = f"{len(ids)} samples" if len(ids) > 1 else "1 sample"
+    return Finding(code, severity, f"{number} {what} ({first})", tuple(ids))
+
+
+def question(sample: Sample) -> str:
+    """What the person said last; empty if nobody did."""
+    said = [message.content for message in sample.conversation if message.role == "user"]
+    return said[-1] if said else ""
+
+
+def kind(sample: Sample) -> str:
+    """The sample's own word for what it asks, `any` if it has none."""
+    return str(sample.metadata.get("kind") or "any")
+
+
+def group(sample: Sample) -> str:
+    """What is resampled together."""
+    return sample.group or sample.id
+
+
+def says_refusal(sample: Sample) -> bool:
+    """Whether a sample's metadata say that no answer is right but a refusal."""
+    return kind(sample) == "unanswerable" or bool(sample.metadata.get("refusal"))
+
+
+def plain(text: str) -> str:
+    """Words alone, case folded."""
+    return " ".join(WORD.findall(text.casefold()))
+
+
+def same_text(text: str) -> str:
+    """What two texts share that say the same: no case, spacing or marks of sentences; signs stay.
+
+    >>> same_text("Is it `x + 1`?"), same_text("x - 1") == same_text("x + 1")
+    ('is it x + 1', False)
+    """
+    return " ".join(MARKS.sub(" ", text.casefold()).split())
+
+
+def clip(text: str, most: int = 60) -> str:
+    """A text on one line, cut."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,0 +1,55 @@
+import pytest
+
+from groundup.corpus.questions.blocks import blocks, is_prose, option_name, parameters, signature
+
+
+def test_blocks_lie_where_they_say_and_code_is_left_out():
+    text = "# T\n\nOne\ntwo.\n- a\n- b\n\n```\ncode\n\nmore\n```\n<!-- x -->\nEnd.\n"
+    found = list(blocks(text))
+    assert [block.lines for block in found] == [
+        ("# T",), ("One", "two."), ("- a",), ("- b",), ("End.",),
+    ]  # fmt: skip
+    for block in found:
+        assert text[block.start : block.end].split("\n")[0].strip() == block.lines[0]
+
+
+def test_a_part_of_a_text_has_the_blocks_of_the_whole():
+    text = "A b.\n\n  C d.\n\nE f."
+    assert [block.lines for block in blocks(text, 4, 14)] == [("C d.",)]
+    assert next(blocks(text, 4, 14)).indent == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["f(a, b=1)", "class m.C(x: int = 3)", "m.f(a[, b[, c]])", "PyObject *f(Py_ssize_t n)",
+     "@m.d(msg, *, stack=1)", "f(*args, **kwargs)", "int f(PyObject *p)"],
+)  # fmt: skip
+def test_signatures_are_recognised(line):
+    assert signature(line)
+
+
+@pytest.mark.parametrize("line", ["f('a')", "f(1, 2)", "def f(a):", "return f(a)", "f(a) is it."])
+def test_calls_are_no_signatures(line):
+    assert not signature(line)
+
+
+def test_parameters_keep_their_defaults_together():
+    assert parameters("a, b=(1, 2), *, c={'x': 1}[, d]") == [
+        "a",
+        "b=(1, 2)",
+        "*",
+        "c={'x': 1}",
+        "d",
+    ]
+
+
+def test_the_long_name_of_an_option_wins_and_no_negation():
+    heads = ("-q --quiet", "--no-color --color", "-D dir--data=dir", "--[no-]sign", "-5", "-- x")
+    assert [option_name(head) for head in heads] == [
+        "--quiet", "--color", "--data", "--sign", "-5", "",
+    ]  # fmt: skip
+
+
+def test_prose_is_told_from_code_and_boilerplate():
+    page = "Open the file now.\n\nfoo = bar(1)\n\n>>> open now.\n\nSee also the others.\n\nf(a, b)"
+    assert [is_prose(block, "html") for block in blocks(page)] == [True] + [False] * 4

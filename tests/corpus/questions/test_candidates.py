@@ -1,0 +1,81 @@
+"""Every question has one answer, which is a slice of its document and its file's bytes."""
+
+import pytest
+
+from groundup.corpus.questions.candidates import Collection, candidates, is_code, titles
+from groundup.documents import read_bytes
+from groundup.measure.card import holds
+
+from .pages import DIRECTIVES, MODULE, SETTINGS, SPHINX
+
+FILES = {"copy.html": SPHINX, "settings.md": SETTINGS, "heap.rst": DIRECTIVES, "dates.py": MODULE}
+
+
+def found(files, **options):
+    documents = [read_bytes(text.encode(), path) for path, text in files.items()]
+    collection = Collection(documents)
+    return list(
+        candidates(collection, files, options.get("rules", ()), options.get("max_words", 25))
+    )
+
+
+def test_answers_are_slices_of_text_and_bytes():
+    for one in found(FILES):
+        place, text = one.place, FILES[one.path]
+        read = read_bytes(text.encode(), one.path).text
+        assert read[place["start"] : place["end"]] == place["quote"]
+        data = text.encode()[place["byte_start"] : place["byte_end"]]
+        assert one.path.endswith(".html") or data.decode() == place["quote"]
+        start, end = place["span"]
+        assert place["passage"][start:end] == place["quote"]
+        assert holds(place["quote"], one.answer)
+
+
+def test_a_name_that_two_documents_explain_is_asked_with_the_title():
+    twice = {"a.md": SETTINGS, "b.md": SETTINGS.replace("Settings", "Old settings")}
+    asked = [one.question for one in found(twice, rules=["option"]) if "log_level" in one.question]
+    assert len(asked) == 2 and all("“Settings”" in q or "“Old settings”" in q for q in asked)
+    (alone,) = [
+        one.question
+        for one in found({"a.md": SETTINGS}, rules=["option"])
+        if "log_level" in one.question
+    ]
+    assert "“" not in alone
+
+
+def test_what_is_explained_twice_in_one_document_is_not_asked():
+    page = SETTINGS + "\n### log_level\n\nSets something else entirely.\n"
+    assert not [one for one in found({"a.md": page}) if "`log_level`" in one.question]
+
+
+def test_a_question_with_two_answers_is_dropped():
+    page = "<title>{}</title><p>m.f(a)</p><p>{}</p>"
+    same = {"a.html": page.format("M", "Copy a file."), "b.html": page.format("M", "Move it all.")}
+    one = [c for c in found(same) if c.rule == "purpose"]
+    assert all("(a.html)" in c.question or "(b.html)" in c.question for c in one)
+
+
+def test_long_answers_are_left_out():
+    assert max(len(one.answer.split()) for one in found(FILES, max_words=4)) <= 4
+
+
+def test_questions_are_the_same_in_every_run():
+    assert found(FILES) == found(dict(reversed(FILES.items())))
+
+
+def test_titles_lose_the_site_s_name_and_are_never_the_same():
+    pages = {f"{name}.html": f"<title>{name} — Tool 1.0 docs</title><p>Text.</p>" for name in "abc"}
+    pages["d.html"] = "<title>a — Tool 1.0 docs</title><p>Text.</p>"
+    pages["e.txt"] = "No title."
+    read = [read_bytes(text.encode(), path) for path, text in pages.items()]
+    assert titles(read) == {
+        "a.html": "a (a.html)", "b.html": "b", "c.html": "c", "d.html": "a (d.html)",
+        "e.txt": "e.txt",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name", ["os.stat", "max_size", "PATH", "--quiet", "JSONDecoder", "getName"]
+)
+def test_code_is_told_from_words(name):
+    assert is_code(name) and not any(map(is_code, ("name", "Name", "two words", "a")))

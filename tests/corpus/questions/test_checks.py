@@ -1,0 +1,39 @@
+import pytest
+
+from groundup.corpus.questions.checks import fault
+
+ASKED = "What does `copy` do?"
+
+
+@pytest.mark.parametrize(
+    "answer, why",
+    [
+        ("Copies a folder with its files", ""),
+        ("True", ""),
+        ("'\\n'", ""),
+        ("", "no words"),
+        ("word " * 26, "too long"),
+        ("Does what is described above", "points elsewhere"),
+        ("Copies these files", "points elsewhere"),
+        ("See Section 4 on files", "points elsewhere"),
+        ("It copies a folder", "begins with a pronoun"),
+        ("otherwise nothing happens", "begins with a pronoun"),
+        ("Copies a folder (with files", "cut off"),
+        ("Copies a folder to the", "cut off"),
+        ("Copies |a| folder", "markup"),
+        ("Copies a folder. Then it stops", "markup"),
+    ],
+)
+def test_unfit_answers_are_told_why(answer, why):
+    assert fault(ASKED, answer) == why
+
+
+def test_a_question_must_not_hold_its_answer():
+    assert fault("Which port is 8080?", "8080") == "given away"
+    assert fault("What does `clear` clear?", "the cache of the files") == ""
+    assert fault("What happens if the log file is full?", "the log file is full") == "given away"
+
+
+def test_a_question_that_leans_on_the_text_is_unfit_but_a_title_may_say_anything():
+    assert fault("What happens if the file above is missing?", "nothing") == "points elsewhere"
+    assert fault("In “How to see the tables here”, what is `x`?", "a small table") == ""

@@ -1,0 +1,61 @@
+"""The words of documentation, each with what they give and what they must not."""
+
+import pytest
+
+from groundup.corpus.questions import patterns
+
+
+def value(wanted, text, name="value"):
+    found = next((m for one in wanted if (m := one.search(text))), None)
+    return found[name] if found else None
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("The default is 0.5.", "0.5"),
+        ("The default is the value of core.pager, if set.", "the value of core.pager"),
+        ("Its default value is on", "on"),
+        ("Number of workers (default: 4).", "4"),
+        ("Show long names (Default: off).", "off"),
+        ("Defaults to None", "None"),
+        ("By default nothing is shown.", None),
+    ],
+)
+def test_defaults(text, expected):
+    assert value(patterns.DEFAULT, text) == expected
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("Possible values are on, off, and auto.", "on, off, and auto"),
+        ("Valid values for this are: a or b.", "a or b"),
+        ("It must be one of 'x', 'y' (the default) or 'z'.", "'x', 'y' (the default) or 'z'"),
+        ("Values are stored on disk and in memory.", None),
+    ],
+)
+def test_values(text, expected):
+    assert value(patterns.VALUES, text) == expected
+
+
+@pytest.mark.parametrize(
+    "bound, text, expected",
+    [
+        ("smallest value allowed for", "It must be at least 128 kilobytes.", "128 kilobytes"),
+        ("minimum of", "The minimum is 4 and the default 7.", "4"),
+        ("maximum of", "The maximum size is 1 GB (2 on Mars).", "1 GB (2 on Mars)"),
+        ("largest value allowed for", "A name may not exceed 63 bytes.", "63 bytes"),
+        ("range of values allowed for", "It must be between 1 and 100.", "1 and 100"),
+    ],
+)
+def test_limits(bound, text, expected):
+    assert value([patterns.LIMITS[bound]], text) == expected
+
+
+def test_conditions_need_a_subject_and_a_clause():
+    assert value([patterns.HAPPENS], "If dst exists, it is replaced.") == "it is replaced"
+    for text in ("If omitted, all are shown.", "If set, x is y.", "If x is y, see the manual.",
+                 "When used with x, y is z."):  # fmt: skip
+        assert value([patterns.HAPPENS], text) is None
+    assert value([patterns.HAPPENS], "When the queue is full, the call waits.") == "the call waits"

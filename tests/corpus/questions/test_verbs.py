@@ -1,0 +1,10 @@
+from groundup.corpus.questions.verbs import VERBS, is_verb
+
+
+def test_verbs_are_known_in_both_forms():
+    assert all(is_verb(word) for word in ("copy", "Copies", "passes", "Sets", "tries"))
+    assert not any(is_verb(word) for word in ("Maximum", "the", "similar", "", "Class"))
+
+
+def test_the_list_holds_words_alone_in_order():
+    assert all(word.isalpha() and word.islower() for word in VERBS)

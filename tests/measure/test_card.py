@@ -1,0 +1,188 @@
+"""What is wrong with a test set is said before it is used, and nothing is said of a sound one."""
+
+from dataclasses import replace
+from itertools import combinations
+from typing import NamedTuple
+
+import pytest
+
+from groundup.core import Message, Reason, Sample
+from groundup.measure.card import (
+    NEAR,
+    check_grounding,
+    detectable,
+    examine,
+    figures,
+    holds,
+    language,
+    near_questions,
+    plain,
+    question,
+    suspects,
+    undetected,
+)
+from groundup.measure.stats.interval import z_value
+
+NOUNS = "apple brick cloud daisy ember flute grape honey ivory jewel".split()
+
+
+def ask(name, text, *references, group="", **metadata):
+    return Sample(name, (Message("user", text),), references, group or name, metadata)
+
+
+def sound(number=400):
+    """Samples with nothing wrong: distinct questions, many groups, four kinds."""
+    return [
+        ask(
+            f"s{n}", f"How many {NOUNS[n % 10]} pieces are in box {n} of hall h{n * 7 % 400}?",
+            f"{n + 1000} pieces", group=f"g{n % 40}", kind="abcd"[n % 4],
+        )
+        for n in range(number)
+    ]  # fmt: skip
+
+
+def codes(samples, **options):
+    return [finding.code for finding in examine(samples, **options)]
+
+
+def test_a_sound_test_set_has_no_findings():
+    assert codes(sound()) == []
+
+
+@pytest.mark.parametrize(
+    "code, severity, bad",
+    [
+        ("contradiction", "error", ask("x", "how many apple pieces are in box 0, of hall h0", "7")),
+        ("empty", "error", ask("x", "  ", "7")),
+        ("empty", "error", ask("x", "Where is the fifth ladder kept?", "")),
+        ("truncated", "warning", ask("x", "Where is the fifth ladder kept?", "in the")),
+        ("truncated", "warning", ask("x", "Where is the fifth ladder…", "in the barn")),
+        ("given_away", "warning", ask("x", "Is the fifth ladder red or blue?", "Red")),
+        ("no_reference", "warning", ask("x", "Where is the fifth ladder kept?")),
+        ("duplicate", "warning", replace(sound(1)[0], id="x")),
+        ("mixed_languages", None, ask("x", "Wo ist die fünfte Leiter, und wem gehört sie?", "da")),
+    ],
+)
+def test_each_flaw_is_found_with_its_sample(code, severity, bad):
+    found = [finding for finding in examine([*sound(), bad]) if finding.code == code]
+    if severity is None:  # one in four hundred is no mixture
+        assert not found
+        return
+    (finding,) = found
+    assert finding.severity == severity and "x" in finding.samples and "x" in finding.message
+
+
+def test_samples_that_must_be_refused_need_no_reference():
+    marked = [ask("x", "Who is the sixth?", kind="unanswerable"), ask("y", "Who?", refusal=True)]
+    assert "no_reference" not in codes([*sound(), *marked])
+
+
+def test_skew_and_thinness_are_told():
+    assert codes([replace(s, group="one") for s in sound()[:300]] + sound()[300:]) == [
+        "skewed_group"
+    ]
+    of_a = [replace(s, metadata={"kind": "a"}) for s in sound()[:390]]
+    assert codes(of_a + sound()[390:]) == ["skewed_kind", "thin_kinds"]
+    assert codes(sound()[:30]) == ["thin", "thin_kinds"]
+    assert codes([replace(s, group=f"g{n % 3}") for n, s in enumerate(sound())]) == [
+        "few_groups", "skewed_group",
+    ]  # fmt: skip
+    assert codes(sound(), margin=0.05) == ["thin"]
+
+
+def test_another_language_is_told_when_it_is_more_than_a_few():
+    german = [
+        ask(f"d{n}", f"Wie viele Teile sind in der Kiste {n} und wo ist die Kiste?", f"{n} Teile")
+        for n in range(30)
+    ]
+    assert "mixed_languages" in codes([*sound(), *german])
+    assert figures([*sound(3), *german[:2]])["languages"] == {"English": 3, "German": 2}
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("What does the option do?", "English"),
+        ("Was macht die Option und wie wird sie benutzt?", "German"),
+        ("Que fait cette option et dans quel cas ?", "French"),
+        ("これは何ですか", "HIRAGANA"),
+        ("Что делает эта опция?", "CYRILLIC"),
+        ("shutil.copy(src, dst)", "unknown"),
+        ("", "unknown"),
+    ],
+)
+def test_languages(text, expected):
+    assert language(text) == expected
+
+
+def test_the_detectable_difference_is_that_of_the_normal_approximation():
+    n = 157
+    assert detectable(n) < 0.1 < detectable(n - 1)
+    assert undetected(n, 0.1) is None
+    finding = undetected(50, 0.1)
+    assert finding and str(n) in finding.message and "18 points" in finding.message
+    assert detectable(400) == pytest.approx(detectable(100) / 2)
+    assert z_value(0.95) == pytest.approx(1.96, abs=0.001)
+
+
+def test_near_questions_are_all_pairs_that_a_slow_search_finds():
+    samples = sound(120) + [
+        replace(s, id=f"{s.id}b", conversation=(Message("user", question(s) + " Please."),))
+        for s in sound(120)[::3]
+    ]
+    sets = {s.id: set(plain(question(s)).split()) for s in samples}
+    slow = {
+        (a, b)
+        for a, b in combinations(sets, 2)
+        if len(sets[a] & sets[b]) >= NEAR * len(sets[a] | sets[b])
+    }
+    assert set(near_questions(samples)) == slow and len(slow) > 20
+
+
+class Page(NamedTuple):
+    """A document."""
+
+    path: str
+    text: str
+
+
+def test_answers_are_looked_up_in_their_source():
+    pages = [Page("a.md", "The port is\n`8080` by default."), Page("b.md", "Nothing.")]
+
+    def quoted(name, reply, start, end, document="a.md"):
+        about = {
+            "document": document,
+            "quote": pages[0].text[start:end],
+            "start": start,
+            "end": end,
+        }
+        return ask(name, "Which port?", reply, **about)
+
+    good = quoted("good", "8080", 12, 18)
+    assert good.metadata["quote"] == "`8080`" and check_grounding([good], pages) == []
+    moved = replace(good, id="moved", metadata=good.metadata | {"start": 0, "end": 6})
+    bad = [
+        moved, quoted("other", "9090", 12, 18), quoted("gone", "8080", 12, 18, "c.md"),
+        quoted("else", "8080", 12, 18, "b.md"), ask("by hand", "Which?", "8080"),
+        ask("none", "Which?", document="a.md"),
+    ]  # fmt: skip
+    found = {finding.code: finding.samples for finding in check_grounding(bad, pages)}
+    assert found == {
+        "source_missing": ("gone",), "source_changed": ("moved", "else"), "ungrounded": ("other",),
+    }  # fmt: skip
+
+
+def test_words_must_stand_in_their_order():
+    assert holds("The **quick** :ref:`fox`", "the quick fox")
+    assert not holds("The quick fox", "fox quick") and not holds("", "a")
+
+
+def test_labels_that_good_systems_fail_are_suspect():
+    samples = sound(10)
+    good, better = [1.0] * 9 + [0.0], [1.0] * 8 + [0.0, 0.0]
+    poor = [0.0] * 9 + [1.0]
+    (finding,) = suspects(samples, {"a": good, "b": better, "c": poor})
+    assert finding.samples == ("s9",) and "2 systems" in finding.message
+    assert suspects(samples, {"a": good, "c": poor}) == []
+    failed = [Reason("empty_answer", "Nothing came.")] * 10
+    assert suspects(samples, {"a": failed, "b": failed}) == []
