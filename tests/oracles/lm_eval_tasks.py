@@ -130,7 +130,7 @@ class Fake(LM):
 
 def likelihood(context, continuation):
     """A log-likelihood, and whether it is greedy, that look random and are not."""
-    found = hashlib.sha256(f"{context}\0{continuation}".encode()).digest()
+    found = hashlib.sha256(f"c:{context}\0{continuation}".encode()).digest()
     return -(int.from_bytes(found[:4], "big") / 2**27 + len(continuation) / 7), found[4] < 100
 
 

@@ -4,7 +4,7 @@
     ratio        sum of totals / sum of weights; nats a byte become bits if the unit says so
     perplexity   exp of such a ratio
     f1, mcc      of [right, chosen] labels
-    bleu, chrf, chrf++   of [right, answer] texts, where several may be right
+    bleu, chrf, chrf++, ter   of [right, answer] texts, where several may be right
 
 What depends on each other is resampled together. A function of the corpus is computed anew for
 each redrawn corpus: its value is no mean of anything. What cannot be computed is a Reason.
@@ -22,6 +22,7 @@ from groundup.measure import (
     Chrf,
     CorpusMeasure,
     Interval,
+    Ter,
     bootstrap,
     corpus_interval,
     corpus_rows,
@@ -250,4 +251,5 @@ CORPUS: dict[str, Callable[[], CorpusMeasure]] = {
     "bleu": Bleu,
     "chrf": Chrf,
     "chrf++": lambda: Chrf(word_order=2),
+    "ter": Ter,
 }

@@ -26,7 +26,7 @@ from .task import Measure
 STRUCTURE = ("metric", "aggregation", "higher_is_better", "hf_evaluate", "weight_by_size")
 """Keys that are no option of the metric; weight_by_size has a meaning in groups alone."""
 UNITS = {"ratio": "bits per byte", "perplexity": "perplexity", "bleu": "BLEU", "chrf": "chrF",
-         "chrf++": "chrF++", "mcc": "correlation", "f1": "F1"}  # fmt: skip
+         "chrf++": "chrF++", "ter": "TER", "mcc": "correlation", "f1": "F1"}  # fmt: skip
 """Units by aggregation, of measures that are not known by their name."""
 
 

@@ -25,48 +25,39 @@ from groundup.core import (
     Stops,
     TextModel,
 )
-from groundup.measure import Rouge, exact_match, read_card, read_samples, similarity, token_f1
+from groundup.measure import (
+    Rouge,
+    exact_match,
+    read_card,
+    read_samples,
+    rouge,
+    similarity,
+    token_f1,
+)
 
 from .prompt import Chat
 from .task import Asked, Item, Kind, Measure, Scored
 
-ROUGE_L = Rouge(kind="L", tokeniser="words")
-"""Of any script."""
-
+REFUSED = "refused|by:beginning_of_the_refusal"
 Scorer = Callable[[Sample, Answer], Score | Reason]
-
-
-def rouge_l(sample: Sample, answer: Answer) -> Score | Reason:
-    """F1 of the longest common subsequence of words.
-
-    >>> round(rouge_l(Sample("1", (), references=("the cat sat",)), Answer("a cat sat")).value, 3)
-    0.667
-    """
-    found = ROUGE_L.sentence(answer.text, sample.references)
-    return found if isinstance(found, Reason) else Score(found.f1, ROUGE_L.signature)
 
 
 def refused(sample: Sample, answer: Answer) -> Score | Reason:
     """1 if a question without an answer was refused, else 0."""
     if sample.references:
         return Reason("has_reference", "The sample has an answer, so it is not to be refused.")
-    return Score(float(answer.refused), "refused|by:beginning_of_the_refusal")
+    return Score(float(answer.refused), REFUSED)
 
 
-SCORERS: dict[str, Scorer] = {
+COMPARED = {
     "exact_match": exact_match(),
     "token_f1": token_f1(),
     "similarity": similarity(),
-    "rouge_l": rouge_l,
-    "refused": refused,
+    "rouge_l": rouge(Rouge(kind="L", tokeniser="words")),
 }
-SIGNATURES = {
-    "exact_match": exact_match().signature,
-    "token_f1": token_f1().signature,
-    "similarity": similarity().signature,
-    "rouge_l": ROUGE_L.signature,
-    "refused": "refused|by:beginning_of_the_refusal",
-}
+"""What compares with references."""
+SCORERS: dict[str, Scorer] = {**COMPARED, "refused": refused}
+SIGNATURES = {name: scorer.signature for name, scorer in COMPARED.items()} | {"refused": REFUSED}
 
 
 @dataclass
@@ -119,9 +110,9 @@ class TestsetTask:
     @property
     def measures(self) -> tuple[Measure, ...]:
         """Those that suit at least one sample."""
-        names = [name for name in SCORERS if name != "refused"]
-        suiting = names if any(sample.references for sample in self.samples) else []
-        suiting = [*suiting, *(["refused"] if not all(s.references for s in self.samples) else [])]
+        has_reference = [bool(sample.references) for sample in self.samples]
+        suiting = list(COMPARED) if any(has_reference) else []
+        suiting += [] if all(has_reference) else ["refused"]
         return tuple(
             Measure(name, "none", "higher", "share", "mean", SIGNATURES[name]) for name in suiting
         )
