@@ -33,6 +33,10 @@ KEYS = {"Enter": 13, "Escape": 27, "Tab": 9}
 SECONDS = 30.0
 
 
+class Navigated(Exception):
+    """The page went away while it was asked."""
+
+
 class Chromium:
     """One page of a headless browser; problems that the page reports are gathered in `problems`."""
 
@@ -80,6 +84,9 @@ class Chromium:
         while True:
             answer = self.message()
             if answer.get("id") == self.number:
+                said = answer.get("error", {}).get("message", "")
+                if "navigated" in said or "context" in said:
+                    raise Navigated(said)
                 assert "error" not in answer, (method, answer)
                 return answer["result"]
             self.note(answer)
@@ -128,8 +135,11 @@ class Chromium:
         """Until an expression is true; an assertion fails after half a minute."""
         end = time.monotonic() + SECONDS
         while time.monotonic() < end:
-            if self.js(f"Boolean({condition})"):
-                return
+            try:
+                if self.js(f"Boolean({condition})"):
+                    return
+            except Navigated:
+                pass  # the next page will tell
             time.sleep(0.02)
         raise AssertionError(f"never true: {condition}; the page says: {self.text('body')[:2000]}")
 
