@@ -60,7 +60,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("testset apply", "groundup.measure:apply_review",
          "a test set as its reviewers mended it"),
     Verb("compare", "groundup.evaluate.compare.verb:compare", "runs against the first, and a page"),
-    Verb("gate", "groundup.measure:require", "exit 3 unless a verdict has passed"),
+    Verb("gate", "groundup.evaluate:gate", "a verdict on an evaluation; exit 3 unless it passed"),
     Verb("release", "groundup.measure:release", "a label moved on a verdict, or back; the labels"),
     Verb("diff", "groundup.recipes.keep:diff", "how two artifacts differ"),
     Verb("du", "groundup.recipes.keep:du", "the room that artifacts take, by kind"),

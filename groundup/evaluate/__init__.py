@@ -1,6 +1,7 @@
 """evaluate: how well does a model predict and answer held-out text, and better than what?"""
 
 from .compare.rows import Row, bits_per_byte, compare_likelihood, compare_scores, compressor
+from .gate import gate
 from .harness.report import MeasureReport, Report, TaskReport, read_report, read_rows
 from .heldout import EvaluateConfig, evaluate, read_scores
 from .likelihood import DocumentScore, ScoredModel, answer_scores, score_documents
@@ -19,6 +20,7 @@ __all__ = [
     "compare_scores",
     "compressor",
     "evaluate",
+    "gate",
     "read_report",
     "read_rows",
     "read_scores",

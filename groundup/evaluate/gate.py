@@ -1,0 +1,166 @@
+"""The verb `groundup gate`: from evaluations to a verdict, and whether it passed.
+
+Against a baseline every measure must be no worse by the margin: the bound of the paired difference
+on the same samples must lie on the right side, so a small test set passes nothing by luck. All
+checks must hold together, which makes no false pass likelier. What one run did and the other did
+not (a task, a measure, other samples) fails with its reason, and so does a run that has no number
+for samples for which the baseline has one.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from groundup.core import MANIFEST, Artifact, ArtifactError, ConfigError, Reason
+from groundup.measure import (
+    Check,
+    Verdict,
+    above,
+    at_least,
+    at_most,
+    below,
+    candidates,
+    check,
+    loses_at_most,
+    rate,
+    verdict,
+)
+from groundup.measure import require as passed
+
+from .compare.comparison import task_of
+from .compare.verb import Runs
+from .harness.report import MeasureReport, Report, read_report
+
+SENSES = {">=": at_least, "<=": at_most, ">": above, "<": below}
+
+
+def gate(
+    report: Path, *, against: Path | None = None, margin: float = 0.01,
+    require: list[str] | None = None, test: Path | None = None, author: str = "",
+    out: Path | None = None,
+) -> Verdict:  # fmt: skip
+    """Judge an evaluation, or show a verdict; exit code 3 unless it has passed.
+
+    report   a report to judge, or a verdict to show
+    against  report of the baseline: every measure must be no worse
+    margin   by less than this, in the measure's unit
+    require  a bound that must hold, such as "exact_match>=0.3" or "arithmetic acc>0.9"; may be
+             given again
+    test     test set whose earlier candidates count; default: the one that the report was made on
+    author   who set the thresholds
+    out      directory of the verdict
+
+    Raises GateFailed with the failing rows if the verdict has not passed.
+    """
+    artifact = Artifact.open(report)
+    if artifact.kind == "verdict":
+        if against or require or test or out:
+            raise ConfigError(f"{report} is a verdict already; give a report to judge anew.")
+        return passed(artifact)
+    found = read_report(artifact)
+    if out is None or not (against or require):
+        raise ConfigError(
+            "A report is judged --against a baseline's report, by --require BOUND or both, and "
+            "the verdict needs a place: --out DIR."
+        )
+    baseline = None if against is None else Artifact.open(against, "report")
+    checks = [] if baseline is None else list(no_worse(artifact, baseline, margin))
+    checks += [one for text in require or () for one in required(found, text)]
+    made = verdict(
+        checks, scored(artifact), None if baseline is None else scored(baseline),
+        sealed(artifact, test), author, out=out,
+    )  # fmt: skip
+    return passed(made)
+
+
+def no_worse(report: Artifact, baseline: Artifact, margin: float) -> Iterator[Check]:
+    """Yield a check for each measure that either report has, and one for what has no number."""
+    runs = Runs.open([baseline, report])
+    before, now = runs.reports
+    for name in runs.tasks():
+        for measure in runs.compare(name).task.measures:
+            (versus,) = measure.versus
+            apart = versus.difference
+            yield check(
+                f"{name} {measure.key} - baseline",
+                apart if isinstance(apart, Reason) else apart.interval,
+                loses_at_most(margin, measure.better),
+                unit=measure.unit,
+                next=f"groundup compare {baseline.path} {report.path} --out DIR shows the samples",
+            )  # fmt: skip
+            pair = [measure_of(each, name, measure.key) for each in (before, now)]
+            if pair[0] and pair[1] and pair[1].n_undefined > pair[0].n_undefined:
+                yield answered(name, pair[0], pair[1], margin)
+
+
+def answered(task: str, before: MeasureReport, now: MeasureReport, margin: float) -> Check:
+    """The share of samples that have a number at all, held against the baseline's."""
+    whole = before.n_scored + before.n_undefined
+    why = ", ".join(f"{count} {code}" for code, count in now.reasons.items())
+    share = rate([1.0] * now.n_scored + [0.0] * now.n_undefined)
+    limit = at_least(before.n_scored / whole - margin)
+    return check(
+        f"{task} {now.key} has a number", share, limit, "estimate", unit="share",
+        next=f"no number: {why}",
+    )  # fmt: skip
+
+
+def measure_of(report: Report, task: str, key: str) -> MeasureReport | None:
+    """A measure of a task by its key, or None."""
+    found = task_of(report, task)
+    return next((one for one in found.measures if one.key == key), None) if found else None
+
+
+def required(report: Report, text: str) -> Iterator[Check]:
+    """Yield the checks that a bound asks for, one for each task or group with such a measure.
+
+    Raises ConfigError if the text is no bound or nothing is measured under that name.
+    """
+    parts = re.fullmatch(r"\s*(.*?)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*", text)
+    if not parts:
+        raise ConfigError(f"--require {text!r} is no bound; expected one as in exact_match>=0.3.")
+    wanted, sense, limit = parts[1], parts[2], float(parts[3])
+    measures = [(part.name, one) for part in report.parts() for one in part.measures]
+    found = [(name, one) for name, one in measures if wanted in (one.key, f"{name} {one.key}")]
+    if not found:
+        known = ", ".join(dict.fromkeys(f"{name} {one.key}" for name, one in measures))
+        raise ConfigError(f"--require {text!r}: the report measures no {wanted}; it has {known}.")
+    for name, one in found:
+        title = f"{name} {one.key} {sense} {limit:g}"
+        yield check(title, one.result, SENSES[sense](limit), unit=one.unit)
+
+
+def scored(report: Artifact) -> Artifact:
+    """The model that a report scored, where it is an artifact that is still here; else the report.
+
+    A server and a directory of others have no id of their own.
+    """
+    return next((found for name, found in inputs(report) if name == "model"), report)
+
+
+def sealed(report: Artifact, test: Path | None) -> Artifact | None:
+    """The test set whose candidates count: the one given, or of the report's the most used one.
+
+    Raises ConfigError if the report was not made on the one given.
+    """
+    held = [found for name, found in inputs(report) if name != "model"]
+    if test is None:
+        return max(held, key=used, default=None)
+    given = Artifact.open(test)
+    if given.id not in [parent.id for parent in report.parents]:
+        raise ConfigError(f"{report.path} was not made on {test}; leave --test out, or evaluate.")
+    return given
+
+
+def used(testset: Artifact) -> int:
+    """How many candidates were scored on a test set."""
+    return len(candidates(testset))
+
+
+def inputs(report: Artifact) -> Sequence[tuple[str, Artifact]]:
+    """Names and artifacts of a report's inputs that are in their places."""
+    places = [(each.name, (report.path / each.path).resolve()) for each in report.parents]
+    try:
+        return [(n, Artifact.open(place)) for n, place in places if (place / MANIFEST).is_file()]
+    except ArtifactError as error:
+        raise ArtifactError(f"What {report.path} was made on has changed: {error}") from None

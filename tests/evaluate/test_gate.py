@@ -1,0 +1,186 @@
+"""A report becomes a verdict: no worse on the same samples, and within the bounds required."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from groundup.core import Artifact, ArtifactError, ConfigError, GateFailed, Sample, produce
+from groundup.evaluate.gate import gate, required, scored, sealed
+from groundup.evaluate.harness.report import (
+    Report,
+    Subject,
+    read_report,
+    samples_file,
+    write_report,
+)
+from groundup.measure import Card, look, make_testset, read_verdict
+from tests.evaluate.compare.reports import (
+    Handmade,
+    arithmetic,
+    choices,
+    make_report,
+    rolling,
+    task_report,
+)
+
+RIGHT = [number % 4 > 0 for number in range(400)]
+WORSE = [number % 4 > 0 and number % 10 > 0 for number in range(400)]
+
+
+@pytest.fixture
+def place(tmp_path) -> Path:
+    return tmp_path
+
+
+def report(place: Path, name: str, *tasks) -> Path:
+    return make_report(place / name, name, tasks).path
+
+
+def test_an_equal_run_passes_and_the_verdict_says_what_was_held(place):
+    base, ours = (report(place, name, arithmetic(RIGHT)) for name in ("base", "ours"))
+    found = gate(ours, against=base, margin=0.05, author="ana", out=place / "v")
+    (row,) = found.checks
+    assert found.passed and row["name"] == "sums exact_match,first-number - baseline"
+    assert row["interval"]["estimate"] == 0.0 and "margin 0.05" in row["required"]
+    made = Artifact.open(place / "v", "verdict")
+    assert [parent.name for parent in made.parents] == ["subject", "baseline"]
+    assert gate(place / "v").checks == found.checks  # a verdict is shown
+
+
+def test_a_worse_run_fails_with_its_rows_and_the_verdict_stays(place):
+    base, ours = report(place, "base", arithmetic(RIGHT)), report(place, "ours", arithmetic(WORSE))
+    with pytest.raises(GateFailed, match="1 of 1 checks failed") as caught:
+        gate(ours, against=base, margin=0.02, out=place / "v")
+    assert "groundup compare" in str(caught.value)
+    assert not read_verdict(Artifact.open(place / "v")).passed
+    with pytest.raises(GateFailed):
+        gate(place / "v")
+    assert gate(base, against=ours, margin=0.02, out=place / "turned").passed
+
+
+def test_a_small_sample_passes_nothing(place):
+    base, ours = (report(place, name, arithmetic(RIGHT[:12])) for name in ("base", "ours"))
+    worse = report(place, "worse", arithmetic([*RIGHT[:11], not RIGHT[11]]))
+    with pytest.raises(GateFailed):
+        gate(worse, against=base, margin=0.01, out=place / "v")
+    assert ours != worse
+
+
+def test_fewer_bits_are_better(place):
+    base, ours = (
+        report(place, name, rolling([100.0 + add + i % 7 for i in range(60)]))
+        for name, add in (("base", 0.0), ("ours", -2.0))
+    )
+    assert gate(ours, against=base, out=place / "v").passed
+    with pytest.raises(GateFailed):
+        gate(base, against=ours, out=place / "turned")
+
+
+def test_what_was_scored_on_other_samples_fails_with_the_reason(place):
+    base = report(place, "base", arithmetic(RIGHT))
+    other = report(place, "other", arithmetic(RIGHT, samples_sha256="other"))
+    with pytest.raises(GateFailed, match="Other samples"):
+        gate(other, against=base, out=place / "v")
+
+
+def test_a_task_that_was_left_out_fails(place):
+    base = report(place, "base", arithmetic(RIGHT), choices([True] * 40))
+    ours = report(place, "ours", arithmetic(RIGHT))
+    with pytest.raises(GateFailed, match="no such task"):
+        gate(ours, against=base, margin=0.05, out=place / "v")
+
+
+def test_samples_without_a_number_are_no_way_to_pass(place):
+    base = report(place, "base", choices([True, False] * 100))
+    ours = report(place, "ours", choices([True, None] * 100))
+    with pytest.raises(GateFailed, match="has a number is 0.5"):
+        gate(ours, against=base, margin=0.05, out=place / "v")
+    rows = read_verdict(Artifact.open(place / "v")).failed
+    assert rows[0]["name"] == "choose acc has a number" and "100 timeout" in rows[0]["next"]
+
+
+def test_bounds_hold_without_a_baseline(place):
+    ours = report(place, "ours", arithmetic(RIGHT), choices([True] * 99 + [False]))
+    bounds = ["exact_match,first-number>=0.7", "choose acc > 0.9", "acc_norm>=0.9"]
+    found = gate(ours, require=bounds, out=place / "v")
+    assert [row["name"] for row in found.checks] == [
+        "sums exact_match,first-number >= 0.7", "choose acc > 0.9", "choose acc_norm >= 0.9",
+    ]  # fmt: skip
+    with pytest.raises(GateFailed, match="lower bound at least 0.75"):
+        gate(ours, require=["exact_match,first-number>=0.75"], out=place / "w")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("acc", "no bound"),
+        ("acc>=high", "no bound"),
+        ("acc>=nan", "no bound"),
+        ("acc=0.5", "no bound"),
+        ("bleu>=1", "measures no bleu; it has choose acc, choose acc_norm"),
+        ("sums acc>=1", "measures no sums acc"),
+    ],
+)
+def test_a_bound_that_says_nothing_is_refused(place, text, match):
+    ours = report(place, "ours", choices([True]))
+    with pytest.raises(ConfigError, match=match):
+        list(required(read_report(Artifact.open(ours)), text))
+
+
+def test_words_that_do_not_fit_together(place):
+    ours = report(place, "ours", arithmetic(RIGHT))
+    for given in ({}, {"out": place / "v"}, {"require": ["x>=1"]}):
+        with pytest.raises(ConfigError, match="--against"):
+            gate(ours, **given)
+    gate(ours, require=["exact_match,first-number>=0.5"], out=place / "v")
+    with pytest.raises(ConfigError, match="verdict already"):
+        gate(place / "v", require=["x>=1"])
+    with pytest.raises(ConfigError, match="margin"):
+        gate(ours, against=ours, margin=0.0, out=place / "w")
+    with pytest.raises(ArtifactError, match="expected kind report"):
+        gate(ours, against=place / "v", out=place / "w")
+
+
+def house(place: Path) -> tuple[Artifact, Artifact, Artifact]:
+    """A model and a test set, and a report made of both."""
+    testset = make_testset(Card(name="t"), [Sample("1", ())], {}, place / "testset")
+    model = produce(
+        place / "model", kind="model", stage="test", version=1, config=Handmade(name="model"),
+        parents={}, write=lambda draft: draft.file("w.bin").write_text("w") and None,
+    )  # fmt: skip
+    task = arithmetic(RIGHT)
+    whole = Report(Subject("model", model.id, "", "groundup"), (task_report(task),))
+
+    def write(draft):
+        lines = "".join(json.dumps(each) + "\n" for each in task.rows)
+        draft.file(samples_file(task.name)).write_text(lines)
+        write_report(draft, whole)
+
+    made = produce(
+        place / "report", kind="report", stage="evaluate", version=1, config=Handmade(name="r"),
+        parents={"model": model, "testset of sums": testset}, write=write,
+    )  # fmt: skip
+    return model, testset, made
+
+
+def test_a_verdict_is_on_the_model_and_counts_the_test_sets_candidates(place):
+    model, testset, made = house(place)
+    for name in ("one", "two", model.id):
+        look(testset, "evaluate", name)
+    assert scored(made).id == model.id and sealed(made, None).id == testset.id
+    found = gate(made.path, require=["exact_match,first-number>=0.5"], out=place / "v")
+    assert found.candidates == 3
+    ids = {parent.name: parent.id for parent in Artifact.open(place / "v").parents}
+    assert ids == {"subject": model.id, "testset": testset.id}
+    assert sealed(made, testset.path).id == testset.id
+    other = make_testset(Card(name="o"), [Sample("2", ())], {}, place / "other")
+    with pytest.raises(ConfigError, match="was not made on"):
+        sealed(made, other.path)
+
+
+def test_a_model_that_changed_since_is_told(place):
+    model, _, made = house(place)
+    (model.path / "w.bin").write_text("v")
+    with pytest.raises(ArtifactError, match="changed"):
+        gate(made.path, require=["exact_match,first-number>=0.5"], out=place / "v")
