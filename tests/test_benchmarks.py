@@ -1,19 +1,25 @@
 """Comparisons are fair and what the README shows is what was measured."""
 
 import importlib.util
+import json
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-@pytest.fixture(scope="module")
-def table():
-    spec = importlib.util.spec_from_file_location("table", ROOT / "benchmarks" / "table.py")
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def table():
+    return script("table")
 
 
 def test_a_drifting_machine_moves_both_sides_and_not_the_ratio(table):
@@ -46,3 +52,10 @@ def test_the_readme_shows_the_kept_results(table):
 def test_every_result_has_its_command(table):
     results = {path.stem for path in table.RESULTS.glob("*.json")}
     assert results <= {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+
+
+def test_the_page_on_measures_shows_the_kept_results():
+    measures = script("which_measure")
+    page = measures.PAGE.read_text(encoding="utf-8")
+    found = json.loads(measures.RESULTS.read_text(encoding="utf-8"))
+    assert measures.with_tables(page, found) == page, "run benchmarks/which_measure.py"
