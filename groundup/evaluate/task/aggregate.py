@@ -189,7 +189,7 @@ class Mcc:
     0 where one side has only one label, which leaves it undefined. Source: Gorodkin 2004,
     doi:10.1016/j.compbiolchem.2004.09.006.
 
-    >>> Mcc(["a", "b"]).of([2, 0, 0, 3])
+    >>> round(Mcc(["a", "b"]).of([2, 0, 0, 3]), 6)
     1.0
     """
 

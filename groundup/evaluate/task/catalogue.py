@@ -1,10 +1,12 @@
 """Names become tasks: built-in ones, lm-eval's YAML files, sealed test sets.
 
-arithmetic              a built-in task
-arithmetic.4            the same at a level of difficulty, or with so many answers a question
-tasks/mine.yaml         a YAML file; groups find their members in its folder
-arc_easy                a name, group or tag that the YAML files of `include` define
-runs/demo/questions     a test set's directory
+    arithmetic              a built-in task
+    arithmetic.4            the same at a level of difficulty, or with so many answers a question
+    tasks/mine.yaml         a YAML file; groups find their members in its folder
+    arc_easy                a name, group or tag that the YAML files of `include` define
+    runs/demo/questions     a test set's directory
+
+A name that is none of these is an error that says which was meant.
 """
 
 from collections import Counter

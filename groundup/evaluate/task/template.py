@@ -32,7 +32,7 @@ def environment() -> Any:
 def regex_replace(text: str, pattern: str, replacement: str, count: int = 0) -> str:
     r"""The template filter: re.sub.
 
-    >>> regex_replace("Cook [title] well", r"\\[.*?\\]", "")
+    >>> regex_replace("Cook [title] well", r"\[.*?\]", "")
     'Cook  well'
     """
     return re.sub(pattern, replacement, text, count=count)
