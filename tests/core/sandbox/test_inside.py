@@ -3,6 +3,7 @@
 import errno
 import re
 import struct
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,14 @@ HEADERS = {
 }
 
 
+@cache
+def compiled(machine: str) -> bytes:
+    return inside.system_call_filter(machine, DENIED)
+
+
 def judge(machine: str, number: int, *arguments: int, audit: int | None = None) -> int:
     """Run the filter as the kernel's interpreter does; return its verdict on a call."""
-    code = inside.system_call_filter(machine, DENIED)
+    code = compiled(machine)
     audit = inside.ARCHITECTURES[machine][0] if audit is None else audit
     padded = [*arguments, *[0] * (6 - len(arguments))]
     data = struct.pack("=IIQ6Q", number, audit, 0, *padded)
