@@ -9,6 +9,7 @@ asked; here it is always taken out.
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Literal
 
 from groundup.core import ConfigError
@@ -47,8 +48,8 @@ class Examples:
         if not self.count:
             return []
         if self.sampler == "first_n":
-            others = list(self.others(question)) if self.may_hold_question else list(self.rows)
-            return list(self.enough(others)[: self.count])
+            others = self.others(question) if self.may_hold_question else self.rows
+            return list(self.enough(list(islice(others, self.count))))
         if not self.may_hold_question or not question:
             return self.stream.sample(self.enough(self.rows), self.count)
         drawn = self.stream.sample(self.enough(self.rows, spare=1), self.count + 1)

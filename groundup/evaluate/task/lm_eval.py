@@ -18,9 +18,8 @@ from .data import Source, read_split
 from .few_shot import Examples
 from .filters import Pipeline, read_filters
 from .measures import Measured, read_measures
-from .metrics import jsonable
 from .prompt import Chat, Turn, example, joined, option, question, rendered
-from .rows import Row, Rows, rows_of
+from .rows import Row, Rows, jsonable, rows_of
 from .scoring import Scoring
 from .settings import TaskSettings, prompt_digest, read_settings, stops_of
 from .task import Asked, Item, Kind, Measure, Scored
@@ -180,10 +179,10 @@ class YamlTask:
             split = ""
             own = shots.samples.call() if isinstance(shots.samples, Code) else shots.samples
             rows = [dict(row) for row in own]
-        elif self.count and split == given.asked_split and shots.process_docs == given.process_docs:
-            rows = list(self.rows)
         elif self.count:
-            rows = list(self.split(split, shots.process_docs))
+            process = given.process_docs if shots.split is None else shots.process_docs
+            is_asked = split == given.asked_split and process == given.process_docs
+            rows = list(self.rows if is_asked else self.split(split, process))
         may_hold = shots.split == given.test_split or split == given.asked_split
         return Examples(self.name, rows, self.count, shots.sampler, self.ways.seed, may_hold)
 

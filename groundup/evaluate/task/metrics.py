@@ -14,6 +14,7 @@ import numpy as np
 
 from groundup.core import Likelihood, Reason
 
+from .rows import jsonable
 from .task import Kind
 
 Better = Literal["higher", "lower"]
@@ -242,14 +243,3 @@ def finite(value: Any) -> Any:
     if np.isfinite(np.asarray(value, dtype=np.float64)).all():
         return value
     return Reason("not_finite", f"The value {value} is not finite.")
-
-
-def jsonable(value: Any) -> Any:
-    """NumPy's numbers and arrays, tuples and truth values as JSON has them."""
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [jsonable(inner) for inner in value]
-    return value

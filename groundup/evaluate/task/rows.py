@@ -2,6 +2,7 @@
 
 Rows never change: map, filter, select … give new ones. A column that some rows lack is None there,
 and a column that mixes whole numbers and fractions is all fractions, as a typed table has it.
+Values are what JSON can hold.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ class Rows(Sequence[Row]):
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        found = [dict(row) for row in rows]
+        found = [jsonable(row) for row in rows]
         names = list(dict.fromkeys(name for row in found for name in row))
         self.rows: list[Row] = unified_records(found, names)
 
@@ -167,3 +168,14 @@ def unified_records(values: list[Any], keys: list[str]) -> list[Any]:
     present = [value for value in values if value is not None]
     columns = {key: iter(unified([row.get(key) for row in present])) for key in keys}
     return [None if v is None else {k: next(columns[k]) for k in keys} for v in values]
+
+
+def jsonable(value: Any) -> Any:
+    """NumPy's numbers and arrays, tuples and truth values as JSON has them."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(inner) for inner in value]
+    return value

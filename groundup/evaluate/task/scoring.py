@@ -15,13 +15,13 @@ from .metrics import (
     Options,
     Values,
     converted,
-    jsonable,
     right_options,
     score_likelihood,
     score_options,
     score_rolling,
     score_text,
 )
+from .rows import jsonable
 from .settings import TaskSettings
 from .task import Asked, Item, Scored, score_key
 from .template import Reader
