@@ -237,7 +237,7 @@ def temporary(content: bytes) -> IO[bytes]:
 @functools.cache
 def why_not(way: Way) -> str:
     """Try a way once in this process: empty if it contains, else what is missing or leaks."""
-    limits = Limits(processes=8)
+    limits = Limits(processes=8, seconds=60.0)
     with tempfile.NamedTemporaryFile() as file, socket.create_server(("127.0.0.1", 0)) as server:
         arguments = [file.name, str(server.getsockname()[1]), str(limits.processes)]
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import groundup
 from groundup.core import ConfigError, Limits, Sandbox
 from groundup.core.sandbox import sandbox as sandbox_file
 from groundup.core.sandbox.sandbox import mounts, stranger, why_not
@@ -212,6 +213,20 @@ def test_a_machine_that_cannot_contain_is_refused(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ConfigError, match="bwrap is not.*unshare is not.*apt-get install"):
         Sandbox.open()
     why_not.cache_clear()
+
+
+def test_where_namespaces_are_forbidden_it_refuses():
+    opened()
+    package = Path(groundup.__file__).parent
+    box = Sandbox.open(readable=[package])  # in there, no namespace can be made
+    program = (
+        f"import sys; sys.path.insert(0, {str(package.parent)!r})\n"
+        "from groundup.core import ConfigError, Sandbox\n"
+        "try: Sandbox.open()\nexcept ConfigError as error: print(error)\n"
+    )
+    outcome = box.python(program, limits=Limits(seconds=60, memory_bytes=2**32, processes=64))
+    assert outcome.stdout.startswith("This machine cannot contain foreign code"), outcome
+    assert "bubblewrap: " in outcome.stdout and "namespaces: " in outcome.stdout
 
 
 def test_a_way_that_leaks_is_refused(monkeypatch: pytest.MonkeyPatch):
