@@ -102,11 +102,10 @@ class Sandbox:
         """
         limits = limits or Limits()
         with contextlib.ExitStack() as stack:
-            root = stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-"))
             ours, theirs = socket.socketpair()
             stack.enter_context(ours)
             stack.enter_context(theirs)
-            wanted = self._specification(command, files or {}, limits, root)
+            wanted = self._specification(command, files or {}, limits)
             specification = stack.enter_context(temporary(json.dumps(wanted).encode()))
             numbers = (specification.fileno(), theirs.fileno())
             process = subprocess.Popen(
@@ -125,7 +124,7 @@ class Sandbox:
             return watch.outcome()
 
     def _specification(
-        self, command: Sequence[str], files: Mapping[str, str], limits: Limits, root: str
+        self, command: Sequence[str], files: Mapping[str, str], limits: Limits
     ) -> dict[str, Any]:
         """What inside.py is to do."""
         kernel = {
@@ -140,7 +139,8 @@ class Sandbox:
             "files": dict(files),
             "limits": kernel,
             "identity": stranger() if os.geteuid() == 0 else 0,
-            "root": root if self.way == "namespaces" else "",
+            # A folder that is there, for the new root; in the program's own mounts alone.
+            "root": "/proc" if self.way == "namespaces" else "",
             "mounts": self.mounts,
             "denied": DENIED,
             "folder_bytes": limits.folder_bytes,
