@@ -7,12 +7,13 @@ Every function takes `groups`, the name of the group of each value; None makes e
     ratio         sum(a) / sum(b)             rate      share of successes
     wilson        successes of n              difference_of_rates   of two sets of items
 
-Bootstrap intervals are studentised: each resample is measured in its own standard errors, which
-follows skewed values where percentiles of the resamples do not, and errs equally on both sides, as
-gates need. Where resamples often have no spread (few groups, or nearly all values equal) the bounds
-are Student's. Sums ruled by a few groups count like a sample of (Σw)² / Σw² groups; how often the
-intervals hold the truth stands in docs/simulations.md.
-Source: Efron 1979, doi:10.1214/aos/1176344552; Hall 1988, doi:10.1214/aos/1176350933.
+Bootstrap intervals are studentised: each resample is measured in its own standard errors, on a
+scale where these do not depend on the mean. That follows skewed values where percentiles of the
+resamples do not, and errs about equally on both sides, as gates need. Where resamples often have no
+spread (few groups, or nearly all values equal) the bounds are Student's. Sums ruled by a few groups
+count like a sample of (Σw)² / Σw² groups; how often intervals hold: docs/simulations.md.
+Source: Efron 1979, doi:10.1214/aos/1176344552; Hall 1988, doi:10.1214/aos/1176350933 (studentised);
+Tibshirani 1988, doi:10.1093/biomet/75.3.433 (variance stabilised).
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -30,6 +31,8 @@ REPEATS = 2000
 DRAWS_AT_ONCE = 2**20
 ROUNDING = 1e-12
 LARGEST = 1e100
+STEEPEST = 0.25
+"""Where the scale ends, so that no bound is stretched to more than 1.85 times its distance."""
 FLAT = 1e-3
 """Student's bounds are taken where more than this share of the resamples has no spread."""
 
@@ -108,33 +111,56 @@ def bootstrap(
     if np.abs(residuals).max() <= ROUNDING * np.abs(totals).max():
         return Interval(estimate, estimate, estimate, confidence, len(values), number)
     error = float(standard_error(float((residuals**2).sum()), float(masses.sum()), number))
-    errors = studentised(residuals, masses, repeats, seed)
-    spread = np.isfinite(errors)
-    if spread.mean() < 1 - FLAT:
-        low = -student_quantile(tail, number - 1)
-        high = -low
+    shifts, spreads = redrawn(residuals / error, masses, repeats, seed)
+    defined = np.isfinite(spreads)
+    if defined.mean() < 1 - FLAT:
+        up = student_quantile(tail, number - 1)
+        down = -up
     else:
-        low, high = np.quantile(errors[spread], [tail, 1 - tail])
-    low, high = np.clip([estimate - high * error, estimate - low * error], *limits)
+        down, up = stabilised(shifts[defined], spreads[defined], tail)
+    low, high = np.clip([estimate + down * error, estimate + up * error], *limits)
     return Interval(estimate, float(low), float(high), confidence, len(values), number)
 
 
-def studentised(residuals: np.ndarray, masses: np.ndarray, repeats: int, seed: int) -> np.ndarray:
-    """How far each resample's ratio lies from the sample's, in its own standard errors.
+class Redrawn(NamedTuple):
+    """What the resamples say, in standard errors of the sample."""
 
-    residuals  (N,) sums of values less the sample's ratio times the masses, which add up to 0
-    returns    (repeats,) nan where the resample has no spread
+    shifts: np.ndarray
+    """How far each one's ratio lies from the sample's."""
+    spreads: np.ndarray
+    """Each one's own standard error; nan where it has no spread."""
+
+
+def redrawn(residuals: np.ndarray, masses: np.ndarray, repeats: int, seed: int) -> Redrawn:
+    """Draw the groups anew.
+
+    residuals  (N,) sums of values less the sample's ratio times the masses, in standard errors
     """
-    number, found = len(masses), []
+    number, shifts, spreads = len(masses), [], []
     powers = np.stack([residuals, masses, residuals**2, residuals * masses, masses**2], axis=1)
     for counts in resamples(number, repeats, seed):
         sums, mass, squares, products, mass_squares = (counts @ powers).T
         shift = sums / mass
         spread = squares - 2 * shift * products + shift**2 * mass_squares
         is_flat = spread <= ROUNDING * squares
-        error = standard_error(np.where(is_flat, np.nan, spread), mass, number)
-        found.append(shift / error)
-    return np.concatenate(found)
+        shifts.append(shift)
+        spreads.append(standard_error(np.where(is_flat, np.nan, spread), mass, number))
+    return Redrawn(np.concatenate(shifts), np.concatenate(spreads))
+
+
+def stabilised(shifts: np.ndarray, spreads: np.ndarray, tail: float) -> tuple[float, float]:
+    """Bounds in standard errors from the estimate, on a scale where the spread stays the same.
+
+    Skewed values spread more where their mean is higher: log spread = slope * shift. Measured by
+    (1 - exp(-slope * shift)) / slope instead, their standard error no longer depends on the mean.
+    """
+    logs = np.log(spreads)
+    slope = float(shifts @ (logs - logs.mean()) / (shifts @ shifts))
+    slope = slope if abs(slope) > ROUNDING else ROUNDING
+    errors = np.expm1(slope * shifts) / (slope * spreads)
+    upper, lower = np.quantile(errors, [1 - tail, tail])
+    down, up = (-np.log1p(max(slope * end, STEEPEST - 1)) / slope for end in (upper, lower))
+    return float(down), float(up)
 
 
 def standard_error(

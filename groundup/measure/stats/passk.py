@@ -41,7 +41,7 @@ def pass_rate(
     only one; leaving problems out would make the mean speak of others.
 
     >>> print(pass_rate([10] * 6, [0, 1, 2, 5, 9, 10], 1))
-    0.45 [0.06412, 1]
+    0.45 [0.07457, 1]
     """
     if len(answers) != len(right):
         raise DataError(f"{len(answers)} problems need as many counts; got {len(right)}.")
