@@ -5,7 +5,7 @@ measured on, and a gate turns them into a verdict that later stages obey.
 """
 
 from . import ranking
-from .card import Finding, check_grounding, detectable
+from .card import Finding, check_grounding, detectable, holds
 from .code.passes import CheckedCode, Passes, check_code, passes, whole_program
 from .gate import (
     Check,
@@ -56,8 +56,6 @@ from .stats.interval import (
     paired,
     rate,
     ratio,
-    resamples,
-    tail_share,
     wilson,
 )
 from .stats.looks import standard_errors
@@ -84,6 +82,7 @@ from .text.corpus import (
     corpus_interval,
     corpus_rows,
     corpus_score,
+    redrawn,
     score_of_rows,
 )
 from .text.diversity import distinct, self_bleu
@@ -168,6 +167,7 @@ __all__ = [
     "fragments",
     "graphemes",
     "hamming",
+    "holds",
     "indel",
     "indel_similarity",
     "is_equal",
@@ -196,12 +196,12 @@ __all__ = [
     "read_card",
     "read_samples",
     "read_verdict",
+    "redrawn",
     "refusal",
     "release",
     "release_history",
     "release_labels",
     "require",
-    "resamples",
     "resolve",
     "roll_back",
     "rouge",
@@ -215,7 +215,6 @@ __all__ = [
     "stem",
     "subsequence_length",
     "synonyms",
-    "tail_share",
     "token_f1",
     "token_overlap",
     "units",

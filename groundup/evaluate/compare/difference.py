@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from groundup.core import DataError, Reason
-from groundup.measure import Interval, paired, power, resamples, significance, tail_share
+from groundup.measure import Interval, paired, power, redrawn, significance
 
 from ..harness.report import MeasureReport
 from ..task.aggregate import BITS, CORPUS, F1, Mcc, label
@@ -190,19 +190,15 @@ def of_functions(
     for total, table in zip(sums, (ours, base), strict=True):
         np.add.at(total, codes, table)
     (left, right), number = sums, len(names)
-    if number < 2:
-        return Reason("no_interval", f"An interval needs at least 2 groups; got {number}.")
     seen = apart(of, left.sum(axis=0), right.sum(axis=0))
-    drawn = [
-        apart(of, row @ left, row @ right)
-        for counts in resamples(number, REPEATS, 0)
-        for row in np.asarray(counts, dtype=np.float64)
-    ]
-    if seen is None or None in drawn:
-        return Reason("no_interval", "Some redrawn corpora have no score.")
-    tail = tail_share(confidence, number)
-    low, high = np.quantile(np.array(drawn, dtype=float), [tail, 1 - tail])
-    interval = Interval(seen, float(low), float(high), confidence, len(ours), number)
+    if seen is None:
+        return Reason("no_interval", "The function has no value for one of the two.")
+    interval = redrawn(
+        seen, lambda counts: [apart(of, row @ left, row @ right) for row in counts],
+        len(ours), number, confidence=confidence, repeats=REPEATS,
+    )  # fmt: skip
+    if isinstance(interval, Reason):
+        return interval
     flips = np.random.default_rng(0).integers(2, size=(REPEATS, number)).astype(np.float64)
     moved = flips @ (left - right)
     swapped = [apart(of, left.sum(axis=0) - row, right.sum(axis=0) + row) for row in moved]
@@ -224,7 +220,7 @@ def samples_needed(found: Interval) -> int | None:
     """Samples with which a difference of the size seen would be found in 80 of 100 cases.
 
     >>> samples_needed(Interval(0.02, -0.0216, 0.0616, 0.95, 200, 200))
-    1767
+    1768
     """
     deviation = (found.high - found.low) / 2 / 1.959964 * sqrt(found.n)
     if not found.estimate or not deviation:

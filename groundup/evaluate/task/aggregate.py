@@ -11,7 +11,7 @@ each redrawn corpus: its value is no mean of anything. What cannot be computed i
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from math import exp, log, sqrt
+from math import exp, isfinite, log, sqrt
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,7 @@ from groundup.measure import (
     corpus_interval,
     corpus_rows,
     rate,
-    resamples,
-    tail_share,
+    redrawn,
 )
 
 from .task import Measure
@@ -62,7 +61,7 @@ def aggregate(
     own = (functions or {}).get(measure.aggregation)
     try:
         if own is not None:
-            return redrawn(own, list(values), named, confidence)
+            return of_function(own, values, named, confidence)
         if measure.aggregation in CORPUS:
             return of_texts(CORPUS[measure.aggregation](), values, named, confidence)
         return WAYS[measure.aggregation](measure, values, named, confidence)
@@ -121,33 +120,29 @@ def median(
     measure: Measure, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     """The upper median, a value that occurs."""
-    return redrawn(lambda some: sorted(some)[len(some) // 2], list(values), groups, confidence)
+    return of_function(lambda some: sorted(some)[len(some) // 2], values, groups, confidence)
 
 
-def redrawn(
-    function: Statistic, values: list[Any], groups: list[str], confidence: float
+def of_function(
+    function: Statistic, values: Sequence[Any], groups: list[str], confidence: float
 ) -> Interval | Reason:
     """Any function of the values, with percentiles of it over redrawn groups."""
     members: dict[str, list[Any]] = {}
     for group, value in zip(groups, values, strict=True):
         members.setdefault(group, []).append(value)
-    parts, number = list(members.values()), len(members)
+    parts, size = list(members.values()), (len(values), len(members))
+
+    def scores(counts: np.ndarray) -> list[float]:
+        drawn = (zip(parts, row, strict=True) for row in counts.astype(int).tolist())
+        return [float(function([v for part, n in some for v in part * n])) for some in drawn]
+
     try:
-        estimate = float(function(values))
-        if number < 2:
-            return Reason("no_interval", f"An interval needs at least 2 groups; got {number}.")
-        found = [
-            float(function([v for part, n in zip(parts, row, strict=True) for v in part * int(n)]))
-            for counts in resamples(number, REPEATS, 0)
-            for row in counts
-        ]
+        estimate = float(function(list(values)))
+        if not isfinite(estimate):
+            return Reason("not_finite", f"The aggregation is {estimate}.")
+        return redrawn(estimate, scores, *size, confidence=confidence, repeats=REPEATS)
     except Exception as error:  # the task's own code may raise anything
         return Reason("aggregation_failed", f"{type(error).__name__}: {error}")
-    if not np.isfinite([estimate, *found]).all():
-        return Reason("not_finite", "The aggregation is not finite, here or of redrawn samples.")
-    tail = tail_share(confidence, number)
-    low, high = np.quantile(found, [tail, 1 - tail])
-    return Interval(estimate, float(low), float(high), confidence, len(values), number)
 
 
 def of_texts(

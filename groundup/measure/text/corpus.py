@@ -5,7 +5,8 @@ first. Each of these measures gives the counts of one answer as a flat row of in
 of a sum of rows, so that one bootstrap serves them all, and rows can be kept and added later.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from math import isfinite
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -87,18 +88,12 @@ def score_of_rows(
 
 
 def corpus_interval(
-    measure: CorpusMeasure,
-    rows: np.ndarray,
-    groups: Groups = None,
-    *,
-    confidence: float = 0.95,
-    repeats: int = REPEATS,
-    seed: int = 0,
-) -> Interval | Reason:
+    measure: CorpusMeasure, rows: np.ndarray, groups: Groups = None, *,
+    confidence: float = 0.95, repeats: int = REPEATS, seed: int = 0,
+) -> Interval | Reason:  # fmt: skip
     """The corpus score with a bootstrap interval; rows of one group are drawn together.
 
-    Percentiles of the score of redrawn corpora, taken where stats/interval.py says. A Reason
-    `no_interval` if some redrawn corpora have no score or there are fewer than two groups.
+    A Reason as `redrawn` gives it.
 
     >>> from groundup.measure.text.error_rate import ErrorRate
     >>> print(corpus_interval(ErrorRate(), np.array([[1, 0, 0, 4], [0, 1, 0, 4], [1, 0, 1, 4]])))
@@ -108,18 +103,34 @@ def corpus_interval(
     if isinstance(estimate, Reason):
         return estimate
     sums = sum_by_group(rows, groups)
-    number = len(sums)
-    if number < 2:
-        return Reason("no_interval", f"An interval needs at least 2 groups; got {number}.")
-    drawn = resamples(number, repeats, seed)
-    scores = [measure.of(row) for counts in drawn for row in (counts @ sums).tolist()]
-    defined = [score for score in scores if not isinstance(score, Reason)]
-    if len(defined) < repeats:
-        lost = repeats - len(defined)
+    return redrawn(
+        estimate, lambda counts: [measure.of(row) for row in (counts @ sums).tolist()],
+        len(rows), len(sums), confidence=confidence, repeats=repeats, seed=seed,
+    )  # fmt: skip
+
+
+def redrawn(
+    estimate: float, scores: Callable[[np.ndarray], Sequence[float | Reason | None]],
+    samples: int, groups: int, *, confidence: float = 0.95, repeats: int = REPEATS, seed: int = 0,
+) -> Interval | Reason:  # fmt: skip
+    """A corpus score with percentiles of the scores of redrawn corpora.
+
+    scores   of corpora in which each group counts so often, float64 (corpora, groups)
+    samples  how many the corpus has
+    groups   how many are redrawn
+
+    The percentiles are taken where stats/interval.py says. A Reason `no_interval` if a redrawn
+    corpus has no finite score or there are fewer than two groups.
+    """
+    if groups < 2:
+        return Reason("no_interval", f"An interval needs at least 2 groups; got {groups}.")
+    found = [score for counts in resamples(groups, repeats, seed) for score in scores(counts)]
+    defined = [score for score in found if isinstance(score, float) and isfinite(score)]
+    if lost := len(found) - len(defined):
         return Reason("no_interval", f"{lost} of {repeats} redrawn corpora have no score.")
-    tail = tail_share(confidence, number)
+    tail = tail_share(confidence, groups)
     low, high = np.quantile(defined, [tail, 1 - tail])
-    return Interval(estimate, float(low), float(high), confidence, len(rows), number)
+    return Interval(estimate, float(low), float(high), confidence, samples, groups)
 
 
 def sum_by_group(rows: np.ndarray, groups: Groups) -> np.ndarray:
