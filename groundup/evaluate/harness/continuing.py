@@ -16,7 +16,17 @@ from groundup.core import Completion, Reason, Stops
 from groundup.generate import choose
 
 from ..likelihood import evaluating
-from .sharing import CACHE_POSITIONS, BranchingModel, Root, begun, branched, padded, root_of
+from .sharing import (
+    CACHE_POSITIONS,
+    BranchingModel,
+    Root,
+    alike,
+    begun,
+    branched,
+    padded,
+    read,
+    root_of,
+)
 
 ROWS = 128
 """Most rows of a batch."""
@@ -49,6 +59,9 @@ class Batch(NamedTuple):
 
     places: list[int]
     prompts: list[list[int]]
+    """Longest first."""
+    batch_tokens: int
+    """Tokens of them that are computed at a time."""
 
 
 def completions(
@@ -57,7 +70,7 @@ def completions(
 ) -> Iterator[tuple[int, Completion | Reason]]:  # fmt: skip
     """Continue prompts of ids; each leaves room for `max_tokens` and comes as soon as it has ended.
 
-    batch_tokens  bounds the cache: as many positions a token as CACHE_POSITIONS says
+    batch_tokens  tokens of prompts computed at a time, padding included
     share         False continues each prompt alone, so that no other can move it by a bit
     """
     prefix = root_of(prompts) if share else []
@@ -67,30 +80,27 @@ def completions(
         parts[is_inside].append(place)
     with evaluating(model):
         for ids, places in (([], parts[0]), (prefix, parts[1])):
-            root = rooted(model, ids, [prompts[i] for i in places], stops)
-            for some in batches(prompts, places, stops.sampling.max_tokens, batch_tokens, share):
-                batch = Batch(some, [prompts[i] for i in some])
+            root = rooted(model, ids, [prompts[i] for i in places])
+            for some in batches(prompts, places, stops.sampling.max_tokens, share):
+                batch = Batch(some, [prompts[i] for i in some], batch_tokens)
                 yield from Run(model, voice, stops, batch).answers(root)
 
 
 @torch.inference_mode()
-def rooted(
-    model: BranchingModel, ids: list[int], prompts: Sequence[list[int]], stops: Stops
-) -> Root:
-    """Read what all prompts begin with, with room for the longest of them and its answer."""
+def rooted(model: BranchingModel, ids: list[int], prompts: Sequence[list[int]]) -> Root:
+    """Read what all prompts begin with, with room for the longest of them."""
     if not ids or not prompts:
         return Root([], None)
-    longest = max(map(len, prompts))
-    return begun(model, ids, min(longest + stops.sampling.max_tokens, model.context_length))
+    return begun(model, ids, max(map(len, prompts)))
 
 
 def batches(
-    prompts: Sequence[list[int]], places: Sequence[int], new: int, batch_tokens: int, share: bool
+    prompts: Sequence[list[int]], places: Sequence[int], new: int, share: bool
 ) -> Iterator[list[int]]:
     """Places of prompts of like length, longest first."""
     waiting = sorted(places, key=lambda place: -len(prompts[place]))
     while waiting:
-        size = CACHE_POSITIONS * batch_tokens // (len(prompts[waiting[0]]) + new)
+        size = CACHE_POSITIONS // (len(prompts[waiting[0]]) + new)
         size = min(max(1, size), ROWS) if share else 1
         yield waiting[:size]
         waiting = waiting[size:]
@@ -129,14 +139,16 @@ class Run:
 
     @torch.inference_mode()
     def begin(self, root: Root) -> tuple[Any, Float[Tensor, "B V"]]:
-        """Read the prompts after the root."""
+        """Read the prompts after the root, those of like length together."""
         skip, device = len(root.ids), self.model.head.device
-        ids, lengths = padded([ids[skip:] for ids in self.batch.prompts], device)
-        capacity = skip + ids.shape[1] + self.stops.sampling.max_tokens
-        state = branched(self.model, root, len(ids), capacity)
-        hidden = self.model.extend(state, ids, lengths)
-        rows = torch.arange(len(ids), device=device)
-        return state, self.logits(hidden[rows, lengths - 1])
+        states, last = [], []
+        for some in alike(self.batch.prompts, lambda ids: len(ids) - skip, self.batch.batch_tokens):
+            ids, lengths = padded([each[skip:] for each in some], device)
+            states.append(branched(self.model, root, len(some), skip + ids.shape[1]))
+            hidden = read(self.model, states[-1], ids, lengths, self.batch.batch_tokens)
+            last.append(hidden[torch.arange(len(some), device=device), lengths - 1])
+        capacity = len(self.batch.prompts[0]) + self.stops.sampling.max_tokens
+        return self.model.join(states, capacity), self.logits(torch.cat(last))
 
     @torch.inference_mode()
     def step(self, state: Any, ids: Int[Tensor, " B"]) -> tuple[Any, Float[Tensor, "b V"]]:

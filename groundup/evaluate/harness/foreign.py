@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 from groundup.core import (
     ArtifactError,
@@ -102,6 +103,21 @@ class ForeignModel:
         if cache.layers:
             cache.batch_select_indices(rows)  # puts new tensors in the copies' place
         return Rows(cache, state.mask[rows], state.lengths[rows])
+
+    def join(self, states: Sequence[Rows], capacity: int) -> Rows:
+        """All rows together; what shorter ones lack becomes padding."""
+        joined = self.begin(0, capacity)
+        longest = max(state.mask.shape[1] for state in states)
+        for layer in range(len(states[0].cache.layers)):
+            parts = [(state.cache.layers[layer].keys, state.cache.layers[layer].values)
+                     for state in states]  # fmt: skip
+            keys, values = (
+                torch.cat([pad(t, (0, 0, 0, longest - t.shape[2])) for t in tensors])
+                for tensors in zip(*parts, strict=True)
+            )
+            joined.cache.update(keys, values, layer)
+        masks = [pad(state.mask, (0, longest - state.mask.shape[1])) for state in states]
+        return Rows(joined.cache, torch.cat(masks), torch.cat([each.lengths for each in states]))
 
 
 class ForeignCodec:
@@ -226,6 +242,7 @@ def branches(network: ForeignModel, ids: Int[Tensor, "2 12"]) -> bool:
     zeros, lengths = (torch.tensor(row, device=ids.device) for row in ([0, 0], [2, 4]))
     twigs = network.branch(state, zeros)
     network.extend(twigs, ids[:1, 5:9].expand(2, 4), lengths)
+    twigs = network.join([network.branch(twigs, zeros[:1] + row) for row in (0, 1)], 12)
     more = network.extend(twigs, ids[:, 9:], torch.tensor([3, 3], device=ids.device))
     rows = [torch.cat([ids[0, : 5 + n], ids[row, 9:]]) for row, n in enumerate((2, 4))]
     alone = torch.cat([network.forward(row[None])[:, -3:] for row in rows])

@@ -88,6 +88,25 @@ class OurModel:
         cache.select(rows)
         return Rows(cache, state.lengths[rows], state.is_even)
 
+    def join(self, states: Sequence[Rows], capacity: int) -> Rows:
+        """All rows together; what shorter ones lack becomes padding."""
+        lengths = torch.cat([state.lengths for state in states])
+        joined = self.begin(len(lengths), capacity)
+        cache, start = joined.cache, 0
+        longest = max(state.cache.length for state in states)
+        documents = torch.full((len(lengths), longest), -1, device=lengths.device)
+        for state in states:
+            here, old = slice(start, start + len(state.lengths)), state.cache
+            for new, source in zip(cache.keys + cache.values, old.keys + old.values, strict=True):
+                new[here, :, : old.length] = source[:, :, : old.length]
+            known = old.documents
+            documents[here, : old.length] = 0 if known is None else known
+            start = here.stop
+        is_even = bool((documents == 0).all())
+        cache.begin(longest, None if is_even else documents)
+        cache.advance(longest)
+        return Rows(cache, lengths, is_even)
+
 
 class OurCodec:
     """Our tokenizer as measurements use it; fulfils `local.Codec`."""

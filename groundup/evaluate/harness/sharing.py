@@ -11,9 +11,9 @@ Knows ids and a model that can branch; no text.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -36,8 +36,12 @@ ROOT_TOKENS = 16
 """Shortest root."""
 OUTSIDE = 0.1
 """Share of contexts at either end of the alphabet that need not begin with the root."""
-CACHE_POSITIONS = 8
-"""Positions that a batch keeps keys and values of, for each token of `batch_tokens`."""
+CACHE_POSITIONS = 32_768
+"""Most positions that the rows of a batch keep keys and values of."""
+ALIKE = 0.8
+"""A row at least this share as long as a batch's longest joins it: the rest would be padding."""
+WORTH = 0.25
+"""Up to this share of `batch_tokens` any row joins: small batches cost more than padding."""
 
 
 @runtime_checkable
@@ -61,6 +65,10 @@ class BranchingModel(ScoredModel, Protocol):
 
     def branch(self, state: Any, rows: Int[Tensor, " b"]) -> Any:
         """These rows' states, copied; the old one stays as it is."""
+        ...
+
+    def join(self, states: Sequence[Any], capacity: int) -> Any:
+        """All rows of some states as one, with room for so many positions each."""
         ...
 
 
@@ -201,53 +209,68 @@ def batches(
     for is_shared in (True, False):
         todo = [trunk for trunk in trunks if trunk.is_shared == is_shared]
         todo.sort(key=lambda trunk: -len(trunk.ids))
-        while todo:
-            longest = len(todo[0].ids)
-            size = max(1, batch_tokens // (longest - root))
-            if is_shared or root:
-                size = max(1, min(size, CACHE_POSITIONS * batch_tokens // longest))
-            if longest + max(trunk.longest for trunk in todo[:size]) > context_length:
-                size = 1  # each fits, but not the longest trunk with another's twig
-            yield todo[:size]
-            todo = todo[size:]
+        for batch in alike(todo, lambda trunk: len(trunk.ids) - root, batch_tokens):
+            if len(batch[0].ids) + max(trunk.longest for trunk in batch) > context_length:
+                yield from ([trunk] for trunk in batch)  # each fits, but not with another's twig
+            else:
+                yield batch
+
+
+Row = TypeVar("Row")
+
+
+def alike(
+    rows: Sequence[Row], length: Callable[[Row], int], batch_tokens: int
+) -> Iterator[list[Row]]:
+    """Cut rows, longest first, into batches with little padding.
+
+    >>> list(alike([100, 99, 50, 48, 2], lambda row: row, batch_tokens=200))
+    [[100, 99], [50, 48], [2]]
+    """
+    batch: list[Row] = []
+    for row in rows:
+        if batch:
+            longest = length(batch[0])
+            has_room = (len(batch) + 1) * longest <= batch_tokens
+            is_small = len(batch) * longest < WORTH * batch_tokens
+            if not (has_room and (is_small or length(row) >= ALIKE * longest)):
+                yield batch
+                batch = []
+        batch.append(row)
+    if batch:
+        yield batch
 
 
 class Scored(NamedTuple):
-    """Targets of a pass: where they are predicted and whose they are."""
+    """Targets of a pass: which hidden states predict them and whose they are."""
 
-    places: list[tuple[int, int]]
-    """Row and column of the hidden states, in order."""
-    rows: list[int]
-    """Which of `places` predicts each target."""
-    targets: list[int]
-    owners: list[int]
-    """Place of the request."""
+    row: Int[Tensor, " M"]
+    column: Int[Tensor, " M"]
+    """Of the hidden states that are needed."""
+    by: Int[Tensor, " N"]
+    """Which of them predicts each target, in rising order."""
+    targets: Int[Tensor, " N"]
+    owners: Int[Tensor, " N"]
+    """Number of the request among the batch's."""
 
 
 class Sums:
     """What is known of the requests of a batch so far."""
 
     def __init__(self, members: Sequence[int]) -> None:
-        self.at = {place: number for number, place in enumerate(members)}
+        self.members = members
         self.nats, self.misses = (torch.zeros(len(members), dtype=torch.float64) for _ in range(2))
 
     def add(self, hidden: Float[Tensor, "B T D"], head: Float[Tensor, "V D"], of: Scored) -> None:
         """Score the targets of a pass."""
-        if not of.targets:
-            return
-        device = head.device
-        row, column = torch.tensor(of.places, device=device).T
-        found = token_scores(
-            hidden[row, column].to(head.dtype), head, torch.tensor(of.targets, device=device),
-            torch.tensor(of.rows, device=device),
-        )  # fmt: skip
-        owners = torch.tensor([self.at[place] for place in of.owners])
-        self.nats.index_add_(0, owners, found.nats.double().cpu())
-        self.misses.index_add_(0, owners, (~found.is_greedy).double().cpu())
+        row, column, by, targets = (part.to(head.device) for part in of[:4])
+        found = token_scores(hidden[row, column].to(head.dtype), head, targets, by)
+        self.nats.index_add_(0, of.owners, found.nats.double().cpu())
+        self.misses.index_add_(0, of.owners, (~found.is_greedy).double().cpu())
 
     def scores(self) -> list[RowScore]:
         """The requests' scores."""
-        rows = zip(self.at, self.nats.tolist(), self.misses.tolist(), strict=True)
+        rows = zip(self.members, self.nats.tolist(), self.misses.tolist(), strict=True)
         return [RowScore(place, nats, not misses) for place, nats, misses in rows]
 
 
@@ -260,33 +283,43 @@ def trunk_scores(
     sums = Sums([place for trunk in batch for place in trunk.members])
     skip = len(root.ids)
     ids, lengths = padded([trunk.ids[skip:] for trunk in batch], head.device)
-    if root.state is None and not batch[0].is_shared:
+    if root.state is None and not batch[0].is_shared and ids.shape[1] <= batch_tokens:
         state, hidden = None, model.forward(ids)  # padding on the right moves no causal row
     else:
         longest = skip + ids.shape[1] + max(trunk.longest for trunk in batch)
         state = branched(model, root, len(batch), longest)
-        hidden = model.extend(state, ids, lengths)
-    sums.add(hidden, head, trunk_targets(batch, pairs, skip))
-    twigs = [
-        (row, place)
-        for row, trunk in enumerate(batch)
-        if trunk.is_shared
-        for place in trunk.members
-        if len(pairs[place].continuation) > 1
-    ]
-    twigs.sort(key=lambda twig: -len(pairs[twig[1]].continuation))
-    while twigs:
-        longest = len(pairs[twigs[0][1]].continuation) - 1
-        size = min(
-            batch_tokens // longest,
-            CACHE_POSITIONS * batch_tokens // (len(batch[0].ids) + longest),
-        )
-        some, twigs = twigs[: max(1, size)], twigs[max(1, size) :]
-        rows = torch.tensor([row for row, _ in some], device=head.device)
-        ids, lengths = padded([pairs[i].continuation[:-1] for _, i in some], head.device)
-        hidden = model.extend(model.branch(state, rows), ids, lengths)
-        sums.add(hidden, head, twig_targets([place for _, place in some], pairs))
+        hidden = read(model, state, ids, lengths, batch_tokens)
+    ids_of = [pairs[place].continuation for place in sums.members]
+    ends = [len(trunk.ids) - skip for trunk in batch]
+    if not batch[0].is_shared:
+        sums.add(hidden, head, last_ids(ids_of, ends, range(len(batch))))
+        return sums.scores()
+    counts = [len(trunk.members) for trunk in batch]
+    sums.add(hidden, head, first_ids(ids_of, ends, counts))
+    owners = [row for row, count in enumerate(counts) for _ in range(count)]
+    twigs = [(row, number) for number, row in enumerate(owners) if len(ids_of[number]) > 1]
+    twigs.sort(key=lambda twig: -len(ids_of[twig[1]]))
+    size = max(1, CACHE_POSITIONS // (len(batch[0].ids) + max(trunk.longest for trunk in batch)))
+    for some in alike(twigs, lambda twig: len(ids_of[twig[1]]) - 1, batch_tokens):
+        for part in (some[at : at + size] for at in range(0, len(some), size)):
+            rows, numbers = zip(*part, strict=True)
+            ids, lengths = padded([ids_of[number][:-1] for number in numbers], head.device)
+            twig = model.branch(state, torch.tensor(rows, device=head.device))
+            hidden = model.extend(twig, ids, lengths)
+            rest = [ids_of[number][1:] for number in numbers]
+            sums.add(hidden, head, last_ids(rest, lengths.tolist(), numbers))
     return sums.scores()
+
+
+def read(
+    model: BranchingModel, state: Any, ids: Int[Tensor, "B T"], lengths: Int[Tensor, " B"],
+    batch_tokens: int,
+) -> Float[Tensor, "B T D"]:  # fmt: skip
+    """Read rows on; a long one in pieces of `batch_tokens`, whose work stays near the processor."""
+    if len(ids) > 1 or ids.shape[1] <= batch_tokens:
+        return model.extend(state, ids, lengths)
+    parts = ids.split(batch_tokens, dim=1)
+    return torch.cat([model.extend(state, part, lengths * 0 + part.shape[1]) for part in parts], 1)
 
 
 def branched(model: BranchingModel, root: Root, rows: int, capacity: int) -> Any:
@@ -296,28 +329,27 @@ def branched(model: BranchingModel, root: Root, rows: int, capacity: int) -> Any
     return model.branch(root.state, torch.zeros(rows, dtype=torch.long, device=model.head.device))
 
 
-def trunk_targets(batch: Sequence[Trunk], pairs: Sequence[TokenPair], skip: int) -> Scored:
-    """First ids of the continuations of shared trunks, all ids of the others'."""
-    found = Scored([], [], [], [])
-    for row, trunk in enumerate(batch):
-        end = len(trunk.ids) - skip
-        for place in trunk.members:
-            ids = pairs[place].continuation[:1] if trunk.is_shared else pairs[place].continuation
-            for column, target in enumerate(ids, start=end - len(ids)):
-                if (row, column) != (found.places[-1] if found.places else None):
-                    found.places.append((row, column))
-                found.rows.append(len(found.places) - 1)
-                found.targets.append(target)
-                found.owners.append(place)
-    return found
+def last_ids(ids: Sequence[list[int]], ends: Sequence[int], owners: Sequence[int]) -> Scored:
+    """Targets that end a row each: the last of them is predicted by the row's last hidden state.
+
+    >>> found = last_ids([[5, 6], [7]], ends=[3, 1], owners=[0, 1])
+    >>> found.row.tolist(), found.column.tolist()
+    ([0, 0, 1], [1, 2, 0])
+    """
+    counts = torch.tensor([len(each) for each in ids])
+    row = torch.arange(len(ids)).repeat_interleave(counts)
+    starts = torch.tensor(ends) - counts.cumsum(0)  # what is added to a target's own number
+    every = torch.arange(len(row))
+    targets = torch.tensor([token for each in ids for token in each])
+    return Scored(row, every + starts[row], every, targets, torch.tensor(owners)[row])
 
 
-def twig_targets(members: Sequence[int], pairs: Sequence[TokenPair]) -> Scored:
-    """All ids of the continuations but the first."""
-    targets = [pairs[place].continuation[1:] for place in members]
-    places = [(row, column) for row, ids in enumerate(targets) for column in range(len(ids))]
-    owners = [place for place, ids in zip(members, targets, strict=True) for _ in ids]
-    return Scored(places, list(range(len(places))), [i for ids in targets for i in ids], owners)
+def first_ids(ids: Sequence[list[int]], ends: Sequence[int], counts: Sequence[int]) -> Scored:
+    """First targets of the options of each row, all predicted by the row's last hidden state."""
+    row = torch.arange(len(ends))
+    by = row.repeat_interleave(torch.tensor(counts))
+    targets = torch.tensor([each[0] for each in ids])
+    return Scored(row, torch.tensor(ends) - 1, by, targets, torch.arange(len(ids)))
 
 
 class PaddedRows(NamedTuple):
