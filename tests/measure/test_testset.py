@@ -87,7 +87,7 @@ def testset(tmp_path):
 
 def judge(testset, who, subject, value, form="label"):
     value = value if isinstance(value, str) else json.dumps(value)
-    vote(testset.path, Judgement(who, "", subject, form, value))
+    vote(testset.path, Judgement(who, "", subject, form, value))  # pyright: ignore
 
 
 def test_damaged_lines_are_told_by_number(testset):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from groundup.documents import Document
+from groundup.measure import holds
 
 from .checks import fault
 from .definitions import python_entries
@@ -117,7 +118,10 @@ def candidates(
                 for found in rule.find(entry):
                     one = candidate(collection, path, entry, rule, found)
                     span = one.place["start"], one.place["end"]
-                    if span not in slices and not fault(one.question, one.answer, max_words):
+                    is_there = holds(one.place["quote"], one.answer)
+                    if fault(one.question, one.answer, max_words) or not is_there:
+                        continue
+                    if span not in slices:
                         slices.add(span)
                         by_question[one.question].append(one)
     for same in by_question.values():

@@ -20,6 +20,7 @@ from .plain import Plain, plain
 
 LINE_END = re.compile(r"\r\n|\r|\n")
 OPENING = re.compile(r"[rRuU]{0,2}(\"\"\"|'''|\"|')")
+KEYWORD = re.compile(r"(?:async\s+)?(?:def|class)\s+")
 FIELD = re.compile(r"(?<!\S):(?:param|raises?|returns?)\b[^:\n]*:[ \t]+(?=\S)")
 RESULT = re.compile(r"(?:Returns|Raises):$")
 ARGUMENTS = re.compile(r"(?:Args|Arguments|Parameters|Keyword Args|Attributes):$")
@@ -104,8 +105,10 @@ def entries_of(
             else:
                 parameters.append(Entry(name, "parameter", head, (said,), owner=named.name))
     is_class = isinstance(node, ast.ClassDef)
-    start = text.index(node.name, place(text, lines, node.lineno, node.col_offset))
-    end = text.rfind(":", start, place(text, lines, node.body[0].lineno, 0))
+    keyword = KEYWORD.match(text, place(text, lines, node.lineno, node.col_offset))
+    start = text.index(node.name, keyword.end() if keyword else 0)
+    first = node.body[0]
+    end = text.rfind(":", start, place(text, lines, first.lineno, first.col_offset))
     head = plain(text, start, start + len(node.name) if is_class else end, kind="html")
     yield Entry(named.name, "class" if is_class else "function", head, tuple(body))
     yield from parameters
@@ -121,12 +124,12 @@ def fields(text: str, block: Block) -> Iterator[tuple[Plain, Plain]]:
 
 def items(text: str, block: Block) -> Iterator[tuple[Plain, Plain]]:
     """Yield head and text of each parameter of an `Args:` section."""
-    if not ARGUMENTS.match(block.lines[0]):
+    if len(block.lines) < 2 or not ARGUMENTS.match(block.lines[0]):
         return
     lines = list(INDENTED.finditer(text, text.index("\n", block.start), block.end))
     least = min((len(line[1]) for line in lines), default=0)
     tops = [line.end() for line in lines if len(line[1]) == least]
-    for start, end in zip(tops, [*tops[1:], block.end], strict=True):
+    for start, end in zip(tops, [*tops[1:], block.end], strict=False):
         if item := ARGUMENT.match(text, start, end):
             yield (
                 plain(text, *item.span(), kind="html"),

@@ -235,11 +235,13 @@ def card(config: QuestionsConfig, found: Source, samples: Sequence[Sample]) -> C
     """The card of the test set."""
     kinds = {sample.metadata["kind"] for sample in samples}
     source = digest({document.path: document.sha256 for document in found.documents})
+    usual = QuestionsConfig().plain()
+    unusual = {name: value for name, value in config.plain().items() if value != usual[name]}
     return Card(
         name=config.name,
         source=f"{len(found.asked)} of {len(found.documents)} documents, split by path; questions "
         "made by rules, each answer a slice of its document",
         coverage="; ".join(about for name, about in ABOUT.items() if name in kinds),
         licence=config.licence,
-        made={"stage": "questions", "version": 1, "documents": source} | config.plain(),
+        made={"stage": "questions", "version": 1, "documents": source} | unusual,
     )

@@ -58,7 +58,7 @@ VALUES = [
         r"(?:values|options|choices|settings|formats|modes) (?:\w+ ){0,3}?"
         rf"are:? {LIST}{STOP}"
     ),
-    re.compile(rf"\b(?:must|can|may|should) be one of:? {LIST}{STOP}"),
+    re.compile(rf"\b(?:(?:must|can|may|should) be|[Ss]et to) one of:? {LIST}{STOP}"),
 ]
 BOUND = r"(?: allowed| permitted)?(?: value| size| length)? is "
 RANGE = (

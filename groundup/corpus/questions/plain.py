@@ -13,10 +13,9 @@ from typing import NamedTuple
 from groundup.documents import DocumentKind
 
 SPACE = r"(?P<space>\s+)"
-CODE = r"``(?P<literal>[^`]+)``|`(?P<code>[^`\n]+)`_{0,2}"
-STRONG = (
-    r"\*\*(?P<strong>[^*\n]+)\*\*|(?<![\w*])\*(?P<emphasis>[^*\s](?:[^*\n]*[^*\s])?)\*(?![\w*])"
-)
+CODE = r"(?<!\w)``(?P<literal>[^`]+)``|(?<![\w`])`(?P<code>[^`\n]+)`_{0,2}"
+MARKED = r"[^*\s](?:[^*\n]*[^*\s])?"
+STRONG = rf"(?<![\w*])(?:\*\*(?P<strong>{MARKED})\*\*|\*(?P<emphasis>{MARKED})\*)(?![\w*])"
 ROLE = r":[a-z]+(?::[a-z]+)?:`[!~]*(?P<role>[^`<]*[^`<\s])(?:\s*<[^`>]*>)?`"
 LINK = r"!?\[(?P<link>[^\[\]]+)\](?:\([^()\s]*(?:\s\"[^\"]*\")?\)|\[[^\[\]]*\])"
 LINKGIT = r"linkgit:(?P<git>[\w-]+)\[\d\]"

@@ -30,3 +30,9 @@ def test_docstrings_lie_where_they_say_behind_letters_of_several_bytes():
 def test_what_cannot_be_parsed_or_has_escapes_gives_nothing():
     assert not found("def f(:\n")[1]
     assert not found('def f():\n    "A tab \\t inside."\n')[1]
+
+
+def test_a_definition_on_one_line_and_an_empty_section_are_read():
+    _, entries = found('def f(a, b=":"): "Do it."\n')
+    assert entries["", "dates.f"].head.text == 'f(a, b=":")'
+    assert list(found('def f():\n    """Do it.\n\n    Args:\n    """\n')[1]) == [("", "dates.f")]

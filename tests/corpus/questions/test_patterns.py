@@ -32,6 +32,7 @@ def test_defaults(text, expected):
         ("Possible values are on, off, and auto.", "on, off, and auto"),
         ("Valid values for this are: a or b.", "a or b"),
         ("It must be one of 'x', 'y' (the default) or 'z'.", "'x', 'y' (the default) or 'z'"),
+        ("Set to one of `on` or `off`.", "`on` or `off`"),
         ("Values are stored on disk and in memory.", None),
     ],
 )

@@ -16,6 +16,7 @@ KINDS = ("text", "markdown", "html", "python")
         ("text", "a ``literal`` and :term:`shown <hidden>`", "a literal and shown"),
         ("markdown", "A [link](http://x.y) of `code`, 2 * 3 * 4", "A link of code, 2 * 3 * 4"),
         ("html", "*args and **kwargs stay", "*args and **kwargs stay"),
+        ("python", "sqrt(x**2 + y**2) of *two* x", "sqrt(x**2 + y**2) of two x"),
         ("text", "linkgit:git-log[1] shows", "git-log shows"),
     ],
 )
