@@ -27,7 +27,7 @@ from groundup.measure import (
 )
 from groundup.measure import require as passed
 
-from .compare.comparison import task_of
+from .compare.comparison import measure_of, task_of
 from .compare.verb import Runs
 from .harness.report import MeasureReport, Report, read_report
 
@@ -88,7 +88,7 @@ def no_worse(report: Artifact, baseline: Artifact, margin: float) -> Iterator[Ch
                 unit=measure.unit,
                 next=f"groundup compare {baseline.path} {report.path} --out DIR shows the samples",
             )  # fmt: skip
-            pair = [measure_of(each, name, measure.key) for each in (before, now)]
+            pair = [measure_of(task_of(each, name), measure.key) for each in (before, now)]
             if pair[0] and pair[1] and pair[1].n_undefined > pair[0].n_undefined:
                 yield answered(name, pair[0], pair[1], margin)
 
@@ -103,12 +103,6 @@ def answered(task: str, before: MeasureReport, now: MeasureReport, margin: float
         f"{task} {now.key} has a number", share, limit, "estimate", unit="share",
         next=f"no number: {why}",
     )  # fmt: skip
-
-
-def measure_of(report: Report, task: str, key: str) -> MeasureReport | None:
-    """A measure of a task by its key, or None."""
-    found = task_of(report, task)
-    return next((one for one in found.measures if one.key == key), None) if found else None
 
 
 def required(report: Report, text: str) -> Iterator[Check]:

@@ -8,7 +8,7 @@ all measures, so that of many equal runs hardly one is called better.
 
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -16,12 +16,14 @@ from groundup.core import Artifact, ArtifactError, ConfigError, Reason
 from groundup.measure import Interval, significance
 
 from ..harness.report import MeasureReport, Report, TaskReport, read_rows
+from ..task.task import Better
 from .difference import Column, Difference, difference
 
 LEVEL = 0.05
 LETTERS = "ABCDEF"
 
 Verdict = Literal["better", "worse", "not told apart", "not compared"]
+WORDS: tuple[Verdict, ...] = get_args(Verdict)
 
 
 class Run(NamedTuple):
@@ -60,7 +62,7 @@ class ComparedMeasure(NamedTuple):
 
     key: str
     unit: str
-    better: Literal["higher", "lower"]
+    better: Better
     aggregation: str
     cells: tuple[Cell | None, ...]
     """One a run; None where the run has no such measure."""
@@ -107,9 +109,6 @@ class Comparison(NamedTuple):
         return f"Of {total} comparison{'s' * (total != 1)} with {self.runs[0].name}, {told}."
 
 
-WORDS: tuple[Verdict, ...] = ("better", "worse", "not told apart", "not compared")
-
-
 class Aligned(NamedTuple):
     """A sample as several runs have it."""
 
@@ -150,9 +149,9 @@ def not_alike(first: TaskReport, other: TaskReport | None) -> Reason | None:
     return None
 
 
-def find(measures: Sequence[MeasureReport], wanted: MeasureReport) -> MeasureReport | None:
-    """The measure of the same name and filter."""
-    return next((each for each in measures if each.key == wanted.key), None)
+def measure_of(task: TaskReport | None, key: str) -> MeasureReport | None:
+    """The measure of a task by its key, or None."""
+    return next((each for each in task.measures if each.key == key), None) if task else None
 
 
 def task_of(report: Report, name: str) -> TaskReport | None:
@@ -208,7 +207,7 @@ def compared_task(
     base = others[0]
     measures = []
     for measure in task.measures:
-        found = [find(other.measures, measure) if other else None for other in others]
+        found = [measure_of(other, measure.key) for other in others]
         cells = tuple(None if each is None else cell(each) for each in found)
         versus = []
         for place in range(1, len(reports)):
@@ -218,16 +217,8 @@ def compared_task(
             )  # fmt: skip
             apart = reason or gathered.difference(measure, list(runs).index(place))
             versus.append(Versus(LETTERS[place], apart, None, "not compared"))
-        measures.append(
-            ComparedMeasure(
-                measure.key,
-                measure.unit,
-                measure.better,
-                measure.aggregation,
-                cells,
-                tuple(versus),
-            )  # fmt: skip
-        )
+        about = (measure.key, measure.unit, measure.better, measure.aggregation)
+        measures.append(ComparedMeasure(*about, cells, tuple(versus)))
     return ComparedTask(task.name, task.kind, task.samples, tuple(runs), tuple(measures))
 
 
@@ -264,9 +255,7 @@ def judged(runs: tuple[Run, ...], tasks: Sequence[ComparedTask]) -> Comparison:
     return Comparison(runs, tuple(told), len(tested))
 
 
-def with_verdict(
-    versus: Versus, better: Literal["higher", "lower"], corrected: Iterator[float]
-) -> Versus:
+def with_verdict(versus: Versus, better: Better, corrected: Iterator[float]) -> Versus:
     """A comparison with its corrected p-value and what that says."""
     found = versus.difference
     if isinstance(found, Reason):

@@ -17,11 +17,9 @@ from typing import NamedTuple
 from groundup.core import MANIFEST, Artifact, ConfigError
 
 from .builtin.families import BUILTIN
-from .builtin.table import Asking
 from .files import EMPTY, Defined, Index, nearest, read_index, read_yaml
 from .group import Opener
-from .lm_eval import Ways
-from .prompt import Chat
+from .prompt import Chat, Ways
 from .task import Group, Task
 from .testset import TestsetTask
 
@@ -75,8 +73,7 @@ def open_name(name: str, index: Index, ways: Ways) -> list[Task | Group]:
         return Opener(index, ways).open(name, {}, path)
     family, level = split_level(name)
     if family in BUILTIN:
-        asking = Asking(ways.data, ways.few_shot, ways.chat, ways.seed, level)
-        return [BUILTIN[family].make(asking)]
+        return [BUILTIN[family].make(ways, level)]
     known = [*BUILTIN, *index.names()]
     raise ConfigError(
         f"There is no task `{name}`{nearest(name, known) or '; `groundup tasks` lists them.'} "

@@ -10,11 +10,11 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 from groundup.core import ConfigError
 
-Row = dict[str, Any]
+from .rows import Row
 
 
 @dataclass

@@ -18,7 +18,8 @@ from groundup.core import ConfigError, Reason
 from groundup.measure import Interval
 
 from .files import Defined, Index, Plain, nearest
-from .lm_eval import Ways, open_yaml
+from .lm_eval import open_yaml
+from .prompt import Ways
 from .task import Group, GroupMeasure, Task, score_key
 
 FIELDS = ("group", "group_alias", "task", "aggregate_metric_list", "metadata", "tag", "task_list")

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from groundup.core import ConfigError, DataError, Pair, Stops, TextModel, digest
 
@@ -18,7 +18,7 @@ from .data import Source, read_split
 from .few_shot import Examples
 from .filters import Pipeline, read_filters
 from .measures import Measured, read_measures
-from .prompt import Chat, Turn, example, joined, option, question, rendered
+from .prompt import Turn, Ways, example, joined, option, question, rendered
 from .rows import Row, Rows, jsonable, rows_of
 from .scoring import Scoring
 from .settings import TaskSettings, prompt_digest, read_settings, stops_of
@@ -26,20 +26,6 @@ from .task import Asked, Item, Kind, Measure, Scored
 from .template import Reader
 
 PEER = "0.4.13"
-
-
-class Ways(NamedTuple):
-    """How tasks are opened: what the caller decides for all of them."""
-
-    data: Path | None = None
-    """Folder that stands for the hub."""
-    few_shot: int | None = None
-    """Examples before a question; None leaves it to the task."""
-    chat: Chat = Chat()
-    trust_code: bool = False
-    """Whether Python code of task files may run."""
-    seed: int = 1234
-    """Seed of the draws of examples; lm-eval's default."""
 
 
 def open_yaml(values: Mapping[str, Any], file: Path, ways: Ways) -> "YamlTask":

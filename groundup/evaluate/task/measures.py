@@ -19,9 +19,9 @@ from groundup.core import ConfigError
 from .code import Code
 from .files import nearest
 from .filters import Pipeline
-from .metrics import AGGREGATIONS, DEFAULTS, METRICS, Better, Known
+from .metrics import AGGREGATIONS, DEFAULTS, METRICS, Known
 from .settings import TaskSettings
-from .task import Measure
+from .task import Better, Measure
 
 STRUCTURE = ("metric", "aggregation", "higher_is_better", "hf_evaluate", "weight_by_size")
 """Keys that are no option of the metric; weight_by_size has a meaning in groups alone."""

@@ -8,16 +8,14 @@ by characters, `acc_bytes` by bytes of UTF-8. Values come as aggregate.py wants 
 import re
 import string
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from groundup.core import Likelihood, Reason
 
 from .rows import jsonable
-from .task import Kind
-
-Better = Literal["higher", "lower"]
+from .task import Better, Kind
 
 
 class Known(NamedTuple):
@@ -114,7 +112,7 @@ def right_options(gold: Any, texts: Sequence[str]) -> int | tuple[int, ...] | Re
 
 
 def score_options(names: Sequence[str], options: Options) -> Values:
-    """The measures of a multiple choice.
+    """The measures of a multiple choice; those that know but one right option take the first.
 
     >>> asked = [Likelihood(-6.0, False, 3), Likelihood(-4.0, True, 1)]
     >>> score_options(["acc", "acc_norm"], Options(["orange", "fig"], asked, 1))
@@ -141,16 +139,11 @@ def score_options(names: Sequence[str], options: Options) -> Values:
         "acc_mutual_info": lambda: hit(logs - alone),
         "exact_match": lambda: float(any(options.asked[index].is_greedy for index in right)),
         "brier_score": lambda: brier(logs, right),
-        "f1": lambda: [gold_or_first(right), best],
-        "mcc": lambda: [gold_or_first(right), best],
-        "likelihood": lambda: [gold_or_first(right), logs.tolist()],
+        "f1": lambda: [right[0], best],
+        "mcc": lambda: [right[0], best],
+        "likelihood": lambda: [right[0], logs.tolist()],
     }
     return {name: ways[name]() for name in names}
-
-
-def gold_or_first(right: tuple[int, ...]) -> int:
-    """The one right option of measures that know but one."""
-    return right[0]
 
 
 def brier(logs: np.ndarray, right: tuple[int, ...]) -> float:

@@ -6,7 +6,8 @@ template each example is a user's and an assistant's turn of its own, or all are
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from groundup.core import ConfigError, DataError, Message, TextModel
 
@@ -34,6 +35,20 @@ class Chat:
         """As it stands in a task's signature."""
         how = ("turns" if self.multiturn else "one_turn") if self.template else "no"
         return f"template:{how}"
+
+
+class Ways(NamedTuple):
+    """What the caller decides for every task; a task takes what has a meaning for it."""
+
+    data: Path | None = None
+    """Folder that stands for the hub: data sets by their names."""
+    few_shot: int | None = None
+    """Solved examples before a question; None leaves it to the task."""
+    chat: Chat = Chat()
+    trust_code: bool = False
+    """Whether Python code of task files may run."""
+    seed: int = 1234
+    """Of draws; lm-eval's default."""
 
 
 def joined(before: str, after: str, delimiter: str = " ") -> str:

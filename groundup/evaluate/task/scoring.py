@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from groundup.core import Completion, DataError, Likelihood, Reason
 
@@ -25,14 +25,6 @@ from .rows import jsonable
 from .settings import TaskSettings
 from .task import Asked, Item, Scored, score_key
 from .template import Reader
-
-
-class Answered(NamedTuple):
-    """What a task's own code gets: lm-eval's results of one document, and the right answer."""
-
-    results: list[Any]
-    values: Values
-    """The measures that need no code of the task."""
 
 
 @dataclass(frozen=True)

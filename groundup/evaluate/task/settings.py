@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, InstanceOf
 from groundup.core import Config, ConfigError, Sampling, Stops, digest
 
 from .code import Code
+from .task import Kind
 
 Written = str | int | InstanceOf[Code]
 """A column's name, a template, a number, or a function of the row."""
@@ -106,9 +107,7 @@ class TaskSettings(Config):
     """How many examples; 0 written out cannot be overruled."""
     metric_list: list[dict[str, Any]] | None = None
     """What is measured; by default what suits the kind."""
-    output_type: Literal[
-        "loglikelihood", "loglikelihood_rolling", "generate_until", "multiple_choice"
-    ] = "generate_until"
+    output_type: Kind = "generate_until"
     """What is asked of the model."""
     generation_kwargs: dict[str, Any] | None = None
     """How to generate."""

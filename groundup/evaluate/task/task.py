@@ -16,12 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from groundup.core import Completion, Likelihood, Pair, Reason, Stops, TextModel
 
 Kind = Literal["loglikelihood", "loglikelihood_rolling", "generate_until", "multiple_choice"]
-KINDS: tuple[Kind, ...] = (
-    "loglikelihood",
-    "loglikelihood_rolling",
-    "generate_until",
-    "multiple_choice",
-)
+Better = Literal["higher", "lower"]
 
 Asked = Likelihood | Completion | Reason
 """What came back for one request."""
@@ -51,7 +46,7 @@ class Measure(NamedTuple):
     """`acc`, `acc_norm`, `exact_match`, `bits_per_byte` …"""
     filter: str
     """Name of the pipeline that prepared the answers; "none" if they are scored as they came."""
-    better: Literal["higher", "lower"]
+    better: Better
     unit: str
     """`share`, `bits per byte`, `nats per word`, … for people and axes."""
     aggregation: str

@@ -53,11 +53,6 @@ def fill(template: str, row: Mapping[str, Any]) -> str:
     return compiled(template).render(**row)
 
 
-def literal(text: str) -> Any:
-    """A Python literal that a template wrote, such as a list of options."""
-    return ast.literal_eval(text)
-
-
 @dataclass(frozen=True)
 class Reader:
     """Reads the fields of rows by what a task file says about them."""
@@ -81,7 +76,7 @@ class Reader:
         value = self.index(value)
         if isinstance(value, str) and len(value) >= 2 and value[0] == "[" and value[-1] == "]":
             try:
-                return literal(value)
+                return ast.literal_eval(value)
             except (SyntaxError, ValueError):
                 return value
         return value
@@ -94,7 +89,7 @@ class Reader:
         value = self.value("doc_to_choice", field, row)
         if self.is_template(field):
             try:
-                value = literal(value)
+                value = ast.literal_eval(value)
             except (SyntaxError, ValueError):
                 raise DataError(
                     f"{self.file}: doc_to_choice must write a list such as "
@@ -133,7 +128,7 @@ class Reader:
         if not self.has_choices or not text.isdigit():
             return text
         try:
-            return literal(text)
+            return ast.literal_eval(text)
         except (SyntaxError, ValueError):
             raise DataError(f"{self.file}: {text!r} is no index of an option.") from None
 

@@ -11,8 +11,8 @@ from groundup.core import Completion, Conversation, Likelihood, Pair, Reason, St
 from groundup.evaluate.task.aggregate import aggregate
 from groundup.evaluate.task.files import read_index
 from groundup.evaluate.task.group import Opener, summarise
-from groundup.evaluate.task.lm_eval import Ways, YamlTask
-from groundup.evaluate.task.prompt import Chat
+from groundup.evaluate.task.lm_eval import YamlTask
+from groundup.evaluate.task.prompt import Chat, Ways
 from groundup.evaluate.task.task import Group, Item, Measure, Task, score_key
 from groundup.measure import Interval
 

@@ -6,7 +6,7 @@ import pytest
 
 from groundup.core import ConfigError, Message, Sample
 from groundup.evaluate.task import catalogue
-from groundup.evaluate.task.builtin.table import BuiltIn
+from groundup.evaluate.task.builtin.families import BuiltIn
 from groundup.evaluate.task.catalogue import list_tasks, open_tasks
 from groundup.evaluate.task.task import Group, Task
 from groundup.evaluate.task.testset import TestsetTask
@@ -44,7 +44,7 @@ def test_a_test_set_by_its_directory(tmp_path):
 def test_built_in_names(monkeypatch):
     made = open_tasks(["truths"], include=TASKS)[0]
     assert isinstance(made, Task)
-    entry = BuiltIn(lambda asking: made, "questions with a right answer", "CC0-1.0", "nothing")
+    entry = BuiltIn(lambda ways, level: made, "questions with a right answer", "CC0-1.0", "nothing")
     monkeypatch.setitem(catalogue.BUILTIN, "own_truths", entry)
     assert open_tasks(["own_truths"]) == [made]
     line = next(one for one in list_tasks().tasks if one.name == "own_truths")

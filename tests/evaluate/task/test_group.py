@@ -7,7 +7,7 @@ import pytest
 from groundup.core import ConfigError, Reason
 from groundup.evaluate.task.files import read_index
 from groundup.evaluate.task.group import Opener, mean_of, summarise
-from groundup.evaluate.task.lm_eval import Ways
+from groundup.evaluate.task.prompt import Ways
 from groundup.evaluate.task.task import Group
 from groundup.measure import Interval
 from tests.evaluate.task.lm_eval_peer import FIXTURE

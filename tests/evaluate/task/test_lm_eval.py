@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from groundup.core import Completion, ConfigError, DataError, Likelihood, Reason
-from groundup.evaluate.task.lm_eval import Ways, YamlTask, open_yaml
-from groundup.evaluate.task.prompt import Chat
+from groundup.evaluate.task.lm_eval import YamlTask, open_yaml
+from groundup.evaluate.task.prompt import Chat, Ways
 from groundup.evaluate.task.task import Task
 from tests.evaluate.task.lm_eval_peer import FIXTURE, Fake, differences, expected
 

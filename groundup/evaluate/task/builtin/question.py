@@ -25,9 +25,8 @@ from groundup.core import (
 )
 
 from ..metrics import Options, score_options
-from ..prompt import Turn, example, question, rendered
+from ..prompt import Turn, Ways, example, question, rendered
 from ..task import Asked, Item, Kind, Measure, Scored
-from .table import Asking
 
 CHOICES = ("acc", "acc_norm")
 TEXTS = {
@@ -69,7 +68,7 @@ class QuestionTask:
     """A task of such questions."""
 
     name: str
-    asking: Asking
+    ways: Ways
     questions: Questions
     version: str = "1"
 
@@ -83,15 +82,15 @@ class QuestionTask:
     @property
     def shots(self) -> int:
         """Solved examples before a question."""
-        return self.questions.shots if self.asking.few_shot is None else self.asking.few_shot
+        return self.questions.shots if self.ways.few_shot is None else self.ways.few_shot
 
     @property
     def signature(self) -> str:
         """How it is asked, with a digest of the first questions, which any change moves."""
         first = digest([list(each) for each in islice(self.drawn("questions"), 50)])[:12]
         return (
-            f"{self.name}|seed:{self.asking.seed}|shots:{self.shots}|"
-            f"{self.asking.chat.signature()}|questions:{first}"
+            f"{self.name}|seed:{self.ways.seed}|shots:{self.shots}|"
+            f"{self.ways.chat.signature()}|questions:{first}"
         )
 
     @property
@@ -107,13 +106,13 @@ class QuestionTask:
     @property
     def stops(self) -> Stops:
         """A line is enough for an example-led answer; a chat may explain itself."""
-        if self.asking.chat.template:
+        if self.ways.chat.template:
             return Stops(Sampling(max_tokens=512))
         return Stops(Sampling(max_tokens=64), ("\n\n", "\nQuestion:"))
 
     def drawn(self, purpose: str) -> Iterator[Question]:
         """The questions, from a stream of their own for each purpose."""
-        stream = random.Random(f"{self.asking.seed}/{self.name}/{purpose}")
+        stream = random.Random(f"{self.ways.seed}/{self.name}/{purpose}")
         return iter(self.questions.draw(stream))
 
     @cached_property
@@ -134,13 +133,13 @@ class QuestionTask:
     @property
     def gap(self) -> str:
         """What lies between a prompt and its answer."""
-        return "" if self.asking.chat.template else " "
+        return "" if self.ways.chat.template else " "
 
     def prompt(self, asked: Question, number: int, model: TextModel | None) -> str:
         """Instruction, examples and the question, as the model reads them."""
-        chat, form = self.asking.chat, self.questions.form
+        chat, form = self.ways.chat, self.questions.form
         others = [each for each in self.pool if each.text != asked.text]
-        draw = random.Random(f"{self.asking.seed}/{self.name}/shots/{number}")
+        draw = random.Random(f"{self.ways.seed}/{self.name}/shots/{number}")
         shown = draw.sample(others, min(self.shots, len(others)))
         before = " ".join(part for part in (chat.system, self.questions.instruction) if part)
         turns = [Turn("system", before, "\n\n")] if before else []

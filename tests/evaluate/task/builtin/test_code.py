@@ -9,8 +9,7 @@ import pytest
 from groundup.core import Completion, ConfigError, DataError, Reason, Sandbox
 from groundup.evaluate.task.builtin.code import UNTIL, HumanEval
 from groundup.evaluate.task.builtin.families import human_eval
-from groundup.evaluate.task.builtin.table import Asking
-from groundup.evaluate.task.prompt import Chat
+from groundup.evaluate.task.prompt import Chat, Ways
 from groundup.evaluate.task.task import Task
 
 ROW = {
@@ -52,7 +51,7 @@ class Rendering:
 
 
 def test_problems_become_prompts(data: Path, box: Sandbox):
-    task = HumanEval(Asking(data), box=box)
+    task = HumanEval(Ways(data), box=box)
     assert isinstance(task, Task) and task.name == "humaneval"
     items = list(task.items(None, 2))
     assert [item.id for item in items] == ["Own/0", "Own/1"] and items[0].prompt == ROW["prompt"]
@@ -61,7 +60,7 @@ def test_problems_become_prompts(data: Path, box: Sandbox):
 
 
 def test_several_answers_are_drawn_and_give_pass_at_k(data: Path, box: Sandbox):
-    task = HumanEval(Asking(data, level=5), 5, box)
+    task = HumanEval(Ways(data), 5, box)
     assert task.stops.sampling.temperature == 0.8 and task.repeats == 5
     (item,) = task.items(None, 1)
     right, wrong = "    return a + b\n", "    return a - b\n"
@@ -75,7 +74,7 @@ def test_several_answers_are_drawn_and_give_pass_at_k(data: Path, box: Sandbox):
 
 
 def test_a_chat_answers_with_a_block(data: Path, box: Sandbox):
-    task = HumanEval(Asking(data, chat=Chat(template=True)), box=box)
+    task = HumanEval(Ways(data, chat=Chat(template=True)), box=box)
     (item,) = task.items(Rendering(), 1)
     assert item.prompt.startswith("<user>Complete this Python function.")
     text = "Sure:\n```python\ndef add(a, b):\n    return a + b\n```"
@@ -84,7 +83,7 @@ def test_a_chat_answers_with_a_block(data: Path, box: Sandbox):
 
 
 def test_a_failed_request_is_open_and_hostile_code_is_wrong(data: Path, box: Sandbox):
-    task = HumanEval(Asking(data), box=box)
+    task = HumanEval(Ways(data), box=box)
     (item,) = task.items(None, 1)
     reason = Reason("timeout", "no answer")
     assert task.score(item, [reason]).undefined == {"pass@1": reason}
@@ -96,6 +95,6 @@ def test_a_failed_request_is_open_and_hostile_code_is_wrong(data: Path, box: San
 def test_problems_that_are_missing_or_damaged_are_told(tmp_path: Path, box: Sandbox):
     (tmp_path / "HumanEval.jsonl").write_text(json.dumps({**ROW, "test": None}) + "\n")
     with pytest.raises(DataError, match="problem 0 has no test"):
-        list(HumanEval(Asking(tmp_path), box=box).items(None, None))
+        list(HumanEval(Ways(tmp_path), box=box).items(None, None))
     with pytest.raises(ConfigError, match="how many answers"):
-        human_eval(Asking(tmp_path, level=0))
+        human_eval(Ways(tmp_path), 0)

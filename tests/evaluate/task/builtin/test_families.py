@@ -6,8 +6,8 @@ import pytest
 
 from groundup.core import ConfigError
 from groundup.evaluate.task.builtin.families import BUILTIN, CARRIED, GENERATED
-from groundup.evaluate.task.builtin.table import Asking
 from groundup.evaluate.task.catalogue import list_tasks, open_tasks
+from groundup.evaluate.task.prompt import Ways
 from groundup.evaluate.task.task import Task
 
 
@@ -36,10 +36,10 @@ def test_levels_are_harder_versions_of_the_same(name: str):
 @pytest.mark.parametrize("name", GENERATED)
 def test_the_same_seed_gives_the_same_questions_and_another_others(name: str):
     first, again, other = (
-        list(BUILTIN[name].make(Asking(seed=seed)).items(None, 20)) for seed in (1, 1, 2)
+        list(BUILTIN[name].make(Ways(seed=seed), None).items(None, 20)) for seed in (1, 1, 2)
     )
     assert first == again and first != other
-    signatures = {BUILTIN[name].make(Asking(seed=seed)).signature for seed in (1, 1, 2)}
+    signatures = {BUILTIN[name].make(Ways(seed=seed), None).signature for seed in (1, 1, 2)}
     assert len(signatures) == 2
 
 

@@ -6,8 +6,7 @@ import pytest
 
 from groundup.core import Completion, ConfigError, Likelihood, Pair, Reason
 from groundup.evaluate.task.builtin.question import Question, Questions, QuestionTask, bare
-from groundup.evaluate.task.builtin.table import Asking
-from groundup.evaluate.task.prompt import Chat
+from groundup.evaluate.task.prompt import Chat, Ways
 from groundup.evaluate.task.task import Task
 
 
@@ -26,7 +25,7 @@ CHOICE = Questions(coloured, "", "", common=6, is_choice=True)
 
 
 def task(questions: Questions = TEXT, **asked) -> QuestionTask:
-    return QuestionTask("doubles", Asking(**asked), questions)
+    return QuestionTask("doubles", Ways(**asked), questions)
 
 
 def test_it_is_a_task():

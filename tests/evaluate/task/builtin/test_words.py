@@ -8,7 +8,7 @@ import pytest
 from groundup.core import DataError
 from groundup.evaluate.task.builtin import words
 from groundup.evaluate.task.builtin.families import BUILTIN
-from groundup.evaluate.task.builtin.table import Asking
+from groundup.evaluate.task.prompt import Ways
 
 ANALOGIES = """: capitals
 Athens Greece Oslo Norway
@@ -67,7 +67,7 @@ def test_a_files_questions_come_in_a_fair_order(tmp_path: Path):
 def test_a_file_of_the_data_folder_becomes_a_task(tmp_path: Path):
     (tmp_path / "hutto").mkdir()
     write(tmp_path / "hutto" / "tweets_GroundTruth.txt", RATED)
-    task = BUILTIN["vader_tweets"].make(Asking(tmp_path, few_shot=2))
+    task = BUILTIN["vader_tweets"].make(Ways(tmp_path, few_shot=2), None)
     items = list(task.items(None, None))
     assert len(items) == 3 and {item.group for item in items} == {"1", "2", "3"}
     first = items[0]
