@@ -84,4 +84,6 @@ def gives_away(question: str, answer: str) -> bool:
     if said and f" {' '.join(said)} " in f" {' '.join(there)} ":
         return True
     matter = {word for word in said if word not in COMMON}
+    if matter and not matter - {*there, "object", "class", "instance", "function", "method"}:
+        return True  # a Semaphore is a semaphore object
     return len(matter) > 2 and len(matter & set(there)) > GIVEN_AWAY * len(matter)

@@ -200,7 +200,11 @@ class Page:
         if len(first) > 200 or first.endswith(("!", "?", ";")):
             return None
         head = plain(self.document.text, block.start, block.start + len(first), kind="html")
-        if b.OPTION.fullmatch(first) and (name := b.option_name(" ".join(block.lines))):
+        is_help = re.search(r"\S\s{2,}\S", first) or (  # what a program prints, quoted by a page
+            self.document.kind == "html" and not all(map(b.OPTION.fullmatch, block.lines))
+        )
+        name = b.option_name(" ".join(block.lines))
+        if name and b.OPTION.fullmatch(first) and not is_help:
             return Entry(name, "option", head, self.rest(block))
         if found := b.SETTING.fullmatch(first):
             return Entry(found["name"], "setting", head)

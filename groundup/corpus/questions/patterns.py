@@ -32,6 +32,7 @@ RAISES = [
 ADDED = re.compile(
     rf"(?:Added in version|New in version|\.\. versionadded::) {VERSION}(?![\w.]*\w)"
 )
+NOTE = re.compile(r"(?:Added|New|Changed|Deprecated|Removed) (?:in|since) version|\.\. \w+::")
 CHANGED = re.compile(rf"(?:Changed in version|\.\. versionchanged::) {VERSION}:? (?=[A-Z])")
 DEPRECATED = re.compile(rf"(?:Deprecated since version|\.\. deprecated::) {VERSION}")
 INSTEAD = [
@@ -48,7 +49,7 @@ DEFAULT = [
     re.compile(r"^[Dd]efault: (?P<value>.+?)\.?$"),
 ]
 RETURNS = [
-    re.compile(r"^Returns? (?P<value>.+)$"),
+    re.compile(r"^Returns? (?!(?:NULL|None|-1) (?:if|on|when)\b[^,;]*$)(?P<value>.+)$"),
     re.compile(r"^Returns?: (?:[^:.]{1,60}: )?(?P<value>.+)$"),
     re.compile(r"^:returns?: (?P<value>.+)$"),
 ]
@@ -123,6 +124,7 @@ NOUN_ENDS = re.compile(
 VERB_IN_HEAD = re.compile(
     r"n[’']t\b|\bthis\b|\b(?:is|are|was|were|did|can|must|may|will|should|has|have|does|do|returns?|"
     r"raises?|specif\w+|gets?|sets?|provides?|contain\w+|determines?|controls?|allows?|takes?|"
-    r"accepts?|defines?|referred|completed|encapsulates|occurred|failed|reached)\b"
+    r"accepts?|defines?|needs?|requires?|represents?|describes?|indicates?|means?|holds?|stores?|"
+    r"gives?|makes?|performs?|supports?|referred|completed|encapsulates|occurred|failed|reached)\b"
 )
 CODE_WORD = re.compile(r"[\w.-]*(?:\w[._]\w|[a-z][A-Z]|^[A-Z]{2,}$)[\w.-]*")

@@ -216,9 +216,10 @@ def first_of(found: Iterable[tuple[re.Match[str], Plain]]) -> Iterator[Found]:
 
 
 def sentences(entry: Entry, paragraphs: int) -> Iterator[Plain]:
-    """The sentences of an entry's first paragraphs."""
+    """The sentences of an entry's first paragraphs, notes on versions left out."""
     for paragraph in entry.body[:paragraphs]:
-        yield from paragraph.sentences()
+        if not patterns.NOTE.match(paragraph.text):
+            yield from paragraph.sentences()
 
 
 def opening(entry: Entry) -> Plain | None:

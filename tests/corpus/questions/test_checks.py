@@ -31,6 +31,7 @@ def test_unfit_answers_are_told_why(answer, why):
 def test_a_question_must_not_hold_its_answer():
     assert fault("Which port is 8080?", "8080") == "given away"
     assert fault("What does `clear` clear?", "the cache of the files") == ""
+    assert fault("What is `sync.Semaphore`?", "A Semaphore object") == "given away"
     assert fault("What happens if the log file is full?", "the log file is full") == "given away"
 
 
