@@ -50,7 +50,7 @@ from .errors import (
     MissingExtra,
     ShapeError,
 )
-from .ledger import Entry, Ledger, Pointer
+from .ledger import Entry, Ledger, Pointer, user_name
 from .lineage import (
     artifact_places,
     artifacts_below,
@@ -122,6 +122,7 @@ __all__ = [
     "produce",
     "record",
     "replacing",
+    "user_name",
     "write_bytes",
     "write_json",
     "write_text",

@@ -11,6 +11,7 @@ A pointer is a ledger whose last line holds the current value, so its history co
 """
 
 import fcntl
+import getpass
 import json
 import os
 from collections.abc import Iterator
@@ -172,6 +173,14 @@ class Pointer:
     def history(self) -> list[Entry]:
         """Every move, oldest first; content has value, author and reason."""
         return list(self.ledger.read())
+
+
+def user_name() -> str:
+    """Who is at this machine, for a ledger's lines; `unknown` where the system has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def plain(content: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args, get_type_hints
 
-from groundup.core import DataError, Judgement, Ledger, Reason, replacing
+from groundup.core import DataError, Judgement, Ledger, Reason
 
 from .stats.agreement import cohen_kappa, krippendorff_alpha
 from .stats.interval import Interval, rate
@@ -206,33 +206,3 @@ def pair_agreement(
     share = rate([float(a == b) for a, b in both])
     kappa = cohen_kappa([a for a, _ in both], [b for _, b in both])
     return PairAgreement(first, second, len(both), share, kappa)
-
-
-def export_votes(place: Path, file: Path) -> int:
-    """Write every vote as JSON lines, history included; return their number."""
-    given = votes(place)
-    lines = [json.dumps(vote._asdict(), ensure_ascii=False) + "\n" for vote in given]
-    with replacing(file) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
-    return len(given)
-
-
-def import_votes(place: Path, file: Path) -> int:
-    """Append the votes of a JSON-lines file that are not there yet; return their number.
-
-    Times are kept, so an older vote does not displace a newer one of the same person.
-    Raises DataError naming the first line that is no vote; then none is imported.
-    """
-    there, new = set(votes(place)), []
-    for number, line in enumerate(Path(file).read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            vote = from_json(row if isinstance(row, dict) else {})
-        except (ValueError, DataError) as error:
-            raise DataError(f"{file}, line {number} is no vote: {error}") from None
-        if vote not in there:
-            there.add(vote)
-            new.append(vote)
-    for vote in new:
-        record(place, vote)
-    return len(new)

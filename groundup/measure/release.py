@@ -8,7 +8,6 @@ told. A rollback restores an earlier bundle exactly and is a line itself. Paths 
 the releases' folder, so that both can move together.
 """
 
-import getpass
 import os
 import re
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from groundup.core import (
     digest,
     open_current,
     record,
+    user_name,
 )
 
 from .gate import read_verdict
@@ -424,11 +424,3 @@ def share_of(text: str) -> float:
     if not 0 < share <= 1:
         raise ConfigError(f"--share {text!r} must be above 0 and at most 100%, such as 10%.")
     return share
-
-
-def user_name() -> str:
-    """Who is at this machine."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "unknown"

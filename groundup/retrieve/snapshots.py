@@ -10,14 +10,13 @@ The snapshots hold all that answers, so a damaged ledger costs nothing but its h
 """
 
 import fcntl
-import getpass
 import json
 import os
 import shutil
 from pathlib import Path
 from shlex import quote
 
-from groundup.core import MANIFEST, ArtifactError, Pointer, record, write_json
+from groundup.core import MANIFEST, ArtifactError, Pointer, record, user_name, write_json
 
 LEDGER = "ledger/current.jsonl"
 KEPT = 2
@@ -92,7 +91,7 @@ def move(out: Path, before: str | None, name: str, reason: str) -> None:
         record.say(f"{error} A new ledger begins; the old one now is {aside}.")
         torn = 0
     if before != name:
-        pointer.move(before, name, author=author(), reason=reason)
+        pointer.move(before, name, author=user_name(), reason=reason)
         prune(out)
     elif torn:
         with pointer.ledger.writing():
@@ -141,11 +140,3 @@ def read_root(out: Path) -> str | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return root if isinstance(root, str) else None
-
-
-def author() -> str:
-    """Who moves the pointer: the user's name, where there is one."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.core import ArtifactError, DataError
-from groundup.core.ledger import Ledger, Pointer
+from groundup.core.ledger import Ledger, Pointer, user_name
 
 
 @pytest.fixture
@@ -151,3 +151,10 @@ def test_processes_do_not_overwrite_each_other(tmp_path):
     runs = [subprocess.Popen([sys.executable, "-c", code, str(path)]) for _ in range(2)]
     assert [run.wait() for run in runs] == [0, 0]
     assert sorted(numbers(Ledger(path))) == sorted([*range(10), *range(10)])
+
+
+def test_a_machine_without_a_users_name_still_has_an_author(monkeypatch):
+    monkeypatch.setattr("getpass.getuser", lambda: "ana")
+    assert user_name() == "ana"
+    monkeypatch.setattr("getpass.getuser", lambda: {}["nobody"])
+    assert user_name() == "unknown"

@@ -1,6 +1,5 @@
 """Every vote is kept, the latest one stands, and nobody can tell from the order who made what."""
 
-import json
 import math
 import threading
 
@@ -13,8 +12,6 @@ from groundup.measure.judgement import (
     VOTES,
     agreement,
     blind_order,
-    export_votes,
-    import_votes,
     record,
     standing,
     votes,
@@ -108,35 +105,6 @@ def test_blind_orders_are_stable_and_fair():
     first = sum(order[0] == "ours" for order in orders)
     assert abs(first - 150) < 4 * math.sqrt(75)
     assert orders != [blind_order(f"q{n}", names, seed=1) for n in range(300)]
-
-
-def test_votes_travel_as_lines_and_arrive_once(tmp_path):
-    here, there, file = tmp_path / "here", tmp_path / "there", tmp_path / "votes.jsonl"
-    record(here, label("ana", "q1", "accept"))
-    withdraw(here, label("ana", "q1", "accept"))
-    record(here, Judgement("ana", "", "q2", "choice", "a", shown=("b", "a"), seconds=1.5))
-    assert export_votes(here, file) == 3
-    assert import_votes(there, file) == 3
-    assert import_votes(there, file) == 0
-    assert votes(there) == votes(here)
-
-
-def test_an_imported_old_vote_does_not_displace_a_newer_one(tmp_path):
-    file = tmp_path / "old.jsonl"
-    record(tmp_path, label("ana", "q1", "drop", "2026-05-01T00:00:00Z"))
-    file.write_text(json.dumps(label("ana", "q1", "accept", "2026-04-01T00:00:00Z")._asdict()))
-    assert import_votes(tmp_path, file) == 1
-    assert [vote.value for vote in standing(votes(tmp_path))] == ["drop"]
-
-
-@pytest.mark.parametrize("line", ["{", "[]", "3", '{"who": "ana"}', '{"who": 1, "subject": 2}'])
-def test_one_bad_line_imports_nothing(tmp_path, line):
-    file = tmp_path / "votes.jsonl"
-    good = json.dumps(label("ana", "q1", "accept")._asdict())
-    file.write_text(f"{good}\n{line}\n")
-    with pytest.raises(DataError, match="line 2 is no vote"):
-        import_votes(tmp_path, file)
-    assert votes(tmp_path) == []
 
 
 def test_agreement_is_what_two_people_share():

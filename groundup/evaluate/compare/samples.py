@@ -5,7 +5,6 @@ where each begins and which filters it belongs to. The pages are then cut from t
 enough to open anywhere, each knowing how many of every filter the other pages hold.
 """
 
-import html
 import json
 from array import array
 from collections.abc import Iterator, Sequence
@@ -137,19 +136,19 @@ def article(sample: Aligned, runs: Sequence[Run], task: TaskReport, masks: Seque
     room = LETTERS_A_SAMPLE // len(sample.rows)
     prompt = cut(row.get("prompt") or "", LETTERS_A_PROMPT)
     target = cut(target_text(row), LETTERS_A_PROMPT // 4)
-    group = f" · {row['group']}" if row.get("group") else ""
+    name = cut(str(row.get("id")), 200) + (f" · {row['group']}" if row.get("group") else "")
     answers = "".join(
-        f'<div class="answer"><p class="label"><span>{run.letter} · {escape(run.name)}</span>'
-        f'<span class="score">{escape(scores_text(each, task))}</span></p>'
+        f'<div class="answer"><p class="label"><span>{run.letter} · {page.escape(run.name)}</span>'
+        f'<span class="score">{page.escape(scores_text(each, task))}</span></p>'
         f"{''.join(answer_parts(each, room))}</div>"
         for run, each in zip(runs, sample.rows, strict=True)
     )
     return (
         f'<article class="sample card" id="s{sample.number + 1}" '
         f'data-m="{",".join(map(str, masks))}"><div class="asked"><div><p class="label">'
-        f"<span>{sample.number + 1} · {escape(cut(str(row.get('id')), 200) + group)}</span></p>"
-        f'<p class="text">{escape(prompt)}</p></div><div><p class="label">Expected</p>'
-        f'<p class="text">{escape(target)}</p></div></div>'
+        f"<span>{sample.number + 1} · {page.escape(name)}</span></p>"
+        f'<p class="text">{page.escape(prompt)}</p></div><div><p class="label">Expected</p>'
+        f'<p class="text">{page.escape(target)}</p></div></div>'
         f'<div class="answers">{answers}</div></article>\n'
     )
 
@@ -192,9 +191,9 @@ def answer_parts(row: dict[str, Any], room: int) -> Iterator[str]:
         texts = value if isinstance(value, list) else [value]
         read = cut(" | ".join(map(str, texts)), 300)
         if name != "none" and texts != [answer.get("text") for answer in answers]:
-            yield f'<p class="read">{escape(name)} read: {escape(read)}</p>'
+            yield f'<p class="read">{page.escape(name)} read: {page.escape(read)}</p>'
     for name in row["unparsed"]:
-        yield f'<p class="read bad-text">{escape(name)} found no answer</p>'
+        yield f'<p class="read bad-text">{page.escape(name)} found no answer</p>'
 
 
 def option_parts(
@@ -209,7 +208,7 @@ def option_parts(
         text = f"{mark}{cut(str(option), room // max(1, len(shown)))}"
         kind = "option best" if is_best else "option"
         yield (
-            f'<p class="{kind}"><span>{escape(text)}</span>'
+            f'<p class="{kind}"><span>{page.escape(text)}</span>'
             f'<span class="score">{answer["logprob"]:.3f}</span></p>'
         )
 
@@ -218,18 +217,18 @@ def answer_part(answer: dict[str, Any], room: int) -> str:
     """One answer: a text, a likelihood, or why there is none."""
     if "code" in answer:
         message = f"{answer['code']}: {answer.get('message', '')}"
-        return f'<p class="text bad-text">{escape(cut(message, room))}</p>'
+        return f'<p class="text bad-text">{page.escape(cut(message, room))}</p>'
     if "logprob" in answer:
         greedy = ", greedy" if answer.get("is_greedy") else ""
         told = f"{answer['logprob']:.3f} nats over {answer.get('tokens')} tokens{greedy}"
-        return f'<p class="text">{escape(told)}</p>'
+        return f'<p class="text">{page.escape(told)}</p>'
     text = str(answer.get("text", ""))
     if not text:
         return '<p class="text none">(empty answer)</p>'
     end = '<p class="none">(cut at the limit of tokens)</p>' * (
         answer.get("finish_reason") == "length"
     )  # fmt: skip
-    return f'<p class="text">{escape(cut(text, room))}</p>{end}'
+    return f'<p class="text">{page.escape(cut(text, room))}</p>{end}'
 
 
 def cut(text: str, room: int) -> str:
@@ -241,11 +240,6 @@ def cut(text: str, room: int) -> str:
     if len(text) <= room:
         return text
     return f"{text[:room]} … ({room:,} of {len(text):,} letters)"
-
-
-def escape(text: str) -> str:
-    """Text for HTML; as page.escape, without its type."""
-    return html.escape(text.translate(page.html.CONTROLS), quote=True)
 
 
 def page_name(place: int, task: str, number: int) -> str:

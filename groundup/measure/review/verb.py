@@ -4,12 +4,12 @@ Votes go to the test set's ledger, outside its id: the sealed samples stay as th
 test set without the dropped and with the mended ones is made from them afterwards.
 """
 
-import getpass
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import NamedTuple
 
-from groundup.core import Artifact, ConfigError, DataError, Judgement, Reason, record
+from groundup.core import Artifact, ConfigError, DataError, Judgement, Reason, record, user_name
 
 from ..judgement import Agreement, agreement, standing, votes
 from ..testset import read_card, read_samples
@@ -41,33 +41,25 @@ def review_testset(
         wanted = set(agreement(decisions(votes(testset.path))).disputed)
         items = [item for item in items if item.subject in wanted]
     items, who = drawn(items, sample, seed), reviewer(who)
-    sheet = Sheet(testset.path, items, who, testset.id)
-    try:
+
+    def sheet_of(name: str) -> Sheet:
+        return Sheet(testset.path, items, name, testset.id)
+
+    with suppress(KeyboardInterrupt):
         if page:
-            name = str(read_card(testset).get("name", ""))
-            serve(
-                ReviewServer(
-                    name, lambda other: Sheet(testset.path, items, other, testset.id), who, port
-                )
-            )
-            sheet = Sheet(testset.path, items, who, testset.id)
+            title = str(read_card(testset).get("name", ""))
+            serve(ReviewServer(title, sheet_of, who, port))
         else:
-            review_in_terminal(sheet)
-    except KeyboardInterrupt:
-        sheet = Sheet(testset.path, items, who, testset.id)
-    return sheet.summary()
+            review_in_terminal(sheet_of(who))
+    return sheet_of(who).summary()
 
 
 def serve(server: ReviewServer) -> None:
     """Serve until Ctrl-C."""
     record.say(f"Review at {server.url}")
     record.say("The address is a secret of this machine. Ctrl-C ends; votes are on disk at once.")
-    try:
+    with server, suppress(KeyboardInterrupt):
         server.serve_forever()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        server.server_close()
 
 
 def reviewer(given: str) -> str:
@@ -75,7 +67,7 @@ def reviewer(given: str) -> str:
 
     Raises DataError if it is empty or does not fit one line.
     """
-    name = given.strip() or git_name() or getpass.getuser()
+    name = given.strip() or git_name() or user_name()
     if not name.isprintable() or len(name) > 100:
         raise DataError(f"A reviewer's name is one line of at most 100 characters; got {name!r}.")
     return name

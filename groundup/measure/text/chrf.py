@@ -8,7 +8,6 @@ Source: Popović 2015, doi:10.18653/v1/W15-3049; 2017, doi:10.18653/v1/W17-4770.
 see docs/agreement.md.
 """
 
-import string
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -16,10 +15,9 @@ from pydantic import Field
 
 from groundup.core import Config, Reason
 
-from .units import ngrams, no_reference
+from .units import PUNCTUATION, ngrams, no_reference
 
 TINY = 1e-16
-MARKS = frozenset(string.punctuation)
 
 
 class Chrf(Config):
@@ -123,9 +121,9 @@ def marks_apart(text: str) -> list[str]:
     """
     found: list[str] = []
     for word in text.split():
-        if len(word) > 1 and word[-1] in MARKS:
+        if len(word) > 1 and word[-1] in PUNCTUATION:
             found += (word[:-1], word[-1])
-        elif len(word) > 1 and word[0] in MARKS:
+        elif len(word) > 1 and word[0] in PUNCTUATION:
             found += (word[0], word[1:])
         else:
             found.append(word)

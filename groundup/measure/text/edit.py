@@ -1,8 +1,8 @@
 """Distances between texts: how many edits lie between an answer and its reference.
 
-    levenshtein      insert, delete, replace                 hamming        replace
-    osa              these, and swap two neighbours          jaro_winkler   shared letters nearby
-    subsequence_length    longest common subsequence              indel          insert, delete
+    levenshtein   insert, delete, replace            subsequence_length   longest in common
+    osa           these, and swap two neighbours     indel                insert, delete
+    hamming       replace                            jaro_winkler         shared letters nearby
 
 Each takes two strings (units are code points) or two lists of units; see units.py for what can be
 a unit. Where rapidfuzz is installed it does the work of some; results are equal by test.

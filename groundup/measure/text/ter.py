@@ -16,7 +16,7 @@ from typing import NamedTuple
 from groundup.core import Config, Reason
 
 from .edit import columns, levenshtein
-from .tokenisers import MARKS_APART
+from .tokenisers import MARKS_APART, unescaped
 from .units import no_reference
 
 LONGEST_RUN, FARTHEST, MOST_TRIED = 10, 50, 1000
@@ -82,9 +82,7 @@ class Ter(Config):
 
 def tercom(text: str) -> str:
     """Tercom's own normalisation: escapes resolved, marks and the possessive 's apart."""
-    text = text.replace("\n-", "").replace("\n", " ")
-    for escaped, plain in (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")):
-        text = text.replace(escaped, plain)
+    text = unescaped(text.replace("\n-", "").replace("\n", " "))
     (marks, around), *others = MARKS_APART
     text = marks.sub(around, f" {text} ").replace("'s ", " 's ")
     for pattern, replacement in others:

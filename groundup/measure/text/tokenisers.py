@@ -48,6 +48,13 @@ def western(text: str) -> list[str]:
     return text.split()
 
 
+def unescaped(text: str) -> str:
+    """The text with the four escapes of old test sets resolved, the ampersand before < and >."""
+    for escaped, plain in (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")):
+        text = text.replace(escaped, plain)
+    return text
+
+
 def mteval_13a(text: str) -> list[str]:
     """Tokens of mteval-v13a, the default of published BLEU scores.
 
@@ -55,9 +62,7 @@ def mteval_13a(text: str) -> list[str]:
     ['It', 'costs', '1,000.50', '(', 'or', 'so', ')', ',', '"', 'maybe', '"', '5', '-', '6', '.']
     """
     text = text.replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
-    for escaped, plain in (("&quot;", '"'), ("&amp;", "&"), ("&lt;", "<"), ("&gt;", ">")):
-        text = text.replace(escaped, plain)
-    return western(f" {text} ")
+    return western(f" {unescaped(text)} ")
 
 
 def mteval_14(text: str) -> list[str]:

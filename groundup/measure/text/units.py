@@ -26,6 +26,7 @@ ABBREVIATIONS = frozenset(
     "al approx ca cf co corp dept dr e.g ed eds eq etc fig figs gen i.e inc jr ltd mr mrs ms no "
     "nos p pp prof rev sec sr st vol vs".split()
 )
+PUNCTUATION = frozenset(string.punctuation)
 CLOSING = "\"'”’»)\\]」』"
 SENTENCE_END = regex.compile(rf"[.!?…؟।][{CLOSING}]*(?=\s)|[。！？][{CLOSING}]*|\n")
 
@@ -55,7 +56,6 @@ def normalise_squad(text: str) -> str:
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
 
 
-PUNCTUATION = frozenset(string.punctuation)
 NORMALISE: dict[Normalisation, Callable[[str], str]] = {
     "none": str,
     "plain": normalise,
