@@ -93,6 +93,8 @@ class History(NamedTuple):
 
     def __str__(self) -> str:
         """What it holds, then its moves, the newest first."""
+        if not self.lines:
+            return f"{self.label}  nothing yet"
         now = self.lines[-1]
         width = max(len(part.name) for part in now.parts)
         rows = [f"{self.label}  {now.bundle[:12]}  {100 * now.share:g} %"]

@@ -293,3 +293,8 @@ def test_a_release_is_plain_json_in_its_ledger(house):
     (line,) = (house.releases / "candidate.jsonl").read_text().splitlines()
     content = json.loads(line)["content"]
     assert content["reason"] == "a b" and content["value"]["parts"][0]["path"] == "../model"
+
+
+def test_a_label_whose_first_move_was_cut_short_holds_nothing_yet(tmp_path):
+    (tmp_path / "production.jsonl").touch()
+    assert "production  nothing yet" in str(release(releases=tmp_path))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from groundup.core import page
 
-from .sheet import REASONS
+from .sheet import NAME_LETTERS, REASONS
 
 KEYS = (
     ("a", "accept the sample as it is"),
@@ -47,11 +47,8 @@ def status() -> page.Html:
     bar = page.element(
         "progress", attributes={"id": "bar", "max": 1, "value": 0, "aria-label": "done"}
     )
-    who = page.element(
-        "label.who",
-        "Reviewer ",
-        page.element("input", attributes={"id": "who", "maxlength": 100, "autocomplete": "off"}),
-    )
+    name = {"id": "who", "maxlength": NAME_LETTERS, "autocomplete": "off"}
+    who = page.element("label.who", "Reviewer ", page.element("input", attributes=name))
     alert = page.element("p.alert", attributes={"id": "alert", "role": "alert", "hidden": True})
     told = {"id": "told", "role": "status"}
     return page.element(

@@ -22,14 +22,13 @@ from urllib.parse import parse_qs, urlsplit
 from groundup.core import ConfigError, DataError, GroundupError
 
 from .page import review_page
-from .sheet import Item, Sheet
+from .sheet import Item, Sheet, reviewer_name
 
 MOST_BYTES = 2**20
 """Largest body of a request; a mended answer fits many times."""
 IDLE_SECONDS = 30.0
 """A connection that says nothing for so long is closed."""
 MOST_REVIEWERS = 100
-NAME_LETTERS = 100
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -84,9 +83,7 @@ class ReviewServer(ThreadingHTTPServer):
 
     def sheet(self, who: str) -> Sheet:
         """The reviewer's sheet, opened at first use."""
-        who = who.strip() or self.who
-        if len(who) > NAME_LETTERS or not who.isprintable():
-            raise DataError(f"A reviewer's name has at most {NAME_LETTERS} printable characters.")
+        who = reviewer_name(who.strip() or self.who)
         if who not in self.sheets:
             if len(self.sheets) >= MOST_REVIEWERS:
                 raise DataError(f"{MOST_REVIEWERS} reviewers are here already; restart to go on.")

@@ -20,6 +20,7 @@ from ..judgement import TIE, blind_order, record, standing, votes, withdraw
 from ..stats.interval import Interval, wilson
 
 Form = Literal["sample", "choice"]
+NAME_LETTERS = 100
 SAMPLE_ACTIONS = ("accept", "mend", "drop")
 REASONS = (
     "the answer is wrong",
@@ -160,6 +161,16 @@ def drawn(items: Sequence[Item], number: int, seed: int = 0) -> list[Item]:
 def shuffled(items: Iterable[Item], who: str, salt: str) -> list[Item]:
     """The items in a reviewer's own order, the same each time."""
     return sorted(items, key=lambda item: digest([who, salt, item.subject]))
+
+
+def reviewer_name(given: str) -> str:
+    """A name without white space around it; DataError if it cannot be one."""
+    name = given.strip()
+    if not name or not name.isprintable() or len(name) > NAME_LETTERS:
+        raise DataError(
+            f"A reviewer's name has 1 to {NAME_LETTERS} printable characters; got {name[:40]!r}."
+        )
+    return name
 
 
 class Sheet:

@@ -234,7 +234,7 @@ def screen(sheet: Sheet, item: Item) -> Iterator[RenderableType]:
     if item.passage:
         yield from part(f"Source  {item.source}".rstrip(), marked(item))
     yield ""
-    yield Text(CHOICE_KEYS if item.names else SAMPLE_KEYS, style="dim")
+    yield Text(CHOICE_KEYS if item.form == "choice" else SAMPLE_KEYS, style="dim")
 
 
 def part(name: str, text: str | Text) -> Iterator[RenderableType]:

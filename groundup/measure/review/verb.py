@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
-from groundup.core import Artifact, ConfigError, DataError, Judgement, Reason, record, user_name
+from groundup.core import Artifact, ConfigError, Judgement, Reason, record, user_name
 
 from ..judgement import Agreement, agreement, standing, votes
 from ..testset import read_card, read_samples
 from .server import ReviewServer
-from .sheet import Item, Sheet, Summary, drawn, sample_item
+from .sheet import Item, Sheet, Summary, drawn, reviewer_name, sample_item
 from .terminal import review_in_terminal
 
 
@@ -67,10 +67,7 @@ def reviewer(given: str) -> str:
 
     Raises DataError if it is empty or does not fit one line.
     """
-    name = given.strip() or git_name() or user_name()
-    if not name.isprintable() or len(name) > 100:
-        raise DataError(f"A reviewer's name is one line of at most 100 characters; got {name!r}.")
-    return name
+    return reviewer_name(given.strip() or git_name() or user_name())
 
 
 def git_name() -> str:

@@ -40,7 +40,7 @@ def self_bleu(texts: Sequence[str], how: Bleu | None = None) -> float | Reason:
     66.7
     """
     if len(texts) < 2:
-        return Reason("few_candidates", f"Self-BLEU needs at least 2 texts; got {len(texts)}.")
+        return Reason("too_few_candidates", f"Self-BLEU needs at least 2 texts; got {len(texts)}.")
     bleu = (how or Bleu()).for_sentences()
     tokens = [bleu.tokens(text) for text in texts]
     orders = range(1, bleu.order + 1)

@@ -68,7 +68,7 @@ def test_names(monkeypatch):
     assert reviewer(" ana ") == "ana"
     assert reviewer("")
     for wrong in ("a\nb", "x" * 101):
-        with pytest.raises(DataError, match="one line"):
+        with pytest.raises(DataError, match="printable"):
             reviewer(wrong)
 
 

@@ -29,6 +29,6 @@ def test_the_same_again_and_again_is_no_diversity():
 
 
 def test_edges_are_reasons():
-    assert self_bleu(["a"]).code == "few_candidates"
+    assert self_bleu(["a"]).code == "too_few_candidates"
     assert isinstance(self_bleu(["", ""]), Reason)
     assert distinct([]).code == distinct(["one", ""]).code == "short_candidate"
