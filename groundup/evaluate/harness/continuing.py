@@ -16,17 +16,7 @@ from groundup.core import Completion, Reason, Stops
 from groundup.generate import choose
 
 from ..likelihood import evaluating
-from .sharing import (
-    CACHE_POSITIONS,
-    BranchingModel,
-    Root,
-    alike,
-    begun,
-    branched,
-    padded,
-    read,
-    root_of,
-)
+from .sharing import CACHE_POSITIONS, BranchingModel, Root, begun, grown, root_of
 
 ROWS = 128
 """Most rows of a batch."""
@@ -140,15 +130,11 @@ class Run:
     @torch.inference_mode()
     def begin(self, root: Root) -> tuple[Any, Float[Tensor, "B V"]]:
         """Read the prompts after the root, those of like length together."""
-        skip, device = len(root.ids), self.model.head.device
-        states, last = [], []
-        for some in alike(self.batch.prompts, lambda ids: len(ids) - skip, self.batch.batch_tokens):
-            ids, lengths = padded([each[skip:] for each in some], device)
-            states.append(branched(self.model, root, len(some), skip + ids.shape[1]))
-            hidden = read(self.model, states[-1], ids, lengths, self.batch.batch_tokens)
-            last.append(hidden[torch.arange(len(some), device=device), lengths - 1])
-        capacity = len(self.batch.prompts[0]) + self.stops.sampling.max_tokens
-        return self.model.join(states, capacity), self.logits(torch.cat(last))
+        prompts, new = self.batch.prompts, self.stops.sampling.max_tokens
+        state, last = grown(
+            self.model, root, prompts, len(prompts[0]) + new, self.batch.batch_tokens
+        )
+        return state, self.logits(last)
 
     @torch.inference_mode()
     def step(self, state: Any, ids: Int[Tensor, " B"]) -> tuple[Any, Float[Tensor, "b V"]]:

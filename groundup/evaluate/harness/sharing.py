@@ -113,14 +113,19 @@ def pair_scores(
     if not share:
         yield from alone(model, pairs)
         return
-    trunks, head = trunks_of(pairs), exact_head(model)
+    trunks = trunks_of(pairs)
     prefix = root_of([trunk.ids for trunk in trunks])
     inside, outside = parted(trunks, pairs, prefix)
     with evaluating(model):
         for ids, some in ((prefix, inside), ([], outside)):
-            root = rooted(model, ids, some)
-            for batch in batches(some, model.context_length, len(ids), batch_tokens):
-                yield from trunk_scores(model, head, root, batch, pairs, batch_tokens=batch_tokens)
+            some.sort(key=lambda trunk: -len(trunk.ids))
+            work = Work(model, exact_head(model), rooted(model, ids, some), pairs, batch_tokens)
+            lone = [trunk for trunk in some if not trunk.is_shared]
+            for batch in alike(lone, lambda trunk: len(trunk.ids) - len(ids), batch_tokens):  # noqa: B023
+                yield from lone_scores(work, batch)
+            shared = [trunk for trunk in some if trunk.is_shared]
+            for batch in bunches(shared, model.context_length):
+                yield from shared_scores(work, batch)
 
 
 def alone(model: ScoredModel, pairs: Sequence[TokenPair]) -> Iterator[RowScore]:
@@ -184,14 +189,22 @@ def parted(
     return (inside, outside) if len(inside) > 1 else ([], [*inside, *outside])
 
 
+class Work(NamedTuple):
+    """What every batch needs."""
+
+    model: BranchingModel
+    head: Float[Tensor, "V D"]
+    root: Root
+    pairs: Sequence[TokenPair]
+    batch_tokens: int
+
+
 @torch.inference_mode()
 def rooted(model: BranchingModel, ids: list[int], trunks: Sequence[Trunk]) -> Root:
-    """Compute the root, with room for the longest trunk and twig."""
+    """Read the root, with room for the longest trunk."""
     if not ids or not trunks:
         return Root([], None)
-    capacity = max(len(trunk.ids) + trunk.longest for trunk in trunks)
-    longest = max(len(trunk.ids) for trunk in trunks) + max(trunk.longest for trunk in trunks)
-    return begun(model, ids, min(max(capacity, longest), model.context_length))
+    return begun(model, ids, max(len(trunk.ids) for trunk in trunks))
 
 
 def begun(model: BranchingModel, ids: list[int], capacity: int) -> Root:
@@ -202,18 +215,20 @@ def begun(model: BranchingModel, ids: list[int], capacity: int) -> Root:
     return Root(ids, state)
 
 
-def batches(
-    trunks: Sequence[Trunk], context_length: int, root: int, batch_tokens: int
-) -> Iterator[list[Trunk]]:
-    """Group trunks of like length, longest first; shared ones and others apart."""
-    for is_shared in (True, False):
-        todo = [trunk for trunk in trunks if trunk.is_shared == is_shared]
-        todo.sort(key=lambda trunk: -len(trunk.ids))
-        for batch in alike(todo, lambda trunk: len(trunk.ids) - root, batch_tokens):
-            if len(batch[0].ids) + max(trunk.longest for trunk in batch) > context_length:
-                yield from ([trunk] for trunk in batch)  # each fits, but not with another's twig
-            else:
-                yield batch
+def bunches(trunks: Sequence[Trunk], context_length: int) -> Iterator[list[Trunk]]:
+    """Trunks, longest first, that are kept at a time while their twigs are read."""
+    bunch: list[Trunk] = []
+    for trunk in trunks:
+        if bunch:
+            twig = max(trunk.longest, *(each.longest for each in bunch))
+            length = len(bunch[0].ids) + twig
+            # Each fits the context, but perhaps not the longest trunk with another's twig.
+            if length > context_length or (len(bunch) + 1) * length > CACHE_POSITIONS:
+                yield bunch
+                bunch = []
+        bunch.append(trunk)
+    if bunch:
+        yield bunch
 
 
 Row = TypeVar("Row")
@@ -275,40 +290,66 @@ class Sums:
 
 
 @torch.inference_mode()
-def trunk_scores(
-    model: BranchingModel, head: Float[Tensor, "V D"], root: Root, batch: Sequence[Trunk],
-    pairs: Sequence[TokenPair], *, batch_tokens: int,
-) -> list[RowScore]:  # fmt: skip
-    """Score the requests of some trunks: one pass over the trunks, then passes over the twigs."""
-    sums = Sums([place for trunk in batch for place in trunk.members])
+def lone_scores(work: Work, batch: Sequence[Trunk]) -> list[RowScore]:
+    """Score requests that share no context: one pass."""
+    model, head, root, pairs, batch_tokens = work
     skip = len(root.ids)
     ids, lengths = padded([trunk.ids[skip:] for trunk in batch], head.device)
-    if root.state is None and not batch[0].is_shared and ids.shape[1] <= batch_tokens:
-        state, hidden = None, model.forward(ids)  # padding on the right moves no causal row
+    if root.state is None and ids.shape[1] <= batch_tokens:
+        hidden = model.forward(ids)  # padding on the right moves no causal row
     else:
-        longest = skip + ids.shape[1] + max(trunk.longest for trunk in batch)
-        state = branched(model, root, len(batch), longest)
+        state = branched(model, root, len(batch), skip + ids.shape[1])
         hidden = read(model, state, ids, lengths, batch_tokens)
-    ids_of = [pairs[place].continuation for place in sums.members]
-    ends = [len(trunk.ids) - skip for trunk in batch]
-    if not batch[0].is_shared:
-        sums.add(hidden, head, last_ids(ids_of, ends, range(len(batch))))
-        return sums.scores()
-    counts = [len(trunk.members) for trunk in batch]
-    sums.add(hidden, head, first_ids(ids_of, ends, counts))
-    owners = [row for row, count in enumerate(counts) for _ in range(count)]
-    twigs = [(row, number) for number, row in enumerate(owners) if len(ids_of[number]) > 1]
-    twigs.sort(key=lambda twig: -len(ids_of[twig[1]]))
-    size = max(1, CACHE_POSITIONS // (len(batch[0].ids) + max(trunk.longest for trunk in batch)))
-    for some in alike(twigs, lambda twig: len(ids_of[twig[1]]) - 1, batch_tokens):
-        for part in (some[at : at + size] for at in range(0, len(some), size)):
-            rows, numbers = zip(*part, strict=True)
-            ids, lengths = padded([ids_of[number][:-1] for number in numbers], head.device)
-            twig = model.branch(state, torch.tensor(rows, device=head.device))
-            hidden = model.extend(twig, ids, lengths)
-            rest = [ids_of[number][1:] for number in numbers]
-            sums.add(hidden, head, last_ids(rest, lengths.tolist(), numbers))
+    sums = Sums([trunk.members[0] for trunk in batch])
+    rest = [pairs[place].continuation for place in sums.members]
+    sums.add(hidden, head, last_ids(rest, lengths.tolist(), range(len(batch))))
     return sums.scores()
+
+
+@torch.inference_mode()
+def shared_scores(work: Work, batch: Sequence[Trunk]) -> list[RowScore]:
+    """Score requests that share contexts: passes over the trunks, then over all their twigs."""
+    model, head, root, pairs, batch_tokens = work
+    sums = Sums([place for trunk in batch for place in trunk.members])
+    ids_of = [pairs[place].continuation for place in sums.members]
+    owners = [row for row, trunk in enumerate(batch) for _ in trunk.members]
+    longest = max(trunk.longest for trunk in batch)
+    rows = [trunk.ids for trunk in batch]
+    state, last = grown(model, root, rows, len(rows[0]) + longest, batch_tokens)
+    sums.add(last[:, None], head, first_ids([ids[0] for ids in ids_of], owners))
+    twigs = [number for number, ids in enumerate(ids_of) if len(ids) > 1]
+    twigs.sort(key=lambda number: -len(ids_of[number]))
+    size = max(1, CACHE_POSITIONS // (len(rows[0]) + longest))
+    for some in alike(twigs, lambda number: len(ids_of[number]) - 1, batch_tokens):
+        for part in (some[at : at + size] for at in range(0, len(some), size)):
+            ids, lengths = padded([ids_of[number][:-1] for number in part], head.device)
+            of = torch.tensor([owners[number] for number in part], device=head.device)
+            hidden = model.extend(model.branch(state, of), ids, lengths)
+            rest = [ids_of[number][1:] for number in part]
+            sums.add(hidden, head, last_ids(rest, lengths.tolist(), part))
+    return sums.scores()
+
+
+class Grown(NamedTuple):
+    """Rows that have been read, as one state."""
+
+    state: Any
+    last: Float[Tensor, "B D"]
+    """Hidden state after each row's last id."""
+
+
+def grown(
+    model: BranchingModel, root: Root, rows: Sequence[list[int]], capacity: int, batch_tokens: int
+) -> Grown:
+    """Read rows after the root, longest first, those of like length together."""
+    skip, device = len(root.ids), model.head.device
+    states, last = [], []
+    for some in alike(rows, lambda ids: len(ids) - skip, batch_tokens):
+        ids, lengths = padded([each[skip:] for each in some], device)
+        states.append(branched(model, root, len(some), skip + ids.shape[1]))
+        hidden = read(model, states[-1], ids, lengths, batch_tokens)
+        last.append(hidden[torch.arange(len(some), device=device), lengths - 1])
+    return Grown(model.join(states, capacity), torch.cat(last))
 
 
 def read(
@@ -344,12 +385,11 @@ def last_ids(ids: Sequence[list[int]], ends: Sequence[int], owners: Sequence[int
     return Scored(row, every + starts[row], every, targets, torch.tensor(owners)[row])
 
 
-def first_ids(ids: Sequence[list[int]], ends: Sequence[int], counts: Sequence[int]) -> Scored:
-    """First targets of the options of each row, all predicted by the row's last hidden state."""
-    row = torch.arange(len(ends))
-    by = row.repeat_interleave(torch.tensor(counts))
-    targets = torch.tensor([each[0] for each in ids])
-    return Scored(row, torch.tensor(ends) - 1, by, targets, torch.arange(len(ids)))
+def first_ids(targets: Sequence[int], owners: Sequence[int]) -> Scored:
+    """One target a request, predicted by the only hidden state of the row that owns it."""
+    row = torch.arange(owners[-1] + 1)
+    every = torch.arange(len(targets))
+    return Scored(row, torch.zeros_like(row), torch.tensor(owners), torch.tensor(targets), every)
 
 
 class PaddedRows(NamedTuple):
