@@ -274,7 +274,10 @@ def flags_of(function: Callable[..., Any]) -> Callable[..., Any]:
             artifacts.add(name)
             told.setdefault(name, f"directory of the {name}")
             hint = Path if hint is Artifact else Path | None
-        hint = Annotated[hint, cyclopts.Parameter(help=told.get(name))]
+        # An empty default says nothing, and nobody needs the flag that switches off what is off.
+        is_plain = parameter.default == "" or parameter.default is False
+        plain: dict[str, Any] = {"show_default": False, "negative": ()} if is_plain else {}
+        hint = Annotated[hint, cyclopts.Parameter(help=told.get(name), **plain)]
         parameters.append(parameter.replace(annotation=hint))
     if configs:
         keyword = inspect.Parameter.KEYWORD_ONLY
