@@ -52,7 +52,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("ask", "groundup.retrieve:ask", "an answer with exact quotes, or a refusal"),
     Verb("tasks", "groundup.evaluate.task.catalogue:list_tasks", "what `evaluate` can ask"),
     Verb("tasks overlap", "groundup.evaluate.task.overlap:overlap", "questions trained on"),
-    Verb("evaluate", "groundup.evaluate:evaluate", "bits per byte of held-out documents", True),
+    Verb("evaluate", "groundup.evaluate:evaluate", "a model on tasks, a test set or texts", True),
     Verb("compare", "groundup.evaluate.compare.verb:compare", "runs against the first, and a page"),
     Verb("testset make", "groundup.corpus:make_questions",
          "questions about documents, answers quoted"),

@@ -1,14 +1,15 @@
 """evaluate: how well does a model predict and answer held-out text, and better than what?"""
 
 from .compare.rows import Row, bits_per_byte, compare_likelihood, compare_scores, compressor
+from .evaluate import EvaluateConfig, Evaluated, evaluate
 from .gate import gate
 from .harness.report import MeasureReport, Report, TaskReport, read_report, read_rows
-from .heldout import EvaluateConfig, evaluate, read_scores
 from .likelihood import DocumentScore, ScoredModel, answer_scores, score_documents
 
 __all__ = [
     "DocumentScore",
     "EvaluateConfig",
+    "Evaluated",
     "MeasureReport",
     "Report",
     "Row",
@@ -23,6 +24,5 @@ __all__ = [
     "gate",
     "read_report",
     "read_rows",
-    "read_scores",
     "score_documents",
 ]

@@ -1,135 +1,95 @@
-"""Stage: bits per byte of a model on the held-out documents of a tokens artifact.
+"""Held-out documents as a task: how many bits a byte of them needs.
 
-    DIR/report.json       the number with its interval, and which weights were scored how
-    DIR/documents.jsonl   one DocumentScore a line
-
-Scoring the test split is a look at it, recorded in the tokens' ledger; see measure/testset.py.
+The documents are a split of a tokens artifact, decoded to the text that they were made of, so that
+any model can be asked, whatever its tokenizer. Scoring the test split is a look at it.
 """
 
-import json
-from pathlib import Path
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-import torch
-from pydantic import Field
+from groundup.core import Artifact, ConfigError, Likelihood, Reason, Sampling, Stops, TextModel
+from groundup.tokenizer import FastTokenizer, Shard, load_tokenizer
 
-from groundup.core import (
-    Artifact,
-    Config,
-    ConfigError,
-    Draft,
-    Reason,
-    device,
-    produce,
-    write_json,
-    write_text,
+from .task.aggregate import BITS
+from .task.task import Asked, Item, Kind, Measure, Scored
+
+MEASURE = Measure(
+    "bits_per_byte", "none", "lower", BITS, "ratio", "bits_per_byte|bytes:utf-8|end:not_scored"
 )
-from groundup.measure import look
-from groundup.tokenizer import DOCUMENT_END, Shard, load_tokenizer
-
-from .compare.rows import Measured, bits_per_byte
-from .likelihood import DocumentScore, score_documents
 
 
-class EvaluateConfig(Config):
-    """What to score and how."""
+@dataclass
+class HeldOut:
+    """The documents of one split; fulfils `task.Task`."""
 
+    tokens: Artifact
     split: str = "test"
-    """Split of the tokens artifact."""
-    window: int = Field(default=2048, ge=1)
-    """Most tokens read at a time; at most the model's context."""
-    stride: int | None = None
-    """Tokens between the starts of windows; None is half a window."""
-    batch_tokens: int = Field(default=8192, ge=1)
-    """Tokens computed at a time; lower it if memory runs out."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Number format of the weights while scoring; bfloat16 is faster where a machine has it."""
-    confidence: float = Field(default=0.95, gt=0, lt=1)
-    """Of the interval."""
+    tokenizer: FastTokenizer | None = None
+    """What made the tokens; None: found where it was when they were made."""
 
+    kind: Kind = "loglikelihood_rolling"
+    repeats: int = 1
+    measures: tuple[Measure, ...] = (MEASURE,)
+    stops: Stops = Stops(Sampling())
 
-def evaluate(config: EvaluateConfig, model: Artifact, tokens: Artifact, out: Path) -> Artifact:
-    """Score a model on held-out documents: bits per byte, with an interval over documents.
+    @property
+    def name(self) -> str:
+        """Name of the split."""
+        return f"documents-{self.split}"
 
-    model   a model artifact
-    tokens  shards made by `groundup tokens` with the model's tokenizer
+    @property
+    def version(self) -> str:
+        """The first of the artifact's id."""
+        return self.tokens.id[:12]
 
-    Raises ConfigError if the tokens were made with another tokenizer or the window does not fit.
-    """
-    return produce(
-        out,
-        kind="report",
-        stage="evaluate",
-        version=1,
-        config=config,
-        parents={"model": model, "tokens": tokens},
-        write=lambda draft: write_report(draft, config, model, tokens),
-    )
+    @property
+    def signature(self) -> str:
+        """What is read."""
+        return f"documents:{self.version}|split:{self.split}|text:whole"
 
+    @property
+    def testset(self) -> Artifact | None:
+        """What holds the ledger of looks; the other splits are for looking at."""
+        return self.tokens if self.split == "test" else None
 
-def write_report(draft: Draft, config: EvaluateConfig, model: Artifact, tokens: Artifact) -> None:
-    """Score and write; the body of the stage."""
-    scores = score_split(config, model, tokens)
-    if config.split == "test":
-        look(tokens, "evaluate", model.id)
-    found = bits_per_byte(scores, confidence=config.confidence)
-    lines = [json.dumps(score._asdict(), ensure_ascii=False) + "\n" for score in scores]
-    write_text(draft.file("documents.jsonl"), "".join(lines))
-    write_json(draft.file("report.json"), {
-        "model": model.id,
-        "weights": {name: e["sha256"] for name, e in model.files.items() if is_weights(name)},
-        "tokens": tokens.id,
-        "split": config.split,
-        "signature": scores[0].signature if scores else "",
-        "bits_per_byte": None if isinstance(found, Reason) else found._asdict(),
-        "undefined": found._asdict() if isinstance(found, Reason) else None,
-    })  # fmt: skip
-    draft.numbers |= summary(found) | {"documents": len(scores), "scored model": model.id[:12]}
+    @cached_property
+    def shard(self) -> Shard:
+        """The split's ids; DataError if there is no such split."""
+        return Shard.open(self.tokens, self.split)
 
+    def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
+        """Yield the documents that hold anything, each a group of its own name."""
+        shard, tokenizer = self.shard, self.decoder()
+        end, known = tokenizer.specials.get("<|endoftext|>"), dict[str, int]()
+        places = [place for place in range(len(shard.names)) if shard.bytes[place]]
+        for place in places[:limit]:
+            name, ids = shard.names[place], shard.document(place).tolist()
+            text = tokenizer.decode(ids[:-1] if ids and ids[-1] == end else ids)
+            number = known[name] = known.get(name, -1) + 1
+            yield Item(
+                f"{name}#{number}" if number else name, name, text, (), None,
+                {"bytes": len(text.encode())},
+            )  # fmt: skip
 
-def score_split(config: EvaluateConfig, model: Artifact, tokens: Artifact) -> list[DocumentScore]:
-    """Load the weights and score every document of the split."""
-    from groundup.model import (
-        load as load_model,
-    )  # here: whoever only compares scores needs no model
-
-    shard, tokenizer = Shard.open(tokens, config.split), load_tokenizer(model.path)
-    if shard.tokenizer != tokenizer.digest:
+    def decoder(self) -> FastTokenizer:
+        """The tokenizer that made the ids; ConfigError if it is not where it was."""
+        wanted = self.shard.tokenizer
+        parents = (parent for parent in self.tokens.parents if parent.name == "tokenizer")
+        places = [(self.tokens.path / parent.path).resolve() for parent in parents]
+        found = [load_tokenizer(place) for place in places if (place / "tokenizer.json").is_file()]
+        for tokenizer in filter(None, (self.tokenizer, *found)):
+            if tokenizer.digest == wanted:
+                return tokenizer
         raise ConfigError(
-            f"{tokens.path} was made with tokenizer {shard.tokenizer[:12]}, and {model.path} has "
-            f"{tokenizer.digest[:12]}; make the tokens again with the model's."
+            f"{self.tokens.path} was made with tokenizer {wanted[:12]}, which is not at "
+            f"{' or '.join(map(str, places)) or 'any known place'}; bring it back."
         )
-    loaded = load_model(model.path, dtype=getattr(torch, config.dtype)).to(device.pick())
-    context = loaded.config.context_length
-    if config.window > context:
-        raise ConfigError(
-            f"window={config.window} does not fit the model's context_length={context}; "
-            f"set window={context}."
-        )
-    documents = (
-        (name, shard.document(index), int(shard.bytes[index]))
-        for index, name in enumerate(shard.names)
-        if shard.bytes[index]
-    )
-    return score_documents(
-        loaded, documents, bos=tokenizer.specials[DOCUMENT_END], window=config.window,
-        stride=config.stride, batch_tokens=config.batch_tokens,
-    )  # fmt: skip
 
-
-def is_weights(name: str) -> bool:
-    """Whether a model's file holds weights."""
-    return name.endswith(".safetensors")
-
-
-def summary(found: Measured) -> dict[str, float | str]:
-    """The result as figures for the manifest and the terminal."""
-    if isinstance(found, Reason):
-        return {"undefined": found.message}
-    return {"bits per byte": found.estimate, "low": found.low, "high": found.high}
-
-
-def read_scores(report: Artifact) -> list[DocumentScore]:
-    """The documents' scores of a report made by `evaluate`, for comparing it with another."""
-    with open(report.file("documents.jsonl"), encoding="utf-8") as file:
-        return [DocumentScore(**json.loads(line)) for line in file]
+    def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
+        """Nats and bytes of one document."""
+        found = answers[0]
+        if isinstance(found, Likelihood):
+            return Scored({}, {MEASURE.key: [-found.logprob, item.document["bytes"]]}, {})
+        reason = found if isinstance(found, Reason) else Reason("no_number", "A text came back.")
+        return Scored({}, {}, {MEASURE.key: reason})

@@ -1,0 +1,352 @@
+"""Running tasks on a model: ask what is not known yet, keep every answer, score, count.
+
+Items come a slice at a time and leave as rows of samples/TASK.jsonl, so memory holds a slice and a
+column of numbers for each measure. Every answer is written down as it comes; after a kill the same
+command asks only for the rest. Equal requests are asked once. A sample without a number has a
+Reason, and the report tells how many have which.
+"""
+
+import hashlib
+import json
+import math
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+from typing import IO, Any, NamedTuple
+
+from groundup.core import (
+    DataError,
+    Draft,
+    GroundupError,
+    Reason,
+    TextModel,
+    record,
+)
+from groundup.measure import Interval
+
+from ..task.aggregate import aggregate
+from ..task.group import summarise
+from ..task.task import Asked, Group, Item, Measure, Scored, Task
+from .answers import Answers, Request, requests_of
+from .report import Cost, GroupReport, MeasureReport, TaskReport, samples_file
+
+SLICE = 2048
+"""Items in memory at a time."""
+NOT_SENT = ("stopped", "budget")
+"""Reasons of an endpoint that asks nothing more: the run ends, to be taken up again."""
+
+
+class RunStopped(GroundupError):
+    """A model that can be asked nothing more; what it answered is kept."""
+
+
+class Known(NamedTuple):
+    """Where answers are kept."""
+
+    own: Answers
+    """Of this run: every answer that the model gave to it."""
+    shared: Answers | None = None
+    """Of other runs of the same model too."""
+
+    def get(self, key: str) -> Asked | None:
+        """An answer that is known."""
+        found = self.own.get(key)
+        return self.shared.get(key) if found is None and self.shared is not None else found
+
+    def put(self, key: str, answer: Asked, price: float) -> None:
+        """Keep an answer."""
+        self.own.put(key, answer, price)
+        if self.shared is not None:
+            self.shared.put(key, answer, price)
+
+
+class Runner:
+    """A model that answers tasks."""
+
+    def __init__(self, model: TextModel, known: Known, *, confidence: float = 0.95) -> None:
+        self.model, self.known, self.confidence = model, known, confidence
+        self.asked = self.answered = 0
+        self.paid = self.price
+
+    @property
+    def price(self) -> float:
+        """What the model has cost so far; 0 if it costs nothing."""
+        return getattr(getattr(self.model, "cost", None), "price", None) or 0.0
+
+    def cost(self) -> Cost:
+        """What the run came to, before a kill too."""
+        spent, priced = self.known.own.spent, getattr(self.model, "cost", None)
+        price = None if getattr(priced, "price", None) is None else spent.price
+        cached = self.answered - self.asked
+        return Cost(spent.requests, spent.prompt_tokens, spent.tokens, cached, price)
+
+    def run(self, task: Task, draft: Draft, limit: int | None = None) -> TaskReport:
+        """Score a task's items and write their rows.
+
+        Raises DataError for a task without items or with an id that comes twice, RunStopped if the
+        model can be asked nothing more.
+        """
+        tally, items = Tally(task), iter(task.items(self.model, limit))
+        first = list(islice(items, SLICE))
+        if not first:
+            raise DataError(f"The task {task.name} has no samples; check its data and limit.")
+        total = len(first)
+        if total == SLICE:
+            total = sum(1 for _ in task.items(self.model, limit))
+        with (
+            open(draft.file(samples_file(task.name)), "w", encoding="utf-8") as file,
+            record.progress(task.name, total, "samples") as bar,
+        ):
+            for slice_ in chain([first], sliced(items)):
+                self.score(task, slice_, tally, file, bar)
+        return tally.report(self.confidence)
+
+    def score(
+        self, task: Task, items: Sequence[Item], tally: "Tally", file: IO[str],
+        bar: record.Progress,
+    ) -> None:  # fmt: skip
+        """Ask for and score one slice."""
+        asked = [
+            list(requests_of(task.kind, item.prompt, item.pairs, task.stops, task.repeats))
+            for item in items
+        ]
+        answers = self.answers(task, asked, bar)
+        for item, requests in zip(items, asked, strict=True):
+            found = [answers[each.key] for each in requests]
+            scored = score_of(task, item, found)
+            tally.add(item, scored)
+            file.write(json.dumps(row_of(item, found, scored), ensure_ascii=False) + "\n")
+        file.flush()
+
+    def answers(
+        self, task: Task, asked: Sequence[Sequence[Request]], bar: record.Progress
+    ) -> dict[str, Asked]:
+        """Answers by key: known ones, and the model's to the others."""
+        waits = Waits(asked, bar)
+        unique = {each.key: each for requests in asked for each in requests}
+        found: dict[str, Asked] = {}
+        for key in unique:
+            if (known := self.known.get(key)) is not None:
+                found[key] = known
+                waits.answered(key)
+        self.answered += len(unique)
+        waiting = [each for key, each in unique.items() if key not in found]
+        for key, answer in self.ask(task, waiting):
+            found[key] = answer
+            waits.answered(key, self.known.own.spent.price)
+        return found
+
+    def ask(self, task: Task, waiting: Sequence[Request]) -> Iterator[tuple[str, Asked]]:
+        """Ask the model, write down what comes, and yield it."""
+        for some in alike(waiting):
+            for place, answer in self.replies(task, some):
+                if isinstance(answer, Reason) and answer.code in NOT_SENT:
+                    raise RunStopped(
+                        f"{answer.message} {len(self.known.own)} answers are kept: mend it and run "
+                        "the same command again."
+                    )
+                self.asked += 1
+                price, self.paid = self.price - self.paid, self.price
+                self.known.put(some[place].key, answer, price)
+                yield some[place].key, answer
+
+    def replies(self, task: Task, some: Sequence[Request]) -> Iterator[tuple[int, Asked]]:
+        """The model's replies to requests of one kind."""
+        asked: list[Any] = [each.asked for each in some]
+        if task.kind == "generate_until":
+            assert some[0].stops is not None
+            return self.model.complete(asked, some[0].stops)
+        if task.kind == "loglikelihood_rolling":
+            return self.model.rolling(asked)
+        return self.model.loglikelihood(asked)
+
+
+class Waits:
+    """Which samples wait for which answers; a sample that has all is told as done."""
+
+    def __init__(self, asked: Sequence[Sequence[Request]], bar: record.Progress) -> None:
+        self.left = [len({each.key for each in requests}) for requests in asked]
+        self.samples: dict[str, list[int]] = {}
+        self.bar = bar
+        for sample, requests in enumerate(asked):
+            for key in {each.key for each in requests}:
+                self.samples.setdefault(key, []).append(sample)
+        bar.advance(self.left.count(0))
+
+    def answered(self, key: str, price: float = 0.0) -> None:
+        """Count one answer."""
+        for sample in self.samples[key]:
+            self.left[sample] -= 1
+            if not self.left[sample]:
+                self.bar.advance(1, **({"price": price} if price else {}))
+
+
+def sliced(items: Iterator[Item]) -> Iterator[list[Item]]:
+    """Items a slice at a time."""
+    while slice_ := list(islice(items, SLICE)):
+        yield slice_
+
+
+def alike(requests: Sequence[Request]) -> list[list[Request]]:
+    """Requests that one call can ask: those with equal stops."""
+    groups: dict[str, list[Request]] = {}
+    for each in requests:
+        groups.setdefault(repr(each.stops), []).append(each)
+    return list(groups.values())
+
+
+def score_of(task: Task, item: Item, answers: Sequence[Asked]) -> Scored:
+    """The task's scores; numbers that are none become reasons."""
+    scored = task.score(item, answers)
+    scores, undefined = dict(scored.scores), dict(scored.undefined)
+    for key, value in scored.scores.items():
+        if not is_finite(value):
+            del scores[key]
+            undefined[key] = Reason("not_finite", f"{key} is {value}.")
+    return scored._replace(scores=scores, undefined=undefined)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether no number in a JSON value is NaN or infinite."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return all(map(is_finite, value)) if isinstance(value, list | tuple) else True
+
+
+def row_of(item: Item, answers: Sequence[Asked], scored: Scored) -> dict[str, Any]:
+    """A sample as samples/TASK.jsonl keeps it."""
+    return {
+        "id": item.id,
+        "group": item.group,
+        "prompt": item.prompt,
+        "options": [pair.continuation for pair in item.pairs],
+        "target": item.target,
+        "answers": [answer._asdict() for answer in answers],
+        "filtered": scored.filtered,
+        "scores": scored.scores,
+        "undefined": {key: reason._asdict() for key, reason in scored.undefined.items()},
+        "unparsed": list(scored.unparsed),
+        "document": item.document,
+    }
+
+
+class Column:
+    """The values of one measure: floats in rows of one or two, or JSON values."""
+
+    def __init__(self) -> None:
+        self.numbers, self.width = array("d"), 0
+        self.others: list[Any] = []
+        self.samples = array("L")
+        """Number of the sample of each value."""
+        self.reasons: Counter[str] = Counter()
+
+    def add(self, sample: int, value: Any) -> None:
+        """Add a sample's value."""
+        parts = value if isinstance(value, list | tuple) else [value]
+        is_numeric = all(isinstance(part, float | int) for part in parts)
+        if not self.samples:
+            self.width = len(parts) if is_numeric and len(parts) <= 2 else 0
+        self.samples.append(sample)
+        if self.width:
+            self.numbers.extend(map(float, parts))
+        else:
+            self.others.append(value)
+
+    def values(self) -> list[Any]:
+        """The values as the task gave them."""
+        if self.width == 2:
+            pairs = iter(self.numbers)
+            return [list(pair) for pair in zip(pairs, pairs, strict=True)]
+        return list(self.numbers) if self.width else self.others
+
+
+class Tally:
+    """What is known of a task's samples so far: columns of numbers and counts, no rows."""
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.hash = task, hashlib.sha256()
+        self.groups: list[str] = []
+        self.ids: set[str] = set()
+        self.columns = {measure.key: Column() for measure in task.measures}
+        self.unparsed: Counter[str] = Counter()
+
+    def add(self, item: Item, scored: Scored) -> None:
+        """Count one sample; DataError if its id came before."""
+        if item.id in self.ids:
+            raise DataError(f"The task {self.task.name} has the id {item.id!r} twice.")
+        self.ids.add(item.id)
+        content = [item.id, item.prompt, [list(pair) for pair in item.pairs], item.target]
+        self.hash.update(json.dumps(content, sort_keys=True).encode() + b"\n")
+        self.unparsed.update(scored.unparsed)
+        for key, column in self.columns.items():
+            if key in scored.scores:
+                column.add(len(self.groups), scored.scores[key])
+            else:
+                reason = scored.undefined.get(key)
+                column.reasons[reason.code if reason else "not_scored"] += 1
+        self.groups.append(item.group)
+
+    def report(self, confidence: float) -> TaskReport:
+        """The task's numbers."""
+        task = self.task
+        return TaskReport(
+            task.name, task.kind, task.version, task.signature, self.hash.hexdigest(),
+            len(self.groups), tuple(self.measured(each, confidence) for each in task.measures),
+        )  # fmt: skip
+
+    def measured(self, measure: Measure, confidence: float) -> MeasureReport:
+        """One number with its interval and counts."""
+        column = self.columns[measure.key]
+        groups = [self.groups[sample] for sample in column.samples]
+        own = getattr(self.task, "functions", None)
+        result = aggregate(measure, column.values(), groups, confidence, own)
+        undefined, reasons = column.reasons.total(), dict(column.reasons)
+        return MeasureReport(
+            *measure, result, len(column.samples), undefined, reasons,
+            self.unparsed[measure.filter],
+        )  # fmt: skip
+
+
+def group_reports(
+    opened: Sequence[Task | Group], reports: Sequence[TaskReport]
+) -> tuple[GroupReport, ...]:
+    """The numbers of every group, outer ones first."""
+    results: dict[str, dict[str, Interval | Reason]] = {
+        task.name: {one.key: one.result for one in task.measures} for task in reports
+    }
+    found = []
+    for group in opened:
+        if not isinstance(group, Group):
+            continue
+        known = {task.name: task for task in reports}
+        measures = []
+        for one in summarise(group, results):
+            parts = [m for name in one.tasks for m in known[name].measures if m.name == one.name]
+            parts = [part for part in parts if part.filter == one.filter]
+            if not parts:
+                continue
+            first = parts[0]._replace(result=one.result, aggregation="mean of tasks")
+            reasons = sum((Counter(part.reasons) for part in parts), Counter())
+            measures.append(first._replace(
+                n_scored=sum(p.n_scored for p in parts), reasons=dict(reasons),
+                n_undefined=reasons.total(), unparsed=sum(p.unparsed for p in parts),
+            ))  # fmt: skip
+        names = tuple(task.name for task in group.tasks())
+        found += [GroupReport(group.name, names, tuple(measures))]
+        found += group_reports(group.members, reports)
+    return tuple(found)
+
+
+def dry(task: Task, model: TextModel | None, limit: int | None, shown: int = 3) -> str:
+    """What would be asked: the number of samples and requests, and the first ones in full."""
+    samples, requests, lines = 0, 0, list[str]()
+    for item in task.items(model, limit):
+        asked = list(requests_of(task.kind, item.prompt, item.pairs, task.stops, task.repeats))
+        samples, requests = samples + 1, requests + len(asked)
+        if samples <= shown:
+            lines.append(f"--- {item.id}, right: {json.dumps(item.target, ensure_ascii=False)}")
+            lines.append(item.pairs[0].context if item.pairs else item.prompt)
+            lines += [f"  [{i}] {pair.continuation!r}" for i, pair in enumerate(item.pairs)]
+    head = f"{task.name}: {samples} samples, {requests} requests, {task.kind}, {task.signature}"
+    return "\n".join([head, *lines])

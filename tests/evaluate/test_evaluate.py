@@ -1,0 +1,188 @@
+"""One verb from a model's name to a report: every kind of model, looks recorded, nothing twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from groundup.core import Artifact, ArtifactError, Config, ConfigError, Message, Sample, produce
+from groundup.evaluate import EvaluateConfig, evaluate, read_report, read_rows
+from groundup.measure import Card, candidates, make_testset
+from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, save
+from groundup.tokenizer import FastTokenizer, Text, write_tokens
+from groundup.tokenizer import save as save_tokenizer
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKENIZER = FastTokenizer([])
+PLAIN = EvaluateConfig()
+TASK = """task: sums
+dataset_path: json
+dataset_kwargs: {data_files: {test: FOLDER/sums.jsonl}}
+output_type: multiple_choice
+test_split: test
+doc_to_text: "{{a}} + {{b}} ="
+doc_to_choice: ["1", "2", "3"]
+doc_to_target: right
+metric_list: [{metric: acc}, {metric: acc_norm}]
+"""
+
+
+class Seed(Config):
+    """What tells the test's models apart."""
+
+    seed: int = 0
+    """Of the weights."""
+
+
+def model_of(out: Path, seed: int = 0) -> Artifact:
+    config = ModelConfig(
+        vocab_size=TOKENIZER.vocab_size, width=16, layers=1, context_length=512,
+        attention=AttentionConfig(heads=2, kv_heads=1, head_dim=8),
+        feedforward=FeedForwardConfig(width=16),
+    )  # fmt: skip
+    save_tokenizer(TOKENIZER, out.with_suffix(".tokenizer"))
+    return produce(
+        out, kind="model", stage="pretrain", version=1, config=Seed(seed=seed), parents={},
+        write=lambda draft: save(
+            Transformer(config, seed), draft.path, out.with_suffix(".tokenizer"), chat=True
+        ),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def model(tmp_path) -> Artifact:
+    return model_of(tmp_path / "model")
+
+
+@pytest.fixture
+def tokens(tmp_path, model) -> Artifact:
+    rows = [Text(f"{n}.md", f"document number {n} " * (n + 1)) for n in range(5)]
+    tokenizer = produce(
+        tmp_path / "tokenizer", kind="tokenizer", stage="tokenizer", version=1, config=Seed(),
+        parents={}, write=lambda draft: save_tokenizer(TOKENIZER, draft.path),
+    )  # fmt: skip
+    return produce(
+        tmp_path / "tokens", kind="tokens", stage="tokens", version=1, config=Seed(),
+        parents={"tokenizer": tokenizer},
+        write=lambda draft: write_tokens(draft, TOKENIZER, {"test": rows, "validation": rows}),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def testset(tmp_path) -> Artifact:
+    samples = [
+        Sample(str(n), (Message("user", f"What is {n}?"),), (str(n),), f"g{n % 3}")
+        for n in range(6)
+    ]
+    return make_testset(Card(name="numbers"), samples, {}, tmp_path / "testset")
+
+
+@pytest.fixture
+def task(tmp_path) -> Path:
+    rows = [{"a": n, "b": 1, "right": n % 3} for n in range(9)]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "sums.yaml").write_text(TASK.replace("FOLDER", str(tmp_path)))
+    return tmp_path / "sums.yaml"
+
+
+def test_documents_a_test_set_and_a_task_in_one_report(tmp_path, model, tokens, testset, task):
+    found = evaluate(
+        str(model.path), config=PLAIN, tasks=str(task), test=testset, tokens=tokens,
+        out=tmp_path / "r",
+    )  # fmt: skip
+    report = read_report(Artifact.open(tmp_path / "r", "report"))
+    assert report == found.report
+    assert [task.name for task in report.tasks] == ["sums", "numbers", "documents-test"]
+    assert report.subject.digest == model.id and report.subject.kind == "groundup"
+    assert "specials:read" in report.subject.signature  # a test set is asked through the template
+    assert {parent.id for parent in found.artifact.parents} == {model.id, testset.id, tokens.id}
+    rows = list(read_rows(found.artifact, "numbers"))
+    assert rows[2]["prompt"].startswith("<|im_start|>user\nWhat is 2?<|im_end|>")
+    bits = report.task("documents-test").measures[0]
+    assert bits.unit == "bits per byte" and bits.result.estimate == pytest.approx(8, abs=0.2)
+    assert report.cost.requests == 27 + 6 + 5 and report.cost.cached == 0
+    assert "documents-test" in str(found) and "acc_norm" in str(found)
+
+
+def test_a_look_is_recorded_once_and_again_asks_nothing(tmp_path, model, tokens, testset):
+    for _ in range(2):
+        evaluate(str(model.path), config=PLAIN, test=testset, tokens=tokens, out=tmp_path / "r")
+    assert candidates(testset) == candidates(tokens) == [model.id]
+    validation = EvaluateConfig(split="validation")
+    other = model_of(tmp_path / "other", seed=1)
+    evaluate(str(other.path), config=validation, tokens=tokens, out=tmp_path / "v")
+    assert candidates(tokens) == [model.id]
+
+
+def test_two_models_are_compared_on_the_same_samples(tmp_path, model, tokens):
+    other = model_of(tmp_path / "other", seed=1)
+    for against in (str(other.path), str(tmp_path / "r-against")):
+        found = evaluate(
+            str(model.path), config=PLAIN, tokens=tokens, against=against, out=tmp_path / "r"
+        )
+        (compared,) = found.against.comparison.tasks
+        assert compared.measures[0].versus[0].verdict in ("better", "worse", "not told apart")
+        assert "bits_per_byte" in str(found.against)
+    assert read_report(Artifact.open(tmp_path / "r-against")).subject.digest == other.id
+
+
+def test_runs_share_answers_where_asked(tmp_path, model, tokens):
+    config = EvaluateConfig(cache=str(tmp_path / "cache"))
+    for out, limit in (("a", 3), ("b", None)):
+        found = evaluate(
+            str(model.path), config=config, tokens=tokens, limit=limit, out=tmp_path / out
+        )
+    assert (found.report.cost.requests, found.report.cost.cached) == (2, 3)
+
+
+def test_a_dry_run_shows_prompts_and_leaves_nothing(tmp_path, model, testset):
+    said = evaluate(str(model.path), config=PLAIN, test=testset, dry_run=True)
+    assert "numbers: 6 samples, 6 requests" in said and "<|im_start|>user\nWhat is 0?" in said
+    assert candidates(testset) == []
+
+
+def test_what_cannot_be_evaluated_says_why(tmp_path, model, testset):
+    with pytest.raises(ConfigError, match="--tasks NAMES, --test TESTSET or --tokens TOKENS"):
+        evaluate(str(model.path), config=PLAIN, out=tmp_path / "r")
+    with pytest.raises(ConfigError, match="--out DIR"):
+        evaluate(str(model.path), config=PLAIN, test=testset)
+    with pytest.raises(ArtifactError, match="is no directory"):
+        evaluate(str(tmp_path / "none"), config=PLAIN, test=testset, out=tmp_path / "r")
+    with pytest.raises(ConfigError, match="add its model, as in http://localhost:1/v1#NAME"):
+        evaluate("http://localhost:1/v1", config=PLAIN, test=testset, out=tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_interrupting_keeps_the_answers_and_the_same_command_goes_on(tmp_path, model):
+    long = [
+        Sample(str(n), (Message("user", f"What is {n}?"),), (str(n),), f"g{n}") for n in range(400)
+    ]
+    testset = make_testset(Card(name="many"), long, {}, tmp_path / "many")
+    out = tmp_path / "r"
+    command = [sys.executable, "-m", "groundup", "evaluate", str(model.path), "--test",
+               str(testset.path), "--out", str(out)]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    log = out / ".scratch" / "answers.jsonl"
+    with process:
+        while process.poll() is None and not (out.is_dir() and any(log.parent.glob("*.jsonl"))):
+            time.sleep(0.01)
+        while process.poll() is None and log.is_file() and not log.read_bytes():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        told = process.stderr.read()
+    if process.returncode == 0:
+        pytest.skip("the run ended before it could be interrupted")
+    assert process.returncode == 130 and "answers are kept, and the same command goes on" in told
+    kept = len(log.read_text().splitlines())
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    cost = read_report(Artifact.open(out)).cost
+    assert kept >= 1 and cost.requests == 400
