@@ -1,5 +1,6 @@
 """Our models as measurements ask them; the suite of every TextModel, and lm-eval's rule of ids."""
 
+import json
 import math
 from pathlib import Path
 
@@ -8,13 +9,16 @@ import torch
 
 from groundup.core import Completion, ConfigError, Likelihood, Pair, Reason, Sampling, Stops
 from groundup.evaluate.harness.local import AS_USUAL, Codec, LocalModel, Reading
-from groundup.evaluate.harness.ours import OurCodec, OurModel
+from groundup.evaluate.harness.ours import OurCodec, OurModel, ends_of
 from groundup.evaluate.likelihood import disjoint, windows
+from groundup.model import load
 from groundup.tokenizer import FastTokenizer, load_tokenizer
 from tests.core.contracts.text_model import TextModelContract
 from tests.evaluate.test_likelihood import tiny
 
-TOKENIZER = load_tokenizer(Path(__file__).parents[2] / "fixtures" / "tokenizer")
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+TOKENIZER = load_tokenizer(FIXTURES / "tokenizer")
+LM_EVAL = FIXTURES / "lm_eval"
 PAIRS = [Pair(f"A question of {n} words?", f" answer {o}") for n in range(4) for o in "abc"]
 
 
@@ -202,3 +206,37 @@ def test_what_cannot_be_read_with_is_refused():
         local(Reading(stride=300))
     assert math.isfinite(dict(local().rolling(["x"]))[0].logprob)
     assert isinstance(dict(local().rolling(["x"]))[0], Likelihood)
+
+
+@pytest.fixture(scope="module")
+def peer() -> dict:
+    return json.loads((LM_EVAL / "scores.json").read_text())
+
+
+def as_lm_eval(reading: Reading = AS_USUAL) -> LocalModel:
+    network = OurModel(load(LM_EVAL / "model"))
+    codec = OurCodec(TOKENIZER, ends_of(LM_EVAL / "model", 400))
+    return LocalModel(network, codec, name="tiny", digest="0" * 64, reading=reading)
+
+
+@pytest.mark.parametrize("reading", [AS_USUAL, Reading(invariant=True), Reading(batch_tokens=20)])
+def test_every_answer_is_lm_evals(peer, reading):
+    model = as_lm_eval(reading)
+    asked = [Pair(context, option) for context, option, *_ in peer["pairs"]]
+    for place, found in model.loglikelihood(asked):
+        *_, logprob, is_greedy = peer["pairs"][place]
+        assert found.logprob == pytest.approx(logprob, abs=1e-4), asked[place]
+        assert found.is_greedy == is_greedy
+    for place, found in model.rolling([text for text, _ in peer["texts"]]):
+        assert found.logprob == pytest.approx(peer["texts"][place][1], abs=1e-3)
+    for prompt, until, text in peer["answers"]:
+        stops = Stops(Sampling(max_tokens=peer["new"]), tuple(until))
+        ((_, found),) = model.complete([prompt], stops)
+        assert found.text == text, (prompt, until)
+
+
+def test_what_lm_eval_cuts_is_cut_and_told(peer):
+    model = as_lm_eval()
+    pairs = [Pair(context, option) for context, option, *_ in peer["pairs"]]
+    cut = {pairs[place].context for place, found in model.loglikelihood(pairs) if found.cut}
+    assert len(cut) == 1 and "import self" in cut.pop()
