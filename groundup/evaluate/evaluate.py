@@ -127,6 +127,8 @@ def evaluate(
         raise ConfigError(
             "Expected something to evaluate on: --tasks NAMES, --test TESTSET or --tokens TOKENS."
         )
+    if limit is not None and limit < 1:
+        raise ConfigError(f"--limit {limit} leaves no sample; give 1 or more.")
     if out is None and not dry_run:
         raise ConfigError("Expected --out DIR for the report, or --dry-run.")
     names += [str(test.path)] if test else []

@@ -151,6 +151,8 @@ def test_what_cannot_be_evaluated_says_why(tmp_path, model, testset):
         evaluate(str(model.path), config=PLAIN, out=tmp_path / "r")
     with pytest.raises(ConfigError, match="--out DIR"):
         evaluate(str(model.path), config=PLAIN, test=testset)
+    with pytest.raises(ConfigError, match="--limit 0 leaves no sample"):
+        evaluate(str(model.path), config=PLAIN, test=testset, limit=0, out=tmp_path / "r")
     with pytest.raises(ArtifactError, match="is no directory"):
         evaluate(str(tmp_path / "none"), config=PLAIN, test=testset, out=tmp_path / "r")
     with pytest.raises(ConfigError, match="add its model, as in http://localhost:1/v1#NAME"):
