@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil, sqrt
 from statistics import NormalDist, median
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 from groundup.core import Reason, Sample
 
@@ -23,6 +23,7 @@ CONFIDENCE, POWER, DISCORDANT = 0.95, 0.8, 0.2
 FEWEST_GROUPS, FEWEST_OF_A_KIND = 20, 10
 KIND_SHARE, GROUP_SHARE, LANGUAGE_SHARE = 0.5, 0.1, 0.05
 NEAR = 0.9
+SINGULAR = {"are": "is", "have": "has", "were": "was"}
 TOLD = 5
 """Ids that a message names."""
 WORD = re.compile(r"\w+")
@@ -42,6 +43,11 @@ SCRIPTS = (
     "THAI",
 )  # fmt: skip
 STOP_SETS = {name: frozenset(words.split()) for name, words in STOP_WORDS.items()}
+ASKING = STOP_SETS["English"] | frozenset(
+    "a an according at can do does how happens you under when".split()
+)
+"""Words that only ask."""
+TITLE = re.compile(r"“[^”]*”")
 
 
 class Finding(NamedTuple):
@@ -111,8 +117,12 @@ def examine(samples: Sequence[Sample], margin: float = 0.1) -> list[Finding]:
     found = [finding for check in checks for finding in check(samples)]
     if too_thin := undetected(len(samples), margin):
         found.append(too_thin)
-    order = ("error", "warning", "note")
-    return sorted(found, key=lambda finding: order.index(finding.severity))
+    return worst_first(found)
+
+
+def worst_first(found: Iterable[Finding]) -> list[Finding]:
+    """Errors, then warnings, then notes."""
+    return sorted(found, key=lambda finding: get_args(Severity).index(finding.severity))
 
 
 def contradictions(samples: Sequence[Sample]) -> Iterator[Finding]:
@@ -153,7 +163,10 @@ def dirty(samples: Sequence[Sample]) -> Iterator[Finding]:
 
 
 def repeated(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """Questions asked twice, word for word or nearly so: they count twice in every number."""
+    """Questions asked twice, word for word or nearly so: they count twice in every number.
+
+    Nearly: most words are the same, or the answer is and so are all words that carry the question.
+    """
     first: dict[tuple[str, frozenset[str]], str] = {}
     twice: list[str] = []
     for sample in samples:
@@ -163,9 +176,24 @@ def repeated(samples: Sequence[Sample]) -> Iterator[Finding]:
     if twice:
         yield about("duplicate", "warning", "repeat another question and its answer", twice)
     asked = {sample.id: same_text(question(sample)) for sample in samples}
-    ids = sorted({two for one, two in near_questions(samples) if asked[one] != asked[two]})
-    if ids:
-        yield about("near_duplicate", "note", f"share {NEAR:.0%} of their words with another", ids)
+    pairs = [*near_questions(samples), *same_matters(samples)]
+    near = {name for pair in pairs if asked[pair[0]] != asked[pair[1]] for name in pair}
+    if near:
+        what = f"ask nearly what another does ({NEAR:.0%} of the words, or answer and topic)"
+        yield about("near_duplicate", "note", what, sorted(near))
+
+
+def same_matters(samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
+    """Pairs of ids, each with the first of those with its answer and the words that matter.
+
+    Words of asking do not matter, nor does a title between “ and ”.
+    """
+    first: dict[tuple[object, ...], str] = {}
+    for sample in samples:
+        words = frozenset(plain(TITLE.sub(" ", question(sample))).split()) - ASKING
+        key = (kind(sample), words, frozenset(map(same_text, sample.references)))
+        if words and sample.references and first.setdefault(key, sample.id) != sample.id:
+            yield first[key], sample.id
 
 
 def near_questions(samples: Sequence[Sample]) -> list[tuple[str, str]]:
@@ -208,8 +236,8 @@ def undetected(n: int, margin: float) -> Finding | None:
         return None
     needed = ceil(n * (least / margin) ** 2)
     text = (
-        f"{n} samples show a difference of {100 * least:.0f} points between two systems, not of "
-        f"{100 * margin:g} (80 % power, if they differ on 20 % of the samples); {needed} would"
+        f"{n} samples show a difference of {ceil(1000 * least) / 10:g} points between two systems, "
+        f"not of {100 * margin:g} (80 % power, if they differ on 20 % of them); {needed} would"
     )
     return Finding("thin", "warning", text)
 
@@ -334,10 +362,12 @@ def suspects(
 
 
 def about(code: str, severity: Severity, what: str, ids: Sequence[str]) -> Finding:
-    """A finding on some samples, the first of which it names."""
+    """A finding on some samples, the first of which it names; `what` begins with a plural verb."""
     first = ", ".join(ids[:TOLD]) + (" …" if len(ids) > TOLD else "")
-    number = f"{len(ids)} samples" if len(ids) > 1 else "1 sample"
-    return Finding(code, severity, f"{number} {what} ({first})", tuple(ids))
+    verb, _, rest = what.partition(" ")
+    one = f"1 sample {SINGULAR.get(verb, f'{verb}s')} {rest}"
+    said = f"{len(ids)} samples {what}" if len(ids) > 1 else one
+    return Finding(code, severity, f"{said} ({first})", tuple(ids))
 
 
 def question(sample: Sample) -> str:

@@ -46,7 +46,10 @@ def record(place: Path, judgement: Judgement) -> Judgement:
     (['accept', 'drop'], ['drop'])
     """
     check(judgement)
-    entry = Ledger(Path(place) / VOTES).append(judgement._asdict())
+    written = judgement._asdict()
+    if not judgement.when:
+        del written["when"]  # the ledger's own line has it
+    entry = Ledger(Path(place) / VOTES).append(written)
     return judgement._replace(when=judgement.when or entry.when)
 
 
@@ -112,7 +115,8 @@ def votes(place: Path) -> list[Judgement]:
 def from_json(row: Mapping[str, object]) -> Judgement:
     """The judgement in a JSON object, checked; DataError if it is none."""
     try:
-        vote = Judgement(**{**row, "shown": tuple(row.get("shown", ()))})  # type: ignore[arg-type]
+        filled = {"when": "", **row, "shown": tuple(row.get("shown", ()))}  # type: ignore[arg-type]
+        vote = Judgement(**filled)  # type: ignore[arg-type]
         check(vote)
     except (TypeError, AttributeError) as error:
         raise DataError(f"A line of votes is no judgement ({error}).") from None

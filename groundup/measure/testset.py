@@ -35,7 +35,7 @@ from groundup.core import (
     write_text,
 )
 
-from .card import Finding, about, examine, figures, holds, suspects
+from .card import Finding, about, examine, figures, holds, suspects, worst_first
 from .judgement import standing, votes
 from .stats.interval import wilson
 
@@ -62,7 +62,7 @@ class Card(Config):
     margin: float = Field(default=0.1, gt=0, lt=1)
     """Smallest difference of a rate that the test set is to find between two systems."""
     review: dict[str, Any] = {}
-    """What a review found: samples read, accepted, mended and dropped, by whom, the error rate."""
+    """What a review found: samples read, accepted, mended and dropped, why, the error rate."""
     content: str = ""
     """sha256 of the samples; filled in when the test set is made."""
 
@@ -107,9 +107,12 @@ def read_samples(testset: Artifact) -> Iterator[Sample]:
                 raise DataError(f"{file.name}, line {number} is no sample ({error}).") from None
 
 
-def read_card(testset: Artifact) -> dict[str, Any]:
-    """The card's fields and figures."""
-    return json.loads(testset.file("card.json").read_text(encoding="utf-8"))
+def read_card(testset: Artifact, with_votes: bool = False) -> dict[str, Any]:
+    """The card's fields and figures; with what the votes found since it was sealed, if wanted."""
+    card = json.loads(testset.file("card.json").read_text(encoding="utf-8"))
+    given = votes(testset.path) if with_votes else []
+    rulings = decide(given)
+    return card | (reviewed(given, rulings, card["samples"]) if rulings else {})
 
 
 def findings(
@@ -130,11 +133,11 @@ def findings(
         found.append(about("disputed_label", "error", "have votes that disagree", disputed))
     wrong = [name for name, ruling in rulings.items() if ruling.decision != "accept"]
     if wrong:
-        what = "were dropped or mended by reviewers; `groundup testset apply` leaves them out"
+        what = "were dropped or mended by reviewers; `testset apply` keeps the mended ones"
         found.append(about("wrong_label", "error", what, wrong))
     if not rulings and not card.get("reviewed_by"):
         found.append(Finding("unreviewed", "note", "nobody has reviewed the labels"))
-    return found + suspects(samples, scores or {})
+    return worst_first([*found, *suspects(samples, scores or {})])
 
 
 def warn(testset: Artifact) -> list[Finding]:
@@ -258,8 +261,12 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
     ]
     if not kept:
         raise DataError(f"The votes on {testset.path} drop every sample; make another test set.")
-    card = Card(**testset.config).model_copy(update=reviewed(given, rulings, len(samples)))
-    return make_testset(card, kept, {"testset": testset}, out)
+    card = Card(**testset.config)
+    told = reviewed(given, rulings, len(samples))
+    told["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *rulings})
+    made = make_testset(card.model_copy(update=told), kept, {"testset": testset}, out)
+    record.say(f"{out} has no votes yet; its card keeps what was read and why samples were changed")
+    return made
 
 
 def reviewed(
@@ -270,6 +277,13 @@ def reviewed(
     people = Counter(who for who, _ in read)
     counts = Counter(ruling.decision for ruling in rulings.values())
     error = wilson(counts["mend"] + counts["drop"], len(rulings))
+    why = reasons(given)
+    changed = {
+        f"{said}_samples": {
+            name: why.get(name, "") for name, one in rulings.items() if one.decision == decision
+        }
+        for said, decision in (("dropped", "drop"), ("mended", "mend"))
+    }
     return {
         "reviewed_by": ", ".join(f"{who} {people[who]}" for who in sorted(people))
         + f" of {samples} samples",
@@ -280,8 +294,18 @@ def reviewed(
             "dropped": counts["drop"],
             "disputed": sum(ruling.is_disputed for ruling in rulings.values()),
             "error_rate": error._asdict(),
+            **changed,
         },
     }
+
+
+def reasons(given: Iterable[Judgement]) -> dict[str, str]:
+    """What people said of each sample that they dropped or mended."""
+    said: dict[str, list[str]] = {}
+    for vote in standing(given):
+        if vote.reason and (vote.form == "edit" or vote.value == "drop"):
+            said.setdefault(vote.subject, []).append(vote.reason)
+    return {name: "; ".join(dict.fromkeys(each)) for name, each in said.items()}
 
 
 def mended(sample: Sample, fields: Mapping[str, Any]) -> Sample:

@@ -120,7 +120,7 @@ def test_the_detectable_difference_is_that_of_the_normal_approximation():
     assert detectable(n) < 0.1 < detectable(n - 1)
     assert undetected(n, 0.1) is None
     finding = undetected(50, 0.1)
-    assert finding and str(n) in finding.message and "18 points" in finding.message
+    assert finding and str(n) in finding.message and "17.8 points" in finding.message
     assert detectable(400) == pytest.approx(detectable(100) / 2)
     assert z_value(0.95) == pytest.approx(1.96, abs=0.001)
 
@@ -186,3 +186,22 @@ def test_labels_that_good_systems_fail_are_suspect():
     assert suspects(samples, {"a": good, "c": poor}) == []
     failed = [Reason("empty_answer", "Nothing came.")] * 10
     assert suspects(samples, {"a": failed, "b": failed}) == []
+
+
+def test_questions_on_one_matter_with_one_answer_are_both_near_duplicates():
+    asked = "control localization over a large section of a template"
+    same = [
+        ask("one", f"In “Format: localize”, how can you {asked}?", "use the tag"),
+        ask("two", f"According to “Format: other”, what do you do to {asked}?", "use the tag"),
+        ask("three", "What is the default of the parameter `distinct` of `JSONBAgg`?", "False"),
+        ask("four", "What is the default of the parameter `distinct` of `ArrayAgg`?", "False"),
+    ]  # fmt: skip
+    (found,) = [finding for finding in examine(same) if finding.code == "near_duplicate"]
+    assert found.samples == ("one", "two") and "2 samples ask nearly" in found.message
+
+
+def test_messages_are_grammatical_and_their_numbers_differ():
+    (found,) = [f for f in examine([ask("x", "Where is it…", "in")]) if f.code == "truncated"]
+    assert found.message == "1 sample ends in the middle of a sentence (x)"
+    thin = undetected(150, 0.1)
+    assert thin and "150 samples show a difference of 10.3 points" in thin.message

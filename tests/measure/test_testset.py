@@ -122,6 +122,9 @@ def test_a_review_makes_another_test_set_without_the_dropped_and_with_the_mended
         4, 1, 2, 1, 0,
     ]  # fmt: skip
     error = review["error_rate"]
+    assert review["read_samples"] == ["q0", "q1", "q2", "q3"]
+    assert review["dropped_samples"] == {"q1": ""} and set(review["mended_samples"]) == {"q2", "q3"}
+    assert read_card(testset)["review"] == {} and read_card(testset, True)["review"]["read"] == 4
     assert error["estimate"] == 0.75 and 0.3 < error["low"] < 0.31 and 0.95 < error["high"] < 0.96
 
 
@@ -135,6 +138,8 @@ def test_the_last_vote_of_each_person_counts_and_most_decide(testset, tmp_path):
     judge(testset, "ana", "q3", {"question": "Old?"}, "edit")
     judge(testset, "ana", "q3", "")  # taken back as a label changes nothing of the edit
     found = {finding.code: finding.samples for finding in findings(testset)}
+    severities = [finding.severity for finding in findings(testset)]
+    assert severities == sorted(severities, key=["error", "warning", "note"].index)
     assert found["disputed_label"] == ("q1", "q2") and found["wrong_label"] == ("q2", "q3")
     kept = {sample.id: sample for sample in read_samples(apply_review(testset, tmp_path / "t2"))}
     assert "q1" in kept and "q2" not in kept
@@ -170,7 +175,7 @@ def test_findings_are_sealed_in_the_card_and_told_before_use(testset, tmp_path, 
     finally:
         record.use("silent")
     told = capsys.readouterr().err.splitlines()
-    assert told[1].startswith("t: warning thin: 10 samples show a difference of 40 points")
+    assert told[1].startswith("t: warning thin: 10 samples show a difference of 39.7 points")
     assert len(told) == 2
 
 

@@ -58,7 +58,7 @@
   const show = (next) => {
     state = next;
     const { item, done, total } = state;
-    at("far").textContent = item ? `${done + 1} of ${total}` : `${done} of ${total}`;
+    at("far").textContent = item ? `${done + 1} of ${total}${item.kind && ` · ${item.kind}`}` : `${done} of ${total}`;
     at("bar").max = total;
     at("bar").value = done;
     document.title = item ? `${done + 1} of ${total}` : "Reviewed";

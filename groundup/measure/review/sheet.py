@@ -96,9 +96,17 @@ class Summary(NamedTuple):
         )
         if isinstance(self.error, Reason):
             return f"{head}\n{self.error.message}"
-        low, high = 100 * self.error.low, 100 * self.error.high
-        share = f"{100 * self.error.estimate:.1f} %"
-        return f"{head}\nNot right as it stood: {share} of the samples ({low:.1f} to {high:.1f} %)."
+        return f"{head}\nNot right as they stood: {percent(self.error)} of the samples read."
+
+
+def percent(share: Interval) -> str:
+    """A share for people.
+
+    >>> percent(wilson(2, 25))
+    '8.0 % [2.2, 25.0]'
+    """
+    estimate, low, high = (100 * abs(round(number, 6)) for number in share[:3])
+    return f"{estimate:.1f} % [{low:.1f}, {high:.1f}]"
 
 
 def sample_item(sample: Sample) -> Item:
@@ -179,6 +187,8 @@ class Sheet:
     def __init__(self, place: Path, items: Sequence[Item], who: str, salt: str = "") -> None:
         """Read what the reviewer has decided before; `salt` is what is reviewed, such as its id."""
         self.place, self.who = Path(place), who
+        self.is_timed = True  # whether a person takes the time, and not a file
+        self.skipped: set[str] = set()
         self.items = {item.subject: item for item in shuffled(items, who, salt)}
         self.decided: dict[str, Judgement] = {}
         for vote in standing(votes(self.place)):
@@ -224,7 +234,8 @@ class Sheet:
         vote = choice_vote(item, action) if item.form == "choice" else sample_vote(
             item, action, reason, fields or {}
         )  # fmt: skip
-        seconds = round(time.monotonic() - self.since, 1) if subject == self.shown else None
+        is_seen = self.is_timed and subject == self.shown
+        seconds = round(time.monotonic() - self.since, 1) if is_seen else None
         vote = vote._replace(who=self.who, reason=reason.strip(), seconds=seconds)
         before = self.decided.get(subject)
         if before is not None and before.form != vote.form:
@@ -232,6 +243,7 @@ class Sheet:
         vote = record(self.place, vote)
         self.keep(vote)
         self.queue = [other for other in self.queue if other != subject]
+        self.skipped.discard(subject)
         return vote
 
     def skip(self, subject: str) -> None:
@@ -240,6 +252,7 @@ class Sheet:
         if subject in self.queue:
             self.queue.remove(subject)
             self.queue.append(subject)
+            self.skipped.add(subject)
 
     def undo(self) -> Item | None:
         """Take the latest decision back and show its item again; None if there is none."""

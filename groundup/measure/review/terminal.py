@@ -3,12 +3,14 @@
 When stdin is no terminal each line is a decision: a key, then what belongs to it.
 
     a                          accept                 s   skip: it comes again at the end
-    m question=…  m answer=…   mend                   u   take the last decision back
+    m question=… answer=…      mend one or both       u   take the last decision back
     d the reason               drop                   q   stop; everything decided is kept
+    h                          tell the keys
     1, 2, =                    of a choice: the first answer, the second, neither is better
 """
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -28,10 +30,17 @@ from ..judgement import TIE
 from .sheet import REASONS, Item, Sheet
 
 MOST_COLUMNS = 80
-CONTEXT = 600
+CONTEXT = 1500
 """Characters of a passage that are shown around the answer's span."""
-SAMPLE_KEYS = "a accept   m mend   d drop   s skip   u undo   q quit"
-CHOICE_KEYS = "1 first   2 second   = neither   s skip   u undo   q quit"
+SAMPLE_KEYS = "a accept   m mend   d drop   s skip   u undo   h help   q quit"
+CHOICE_KEYS = "1 first   2 second   = neither   s skip   u undo   h help   q quit"
+SAMPLE_HELP = (
+    "a accepts it as it is; m mends question or answer; d drops it, with a reason; s skips it, it "
+    "comes again at the end; u takes the last decision back; q ends, all decided is kept. In a "
+    "file each line is one of them: `d REASON`, `m question=TEXT answer=TEXT`."
+)
+CHOICE_HELP = "1 or 2: this answer is better; = neither is; s skips; u takes the last back; q ends."
+FIELD = re.compile(r"(?:^|(?<=\s))(question|answer)=")
 CHOICES = {"1": "A", "2": "B", "=": TIE}
 BAR = 20
 KEPT = "\n\t\u200c\u200d"
@@ -66,11 +75,19 @@ class Lines:
         return self.text.strip()
 
     def mend(self, item: Item) -> dict[str, object]:
-        """`question=…` or `answer=…` as typed."""
-        name, found, value = self.text.strip().partition("=")
-        if not found or name not in ("question", "answer"):
-            raise DataError("Mend with `m question=…` or `m answer=…`.")
-        return {"question": value} if name == "question" else {"references": [value]}
+        """`question=…`, `answer=…` or both as typed."""
+        before, *rest = FIELD.split(self.text.strip())
+        fields = dict(zip(rest[::2], rest[1::2], strict=True))
+        if before or not fields or len(fields) < len(rest) // 2:
+            raise DataError(
+                "Mend with `m question=…`, `m answer=…` or `m question=… answer=…`, each once."
+            )
+        changed: dict[str, object] = {}
+        if "question" in fields:
+            changed["question"] = fields["question"].strip()
+        if "answer" in fields:
+            changed["references"] = [fields["answer"].strip()]
+        return changed
 
 
 class Keys:
@@ -113,7 +130,7 @@ def pressed() -> str:
         key = os.read(handle, 1).decode(errors="ignore")
     finally:
         termios.tcsetattr(handle, termios.TCSADRAIN, before)
-    return "q" if key in ("", "\x04") else key
+    return "q" if key in ("", "\x04", "\0") else key  # what a terminal sends at its end
 
 
 def typed_over(name: str, text: str) -> str:
@@ -176,13 +193,12 @@ def review_in_terminal(sheet: Sheet) -> None:
     keyboard = Keys() if is_terminal else Lines(sys.stdin)
     columns = min(MOST_COLUMNS, get_terminal_size().columns)
     console = Console(width=columns, highlight=False, soft_wrap=False)
+    sheet.is_timed = is_terminal
     note = ""
     while item := sheet.current:
         if is_terminal:
             console.clear()
-        console.print(*screen(sheet, item), sep="\n", markup=False)
-        if note and is_terminal:
-            console.print(f"\n{note}", markup=False)
+        put(console, *screen(sheet, item), *[f"\n{note}"] * bool(note and is_terminal))
         command = keyboard.ask()
         if command is None or command.key == "q":
             return
@@ -193,12 +209,21 @@ def review_in_terminal(sheet: Sheet) -> None:
                 raise DataError(f"Line {keyboard.number}: {error}") from None
             note = str(error)
         if not is_terminal:
-            console.print(note, markup=False)
+            put(console, note)
+
+
+def put(console: Console, *parts: RenderableType) -> None:
+    """Print one below the other, without the blanks that fill the lines."""
+    with console.capture() as held:
+        console.print(*parts, sep="\n", markup=False)
+    print("\n".join(line.rstrip() for line in held.get().splitlines()), flush=True)
 
 
 def apply(sheet: Sheet, item: Item, command: Command, keyboard: Keys | Lines) -> str:
     """Carry out one command; what to tell about it. DataError if it cannot be."""
     key, is_choice = command.key, item.form == "choice"
+    if key in ("h", "?"):
+        return CHOICE_HELP if is_choice else SAMPLE_HELP
     if key == "s":
         sheet.skip(item.subject)
         return "Skipped; it comes again at the end."
@@ -224,7 +249,8 @@ def screen(sheet: Sheet, item: Item) -> Iterator[RenderableType]:
     done, total = sheet.progress
     bar = "█" * (done * BAR // max(total, 1))
     kind = f"   {printable(item.kind)}" if item.kind else ""
-    yield Text(f"{done + 1} of {total}  {bar:·<{BAR}}{kind}", style="dim")
+    skipped = f"   {len(sheet.skipped)} skipped" if sheet.skipped else ""
+    yield Text(f"{done + 1} of {total}  {bar:·<{BAR}}{kind}{skipped}", style="dim")
     for turn in item.conversation:
         yield from part("Question" if turn.role == "user" else turn.role, turn.content)
     for number, answer in enumerate(item.answers, start=1):

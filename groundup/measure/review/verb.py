@@ -4,6 +4,7 @@ Votes go to the test set's ledger, outside its id: the sealed samples stay as th
 test set without the dropped and with the mended ones is made from them afterwards.
 """
 
+import json
 import subprocess
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,7 +15,7 @@ from groundup.core import Artifact, ConfigError, Judgement, Reason, record, user
 from ..judgement import Agreement, agreement, standing, votes
 from ..testset import read_card, read_samples
 from .server import ReviewServer
-from .sheet import Item, Sheet, Summary, drawn, reviewer_name, sample_item
+from .sheet import Item, Sheet, Summary, drawn, percent, reviewer_name, sample_item
 from .terminal import review_in_terminal
 
 
@@ -24,8 +25,12 @@ def review_testset(
 ) -> "Summary | Results":  # fmt: skip
     """Accept, mend or drop the samples of a test set, blind and one at a time.
 
+    Where stdin is no terminal each of its lines decides one sample: `a` accepts it, `d REASON`
+    drops it, `m question=TEXT answer=TEXT` mends one or both, `s` skips it, `u` takes the last
+    decision back, `h` tells the keys, `q` ends.
+
     who       the reviewer's name, recorded with every vote; git's user.name if it is left out
-    sample    review so many, drawn by kind, instead of all
+    sample    review so many, drawn by kind, instead of all; what an earlier review read comes last
     seed      seed of the drawn samples; the same seed gives every reviewer the same ones
     disputed  only the samples on which earlier reviewers disagree
     page      review in a browser, on this machine alone, instead of the terminal
@@ -40,7 +45,8 @@ def review_testset(
     if disputed:
         wanted = set(agreement(decisions(votes(testset.path))).disputed)
         items = [item for item in items if item.subject in wanted]
-    items, who = drawn(items, sample, seed), reviewer(who)
+    read = set(read_card(testset).get("review", {}).get("read_samples", ()))
+    items, who = drawn_unread(items, read, sample, seed), reviewer(who)
 
     def sheet_of(name: str) -> Sheet:
         return Sheet(testset.path, items, name, testset.id)
@@ -52,6 +58,16 @@ def review_testset(
         else:
             review_in_terminal(sheet_of(who))
     return sheet_of(who).summary()
+
+
+def drawn_unread(items: list[Item], read: set[str], number: int, seed: int) -> list[Item]:
+    """Draw from what no earlier review read, and from the rest once that is not enough."""
+    fresh = [item for item in items if item.subject not in read]
+    if not 0 < number < len(items) or not fresh:
+        return drawn(items, number, seed)
+    rest = [item for item in items if item.subject in read]
+    missing = max(0, number - len(fresh))
+    return drawn(fresh, number, seed) + (drawn(rest, missing, seed) if missing else [])
 
 
 def serve(server: ReviewServer) -> None:
@@ -87,6 +103,8 @@ class Results(NamedTuple):
     reviewers: tuple[Summary, ...]
     agreement: Agreement
     """On accept, mend and drop."""
+    changed: tuple[Judgement, ...] = ()
+    """Every standing vote that dropped or mended a sample."""
 
     def __str__(self) -> str:
         """A few lines a reviewer, then how they agree."""
@@ -94,14 +112,27 @@ class Results(NamedTuple):
             return "Nobody has reviewed a sample yet."
         lines = [str(each) for each in self.reviewers]
         for pair in self.agreement.pairs:
-            kappa = pair.kappa.code if isinstance(pair.kappa, Reason) else str(pair.kappa)
+            kappa = pair.kappa
+            told = (
+                kappa.message
+                if isinstance(kappa, Reason)
+                else f"{kappa.estimate:.2f} [{kappa.low:.2f}, {kappa.high:.2f}]"
+            )
             lines.append(
-                f"{pair.first} and {pair.second} agree on {pair.share} of {pair.subjects}; "
-                f"kappa {kappa}"
+                f"{pair.first} and {pair.second} agree on {percent(pair.share)} of the "
+                f"{pair.subjects} that both read; kappa {told}"
             )
         if self.agreement.disputed:
             lines.append(f"Disputed: {', '.join(self.agreement.disputed)} (--disputed shows them)")
-        return "\n".join(lines)
+        return "\n".join([*lines, *map(change, self.changed)])
+
+
+def change(vote: Judgement) -> str:
+    """A vote that dropped or mended a sample, in a line."""
+    if vote.form == "edit":
+        said = ", ".join(f"{name}: {new}" for name, new in json.loads(vote.value).items())
+        return f"{vote.who} mended {vote.subject}: {said}" + f" ({vote.reason})" * bool(vote.reason)
+    return f"{vote.who} dropped {vote.subject}: {vote.reason or 'no reason given'}"
 
 
 def results_of(testset: Artifact, items: list[Item]) -> Results:
@@ -109,7 +140,11 @@ def results_of(testset: Artifact, items: list[Item]) -> Results:
     given = decisions(votes(testset.path))
     people = list(dict.fromkeys(vote.who for vote in given))
     sheets = [Sheet(testset.path, items, who, testset.id) for who in people]
-    return Results(tuple(sheet.summary() for sheet in sheets), agreement(given))
+    changed = [
+        vote for vote in standing(votes(testset.path))
+        if vote.form == "edit" or (vote.form, vote.value) == ("label", "drop")
+    ]  # fmt: skip
+    return Results(tuple(sheet.summary() for sheet in sheets), agreement(given), tuple(changed))
 
 
 def decisions(given: Iterable[Judgement]) -> list[Judgement]:

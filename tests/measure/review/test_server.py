@@ -4,7 +4,7 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -52,7 +52,8 @@ def ask(
 ) -> Reply:  # fmt: skip
     connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
     try:
-        connection.request(method, path, body, headers or {})
+        with suppress(BrokenPipeError):  # refused before all of it was sent
+            connection.request(method, path, body, headers or {})
         reply = connection.getresponse()
         return Reply(reply.status, dict(reply.headers), reply.read().decode())
     finally:

@@ -184,4 +184,4 @@ def test_the_summary_says_how_much_was_wrong(tmp_path):
     found = one.summary()
     assert (found.accepted, found.mended, found.dropped, found.reviewed) == (6, 1, 1, 8)
     assert not isinstance(found.error, Reason) and found.error.estimate == 0.25
-    assert "25.0 % of the samples (7.1 to 59.1 %)" in str(found)
+    assert "25.0 % [7.1, 59.1] of the samples read" in str(found)

@@ -1,6 +1,7 @@
 """In a terminal one key decides; in a pipe one line does; a kill loses nothing decided."""
 
 import io
+import json
 import os
 import pty
 import select
@@ -11,7 +12,7 @@ import sys
 import pytest
 
 from groundup.core import DataError
-from groundup.measure.judgement import standing, votes
+from groundup.measure.judgement import VOTES, standing, votes
 from groundup.measure.review.sheet import Sheet
 from groundup.measure.review.terminal import edited, fields_of, printable, review_in_terminal
 from tests.measure.review.sheets import items, pairs, sheet, testset
@@ -40,6 +41,30 @@ def test_lines_decide_one_after_the_other(tmp_path, lines):
     assert values(tmp_path) == {order[0]: "accept", order[1]: "drop"}
     assert "Accepted." in told and "Mended." in told and "Taken back." in told
     assert max(map(len, told.splitlines())) <= 80
+
+
+def test_a_line_mends_question_and_answer_at_once_and_refuses_what_it_cannot_part(tmp_path, lines):
+    one = sheet(tmp_path)
+    lines(one, "m answer=at dusk question=When is it lit?\nq\n")
+    (value,) = values(tmp_path).values()
+    assert json.loads(value) == {"question": "When is it lit?", "references": ["at dusk"]}
+    for line in ("m answer=a answer=b", "m at dusk answer=a", "m answer"):
+        with pytest.raises(DataError, match="m question=… answer=…"):
+            lines(one, f"{line}\n")
+
+
+def test_keys_are_told_and_skips_are_counted_and_no_line_ends_with_blanks(tmp_path, lines):
+    told = lines(sheet(tmp_path), "h\n?\ns\ns\nq\n")
+    assert told.count("u takes the last decision back") == 2
+    assert "1 skipped" in told and "2 skipped" in told
+    assert all(line == line.rstrip() for line in told.splitlines())
+
+
+def test_votes_of_a_file_have_no_time(tmp_path, lines):
+    lines(sheet(tmp_path), "a\n")
+    (vote,) = votes(tmp_path)
+    assert vote.seconds is None and vote.when
+    assert '"content": {"who": "ana", "subject"' in (tmp_path / VOTES).read_text()
 
 
 def test_the_end_of_input_ends_the_review_and_the_next_goes_on(tmp_path, lines):
@@ -170,6 +195,16 @@ def test_keys_in_a_real_terminal_and_a_kill(tmp_path):
         again.press("q")
         again.until("ana has reviewed 2 of 8: 1 accepted, 0 mended, 1 dropped.")
         assert again.end() == 0
+
+
+@pytest.mark.parametrize("end", ["\0", "\x04"])
+def test_what_a_terminal_sends_at_its_end_ends_the_review(tmp_path, end):
+    made = testset(tmp_path / "t")
+    with Terminal(made.path) as terminal:
+        terminal.until("q quit")
+        terminal.press(end)
+        terminal.until("ana has reviewed 0 of 8")
+        assert terminal.end() == 0
 
 
 def test_control_c_keeps_what_was_decided(tmp_path):

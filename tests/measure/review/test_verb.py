@@ -14,6 +14,7 @@ from groundup.core import ConfigError, DataError, Judgement
 from groundup.measure.judgement import record as give
 from groundup.measure.judgement import standing, votes
 from groundup.measure.review.verb import Results, review_testset, reviewer
+from groundup.measure.testset import apply_review, read_card
 from tests.measure.review.sheets import testset
 
 
@@ -60,8 +61,25 @@ def test_results_tell_each_reviewer_and_how_they_agree(made):
     assert isinstance(found, Results) and len(found.reviewers) == 2
     text = str(found)
     assert "ana has reviewed 7 of 8: 5 accepted, 1 mended, 1 dropped." in text
-    assert "ana and ben agree on 0.8333" in text and "of 6" in text
+    assert "ana and ben agree on 83.3 % [43.6, 97.0] of the 6 that both read" in text
     assert "Disputed: q0" in text
+    assert "ben dropped q5: no reason given" in text and "ana mended q6: question: When?" in text
+    assert "e-1" not in text
+
+
+def test_a_second_review_draws_what_the_first_did_not_read(made, typed, tmp_path):
+    typed("a\nd the source does not say it\na\n")
+    review_testset(made, who="ana", sample=3)
+    again = apply_review(made, tmp_path / "again")
+    review = read_card(again)["review"]
+    (dropped,) = review["dropped_samples"].items()
+    assert dropped[1] == "the source does not say it" and dropped[0] in review["read_samples"]
+    typed("a\n" * 5)
+    assert review_testset(again, who="ana", sample=5).reviewed == 5
+    seen = {vote.subject for vote in votes(again.path)}
+    assert len(seen & set(review["read_samples"])) == 0
+    typed("a\n" * 6)
+    assert review_testset(again, who="ben", sample=6).reviewed == 6
 
 
 def test_names(monkeypatch):
