@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .verbs import is_verb
+from groundup.documents import Document
+
+from .verbs import is_deed
 
 NAME = r"[A-Za-z_]\w*(?:\.\w+)*"
 CALL = re.compile(
@@ -31,6 +33,13 @@ SETTING = re.compile(
 TERM = re.compile(r"\w[\w-]*(?:::)?|[A-Za-z][a-z-]*(?: [A-Za-z][a-z-]*){1,3}(?:::)?")
 ADMONITION = re.compile(r"(?:Note|Warning|Tip|Caution|Important|See also|Example|Danger)\b.{0,3}$")
 DEFAULT_LINE = re.compile(r"\**[Dd]efault\**:\** \S")
+EXAMPLE = re.compile(
+    r".*\b[Ee]xamples?\b.*:$|(?!.*\b(?:following|functions?|methods?|class(?:es)?|exceptions?|objects?|"
+    r"attributes?|constants?|members?|operations?|defines?|provides?|includes?|are)\b).*:$"
+)
+"""A line before an example and not before what a page explains."""
+DEFAULTS_FOLLOW = re.compile(r"\bdefaults?(?: values?)?(?: to| are| is)?:$")
+"""Of a paragraph before a list of defaults, which tells not what its names mean."""
 VERSION_DIRECTIVE = re.compile(r"\.\. (?:version(?:added|changed)|deprecated)::")
 BOILERPLATE = re.compile(
     r"Part of the (?:Stable|Limited)|Return value: |Availability:|Source code:|Raises an auditing|"
@@ -65,11 +74,7 @@ class Block(NamedTuple):
 
 
 def blocks(text: str, start: int = 0, end: int | None = None) -> Iterator[Block]:
-    """Yield the blocks of `text[start:end]`: items of lists apart, without fenced code or comments.
-
-    >>> [block.lines for block in blocks("One\\ntwo.\\n\\n- three\\n- four\\n")]
-    [('One', 'two.'), ('- three',), ('- four',)]
-    """
+    """Yield the blocks of `text[start:end]`: items of lists apart, no fenced code or comments."""
     bare = FENCED.sub(lambda fence: re.sub(r"[^\n]", " ", fence[0]), text[start:end])
     for found in BLOCK.finditer(bare):
         whole = found[0]
@@ -93,21 +98,13 @@ def is_prose(block: Block, kind: str) -> bool:
 
 
 def signature(line: str) -> re.Match[str] | None:
-    """The match of CALL if a line declares a function or a class and does not call it.
-
-    >>> bool(signature("copy(src, dst, *, follow=True)")), bool(signature("copy('a.txt', 3)"))
-    (True, False)
-    """
+    """The match of CALL if a line declares a function or a class and does not call it."""
     found = CALL.fullmatch(line)
     return found if found and all(map(ARGUMENT.fullmatch, parameters(found["arguments"]))) else None
 
 
 def parameters(arguments: str) -> list[str]:
-    """The parameters of a signature, without the brackets of optional ones.
-
-    >>> parameters("fsrc[, length], *, key=(1, 2)")
-    ['fsrc', 'length', '*', 'key=(1, 2)']
-    """
+    """The parameters of a signature, without the brackets of optional ones."""
     bare = re.sub(r"\[(?=,|\w+[\],])|(?<=\w)\]+(?=[,\[\]]|$)", "", arguments)
     parts, depth, start = [], 0, 0
     for place, letter in enumerate(bare + ","):
@@ -119,18 +116,22 @@ def parameters(arguments: str) -> list[str]:
 
 
 def option_name(head: str) -> str:
-    """The name that says most of an option; empty if there is none.
-
-    >>> option_name("-D dir--data=dir"), option_name("--[no-]color, -c"), option_name("-- file")
-    ('--data', '--color', '')
-    """
+    """The name that says most of an option; empty if there is none."""
     names = OPTION_NAME.findall(head.replace("[no-]", ""))
     return max(names, key=lambda name: (not name.startswith("--no-"), len(name)), default="")
 
 
 def describes(line: str) -> bool:
     """Whether a line tells what a function or class is, as the first one under a signature does."""
-    return bool(DESCRIBES.match(line)) or is_verb(line.partition(" ")[0])
+    return bool(DESCRIBES.match(line)) or is_deed(line)
+
+
+def is_preformatted(document: Document, block: Block) -> bool:
+    """Whether a block of a page is code of several lines: their ends stand in the file."""
+    text, first = document.text, max(block.start - 1, 0)
+    breaks = [at for at in range(first, block.end + 1) if text[at : at + 1] == "\n"]
+    breaks += [first] * (text[first] == " ")
+    return document.kind == "html" and any(document.map.segment_at(at).exact for at in breaks)
 
 
 def may_be_head(block: Block) -> bool:

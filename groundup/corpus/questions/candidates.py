@@ -19,8 +19,10 @@ from .entries import Entry, page_entries, page_title
 from .rules import RULES, Found, Rule, named
 
 SCOPES = ("According to “{title}”, ", "In “{title}”, ")
-AROUND = 600
-"""Most characters of a passage before and after an answer."""
+AROUND = 1200  # most characters of a passage before and after an answer
+GENERATED = re.compile(
+    r"(?:^|/)(?:_(?:modules|static|sources)/|(?:genindex|(?:py-)?modindex|search)\b[\w-]*\.\w+$)"
+)
 TITLE_SIGNS = re.compile(r"[#¶§“”]")
 TITLE_PARTS = re.compile(r" (?:—|–|-|\||::?) ")
 CODE = re.compile(
@@ -57,7 +59,10 @@ class Collection:
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self.documents = {document.path: document for document in documents}
-        self.entries = {document.path: tuple(entries(document)) for document in documents}
+        self.entries = {
+            document.path: () if is_generated(document) else tuple(entries(document))
+            for document in documents
+        }
         self.titles = titles(documents)
         self.explained = Counter(
             (entry.owner, entry.name) for found in self.entries.values() for entry in found
@@ -65,18 +70,38 @@ class Collection:
 
     def askable(self, path: str) -> Iterator[Entry]:
         """Yield running text and the names that the document explains once."""
-        found = self.entries[path]
+        found, text = self.entries[path], self.documents[path].text
         here = Counter((entry.owner, entry.name) for entry in found)
         for entry in found:
+            is_word = entry.kind == "function" and not is_code(entry.name)
             if not entry.name or here[entry.owner, entry.name] == 1:
-                yield entry
+                if not (is_word and is_said_elsewhere(entry, text)):
+                    yield entry
 
     def needs_title(self, entry: Entry) -> bool:
         """Whether the name alone could mean something else, too."""
         if entry.owner:
             return self.explained[entry.owner, entry.name] > 1 or not is_code(entry.owner)
-        is_unique = self.explained["", entry.name] == 1
-        return not is_unique or not is_code(entry.name) or entry.kind == "option"
+        is_sure = self.explained["", entry.name] == 1 and is_code(entry.name)
+        is_part = entry.name.isalpha() if entry.kind == "setting" else "." not in entry.name
+        return not is_sure or is_part and entry.kind in ("option", "function", "setting")
+
+
+def is_generated(document: Document) -> bool:
+    """Whether a page is a listing of sources, an index or a search, and explains nothing."""
+    return GENERATED.search(document.path) is not None
+
+
+def is_said_elsewhere(entry: Entry, text: str) -> bool:
+    """Whether a page says a name that is a word also outside its entry, maybe of something else."""
+    inside = sum(len(re.findall(rf"\b{entry.name}\b", x.text)) for x in (entry.head, *entry.body))
+    return len(re.findall(rf"\b{re.escape(entry.name)}\b", text)) > inside
+
+
+def is_placed_once(entry: Entry, text: str) -> bool:
+    """Whether a page has a name's signature under one heading alone."""
+    line = rf"^\W*(?:class |exception |method )?{re.escape(entry.name)}(?:\([^\n]*)?$"
+    return len(re.findall(line, text, re.MULTILINE)) < 2
 
 
 def entries(document: Document) -> Iterator[Entry]:
@@ -85,11 +110,7 @@ def entries(document: Document) -> Iterator[Entry]:
 
 
 def is_code(name: str) -> bool:
-    """Whether a name is spelt as no word of prose is.
-
-    >>> is_code("shutil.copy"), is_code("max_size"), is_code("PATH"), is_code("name")
-    (True, True, True, False)
-    """
+    """Whether a name is spelt as no word of prose is."""
     return CODE.fullmatch(name) is not None
 
 
@@ -109,34 +130,62 @@ def candidates(
     collection: Collection, asked: Iterable[str], rules: Sequence[str], max_words: int
 ) -> Iterator[Candidate]:
     """Yield every question about the asked documents that is fit and has one answer."""
-    by_question: dict[str, list[Candidate]] = defaultdict(list)
+    by_question: dict[str, list[tuple[Candidate, tuple[str, ...]]]] = defaultdict(list)
+    answers: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    asked_once: set[tuple[str, ...]] = set()
     used = [rule for rule in RULES if not rules or rule.name in rules]
     for path in sorted(asked):
-        slices = set()
+        slices: set[tuple[int, int]] = set()
         for entry in collection.askable(path):
             for rule in used:
+                if rule.name == "section" and not is_placed_once(
+                    entry, collection.documents[path].text
+                ):
+                    continue
                 for found in rule.find(entry):
                     one = candidate(collection, path, entry, rule, found)
                     span = one.place["start"], one.place["end"]
                     is_there = holds(one.place["quote"], one.answer)
                     if fault(one.question, one.answer, max_words) or not is_there:
                         continue
-                    if span not in slices:
+                    answers[path, *matter(one, entry, found)].add(one.answer)
+                    said = *matter(one, entry, found), one.answer
+                    if span not in slices and said not in asked_once:
                         slices.add(span)
-                        by_question[one.question].append(one)
+                        asked_once.add(said)
+                        by_question[one.question].append((one, (path, *said[:-1])))
     for same in by_question.values():
-        if len({one.answer for one in same}) == 1:
-            yield same[0]
+        one, asked_of = same[0]
+        if len({other.answer for other, _ in same}) == len(answers[asked_of]) == 1:
+            yield one
+
+
+def matter(one: Candidate, entry: Entry, found: Found) -> tuple[str, ...]:
+    """What a question asks, in whatever words."""
+    parts = (re.sub(r"^(?:[Ii]f|[Ww]hen) ", "", part) for part in found.parts.values())
+    return one.rule, entry.owner, entry.name, *parts
 
 
 def surroundings(text: str, entry: Entry, start: int, end: int) -> dict[str, Any]:
-    """The passage around an answer, from its entry's name on if that is near, for who checks it."""
+    """The passage around an answer for who checks it: whole paragraphs, from the name on if near.
+
+    Where the answer is a heading, it and the entry.
+    """
+    starts = [each.places[0] for each in (entry.section, entry.head) if each.text]
+    near = [place for place in starts if start - AROUND < place <= start]
+    first = min([*near, max(text.rfind("\n\n", 0, start) + 2, start - AROUND)])
     head = entry.head.places[0] if entry.head.text else start
-    paragraph = max(text.rfind("\n\n", 0, start) + 2, start - AROUND)
-    first = head if start - AROUND < head <= start else paragraph
-    after = text.find("\n\n", end)
-    last = min(len(text) if after < 0 else after, end + AROUND)
-    return {"passage": text[first:last], "span": [start - first, end - first]}
+    passage = text[first : paragraphs_end(text, end)]
+    if head > end:
+        gap = "\n\n[…]\n\n" if head > end + 2 else text[end:head]
+        passage = text[first:end] + gap + text[head : paragraphs_end(text, entry.head.places[-1])]
+    return {"passage": passage, "span": [start - first, end - first]}
+
+
+def paragraphs_end(text: str, place: int) -> int:
+    """Where the paragraph after that of a place ends, or less if they are long."""
+    after = text.find("\n\n", max(text.find("\n\n", place), place) + 2)
+    return min(len(text) if after < 0 else after, place + AROUND)
 
 
 def candidate(
@@ -151,8 +200,10 @@ def candidate(
     question = rule.phrasings[draw[0] % len(rule.phrasings)].format_map(parts)
     title = collection.titles[path]
     needs = collection.needs_title(entry) or rule.name in ("section", "how")
-    if entry.kind == "text" and entry.section.text.casefold() not in (title.casefold(), ""):
-        title = f"{title}: {entry.section.text}"
+    section = entry.section.text
+    says_it = section.endswith("?") or "be" in found.parts  # then the section is what is defined
+    if entry.kind == "text" and section.casefold() not in (title.casefold(), "") and not says_it:
+        title = f"{title}: {section}"
     if needs and title.casefold() != parts["thing"].casefold():
         scope = SCOPES[1 if rule.name == "section" else draw[1] % 2].format(title=title)
         question = scope + question[0].lower() + question[1:]

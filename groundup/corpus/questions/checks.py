@@ -8,7 +8,7 @@ import re
 
 POINTS_ELSEWHERE = re.compile(
     r"(?i:\b(?:see|above|below|following|follows|latter|former|aforementioned|here|hereby|previous|"
-    r"previously)\b|\b(?:this|these|those|such)\b(?! (?:as|that)\b)|https?:)|"
+    r"previously|as shown)\b|\b(?:this|these|those|such)\b(?! (?:as|that)\b)|https?:)|"
     r"\b(?:[Ss]ection|[Tt]able|[Ff]igure|[Cc]hapter|[Aa]ppendix|PEP|RFC) [\dA-Z]"
 )
 BEGINS_BADLY = re.compile(
@@ -35,13 +35,7 @@ GIVEN_AWAY = 0.6
 
 
 def fault(question: str, answer: str, max_words: int = 25) -> str:
-    """Why a question is unfit; empty if it is fit.
-
-    >>> fault("What does `copy` do?", "Copies the file to the place given below")
-    'points elsewhere'
-    >>> fault("What does `copy` do?", "Copies a file")
-    ''
-    """
+    """Why a question is unfit; empty if it is fit."""
     words = WORD.findall(answer)
     if not words and len(answer) > 6 or not answer:
         return "no words"
@@ -74,11 +68,7 @@ def is_balanced(text: str) -> bool:
 
 
 def gives_away(question: str, answer: str) -> bool:
-    """Whether the question holds its answer, or most of the words that matter in it.
-
-    >>> gives_away("Is the port 80?", "80"), gives_away("Which port?", "80")
-    (True, False)
-    """
+    """Whether the question holds its answer, or most of the words that matter in it."""
     there = WORD.findall(question.casefold())
     said = WORD.findall(answer.casefold())
     if said and f" {' '.join(said)} " in f" {' '.join(there)} ":

@@ -17,6 +17,7 @@ from groundup.documents import Document
 
 from . import blocks as b
 from .blocks import NAME, Block, blocks, is_prose
+from .patterns import NOTE
 from .plain import Plain, plain
 
 EntryKind = Literal["function", "class", "value", "option", "setting", "parameter", "term", "text"]
@@ -107,6 +108,7 @@ class Page:
         self.classes: list[tuple[int, str]] = []
         self.entry, self.indent = Entry("", "text"), -1
         self.body: list[Plain] = []
+        self.is_example, self.are_defaults = False, False
 
     def plain(self, start: int, end: int) -> Plain:
         """A slice of the page without markup."""
@@ -115,15 +117,21 @@ class Page:
     def read(self, block: Block, explained: str) -> Iterator[Entry]:
         """Take one block in, knowing how the next one begins; yield what it ends."""
         kind, first = self.document.kind, block.lines[0]
+        is_example, self.is_example = self.is_example, b.EXAMPLE.match(first)
+        if b.is_preformatted(self.document, block):
+            return
         if named := MODULE.match(first):
             self.module = named[1]
         if title := self.title(block):
             yield from self.close()
             self.section, self.owner = self.plain(*title), Entry("", "text")
+            self.are_defaults = False
             self.section = self.section.part(0, len(self.section.text.rstrip("#¶§ ")))
         elif self.entry.name and block.indent <= self.indent and kind == "text":
             yield from self.close()  # no longer inside the directive
-        entry = self.titled(title) if title else self.recognise(block, explained)
+        entry = self.titled(title, explained) if title else self.recognise(block, explained)
+        if is_example and kind == "html" and entry and entry.kind == "function":
+            return  # a call
         if b.DEFAULT_LINE.match(first):
             self.body.append(self.plain(block.start, block.end))
         elif kind == "markdown" and len(block.lines) > 2 and TABLE_LINE.fullmatch(block.lines[1]):
@@ -134,6 +142,7 @@ class Page:
             self.open(entry, block)
         elif not title and is_prose(block, kind):
             self.body.append(self.plain(block.start, block.end))
+            self.are_defaults = bool(b.DEFAULTS_FOLLOW.search(" ".join(block.lines)))
         elif kind == "html" and not title and b.may_be_head(block):
             yield from self.close()  # of something that is not understood
 
@@ -142,7 +151,7 @@ class Page:
         name, owner = self.qualified(entry.name, entry.kind, block.indent), ""
         if entry.kind == "parameter":
             is_taken = re.search(rf"\b{re.escape(name)}\b", self.owner.head.text)
-            owner = self.owner.name if is_taken else ""
+            owner = self.owner.name if is_taken and not self.are_defaults else ""
         elif entry.kind in ("function", "class"):
             self.owner = entry._replace(name=name)
         self.entry = entry._replace(name=name, owner=owner)
@@ -179,10 +188,12 @@ class Page:
                     return start, start + len(line)
         return None
 
-    def titled(self, title: tuple[int, int]) -> Entry | None:
-        """The entry of a heading that is one name of code: a setting of a Markdown reference."""
+    def titled(self, title: tuple[int, int], explained: str) -> Entry | None:
+        """The entry of a heading that is one name of code: a setting of a reference."""
         head = self.plain(*title)
         name, bracket, _ = head.text.partition("(")
+        if self.document.kind == "html" and b.DEFAULT_LINE.match(explained):
+            return Entry(name, "setting", head) if re.fullmatch(NAME, name) else None
         if self.document.kind != "markdown" or " " in name:
             return None
         if b.OPTION_NAME.fullmatch(name):
@@ -209,10 +220,15 @@ class Page:
         if found := b.SETTING.fullmatch(first):
             return Entry(found["name"], "setting", head)
         found = b.signature(first)
-        others = all(b.CALL.fullmatch(x) or b.BOILERPLATE.match(x) for x in block.lines[1:])
+        notes = tuple(line for line in block.lines[1:] if NOTE.match(line))
+        others = all(
+            b.CALL.fullmatch(x) or b.BOILERPLATE.match(x) or x in notes for x in block.lines[1:]
+        )
         if found and others and b.describes(explained) and not found["name"].startswith("_"):
             is_class = found["what"] in ("class", "exception", "type")
-            return Entry(found["name"], "class" if is_class else "function", head)
+            starts = [self.document.text.index(note, block.start) for note in notes]
+            body = tuple(self.plain(at, at + len(x)) for at, x in zip(starts, notes, strict=True))
+            return Entry(found["name"], "class" if is_class else "function", head, body)
         if is_alone and b.SENTENCE.match(explained) and (found := b.BARE.fullmatch(first)):
             kind = "class" if found["what"] else "value"
             return Entry(found["name"] or found["value"], kind, head)
@@ -220,9 +236,15 @@ class Page:
             return self.item(block, found)
         is_term = b.TERM.fullmatch(first) and (self.is_glossary or " " not in first)
         is_marked = self.document.kind == "html" or first.endswith("::")
+        is_term = is_term and head.text.lower() not in FIELDS and self.is_one_word(block)
         if is_term and is_marked and is_alone and not b.ADMONITION.match(first):
             return Entry(first.rstrip(":"), "term", head) if b.EXPLAINS.match(explained) else None
         return None
+
+    def is_one_word(self, block: Block) -> bool:
+        """Whether no tag stands inside a line: `<b>y</b><i>ndarray</i>` reads as one word."""
+        start, end = self.document.map.byte_range(block.start, block.end)
+        return end - start == len(self.document.text[block.start : block.end].encode())
 
     def rest(self, block: Block) -> tuple[Plain, ...]:
         """The lines that follow an option without an empty line: AsciiDoc's indented text."""

@@ -31,7 +31,7 @@ from groundup.measure import Card, make_testset
 
 from ..prepare import read_split
 from ..split import SPLITS, place
-from .candidates import Candidate, Collection, candidates
+from .candidates import Candidate, Collection, candidates, is_generated
 from .names import count_identifiers, make_up, style, word_pools, words
 from .rules import RULES
 
@@ -103,7 +103,7 @@ def make_questions(
     unknown = made_up(chosen, pool, found.documents, without, config)
     chosen = choose(pool, questions - len(unknown), config) + unknown
     if len(chosen) < questions:
-        message = too_few(chosen, found, questions)
+        message = too_few(chosen, found, questions) + advice(collection, found, questions, config)
         if not chosen or not allow_fewer:
             raise DataError(message)
         record.say(message)
@@ -118,7 +118,7 @@ def check(config: QuestionsConfig, questions: int) -> None:
     if unknown := sorted(set(config.rules) - set(names)):
         raise ConfigError(f"There is no rule {unknown[0]!r}; the rules are {', '.join(names)}.")
     if questions < 1:
-        raise ConfigError(f"questions={questions} must be at least 1.")
+        raise ConfigError(f"--questions {questions} must be at least 1.")
 
 
 def read_source(source: Path, config: QuestionsConfig) -> Source:
@@ -127,7 +127,7 @@ def read_source(source: Path, config: QuestionsConfig) -> Source:
         made = Artifact.open(source, "corpus")
         splits = {split: list(read_split(made, split)) for split in SPLITS}
         documents = [document for split in SPLITS for document in splits[split]]
-        asked = {document.path for document in splits["test"]}
+        asked = {document.path for document in splits["test"] if not is_generated(document)}
         return Source(documents, asked, {"corpus": made}, Counter())
     documents, set_aside = [], Counter[str]()
     for read in read_folder(source, suffixes=config.suffixes or None):
@@ -136,15 +136,20 @@ def read_source(source: Path, config: QuestionsConfig) -> Source:
         else:
             documents.append(read)
     if set_aside:
-        record.say(f"set aside: {tally(set_aside)}")
+        record.say(f"set aside {set_aside.total()} files: {tally(set_aside)}")
     if not documents:
         raise DataError(
             f"{source} has no documents to ask about ({tally(set_aside) or 'it is empty'}); "
             "expected text, Markdown, HTML or Python files in UTF-8."
         )
     order = sorted(documents, key=lambda document: place(document.path, config.seed))
-    share = max(1, round(config.share * len(order)))
-    return Source(documents, {document.path for document in order[:share]}, {}, set_aside)
+    return Source(documents, shared(order, config.share), {}, set_aside)
+
+
+def shared(order: Sequence[Document], share: float) -> set[str]:
+    """Paths of the documents that a share of them takes, those that explain nothing left out."""
+    taken = order[: max(1, round(share * len(order)))]
+    return {document.path for document in taken if not is_generated(document)}
 
 
 def choose(pool: Sequence[Candidate], limit: int, config: QuestionsConfig) -> list[Candidate]:
@@ -205,20 +210,33 @@ def shape(name: str) -> tuple[str, bool, bool]:
 
 
 def too_few(chosen: Sequence[Candidate], found: Source, questions: int) -> str:
-    """One line that says what there is and what to do."""
+    """What there is, in one line."""
     counts = Counter(one.rule for one in chosen)
     rules = f" ({tally(counts)})" if counts else ""
     return (
         f"Found {len(chosen)} of {questions} questions{rules} in {len(found.asked)} of "
-        f"{len(found.documents)} documents; raise share or per_document with --set, add documents, "
-        "or take fewer with --allow-fewer."
+        f"{len(found.documents)} documents; "
     )
+
+
+def advice(collection: Collection, found: Source, questions: int, config: QuestionsConfig) -> str:
+    """What would give enough: the least share that does, in steps of 0.05, if one does."""
+    if found.parents:
+        return "make a corpus with a larger test_share, or take fewer with --allow-fewer."
+    order = sorted(found.documents, key=lambda document: place(document.path, config.seed))
+    pool = list(candidates(collection, shared(order, 1), config.rules, config.max_words))
+    wanted = questions - round(questions * config.unanswerable)
+    for step in range(int(20 * config.share) + 1, 21):
+        asked = shared(order, step / 20)
+        if len(choose([one for one in pool if one.path in asked], wanted, config)) == wanted:
+            return f"--set share={step / 20:g} would do, or take fewer with --allow-fewer."
+    return "no share would do: raise per_document, add documents or take fewer (--allow-fewer)."
 
 
 def tally(counts: Mapping[str, int]) -> str:
     """Counts in words, the largest first."""
     rows = sorted(counts.items(), key=lambda row: (-row[1], row[0]))
-    return ", ".join(f"{count} {name}" for name, count in rows)
+    return ", ".join(f"{name} {count}" for name, count in rows)
 
 
 def sample(one: Candidate) -> Sample:

@@ -8,7 +8,7 @@ letter, length or module gives the answer away; whoever tells the two apart reme
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -31,8 +31,6 @@ def module_name(path: str) -> str:
 
     >>> module_name("lib/json/decoder.py"), module_name("lib/json/__init__.py")
     ('json.decoder', 'json')
-    >>> module_name("topics/assert.txt")
-    'topics.assert'
     """
     parts = path.rpartition(".")[0].split("/") if "." in path else path.split("/")
     if len(parts) > 1 and parts[0].lower() in ROOTS:
@@ -43,11 +41,7 @@ def module_name(path: str) -> str:
 
 
 def words(identifier: str) -> list[str]:
-    """Split an identifier into its words, their case kept.
-
-    >>> words("get_type_hints"), words("JSONDecoder"), words("--no-color")
-    (['get', 'type', 'hints'], ['JSON', 'Decoder'], ['no', 'color'])
-    """
+    """Split an identifier into its words, their case kept."""
     return WORD.findall(identifier)
 
 
@@ -85,24 +79,15 @@ def make_up(name: str, pools: dict[str, Pool], taken: set[str], rng: random.Rand
     """Replace a name's last identifier by one that does not exist; it is added to `taken`.
 
     As many words, joined in the same style. Empty when the words seem to allow no new one.
-
-    >>> pools = {"snake": Pool(["read"], ["text", "lines"])}
-    >>> make_up("pathlib.Path.write_text", pools, {"read_text"}, random.Random(0))
-    'pathlib.Path.read_lines'
     """
     outer, dot, identifier = name.rpartition(".")
     kind, count = style(identifier), len(words(identifier))
     pool = pools[kind]
     joint = "-" if kind == "option" else "_" if "_" in identifier or kind == "snake" else ""
     for _ in range(ATTEMPTS if pool.first else 0):
-        candidate = joint.join([rng.choice(pool.first), *draw(pool.later, count - 1, rng)])
+        candidate = joint.join([rng.choice(pool.first), *rng.choices(pool.later, k=count - 1)])
         candidate = "--" * (kind == "option") + candidate
         if candidate not in taken:
             taken.add(candidate)
             return f"{outer}{dot}{candidate}"
     return ""
-
-
-def draw(items: Sequence[str], count: int, rng: random.Random) -> list[str]:
-    """Draw with replacement."""
-    return [rng.choice(items) for _ in range(count)]

@@ -29,12 +29,18 @@ RAISES = [
     re.compile(rf"\b[Rr]aises? {EXCEPTION} {CONDITION}{STOP}"),
     re.compile(rf"(?::raises?|^Raises:) {EXCEPTION}: {CONDITION}{STOP}"),
 ]
-ADDED = re.compile(
-    rf"(?:Added in version|New in version|\.\. versionadded::) {VERSION}(?![\w.]*\w)"
+RELEASE = r"(?:version|[A-Z]\w+(?: [A-Z]\w+)?)"
+"""What a note calls a version: `New in version 3.1`, `New in Django 4.1`."""
+ADDED = re.compile(rf"(?:(?:Added|New) in {RELEASE}|\.\. versionadded::) {VERSION}(?![\w.]*\w)")
+NOTE = re.compile(rf"(?:Added|New|Changed|Deprecated|Removed) (?:in|since) {RELEASE} \d|\.\. \w+::")
+CHANGED = re.compile(rf"(?:Changed in {RELEASE}|\.\. versionchanged::) {VERSION}:? (?=[A-Z])")
+DEPRECATED = re.compile(rf"(?:Deprecated since {RELEASE}|\.\. deprecated::) {VERSION}:? ?")
+ITSELF = (
+    r"(?:[Uu]se |[Ii]n favou?r|(?:[Tt]his|[Tt]he) (?:function|method|class|option|setting|module|"
+    r"attribute|exception|constant|property|decorator)? ?(?:is|has been|was) |"
+    r"(?:[Tt]he )?[\w.]*\b{name}(?:\(\))? (?:\w+ )?(?:is|has been|was) )"
 )
-NOTE = re.compile(r"(?:Added|New|Changed|Deprecated|Removed) (?:in|since) version|\.\. \w+::")
-CHANGED = re.compile(rf"(?:Changed in version|\.\. versionchanged::) {VERSION}:? (?=[A-Z])")
-DEPRECATED = re.compile(rf"(?:Deprecated since version|\.\. deprecated::) {VERSION}")
+"""How a note on a version begins that speaks of the whole entry and not of a part of it."""
 INSTEAD = [
     re.compile(rf"(?:^|[.:] )[Uu]se (?P<value>(?:the )?[\w.()-]+(?: \w+)?)(?<!\.) instead{STOP}"),
     re.compile(rf"in favou?r of (?P<value>[\w.()-]*[\w()]){STOP}"),
@@ -81,12 +87,12 @@ IS_A = re.compile(
     r"(?P<value>(?:an?|the|any) (?:[^\s;:]+ ){2,}[^;:]+?)(?:;.*)?\.?$"
 )
 NO_SUBJECT = (
-    r"(?!\w+(?:ing|ed)\b|un\w+\b|(?:none|zero|true|false|in|on|not|no|possible|present|left|neither|"
-    r"both|either|it|this|that|they|so|these|you|set|given)\b)"
+    r"(?!(?i:\w+(?:ing|ed)\b|un\w+\b|(?:none|zero|true|false|in|on|not|no|possible|present|left|"
+    r"neither|both|either|it|this|that|they|so|these|you|set|given|null|yes)\b))"
 )
 NO_CLAUSE = (
     r"(?!(?:instead|feel|please|be|ensure|remember|avoid|returns?|do|will|can|may|must|is|are|has|"
-    r"see|use|you|and|or|but|which|then)\b)"
+    r"see|used?|you|and|or|but|which|then)\b)"
 )
 HAPPENS = re.compile(
     rf"^(?P<condition>(?:If|When) {NO_SUBJECT}[^,;:]{{8,110}}), (?P<value>{NO_CLAUSE}[^;:]+?)\.?$"
@@ -99,11 +105,23 @@ HOW = re.compile(
 
 UNSURE = re.compile(
     r"^(?:if|when) (?:it|this|that|they|so|the above|not|necessary|these|there)\b|\breturned\b|,$|"
-    r", (?:or|and|otherwise)\b|\w(?:Error|Exception|Warning)\b|\b(?:and|or)$",
+    r", (?:or|and|otherwise)\b|\w(?:Error|Exception|Warning)\b|\b(?:and|or)$|"
+    r"\b(?:it|they|them|this|these|those|such|ones?(?! of)|the (?:first|second|other|last))\b|"
+    r"\b(?:first|originally|initially) \w+e[dn]\b",
     re.IGNORECASE,
 )
-"""Of a condition that leans on another sentence, or runs into another clause."""
-LEANS = re.compile(r"\b(?:it|this|that|these|them|those|so)\b")
+"""Of a condition that leans on another sentence, runs into another clause, or is history."""
+CLAUSE = re.compile(
+    r"\S+ \S+.*?(?:=|\b(?:is|are|was|has|have|does|do|can|will|must|should|may)\b|n[’']t|"
+    r"(?<! of)(?<! the)(?<! or)(?<! and) [a-z]\w*[^\Ws]s\b)"
+)
+"""Of a condition that has a verb, as far as its shape tells."""
+OTHER = re.compile(r"raise|\b(?:was|were|had|used to)\b")
+"""Of what happens: an exception, which another rule asks for, or history."""
+LEANS = re.compile(
+    r"\b(?:it|this|that|these|them|those|so|their|ones?(?! of)|former|latter|the (?:same|others?)|"
+    r"the (?:exception|error|warning|problem)(?= and | or |,)|(?:old|new|previous) behaviou?r)\b"
+)
 POINTING = re.compile(
     r"^(?:This|That|These|Those|It|They|He|She|We|You|There|Here|Such|Same|See|Note|Now|Also|One|"
     r"Another|Other|Some|Each|Both|All|Any|What|Which|Who|Its|Their|Example|Section|Chapter|Most|"
@@ -123,7 +141,7 @@ NOUN_ENDS = re.compile(
 )
 VERB_IN_HEAD = re.compile(
     r"n[’']t\b|\bthis\b|\b(?:is|are|was|were|did|can|must|may|will|should|has|have|does|do|returns?|"
-    r"raises?|specif\w+|gets?|sets?|provides?|contain\w+|determines?|controls?|allows?|takes?|"
+    r"raises?|specif\w+|uses?|gets?|sets?|provides?|contain\w+|determines?|controls?|allows?|takes?|"
     r"accepts?|defines?|needs?|requires?|represents?|describes?|indicates?|means?|holds?|stores?|"
     r"gives?|makes?|performs?|supports?|referred|completed|encapsulates|occurred|failed|reached)\b"
 )

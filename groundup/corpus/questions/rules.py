@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from . import patterns
-from .blocks import parameters
+from .blocks import DEFAULT_LINE, parameters
 from .entries import Entry
 from .plain import Plain
-from .verbs import is_verb
+from .verbs import is_deed, is_verb
 
-NOT_SAID = ("None", "...", "…", "<unrepresentable>")
-"""Defaults that say nothing."""
+NOT_SAID = ("None", "...", "…")  # defaults that say nothing
 
 
 class Found(NamedTuple):
@@ -52,8 +51,9 @@ def option(entry: Entry) -> Iterator[Found]:
 def deed(entry: Entry) -> Iterator[Found]:
     """A first sentence that begins with a verb other than `return`."""
     first = opening(entry)
-    if first and is_verb(word := first.text.split()[0]) and not word.startswith("Return"):
-        yield Found({}, first)
+    if first and is_deed(first.text) and not first.text.startswith("Return"):
+        if f"{entry.name.rpartition('.')[2]}()" not in first.text:  # Use the close() method when …
+            yield Found({}, first)
 
 
 def definition(entry: Entry) -> Iterator[Found]:
@@ -69,8 +69,7 @@ def definition(entry: Entry) -> Iterator[Found]:
             continue
         answer = sentence.part(*found.span("value"))
         if entry.kind == "text" and is_topic(found["what"], entry.section.text):
-            what = re.sub(r"^(?:The|An?) ", lambda article: article[0].lower(), found["what"])
-            yield Found({"be": found["be"], "thing": what}, answer)
+            yield Found({"be": found["be"], "thing": thing(found["what"], entry)}, answer)
         elif entry.kind != "text" and same(found["what"], entry.name):
             yield Found({}, answer)
 
@@ -82,7 +81,7 @@ def default(entry: Entry) -> Iterator[Found]:
         for one in parameters(inside):
             declared, _, value = one.partition("=")
             name, value = declared.partition(":")[0].strip(" *"), value.strip()
-            if not value or value in NOT_SAID or not name.isidentifier():
+            if not value or value in NOT_SAID or value[0] == "<" or not name.isidentifier():
                 continue
             given = re.compile(rf"\b{name}\b[^=,]*= ?(?P<value>{re.escape(value)})")
             for _, answer in said([entry.head], [given]):
@@ -115,7 +114,7 @@ def raises_when(entry: Entry) -> Iterator[Found]:
 def raisings(entry: Entry) -> Iterator[tuple[Plain, Plain]]:
     """Yield condition and exception of every sentence that tells both."""
     if entry.kind == "function":
-        for sentence in sentences(entry, 12):
+        for sentence in sentences(entry, 12, True):
             for found, _ in said([sentence], patterns.RAISES, "exception"):
                 if not patterns.UNSURE.search(found["condition"]):
                     yield (
@@ -126,29 +125,27 @@ def raisings(entry: Entry) -> Iterator[tuple[Plain, Plain]]:
 
 def added(entry: Entry) -> Iterator[Found]:
     """The version that brought a name."""
-    if has_versions(entry):
-        notes = (paragraph for paragraph in entry.body if patterns.ADDED.match(paragraph.text))
-        yield from first_of(said(notes, [patterns.ADDED], "version"))
+    yield from first_of(said(notes(entry, patterns.ADDED), [patterns.ADDED], "version"))
 
 
 def changed(entry: Entry) -> Iterator[Found]:
     """What a version changed, if one sentence tells it."""
-    notes = [
-        (found["version"], list(paragraph.part(found.end(), len(paragraph.text)).sentences()))
-        for paragraph in entry.body
-        if has_versions(entry) and (found := patterns.CHANGED.match(paragraph.text))
+    changes = [
+        (found["version"], list(note.part(found.end(), len(note.text)).sentences()))
+        for note in notes(entry, patterns.CHANGED)
+        if (found := patterns.CHANGED.match(note.text))
     ]
-    versions = [version for version, _ in notes]
-    for version, told in notes:
+    versions = [version for version, _ in changes]
+    for version, told in changes:
         if versions.count(version) == 1 and len(told) == 1:
             yield Found({"version": version}, without_end(told[0]))
 
 
 def replacement(entry: Entry) -> Iterator[Found]:
     """What to use instead of a deprecated name."""
-    if has_versions(entry):
-        notes = (paragraph for paragraph in entry.body if patterns.DEPRECATED.match(paragraph.text))
-        yield from first_of(said(notes, patterns.INSTEAD))
+    itself = patterns.ITSELF.replace("{name}", re.escape(entry.name.rpartition(".")[2]))
+    wanted = re.compile(patterns.DEPRECATED.pattern + itself)
+    yield from first_of(said(notes(entry, wanted), patterns.INSTEAD))
 
 
 def values(entry: Entry) -> Iterator[Found]:
@@ -168,15 +165,18 @@ def limit(entry: Entry) -> Iterator[Found]:
 def parameter(entry: Entry) -> Iterator[Found]:
     """What a parameter of a function is for."""
     if entry.kind == "parameter" and entry.owner and (first := opening(entry)):
-        yield Found({}, first)
+        if not same(first.text, entry.name) and not first.text.startswith("Value returned by"):
+            yield Found({}, first)
 
 
 def condition(entry: Entry) -> Iterator[Found]:
     """What happens under a condition."""
-    if entry.kind in ("function", "option", "setting", "text"):
-        for found, answer in said(sentences(entry, 10), [patterns.HAPPENS]):
+    if entry.kind in ("option", "setting", "text") or entry.kind == "function" and entry.whole:
+        for found, answer in said(sentences(entry, 10, True), [patterns.HAPPENS]):
             asked, is_order = found["condition"], is_verb(answer.text.split()[0])
-            if "raise" not in answer.text and not is_order and not patterns.UNSURE.search(asked):
+            is_other = is_order or patterns.OTHER.search(answer.text)
+            is_clause = patterns.CLAUSE.match(asked) and not patterns.UNSURE.search(asked)
+            if is_clause and not is_other:
                 yield Found({"condition": lower(asked), "Condition": asked}, answer)
 
 
@@ -215,16 +215,21 @@ def first_of(found: Iterable[tuple[re.Match[str], Plain]]) -> Iterator[Found]:
         return
 
 
-def sentences(entry: Entry, paragraphs: int) -> Iterator[Plain]:
-    """The sentences of an entry's first paragraphs, notes on versions left out."""
-    for paragraph in entry.body[:paragraphs]:
-        if not patterns.NOTE.match(paragraph.text):
-            yield from paragraph.sentences()
+def sentences(entry: Entry, paragraphs: int, alone: bool = False) -> Iterator[Plain]:
+    """The sentences of the first paragraphs, no notes; `alone`: not just after one on `this`."""
+    told = [one for one in entry.body if not patterns.NOTE.match(one.text)]
+    for paragraph in told[:paragraphs]:
+        leans = False
+        for one in paragraph.sentences():
+            if not (alone and leans):
+                yield one
+            leans = one.text.startswith(("This ", "That ", "If this "))
 
 
 def opening(entry: Entry) -> Plain | None:
     """The first sentence under a name, without its full stop; None if it leans on another."""
-    first = next(sentences(entry, 1), None)
+    told = (one for one in sentences(entry, 2) if not DEFAULT_LINE.match(one.text))
+    first = next(told, None)
     if first is None or patterns.POINTING.match(first.text) or not first.text[0].isupper():
         return None
     return without_end(first)
@@ -240,9 +245,21 @@ def lower(text: str) -> str:
     return text[0].lower() + text[1:]
 
 
-def has_versions(entry: Entry) -> bool:
-    """Whether notes on versions in the body surely speak of the entry."""
-    return entry.whole and entry.kind in ("function", "class", "value", "option", "setting")
+def notes(entry: Entry, wanted: re.Pattern[str]) -> list[Plain]:
+    """The notes on versions that begin as wanted; none where they may speak of something else."""
+    is_sure = entry.whole and entry.kind in ("function", "class", "value", "option", "setting")
+    return [note for note in entry.body if is_sure and wanted.match(note.text)]
+
+
+def thing(what: str, entry: Entry) -> str:
+    """A sentence's subject inside a question: small where it is a word, bare where it is code."""
+    first, _, rest = what.partition(" ")
+    if first in ("The", "An", "A"):
+        return rest if patterns.CODE_WORD.fullmatch(rest) else lower(what)
+    small = re.compile(rf"(?<![\w.-]){re.escape(lower(first))}(?![\w.-])")
+    is_word = first[1:].islower() and any(small.search(each.text) for each in entry.body)
+    is_word = is_word or first.endswith(("ing", "ity", "ness"))
+    return lower(what) if is_word else what
 
 
 def same(words: str, name: str) -> bool:
@@ -251,11 +268,7 @@ def same(words: str, name: str) -> bool:
 
 
 def is_topic(what: str, heading: str) -> bool:
-    """Whether a sentence's subject is what its section is about, or a name of code.
-
-    >>> is_topic("A heap", "Heap queues"), is_topic("The result", "Heap queues")
-    (True, False)
-    """
+    """Whether a sentence's subject is what its section is about, or a name of code."""
     bare = re.sub(r"^(?:The|An?) ", "", what)
     if patterns.GENERIC.search(bare.casefold()) or patterns.POINTING.match(bare):
         return False
@@ -263,11 +276,7 @@ def is_topic(what: str, heading: str) -> bool:
 
 
 def is_nominal(text: str) -> bool:
-    """Whether a text is a noun phrase: a short head without a verb, then nothing or what it is for.
-
-    >>> is_nominal("A class that parses files"), is_nominal("The server did not answer")
-    (True, False)
-    """
+    """Whether a text is a noun phrase: a short head without a verb, then perhaps what it is for."""
     head = patterns.NOUN_ENDS.split(text, maxsplit=1)[0]
     return len(head.split()) < 7 and not patterns.VERB_IN_HEAD.search(head)
 
@@ -289,12 +298,9 @@ RULES: tuple[Rule, ...] = (
     Rule("definition", definition, ("What {be} {thing}?",), "what something is"),
     Rule("default", default, (
         "What is the default value of {of}?", "Which value does {of} have by default?",
-        "What is the default of {of}?",
     ), "a default value"),
-    Rule("returns", returns, (
-        "What does {name} return?", "What do you get back from {name}?",
-        "What is the result of calling {name}?",
-    ), "what a function returns"),
+    Rule("returns", returns, ("What does {name} return?", "What is the result of calling {name}?"),
+         "what a function returns"),
     Rule("raises", raises, (
         "Which exception does {name} raise {condition}?", "What does {name} raise {condition}?",
     ), "which exception a condition raises"),
@@ -302,8 +308,7 @@ RULES: tuple[Rule, ...] = (
         "When does {name} raise {exception}?", "What makes {name} raise {exception}?",
     ), "the condition that raises an exception"),
     Rule("added", added, (
-        "In which version was {name} added?", "Since which version does {name} exist?",
-        "Which version introduced {name}?",
+        "In which version was {name} added?", "Which version introduced {name}?",
     ), "the version that brought a name"),
     Rule("changed", changed, (
         "What changed in {name} in version {version}?", "How did version {version} change {name}?",
@@ -331,9 +336,5 @@ and answered in free words, so a score on it tells reading from having learned t
 
 
 def training_rules() -> tuple[Rule, ...]:
-    """The rules that training examples may be made by: all but the one held out.
-
-    >>> {rule.name for rule in RULES} - {rule.name for rule in training_rules()}
-    {'condition'}
-    """
+    """The rules that training examples may be made by: all but the one held out."""
     return tuple(rule for rule in RULES if rule.name != HELD_OUT_RULE)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import Artifact, Sample
+from groundup.core import Artifact, DataError, Sample
 from groundup.documents import Document, read_folder
 from groundup.measure import Finding, check_grounding, findings, looks, read_card, read_samples
 
@@ -92,8 +92,14 @@ def show_testset(
     found = findings(testset)
     if documents is not None:
         sources = [one for one in read_folder(documents) if isinstance(one, Document)]
+        quoted = {str(one.metadata["document"]) for one in read if "document" in one.metadata}
+        if quoted and not quoted & {source.path for source in sources}:
+            raise DataError(
+                f"None of the {len(quoted)} documents that are quoted, such as {min(quoted)}, is "
+                f"among the {len(sources)} of {documents}; give the folder they were made from."
+            )
         found += check_grounding(read, sources)
-    card = read_card(testset)
+    card = read_card(testset, with_votes=True)
     return ShownTestset(
         str(card.get("name") or testset.path.name), str(testset.path), testset.id, card,
         tuple(found), len(looks(testset)),

@@ -1,5 +1,7 @@
 """Verbs that a description begins with: `Copy the file`, `Copies the file`."""
 
+import re
+
 VERBS = frozenset(
     """
     abort accept acquire activate add adjust align allocate allow analyze annotate append apply
@@ -30,14 +32,20 @@ VERBS = frozenset(
     upload use validate verify visit wait wake walk warn watch wrap write yield
     """.split()
 )
+NOUN = re.compile(
+    r"\w+ (?!(?:if|whether|what|when|that|how|which|where|all|and|or)\b)\w+ "
+    r"(?:can|may|must|will|should|is|are|was|were|has|have)\b"
+)
+"""A first word that is part of a subject: `Lookup registration can also be done`."""
+
+
+def is_deed(text: str) -> bool:
+    """Whether a sentence tells what something does, as `Copies the file` does."""
+    return is_verb(text.partition(" ")[0]) and not NOUN.match(text)
 
 
 def is_verb(word: str) -> bool:
-    """Whether a word is one of these, in its plain form or the third person's.
-
-    >>> [is_verb(word) for word in ("Copy", "Copies", "Passes", "Sets", "Similar", "Always")]
-    [True, True, True, True, False, False]
-    """
+    """Whether a word is one of these, in its plain form or the third person's."""
     word = word.lower()
     stems = (word, word.removesuffix("s"), word.removesuffix("es"), word.removesuffix("ies") + "y")
     return any(stem in VERBS for stem in stems)

@@ -95,3 +95,34 @@ class Reader:
         :raises ValueError: If a line holds no date.
         """
 '''
+
+DJANGO = """<html><head><title>Forms — Tool 4.2 documentation</title></head><body>
+<h1>Forms</h1>
+<p>To save it all at once, use the create() method of a set.</p>
+<dl><dt>Form.as_div()</dt><dd><div><span>New in Django 4.1.</span></div>
+<p>Renders the form as a division.</p></dd>
+<dt>Form.render(<em>context=None</em>, <em>renderer=None</em>)</dt>
+<dd><p>Renders the form. All arguments are optional and will default to:</p>
+<ul><li><p>context: Value returned by get_context()</p></li>
+<li><p>renderer: Any renderer of the settings</p></li></ul></dd>
+<dt>create(<em>values</em>)</dt><dd><p>Creates a row and puts it in the set.</p></dd>
+<dt>Form.clean()</dt><dd><p>Implement a clean() method when fields depend on each other.</p></dd>
+<dt>Form.desc(<em>nulls=False</em>)</dt><dd><p>Sorts the form backwards.</p>
+<div><p>Deprecated since version 4.1: Passing nulls=False to desc() is deprecated. Use None
+instead.</p></div></dd></dl>
+<h2>Examples of use</h2>
+<p>Do this by calling:</p>
+<pre>from tool import Form
+
+Form.configure(DEBUG=True)</pre>
+<p>Pass as many keyword arguments as you like.</p>
+<p>Register it with the form directly:</p>
+<pre>Form.register(Lookup)</pre>
+<p>Lookup registration can also be done by a decorator.</p>
+<h2>Fields</h2><p>class models.User</p><p>A user has the fields below in the table.</p>
+<h2>Methods</h2><p>class models.User</p>
+<h2>DATA_LIMIT</h2><p>Default: 5000</p><p>The largest number of fields that a request may have.</p>
+<h2>What is a fixture?</h2><p>A fixture is a collection of files that hold rows of a table.</p>
+<h2>Squashing forms</h2><p>Squashing is the act of reducing many forms to a few.</p>
+<h2>The MemoryStorage</h2><p>The MemoryStorage is a convenient way to keep files away.</p>
+</body></html>"""

@@ -1,6 +1,15 @@
 import pytest
 
-from groundup.corpus.questions.blocks import blocks, is_prose, option_name, parameters, signature
+from groundup.corpus.questions.blocks import (
+    EXAMPLE,
+    blocks,
+    is_preformatted,
+    is_prose,
+    option_name,
+    parameters,
+    signature,
+)
+from groundup.documents import read_bytes
 
 
 def test_blocks_lie_where_they_say_and_code_is_left_out():
@@ -53,3 +62,20 @@ def test_the_long_name_of_an_option_wins_and_no_negation():
 def test_prose_is_told_from_code_and_boilerplate():
     page = "Open the file now.\n\nfoo = bar(1)\n\n>>> open now.\n\nSee also the others.\n\nf(a, b)"
     assert [is_prose(block, "html") for block in blocks(page)] == [True] + [False] * 4
+
+
+def test_code_of_a_page_is_told_by_its_line_ends():
+    page = b"<p>Text.</p><p>f(a)</p><pre>from m import f\n\nf(a)\n\n  f(b)</pre><p>More.</p>"
+    document = read_bytes(page, "m.html")
+    told = {block.lines[0]: is_preformatted(document, block) for block in blocks(document.text)}
+    assert told == {"Text.": False, "f(a)": True, "from m import f": True, "f(b)": True,
+                    "More.": False}  # fmt: skip
+    first = next(iter(list(blocks(document.text))[1:]))
+    assert first.lines == ("f(a)",) and not is_preformatted(document, first)
+
+
+def test_lines_before_examples_are_told_from_those_before_entries():
+    for line in ("Example:", "For example, the following does it:", "Register it directly:"):
+        assert EXAMPLE.match(line)
+    for line in ("The module defines the following functions:", "These are allowed:", "Text."):
+        assert not EXAMPLE.match(line)

@@ -6,7 +6,7 @@ from groundup.corpus.questions.candidates import Collection, candidates, is_code
 from groundup.documents import read_bytes
 from groundup.measure.card import holds
 
-from .pages import DIRECTIVES, MODULE, SETTINGS, SPHINX
+from .pages import DIRECTIVES, DJANGO, MODULE, SETTINGS, SPHINX
 
 FILES = {"copy.html": SPHINX, "settings.md": SETTINGS, "heap.rst": DIRECTIVES, "dates.py": MODULE}
 
@@ -32,7 +32,8 @@ def test_answers_are_slices_of_text_and_bytes():
 
 
 def test_a_name_that_two_documents_explain_is_asked_with_the_title():
-    twice = {"a.md": SETTINGS, "b.md": SETTINGS.replace("Settings", "Old settings")}
+    old = SETTINGS.replace("Settings", "Old settings").replace("is logged", "is written down")
+    twice = {"a.md": SETTINGS, "b.md": old}
     asked = [one.question for one in found(twice, rules=["option"]) if "log_level" in one.question]
     assert len(asked) == 2 and all("“Settings”" in q or "“Old settings”" in q for q in asked)
     (alone,) = [
@@ -79,3 +80,46 @@ def test_titles_lose_the_site_s_name_and_are_never_the_same():
 )
 def test_code_is_told_from_words(name):
     assert is_code(name) and not any(map(is_code, ("name", "Name", "two words", "a")))
+
+
+def test_a_page_of_django_gives_what_it_says_and_nothing_of_its_examples():
+    asked = {one.question: one.answer for one in found({"forms.html": DJANGO})}
+    assert asked == {
+        "What is `Form.as_div` for?": "Renders the form as a division",
+        "In which version was `Form.as_div` added?": "4.1",
+        "What does `Form.render` do?": "Renders the form",
+        "What is `Form.desc` for?": "Sorts the form backwards",
+        "What is the default value of the parameter `nulls` of `Form.desc`?": "False",
+        "What is `DATA_LIMIT`?": "The largest number of fields that a request may have",
+        "Which value does `DATA_LIMIT` have by default?": "5000",
+        "In “Forms”, what is a fixture?": "a collection of files that hold rows of a table",
+        "According to “Forms”, what is squashing?": "the act of reducing many forms to a few",
+        "According to “Forms”, what is MemoryStorage?": "a convenient way to keep files away",
+    }
+
+
+def test_listings_indexes_and_searches_are_not_asked():
+    page = "<title>{0}</title><h1>Source code</h1><p>m.copy_all(a, b=1)</p><p>Copy a file.</p>"
+    paths = ("_modules/m.html", "genindex.html", "genindex-A.html", "py-modindex.html",
+             "search.html", "_static/x.html")  # fmt: skip
+    assert found({path: page.format(path) for path in paths}) == []
+    assert found({"research.html": page.format("m")})
+
+
+def test_one_condition_with_two_answers_is_not_asked_and_the_same_one_is_asked_once():
+    page = (
+        "<title>m</title><p>m.read_all(a)</p><p>Read it. If message is set, no error is kept. "
+        "When message is set, the lock may be free.</p>"
+    )
+    assert not [one for one in found({"m.html": page}) if one.rule == "condition"]
+    tips = "# {0}\n\nTo control the size of a part, use the sizing tag.\n"
+    twice = {"a.md": tips.format("One"), "b.md": tips.format("Two")}
+    assert len(found(twice, rules=["how"])) == 1
+
+
+def test_a_passage_begins_before_the_answer_and_shows_the_entry_of_a_heading():
+    text = "# Speed\n\nMuch is said here. To run a tool faster, use the cache of pages.\n\nEnd.\n"
+    (one,) = found({"a.md": text}, rules=["how"])
+    assert one.place["passage"] == text.removeprefix("# ")
+    (one,) = [c for c in found({"copy.html": SPHINX}, rules=["section"])]
+    assert one.place["passage"].startswith("Whole trees\n\ncopy.copy_tree(src")

@@ -61,3 +61,13 @@ def test_titles_come_from_the_page():
     assert page_title(read_bytes(DIRECTIVES.encode(), "heap.rst")) == "heap --- Heaps"
     assert page_title(read_bytes(b"No title here.", "a.txt")) == ""
     assert page_title(read_bytes(SETTINGS.encode(), "a.md")) == "Settings"
+
+
+def test_a_term_with_a_tag_inside_is_no_name_and_a_rubric_is_none():
+    page = (
+        "<title>m</title><dl><dt><strong>y</strong><span>ndarray</span></dt><dd><p>A copy of "
+        "it all.</p></dd><dt>coords</dt><dd><p>A tuple of places.</p></dd><dt>Notes</dt><dd><p>A "
+        "side effect is this.</p></dd></dl>"
+    )
+    _, found = entries(page, "m.html")
+    assert set(found) - {""} == {"coords"}

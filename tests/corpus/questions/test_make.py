@@ -1,5 +1,6 @@
 """Questions are deterministic, spread, split by document; what is missing is told."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -90,7 +91,7 @@ def test_a_corpus_is_asked_about_its_test_split(folder, tmp_path):
 
 
 def test_too_few_are_told_by_rule_and_made_only_when_that_is_wanted(folder, tmp_path):
-    with pytest.raises(DataError, match=r"Found \d+ of 5000 questions \(\d+ .*--allow-fewer"):
+    with pytest.raises(DataError, match=r"Found \d+ of 5000 questions \(\w+ \d+.*--allow-fewer"):
         made(folder, tmp_path / "t", questions=5000)
     assert not (tmp_path / "t").exists()
     testset = make_questions(
@@ -99,6 +100,15 @@ def test_too_few_are_told_by_rule_and_made_only_when_that_is_wanted(folder, tmp_
     samples = list(read_samples(testset))
     without = sum(not sample.references for sample in samples)
     assert 0 < without <= 0.12 * len(samples)
+
+
+def test_the_share_that_would_do_is_told_and_none_above_one(folder, tmp_path):
+    with pytest.raises(DataError, match=r"--set share=(0\.\d+|1) would do, or take fewer") as told:
+        made(folder, tmp_path / "t", questions=40, share=0.1)
+    share = float(re.search(r"share=([\d.]+)", str(told.value))[1])
+    assert made(folder, tmp_path / "t", questions=40, share=share).numbers["samples"] == 40
+    with pytest.raises(DataError, match="no share would do: raise per_document"):
+        made(folder, tmp_path / "u", questions=5000, share=1)
 
 
 def test_only_the_wanted_rules_are_used_and_others_are_refused(folder, tmp_path):
@@ -118,7 +128,7 @@ def test_folders_without_documents_or_answers_are_told(tmp_path):
     with pytest.raises(DataError, match="no documents to ask about"):
         made(empty, tmp_path / "t")
     (empty / "broken.md").write_bytes(b"caf\xe9 is closed")
-    with pytest.raises(DataError, match="1 not UTF-8"):
+    with pytest.raises(DataError, match="not UTF-8 1"):
         made(empty, tmp_path / "t")
     (empty / "poem.txt").write_text("Roses and\nviolets and\n\nnothing that answers.\n")
     with pytest.raises(DataError, match="Found 0 of 60 questions in 1 of 1 documents"):

@@ -60,3 +60,45 @@ def test_conditions_need_a_subject_and_a_clause():
                  "When used with x, y is z."):  # fmt: skip
         assert value([patterns.HAPPENS], text) is None
     assert value([patterns.HAPPENS], "When the queue is full, the call waits.") == "the call waits"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    ["if the database supports it", "when Django was first released",
+     "when a tool was originally written", "if the second pattern matches"],
+)  # fmt: skip
+def test_conditions_that_lean_on_other_text_or_tell_history_are_unsure(condition):
+    assert patterns.UNSURE.search(condition)
+
+
+def test_conditions_without_a_noun_or_a_verb_are_none():
+    assert (
+        value([patterns.HAPPENS], "If False (the default), the missing ones are removed.") is None
+    )
+    for text in ("if array_like", "if an integer or array", "if a list of strings"):
+        assert not patterns.CLAUSE.match(text)
+    for text in ("if bulk=False", "when the queue is full", "if the sequence ends with a 0"):
+        assert patterns.CLAUSE.match(text) and not patterns.UNSURE.search(text)
+
+
+def test_what_to_do_for_something_outside_leans():
+    for text in (
+        "tell the tool which one to use",
+        "prevent the exception and keep the old behavior",
+    ):
+        assert patterns.LEANS.search(text)
+    assert not patterns.LEANS.search("use one of the files of the tool")
+
+
+@pytest.mark.parametrize(
+    "text, version",
+    [
+        ("New in Django 4.1.", "4.1"),
+        ("Added in version 3.4.", "3.4"),
+        ("New in version 2.0:", "2.0"),
+    ],
+)
+def test_versions_are_named_by_the_word_or_the_product(text, version):
+    assert value([patterns.ADDED], text, "version") == version and patterns.NOTE.match(text)
+    assert patterns.CHANGED.match("Changed in Django 4.1: The setting was added.")
+    assert not patterns.NOTE.match("New in the list of the tools 4")

@@ -26,6 +26,7 @@ def test_the_card_its_findings_and_its_samples_are_shown(tmp_path):
         assert part in text
     for name in ("q0", "q1"):
         record(testset.path, Judgement("ana", "", name, "label", "accept"))
+    assert "reviewed by ana 2 of 4 samples" in str(show_testset(testset))
     text = str(show_testset(apply_review(testset, tmp_path / "t2")))
     assert "0.0 % [0.0, 65.8] of 2 read were wrong" in text and "ana 2 of 4" in text
 
@@ -44,5 +45,10 @@ def test_grounding_and_contamination_are_shown_when_asked_for(tmp_path):
     shown = show_testset(testset, against=made, documents=root)
     assert "source_changed" in [finding.code for finding in shown.findings]
     assert shown.contamination and "no sample stands in them" in str(shown)
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    (wrong / "other.md").write_text("Nothing of it.")
+    with pytest.raises(DataError, match="None of the 1 documents .* such as 1.md"):
+        show_testset(testset, documents=wrong)
     with pytest.raises(DataError, match="neither a corpus nor examples"):
         show_testset(testset, against=testset)

@@ -1,4 +1,4 @@
-from groundup.corpus.questions.verbs import VERBS, is_verb
+from groundup.corpus.questions.verbs import VERBS, is_deed, is_verb
 
 
 def test_verbs_are_known_in_both_forms():
@@ -8,3 +8,8 @@ def test_verbs_are_known_in_both_forms():
 
 def test_the_list_holds_words_alone_in_order():
     assert all(word.isalpha() and word.islower() for word in VERBS)
+
+
+def test_a_noun_that_looks_like_a_verb_is_no_deed():
+    assert not is_deed("Lookup registration can also be done by a decorator.")
+    assert is_deed("Check whether it is done.") and is_deed("Checks if it can be done.")
