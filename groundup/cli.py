@@ -132,6 +132,9 @@ def dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) ->
     if words[0] in ("--version", "-V"):
         print(__version__)
         return 0
+    if inside := group(words):
+        print(table(inside))
+        return 0
     verb, rest = find(words)
     if verb.computes and typed is not None and "--help" not in rest and "-h" not in rest:
         machine.restart_with_allocator()
@@ -150,9 +153,19 @@ def dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) ->
 
 def usage() -> str:
     """The table of contents, in the order in which data flows."""
-    width = max(len(verb.name) for verb in VERBS) + 2
-    lines = [f"  {verb.name:<{width}}{verb.help}" for verb in VERBS]
-    return USAGE.format(version=__version__, verbs="\n".join(lines))
+    return USAGE.format(version=__version__, verbs=table(VERBS))
+
+
+def table(verbs: Sequence[Verb]) -> str:
+    """A line for every verb."""
+    width = max(len(verb.name) for verb in verbs) + 2
+    return "\n".join(f"  {verb.name:<{width}}{verb.help}" for verb in verbs)
+
+
+def group(words: list[str]) -> list[Verb]:
+    """The verbs that begin with a word that is none by itself, if it stands alone or with help."""
+    is_alone = words[1:] in ([], ["--help"], ["-h"]) and words[0] not in {v.name for v in VERBS}
+    return [verb for verb in VERBS if is_alone and verb.name.startswith(f"{words[0]} ")]
 
 
 def find(words: list[str]) -> tuple[Verb, list[str]]:
@@ -266,9 +279,8 @@ def flags_of(function: Callable[..., Any]) -> Callable[..., Any]:
     signature, hints = inspect.signature(function), get_type_hints(function)
     configs, told = configs_of(function), {"out": OUT_HELP} | explained(function).parameters
     parameters, artifacts = [], set()
-    for name, parameter in signature.parameters.items():
-        if name in configs:
-            continue
+    others = {name: one for name, one in signature.parameters.items() if name not in configs}
+    for name, parameter in others.items():
         hint = hints.get(name, str)
         if hint in (Artifact, Artifact | None):
             artifacts.add(name)

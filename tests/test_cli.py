@@ -85,6 +85,16 @@ def test_every_verb_has_a_function_and_help(run):
         assert verb.name in usage() and verb.help in usage()
 
 
+@pytest.mark.parametrize("words", ["testset", "testset --help", "model -h", "examples --help"])
+def test_a_word_that_begins_verbs_lists_them(words, run):
+    code, out, err = run(*words.split())
+    name = words.split()[0]
+    inside = [verb for verb in VERBS if verb.name.startswith(f"{name} ")]
+    assert (code, err) == (0, "") and len(out.splitlines()) == len(inside)
+    assert all(verb.name in out and verb.help in out for verb in inside)
+    assert run(name, "nothing")[0] == 2
+
+
 def test_the_help_of_a_stage_shows_artifacts_settings_and_its_docstring(run):
     out = run("pretrain", "--help")[1]
     for part in ("--tokens", "--tokenizer", "--out", "--config", "--set", "shards made by"):
@@ -191,7 +201,7 @@ def test_python_m_groundup_is_the_command(run):
     [
         ("pretran --out x", "There is no command `pretran`; did you mean `groundup pretrain`?"),
         ("exampels make", "did you mean `groundup examples "),
-        ("examples", "`groundup examples make` or `groundup examples show`"),
+        ("examples mkae", "`groundup examples make` or `groundup examples show`"),
         ("zzz", "There is no command `zzz`; see `--help`."),
         ("corpus x --uot y", "--uot. Did you mean --out?"),
         ("corpus x --out y --set sede=1", "CorpusConfig has no key `sede`; did you mean `seed`?"),
