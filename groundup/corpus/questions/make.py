@@ -53,9 +53,9 @@ class QuestionsConfig(Config):
     max_words: int = Field(default=25, ge=1)
     """Longest answer, in words."""
     rules: tuple[str, ...] = ()
-    """Rules to use, such as default, returns; none uses all."""
+    """Rules to use, written ["default", "returns"]; none uses all."""
     suffixes: tuple[str, ...] = ()
-    """Endings of the files to read, such as .html; none reads every kind that is known."""
+    """Endings of the files to read, written [".html"]; none reads every kind that is known."""
     name: str = "documentation questions"
     """What the card calls the test set."""
     licence: str = ""
@@ -261,5 +261,5 @@ def card(config: QuestionsConfig, found: Source, samples: Sequence[Sample]) -> C
         "made by rules, each answer a slice of its document",
         coverage="; ".join(about for name, about in ABOUT.items() if name in kinds),
         licence=config.licence,
-        made={"stage": "questions", "version": 1, "documents": source} | unusual,
+        made={"stage": "questions", "version": 2, "documents": source} | unusual,
     )

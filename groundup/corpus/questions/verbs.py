@@ -5,7 +5,7 @@ import re
 VERBS = frozenset(
     """
     abort accept acquire activate add adjust align allocate allow analyze annotate append apply
-    arrange ask assert assign attach attempt avoid begin bind block break build cache calculate
+    arrange ask assert assign attach attempt begin bind block break build cache calculate
     call cancel cause change check choose clean cleanup clear clone close collect color combine
     commit compare compile complete compress compute concatenate configure connect consider
     construct consume continue control convert copy count create deactivate debug decode
