@@ -32,7 +32,7 @@ from groundup.measure import look, warn
 
 from .harness.answers import Answers
 from .harness.local import LocalModel, Reading
-from .harness.report import Report, Subject, read_report, write_report
+from .harness.report import Report, Subject, read_report, remember_baseline, write_report
 from .harness.run import Known, Runner, dry, group_reports
 from .heldout import HeldOut
 from .task.task import Group, Task
@@ -278,6 +278,7 @@ def compared(artifact: Artifact, against: str, asked: Asked, config: EvaluateCon
         other = opened_model(against, config, asked.tasks, asked.limit)
         place = artifact.path.with_name(f"{artifact.path.name}-against")
         baseline = reported(other, config, place)
+    remember_baseline(artifact, baseline)
     from .compare.verb import compare
 
     return compare([baseline.path, artifact.path])

@@ -29,7 +29,7 @@ from groundup.measure import require as passed
 
 from .compare.comparison import measure_of, task_of
 from .compare.verb import Runs
-from .harness.report import MeasureReport, Report, read_report
+from .harness.report import MeasureReport, Report, baseline_of, read_report
 
 SENSES = {">=": at_least, "<=": at_most, ">": above, "<": below}
 
@@ -42,13 +42,14 @@ def gate(
     """Judge an evaluation, or show a verdict; exit code 3 unless it has passed.
 
     report   a report to judge, or a verdict to show
-    against  report of the baseline: every measure must be no worse
+    against  report of the baseline: every measure must be no worse; default: the one that the
+             report was evaluated against, if no bound is required
     margin   by less than this, in the measure's unit
     require  a bound that must hold, such as "exact_match>=0.3" or "arithmetic acc>0.9"; may be
              given again
     test     test set whose earlier candidates count; default: the one that the report was made on
     author   who set the thresholds
-    out      directory of the verdict
+    out      directory of the verdict; default: REPORT-verdict beside the report
 
     Raises GateFailed with the failing rows if the verdict has not passed.
     """
@@ -58,10 +59,12 @@ def gate(
             raise ConfigError(f"{report} is a verdict already; give a report to judge anew.")
         return passed(artifact)
     found = read_report(artifact)
-    if out is None or not (against or require):
+    against = against or (None if require else baseline_of(artifact))
+    out = out or artifact.path.with_name(f"{artifact.path.name}-verdict")
+    if not (against or require):
         raise ConfigError(
-            "A report is judged --against a baseline's report, by --require BOUND or both, and "
-            "the verdict needs a place: --out DIR."
+            f"{report} was evaluated against nothing; judge it --against a baseline's report, by "
+            "--require BOUND, or both."
         )
     baseline = None if against is None else Artifact.open(against, "report")
     checks = [] if baseline is None else list(no_worse(artifact, baseline, margin))

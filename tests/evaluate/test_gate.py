@@ -11,6 +11,7 @@ from groundup.evaluate.harness.report import (
     Report,
     Subject,
     read_report,
+    remember_baseline,
     samples_file,
     write_report,
 )
@@ -130,8 +131,9 @@ def test_a_bound_that_says_nothing_is_refused(place, text, match):
 
 def test_words_that_do_not_fit_together(place):
     ours = report(place, "ours", arithmetic(RIGHT))
-    for given in ({}, {"out": place / "v"}, {"require": ["x>=1"]}):
-        with pytest.raises(ConfigError, match="--against"):
+    for given, match in (({}, "--against"), ({"out": place / "v"}, "--against"),
+                         ({"require": ["x>=1"]}, "measures no x")):  # fmt: skip
+        with pytest.raises(ConfigError, match=match):
             gate(ours, **given)
     gate(ours, require=["exact_match,first-number>=0.5"], out=place / "v")
     with pytest.raises(ConfigError, match="verdict already"):
@@ -184,3 +186,14 @@ def test_a_model_that_changed_since_is_told(place):
     (model.path / "w.bin").write_text("v")
     with pytest.raises(ArtifactError, match="changed"):
         gate(made.path, require=["exact_match,first-number>=0.5"], out=place / "v")
+
+
+def test_a_report_remembers_what_it_was_compared_with(place):
+    base, ours = report(place, "base", arithmetic(RIGHT)), report(place, "ours", arithmetic(RIGHT))
+    with pytest.raises(ConfigError, match="was evaluated against nothing"):
+        gate(ours)
+    remember_baseline(Artifact.open(ours), Artifact.open(base))
+    remember_baseline(Artifact.open(ours), Artifact.open(base))  # told once
+    assert gate(ours, margin=0.05).passed
+    made = Artifact.open(place / "ours-verdict", "verdict")
+    assert made.parents[1].id == Artifact.open(base).id

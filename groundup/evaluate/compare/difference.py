@@ -123,7 +123,8 @@ def difference(
             a, b = (one_hot(table, column, first) for table, column in ((a, first), (b, other)))
         return of_functions(found, b, a, kept, confidence)
     except DataError as error:
-        return Reason("no_interval", str(error))
+        code = "too_few_groups" if len(set(kept.tolist())) < 2 else "no_interval"
+        return Reason(code, str(error))
 
 
 def of_means(

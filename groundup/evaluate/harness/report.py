@@ -7,14 +7,26 @@ One reader serves whoever shows, compares or gates it. Knows no model and no tas
 """
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
-from groundup.core import Artifact, ArtifactError, DataError, Draft, Reason, write_json
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    DataError,
+    Draft,
+    Pointer,
+    Reason,
+    user_name,
+    write_json,
+)
 from groundup.measure import Interval
 
 FORMAT = 1
+BASELINE = "ledger/baseline.jsonl"
 HEAD = ("task", "measure", "result", "unit", "n", "undefined", "unparsed")
 RIGHT = ("n", "undefined", "unparsed")
 
@@ -208,6 +220,19 @@ def measure_from(row: dict[str, Any]) -> MeasureReport:
     has_reason = row["interval"] is None
     result = Reason(**row["undefined"]) if has_reason else Interval(**row["interval"])
     return MeasureReport(**fields, result=result)
+
+
+def remember_baseline(report: Artifact, baseline: Artifact) -> None:
+    """Note what a report was compared with, so that a gate need not be told."""
+    pointer, place = Pointer(report.path / BASELINE), os.path.relpath(baseline.path, report.path)
+    if pointer.value != place:
+        pointer.move(pointer.value, place, author=user_name(), reason="evaluate --against")
+
+
+def baseline_of(report: Artifact) -> Path | None:
+    """The report that this one was compared with when it was made, if any."""
+    place = Pointer(report.path / BASELINE).value
+    return None if place is None else Path(os.path.normpath(report.path / place))
 
 
 def samples_file(task: str) -> str:

@@ -71,7 +71,8 @@ def aggregate(
             f"{measure.key}: there is no aggregation {measure.aggregation!r}; use {known}."
         ) from None
     except DataError as error:
-        return Reason("no_interval", str(error))
+        code = "too_few_groups" if len(set(named)) < 2 else "no_interval"
+        return Reason(code, str(error))
 
 
 def mean(
