@@ -14,7 +14,7 @@ from .artifact import (
     write_json,
     write_text,
 )
-from .config import Config, changed, load_config
+from .config import Config, changed, choice, load_config
 from .contracts import (
     Answer,
     Claim,
@@ -109,6 +109,7 @@ __all__ = [
     "artifact_places",
     "artifacts_below",
     "changed",
+    "choice",
     "current_snapshots",
     "device",
     "digest",

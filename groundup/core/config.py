@@ -7,7 +7,7 @@ A configuration comes from defaults, then a TOML file, then `key=value` settings
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from .errors import ConfigError
 
 ConfigType = TypeVar("ConfigType", bound="Config")
+ChoiceType = TypeVar("ChoiceType", bound=str)
 
 
 class Config(BaseModel):
@@ -47,13 +48,36 @@ def explain(config: type[BaseModel], error: ValidationError) -> str:
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         known = list(field_names(config))
-        near = difflib.get_close_matches(where, known, n=1, cutoff=0.5)
-        hint = f"did you mean `{near[0]}`?" if near else f"valid keys: {', '.join(known)}."
-        return f"{config.__name__} has no key `{where}`; {hint}"
+        return f"{config.__name__} has no key `{where}`; {nearest(where, known, 'valid keys')}"
     if first["type"] == "missing":
         return f"{config.__name__}.{where} is required and was not given."
     came = json.dumps(first.get("input"), default=str)
     return f"{config.__name__}.{where}: {first['msg']}; got {came[:80]}."
+
+
+def nearest(given: str, known: Sequence[str], all_of_them: str) -> str:
+    """Tell the known word that is nearest to the one given, or all of them if none is near.
+
+    >>> nearest("higer", ["higher", "lower"], "valid"), nearest("x", ["a", "b"], "valid")
+    ('did you mean `higher`?', 'valid: a, b.')
+    """
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    return f"did you mean `{near[0]}`?" if near else f"{all_of_them}: {', '.join(known)}."
+
+
+def choice(name: str, value: ChoiceType, allowed: Iterable[str]) -> ChoiceType:
+    """Return the value of an argument that takes one of a few words.
+
+    Raises ConfigError naming the nearest allowed word, or all of them.
+
+    >>> choice("better", "lower", ("higher", "lower"))
+    'lower'
+    """
+    known = list(allowed)
+    if not isinstance(value, str) or value not in known:
+        told = nearest(str(value), known, "give one of")
+        raise ConfigError(f"{name}={value!r} is unknown; {told}")
+    return value
 
 
 def field_names(config: type[BaseModel], prefix: str = "") -> Iterator[str]:

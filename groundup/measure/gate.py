@@ -16,18 +16,20 @@ candidates were scored on it before; see stats/looks.py.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, isfinite
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from groundup.core import (
     Artifact,
     ArtifactError,
     Config,
     ConfigError,
+    DataError,
     Draft,
     GateFailed,
     Reason,
+    choice,
     digest,
     produce,
     write_json,
@@ -40,6 +42,7 @@ from .testset import candidates
 
 Bound = Literal["upper", "lower", "estimate"]
 Sense = Literal["<=", ">=", "<", ">"]
+Better = Literal["higher", "lower"]
 POWER = 0.8
 """Share of equal models that a check should pass: with less, the test set is too small for it."""
 NAMES = {"upper": "upper bound", "lower": "lower bound", "estimate": "estimate"}
@@ -55,6 +58,12 @@ class Requirement:
     """Where the limit came from, in words."""
     equal: float | None = None
     """What a model as good as the baseline would score; the check then tells its power."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError for a limit that no number or every number would pass."""
+        choice("sense", self.sense, get_args(Sense))
+        if not isfinite(self.limit):
+            raise ConfigError(f"The limit {self.limit} must be a finite number.")
 
     @property
     def side(self) -> Bound:
@@ -96,24 +105,24 @@ def above(limit: float) -> Requirement:
     return Requirement(">", limit)
 
 
-def no_worse_than(
-    baseline: Interval, margin: float, better: Literal["higher", "lower"] = "higher"
-) -> Requirement:
+def no_worse_than(baseline: Interval, margin: float, better: Better = "higher") -> Requirement:
     """Require a number that loses at most `margin` against a baseline's estimate.
 
     The baseline's own uncertainty is not counted; on the same items a paired difference with
-    loses_at_most is sharper and counts it.
+    loses_at_most is sharper and counts it. Raises ConfigError for a margin below 0.
 
     >>> print(no_worse_than(Interval(0.8, 0.7, 0.9, 0.95, 50, 50), margin=0.01))
     at least 0.79 (baseline 0.8, margin 0.01)
     """
+    if not margin >= 0:
+        raise ConfigError(f"margin={margin} must be 0 or more: what may be lost.")
     origin = f" (baseline {baseline.estimate:.4g}, margin {margin:.4g})"
-    if better == "higher":
+    if choice("better", better, get_args(Better)) == "higher":
         return Requirement(">=", baseline.estimate - margin, origin, baseline.estimate)
     return Requirement("<=", baseline.estimate + margin, origin, baseline.estimate)
 
 
-def loses_at_most(margin: float, better: Literal["higher", "lower"] = "higher") -> Requirement:
+def loses_at_most(margin: float, better: Better = "higher") -> Requirement:
     """Require of a difference ours - baseline that ours is not worse by the margin or more.
 
     An equal model passes with the power that the check tells, one that is worse by exactly the
@@ -127,7 +136,8 @@ def loses_at_most(margin: float, better: Literal["higher", "lower"] = "higher") 
         raise ConfigError(
             f"margin={margin} must be above 0; to show that ours is better: above(0)."
         )
-    sense, limit = (">", -margin) if better == "higher" else ("<", margin)
+    is_higher = choice("better", better, get_args(Better)) == "higher"
+    sense, limit = (">", -margin) if is_higher else ("<", margin)
     return Requirement(sense, limit, f" (margin {margin:.4g})", equal=0.0)
 
 
@@ -164,6 +174,15 @@ class Check:
     errors: float | None = None
     """Standard errors that the bounds keep from the estimate, where they were stretched."""
 
+    def __post_init__(self) -> None:
+        """Raise DataError for an interval that is not made of finite numbers."""
+        found = self.interval
+        if not isinstance(found, Reason) and not all(map(isfinite, found[:3])):
+            raise DataError(
+                f"{self.name}: the interval {found} is not finite; give a Reason where a number "
+                "is undefined."
+            )
+
     @property
     def value(self) -> float | None:
         """The number that is held against the limit."""
@@ -191,12 +210,12 @@ class Check:
         equal = self.requirement.equal
         if isinstance(self.interval, Reason) or equal is None or self.value is None:
             return None
-        if self.bound == "estimate":
-            return None
+        room = abs(equal - self.requirement.limit)
+        if self.bound == "estimate" or not room:
+            return None  # without a margin half of all equal models fail, however much data
         errors = self.errors or z_value(self.interval.confidence)
         t = student_quantile(normal_tail(errors), max(1, self.interval.groups - 1))
         error = abs(self.interval.estimate - self.value) / t
-        room = abs(equal - self.requirement.limit)
         share = normal_tail(t - room / error) if error else 1.0
         wanted = (t - normal_quantile(POWER)) * error / room
         return Power(share, self.interval.n, ceil(self.interval.n * wanted**2))
@@ -240,6 +259,7 @@ def check(
     (False, 'upper bound at most 1.9')
     """
     bound = bound or requirement.side
+    choice("bound", bound, get_args(Bound))
     if bound not in ("estimate", requirement.side):
         raise ConfigError(
             f"{name}: the {NAMES[bound]} does not prove `{requirement}`; "

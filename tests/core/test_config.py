@@ -2,7 +2,8 @@
 
 import pytest
 
-from groundup.core import Config, ConfigError, changed, load_config
+from groundup.core import Config, ConfigError, changed, choice, load_config
+from tests.checking import unchecked
 
 
 class Optim(Config):
@@ -62,3 +63,18 @@ def test_a_file_that_is_not_toml_is_named(tmp_path):
 def test_a_config_cannot_be_changed():
     with pytest.raises(Exception, match="frozen"):
         Run().steps = 3
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("Mid-P", "did you mean `mid-p`?"),
+        ("x", "give one of: exact, mid-p."),
+        (["exact"], "is unk"),
+    ],
+)
+def test_an_unknown_word_names_the_nearest_known_one(value, told):
+    with unchecked(), pytest.raises(ConfigError, match="method=") as failure:
+        choice("method", value, ("exact", "mid-p"))
+    assert told in str(failure.value)
+    assert choice("method", "exact", ("exact", "mid-p")) == "exact"

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from groundup.core import Artifact, ArtifactError, ConfigError, GateFailed, Reason, Sample
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    ConfigError,
+    DataError,
+    GateFailed,
+    Reason,
+    Sample,
+)
 from groundup.measure.gate import (
     above,
     at_least,
@@ -23,6 +31,7 @@ from groundup.measure.gate import (
 )
 from groundup.measure.stats.interval import Interval, bootstrap, paired
 from groundup.measure.testset import Card, look, make_testset
+from tests.checking import unchecked
 
 FOUND = Interval(0.8, 0.7, 0.9, 0.95, 50, 40)
 
@@ -212,3 +221,37 @@ def test_a_verdict_without_checks_or_with_a_name_twice_is_refused(subject, tmp_p
             verdict(rows, subject, out=tmp_path / "v")
     with pytest.raises(ArtifactError, match="expected a verdict"):
         require(subject)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: loses_at_most(0.02, "Higher"), "better='Higher' is unknown; did you"),
+        (lambda: no_worse_than(FOUND, 0.1, better="up"), "give one of: higher, lower"),
+        (lambda: no_worse_than(FOUND, 0.1, better=None), "better=None is unknown"),
+        (lambda: no_worse_than(FOUND, -0.1), "margin=-0.1 must be 0 or more"),
+        (lambda: no_worse_than(FOUND, float("nan")), "margin=nan must be 0 or more"),
+        (lambda: no_worse_than(FOUND, float("inf")), "limit -inf must be a finite"),
+        (lambda: loses_at_most(float("inf")), "limit -inf must be a finite"),
+        (lambda: loses_at_most(float("nan")), "margin=nan must be above 0"),
+        (lambda: at_most(float("inf")), "limit inf must be a finite"),
+        (lambda: at_least(float("-inf")), "limit -inf must be a finite"),
+        (lambda: below(float("nan")), "limit nan must be a finite"),
+        (lambda: above(float("nan")), "limit nan must be a finite"),
+        (lambda: check("x", FOUND, at_most(1), "middle"), "bound='middle' is unknown"),
+    ],
+)
+def test_a_requirement_that_says_something_else_is_refused(call, told):
+    with unchecked(), pytest.raises(ConfigError, match=told):
+        call()
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_an_interval_that_is_not_finite_is_no_measured_number(wrong):
+    for name in ("estimate", "low", "high"):
+        with pytest.raises(DataError, match="x: the interval .* is not finite"):
+            check("x", FOUND._replace(**{name: wrong}), at_most(1))
+
+
+def test_without_a_margin_no_power_is_told():
+    assert check("x", FOUND, no_worse_than(FOUND, 0)).power is None
