@@ -40,7 +40,7 @@ class Overlaps(NamedTuple):
 
 
 def overlap(
-    *names: str, against: Artifact, include: Path | None = None, data: Path | None = None,
+    names: list[str], *, against: Artifact, include: Path | None = None, data: Path | None = None,
     trust_code: bool = False, limit: int | None = None,
 ) -> Overlaps:  # fmt: skip
     """How many questions of tasks stand in what a model, or its ancestors, trained on.

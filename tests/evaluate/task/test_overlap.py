@@ -40,20 +40,20 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", ["bridges", "hidden"])
 def test_a_question_that_was_trained_on_is_found(examples, folder, name):
-    found = overlap(name, against=examples, include=folder).tasks[0]
+    found = overlap([name], against=examples, include=folder).tasks[0]
     assert (found.task, found.samples, found.found.too_short) == (name, 3, 1)
     assert {(one.sample, one.how) for one in found.found.overlaps} == {("0", "copied")}
     assert str(found).startswith(f"{name}: 1 of 3 samples were trained on\n1 training texts read")
 
 
 def test_limits_and_wrong_use(examples, folder, tmp_path):
-    found = overlap("bridges", "hidden", against=examples, include=folder, limit=1)
+    found = overlap(["bridges", "hidden"], against=examples, include=folder, limit=1)
     assert [one.samples for one in found.tasks] == [1, 1]
     with pytest.raises(ConfigError, match="did you mean `bridges`"):
-        overlap("bridge", against=examples, include=folder)
+        overlap(["bridge"], against=examples, include=folder)
     empty = produce(
         tmp_path / "model", kind="model", stage="x", version=1, config=Config(), parents={},
         write=lambda draft: write_text(draft.file("w"), "0"),
     )  # fmt: skip
     with pytest.raises(DataError, match="neither a corpus nor examples in its lineage"):
-        overlap("bridges", against=empty, include=folder)
+        overlap(["bridges"], against=empty, include=folder)
