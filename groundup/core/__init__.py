@@ -54,6 +54,7 @@ from .ledger import Entry, Ledger, Pointer, user_name
 from .lineage import (
     artifact_places,
     artifacts_below,
+    artifacts_beside,
     current_snapshots,
     erase,
     is_busy,
@@ -108,6 +109,7 @@ __all__ = [
     "Tokenizer",
     "artifact_places",
     "artifacts_below",
+    "artifacts_beside",
     "changed",
     "choice",
     "current_snapshots",

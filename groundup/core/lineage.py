@@ -4,6 +4,7 @@ Places change, ids do not: a copy that was moved still names its parents. What c
 index) is a folder whose ledger points at its current snapshot; see ledger.py.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,6 +23,8 @@ from .errors import ArtifactError
 from .ledger import Pointer
 
 CURRENT = Path("ledger") / "current.jsonl"
+BESIDE = 3
+"""Folders deep that artifacts beside a folder are looked for."""
 
 
 def artifact_places(folder: Path) -> list[Path]:
@@ -55,6 +58,16 @@ def artifacts_below(root: Path) -> Iterator[Artifact]:
         inner.sort()
         if MANIFEST in files and not is_foreign(Path(folder) / MANIFEST):
             yield read_manifest(Path(folder))
+
+
+def artifacts_beside(folder: Path) -> Iterator[Artifact]:
+    """Yield the artifacts near a folder and not in it, damaged ones passed over."""
+    home = Path(folder).resolve()
+    for depth in range(1, BESIDE + 1):
+        for manifest in sorted(home.parent.glob("*/" * depth + MANIFEST)):
+            if home not in manifest.parents:
+                with contextlib.suppress(ArtifactError):
+                    yield read_manifest(manifest.parent)
 
 
 def is_foreign(manifest: Path) -> bool:

@@ -164,10 +164,18 @@ def publish(
 ) -> Move:  # fmt: skip
     """Hash every file of a bundle again and move the label to it.
 
-    Raises GateFailed if the verdict failed and that was not accepted; ArtifactError if a part was
+    bundle  the parts' places by name; `subject`, which the verdict is about, is one of them
+
+    Raises ConfigError without a subject; GateFailed if the verdict failed and that was not
+    accepted; ArtifactError if a part was
     edited, the verdict judged something else, its test set was edited, it compares with a bundle
     that the label has left, or somebody else moved the label meanwhile.
     """
+    if "subject" not in bundle:
+        raise ConfigError(
+            f"A bundle needs a subject, the model or index that answers; got "
+            f"{', '.join(bundle) or 'nothing'}."
+        )
     pointer = pointer_of(label, releases)
     seen = pointer.value
     expected(label, seen, expect)

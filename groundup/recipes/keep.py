@@ -15,7 +15,10 @@ from typing import Any, NamedTuple
 from groundup.core import (
     MANIFEST,
     Artifact,
+    ConfigError,
+    artifact_places,
     artifacts_below,
+    artifacts_beside,
     current_snapshots,
     erase,
     is_busy,
@@ -214,18 +217,20 @@ class Collected(NamedTuple):
 def gc(directory: Path, *, releases: Path | None = None, delete: bool = False) -> Collected:
     """Find artifacts that no release, report, verdict, index or person's vote needs.
 
-    What they came from, back to the first, is needed too. An artifact that is being written, and
-    what lies outside the folder, is never touched.
+    What they came from, back to the first, is needed too, and so is what an artifact beside the
+    folder came from. An artifact that is being written, and what lies outside the folder, is never
+    touched. Raises ConfigError if the folder is an artifact itself, or `releases` is not there.
 
     directory  a folder with artifacts in it, at any depth
     releases   folder of the labels' ledgers; default: `releases` here and in the directory
     delete     delete them; without it they are only told
     """
+    check_places(directory, releases)
     artifacts = list(artifacts_below(directory))
     places = [releases] if releases else [Path("releases"), Path(directory) / "releases"]
     roots = {one.id for one in artifacts if one.kind in ("report", "verdict")}
     roots |= {one.id for one in artifacts if (one.path / VOTES).exists()}
-    roots |= {one.id for one in current_snapshots(directory)}
+    roots |= {one.id for one in current_snapshots(directory)} | needed_beside(directory)
     lines = [line for place in places for label in release_labels(place)
              for line in release_history(label, place).lines]  # fmt: skip
     roots |= {part.id for line in lines for part in line.parts}
@@ -239,3 +244,32 @@ def gc(directory: Path, *, releases: Path | None = None, delete: bool = False) -
     total = sum(room.bytes + room.beside for room in gone)
     paths = tuple(room.path for room in gone)
     return Collected(paths, total, len(artifacts) - len(gone), delete)
+
+
+def check_places(directory: Path, releases: Path | None) -> None:
+    """Raise ConfigError where `gc` could not know what is needed."""
+    if (Path(directory) / MANIFEST).is_file():
+        raise ConfigError(
+            f"{directory} is an artifact; expected the folder that it lies in, for what came from "
+            f"it lies beside it: `groundup gc {Path(directory).resolve().parent}`."
+        )
+    if releases is not None and not Path(releases).is_dir():
+        raise ConfigError(
+            f"--releases {releases} is not a folder; expected the one with the labels' ledgers, "
+            "for without them what was released would be deleted."
+        )
+
+
+def needed_beside(directory: Path) -> set[str]:
+    """Ids that artifacts beside a folder came from, in it or in no place any more.
+
+    If the folder holds the snapshots of an index, its current one too.
+    """
+    home = Path(directory).resolve()
+    found = {Artifact.open(place).id for place in artifact_places(home.parent)}
+    for one in artifacts_beside(home):
+        for parent in one.parents:
+            place = (one.path / parent.path).resolve()
+            if home in place.parents or not place.is_dir():
+                found.add(parent.id)
+    return found

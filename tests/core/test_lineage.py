@@ -10,6 +10,7 @@ from groundup.core.artifact import locked
 from groundup.core.lineage import (
     artifact_places,
     artifacts_below,
+    artifacts_beside,
     current_snapshots,
     needed,
     open_current,
@@ -51,6 +52,14 @@ def test_a_copy_is_known_by_its_id(tmp_path, family):
     shutil.copytree(tmp_path / "deep", tmp_path / "moved")
     found = [artifact.path.name for artifact in artifacts_below(tmp_path)]
     assert found == ["alone", "second", "first", "second", "third"]
+
+
+def test_artifacts_beside_a_folder_are_found_and_damaged_ones_passed_over(tmp_path, family):
+    make(tmp_path / "a" / "b" / "c" / "too-far")
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "manifest.json").write_text("{")
+    found = [artifact.path.name for artifact in artifacts_beside(tmp_path / "first")]
+    assert found == ["alone", "third", "second"]
 
 
 def test_what_is_unfinished_is_no_artifact_and_what_is_damaged_is_told(tmp_path, family):

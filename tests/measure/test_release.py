@@ -67,6 +67,12 @@ def house(tmp_path):
     return House(tmp_path)
 
 
+@pytest.mark.parametrize("bundle", [{}, {"adapter": Path("adapter")}])
+def test_a_bundle_without_a_subject_is_refused(bundle, tmp_path):
+    with pytest.raises(ConfigError, match="needs a subject"):
+        publish("p", bundle, tmp_path, author="a", reason="r", releases=tmp_path)
+
+
 def test_a_label_stands_for_what_was_released(house):
     model, index = house.model("model"), make(house.root / "index", "index")
     line = house.release(model, index=index.path, share="10%")

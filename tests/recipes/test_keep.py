@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from groundup.core import Artifact, ArtifactError, Config, Pointer, produce
+from groundup.core import Artifact, ArtifactError, Config, ConfigError, Pointer, produce
 from groundup.measure import above, check, publish, rate, verdict
 from groundup.recipes.keep import diff, du, flat, gc
 
@@ -106,6 +106,7 @@ def test_room_is_told_by_artifact_and_kind_and_copies_are_found(tmp_path):
 @pytest.fixture
 def house(tmp_path):
     """Two lines of models: one was judged and released, the other was not."""
+    tmp_path = tmp_path / "house"  # so that nothing of another test lies beside it
     corpus = make(tmp_path / "corpus")
     model = make(tmp_path / "model", "model", corpus=corpus)
     checks = [check("right", rate([1] * 30), above(0.5))]
@@ -188,6 +189,37 @@ def test_nothing_outside_the_folder_is_touched(house):
     (root / "half" / "weights").write_text("unfinished")
     gc(root, delete=True)
     assert Artifact.open(outside.path) and (root / "half" / "weights").is_file()
+
+
+def test_ledgers_that_are_missing_where_they_should_be_stop_it(house):
+    root, *_ = house
+    with pytest.raises(ConfigError, match="--releases .*missing is not a folder"):
+        gc(root, releases=root / "missing", delete=True)
+    assert (root / "other-model").is_dir()
+
+
+def test_an_artifact_that_others_came_from_is_no_folder_to_clean(house):
+    root, *_ = house
+    with pytest.raises(ConfigError, match="other-corpus is an artifact; expected the folder"):
+        gc(root / "other-corpus", delete=True)
+    assert Artifact.open(root / "other-corpus")
+
+
+def test_what_artifacts_beside_the_folder_came_from_is_kept(tmp_path):
+    base = make(tmp_path / "models" / "base", "model")
+    make(tmp_path / "models" / "unused", "model")
+    child = make(tmp_path / "chat" / "one", "model", start=base)
+    assert gc(tmp_path / "models").unneeded == ("unused",)
+    shutil.move(child.path, tmp_path / "one")  # its path to its parent leads nowhere now
+    assert gc(tmp_path / "models", delete=True).unneeded == ("unused",)
+    assert Artifact.open(base.path)
+
+
+def test_the_current_snapshot_is_kept_from_within_its_index(tmp_path):
+    make(tmp_path / "index" / "snapshots" / "a", "index")
+    pointer = Pointer(tmp_path / "index" / "ledger" / "current.jsonl")
+    pointer.move(None, "a", author="test", reason="first")
+    assert gc(tmp_path / "index" / "snapshots").unneeded == ()
 
 
 def test_an_artifact_around_one_that_is_needed_is_kept(house):
