@@ -18,9 +18,10 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import comb, isfinite, log2
-from typing import Literal, NamedTuple
+from numbers import Real
+from typing import Any, Literal, NamedTuple, get_args
 
-from groundup.core import ConfigError, DataError, Reason
+from groundup.core import ConfigError, DataError, Reason, choice
 
 from .stats.interval import Interval, bootstrap
 
@@ -76,7 +77,12 @@ class RankingScores(NamedTuple):
     def mean(
         self, groups: Mapping[str, Hashable] | None = None, *, confidence: float = 0.95
     ) -> Interval | Reason:
-        """Mean over the queries that have a number; Reason `too_few_queries` below two."""
+        """Mean over the queries that have a number; Reason `too_few_queries` below two.
+
+        Raises DataError if a query with a number has no group.
+        """
+        if groups is not None and (without := self.values.keys() - groups.keys()):
+            raise DataError(f"Query {min(without)} has no group; give one to each query.")
         names = [name if groups is None else groups[name] for name in self.values]
         if len(set(names)) < 2:
             return Reason(
@@ -123,24 +129,24 @@ def judge(
     query: str, ranked: Ranked, grades: Mapping[str, int], ties: Ties, relevant_from: int
 ) -> Judged:
     """The grades of a ranking in its order."""
-    if ties not in ("stable", "average", "trec") or relevant_from < 1:
-        raise ConfigError(
-            "Expected ties of stable, average or trec and relevant_from of 1 or more; "
-            f"got {ties!r} and {relevant_from}."
-        )
-    wild = [name for name, grade in grades.items() if not grade <= HIGHEST]
-    if wild:
-        raise DataError(f"Query {query}: the grade of {wild[0]!r} is {grades[wild[0]]}.")
+    choice("ties", ties, get_args(Ties))
+    if relevant_from < 1:
+        raise ConfigError(f"relevant_from={relevant_from} must be 1 or more.")
+    for name, grade in grades.items():
+        if not (is_number(grade) and grade <= HIGHEST):
+            raise DataError(f"Query {query}: the grade of {name!r} is {grade!r}.")
+    if isinstance(ranked, str):
+        raise DataError(f"Query {query}: a ranking is a list of ids; got {ranked[:40]!r}.")
     names = list(ranked)
     if len(set(names)) < len(names):
         twice = next(name for name, count in Counter(names).items() if count > 1)
         raise DataError(f"Query {query} ranks the document {twice!r} twice.")
     scores = ranked if isinstance(ranked, Mapping) else {n: -i for i, n in enumerate(names)}
-    strange = [name for name in names if not isfinite(scores[name])]
-    if strange:
-        raise DataError(f"Query {query}: the score of {strange[0]!r} is {scores[strange[0]]}.")
+    for name in names:
+        if not is_number(scores[name]):
+            raise DataError(f"Query {query}: the score of {name!r} is {scores[name]!r}.")
     if ties == "trec":
-        names.sort(key=lambda name: name.encode(), reverse=True)
+        names.sort(key=lambda name: name.encode(errors="surrogatepass"), reverse=True)
     names.sort(key=lambda name: -scores[name])
     tied = (
         [tuple(run) for _, run in groupby(names, key=lambda name: scores[name])]
@@ -154,6 +160,11 @@ def judge(
         before += len(run)
     ideal = sorted((grade for grade in grades.values() if grade > 0), reverse=True)
     return Judged(tuple(runs), tuple(ideal), sum(grade >= relevant_from for grade in ideal))
+
+
+def is_number(value: Any) -> bool:
+    """Whether a grade or score is a finite number."""
+    return isinstance(value, Real) and isfinite(value)
 
 
 def recall(k: int) -> RankingMeasure:
@@ -235,9 +246,9 @@ def ndcg(k: int | None = None, gain: Gain = "linear") -> RankingMeasure:
     >>> round(ndcg().of(judged), 4), round(ndcg(gain="exponential").of(judged), 4)
     (0.8597, 0.7967)
     """
-    if gain not in ("linear", "exponential"):
-        raise ConfigError(f"gain={gain!r} must be linear or exponential.")
-    worth = float if gain == "linear" else lambda grade: 2.0**grade - 1
+    worth = (
+        float if choice("gain", gain, get_args(Gain)) == "linear" else lambda grade: 2.0**grade - 1
+    )
 
     def share(query: Judged) -> float:
         best = sum(worth(grade) / log2(2 + i) for i, grade in enumerate(query.ideal[: limit(k)]))

@@ -12,11 +12,11 @@ of the average. Scores of a whole corpus (BLEU, chrF, error rates) stand in text
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from groundup.core import Answer, DataError, Reason, Sample, Score
+from groundup.core import Answer, DataError, Reason, Sample, Score, choice
 
 from .text.bleu import Bleu
 from .text.chrf import Chrf
@@ -25,7 +25,9 @@ from .text.error_rate import ErrorRate
 from .text.meteor import METEOR, Meteor, Preset
 from .text.overlap import is_equal, token_overlap
 from .text.rouge import Rouge
-from .text.units import NORMALISE, Normalisation, Unit
+from .text.units import Normalisation, Unit, normaliser
+
+Part = Literal["precision", "recall", "f1"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def exact_match(normalise: Normalisation = "plain") -> ReferenceScorer:
     >>> exact_match()(sample, Answer("paris ")).value
     1.0
     """
+    normaliser(normalise)
     signature = f"exact_match|normalise:{normalise}|references:best"
     return ReferenceScorer(signature, best(lambda a, b: float(is_equal(a, b, normalise))))
 
@@ -83,7 +86,8 @@ def similarity(unit: Unit = "characters", *, normalise: Normalisation = "none") 
     >>> similarity()(sample, Answer("x = 2")).signature
     'edit_similarity|unit:characters|normalise:none|references:best'
     """
-    prepare = NORMALISE[normalise]
+    choice("unit", unit, get_args(Unit))
+    prepare = normaliser(normalise)
     return ReferenceScorer(
         f"edit_similarity|unit:{unit}|normalise:{normalise}|references:best",
         best(lambda a, b: edit_similarity(prepare(a), prepare(b), unit)),
@@ -92,6 +96,7 @@ def similarity(unit: Unit = "characters", *, normalise: Normalisation = "none") 
 
 def token_f1(normalise: Normalisation = "plain") -> ReferenceScorer:
     """Scorer: F1 of the words that answer and reference share; see text/overlap.py."""
+    normaliser(normalise)
     signature = f"token_f1|normalise:{normalise}|references:best"
     return ReferenceScorer(signature, best(lambda a, b: token_overlap(a, b, normalise)))
 
@@ -108,10 +113,9 @@ def chrf(how: Chrf | None = None) -> ReferenceScorer:
     return ReferenceScorer(found.signature, found.sentence)
 
 
-def rouge(
-    how: Rouge | None = None, *, part: Literal["precision", "recall", "f1"] = "f1"
-) -> ReferenceScorer:
+def rouge(how: Rouge | None = None, *, part: Part = "f1") -> ReferenceScorer:
     """Scorer: precision, recall or F1 of a ROUGE, ROUGE-L if not told otherwise; 0 to 1."""
+    choice("part", part, get_args(Part))
     measure = how or Rouge()
 
     def compare(text: str, references: Sequence[str]) -> float | Reason:
@@ -123,7 +127,7 @@ def rouge(
 
 def meteor(how: Meteor | Preset = "banerjee-2005") -> ReferenceScorer:
     """Scorer: METEOR with synonyms, 0 to 1; `nltk` is NLTK's."""
-    found = how if isinstance(how, Meteor) else METEOR[how]
+    found = how if isinstance(how, Meteor) else METEOR[choice("how", how, METEOR)]
     return ReferenceScorer(found.signature, found.sentence)
 
 

@@ -18,6 +18,7 @@ from groundup.measure.ranking import (
     recall,
     score_rankings,
 )
+from tests.checking import unchecked
 
 MEASURES = [
     recall(2), precision(3), hit(1), hit(3), mrr(), mrr(2), average_precision(),
@@ -112,8 +113,34 @@ def test_bad_input_is_refused():
         one(mrr(), {"a": float("nan")}, {"a": 1})
     with pytest.raises(DataError, match="grade of 'a' is 5000"):
         one(ndcg(gain="exponential"), ["a"], {"a": 5000})
-    with pytest.raises(ConfigError, match="relevant_from of 1 or more"):
+    with pytest.raises(ConfigError, match="relevant_from=0 must be 1 or more"):
         one(mrr(), ["a"], {"a": 1}, relevant_from=0)
     for make in (recall, precision, hit, mrr, average_precision, ndcg):
         with pytest.raises(ConfigError, match="looks at nothing"):
             make(0)
+
+
+@pytest.mark.parametrize(
+    ("error", "call"),
+    [
+        (ConfigError, lambda: one(mrr(), ["a"], {"a": 1}, ties="treck")),
+        (ConfigError, lambda: ndcg(gain="exp")),
+        (DataError, lambda: one(mrr(), ["a"], {"a": "1"})),
+        (DataError, lambda: one(mrr(), ["a"], {"a": None})),
+        (DataError, lambda: one(mrr(), {"a": "high"}, {"a": 1})),
+        (DataError, lambda: one(mrr(), "abc", {"a": 1})),
+    ],
+)
+def test_words_and_values_of_another_kind_are_refused(error, call):
+    with unchecked(), pytest.raises(error):
+        call()
+
+
+def test_any_id_has_its_place_among_tied_ones():
+    assert one(mrr(), {"\ud800": 1.0, "b": 1.0}, {"b": 1}, ties="trec") == 1 / 2
+
+
+def test_a_query_without_a_group_is_named():
+    found = score_rankings(mrr(), {"q": ["a"], "r": ["a"]}, {"q": {"a": 1}, "r": {"a": 1}})
+    with pytest.raises(DataError, match="Query r has no group"):
+        found.mean({"q": 1})

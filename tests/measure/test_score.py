@@ -4,15 +4,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import Answer, DataError, Reason, Sample, Score, Scorer
+from groundup.core import Answer, ConfigError, DataError, Reason, Sample, Score, Scorer
 from groundup.measure.score import (
     ended,
     exact_match,
+    meteor,
     refusal,
+    rouge,
     score_all,
     similarity,
     token_f1,
 )
+from tests.checking import unchecked
 
 FACTORIES = [exact_match(), exact_match("none"), similarity(), similarity("words"),
              token_f1(), refusal(), ended()]  # fmt: skip
@@ -89,3 +92,19 @@ def test_score_all_refuses_what_does_not_line_up():
         score_all(refusal(), [sample(name="1"), sample(name="2")], [Answer("a")])
     with pytest.raises(DataError, match="share an id"):
         score_all(refusal(), [sample(), sample()], [Answer("a"), Answer("b")])
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: similarity("word"), "unit='word' is unknown; did you mean `words`"),
+        (lambda: similarity(normalise="nope"), "normalisation='nope' is unknown"),
+        (lambda: exact_match("none "), "did you mean `none`"),
+        (lambda: token_f1("squads"), "did you mean `squad`"),
+        (lambda: rouge(part="x"), "part='x' is unknown"),
+        (lambda: meteor("nope"), "how='nope' is unknown"),
+    ],
+)
+def test_unknown_words_are_refused_when_the_scorer_is_made(call, told):
+    with unchecked(), pytest.raises(ConfigError, match=told):
+        call()

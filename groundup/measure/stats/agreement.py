@@ -14,13 +14,13 @@ Source: Cohen 1960 and 1968; Fleiss 1971, doi:10.1037/h0031619; Krippendorff 201
 """
 
 from collections.abc import Callable, Hashable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
-from groundup.core import ConfigError, DataError, Reason
+from groundup.core import DataError, Reason, choice
 
-from .interval import Groups, Interval, Values, column, tail_share
+from .interval import Groups, Interval, Values, check_draws, column, tail_share
 
 REPEATS = 1000
 Level = Literal["nominal", "ordinal", "interval"]
@@ -85,6 +85,7 @@ def cohen_kappa(
     >>> cohen_kappa("yyyynnnn", "yyynnnny").estimate
     0.5
     """
+    choice("weights", weights, get_args(Weights))
     if len(a) != len(b):
         raise DataError(f"{len(a)} labels need as many from the other rater; got {len(b)}.")
     labels = scale({*a, *b}, order, weights != "none")
@@ -92,9 +93,7 @@ def cohen_kappa(
     left, right = (np.array([codes[one] for one in side], dtype=np.intp) for side in (a, b))
     size = len(labels)
     apart = np.abs(np.arange(size)[:, None] - np.arange(size))
-    costs = {"none": apart > 0, "linear": apart, "quadratic": apart**2}.get(weights)
-    if costs is None:
-        raise ConfigError(f"weights={weights!r} must be none, linear or quadratic.")
+    costs = {"none": apart > 0, "linear": apart, "quadratic": apart**2}[weights]
 
     def kappa(rows: np.ndarray) -> float | None:
         seen = np.bincount(left[rows] * size + right[rows], minlength=size * size)
@@ -144,8 +143,7 @@ def krippendorff_alpha(
     >>> krippendorff_alpha([[1, 1], [2, 2], [3, None], [1, 2]], "interval").estimate
     0.4444444444444444
     """
-    if level not in ("nominal", "ordinal", "interval"):
-        raise ConfigError(f"level={level!r} must be nominal, ordinal or interval.")
+    choice("level", level, get_args(Level))
     kept = [tuple(one for one in row if one is not None) for row in ratings]
     chosen = [place for place, row in enumerate(kept) if len(row) > 1]
     counts, labels = label_counts([kept[i] for i in chosen], level != "nominal", order)
@@ -224,6 +222,7 @@ def measured(
     statistic: Measured, n: int, groups: Groups, confidence: float, repeats: int
 ) -> Interval | Reason:
     """A statistic of the chosen items with its bootstrap interval; None is undefined."""
+    check_draws(repeats)
     if n < 2:
         return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
     if groups is not None and len(groups) != n:

@@ -13,11 +13,11 @@ squared error); Murphy 1973 and Stephenson et al. 2008, doi:10.1175/2007WAF20061
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from groundup.core import ConfigError, DataError, page
+from groundup.core import ConfigError, DataError, choice, page
 
 from .interval import Interval, Values, column, wilson
 
@@ -178,12 +178,9 @@ def cut(stated: np.ndarray, bins: int, by: Bins) -> tuple[np.ndarray, np.ndarray
     """Edges of the bins (bins + 1,), and the bin of each probability."""
     if bins < 1:
         raise ConfigError(f"bins={bins} must be 1 or more.")
-    if by == "width":
-        edges = np.linspace(0, 1, bins + 1)
-    elif by == "mass":
-        edges = np.quantile(stated, np.linspace(0, 1, bins + 1))
-    else:
-        raise ConfigError(f"by={by!r} must be width or mass.")
+    edges = np.linspace(0, 1, bins + 1)
+    if choice("by", by, get_args(Bins)) == "mass":
+        edges = np.quantile(stated, edges)
     return edges, np.searchsorted(edges[1:-1], stated, side="left")
 
 

@@ -18,7 +18,7 @@ Tibshirani 1988, doi:10.1093/biomet/75.3.433 (variance stabilised).
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from math import inf, sqrt
+from math import ceil, inf, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -88,7 +88,8 @@ def bootstrap(
 
     The bounds are cut at `limits`: (0, 1) for scores that cannot lie outside.
 
-    Raises DataError for fewer than two groups, a value that is not finite, or a weight below zero.
+    Raises DataError for fewer than two groups, a value that is not finite, or a weight below zero,
+    ConfigError for limits that are none or for fewer repeats than the tails need: 40 for 95 %.
 
     >>> bootstrap([1.0, 1.0, 3.0, 3.0], ["a", "a", "b", "b"]).estimate
     2.0
@@ -96,8 +97,9 @@ def bootstrap(
     2.0
     """
     tail = tail_of(confidence)
-    if repeats < 1:
-        raise ConfigError(f"repeats={repeats} must be 1 or more.")
+    check_draws(repeats, seed, tail)
+    if not limits[0] < limits[1]:
+        raise ConfigError(f"limits={limits} must be the lowest and the highest value.")
     totals, masses = group_sums(
         values, groups, np.ones(len(values)) if weights is None else weights
     )
@@ -120,6 +122,15 @@ def bootstrap(
         down, up = stabilised(shifts[defined], spreads[defined], tail)
     low, high = np.clip([estimate + down * error, estimate + up * error], *limits)
     return Interval(estimate, float(low), float(high), confidence, len(values), number)
+
+
+def check_draws(repeats: int, seed: int = 0, tail: float = 1.0) -> None:
+    """Raise ConfigError if so few draws have none in the tail, or if no generator has the seed."""
+    least = ceil(1 / tail - ROUNDING)
+    if repeats < least:
+        raise ConfigError(f"repeats={repeats} must be {least} or more.")
+    if seed < 0:
+        raise ConfigError(f"seed={seed} must be 0 or more.")
 
 
 class Redrawn(NamedTuple):
@@ -230,13 +241,13 @@ def wilson(successes: float, n: float, *, confidence: float = 0.95) -> Interval:
     """Share of successes among n independent trials; never of width zero.
 
     Source: Wilson 1927, doi:10.1080/01621459.1927.10502953.
-    Raises DataError if n is not positive or successes lie outside 0..n.
+    Raises DataError if n is not positive and finite or successes lie outside 0..n.
 
     >>> print(wilson(98, 100))
     0.98 [0.93, 0.9945]
     """
-    if not 0 <= successes <= n or n <= 0:
-        raise DataError(f"Expected successes between 0 and n > 0; got {successes} of {n}.")
+    if not (0 <= successes <= n and 0 < n < inf):
+        raise DataError(f"Expected successes between 0 and a finite n > 0; got {successes} of {n}.")
     low, high = wilson_bounds(successes / n, n, z_value(confidence))
     return Interval(successes / n, low, high, confidence, round(n), round(n), float(n))
 
@@ -322,8 +333,10 @@ def group_sums(values: Values, groups: Groups, weights: Values) -> tuple[np.ndar
 def column(name: str, values: Values, number: int) -> np.ndarray:
     """The values as float64 (N,), checked for length, finiteness and room for their squares."""
     try:
+        if np.iscomplexobj(values):
+            raise TypeError("these are complex")
         found = np.asarray(values, dtype=np.float64)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise DataError(f"{name} must be numbers; {error}.") from None
     if found.shape != (number,):
         raise DataError(f"{name} must be {number} numbers in a row; got shape {found.shape}.")

@@ -17,9 +17,9 @@ noise, the best direction passes if r >= t, else with probability P(Z > √(t² 
 """
 
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
-from groundup.core import ConfigError
+from groundup.core import ConfigError, choice
 
 from .distribution import chi_square_tail, falling, normal_quantile, tail_of
 
@@ -41,10 +41,8 @@ def standard_errors(candidate: int, confidence: float = 0.95, seen: Seen = "scor
     if candidate < 1:
         raise ConfigError(f"candidate={candidate} must be 1 for the first, 2 for the second ...")
     level = 2 * tail_of(confidence) / (candidate * (candidate + 1))
-    if seen == "verdicts":
+    if choice("seen", seen, get_args(Seen)) == "verdicts":
         return normal_quantile(level)
-    if seen != "scores":
-        raise ConfigError(f"seen={seen!r} must be verdicts or scores.")
     return falling(
         lambda t: (chi_square_tail(t * t, candidate) + chi_square_tail(t * t, candidate - 1)) / 2,
         level,

@@ -8,7 +8,7 @@
 `margin` asks whether ours is not worse: the difference must be shown to lie above -margin, so the
 power at difference 0 says how often an equal model passes. Items in groups are worth less: of a
 share, `rate(values, groups).trials` says how many independent ones they are worth.
-Source: Miettinen 1968, doi:10.2307/2528275 (McNemar); Lachin 1981,
+Source: Miettinen 1968, doi:10.2307/2528275, and Connor 1987 (McNemar); Lachin 1981,
 doi:10.1016/0197-2456(81)90001-5 (the others).
 """
 
@@ -20,6 +20,8 @@ from groundup.core import ConfigError, Reason
 from .distribution import binomial_below, log_binomial, normal_quantile, normal_tail
 
 MOST = 10**8
+LARGE = 10_000
+"""Items that differ: with more, McNemar's test is taken as normal, to 0.001 of the power."""
 NEGLIGIBLE = 1e-12
 
 
@@ -68,7 +70,9 @@ def power_of_rates(
 def power_of_paired_rates(
     n: int, gained: float, lost: float, *, level: float = 0.05, mid_p: bool = True
 ) -> float:
-    """Chance that McNemar's test finds a difference between two systems on n items; exact.
+    """Chance that McNemar's test finds a difference between two systems on n items.
+
+    Exact up to LARGE items that differ, then by the normal distribution (Connor 1987).
 
     gained, lost  share of the items that only the one and only the other gets right
 
@@ -81,6 +85,10 @@ def power_of_paired_rates(
             f"Expected shares of 0 or more, 1 at most together; got {gained} and {lost}."
         )
     differ, share, power = gained + lost, gained / (gained + lost), 0.0
+    if n * differ > LARGE:
+        z, error = normal_quantile(level / 2) * sqrt(differ), sqrt(differ - (gained - lost) ** 2)
+        ends = [z - sqrt(n) * (gained - lost), z + sqrt(n) * (gained - lost)]
+        return sum(normal_tail(end / error) if error else float(end < 0) for end in ends)
     middle = round(n * differ)
     for step in (1, -1):
         for count in range(middle if step == 1 else middle - 1, n + 1 if step == 1 else -1, step):
@@ -122,20 +130,30 @@ def check_plan(n: int, level: float, sides: int, margin: float) -> None:
 def needed(power: Callable[[int], float], target: float = 0.8) -> int | Reason:
     """Fewest items with which the power reaches the target; Reason if no number does.
 
+    Raises ConfigError if the function gives something else than a chance from 0 to 1.
+
     >>> needed(lambda n: power_of_mean(n, difference=0.02, deviation=0.3))
     1766
     """
     if not 0 < target < 1:
         raise ConfigError(f"target={target} must lie between 0 and 1, such as 0.8.")
     low, high = 1, 2
-    while power(high) < target:
+    while chance(power, high) < target:
         low, high = high, high * 2
         if high > MOST:
             return Reason("never_enough", f"Not even {MOST:,} items reach a power of {target:g}.")
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if power(middle) >= target else (middle, high)
+        low, high = (low, middle) if chance(power, middle) >= target else (middle, high)
     return high
+
+
+def chance(power: Callable[[int], float], n: int) -> float:
+    """The power with n items; ConfigError if it is no chance."""
+    found = power(n)
+    if not -NEGLIGIBLE <= found <= 1 + NEGLIGIBLE:
+        raise ConfigError(f"The power with {n} items is {found}; it must lie from 0 to 1.")
+    return found
 
 
 def too_little(n: int, power: Callable[[int], float], target: float = 0.8) -> Reason | None:
@@ -144,7 +162,7 @@ def too_little(n: int, power: Callable[[int], float], target: float = 0.8) -> Re
     >>> too_little(200, lambda n: power_of_mean(n, difference=0.02, deviation=0.3)).message
     'With n = 200 it is found in 16 of 100 cases; for 80 of 100 you need n = 1,766.'
     """
-    found = power(n)
+    found = chance(power, n)
     if found >= target:
         return None
     wanted = needed(power, target)

@@ -11,22 +11,24 @@ Source: Fay 2010 (mid-p), doi:10.1093/biostatistics/kxp050; Phipson and Smyth 20
 drawn permutations is never 0), doi:10.2202/1544-6115.1585; Holm 1979; Benjamini and Hochberg 1995.
 """
 
+from collections.abc import Iterator
 from itertools import combinations
 from math import comb, exp
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from groundup.core import ConfigError, DataError, Reason
+from groundup.core import DataError, Reason, choice
 
 from .distribution import binomial_below, log_binomial
-from .interval import Groups, Values, column, group_sums
+from .interval import DRAWS_AT_ONCE, Groups, Values, check_draws, column, group_sums
 
 EXACT = 20_000
 """Enumerate when there are at most so many outcomes."""
 REPEATS = 10_000
 ROUNDING = 1e-9
 
+Method = Literal["exact", "mid-p"]
 Alternative = Literal["two-sided", "greater", "less"]
 Adjustment = Literal["bonferroni", "holm", "benjamini-hochberg"]
 
@@ -48,9 +50,7 @@ class Significance(NamedTuple):
         return f"{self.difference:.4g}, p = {self.p:.3g} ({self.method})"
 
 
-def mcnemar(
-    a: Values, b: Values, *, method: Literal["exact", "mid-p"] = "mid-p"
-) -> Significance | Reason:
+def mcnemar(a: Values, b: Values, *, method: Method = "mid-p") -> Significance | Reason:
     """Test whether two systems are right equally often on the same items, two-sided.
 
     Only the items on which they differ count. Mid-p counts the observed outcome half: nearer to
@@ -60,6 +60,7 @@ def mcnemar(
     >>> print(mcnemar([1] * 12 + [0] * 8, [1] * 5 + [0] * 14 + [1], method="exact"))
     0.3, p = 0.0703 (mcnemar|exact)
     """
+    choice("method", method, get_args(Method))
     left, right = column("a", a, len(a)), column("b", b, len(a))
     if not len(left):
         raise DataError("McNemar's test needs items; got none.")
@@ -86,6 +87,8 @@ def sign_flip(
     >>> print(sign_flip([3.0, 4.0, 6.0, 7.0, 9.0], [2.0, 2.0, 3.0, 3.0, 4.0]))
     3, p = 0.0625 (sign_flip|exact)
     """
+    choice("alternative", alternative, get_args(Alternative))
+    check_draws(repeats, seed)
     left, right = column("a", a, len(a)), column("b", b, len(a))
     sums, _ = group_sums(left - right, groups, np.ones(len(left)))
     if not sums.any():
@@ -93,12 +96,21 @@ def sign_flip(
     number, is_exact = len(sums), 2 ** len(sums) <= EXACT
     if is_exact:
         bits = np.arange(2**number)[:, None] >> np.arange(number) & 1
+        found = sums.sum() - 2 * (bits @ sums)
     else:
-        bits = np.random.default_rng(seed).integers(2, size=(repeats, number), dtype=np.int8)
-    found = sums.sum() - 2 * (bits @ sums)
+        found = sums.sum() - 2 * np.concatenate(list(halves(sums, repeats, seed)))
     p = share_beyond(found, float(sums.sum()), alternative, is_exact, float(np.abs(sums).sum()))
     told = "exact" if is_exact else f"{repeats} draws"
     return Significance(p, float(sums.sum() / len(left)), len(left), f"sign_flip|{told}")
+
+
+def halves(sums: np.ndarray, repeats: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield the total of each drawn half of the sums, so many draws that memory stays small."""
+    random, width = np.random.default_rng(seed), -(-len(sums) // 8)
+    rows = max(1, DRAWS_AT_ONCE // len(sums))
+    for start in range(0, repeats, rows):
+        drawn = random.integers(256, size=(min(rows, repeats - start), width), dtype=np.uint8)
+        yield np.unpackbits(drawn, axis=1, count=len(sums)) @ sums
 
 
 def permutation(
@@ -113,6 +125,8 @@ def permutation(
     >>> print(permutation([5.0, 6.0, 7.0], [1.0, 2.0, 3.0]))
     4, p = 0.1 (permutation|exact)
     """
+    choice("alternative", alternative, get_args(Alternative))
+    check_draws(repeats, seed)
     left, right = group_sums(a, groups_a, np.ones(len(a))), group_sums(b, groups_b, np.ones(len(b)))
     sums, sizes = (np.concatenate(pair) for pair in zip(left, right, strict=True))
     if len({*np.asarray(a, float).tolist(), *np.asarray(b, float).tolist()}) == 1:
@@ -121,10 +135,11 @@ def permutation(
     is_exact = comb(number, first) <= EXACT
     if is_exact:
         chosen = np.array(list(combinations(range(number), first)))
+        taken, size = sums[chosen].sum(axis=1), sizes[chosen].sum(axis=1)
     else:
-        random = np.random.default_rng(seed)
-        chosen = np.array([random.permutation(number)[:first] for _ in range(repeats)])
-    taken, size = sums[chosen].sum(axis=1), sizes[chosen].sum(axis=1)
+        random, both = np.random.default_rng(seed), np.stack([sums, sizes], axis=1)
+        dealt = (both[random.permutation(number)[:first]].sum(axis=0) for _ in range(repeats))
+        taken, size = np.array(list(dealt)).T
     found = taken / size - (sums.sum() - taken) / (sizes.sum() - size)
     seen = float(left[0].sum() / left[1].sum() - right[0].sum() / right[1].sum())
     p = share_beyond(found, seen, alternative, is_exact, float(np.abs(found).max()))
@@ -159,6 +174,7 @@ def adjusted(p_values: Values, method: Adjustment = "holm") -> list[float]:
     >>> [round(p, 3) for p in adjusted([0.01, 0.04, 0.03], "benjamini-hochberg")]
     [0.03, 0.04, 0.04]
     """
+    choice("method", method, get_args(Adjustment))
     p = column("p_values", p_values, len(p_values))
     number = len(p)
     if not number or p.min() < 0 or p.max() > 1:
@@ -169,8 +185,6 @@ def adjusted(p_values: Values, method: Adjustment = "holm") -> list[float]:
         return np.minimum(1, p * number).tolist()
     if method == "holm":
         found[order] = np.maximum.accumulate(p[order] * (number - ranks + 1))
-    elif method == "benjamini-hochberg":
-        found[order] = np.minimum.accumulate((p[order] * number / ranks)[::-1])[::-1]
     else:
-        raise ConfigError(f"method={method!r} is none of bonferroni, holm, benjamini-hochberg.")
+        found[order] = np.minimum.accumulate((p[order] * number / ranks)[::-1])[::-1]
     return np.minimum(1, found).tolist()

@@ -44,9 +44,9 @@ class Bleu(Config):
     smoothing: Smoothing = "exp"
     """What an order without a match counts: `exp` halves from one such order to the next, `floor`
     takes a small number of matches, `add-k` adds to all orders above one, `none` makes BLEU 0."""
-    smoothing_value: float | None = Field(default=None, gt=0)
+    smoothing_value: float | None = Field(default=None, gt=0, le=1e6)
     """What `floor` (0.1) or `add-k` (1) adds; None is the usual value in brackets."""
-    order: int = Field(default=4, ge=1)
+    order: int = Field(default=4, ge=1, le=16)
     """Longest run of tokens."""
     effective_order: bool = False
     """Leave out orders that the answer is too short for; `sentence` always does."""

@@ -29,11 +29,11 @@ class Chrf(Config):
     64.44
     """
 
-    character_order: int = Field(default=6, ge=1)
+    character_order: int = Field(default=6, ge=1, le=64)
     """Longest run of characters."""
-    word_order: int = Field(default=0, ge=0)
+    word_order: int = Field(default=0, ge=0, le=16)
     """Longest run of words; 0 is chrF, 2 is chrF++."""
-    beta: float = Field(default=2, gt=0)
+    beta: float = Field(default=2, gt=0, le=1e6)
     """How many times as much recall weighs as precision."""
     lowercase: bool = False
     """Whether case is ignored."""

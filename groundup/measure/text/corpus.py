@@ -13,7 +13,8 @@ import numpy as np
 
 from groundup.core import DataError, Reason
 
-from ..stats.interval import REPEATS, Groups, Interval, resamples, tail_share
+from ..stats.distribution import tail_of
+from ..stats.interval import REPEATS, Groups, Interval, check_draws, resamples, tail_share
 
 
 @runtime_checkable
@@ -120,10 +121,11 @@ def redrawn(
     groups   how many are redrawn
 
     The percentiles are taken where stats/interval.py says. A Reason `no_interval` if a redrawn
-    corpus has no finite score or there are fewer than two groups.
+    corpus has no finite score, `too_few_groups` if there are fewer than two.
     """
+    check_draws(repeats, seed, tail_of(confidence))
     if groups < 2:
-        return Reason("no_interval", f"An interval needs at least 2 groups; got {groups}.")
+        return Reason("too_few_groups", f"An interval needs at least 2 groups; got {groups}.")
     found = [score for counts in resamples(groups, repeats, seed) for score in scores(counts)]
     defined = [score for score in found if isinstance(score, float) and isfinite(score)]
     if lost := len(found) - len(defined):

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 from groundup.core import CapacityError, Config, Reason
 
 from .edit import check_table, columns
-from .units import NORMALISE, Normalisation, Unit, no_reference, units
+from .units import Normalisation, Unit, no_reference, normaliser, units
 
 Kind = Literal["keep", "replace", "delete", "insert"]
 
@@ -108,7 +108,7 @@ class ErrorRate(Config):
         """
         if missing := no_reference("An error rate", references):
             return missing
-        prepare = NORMALISE[self.normalise]
+        prepare = normaliser(self.normalise)
         answer = units(prepare(candidate), self.unit)
         try:
             found = [count_edits(units(prepare(text), self.unit), answer) for text in references]

@@ -97,7 +97,7 @@ class Meteor(Config):
         return (1 - penalty) * mean
 
 
-METEOR: dict[Preset, Meteor] = {
+METEOR: dict[str, Meteor] = {
     "nltk": Meteor(alignment="nltk"),
     "banerjee-2005": Meteor(),
     "lavie-2007": Meteor(alpha=0.81, beta=0.83, gamma=0.28),

@@ -8,7 +8,7 @@ none    tokens are words; everything counts
 from collections import Counter
 from typing import NamedTuple
 
-from .units import NORMALISE, Normalisation, words
+from .units import Normalisation, normaliser, words
 
 
 class Overlap(NamedTuple):
@@ -39,7 +39,7 @@ def is_equal(a: str, b: str, normalisation: Normalisation = "plain") -> bool:
     >>> is_equal("PARIS ", "paris"), is_equal("A b.", "a b"), is_equal("A b.", "b", "squad")
     (True, False, True)
     """
-    prepare = NORMALISE[normalisation]
+    prepare = normaliser(normalisation)
     return prepare(a) == prepare(b)
 
 
@@ -55,7 +55,7 @@ def token_overlap(a: str, b: str, normalisation: Normalisation = "none") -> floa
     0.667
     """
     cut = str.split if normalisation == "squad" else words
-    left, right = (cut(NORMALISE[normalisation](text)) for text in (a, b))
+    left, right = (cut(normaliser(normalisation)(text)) for text in (a, b))
     if not left or not right:
         return float(left == right)
     shared = (Counter(left) & Counter(right)).total()

@@ -76,11 +76,9 @@ class Rouge(Config):
         answer, known = self.parts(candidate), [self.parts(text) for text in references]
         longest = max(sum(map(len, parts)) for parts in known)
         if not longest:
-            return Reason(
-                "empty_reference",
-                f"The tokeniser {self.tokeniser} finds no token in the reference; "
-                "text in other scripts needs the tokeniser `words`.",
-            )
+            told = f"The tokeniser {self.tokeniser} finds no token in the reference"
+            advice = "; text in other scripts needs the tokeniser `words`."
+            return Reason("empty_reference", told + (advice if self.tokeniser == "ascii" else "."))
         if self.kind.isdigit() and longest < int(self.kind):
             return Reason(
                 "short_reference",

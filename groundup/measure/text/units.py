@@ -9,11 +9,11 @@ import re
 import string
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import regex
 
-from groundup.core import DataError, Reason
+from groundup.core import DataError, Reason, choice
 
 Unit = Literal["characters", "graphemes", "words", "spaced"]
 """characters: code points; graphemes: what a reader sees as one character; words: runs of letters,
@@ -56,11 +56,20 @@ def normalise_squad(text: str) -> str:
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
 
 
-NORMALISE: dict[Normalisation, Callable[[str], str]] = {
+NORMALISE: dict[str, Callable[[str], str]] = {
     "none": str,
     "plain": normalise,
     "squad": normalise_squad,
 }
+
+
+def normaliser(name: str) -> Callable[[str], str]:
+    """The function of this name; ConfigError for another one.
+
+    >>> normaliser("plain")("A  b")
+    'a b'
+    """
+    return NORMALISE[choice("normalisation", name, NORMALISE)]
 
 
 def no_reference(measure: str, references: Sequence[str]) -> Reason | None:
@@ -93,7 +102,8 @@ def graphemes(text: str) -> list[str]:
 
 
 def units(text: str, unit: Unit) -> Sequence[str]:
-    """Cut a text into what counts as one."""
+    """Cut a text into what counts as one; ConfigError for an unknown unit."""
+    choice("unit", unit, get_args(Unit))
     if unit == "characters":
         return text
     if unit == "spaced":

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import DataError, Reason
+from groundup.core import ConfigError, DataError, Reason
 from groundup.measure.stats.agreement import (
     cohen_kappa,
     correlation,
@@ -19,6 +19,7 @@ from groundup.measure.stats.agreement import (
     spearman,
     tau,
 )
+from tests.checking import unchecked
 
 CORRELATIONS = [pearson, spearman, kendall]
 
@@ -171,3 +172,13 @@ def test_bad_ratings_are_refused():
         krippendorff_alpha([[1, 2], [1, 1]], groups=["a"])
     with pytest.raises(DataError, match="must be numbers; got 'b'"):
         krippendorff_alpha([["a", "b"], ["a", "a"]], "interval")
+
+
+def test_unknown_words_are_refused():
+    with unchecked():
+        with pytest.raises(ConfigError, match="did you mean `quadratic`"):
+            cohen_kappa("ab", "ab", weights="quadratics")
+        with pytest.raises(ConfigError, match="did you mean `ordinal`"):
+            krippendorff_alpha([[1, 1], [2, 2]], "ordinals")
+        with pytest.raises(ConfigError, match="repeats=0"):
+            cohen_kappa("ab", "ab", repeats=0)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from groundup.core import ConfigError, DataError
 from groundup.measure.stats.calibration import brier, calibration_error, picture, reliability
+from tests.checking import unchecked
 
 FORECASTS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=1, max_size=60)
 
@@ -100,3 +101,8 @@ def test_bad_input_is_refused(measure):
         measure([0.5], [2])
     with pytest.raises(ConfigError, match="bins=0"):
         measure([0.5], [1], bins=0)
+
+
+def test_unknown_bins_are_refused():
+    with unchecked(), pytest.raises(ConfigError, match="by='size' is unknown"):
+        reliability([0.5], [1], by="size")

@@ -17,6 +17,7 @@ from groundup.measure.stats.interval import (
     tail_share,
     wilson,
 )
+from tests.checking import unchecked
 
 
 def holds(interval: Interval, truth: float) -> bool:
@@ -207,3 +208,31 @@ def test_what_has_no_interval_is_told():
         bootstrap([1.0, 1e200])
     with pytest.raises(ConfigError, match="repeats=0"):
         bootstrap([1.0, 2.0], repeats=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"limits": (float("nan"), 1)}, "limits="),
+        ({"limits": (1, 0)}, "limits="),
+        ({"repeats": 1}, "repeats=1 must be 40 or more"),
+        ({"repeats": 150, "confidence": 0.99}, "must be 200 or more"),
+        ({"seed": -1}, "seed=-1"),
+    ],
+)
+def test_settings_that_give_no_interval_are_refused(settings, told):
+    with pytest.raises(ConfigError, match=told):
+        bootstrap([1.0, 2.0, 4.0], **settings)
+
+
+@pytest.mark.parametrize(
+    "values", [{0: 1.0, 1: 2.0}, [1j, 2j], np.array([1j, 2]), [None, 1], ["a", "b"]]
+)
+def test_values_that_are_no_numbers_are_refused(values):
+    with unchecked(), pytest.raises(DataError, match=r"values must be|values\[0\]"):
+        bootstrap(values)
+
+
+def test_infinitely_many_trials_are_refused():
+    with pytest.raises(DataError, match="finite n > 0"):
+        wilson(3, float("inf"))

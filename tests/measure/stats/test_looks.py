@@ -6,6 +6,7 @@ import scipy.stats
 
 from groundup.core import ConfigError
 from groundup.measure.stats.looks import standard_errors
+from tests.checking import unchecked
 
 
 def test_the_first_look_is_the_usual_interval():
@@ -45,3 +46,8 @@ def test_bad_questions():
         standard_errors(0)
     with pytest.raises(ConfigError, match="0.95"):
         standard_errors(2, 1.0)
+
+
+def test_what_was_seen_is_one_of_two():
+    with unchecked(), pytest.raises(ConfigError, match="did you mean `scores`"):
+        standard_errors(2, seen="score")

@@ -90,3 +90,25 @@ def test_every_item_may_differ():
 def test_plans_that_cannot_be_are_refused(call):
     with pytest.raises(ConfigError):
         call()
+
+
+def test_many_items_that_differ_are_taken_as_normal_without_a_step():
+    below, above = (
+        power_of_paired_rates(39_990, 0.13, 0.12),
+        power_of_paired_rates(40_010, 0.13, 0.12),
+    )
+    assert above == pytest.approx(below, abs=0.001)
+    assert power_of_paired_rates(10**8, 1.0, 0.0) == 1.0
+    found = needed(lambda n: power_of_paired_rates(n, 0.2501, 0.25))
+    # z² / difference² times the share that differs: 7.849 * 0.5001 / 1e-8, more than are tried
+    assert isinstance(found, Reason) and found.code == "never_enough"
+    assert needed(lambda n: power_of_paired_rates(n, 0.251, 0.25)) == pytest.approx(
+        3.93e6, rel=0.01
+    )
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), 2.0, -0.1])
+def test_what_is_no_chance_is_no_power(wrong):
+    for call in (needed, lambda power: too_little(5, power)):
+        with pytest.raises(ConfigError, match="must lie from 0 to 1"):
+            call(lambda n: wrong)

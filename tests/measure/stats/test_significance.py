@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import DataError, Reason
-from groundup.measure.stats.significance import adjusted, mcnemar, permutation, sign_flip
+from groundup.core import ConfigError, DataError, Reason
+from groundup.measure.stats.significance import adjusted, halves, mcnemar, permutation, sign_flip
+from tests.checking import unchecked
 
 
 def test_mcnemar_counts_only_where_the_two_differ():
@@ -113,3 +114,31 @@ def test_adjusting_needs_p_values():
     for values in ([], [1.2], [-0.1]):
         with pytest.raises(DataError, match="between 0 and 1"):
             adjusted(values)
+
+
+def test_drawn_halves_are_fair_and_come_in_pieces(monkeypatch):
+    monkeypatch.setattr("groundup.measure.stats.significance.DRAWS_AT_ONCE", 100)
+    found = np.concatenate(list(halves(np.array([1.0, 10.0, 100.0] * 7), 999, 0)))
+    assert len(found) == 999
+    # Each of 21 sums is in a half of the draws: mean 777 / 2, deviation √(7 * 10101) / 2.
+    assert found.mean() == pytest.approx(388.5, abs=4 * 133 / 999**0.5)
+    assert found.std() == pytest.approx(133, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (
+            lambda: sign_flip([1, 2], [0, 0], alternative="higher"),
+            "alternative='higher' is unknown",
+        ),
+        (lambda: permutation([1], [0], alternative="less "), "did you mean `less`"),
+        (lambda: mcnemar([1], [0], method="midp"), "did you mean `mid-p`"),
+        (lambda: adjusted([0.1], "holms"), "did you mean `holm`"),
+        (lambda: sign_flip([1, 2], [0, 0], repeats=0), "repeats=0 must be 1"),
+        (lambda: permutation([1, 2], [0, 0], seed=-1), "seed=-1 must be 0"),
+    ],
+)
+def test_unknown_words_and_draws_are_refused(call, told):
+    with unchecked(), pytest.raises(ConfigError, match=told):
+        call()

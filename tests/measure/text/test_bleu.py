@@ -83,3 +83,9 @@ def test_wrong_settings_and_bare_references_are_errors():
     with pytest.raises(DataError, match="list of references"):
         Bleu().sentence("a", "a")
     assert Bleu().sentence("a", []).code == "no_reference"
+
+
+@pytest.mark.parametrize("wrong", [{"order": 100_000}, {"smoothing_value": 1e300}])
+def test_settings_without_an_end_are_refused(wrong):
+    with pytest.raises(ConfigError, match="less than or equal"):
+        Bleu(**wrong)

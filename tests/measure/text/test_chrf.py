@@ -56,3 +56,11 @@ def test_edges():
     assert len({chrf.signature for chrf in SETTINGS}) == len(SETTINGS)
     with pytest.raises(ConfigError):
         Chrf(character_order=0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"beta": 1e200}, {"character_order": 1000}, {"word_order": 1000}]
+)
+def test_settings_without_an_end_are_refused(wrong):
+    with pytest.raises(ConfigError, match="less than or equal"):
+        Chrf(**wrong)

@@ -73,7 +73,7 @@ def test_mismatched_lengths_and_bare_texts_are_errors():
 
 def test_no_interval_is_a_reason():
     row = corpus_rows(ErrorRate(), ["a"], [["b"]]).rows
-    assert corpus_interval(ErrorRate(), row).code == "no_interval"
+    assert corpus_interval(ErrorRate(), row).code == "too_few_groups"
     # Half of the corpora drawn from an empty and a full reference have no reference at all.
     rows = corpus_rows(ErrorRate(), ["a", "a"], [[""], ["b"]]).rows
     found = corpus_interval(ErrorRate(), rows)

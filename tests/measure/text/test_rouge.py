@@ -83,3 +83,9 @@ def test_signatures_tell_settings_apart():
     assert len({rouge.signature for rouge in SETTINGS}) == len(SETTINGS)
     with pytest.raises(ConfigError):
         Rouge(kind="0")
+
+
+def test_an_empty_reference_is_no_matter_of_scripts_for_words():
+    advice = "other scripts"
+    assert advice in Rouge().sentence("a", ["是"]).message
+    assert advice not in Rouge(tokeniser="words").sentence("a", ["..."]).message

@@ -4,17 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import DataError
+from groundup.core import ConfigError, DataError
 from groundup.measure.text.units import (
     graphemes,
     ngrams,
     no_reference,
     normalise,
     normalise_squad,
+    normaliser,
     sentences,
     units,
     words,
 )
+from tests.checking import unchecked
 
 # Lone surrogates too: models that emit bytes can leave them in a text.
 anything = st.text(st.characters(), max_size=30) | st.text(
@@ -94,3 +96,11 @@ def test_one_text_is_no_list_of_references():
     assert no_reference("BLEU", []).code == "no_reference"
     with pytest.raises(DataError, match=r"list of references"):
         no_reference("BLEU", "a reference")
+
+
+def test_unknown_units_and_normalisations_are_refused():
+    with unchecked():
+        with pytest.raises(ConfigError, match="unit='nope' is unknown"):
+            units("a b", "nope")
+        with pytest.raises(ConfigError, match="did you mean `plain`"):
+            normaliser("plane")
