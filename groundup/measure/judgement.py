@@ -63,6 +63,8 @@ def check(judgement: Judgement) -> None:
     who, _, subject, form, value, reason, *_ = judgement
     if not who.strip() or not subject:
         raise DataError("A vote needs who gave it and what on; one of them is empty.")
+    if not who.isprintable():
+        raise DataError(f"Who gave a vote is named in a line of printable characters; got {who!r}.")
     if form not in FORMS:
         raise DataError(f"A vote's form is one of {', '.join(FORMS)}; got {form!r}.")
     if len(value) + len(reason) > MOST_LETTERS:
@@ -82,23 +84,33 @@ def misfit(judgement: Judgement) -> str:
         return "must be a number"
     if judgement.form == "choice" and value not in (*judgement.shown, TIE):
         return f"must be one of {', '.join(judgement.shown)} or {TIE}"
-    if judgement.form == "edit" and not is_object(value):
+    if judgement.form == "label" and not value.strip():
+        return "must be a word"
+    return misfit_of_edit(value) if judgement.form == "edit" else ""
+
+
+def misfit_of_edit(text: str) -> str:
+    """Why a text is no JSON object of corrected fields, or an empty string.
+
+    >>> misfit_of_edit('{"references": "Paris"}')
+    'must have a list of texts as references'
+    """
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
         return "must be a JSON object of the corrected fields"
-    return ""
+    references = fields.get("references", [])
+    if not (isinstance(references, list) and all(isinstance(one, str) for one in references)):
+        return "must have a list of texts as references"
+    return "" if isinstance(fields.get("question", ""), str) else "must have a text as question"
 
 
 def is_number(text: str) -> bool:
     """Whether a text is a finite number."""
     try:
         return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def is_object(text: str) -> bool:
-    """Whether a text is a JSON object."""
-    try:
-        return isinstance(json.loads(text), dict)
     except ValueError:
         return False
 

@@ -39,6 +39,8 @@ from .card import Finding, about, examine, figures, holds, suspects, worst_first
 from .judgement import standing, votes
 from .stats.interval import wilson
 
+DECISIONS = ("accept", "drop")
+"""Labels that decide a sample."""
 LOOKS = "ledger/looks.jsonl"
 SPAN = ("start", "end", "byte_start", "byte_end", "line", "quote", "passage", "span")
 """What the metadata of a quoted reference say of its place."""
@@ -72,10 +74,10 @@ def make_testset(
 ) -> Artifact:
     """Seal samples as an artifact of kind testset.
 
-    Raises DataError if there are none or an id comes twice.
+    Raises DataError if there are none, an id comes twice, or one is not what JSON can hold.
     """
     samples = list(samples)
-    rows = [sample_to_json(sample) for sample in samples]
+    rows = [checked_row(sample) for sample in samples]
     if not rows:
         raise DataError(f"The test set {card.name} got no samples; give at least one.")
     often = Counter(sample.id for sample in samples)
@@ -159,6 +161,21 @@ def sample_to_json(sample: Sample) -> dict[str, Any]:
     }
 
 
+def checked_row(sample: Sample) -> dict[str, Any]:
+    """A sample as JSON values; DataError if it would not be read back as it is."""
+    is_row = isinstance(sample.references, tuple | list)
+    if not is_row or not all(isinstance(text, str) for text in sample.references):
+        raise DataError(
+            f"Sample {sample.id!r}: references must be a tuple of texts; got {sample.references!r}."
+        )
+    row = sample_to_json(sample)
+    try:
+        json.dumps(row, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise DataError(f"Sample {sample.id!r} cannot be written as JSON: {error}.") from None
+    return row
+
+
 def sample_from_json(row: Mapping[str, Any]) -> Sample:
     """The sample that sample_to_json wrote."""
     return Sample(
@@ -219,7 +236,7 @@ def decide(given: Iterable[Judgement]) -> dict[str, Ruling]:
     """
     last: dict[str, dict[str, Judgement]] = {}
     for vote in sorted(standing(given), key=lambda vote: vote.when):
-        if vote.form == "edit" or (vote.form == "label" and vote.value in ("accept", "drop")):
+        if vote.form == "edit" or (vote.form == "label" and vote.value in DECISIONS):
             last.setdefault(vote.subject, {})[vote.who] = vote
     return {subject: rule(list(people.values())) for subject, people in last.items()}
 
@@ -239,7 +256,8 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
     Its card says who reviewed how many and how many were wrong as they stood. Samples that nobody
     read are kept: expect that error rate among them.
 
-    Raises DataError if there are no votes, votes on other samples, or nothing is left.
+    Raises DataError if there are no votes, votes on other samples or with unknown labels, or
+    nothing is left.
     """
     samples, given = list(read_samples(testset)), votes(testset.path)
     rulings = decide(given)
@@ -247,6 +265,12 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
         raise DataError(
             f"{testset.path} has no votes that accept, mend or drop; run `groundup testset review "
             f"{testset.path}` first."
+        )
+    unknown = [v for v in standing(given) if v.form == "label" and v.value not in DECISIONS]
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} votes are neither {' nor '.join(DECISIONS)}, such as "
+            f"{unknown[0].value!r} on {unknown[0].subject}; vote again or take them back."
         )
     if strangers := rulings.keys() - {sample.id for sample in samples}:
         raise DataError(
@@ -317,8 +341,8 @@ def mended(sample: Sample, fields: Mapping[str, Any]) -> Sample:
     turns, metadata = list(sample.conversation), dict(sample.metadata)
     if "question" in fields:
         place = max((i for i, turn in enumerate(turns) if turn.role == "user"), default=len(turns))
-        turns[place:] = [Message("user", str(fields["question"])), *turns[place + 1 :]]
-    references = tuple(map(str, fields.get("references", sample.references)))
+        turns[place:] = [Message("user", fields["question"]), *turns[place + 1 :]]
+    references = tuple(fields.get("references", sample.references))
     if not any(holds(str(metadata.get("quote", "")), reply) for reply in references):
         metadata = {name: value for name, value in metadata.items() if name not in SPAN}
     metadata["mended"] = sorted(fields)

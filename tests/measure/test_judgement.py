@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import DataError, Judgement, Reason
+from groundup.core import DataError, Judgement, Ledger, Reason
 from groundup.measure.judgement import (
     VOTES,
     agreement,
@@ -125,3 +125,22 @@ def test_without_a_shared_subject_there_is_a_reason():
     found = agreement([label("ana", "q1", "accept"), label("ben", "q2", "accept")])
     assert found.pairs == () and found.disputed == ()
     assert isinstance(found.alpha, Reason) and found.alpha.code == "nobody_shares"
+
+
+@pytest.mark.parametrize(
+    ("vote", "told"),
+    [
+        (Judgement("ana", "", "q1", "edit", '{"references": "Paris"}'), "list of texts"),
+        (Judgement("ana", "", "q1", "edit", '{"references": 5}'), "list of texts"),
+        (Judgement("ana", "", "q1", "edit", '{"references": ["a", 5]}'), "list of texts"),
+        (Judgement("ana", "", "q1", "edit", '{"question": null}'), "text as question"),
+        (Judgement("ana\nben", "", "q1", "label", "drop"), "line of printable characters"),
+        (Judgement("ana", "", "q1", "label", "  "), "must be a word"),
+    ],
+)
+def test_votes_that_could_not_be_applied_are_neither_written_nor_read(vote, told, tmp_path):
+    with pytest.raises(DataError, match=told):
+        record(tmp_path, vote)
+    Ledger(tmp_path / VOTES).append(vote._asdict())
+    with pytest.raises(DataError, match=told):
+        votes(tmp_path)

@@ -18,6 +18,7 @@ from groundup.measure.testset import (
     read_samples,
     warn,
 )
+from tests.checking import unchecked
 
 CARD = Card(name="questions", source="modules kept out by file", reviewed_by="ana, all")
 
@@ -192,3 +193,26 @@ def test_scores_that_speak_against_a_label_are_told(testset):
         f for f in findings(testset, {"a": right, "b": right}) if f.code == "suspect_label"
     ]
     assert suspect.samples == ("q9",)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"references": "xyz"}, "'q1': references must be a tuple of texts"),
+        ({"references": (5,)}, "'q1': references must be a tuple of texts"),
+        ({"references": ("\ud800",)}, "'q1' cannot be written as JSON"),
+        ({"metadata": {"tags": {"a"}}}, "'q1' cannot be written as JSON"),
+        ({"metadata": {"score": float("nan")}}, "'q1' cannot be written as JSON"),
+    ],
+)
+def test_a_sample_that_would_not_be_read_back_is_named(fields, told, tmp_path):
+    with unchecked(), pytest.raises(DataError, match=told):
+        make_testset(Card(name="x"), [Sample("q1", (), **fields)], {}, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_label_that_decides_nothing_is_refused_at_apply(testset, tmp_path):
+    judge(testset, "ana", "q1", "accept")
+    judge(testset, "ben", "q2", "yes")
+    with pytest.raises(DataError, match="neither accept nor drop, such as 'yes' on q2"):
+        apply_review(testset, tmp_path / "out")
