@@ -27,17 +27,22 @@ ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 """Audit number of a processor's calls and its column in the tables."""
 
 # Columns as in denied.json.
-CLONE, CLONE3, SOCKET, IOCTL = (56, 220), (435, 435), (41, 198), (16, 29)
+CLONE, CLONE3, IOCTL, MMAP = (56, 220), (435, 435), (16, 29), (9, 222)
+SOCKET, SOCKETPAIR, SETSOCKOPT = (41, 198), (53, 199), (54, 208)
 NEW_NAMESPACES = 0x7E02_0000
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET."""
-FAMILIES = (1, 2, 10)
-"""Unix, IPv4 and IPv6, all of them in a network namespace; vsock, for one, is in none."""
+UNIX, FAMILIES, KINDS, PROTOCOLS = 1, (2, 10), (1, 2), (0, 6, 17)
+"""Unix sockets; TCP and UDP over IPv4 and IPv6: what watch.py counts. Vsock is in no namespace."""
+SOCKET_LEVEL, BUFFER_SIZES = 1, (7, 8)
+"""SO_SNDBUF and SO_RCVBUF: told to be set and left, so that a socket holds no more than usual."""
+SHARED, ANONYMOUS, HUGE = 0x1, 0x20, 0x4_0000
+"""Memory with all of them but HUGE stays when it is unmapped in part, and is in no count then."""
 INJECTIONS = (0x5412, 0x541C)
 """TIOCSTI types into a terminal, TIOCLINUX pastes into one."""
 
-LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-NUMBER, ARCHITECTURE, FIRST, SECOND = 0, 4, 16, 24
-"""Places in the kernel's seccomp_data: the call, the processor and two arguments' low halves."""
+LOAD, EQUAL, AT_LEAST, ANY_BIT, AND, RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+NUMBER, ARCHITECTURE, FIRST, SECOND, THIRD, FOURTH = 0, 4, 16, 24, 32, 40
+"""Places in the kernel's seccomp_data: the call, the processor and four arguments' low halves."""
 ALLOW, KILL, FAIL = 0x7FFF_0000, 0x8000_0000, 0x0005_0000
 DENY = FAIL | errno.EPERM
 
@@ -80,13 +85,39 @@ def system_call_filter(machine: str, denied: Table) -> bytes:
         code += [] if (number := numbers[column]) is None else when(number, [deny])
     # Its flags lie in memory, where a filter cannot look; without it C libraries use clone.
     code += when(CLONE3[column], [step(RETURN, FAIL | errno.ENOSYS)])
-    namespaces = [step(LOAD, FIRST), step(ANY_BIT, NEW_NAMESPACES, 0, 1), deny, allow]
-    families = [part for value in FAMILIES for part in (step(EQUAL, value, 0, 1), allow)]
-    injections = [part for value in INJECTIONS for part in (step(EQUAL, value, 0, 1), deny)]
-    code += when(CLONE[column], namespaces)
-    code += when(SOCKET[column], [step(LOAD, FIRST), *families, deny])
-    code += when(IOCTL[column], [step(LOAD, SECOND), *injections, allow])
+    for numbers, body in argued(deny, allow).items():
+        code += when(numbers[column], body)
     return b"".join([*code, allow])
+
+
+def argued(deny: bytes, allow: bytes) -> dict[tuple[int, int], list[bytes]]:
+    """Calls whose arguments decide, by their numbers: what the filter does with each."""
+
+    def unless(place: int, values: tuple[int, ...], *change: bytes) -> list[bytes]:
+        """Deny an argument that is none of the values."""
+        left = len(values)
+        tests = [step(EQUAL, value, left - at) for at, value in enumerate(values)]
+        return [step(LOAD, place), *change, *tests, deny]
+
+    injections = [part for value in INJECTIONS for part in (step(EQUAL, value, 0, 1), deny)]
+    pretended = [
+        part for value in BUFFER_SIZES for part in (step(EQUAL, value, 0, 1), step(RETURN, FAIL))
+    ]
+    shared = [step(ANY_BIT, SHARED, 0, 2), step(ANY_BIT, ANONYMOUS, 0, 1), deny]
+    return {
+        CLONE: [step(LOAD, FIRST), step(ANY_BIT, NEW_NAMESPACES, 0, 1), deny, allow],
+        SOCKET: [
+            step(LOAD, FIRST), step(EQUAL, UNIX, 0, 1), allow, *unless(FIRST, FAMILIES),
+            *unless(SECOND, KINDS, step(AND, 0xF)), *unless(THIRD, PROTOCOLS), allow,
+        ],
+        SOCKETPAIR: [*unless(FIRST, (UNIX,)), allow],
+        SETSOCKOPT: [
+            step(LOAD, SECOND), step(EQUAL, SOCKET_LEVEL, 1), allow,
+            step(LOAD, THIRD), *pretended, allow,
+        ],
+        IOCTL: [step(LOAD, SECOND), *injections, allow],
+        MMAP: [step(LOAD, FOURTH), step(ANY_BIT, HUGE, 0, 1), deny, *shared, allow],
+    }  # fmt: skip
 
 
 def confine(identity: int, limits: dict[str, int], denied: Table) -> None:
@@ -196,7 +227,7 @@ def main() -> None:
         if not control.recv(2):
             os._exit(125)  # nobody watches
         os.execve(wanted["command"][0], wanted["command"], wanted["environment"])
-    except OSError as error:
+    except (OSError, ValueError, OverflowError) as error:
         control.send(str(error).encode())
         sys.exit(f"not started: {error}")
 

@@ -17,6 +17,7 @@ import json
 import os
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,8 @@ WAYS: tuple[Way, ...] = ("bubblewrap", "namespaces")
 
 HERE = Path(__file__).parent
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store", "/etc/ld.so.cache")
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+DEVICES = ("/dev/null", "/dev/full", "/dev/random", "/dev/urandom")
+"""Not /dev/zero: mapped and shared, it is memory that no limit counts."""
 LINKS = {"/dev/shm": FOLDER, "/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0",
          "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2"}  # fmt: skip
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": FOLDER, "TMPDIR": FOLDER, "LANG": "C.UTF-8",
@@ -55,9 +57,12 @@ class Sandbox:
     def open(cls, way: Way | None = None, readable: Sequence[Path] = ()) -> "Sandbox":
         """The first way that contains foreign code here, or this one; `readable` folders are shown.
 
-        Raises ConfigError, with every reason, if there is none; nothing runs unprotected.
+        Raises ConfigError, with every reason, if there is none (nothing runs unprotected), and for
+        a readable folder that is not there or holds a way out, a socket or a pipe.
         """
-        shown = tuple(str(path.resolve(strict=True)) for path in readable)
+        if way not in (None, *WAYS):
+            raise ConfigError(f"The ways into a sandbox are {' and '.join(WAYS)}; got {way!r}.")
+        shown = tuple(str(checked_folder(Path(path))) for path in readable)
         refusals = []
         for each in (way,) if way else WAYS:
             if not (refusal := why_not(each)):
@@ -98,9 +103,10 @@ class Sandbox:
         files      text by relative name, written into the working folder before the start
         passed     open files of this process that the program gets, under the same numbers
 
-        Raises ConfigError if the sandbox itself cannot be set up.
+        Raises ConfigError if the sandbox itself cannot be set up, or the command not be started.
         """
         limits = limits or Limits()
+        check_call(command, files or {}, passed)
         with contextlib.ExitStack() as stack:
             ours, theirs = socket.socketpair()
             stack.enter_context(ours)
@@ -121,7 +127,13 @@ class Sandbox:
             stack.callback(os.close, folder)
             watch = Watch(process, folder, limits)
             ours.send(b"go")
-            return watch.outcome()
+            outcome = watch.outcome()
+            # The program cannot write here: its end is closed as it starts.
+            with contextlib.suppress(BlockingIOError, ConnectionResetError):
+                if told := ours.recv(1_000, socket.MSG_DONTWAIT):
+                    said = told.decode(errors="replace")
+                    raise ConfigError(f"The command could not be started: {said}")
+            return outcome
 
     def _specification(
         self, command: Sequence[str], files: Mapping[str, str], limits: Limits
@@ -131,7 +143,7 @@ class Sandbox:
             "RLIMIT_AS": limits.memory_bytes, "RLIMIT_NPROC": limits.processes + 1,
             "RLIMIT_FSIZE": limits.folder_bytes, "RLIMIT_NOFILE": limits.open_files,
             "RLIMIT_CPU": limits.cpu_seconds, "RLIMIT_CORE": 0, "RLIMIT_MEMLOCK": 0,
-            "RLIMIT_MSGQUEUE": 0,
+            "RLIMIT_MSGQUEUE": 0, "RLIMIT_SIGPENDING": 1_024,
         }  # fmt: skip
         return {
             "command": [*command],
@@ -224,6 +236,50 @@ def mounts(readable: Sequence[str]) -> Iterator[list[str]]:
     if not any(path.startswith("/tmp/") for path in (*prefixes, *readable)):
         yield ["link", FOLDER, "/tmp"]
     yield from (["link", target, path] for path, target in LINKS.items())
+
+
+def checked_folder(path: Path) -> Path:
+    """A folder, or file, to show, links resolved.
+
+    Raises ConfigError if it is not there, cannot be read whole, or holds what is neither file,
+    folder nor link: a mount that is read-only leaves sockets, pipes and devices in use.
+    """
+    try:
+        found = path.resolve(strict=True)
+        left = [found]
+        while left:
+            each = left.pop()
+            if stat.S_ISDIR(mode := each.lstat().st_mode):
+                left += each.iterdir()
+            elif not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+                raise ConfigError(
+                    f"{path} cannot be shown to a program: {each} is a socket, a pipe or a device, "
+                    "which it could write to; move that elsewhere."
+                )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"{path} cannot be shown to a program: {error}.") from None
+    return found
+
+
+def check_call(command: Sequence[str], files: Mapping[str, str], passed: Sequence[int]) -> None:
+    """Raise ConfigError for what no program can be started with."""
+    if not command or isinstance(command, str):
+        raise ConfigError(f"Expected a command as a list, ['/bin/ls', …]; got {command!r}.")
+    for text in (*command, *files):
+        try:
+            is_plain = b"\0" not in os.fsencode(text)
+        except (UnicodeEncodeError, TypeError):
+            is_plain = False
+        if not is_plain:
+            raise ConfigError(f"{text!r} is no argument or file's name: it has a NUL or no text.")
+    for name in files:
+        if not name or name.startswith("/") or ".." in name.split("/"):
+            raise ConfigError(f"The file {name!r} would lie outside the program's folder.")
+    for number in passed:
+        try:
+            os.fstat(number)
+        except (OSError, OverflowError):
+            raise ConfigError(f"passed={number} is no open file of this process.") from None
 
 
 def temporary(content: bytes) -> IO[bytes]:

@@ -1,29 +1,37 @@
 """Watch a program from outside until it ends or breaks a limit, and end all that it started.
 
 The kernel holds limits that concern one process; here are those that no kernel setting adds up
-without rights: time, output, memory over all processes, number of files. A process namespace dies
-with its first process, and the kernel reports that one's death only after all others', so when
-`outcome` returns nothing of the program is left.
+without rights: time, output, memory over all processes and sockets, number of files. A process
+namespace dies with its first process, and the kernel reports that one's death only after all
+others', so when `outcome` returns nothing of the program is left.
 """
 
 import contextlib
 import os
 import select
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
 from ..config import Config
 from ..record import size
 
 Status = Literal["ok", "failed", "killed", "timeout", "memory", "output_limit", "file_limit"]
 POLL_SECONDS, GRAIN = 0.02, 65_536
+Count = Annotated[int, Field(gt=0, le=2**48)]
+"""More than any machine has; the kernel's own settings end at 2**63."""
+
+TABLES = ("unix", "tcp", "tcp6", "udp", "udp6")
+"""In /proc/PID/net: every socket that the filter lets a program make, a row each."""
+DATAGRAM, QUEUED = "0002", 12
+"""A unix datagram socket keeps 11 messages of senders that are gone, beside what it sent itself."""
 
 
 class Limits(Config):
@@ -31,18 +39,18 @@ class Limits(Config):
 
     seconds: PositiveFloat = 10.0
     """Of the clock."""
-    cpu_seconds: PositiveInt = 10
+    cpu_seconds: Count = 10
     """Of each process."""
-    memory_bytes: PositiveInt = 2**30
-    """Address space of each process, and resident memory of all together."""
-    processes: PositiveInt = 32
+    memory_bytes: Count = 2**30
+    """Address space of each process, and resident memory and sockets of all together."""
+    processes: Count = 32
     """Processes and threads at one time."""
-    folder_bytes: PositiveInt = 64 * 2**20
+    folder_bytes: Count = 64 * 2**20
     """All files together; they lie in memory."""
-    files: PositiveInt = 4_096
-    open_files: PositiveInt = 128
+    files: Count = 4_096
+    open_files: Annotated[int, Field(ge=16, le=2**20)] = 128
     """In each process."""
-    output_bytes: PositiveInt = 2**20
+    output_bytes: Count = 2**20
     """Of stdout, and again of stderr; what comes after is not kept."""
 
 
@@ -69,7 +77,8 @@ class Watch:
         self.started = time.monotonic()
         self.output = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
         self.is_flooded = False
-        self.first = os.pidfd_open(next(iter(children(process.pid))))
+        self.inner = next(iter(children(process.pid)))
+        self.first = os.pidfd_open(self.inner)
 
     def outcome(self) -> Outcome:
         """Wait for the end, or bring it about."""
@@ -119,7 +128,8 @@ class Watch:
             return "timeout", f"took longer than {limits.seconds:g} s"
         if self.is_flooded:
             return "output_limit", f"wrote more than {size(limits.output_bytes)}"
-        if resident_bytes(self.process.pid) > limits.memory_bytes:
+        held = resident_bytes(self.process.pid) + socket_bytes(self.inner)
+        if held > limits.memory_bytes:
             return "memory", f"used more than {size(limits.memory_bytes)}"
         if place.f_files - place.f_ffree > limits.files:
             return "file_limit", f"made more than {limits.files} files"
@@ -161,4 +171,25 @@ def resident_bytes(process: int) -> int:
             rows = map(str.split, Path(f"/proc/{each}/status").read_text().splitlines())
             total += 1024 * sum(int(row[1]) for row in rows if row[0] in ("RssAnon:", "RssShmem:"))
         found += children(each)
+    return total
+
+
+def socket_bytes(process: int) -> int:
+    """The most that the sockets in a process's network may hold; 0 once it is gone.
+
+    The kernel does not tell what a unix socket holds, so each counts as full: the system's usual
+    buffer and the message that went over it. For TCP, whose buffers grow, its queues come on top,
+    twice, as the kernel's own records about a message take up to as much again.
+    """
+    with socket.socket(socket.AF_UNIX) as usual:
+        full = usual.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) + GRAIN
+    total = 0
+    for table in TABLES:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # no IPv6, or it ended
+            rows = Path(f"/proc/{process}/net/{table}").read_text(errors="replace").splitlines()
+            for row in map(str.split, rows[1:]):
+                if table == "unix":
+                    total += full * (QUEUED if row[4] == DATAGRAM else 1)
+                else:
+                    total += full + 2 * sum(int(queue, 16) for queue in row[4].split(":"))
     return total

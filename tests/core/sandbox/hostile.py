@@ -340,14 +340,78 @@ time.sleep(9)
 """, ("memory",)),
     Hostile("memory shared by many", """
 import mmap
-for _ in range(4):
+for _ in range(8):
     if fork() == 0:
         break
-kept = mmap.mmap(-1, 160 * 2**20)
+with open("one", "a+b") as file:
+    os.truncate(file.fileno(), 48 * 2**20)
+    kept = mmap.mmap(file.fileno(), 48 * 2**20)
 for place in range(0, len(kept), 4096):
     kept[place] = 1
 time.sleep(9)
 """, ("memory",)),
+    Hostile("shared memory that it let go", """
+import mmap
+for file in (-1, attempt(lambda: os.open("/dev/zero", os.O_RDWR)) or -1):
+    kept = attempt(lambda: mmap.mmap(file, 2**20))
+    if kept:
+        kept[:] = b"x" * len(kept)
+        kept.madvise(mmap.MADV_DONTNEED)
+        escaped("memory that is in no count")
+""", control="anyone"),
+    Hostile("memory in sockets", """
+def fill(kind):
+    kept = []
+    while True:
+        pair = socket.socketpair(socket.AF_UNIX, kind)
+        for one in pair:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**24)
+            one.setblocking(False)
+            while attempt(lambda: one.send(b"x" * 65536)):
+                pass
+        kept.append(pair)
+
+for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET) * 8:
+    if fork() == 0:
+        attempt(lambda: fill(kind))
+        time.sleep(60)
+        os._exit(0)
+time.sleep(60)
+""", ("memory",)),
+    Hostile("memory in datagrams whose senders are gone", """
+kept = []
+for number in range(100):
+    kept.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+    kept[-1].bind(str(number))
+    for _ in range(12):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.setblocking(False)
+            attempt(lambda: sender.sendto(b"x" * 150_000, str(number)))
+time.sleep(60)
+""", ("memory",)),
+    Hostile("memory in connections", """
+socket.socket().close()
+server = attempt(lambda: socket.create_server(("127.0.0.1", 0)))
+kept = []
+while server:
+    one = socket.create_connection(server.getsockname())
+    one.setblocking(False)
+    while attempt(lambda: one.send(b"x" * 65536)):
+        pass
+    kept += [one, server.accept()]
+""", ("memory", "failed", "ok")),
+    Hostile("sockets that nobody counts", """
+wanted = [(2, 1, 262), (2, 5, 0), (10, 5, 0), (2, 2, 1), (2, 2, 136), (30, 1, 0)]
+for family, kind, protocol in wanted:
+    if attempt(lambda: socket.socket(family, kind, protocol)):
+        escaped((family, kind, protocol))
+""", control="anyone"),
+    Hostile("pages in a pipe", """
+page, (read, write) = ctypes.create_string_buffer(4096), os.pipe()
+piece = (ctypes.c_size_t * 2)(ctypes.addressof(page), 4096)
+if boxed and libc.vmsplice(write, piece, 1, 0) > 0:
+    escaped("pages that outlive their process")
+"""),
     Hostile("memory of no process", """
 if attempt(lambda: os.memfd_create("x")):
     escaped("memfd")

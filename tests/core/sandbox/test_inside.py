@@ -40,6 +40,9 @@ def judge(machine: str, number: int, *arguments: int, audit: int | None = None) 
         if operation == inside.LOAD:
             accumulator = struct.unpack_from("=I", data, value)[0]
             continue
+        if operation == inside.AND:
+            accumulator &= value
+            continue
         is_true = {
             inside.EQUAL: accumulator == value,
             inside.AT_LEAST: accumulator >= value,
@@ -52,7 +55,7 @@ def judge(machine: str, number: int, *arguments: int, audit: int | None = None) 
 def test_every_denied_call_fails_and_its_neighbours_pass(machine: str):
     column = inside.ARCHITECTURES[machine][1]
     denied = {numbers[column] for _, numbers in CALLS if numbers[column] is not None}
-    special = {pair[column] for pair in (inside.CLONE3, inside.SOCKET)}
+    special = {pair[column] for pair in (inside.CLONE3, inside.SOCKET, inside.SOCKETPAIR)}
     for number in range(600):
         wanted = EPERM if number in denied else ALLOW
         if number not in special:
@@ -70,11 +73,32 @@ def test_arguments_decide_where_the_call_alone_does_not(machine: str):
     assert [judge(machine, clone, flag) for flag in (user_namespace, network)] == [EPERM, EPERM]
     assert judge(machine, clone3) == ENOSYS
     families = {1: ALLOW, 2: ALLOW, 10: ALLOW, 0: EPERM, 16: EPERM, 17: EPERM, 38: EPERM, 40: EPERM}
-    assert {family: judge(machine, socket, family) for family in families} == families
+    assert {family: judge(machine, socket, family, 1) for family in families} == families
+    nonblocking, multipath = 0x800, 262
+    assert judge(machine, socket, 1, 5) == judge(machine, socket, 2, 2 | nonblocking, 17) == ALLOW
+    assert judge(machine, socket, 2, 5) == judge(machine, socket, 2, 1, multipath) == EPERM
     requests = {0x5412: EPERM, 0x541C: EPERM, 0x5413: ALLOW, 0x5401: ALLOW}
     assert {request: judge(machine, ioctl, 0, request) for request in requests} == requests
     # The kernel reads 32 bits of a request; what stands above them is no way around.
     assert judge(machine, ioctl, 0, 0x5412 | 1 << 32) == EPERM
+
+
+@pytest.mark.parametrize("machine", inside.ARCHITECTURES)
+def test_memory_that_no_limit_counts_is_denied(machine: str):
+    column = inside.ARCHITECTURES[machine][1]
+    mmap, pair, option = (
+        each[column] for each in (inside.MMAP, inside.SOCKETPAIR, inside.SETSOCKOPT)
+    )
+    shared, validated, private, anonymous, huge = 1, 3, 2, 0x20, 0x40000
+    wanted = {shared: ALLOW, validated: ALLOW, private | anonymous: ALLOW,
+              shared | anonymous: EPERM, validated | anonymous: EPERM,
+              private | anonymous | huge: EPERM}  # fmt: skip
+    assert {flags: judge(machine, mmap, 0, 1, 3, flags) for flags in wanted} == wanted
+    assert [judge(machine, pair, family, 1) for family in (1, 30)] == [ALLOW, EPERM]
+    level, pretended = 1, inside.FAIL
+    wanted = {2: ALLOW, 7: pretended, 8: pretended, 9: ALLOW}
+    assert {name: judge(machine, option, 3, level, name) for name in wanted} == wanted
+    assert judge(machine, option, 3, 6, 7) == ALLOW  # of TCP, another option
 
 
 def test_calls_of_another_processor_end_the_program():
@@ -95,8 +119,8 @@ def test_the_table_is_the_kernels(machine: str):
     text = HEADERS[machine].read_text()
     known = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", text))
     column = inside.ARCHITECTURES[machine][1]
-    special = {"clone": inside.CLONE, "clone3": inside.CLONE3, "socket": inside.SOCKET,
-               "ioctl": inside.IOCTL}  # fmt: skip
+    names = ("clone", "clone3", "socket", "socketpair", "setsockopt", "ioctl", "mmap")
+    special = {name: getattr(inside, name.upper()) for name in names}
     table = {**dict(CALLS), **special}
     wrong = {
         name: (numbers[column], known.get(name))

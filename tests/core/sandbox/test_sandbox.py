@@ -6,12 +6,14 @@ and by a witness outside: files, listeners and the processes of its namespace.
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -117,8 +119,8 @@ def test_a_program_gets_its_input_its_files_and_a_plain_environment(box: Sandbox
 
 def test_any_command_runs_and_one_that_is_missing_says_so(box: Sandbox):
     assert box.run(["/bin/sh", "-c", "echo $((6 * 7)); exit 3"])[:3] == ("failed", 3, "42\n")
-    missing = box.run(["/bin/no-such-program"])
-    assert missing.status == "failed" and "/bin/no-such-program" in missing.message
+    with pytest.raises(ConfigError, match="could not be started: .*/bin/no-such-program"):
+        box.run(["/bin/no-such-program"])
 
 
 def test_nothing_stays_for_the_next_program(box: Sandbox):
@@ -151,8 +153,59 @@ def test_readable_folders_are_shown_and_cannot_be_written(tmp_path: Path):
     look = f"print(open({str(tmp_path / 'data.txt')!r}).read())"
     assert box.python(look).stdout == "seen\n"
     assert box.python(f"open({str(tmp_path / 'new')!r}, 'w')").status == "failed"
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ConfigError, match="absent"):
         Sandbox.open(readable=[tmp_path / "absent"])
+
+
+@pytest.mark.parametrize("kind", ["socket", "pipe"])
+def test_a_readable_folder_with_a_way_out_is_refused(kind: str, tmp_path: Path):
+    (tmp_path / "deep").mkdir()
+    way_out = tmp_path / "deep" / kind
+    with socket.socket(socket.AF_UNIX) as listener:
+        if kind == "pipe":
+            os.mkfifo(way_out)
+        else:
+            listener.bind(str(way_out))
+        with pytest.raises(ConfigError, match=f"deep/{kind} is a socket, a pipe or a device"):
+            Sandbox.open(readable=[tmp_path])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"command": []}, "Expected a command as a list"),
+        ({"command": "/bin/ls"}, "Expected a command as a list"),
+        ({"command": ["/bin/echo", "a\0b"]}, "NUL"),
+        ({"command": ["/bin/echo", "\ud800"]}, "no argument"),
+        ({"command": ["/bin/echo", *["x" * 1_000] * 10_000]}, "too long"),
+        ({"files": {"a\0b": ""}}, "NUL"),
+        ({"files": {"": ""}}, "outside the program's folder"),
+        ({"files": {"a/../../b": ""}}, "outside the program's folder"),
+        ({"files": {"/b": ""}}, "outside the program's folder"),
+        ({"files": {"b" * 300: ""}}, "name too long"),
+        ({"passed": [999]}, "passed=999 is no open file"),
+        ({"limits": Limits(processes=2**48)}, "could not be set up: [^\n]*$"),
+    ],
+)
+def test_a_mistake_of_the_caller_is_told_in_a_line(wrong: dict, told: str, box: Sandbox):
+    call: dict[str, Any] = {"command": ["/bin/echo"]} | wrong
+    with pytest.raises(ConfigError, match=told) as error:
+        box.run(**call)
+    assert "\n" not in str(error.value)
+
+
+def test_a_way_that_is_none_is_told_with_those_that_are():
+    ask = "from groundup.core import Sandbox; Sandbox.open('docker')"
+    ran = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    assert "ConfigError: The ways into a sandbox are bubblewrap and namespaces" in ran.stderr
+
+
+def test_a_buffer_size_is_told_to_be_set_and_stays_the_usual(box: Sandbox):
+    program = (
+        "import socket; a, b = socket.socketpair(); old = a.getsockopt(1, 7)\n"
+        "a.setsockopt(1, 7, 2**24); a.setsockopt(1, 2, 1); print(a.getsockopt(1, 7) == old)"
+    )
+    assert box.python(program).stdout == "True\n"
 
 
 def test_open_files_can_be_passed(box: Sandbox):
@@ -265,7 +318,10 @@ def test_mounts_show_no_home_and_no_configuration():
     assert str(Path.home()) not in places and "/etc" not in places and "/" not in places
 
 
-@pytest.mark.parametrize("wrong", [{"seconds": 0}, {"memory_bytes": -1}, {"second": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"seconds": 0}, {"memory_bytes": -1}, {"second": 1}, {"files": 10**30}, {"open_files": 1}],
+)
 def test_limits_that_limit_nothing_are_wrong(wrong: dict[str, int]):
     with pytest.raises(ConfigError):
         Limits(**wrong)

@@ -1,12 +1,13 @@
 """How a program ended is read from its code and its last words; its family is counted whole."""
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 
-from groundup.core.sandbox.watch import children, how_ended, resident_bytes
+from groundup.core.sandbox.watch import children, how_ended, resident_bytes, socket_bytes
 
 NEST = """
 import os, sys
@@ -51,3 +52,25 @@ def test_memory_of_a_family_is_added_up():
 
 def test_this_process_sees_itself():
     assert resident_bytes(os.getpid()) > 1_000_000
+
+
+def test_sockets_count_as_full_and_connections_by_what_they_hold():
+    one = 212_992  # the kernel's usual buffer, or more where it was raised
+    before = socket_bytes(os.getpid())
+    pairs = [socket.socketpair() for _ in range(200)]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+        near.sendall(b"x" * 100_000)
+        assert socket_bytes(os.getpid()) - before > 390 * one
+        near.close()
+        far.close()
+    for pair in pairs:
+        pair[0].close()
+        pair[1].close()
+
+
+def test_a_process_that_is_gone_has_no_sockets():
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+        assert socket_bytes(process.pid) == 0
