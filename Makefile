@@ -50,7 +50,7 @@ fix: $(VENV)/.check
 
 bench: $(VENV)/.demo
 	for file in benchmarks/[!_]*.py; do \
-		case $$file in */table.py|*/kills.py|*/demo_check.py|*/simulations.py|*/agreement.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
+		case $$file in */table.py|*/which_measure.py|*/units.py|*/lm_eval.py|*/demo_models.py|*/kills.py|*/demo_check.py|*/simulations.py|*/agreement.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
 	$(BIN)/python benchmarks/table.py
 
 simulations: $(VENV)/.demo

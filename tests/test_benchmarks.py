@@ -59,3 +59,10 @@ def test_the_page_on_measures_shows_the_kept_results():
     page = measures.PAGE.read_text(encoding="utf-8")
     found = json.loads(measures.RESULTS.read_text(encoding="utf-8"))
     assert measures.with_tables(page, found) == page, "run benchmarks/which_measure.py"
+
+
+def test_the_readme_shows_the_demos_models_as_they_were_measured():
+    models = script("demo_models")
+    readme = models.README.read_text(encoding="utf-8")
+    kept = json.loads(models.RESULTS.read_text(encoding="utf-8"))
+    assert models.with_models(readme, kept["tasks"]) == readme, "run benchmarks/demo_models.py"
