@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, get_args, get_type_hints
 
-from groundup.core import DataError, Judgement, Ledger, Reason
+from groundup.core import DataError, Judgement, Ledger, Reason, choice
 
 from .stats.agreement import cohen_kappa, krippendorff_alpha
 from .stats.interval import Interval, rate
@@ -193,6 +193,7 @@ def agreement(given: Iterable[Judgement], form: str = "label") -> Agreement:
     >>> agreement(given).disputed
     ('q1',)
     """
+    choice("form", form, FORMS)
     table: dict[str, dict[str, str]] = {}
     for vote in standing(given):
         if vote.form == form:

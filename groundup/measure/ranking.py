@@ -130,7 +130,7 @@ def judge(
 ) -> Judged:
     """The grades of a ranking in its order."""
     choice("ties", ties, get_args(Ties))
-    if relevant_from < 1:
+    if not relevant_from >= 1:
         raise ConfigError(f"relevant_from={relevant_from} must be 1 or more.")
     for name, grade in grades.items():
         if not (is_number(grade) and grade <= HIGHEST):

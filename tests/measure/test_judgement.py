@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import DataError, Judgement, Ledger, Reason
+from groundup.core import ConfigError, DataError, Judgement, Ledger, Reason
 from groundup.measure.judgement import (
     VOTES,
     agreement,
@@ -144,3 +144,8 @@ def test_votes_that_could_not_be_applied_are_neither_written_nor_read(vote, told
     Ledger(tmp_path / VOTES).append(vote._asdict())
     with pytest.raises(DataError, match=told):
         votes(tmp_path)
+
+
+def test_agreement_in_an_unknown_form_is_refused():
+    with pytest.raises(ConfigError, match="form='labels' is unknown; did you mean `label`"):
+        agreement([], "labels")

@@ -125,6 +125,7 @@ def test_bad_input_is_refused():
     [
         (ConfigError, lambda: one(mrr(), ["a"], {"a": 1}, ties="treck")),
         (ConfigError, lambda: ndcg(gain="exp")),
+        (ConfigError, lambda: one(mrr(), ["a"], {"a": 1}, relevant_from=float("nan"))),
         (DataError, lambda: one(mrr(), ["a"], {"a": "1"})),
         (DataError, lambda: one(mrr(), ["a"], {"a": None})),
         (DataError, lambda: one(mrr(), {"a": "high"}, {"a": 1})),
