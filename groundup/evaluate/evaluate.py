@@ -22,6 +22,7 @@ from groundup.core import (
     ConfigError,
     DataError,
     Draft,
+    Reason,
     TextModel,
     digest,
     produce,
@@ -37,7 +38,7 @@ from .harness.run import Known, Runner, dry, group_reports
 from .heldout import HeldOut
 from .task.task import Group, Task
 
-VERSION = 2
+VERSION = 3
 
 
 class EvaluateConfig(Config):
@@ -65,6 +66,8 @@ class EvaluateConfig(Config):
     """Of the intervals."""
     cache: str = ""
     """Folder of answers that runs share; empty keeps a run's answers to itself."""
+    accept_failures: bool = False
+    """Report although requests failed for a reason that may pass, such as a server that is away."""
     endpoint: EndpointConfig = EndpointConfig(url="", model="")
     """Of a server: its address and model come from MODEL."""
 
@@ -131,6 +134,11 @@ def evaluate(
         raise ConfigError(f"--limit {limit} leaves no sample; give 1 or more.")
     if out is None and not dry_run:
         raise ConfigError("Expected --out DIR for the report, or --dry-run.")
+    if tokens is not None and tokens.kind != "tokens":
+        raise ArtifactError(
+            f"--tokens takes tokens and {tokens.path} is a {tokens.kind}"
+            f"{'; give it as --test.' if tokens.kind == 'testset' else '.'}"
+        )
     names += [str(test.path)] if test else []
     opened: list[Task | Group] = []
     if names:
@@ -206,6 +214,8 @@ class Evaluation(Config):
     """Most samples of each task."""
     confidence: float
     """Of the intervals."""
+    accept_failures: bool
+    """Whether requests may be without an answer."""
 
 
 def reported(asked: Asked, config: EvaluateConfig, out: Path) -> Artifact:
@@ -215,6 +225,7 @@ def reported(asked: Asked, config: EvaluateConfig, out: Path) -> Artifact:
     decides = Evaluation(
         model=f"{model.digest} {model.signature}", limit=asked.limit, confidence=config.confidence,
         tasks=[[task.name, task.version, task.signature] for task in tasks],
+        accept_failures=config.accept_failures,
     )  # fmt: skip
     return produce(
         out, kind="report", stage="evaluate", version=VERSION, config=decides,
@@ -255,6 +266,8 @@ def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
             raise KeyboardInterrupt(
                 f"Stopped; {len(own)} answers are kept, and the same command goes on."
             ) from None
+        if not config.accept_failures:
+            runner.check_answered()
     for each in sealed:
         look(each, "evaluate", model.digest)
     subject = Subject(model.name, model.digest, model.signature, asked.kind)
@@ -264,7 +277,9 @@ def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
     draft.numbers |= {"model": model.name, "samples": sum(task.samples for task in reports)}
     for task in reports:
         for one in task.measures[:1]:
-            draft.numbers[f"{task.name} {one.key}"] = str(one.result)
+            result = one.result
+            shown = result.code if isinstance(result, Reason) else str(result)
+            draft.numbers[f"{task.name} {one.key}"] = shown
 
 
 def compared(artifact: Artifact, against: str, asked: Asked, config: EvaluateConfig) -> Any:

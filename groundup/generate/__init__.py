@@ -2,12 +2,13 @@
 
 from .endpoint.model import Endpoint
 from .endpoint.settings import EndpointConfig
-from .endpoint.trouble import EndpointError
+from .endpoint.trouble import MAY_PASS, EndpointError
 from .engine import Engine
 from .sampling import candidates, choose
 from .talk import Continuation, chat, generate
 
 __all__ = [
+    "MAY_PASS",
     "Continuation",
     "Endpoint",
     "EndpointConfig",

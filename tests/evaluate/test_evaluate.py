@@ -10,12 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from groundup.core import Artifact, ArtifactError, Config, ConfigError, Message, Sample, produce
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    Config,
+    ConfigError,
+    GroundupError,
+    Message,
+    Sample,
+    produce,
+)
 from groundup.evaluate import EvaluateConfig, evaluate, read_report, read_rows
 from groundup.measure import Card, candidates, make_testset
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, save
 from groundup.tokenizer import FastTokenizer, Text, write_tokens
 from groundup.tokenizer import save as save_tokenizer
+from tests.generate.endpoint.peer import MODEL, Answering, Peer, good, status
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKENIZER = FastTokenizer([])
@@ -158,6 +168,50 @@ def test_what_cannot_be_evaluated_says_why(tmp_path, model, testset):
     with pytest.raises(ConfigError, match="add its model, as in http://localhost:1/v1#NAME"):
         evaluate("http://localhost:1/v1", config=PLAIN, test=testset, out=tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+def test_what_may_pass_is_no_report_and_is_asked_again_alone(tmp_path):
+    def four(peer: Answering) -> None:
+        message = {"role": "assistant", "content": "4"}
+        peer.send_json({"choices": [{"message": message, "finish_reason": "stop"}]})
+
+    with Peer() as server:
+        address = f"{server.url}#{MODEL}"
+        quick = {"attempts": 2, "first_wait": 0.01}
+        settings = {"url": "", "model": "", "concurrency": 1, "retries": quick}
+        config = EvaluateConfig.model_validate({"endpoint": settings})
+
+        def run(config: EvaluateConfig = config):
+            return evaluate(
+                address, config=config, tasks="arithmetic", limit=4, out=tmp_path / "report"
+            )
+
+        def chats() -> int:
+            return len(server.bodies("chat/completions"))
+
+        lost = status(503)
+        server.script.extend([good, four, lost, lost])
+        server.always = four
+        with pytest.raises(
+            GroundupError, match=r"1 of 4 requests .*server_error: .*503.*3 answers"
+        ):
+            run()
+        assert not (tmp_path / "report" / "manifest.json").exists()
+        before = chats()
+        made = run().report.tasks[0]
+        assert chats() - before == 1 and made.measures[0].n_scored == 4
+        run()
+        assert chats() - before == 1, "a sealed report asks nothing"
+        server.script.extend([good, status(401), good, status(401), good, status(400)])
+        with pytest.raises(GroundupError, match="unauthorised|401"):
+            evaluate(address, config=config, tasks="arithmetic.2", limit=1, out=tmp_path / "other")
+        accepting = config.model_copy(update={"accept_failures": True})
+        report = evaluate(
+            address, config=accepting, tasks="arithmetic.2", limit=1, out=tmp_path / "other"
+        )
+        assert "undefined: unauthorised (1)" in str(report)
+        final = evaluate(address, config=config, tasks="arithmetic.3", limit=1, out=tmp_path / "f")
+        assert final.report.tasks[0].measures[0].reasons == {"refused": 1}
 
 
 def test_interrupting_keeps_the_answers_and_the_same_command_goes_on(tmp_path, model):

@@ -6,7 +6,7 @@ be told is a Reason: too few groups, or no item that both have a number for.
 
 import lzma
 from collections.abc import Iterable, Sequence
-from math import log
+from math import inf, log
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..likelihood import DocumentScore
 
 Measured = Interval | Reason
 NATS_PER_BIT = log(2)
+NOT_NEGATIVE = (0.0, inf)
 
 
 class Row(NamedTuple):
@@ -70,7 +71,7 @@ def bits_per_byte(scores: Sequence[DocumentScore], *, confidence: float = 0.95) 
         return too_few([score.name for score in scores])
     bits, size = columns(scores)
     groups = [score.name for score in scores]
-    return bootstrap(bits, groups, weights=size, confidence=confidence)
+    return bootstrap(bits, groups, weights=size, confidence=confidence, limits=NOT_NEGATIVE)
 
 
 def compare_likelihood(
@@ -96,8 +97,8 @@ def compare_likelihood(
     (a, size), (b, _) = columns(ours), columns(baseline)
     return Row(
         name, "bits per byte", "lower",
-        bootstrap(a, groups, weights=size, confidence=confidence),
-        bootstrap(b, groups, weights=size, confidence=confidence),
+        bootstrap(a, groups, weights=size, confidence=confidence, limits=NOT_NEGATIVE),
+        bootstrap(b, groups, weights=size, confidence=confidence, limits=NOT_NEGATIVE),
         paired(a, b, groups, weights=size, confidence=confidence),
         ratio(a, b, groups, confidence=confidence),
         signature,

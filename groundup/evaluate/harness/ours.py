@@ -11,10 +11,25 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.core import Artifact, ArtifactError, Conversation, device, digest, hash_file
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    ConfigError,
+    Conversation,
+    device,
+    digest,
+    hash_file,
+)
 from groundup.model import Cache, Transformer
 from groundup.model import load as load_model
-from groundup.tokenizer import DOCUMENT_END, FastTokenizer, load_tokenizer, render
+from groundup.tokenizer import (
+    DOCUMENT_END,
+    TEMPLATE,
+    FastTokenizer,
+    load_tokenizer,
+    render,
+    template_digest,
+)
 
 from .local import AS_USUAL, LocalModel, Reading
 
@@ -112,14 +127,17 @@ class OurCodec:
     """Our tokenizer as measurements use it; fulfils `local.Codec`."""
 
     def __init__(
-        self, tokenizer: FastTokenizer, ends: Sequence[int] = (), *, chat: bool = False
-    ) -> None:
+        self, tokenizer: FastTokenizer, ends: Sequence[int] = (), *, chat: bool = False,
+        template: str | None = TEMPLATE,
+    ) -> None:  # fmt: skip
         """Wrap a tokenizer.
 
         ends  ids that end a text; default: every special token
         chat  whether special tokens spelt in a text are those tokens, as a rendered chat needs;
               else they are plain text
+        template  the model's chat format as its directory has it; None has none
         """
+        self.template = template
         self.tokenizer, self.chat = tokenizer, chat
         specials = tokenizer.specials
         self.ends = tuple(ends) or tuple(specials.values())
@@ -136,7 +154,10 @@ class OurCodec:
     def signature(self) -> str:
         """Which ids a text becomes."""
         specials = "read" if self.chat else "plain"
-        return f"tokenizer:{self.tokenizer.digest[:12]}|specials:{specials}"
+        ids = f"tokenizer:{self.tokenizer.digest[:12]}|specials:{specials}"
+        if not self.chat:
+            return ids
+        return f"{ids}|template:{template_digest(self.template)[:12] if self.template else 'none'}"
 
     def encode(self, text: str, whole: bool = True) -> list[int]:
         """Ids of a text; nothing is put before it."""
@@ -153,7 +174,15 @@ class OurCodec:
         return self.tokenizer.decode(token for token in ids if token not in self.special_ids)
 
     def render(self, conversation: Conversation) -> str:
-        """The conversation in ChatML, the assistant's turn opened."""
+        """The conversation in ChatML, the assistant's turn opened.
+
+        Raises ConfigError if the model has no chat format.
+        """
+        if self.template is None:
+            raise ConfigError(
+                "The model's directory has no chat_template.jinja; ask without --chat-template, or "
+                "tune the model on conversations."
+            )
         return render(self.tokenizer, conversation, add_generation_prompt=True).text
 
 
@@ -172,7 +201,14 @@ def open_ours(
             f"{model.config.vocab_size}: they were not made for each other."
         )
     network = OurModel(model.to(device.pick()))
-    codec = OurCodec(tokenizer, ends_of(path, tokenizer.vocab_size), chat=chat)
+    format_file = path / "chat_template.jinja"
+    template = format_file.read_text(encoding="utf-8") if format_file.is_file() else None
+    if chat and template not in (None, TEMPLATE):
+        raise ArtifactError(
+            f"{format_file} is not the chat format that groundup renders; hf:{path} renders it."
+        )
+    ends = ends_of(path, tokenizer.vocab_size)
+    codec = OurCodec(tokenizer, ends, chat=chat, template=template)
     return LocalModel(network, codec, name=str(path), digest=digest_of(path), reading=reading)
 
 

@@ -139,9 +139,17 @@ class Report(NamedTuple):
 def cells(part: TaskReport | GroupReport, one: MeasureReport) -> tuple[str, ...]:
     """A measure as text, a cell a column of HEAD."""
     result = one.result
-    shown = f"undefined: {result.code}" if isinstance(result, Reason) else str(result)
+    shown = f"undefined: {why(one, result)}" if isinstance(result, Reason) else str(result)
     counts = (one.n_scored, one.n_undefined, one.unparsed)
     return (part.name, one.key, shown, one.unit, *map(str, counts))
+
+
+def why(one: MeasureReport, result: Reason) -> str:
+    """Code of a reason; where no sample has a number, what most of them lack: `too_long (40)`."""
+    if one.n_scored or not one.reasons:
+        return result.code
+    code = max(one.reasons, key=lambda each: one.reasons[each])
+    return f"{code} ({one.reasons[code]:,})"
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -23,6 +23,7 @@ from groundup.core import (
     TextModel,
     record,
 )
+from groundup.generate import MAY_PASS
 from groundup.measure import Interval
 
 from ..task.aggregate import aggregate
@@ -67,6 +68,8 @@ class Runner:
     def __init__(self, model: TextModel, known: Known, *, confidence: float = 0.95) -> None:
         self.model, self.known, self.confidence = model, known, confidence
         self.asked = self.answered = 0
+        self.failed: Counter[str] = Counter()
+        """Requests without an answer that may be answered another time, by what was said."""
         self.paid = self.price
 
     @property
@@ -147,9 +150,22 @@ class Runner:
                         "the same command again."
                     )
                 self.asked += 1
+                if isinstance(answer, Reason) and answer.code in MAY_PASS:
+                    self.failed[f"{answer.code}: {answer.message}"] += 1
                 price, self.paid = self.price - self.paid, self.price
                 self.known.put(some[place].key, answer, price)
                 yield some[place].key, answer
+
+    def check_answered(self) -> None:
+        """Raise RunStopped if a request has no answer for a reason that may pass."""
+        if not self.failed:
+            return
+        (why, _), lost = self.failed.most_common(1)[0], self.failed.total()
+        raise RunStopped(
+            f"{lost:,} of {self.answered:,} requests have no answer, most often {why}. "
+            f"{len(self.known.own):,} answers are kept: mend it and run the same command again, "
+            "which asks the others only (--set accept_failures=true reports without them)."
+        )
 
     def replies(self, task: Task, some: Sequence[Request]) -> Iterator[tuple[int, Asked]]:
         """The model's replies to requests of one kind."""

@@ -98,7 +98,10 @@ def ratio(
     if table.ndim != 2 or table.shape[1] != 2:
         raise DataError(f"{measure.key}: a ratio needs [total, weight] of each sample.")
     totals = table[:, 0] / (log(2) if measure.unit == BITS else 1.0)
-    return bootstrap(totals, groups, weights=table[:, 1], confidence=confidence)
+    limits = (0.0 if (totals >= 0).all() else -np.inf, np.inf)
+    return bootstrap(
+        totals, groups, weights=table[:, 1], confidence=confidence, limits=limits
+    )  # fmt: skip
 
 
 def perplexity(

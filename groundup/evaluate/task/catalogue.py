@@ -9,10 +9,9 @@
 A name that is none of these is an error that says which was meant.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from groundup.core import MANIFEST, Artifact, ConfigError
 
@@ -40,7 +39,8 @@ def open_tasks(
     system          text before a task's own description
     multiturn       whether examples are turns of their own in the template
 
-    Raises ConfigError with the nearest known name for a name that is none of these.
+    A task that is named twice, alone and in a group, counts once. Raises ConfigError with the
+    nearest known name for a name that is none of these, and if two tasks of one name differ.
     """
     if not names:
         raise ConfigError("Expected the name of a task; `groundup tasks` lists them.")
@@ -49,11 +49,20 @@ def open_tasks(
     ways = Ways(data, few_shot, Chat(chat_template, multiturn, system), trust_code, seed)
     index = EMPTY if include is None else read_index(include)
     found = [one for name in names for one in open_name(name, index, ways)]
-    counts = Counter(task.name for task in leaves(found))
-    for name, count in counts.items():
-        if count > 1:
-            raise ConfigError(f"The task {name} is named {count} times; a report needs it once.")
+    known: dict[str, Task] = {}
+    for task in leaves(found):
+        other = known.setdefault(task.name, task)
+        if asked_of(other) != asked_of(task):
+            raise ConfigError(
+                f"Two different tasks are named {task.name}; a report needs each name once: rename "
+                "one of them."
+            )
     return found
+
+
+def asked_of(task: Task) -> tuple[Any, ...]:
+    """What tells tasks of one name apart; a YAML file's settings name its data too."""
+    return task.version, task.signature, getattr(task, "settings", None)
 
 
 def leaves(found: Sequence[Task | Group]) -> list[Task]:

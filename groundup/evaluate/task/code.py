@@ -71,7 +71,8 @@ def read(function: Function, trust_code: bool) -> Code:
         )
     if not trust_code:
         raise ConfigError(
-            f"{function.file} runs code of {path}; read that file, then allow it by --trust-code."
+            f"{function.file} runs code of {path}; read that file, then allow it by "
+            "--set trust_code=true."
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     found = getattr(module(path, digest), name, None)

@@ -47,7 +47,9 @@ def text_of(choice: dict[str, Any]) -> str:
         if message.get("refusal"):
             said = one_line(str(message["refusal"]))
             raise Trouble("content_filter", f"the server refused: {said}")
-        found = message.get("content") or ""
+        found = message.get("content")
+        if found is None:
+            raise Trouble("no_text", "the answer has no text (content: null)")
         if isinstance(found, list):  # parts, of which the texts are the answer
             found = "".join(part.get("text", "") for part in found)
     if not isinstance(found, str):

@@ -5,7 +5,7 @@ Codes of reasons, stable for scripts:
     unreachable  disconnected  timeout  tls  redirected      the way to the server
     unauthorised  no_funds  not_found  rate_limited  server_error  refused  too_long      its word
     bad_answer  half_stream  too_large                       what it sent
-    content_filter  tool_calls  no_logprobs  unaligned  first_token       what it would not tell
+    content_filter  tool_calls  no_text  no_logprobs  unaligned  first_token    what it did not tell
     not_text  empty_prompt  empty_continuation               what was asked
     stopped  budget                                          what was not sent
 """
@@ -22,8 +22,20 @@ from groundup.core import GroundupError
 SHOWN = 200
 """Most characters of a server's own words in a message."""
 
-OWN_SAMPLE = ("too_long", "no_logprobs", "content_filter", "tool_calls", "unaligned", "first_token")
+OWN_SAMPLE = (
+    "too_long", "no_logprobs", "content_filter", "tool_calls", "no_text", "unaligned",
+    "first_token",
+)  # fmt: skip
 """Codes that say something of one sample, and nothing of the server's health."""
+
+MAY_PASS = (
+    "unreachable", "disconnected", "timeout", "tls", "redirected", "unauthorised", "no_funds",
+    "not_found", "rate_limited", "server_error", "bad_answer", "half_stream", "stopped", "budget",
+)  # fmt: skip
+"""Codes after which the same request may be answered once something else has been mended.
+
+Every other code says something of the request itself: asked again, it would fail again.
+"""
 
 
 class EndpointError(GroundupError):

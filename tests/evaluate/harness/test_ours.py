@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from groundup.core import ArtifactError, Pair, Sampling, Stops
+from groundup.core import ArtifactError, ConfigError, Message, Pair, Sampling, Stops
 from groundup.evaluate.harness.ours import OurModel, digest_of, ends_of, open_ours
 from groundup.model import save
-from groundup.tokenizer import FastTokenizer
+from groundup.tokenizer import FastTokenizer, template_digest
 from groundup.tokenizer import save as save_tokenizer
 from tests.evaluate.harness.test_local import TOKENIZER
 from tests.evaluate.test_likelihood import tiny
@@ -43,6 +43,19 @@ def test_the_digest_is_of_what_decides_the_answers(directory):
     (directory / "generation_config.json").write_text(json.dumps({"eos_token_id": 3}))
     assert digest_of(directory) != before
     assert ends_of(directory, 400) == [3] and ends_of(directory, 2) == []
+
+
+def test_a_chat_needs_the_directory_s_own_template(directory):
+    talk = (Message("user", "Why?"),)
+    model = open_ours(directory, chat=True)
+    assert "<|im_start|>user" in model.render(talk)
+    assert f"|template:{template_digest()[:12]}" in model.signature
+    (directory / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(ArtifactError, match="not the chat format that groundup renders; hf:"):
+        open_ours(directory, chat=True)
+    (directory / "chat_template.jinja").unlink()
+    with pytest.raises(ConfigError, match="has no chat_template.jinja"):
+        open_ours(directory, chat=True).render(talk)
 
 
 def test_a_tokenizer_of_another_model_is_refused(directory, tmp_path):

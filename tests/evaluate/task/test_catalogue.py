@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from groundup.core import ConfigError, Message, Sample
+from groundup.evaluate.evaluate import flat
 from groundup.evaluate.task import catalogue
 from groundup.evaluate.task.builtin.families import BuiltIn
 from groundup.evaluate.task.catalogue import list_tasks, open_tasks
@@ -59,13 +60,23 @@ def test_built_in_names(monkeypatch):
         (["zzzzzz"], "no task `zzzzzz`; `groundup tasks` lists them"),
         (["nowhere.yaml"], "Cannot read the task file"),
         ([str(TASKS / "subjects" / "_default_yaml")], "There is no task"),
-        (["truths", "truths"], "truths is named 2 times"),
         (["endings"], r"runs code of .*utils\.py; read that file"),
     ],
 )
 def test_wrong_names_are_told(asked, said):
     with pytest.raises(ConfigError, match=said):
         open_tasks(asked, include=TASKS)
+
+
+def test_a_task_named_alone_and_in_a_group_counts_once(tmp_path):
+    found = open_tasks(["planets", "subjects", "planets"], include=TASKS, data=DATA)
+    assert [task.name for task in flat(found)].count("planets") == 1
+    file = "task: sums\ndataset_path: json\ndataset_kwargs: {data_files: {test: %s.jsonl}}\n" \
+        "test_split: test\ndoc_to_text: q\ndoc_to_target: a\n"  # fmt: skip
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(file % name)
+    with pytest.raises(ConfigError, match="Two different tasks are named sums"):
+        open_tasks([str(tmp_path / "a.yaml"), str(tmp_path / "b.yaml")])
 
 
 def test_a_part_of_a_file_is_no_task(tmp_path):

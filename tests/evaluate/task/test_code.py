@@ -23,7 +23,9 @@ def test_code_is_refused_and_not_run_until_it_is_trusted(named, tmp_path):
     function = named(
         f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\ndef f(): return 1\n"
     )
-    with pytest.raises(ConfigError, match=r"runs code of .*own\.py; read that.*--trust-code"):
+    with pytest.raises(
+        ConfigError, match=r"runs code of .*own\.py; read that.*--set trust_code=true"
+    ):
         trusted({"a": [function]}, False)
     assert not (tmp_path / "ran").exists()
     code = trusted({"a": [function]}, True)["a"][0]

@@ -86,10 +86,13 @@ def test_greedy_is_each_token_the_likeliest():
 
 def test_texts_come_from_chats_parts_and_plain_choices():
     assert text_of({"message": {"content": [{"type": "text", "text": "a"}, {"text": "b"}]}}) == "ab"
-    assert text_of({"message": {"content": None}}) == ""
+    assert text_of({"message": {"content": ""}}) == ""
     assert text_of({"text": "c"}) == "c"
     with pytest.raises(Trouble, match="no text"):
         text_of({"message": None})
+    with pytest.raises(Trouble, match="content: null") as caught:
+        text_of({"message": {"content": None}})
+    assert caught.value.code == "no_text" and not caught.value.retry
 
 
 @pytest.mark.parametrize("told", ["stop", "eos_token", "end_turn"])
