@@ -110,9 +110,9 @@ def test_labels_are_compared_by_their_correlation():
     ("aggregation", "a", "b", "code"),
     [
         ("mean", [1.0, None], [None, 1.0], "nothing_shared"),
-        ("mean", [1.0], [0.0], "no_interval"),
+        ("mean", [1.0], [0.0], "too_few_groups"),
         ("median", [[1.0, 1.0]] * 3, [[2.0, 1.0]] * 3, "no_difference_of"),
-        ("bleu", [["a", "a"]], [["a", "b"]], "no_interval"),
+        ("bleu", [["a", "a"]], [["a", "b"]], "too_few_groups"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_has_a_reason(aggregation, a, b, code):

@@ -108,9 +108,9 @@ def test_functions_of_the_tasks_own():
     ("aggregation", "values", "code"),
     [
         ("mean", [], "no_samples"),
-        ("mean", [0.5], "no_interval"),
+        ("mean", [0.5], "too_few_groups"),
         ("ratio", [[1.0, 0], [0.0, 2]], "no_interval"),
-        ("median", [1.0], "no_interval"),
+        ("median", [1.0], "too_few_groups"),
         ("bleu", [["", ""], ["", ""]], "empty_reference"),
     ],
 )
