@@ -93,6 +93,8 @@ class Asked(NamedTuple):
     kind: Literal["groundup", "transformers", "endpoint"]
     tasks: Sequence[Task | Group]
     limit: int | None
+    warns: bool = True
+    """Whether what is wrong with a test set is told; once a run is enough."""
 
 
 def flat(tasks: Sequence[Task | Group]) -> list[Task]:
@@ -250,7 +252,7 @@ def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
     started, model = perf_counter(), asked.model
     sealed = [each for task in flat(asked.tasks) if (each := getattr(task, "testset", None))]
     for each in sealed:
-        if each.kind == "testset":
+        if asked.warns and each.kind == "testset":
             warn(each)
     identity = digest([model.digest, model.signature])
     with ExitStack() as open_files:
@@ -292,7 +294,7 @@ def compared(artifact: Artifact, against: str, asked: Asked, config: EvaluateCon
     else:
         other = opened_model(against, config, asked.tasks, asked.limit)
         place = artifact.path.with_name(f"{artifact.path.name}-against")
-        baseline = reported(other, config, place)
+        baseline = reported(other._replace(warns=False), config, place)
     remember_baseline(artifact, baseline)
     from .compare.verb import compare
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from groundup.core import MANIFEST, Artifact, ArtifactError, ConfigError, Reason
 from groundup.measure import (
     Check,
+    Interval,
     Verdict,
     above,
     at_least,
@@ -27,15 +28,18 @@ from groundup.measure import (
 )
 from groundup.measure import require as passed
 
-from .compare.comparison import measure_of, task_of
+from .compare.comparison import ComparedMeasure, measure_of, task_of
+from .compare.groups import compared_groups
 from .compare.verb import Runs
 from .harness.report import MeasureReport, Report, baseline_of, read_report
 
+SHARE = 0.01
+"""May be lost where no margin is given: of a share, or of what the baseline has."""
 SENSES = {">=": at_least, "<=": at_most, ">": above, "<": below}
 
 
 def gate(
-    report: Path, *, against: Path | None = None, margin: float = 0.01,
+    report: Path, *, against: Path | None = None, margin: float | None = None,
     require: list[str] | None = None, test: Path | None = None, author: str = "",
     out: Path | None = None,
 ) -> Verdict:  # fmt: skip
@@ -44,7 +48,8 @@ def gate(
     report   a report to judge, or a verdict to show
     against  report of the baseline: every measure must be no worse; default: the one that the
              report was evaluated against, if no bound is required
-    margin   by less than this, in the measure's unit
+    margin   by less than this, in the measure's unit; default: 0.01 of a share, of any other unit
+             1 % of the baseline's number
     require  a bound that must hold, such as "exact_match>=0.3" or "arithmetic acc>0.9"; may be
              given again
     test     test set whose earlier candidates count; default: the one that the report was made on
@@ -76,24 +81,40 @@ def gate(
     return passed(made)
 
 
-def no_worse(report: Artifact, baseline: Artifact, margin: float) -> Iterator[Check]:
-    """Yield a check for each measure that either report has, and one for what has no number."""
+def no_worse(report: Artifact, baseline: Artifact, margin: float | None) -> Iterator[Check]:
+    """Yield a check for each group's and task's measure, and one for what has no number."""
     runs = Runs.open([baseline, report])
     before, now = runs.reports
-    for name in runs.tasks():
-        for measure in runs.compare(name).task.measures:
+    tasks = [runs.compare(name).task for name in runs.tasks()]
+    for task in (*compared_groups(runs.reports, tasks), *tasks):
+        for measure in task.measures:
             (versus,) = measure.versus
             apart = versus.difference
             yield check(
-                f"{name} {measure.key} - baseline",
+                f"{task.name} {measure.key} - baseline",
                 apart if isinstance(apart, Reason) else apart.interval,
-                loses_at_most(margin, measure.better),
+                loses_at_most(margin_of(task.name, measure, margin), measure.better),
                 unit=measure.unit,
                 next=f"groundup compare {baseline.path} {report.path} --out DIR shows the samples",
             )  # fmt: skip
-            pair = [measure_of(task_of(each, name), measure.key) for each in (before, now)]
+            pair = [measure_of(task_of(each, task.name), measure.key) for each in (before, now)]
             if pair[0] and pair[1] and pair[1].n_undefined > pair[0].n_undefined:
-                yield answered(name, pair[0], pair[1], margin)
+                yield answered(task.name, pair[0], pair[1], SHARE if margin is None else margin)
+
+
+def margin_of(task: str, measure: ComparedMeasure, margin: float | None) -> float:
+    """What a measure may lose; ConfigError if it must be told because the baseline has 0."""
+    if margin is not None:
+        return margin
+    before = measure.cells[0].result if measure.cells[0] else None
+    if measure.unit == "share" or not isinstance(before, Interval):
+        return SHARE
+    if not before.estimate:
+        raise ConfigError(
+            f"The baseline has 0 {measure.unit} in {task} {measure.key}, of which no part is a "
+            "margin; give --margin."
+        )
+    return SHARE * abs(before.estimate)
 
 
 def answered(task: str, before: MeasureReport, now: MeasureReport, margin: float) -> Check:

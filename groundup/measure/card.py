@@ -126,11 +126,11 @@ def worst_first(found: Iterable[Finding]) -> list[Finding]:
 
 
 def contradictions(samples: Sequence[Sample]) -> Iterator[Finding]:
-    """One question with different answers: a label is wrong, or the question is vague."""
-    answers: dict[str, list[Sample]] = defaultdict(list)
+    """One conversation with different answers: a label is wrong, or the question is vague."""
+    answers: dict[tuple[str, ...], list[Sample]] = defaultdict(list)
     for sample in samples:
-        answers[same_text(question(sample))].append(sample)
-    answers.pop("", None)  # nothing is asked, which is another finding
+        if same_text(question(sample)):  # else nothing is asked, which is another finding
+            answers[whole(sample)].append(sample)
     for same in answers.values():
         if len({frozenset(map(same_text, sample.references)) for sample in same}) > 1:
             ids = tuple(sample.id for sample in same)
@@ -167,10 +167,10 @@ def repeated(samples: Sequence[Sample]) -> Iterator[Finding]:
 
     Nearly: most words are the same, or the answer is and so are all words that carry the question.
     """
-    first: dict[tuple[str, frozenset[str]], str] = {}
+    first: dict[tuple[tuple[str, ...], frozenset[str]], str] = {}
     twice: list[str] = []
     for sample in samples:
-        key = (same_text(question(sample)), frozenset(map(same_text, sample.references)))
+        key = (whole(sample), frozenset(map(same_text, sample.references)))
         if first.setdefault(key, sample.id) != sample.id:
             twice.append(sample.id)
     if twice:
@@ -374,6 +374,11 @@ def question(sample: Sample) -> str:
     """What the person said last; empty if nobody did."""
     said = [message.content for message in sample.conversation if message.role == "user"]
     return said[-1] if said else ""
+
+
+def whole(sample: Sample) -> tuple[str, ...]:
+    """Everything that was said, turn by turn, in the form in which texts are compared."""
+    return tuple(f"{said.role}: {same_text(said.content)}" for said in sample.conversation)
 
 
 def kind(sample: Sample) -> str:

@@ -45,6 +45,8 @@ Sense = Literal["<=", ">=", "<", ">"]
 Better = Literal["higher", "lower"]
 POWER = 0.8
 """Share of equal models that a check should pass: with less, the test set is too small for it."""
+PRACTICAL = 10_000_000
+"""No test set has more values than this."""
 NAMES = {"upper": "upper bound", "lower": "lower bound", "estimate": "estimate"}
 
 
@@ -156,6 +158,8 @@ class Power(NamedTuple):
         told = f"n = {self.n:,} passes an equal model in {100 * self.share:.0f} of 100 cases"
         if self.share >= POWER:
             return told
+        if self.needed > PRACTICAL:
+            return f"too little data: {told}; no test set of a practical size would tell"
         return f"too little data: {told}; {100 * POWER:.0f} of 100 need n = {self.needed:,}"
 
 
@@ -382,8 +386,9 @@ class Verdict:
         for row, (name, came, wanted) in zip(self.checks, cells, strict=True):
             mark = "passed" if row["passed"] else "FAILED"
             lines.append(f"{mark}  {name:<{widths[0]}}  {came:<{widths[1]}}  {wanted}")
-            if row.get("power"):
-                lines.append(f"        {Power(**row['power'])}")
+            power = Power(**row["power"]) if row.get("power") else None
+            if power and not (row["passed"] and power.share < POWER):
+                lines.append(f"        {power}")
             if row["next"] and not row["passed"]:
                 lines.append(f"        try: {row['next']}")
         return "\n".join(lines)
@@ -403,12 +408,12 @@ def require(artifact: Artifact) -> Verdict:
 
     artifact  directory of the verdict
 
-    Raises GateFailed with the failing rows in its message and the whole table as its note.
+    Raises GateFailed with the failing checks' names in its message and the whole table as its note.
     """
     found = read_verdict(artifact)
     if found.passed:
         return found
-    rows = "; ".join(tell(row) for row in found.failed)
+    rows = ", ".join(row["name"] for row in found.failed)
     author = f" (thresholds by {found.author})" if found.author else ""
     failure = GateFailed(
         f"{len(found.failed)} of {len(found.checks)} checks failed{author}: {rows}. "
@@ -416,12 +421,6 @@ def require(artifact: Artifact) -> Verdict:
     )
     failure.add_note(str(found))
     raise failure
-
-
-def tell(row: dict[str, Any]) -> str:
-    """One failing row in words."""
-    hint = f", try: {row['next']}" if row["next"] else ""
-    return f"{row['name']} is {measured(row)}, required {row['required']}{hint}"
 
 
 def measured(row: dict[str, Any]) -> str:

@@ -53,7 +53,7 @@ def test_a_worse_run_fails_with_its_rows_and_the_verdict_stays(place):
     base, ours = report(place, "base", arithmetic(RIGHT)), report(place, "ours", arithmetic(WORSE))
     with pytest.raises(GateFailed, match="1 of 1 checks failed") as caught:
         gate(ours, against=base, margin=0.02, out=place / "v")
-    assert "groundup compare" in str(caught.value)
+    assert "groundup compare" in caught.value.__notes__[0]
     assert not read_verdict(Artifact.open(place / "v")).passed
     with pytest.raises(GateFailed):
         gate(place / "v")
@@ -78,6 +78,20 @@ def test_fewer_bits_are_better(place):
         gate(base, against=ours, out=place / "turned")
 
 
+def test_a_margin_of_what_is_no_share_is_a_part_of_the_baseline(place):
+    base, ours = (
+        report(place, name, rolling([100.0 + i % 7 for i in range(60)]))
+        for name in ("base", "ours")
+    )
+    gate(ours, against=base, out=place / "v")
+    (row,) = read_verdict(Artifact.open(place / "v")).checks
+    bits = read_report(Artifact.open(base)).tasks[0].measures[0].result.estimate
+    assert row["limit"] == pytest.approx(bits / 100)
+    nothing = [report(place, name, rolling([0.0] * 9)) for name in ("zero", "none")]
+    with pytest.raises(ConfigError, match="has 0 bits per byte .* give --margin"):
+        gate(nothing[0], against=nothing[1], out=place / "w")
+
+
 def test_what_was_scored_on_other_samples_fails_with_the_reason(place):
     base = report(place, "base", arithmetic(RIGHT))
     other = report(place, "other", arithmetic(RIGHT, samples_sha256="other"))
@@ -95,7 +109,7 @@ def test_a_task_that_was_left_out_fails(place):
 def test_samples_without_a_number_are_no_way_to_pass(place):
     base = report(place, "base", choices([True, False] * 100))
     ours = report(place, "ours", choices([True, None] * 100))
-    with pytest.raises(GateFailed, match="has a number is 0.5"):
+    with pytest.raises(GateFailed, match="has a number +0.5"):
         gate(ours, against=base, margin=0.05, out=place / "v")
     rows = read_verdict(Artifact.open(place / "v")).failed
     assert rows[0]["name"] == "choose acc has a number" and "100 timeout" in rows[0]["next"]

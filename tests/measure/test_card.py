@@ -10,6 +10,7 @@ from groundup.core import Message, Reason, Sample
 from groundup.measure.card import (
     NEAR,
     check_grounding,
+    contradictions,
     detectable,
     examine,
     figures,
@@ -205,3 +206,14 @@ def test_messages_are_grammatical_and_their_numbers_differ():
     assert found.message == "1 sample ends in the middle of a sentence (x)"
     thin = undetected(150, 0.1)
     assert thin and "150 samples show a difference of 10.3 points" in thin.message
+
+
+def test_the_last_turn_alone_is_no_contradiction():
+    def talk(first: str, reference: str) -> Sample:
+        said = (Message("user", first), Message("assistant", "Yes?"), Message("user", "Go on."))
+        return Sample(first + reference, said, (reference,), first)
+
+    apart = [talk("Tell me of ports.", "80"), talk("Tell me of colours.", "red")]
+    assert not list(contradictions(apart))
+    (found,) = contradictions([*apart, talk("Tell me of ports.", "8080")])
+    assert found.message.startswith("2 samples ask 'Go on.'") and len(found.samples) == 2

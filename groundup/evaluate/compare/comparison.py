@@ -144,6 +144,11 @@ def not_alike(first: TaskReport, other: TaskReport | None) -> Reason | None:
         ("samples_sha256", "samples"), ("samples", "numbers of samples"),
     ):  # fmt: skip
         a, b = getattr(first, name), getattr(other, name)
+        if a != b and name == "samples_sha256" and first.samples != other.samples:
+            return Reason(
+                "not_alike",
+                f"Other samples: the limits differ ({first.samples:,} and {other.samples:,}).",
+            )
         if a != b:
             return Reason("not_alike", f"Other {what}: {str(a)[:60]} and {str(b)[:60]}.")
     return None

@@ -8,7 +8,7 @@ computed anew for each redrawn corpus.
 
 from array import array
 from collections.abc import Callable, Sequence
-from math import erfc, exp, log, sqrt
+from math import erfc, exp, inf, log, sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,7 +112,8 @@ def difference(
     a, b, kept = first.table()[both], other.table()[both], groups[both]
     try:
         if measure.aggregation == "mean":
-            return of_means(b[:, 0], a[:, 0], kept, None, confidence)
+            limits = (-1.0, 1.0) if measure.unit == "share" else (-inf, inf)
+            return of_means(b[:, 0], a[:, 0], kept, None, confidence, limits=limits)
         if measure.aggregation == "ratio" and np.array_equal(a[:, 1], b[:, 1]):
             unit = log(2) if measure.unit == BITS else 1.0
             return of_means(b[:, 0] / unit, a[:, 0] / unit, kept, a[:, 1], confidence)
@@ -129,10 +130,12 @@ def difference(
 
 def of_means(
     ours: np.ndarray, base: np.ndarray, groups: np.ndarray, weights: np.ndarray | None,
-    confidence: float,
+    confidence: float, *, limits: tuple[float, float] = (-inf, inf),
 ) -> Difference:  # fmt: skip
     """Difference of means, or of ratios with the same weights."""
-    interval = paired(ours, base, groups.tolist(), weights=weights, confidence=confidence)
+    interval = paired(
+        ours, base, groups.tolist(), weights=weights, confidence=confidence, limits=limits
+    )  # fmt: skip
     found = tested(ours, base, groups)
     p, method = (1.0, "equal") if isinstance(found, Reason) else (found.p, found.method)
     return Difference(interval, p, method, samples_needed(interval))

@@ -15,6 +15,8 @@ from .comparison import Cell, ComparedMeasure, Comparison, Versus
 from .difference import Difference
 
 HINT = "(n would): with n such samples the difference seen is found in 80 of 100 cases."
+PRACTICAL = 10_000_000
+"""More samples than this are not worth telling."""
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -58,6 +60,8 @@ def verdict_text(versus: Versus) -> str:
     found = versus.difference
     if isinstance(found, Reason):
         return f"{versus.verdict}: {found.message}"
+    if versus.verdict == "not told apart" and found.needed and found.needed > PRACTICAL:
+        return f"{versus.verdict} (no test set of a practical size would)"
     if versus.verdict == "not told apart" and found.needed:
         return f"{versus.verdict} ({page.compact(found.needed)} would)"
     return versus.verdict
@@ -89,7 +93,7 @@ def to_text(comparison: Comparison) -> str:
             lines.append(f"  A  {cell_text(measure.cells[0])}")
             for versus, cell in zip(measure.versus, measure.cells[1:], strict=True):
                 value, apart = cell_text(cell), difference_text(versus)
-                lines.append(f"  {versus.letter}  {value:<22}{apart:<25}{verdict_text(versus)}")
+                lines.append(f"  {versus.letter}  {value:<20}  {apart:<23}  {verdict_text(versus)}")
     told = f"{comparison.lead()} {correction(comparison)} {HINT}"
     return "\n".join([*lines, "", *wrap(told, 80)])
 

@@ -32,6 +32,7 @@ from .comparison import (
     task_of,
 )
 from .formats import to_json, to_junit, to_markdown, to_text
+from .groups import compared_groups
 from .page import Unparsed, index_page
 from .samples import Spool, cut, write_pages
 
@@ -107,8 +108,8 @@ class Runs(NamedTuple):
         return list(dict.fromkeys(task.name for report in self.reports for task in report.tasks))
 
     def judged(self, tasks: Sequence[ComparedTask]) -> Comparison:
-        """All tasks with their verdicts."""
-        return judged(self.known, tasks)
+        """All groups and tasks with their verdicts."""
+        return judged(self.known, [*compared_groups(self.reports, tasks), *tasks])
 
     def alike(self, name: str) -> tuple[int, ...]:
         """Places of the runs whose samples of a task are the first run's; none without it."""

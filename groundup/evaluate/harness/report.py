@@ -26,6 +26,8 @@ from groundup.core import (
 from groundup.measure import Interval
 
 FORMAT = 1
+BY_SIZE, EACH_ONCE = "mean of tasks by size", "mean of tasks"
+"""How a group's number is made: a task counts as often as it has samples, or once."""
 BASELINE = "ledger/baseline.jsonl"
 HEAD = ("task", "measure", "result", "unit", "n", "undefined", "unparsed")
 RIGHT = ("n", "undefined", "unparsed")

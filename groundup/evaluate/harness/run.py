@@ -30,7 +30,7 @@ from ..task.aggregate import aggregate
 from ..task.group import summarise
 from ..task.task import Asked, Group, Item, Measure, Scored, Task
 from .answers import Answers, Request, requests_of
-from .report import Cost, GroupReport, MeasureReport, TaskReport, samples_file
+from .report import BY_SIZE, EACH_ONCE, Cost, GroupReport, MeasureReport, TaskReport, samples_file
 
 SLICE = 2048
 """Items in memory at a time."""
@@ -342,7 +342,8 @@ def group_reports(
             parts = [part for part in parts if part.filter == one.filter]
             if not parts:
                 continue
-            first = parts[0]._replace(result=one.result, aggregation="mean of tasks")
+            way = BY_SIZE if one.weight_by_size else EACH_ONCE
+            first = parts[0]._replace(result=one.result, aggregation=way)
             reasons = sum((Counter(part.reasons) for part in parts), Counter())
             measures.append(first._replace(
                 n_scored=sum(p.n_scored for p in parts), reasons=dict(reasons),

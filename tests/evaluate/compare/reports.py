@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from groundup.core import Artifact, Config, Draft, Reason, produce
 from groundup.evaluate.harness.report import (
     Cost,
+    GroupReport,
     MeasureReport,
     Report,
     Subject,
@@ -100,12 +101,14 @@ def rolling(nats: Iterable[float], name: str = "held-out") -> Made:
     return Made(name, "loglikelihood_rolling", (BITS,), tuple(rows))
 
 
-def make_report(out: Path, name: str, tasks: Iterable[Made]) -> Artifact:
+def make_report(
+    out: Path, name: str, tasks: Iterable[Made], groups: tuple[GroupReport, ...] = ()
+) -> Artifact:
     """Write a report artifact."""
     made = list(tasks)
     report = Report(
         Subject(name, f"digest of {name}", "dtype:float32", "groundup"),
-        tuple(task_report(task) for task in made), (), Cost(requests=100, tokens=2000), 12.5,
+        tuple(task_report(task) for task in made), groups, Cost(requests=100, tokens=2000), 12.5,
     )  # fmt: skip
 
     def write(draft: Draft) -> None:
