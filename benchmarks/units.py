@@ -10,6 +10,7 @@ table of docs/tokenizer.md, which a test compares.
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -36,6 +37,9 @@ from groundup.train import Batch, OptimConfig, Optimizer, Plan, causal, schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "units.json"
+PAGE = ROOT / "docs" / "tokenizer.md"
+BLOCK = re.compile(r"(<!-- units -->\n).*?(<!-- end of units -->)", re.DOTALL)
+HEAD = "| unit | ids | bytes a token | unknown units | training tokens | weights | bits per byte |"
 LENGTH, ROWS = 256, 8
 Named = tuple[str, str]
 """A document's name and text."""
@@ -58,7 +62,24 @@ def main() -> None:
         print(json.dumps(row), flush=True)
         rows.append(row)
     setting = {"megabytes": given.megabytes, "depth": given.depth, "length": LENGTH, "seed": 0}
+    PAGE.write_text(with_units(PAGE.read_text("utf-8"), rows), "utf-8")
     RESULTS.write_text(json.dumps({"rows": [], "setting": setting, "units": rows}, indent=1) + "\n")
+
+
+def with_units(page: str, rows: list[dict[str, Any]]) -> str:
+    """The page with its table of units renewed."""
+    lines = [HEAD, "|---|---|---|---|---|---|---|"]
+    for row in rows:
+        bits = row["bits_per_byte"]
+        cells = (
+            row["unit"], f"{row['vocab_size']:,}", f"{row['bytes_per_token']:.2f}",
+            f"{row['unknown_share']:.1%}", f"{row['training_tokens']:,}",
+            f"{row['parameters'] / 1e6:.2f}M",
+            f"{bits['estimate']:.2f} [{bits['low']:.2f}, {bits['high']:.2f}]",
+        )  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(lines) + "\n"
+    return BLOCK.sub(lambda old: old[1] + table + old[2], page)
 
 
 def named(corpus: Artifact, split: str) -> Iterator[Named]:
