@@ -346,7 +346,7 @@ def test_a_failed_gate_exits_with_3(run, tmp_path):
         judged = verdict(checks, subject, out=tmp_path / str(code))
         assert run("gate", judged.path)[0] == code
     code, out, err = run("gate", tmp_path / "3")
-    assert "bits per byte is 2" in err and err.count("\n") == 1
+    assert "1 of 1 checks failed: bits per byte." in err and err.count("\n") == 1
     assert out.startswith("FAILED: 1 of 1 checks") and "{" not in out
     assert run("gate", tmp_path / "0")[1].startswith("passed: all of 1 checks")
     assert json.loads(run("gate", tmp_path / "0", "--json")[1])["checks"][0]["passed"]

@@ -6,6 +6,7 @@
     ├── DataError        a document, row or file cannot be used     exit 1
     ├── ShapeError       tensors do not fit each other              exit 1
     ├── CapacityError    memory, disk or context ran out            exit 1
+    ├── EndpointError    a server does not answer as asked          exit 1
     ├── MissingExtra     an optional package is absent              exit 2
     └── GateFailed       a measured bound is on the wrong side      exit 3
 
