@@ -7,6 +7,7 @@
     ├── ShapeError       tensors do not fit each other              exit 1
     ├── CapacityError    memory, disk or context ran out            exit 1
     ├── EndpointError    a server does not answer as asked          exit 1
+    ├── RunStopped       answers are missing that may still come    exit 1
     ├── MissingExtra     an optional package is absent              exit 2
     └── GateFailed       a measured bound is on the wrong side      exit 3
 
