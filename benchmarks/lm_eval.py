@@ -1,7 +1,7 @@
 """Evaluation beside lm-eval's Hugging Face backend: same weights, same YAML tasks, item by item.
 
     python benchmarks/lm_eval.py --model runs/tiny/base --corpus runs/tiny/corpus --peer PYTHON
-                                 [--dtype float32] [--samples 200] [--rounds 5] [--check]
+                                 [--dtype float32] [--samples 200] [--rounds 5] [--check] [--keep]
 
 PYTHON is that of an environment with lm-eval (`make oracles`). Each side lives in a process of its
 own that has loaded the model; what is timed is a whole task: prompts, requests, scores, and on our
@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 TASKS = ("choice", "shots", "rolling", "long", "word", "generate")
@@ -277,7 +277,32 @@ def compare(mine: Side, peer: Side, args: argparse.Namespace) -> bool:
     return is_equal
 
 
-def race(task: str, mine: Side, peer: Side, args: argparse.Namespace) -> dict[str, Any]:
+class Race(NamedTuple):
+    """What both sides did, round by round, in samples a second."""
+
+    task: str
+    batch: int | str
+    """The peer's best batch size."""
+    ours: list[float]
+    peer: list[float]
+
+
+def keep(races: list[Race], args: argparse.Namespace, version: str) -> None:
+    """Write the rows to results/lm_eval.json, from which the README's table is made."""
+    import table  # here: the peer's side of this script has no groundup
+
+    rows = [
+        table.compare(
+            f"evaluation: {race.task}, {args.dtype}, peer's batch {race.batch}", "samples/s",
+            race.ours, race.peer, table.Peer("lm-eval", version),
+        )
+        for race in races
+    ]  # fmt: skip
+    notes = {"model": args.model.name, "samples": args.samples, "threads": args.threads}
+    table.report("lm_eval", rows, notes)
+
+
+def race(task: str, mine: Side, peer: Side, args: argparse.Namespace) -> Race:
     """Samples a second of one task, both sides in turns, the peer at its best batch size."""
     part = max(8, int(args.samples * SEARCHED))
     batches = [batch for batch in BATCHES if str(batch) in args.batches]
@@ -290,14 +315,12 @@ def race(task: str, mine: Side, peer: Side, args: argparse.Namespace) -> dict[st
             seconds, samples, _ = side.ask(task, best)
             rates[name].append(samples / seconds)
     ratios = [a / b for a, b in zip(rates["ours"], rates["peer"], strict=True)]
-    found = {
-        "task": task, "batch": best, "ours": median(rates["ours"]), "peer": median(rates["peer"]),
-        "ratio": median(ratios), "low": min(ratios), "high": max(ratios),
-    }  # fmt: skip
+    found = Race(task, best, rates["ours"], rates["peer"])
     wanted = f"  wanted {TARGETS[task]}" if task in TARGETS else ""
+    low, middle, high = min(ratios), median(ratios), max(ratios)
     print(
-        f"{task:<10} ours {found['ours']:8.1f}/s  peer {found['peer']:8.1f}/s at batch {best}  "
-        f"{found['ratio']:.2f}x [{found['low']:.2f}, {found['high']:.2f}]{wanted}", flush=True,
+        f"{task:<10} ours {median(found.ours):8.1f}/s  peer {median(found.peer):8.1f}/s at batch "
+        f"{best}  {middle:.2f}x [{low:.2f}, {high:.2f}]{wanted}", flush=True,
     )  # fmt: skip
     return found
 
@@ -307,7 +330,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", type=Path, default=Path("runs/tiny/base"))
     parser.add_argument("--corpus", type=Path, default=Path("runs/tiny/corpus"))
-    parser.add_argument("--peer", default=".venv-oracles/lm-eval/bin/python")
+    parser.add_argument("--peer", default=".oracles/lm-eval/bin/python")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
@@ -316,7 +339,7 @@ def main() -> None:
     parser.add_argument("--batches", type=lambda text: text.split(","),
                         default=[str(batch) for batch in BATCHES])  # fmt: skip
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--keep", action="store_true", help="write results/lm_eval.json")
     parser.add_argument("--worker", nargs=2)
     args = parser.parse_args()
     if args.worker:
@@ -331,8 +354,10 @@ def main() -> None:
         found = [] if args.check else [race(task, mine, peer, args) for task in args.tasks]
         mine.close()
         peer.close()
-    if args.out:
-        args.out.write_text(json.dumps({"work": {**work, "folder": ""}, "races": found}, indent=1))
+    if args.keep:
+        command = [args.peer, "-c", "import lm_eval; print(lm_eval.__version__)"]
+        version = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        keep(found, args, version)
     sys.exit(0 if is_equal else 1)
 
 
