@@ -12,7 +12,7 @@ from .forest import Gate, forest_plot, gate_anchor
 from .html import Html, anchor, element, escape, join
 from .lineage import Node, lineage
 from .number import compact, interval, interval_decimals, number, signed, with_unit
-from .page import Page
+from .page import Page, resource
 from .parts import (
     Attempt,
     Cell,
@@ -36,6 +36,6 @@ __all__ = [
     "Attempt", "Baseline", "Cell", "Column", "Figure", "Gate", "Html", "Node", "Page", "Series",
     "anchor", "card", "chip", "chips", "command", "compact", "definitions", "details", "element",
     "escape", "forest_plot", "gate_anchor", "headline", "interval", "interval_decimals", "join",
-    "line_chart", "lineage", "measured", "number", "scrolling", "side_by_side", "signed",
-    "spoken", "table", "with_unit",
+    "line_chart", "lineage", "measured", "number", "resource", "scrolling", "side_by_side",
+    "signed", "spoken", "table", "with_unit",
 ]  # fmt: skip

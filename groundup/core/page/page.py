@@ -56,7 +56,7 @@ class Page:
 
     def render(self) -> Html:
         """The whole document."""
-        script = resource("look.js") + self.script
+        script = resource(__file__, "look.js") + self.script
         digest = hashlib.sha256(script.encode()).digest()
         policy = (
             "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
@@ -71,7 +71,7 @@ class Page:
                 element("meta", attributes=VIEWPORT),
                 element("meta", attributes={"name": "color-scheme", "content": "light dark"}),
                 element("title", self.title),
-                Html(f"<style>{resource('look.css')}{self.style}</style>"),
+                Html(f"<style>{resource(__file__, 'look.css')}{self.style}</style>"),
             ]
         )
         return Html(
@@ -137,6 +137,6 @@ def keys_dialog(keys: Iterable[tuple[str, str]]) -> Html:
 
 
 @cache
-def resource(name: str) -> str:
-    """Text of a file beside this one."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")
+def resource(beside: str, name: str) -> str:
+    """Text of a file that lies beside another: `resource(__file__, "look.css")`."""
+    return Path(beside).with_name(name).read_text(encoding="utf-8")

@@ -8,7 +8,6 @@ from groundup.core import Reason, page
 
 from .comparison import Cell, ComparedMeasure, ComparedTask, Comparison, Verdict, Versus
 from .formats import correction, verdict_text
-from .samples import resource
 
 Links = Mapping[str, str]
 """First page of samples by task; none for what cannot be laid side by side."""
@@ -35,7 +34,9 @@ def index_page(
     unparsed  some of the answers that no filter could read
     costs     what each run was asked for, in a line
     """
-    sheet = page.Page(title(comparison), comparison.lead(), style=resource("page.css"))
+    sheet = page.Page(
+        title(comparison), comparison.lead(), style=page.resource(__file__, "page.css")
+    )
     sheet.add(verdict_chips(comparison), facts(comparison, costs))
     for task in comparison.tasks:
         sheet.section(task.name, about(task), task_table(task, comparison, links))

@@ -8,7 +8,6 @@ enough to open anywhere, each knowing how many of every filter the other pages h
 import json
 from array import array
 from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -278,7 +277,7 @@ def sample_page(
         spool.task.name,
         f"Samples {samples.start + 1:,} to {samples.stop:,} of {total:,}." if total else
         "The task has no samples.",
-        style=resource("samples.css"), script=resource("samples.js"), keys=KEYS,
+        style=page.resource(__file__, "samples.css"), script=page.resource(__file__, "samples.js"), keys=KEYS,
     )  # fmt: skip
     back = page.element("a", "← All numbers", attributes={"href": "../index.html"})
     data = {"id": "index", "data-index": index, "data-page": number, "hidden": True}
@@ -331,9 +330,3 @@ def link(name: str, text: str, href: str) -> page.Html:
     """A link of the pager; without a target it keeps its place unseen."""
     attributes = {"id": name, "href": href or "#", "hidden": not href}
     return page.element("a", text, attributes=attributes)
-
-
-@cache
-def resource(name: str) -> str:
-    """Text of a file beside this one."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")

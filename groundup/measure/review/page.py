@@ -4,9 +4,6 @@ The page is empty until its script has asked the server for an item; what the se
 in as text, so nothing that a sample holds can run. The server's side is server.py.
 """
 
-from functools import cache
-from pathlib import Path
-
 from groundup.core import page
 
 from .sheet import NAME_LETTERS, REASONS
@@ -33,8 +30,8 @@ def review_page(name: str) -> page.Html:
     sheet = page.Page(
         f"Review {name}".strip(),
         "",
-        style=resource("review.css"),
-        script=resource("review.js"),
+        style=page.resource(__file__, "review.css"),
+        script=page.resource(__file__, "review.js"),
         keys=KEYS,
         is_served=True,
     )
@@ -124,9 +121,3 @@ def ending() -> page.Html:
         page.element("div.buttons", button("undo", "Undo", "u")),
         attributes={"id": "ending", "hidden": True},
     )
-
-
-@cache
-def resource(name: str) -> str:
-    """Text of a file beside this one."""
-    return Path(__file__).with_name(name).read_text(encoding="utf-8")

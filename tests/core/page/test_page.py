@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from groundup.core.page import Page, chip, command
-from groundup.core.page.page import resource
+from groundup.core import page
+from groundup.core.page import Page, chip, command, resource
 from tests.core.page.reading import Reading
 
 TEXT_ON = ("--paper", "--card")
@@ -26,7 +26,9 @@ def example() -> Page:
 
 def tokens() -> dict[str, tuple[str, str]]:
     """Light and dark value of every colour of the style."""
-    found = re.findall(r"(--[\w-]+): light-dark\((#\w{6}), (#\w{6})\)", resource("look.css"))
+    found = re.findall(
+        r"(--[\w-]+): light-dark\((#\w{6}), (#\w{6})\)", resource(page.__file__, "look.css")
+    )
     return {name: (light, dark) for name, light, dark in found}
 
 
@@ -75,7 +77,9 @@ def test_words_reach_the_contrast_that_eyes_need(word, ground, theme):
 
 
 def test_the_faint_ink_is_never_used_for_words():
-    rules = re.findall(r"(?<![\w-])(color|fill): var\((--[\w-]+)\)", resource("look.css"))
+    rules = re.findall(
+        r"(?<![\w-])(color|fill): var\((--[\w-]+)\)", resource(page.__file__, "look.css")
+    )
     words = {name for _, name in rules}
     assert "--ink-3" not in words
     assert words <= {*TEXT, "--card", "--stroke"}
@@ -93,7 +97,9 @@ def test_contents_come_with_three_sections():
 
 
 def test_style_and_script_cannot_end_their_element():
-    assert "</" not in resource("look.css") and "</" not in resource("look.js")
+    assert "</" not in resource(page.__file__, "look.css") and "</" not in resource(
+        page.__file__, "look.js"
+    )
 
 
 def test_a_page_needs_no_torch():
