@@ -277,7 +277,8 @@ def sample_page(
         spool.task.name,
         f"Samples {samples.start + 1:,} to {samples.stop:,} of {total:,}." if total else
         "The task has no samples.",
-        style=page.resource(__file__, "samples.css"), script=page.resource(__file__, "samples.js"), keys=KEYS,
+        style=page.resource(__file__, "samples.css"),
+        script=page.resource(__file__, "samples.js"), keys=KEYS,
     )  # fmt: skip
     back = page.element("a", "← All numbers", attributes={"href": "../index.html"})
     data = {"id": "index", "data-index": index, "data-page": number, "hidden": True}
