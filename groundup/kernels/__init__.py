@@ -1,16 +1,37 @@
 """How is the arithmetic done? A plain reference, a fast path, and a test that they agree."""
 
-from .attention import attention, flash_attention, matmul_attention, reference_attention
+from .attention import (
+    Scores,
+    attention,
+    flash_attention,
+    matmul_attention,
+    reference_attention,
+)
+from .experts import Choice, ExpertWeights, choose, experts, reference_experts
 from .linear import Int8Linear
 from .loss import LossSum, cross_entropy, reference_cross_entropy
+from .mask import NEEDS, Mask, Pattern, places_of, visible
+from .sparse import sparse_attention
 
 __all__ = [
+    "NEEDS",
+    "Choice",
+    "ExpertWeights",
     "Int8Linear",
     "LossSum",
+    "Mask",
+    "Pattern",
+    "Scores",
     "attention",
+    "choose",
     "cross_entropy",
+    "experts",
     "flash_attention",
     "matmul_attention",
+    "places_of",
     "reference_attention",
     "reference_cross_entropy",
+    "reference_experts",
+    "sparse_attention",
+    "visible",
 ]

@@ -1,20 +1,24 @@
-"""Causal attention: each query averages the values of the keys at or before its own place.
+"""Attention: each query averages the values of the keys that it sees.
 
-Three ways to the same numbers. `reference_attention` is the definition, in loops. The fast path
-`attention` picks between two matrix products with a softmax in float32, which train fastest on
-rows that are not too long (compiled, the softmax and the mask are one kernel), and PyTorch's flash
-kernel, which never holds the (T, S) scores. Queries are the last T of S positions, so a cache needs
-no offset. `documents` numbers the document of each position: attention stays inside a document, and
--1 is padding that nobody attends to. Knows nothing of positions, projections or caches.
+`reference_attention` is the definition, in loops. `attention` picks the fastest way to the same
+numbers: two matrix products with a softmax in float32, which train fastest on rows that are not
+too long (compiled, the softmax and the mask are one kernel); PyTorch's flash kernel, which never
+holds the (T, S) scores; or, where a pattern lets most keys go unseen, `sparse.py`, which never
+touches those. Queries are the last T of S places, so a cache needs no offset. Which keys a query
+sees is said by a `Mask` alone. Knows nothing of positions, projections or caches.
 Source: Vaswani et al. 2017, arXiv:1706.03762; grouped keys: Ainslie et al. 2023, arXiv:2305.13245.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
+
+from .mask import CAUSAL, Mask, visible
+from .sparse import narrowed, skips, sparse_attention
 
 MATMUL_UP_TO = 2048
 """Longest row that trains by matrix products on CPUs; beyond, their scores need too much memory."""
@@ -22,16 +26,31 @@ CHUNK = 512
 """Queries that are computed together: later keys are skipped, and scores stay small."""
 
 
+class Scores(NamedTuple):
+    """What happens to the products of queries and keys before the softmax."""
+
+    scale: float | None = None
+    """Factor of the products; None: 1 / sqrt(K)."""
+    bias: Float[Tensor, "b H T S"] | None = None
+    """Added to the scaled products: relative positions enter here."""
+    softcap: float | None = None
+    """Scores x become softcap * tanh(x / softcap), after the bias; None: as they are."""
+
+
+PLAIN = Scores()
+
+
 def reference_attention(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S K"],
+    v: Float[Tensor, "B G S W"],
     *,
-    documents: Int[Tensor, "B S"] | None = None,
-) -> Float[Tensor, "B H T K"]:
+    mask: Mask = CAUSAL,
+    scores: Scores = PLAIN,
+) -> Float[Tensor, "B H T W"]:
     """Attention by its definition, one query at a time; slow, for tests and for reading.
 
-    out[b, h, t] = sum_s softmax_s(q·k / sqrt(K)) v[s]      over s <= t + S - T, same document
+    out[b, h, t] = sum_s softmax_s(cap(q·k * scale + bias)) v[s]      over the s that t sees
 
     Head h reads key/value head h // (H / G). A query that may see nothing gives zeros.
 
@@ -40,117 +59,135 @@ def reference_attention(
     tensor([1., 2.])
     """
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
-    out = torch.zeros_like(q)
+    scale = 1 / math.sqrt(K) if scores.scale is None else scores.scale
+    seen = visible(mask, T, S, q.device).expand(B, T, S)
+    out = q.new_zeros(B, H, T, v.shape[-1])
     for b in range(B):
         for h in range(H):
             for t in range(T):
-                seen = torch.arange(S, device=q.device) <= t + S - T  # (S,)
-                if documents is not None:
-                    seen &= (documents[b] == documents[b, t + S - T]) & (documents[b] >= 0)
-                if seen.any():
-                    keys, values = k[b, h * G // H][seen], v[b, h * G // H][seen]
-                    weights = (keys @ q[b, h, t] / math.sqrt(K)).softmax(-1)
-                    out[b, h, t] = weights @ values
+                keys, values = k[b, h * G // H][seen[b, t]], v[b, h * G // H][seen[b, t]]
+                products = keys @ q[b, h, t] * scale
+                if scores.bias is not None:
+                    products = products + scores.bias[b % len(scores.bias), h, t][seen[b, t]]
+                if scores.softcap is not None:
+                    products = scores.softcap * torch.tanh(products / scores.softcap)
+                out[b, h, t] = products.softmax(-1) @ values
     return out
 
 
 def attention(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S K"],
+    v: Float[Tensor, "B G S W"],
     *,
-    documents: Int[Tensor, "B S"] | None = None,
-) -> Float[Tensor, "B H T K"]:
+    mask: Mask = CAUSAL,
+    scores: Scores = PLAIN,
+) -> Float[Tensor, "B H T W"]:
     """Attention by the fastest way for these shapes; equal to `reference_attention`."""
-    trains = torch.is_grad_enabled() and k.shape[2] <= MATMUL_UP_TO
-    if trains and q.device.type == "cpu":
-        return matmul_attention(q, k, v, documents=documents)
-    return flash_attention(q, k, v, documents=documents)
+    if scores.bias is None and scores.softcap is None:
+        if skips(mask, q.shape[2], k.shape[2]):
+            return sparse_attention(q, k, v, mask=mask, scale=scores.scale)
+        k, v, mask = narrowed(k, v, mask, q.shape[2])
+    trains = torch.is_grad_enabled() and k.shape[2] <= MATMUL_UP_TO and q.device.type == "cpu"
+    way = matmul_attention if trains or scores.softcap is not None else flash_attention
+    return way(q, k, v, mask=mask, scores=scores)
 
 
 def matmul_attention(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S K"],
+    v: Float[Tensor, "B G S W"],
     *,
-    documents: Int[Tensor, "B S"] | None = None,
+    mask: Mask = CAUSAL,
+    scores: Scores = PLAIN,
     chunk: int = CHUNK,
-) -> Float[Tensor, "B H T K"]:
+) -> Float[Tensor, "B H T W"]:
     """Attention as two matrix products, `chunk` queries at a time over the keys they may see."""
     T, S = q.shape[2], k.shape[2]
-    if T <= chunk:
-        return attend(q, k, v, documents)
+    is_plain = mask.causal and mask.prefix is None and mask.queries is None
+    if T <= chunk or not is_plain:
+        return attend(q, k, v, mask, scores)
     parts = []
     for start in range(0, T, chunk):
         end = min(start + chunk, T)
         seen = S - T + end  # keys at or before the chunk's last query
-        own = None if documents is None else documents[:, :seen]
-        parts.append(attend(q[:, :, start:end], k[:, :, :seen], v[:, :, :seen], own))
+        own = None if mask.documents is None else mask.documents[:, :seen]
+        bias = None if scores.bias is None else scores.bias[:, :, start:end, :seen]
+        parts.append(
+            attend(
+                q[:, :, start:end], k[:, :, :seen], v[:, :, :seen],
+                mask._replace(documents=own), scores._replace(bias=bias),
+            )
+        )  # fmt: skip
     return torch.cat(parts, dim=2)
 
 
 def attend(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S K"],
-    documents: Int[Tensor, "B S"] | None,
-) -> Float[Tensor, "B H T K"]:
+    v: Float[Tensor, "B G S W"],
+    mask: Mask,
+    scores: Scores,
+) -> Float[Tensor, "B H T W"]:
     """Two matrix products with a softmax between them, in float32 or better.
 
     The H / G query heads of one key head are stacked along T, so keys are never copied.
     """
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     stacked = q.reshape(B, G, H // G * T, K)
-    scores = (stacked @ k.mT).view(B, G, H // G, T, S)
-    exact = torch.promote_types(scores.dtype, torch.float32)
-    mask = visible(documents, T, S, q.device)[:, None, None]  # (B or 1, 1, 1, T, S)
-    scores = scores.to(exact) * (1 / math.sqrt(K))
-    weights = scores.masked_fill(~mask, torch.finfo(exact).min).softmax(-1)
-    if documents is not None:  # a row that sees nothing has uniform weights: make them zero
-        weights = weights * mask
+    products = (stacked @ k.mT).view(B, G, H // G, T, S)
+    exact = torch.promote_types(products.dtype, torch.float32)
+    seen = visible(mask, T, S, q.device)[:, None, None]  # (B or 1, 1, 1, T, S)
+    products = products.to(exact) * (1 / math.sqrt(K) if scores.scale is None else scores.scale)
+    if scores.bias is not None:
+        products = products + scores.bias.to(exact).unflatten(1, (G, H // G))
+    if scores.softcap is not None:
+        products = scores.softcap * torch.tanh(products / scores.softcap)
+    weights = products.masked_fill(~seen, torch.finfo(exact).min).softmax(-1)
+    if mask.documents is not None:  # a row that sees nothing has uniform weights: make them zero
+        weights = weights * seen
     out = weights.to(v.dtype).view(B, G, H // G * T, S) @ v
-    return out.view(B, H, T, K)
+    return out.view(B, H, T, v.shape[-1])
 
 
 def flash_attention(
     q: Float[Tensor, "B H T K"],
     k: Float[Tensor, "B G S K"],
-    v: Float[Tensor, "B G S K"],
+    v: Float[Tensor, "B G S W"],
     *,
-    documents: Int[Tensor, "B S"] | None = None,
-) -> Float[Tensor, "B H T K"]:
-    """Attention by PyTorch's fused kernel, which never holds all scores.
+    mask: Mask = CAUSAL,
+    scores: Scores = PLAIN,
+) -> Float[Tensor, "B H T W"]:
+    """Attention by PyTorch's fused kernel, which never holds all scores; knows no softcap.
 
     A single query has no future to hide, so its H / G heads become the kernel's queries.
     """
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
-    if T == 1:
-        mask = None if documents is None else visible(documents, 1, S, q.device)[:, None]
-        out = scaled_dot_product_attention(q.reshape(B, G, H // G, K), k, v, attn_mask=mask)
-        out = out.reshape(B, H, 1, K)
-    elif documents is None and T == S:
-        return scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=H != G)
+    is_whole = mask.documents is None and mask.pattern.kind == "full" and scores.bias is None
+    is_grouped, scale = H != G, scores.scale
+    if T == 1 and scores.bias is None:
+        seen = None if is_whole else visible(mask, 1, S, q.device)[:, None]
+        folded = q.reshape(B, G, H // G, K)
+        out = scaled_dot_product_attention(folded, k, v, attn_mask=seen, scale=scale)
+        out = out.reshape(B, H, 1, v.shape[-1])
+    elif is_whole and mask.prefix is None and (T == S or not mask.causal):
+        return scaled_dot_product_attention(
+            q, k, v, is_causal=mask.causal, scale=scale, enable_gqa=is_grouped
+        )
     else:
-        mask = visible(documents, T, S, q.device)[:, None]  # (B or 1, 1, T, S)
-        out = scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=H != G)
-    if documents is None:
+        seen = visible(mask, T, S, q.device)[:, None]  # (B or 1, 1, T, S)
+        added = seen if scores.bias is None else biased(scores.bias, seen, q.dtype)
+        out = scaled_dot_product_attention(
+            q, k, v, attn_mask=added, scale=scale, enable_gqa=is_grouped
+        )
+    if mask.documents is None:
         return out
-    is_real = (documents[:, S - T :] >= 0)[:, None, :, None]  # (B, 1, T, 1)
-    return out.masked_fill(~is_real, 0.0)
+    own = mask.documents[:, S - T :] if mask.queries is None else mask.queries
+    return out.masked_fill(~(own >= 0)[:, None, :, None], 0.0)  # (B, 1, T, 1)
 
 
-def visible(
-    documents: Int[Tensor, "B S"] | None, T: int, S: int, device: torch.device
-) -> Bool[Tensor, "b T S"]:
-    """Which of S keys each of the last T queries may see: no later one, no other document's.
-
-    >>> visible(torch.tensor([[-1, 0, 0, 1]]), 2, 4, torch.device("cpu")).int()
-    tensor([[[0, 1, 1, 0],
-             [0, 0, 0, 1]]], dtype=torch.int32)
-    """
-    keys = torch.arange(S, device=device)
-    seen = keys[None, None, :] <= keys[None, S - T :, None]  # (1, T, S)
-    if documents is None:
-        return seen
-    same = documents[:, S - T :, None] == documents[:, None, :]  # (B, T, S)
-    return seen & same & (documents[:, None, :] >= 0)
+def biased(
+    bias: Float[Tensor, "b H T S"], seen: Tensor, dtype: torch.dtype
+) -> Float[Tensor, "B H T S"]:
+    """The bias with the lowest number where nothing is seen."""
+    return bias.to(dtype).masked_fill(~seen, torch.finfo(dtype).min)

@@ -1,40 +1,59 @@
 """What does the model compute, what does it cost, and how are its weights stored?"""
 
+from .attention import Encoded
 from .cache import Cache
 from .config import (
     AttentionConfig,
     Derived,
+    EmbeddingConfig,
+    ExpertsConfig,
     FeedForwardConfig,
     ModelConfig,
     NormConfig,
+    OutputConfig,
     PositionConfig,
+    RopeScaling,
     from_depth,
 )
 from .describe import (
     Description,
     Flops,
     Parameters,
+    active_parameters,
     cache_bytes_per_token,
     describe,
     describe_config,
     flops_per_token,
     parameters,
 )
+from .experts import balance_loss, z_loss
+from .heads import Head, HeadConfig, SpanBoundary, WithHead
 from .transformer import Transformer
-from .weights import load, save, save_tensors
+from .weights.directory import load, save, save_tensors
 
 __all__ = [
     "AttentionConfig",
     "Cache",
     "Derived",
     "Description",
+    "EmbeddingConfig",
+    "Encoded",
+    "ExpertsConfig",
     "FeedForwardConfig",
     "Flops",
+    "Head",
+    "HeadConfig",
     "ModelConfig",
     "NormConfig",
+    "OutputConfig",
     "Parameters",
     "PositionConfig",
+    "RopeScaling",
+    "SpanBoundary",
     "Transformer",
+    "WithHead",
+    "active_parameters",
+    "balance_loss",
     "cache_bytes_per_token",
     "describe",
     "describe_config",
@@ -44,4 +63,5 @@ __all__ = [
     "parameters",
     "save",
     "save_tensors",
+    "z_loss",
 ]

@@ -1,9 +1,11 @@
 """The plain cache: keys and values of every token so far, one contiguous tensor a layer.
 
+Those of an encoder's output are made once and kept beside them.
 All rows of a batch have the same length; prompts of different lengths are padded on the left and
 `documents` says -1 there. Space for `capacity` tokens is taken at once. Knows no ids and no text.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -38,6 +40,7 @@ class Cache:
         self.values = [torch.zeros_like(keys) for keys in self.keys]
         self.length, self.capacity = 0, capacity
         self.numbers: Tensor | None = None
+        self.read: dict[int, KeysValues] = {}
 
     @property
     def documents(self) -> Int[Tensor, "B S"] | None:
@@ -47,7 +50,8 @@ class Cache:
     @property
     def bytes(self) -> int:
         """Memory that the keys and values take."""
-        return sum(t.numel() * t.element_size() for t in self.keys + self.values)
+        read = [tensor for pair in self.read.values() for tensor in pair]
+        return sum(t.numel() * t.element_size() for t in self.keys + self.values + read)
 
     def begin(self, tokens: int, documents: Int[Tensor, "B T"] | None) -> Int[Tensor, "B S"] | None:
         """Make room for a call's tokens; return the document numbers that its attention needs.
@@ -79,6 +83,12 @@ class Cache:
         self.values[layer][:, :, self.length : end] = v
         return KeysValues(self.keys[layer][:, :, :end], self.values[layer][:, :, :end])
 
+    def once(self, layer: int, make: Callable[[], KeysValues]) -> KeysValues:
+        """A layer's keys and values of an encoder's output: made by the first call, then kept."""
+        if layer not in self.read:
+            self.read[layer] = make()
+        return self.read[layer]
+
     def advance(self, tokens: int) -> None:
         """Count a call's tokens as present, once every layer has written them."""
         self.length += tokens
@@ -91,5 +101,6 @@ class Cache:
         """Keep these rows of the batch, in this order; finished sequences leave this way."""
         self.keys = [keys[rows] for keys in self.keys]
         self.values = [values[rows] for values in self.values]
+        self.read = {layer: KeysValues(k[rows], v[rows]) for layer, (k, v) in self.read.items()}
         if self.numbers is not None:
             self.numbers = self.numbers[rows]

@@ -11,35 +11,89 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, model_validator
 
 from groundup.core import Config, ConfigError
+from groundup.kernels import NEEDS, Pattern
 
 
 class AttentionConfig(Config):
-    """Grouped-query attention."""
+    """Multi-head attention; fewer kv_heads than heads make it grouped, one makes it multi-query."""
 
     heads: int = Field(default=4, ge=1)
     """Query heads."""
     kv_heads: int = Field(default=2, ge=1)
     """Key/value heads; each serves heads / kv_heads query heads."""
-    head_dim: int = Field(default=64, ge=2)
+    head_dim: int = Field(default=64, ge=1)
     """Features of one head; heads * head_dim need not be the model's width."""
-    qk_norm: bool = True
-    """Normalise every head's query and key before the rotation, as Qwen3 does."""
+    qk_norm: Literal["none", "head", "all"] = "head"
+    """Norm of queries and keys before the rotation: of each head (Qwen3), or of all (OLMo 2)."""
+    bias: Literal["none", "qkv", "all"] = "none"
+    """Which projections have one; `all` includes the one back."""
+    scale: float | None = Field(default=None, gt=0)
+    """Factor of query-key products; None: 1 / sqrt(head_dim). T5 has 1."""
+    softcap: float | None = Field(default=None, gt=0)
+    """Scores x become softcap * tanh(x / softcap); None: as they are."""
+    patterns: tuple[Pattern, ...] = (Pattern(),)
+    """Which places are seen; layer i has the pattern i modulo their number."""
 
     @model_validator(mode="after")
     def check(self) -> "AttentionConfig":
-        """Refuse groups that do not divide the heads and heads that cannot rotate."""
+        """Refuse groups that do not divide the heads, and patterns without their sizes."""
         if self.heads % self.kv_heads:
             near = nearest_divisors(self.heads, self.kv_heads)
             raise ConfigError(
                 f"AttentionConfig.heads={self.heads} must be a multiple of "
                 f"kv_heads={self.kv_heads}; try kv_heads={near}."
             )
-        if self.head_dim % 2:
+        if not self.patterns:
+            raise ConfigError("AttentionConfig.patterns is empty; give at least one.")
+        for pattern in self.patterns:
+            check_pattern(pattern)
+        return self
+
+
+def check_pattern(pattern: Pattern) -> None:
+    """Refuse a pattern with a size that it lacks or does not have."""
+    for name in ("window", "stride", "tokens"):
+        value, is_needed = getattr(pattern, name), name in NEEDS[pattern.kind]
+        if is_needed and value < 1 or not is_needed and value:
+            wanted = " and ".join(NEEDS[pattern.kind]) or "no size"
             raise ConfigError(
-                f"AttentionConfig.head_dim={self.head_dim} must be even for rotary positions; "
-                f"try {self.head_dim + 1}."
+                f"An attention pattern of kind {pattern.kind!r} has {name}={value}; "
+                f"it needs {wanted}, 1 or more."
+            )
+    if pattern.kind == "fixed" and pattern.tokens > pattern.stride:
+        raise ConfigError(
+            f"A fixed pattern has tokens={pattern.tokens} of blocks of stride={pattern.stride}; "
+            f"try tokens={max(1, pattern.stride // 8)}."
+        )
+
+
+class ExpertsConfig(Config):
+    """Several feed-forwards of which each token uses few."""
+
+    count: int = Field(default=8, ge=2)
+    """Experts of a layer (E)."""
+    chosen: int = Field(default=2, ge=1)
+    """Experts of a token: 1 in Switch, 2 in GLaM and Mixtral."""
+    every: int = Field(default=1, ge=1)
+    """The last of every so many layers has experts; the others are dense."""
+    normalised: bool = True
+    """Weights of the chosen experts sum to one (Mixtral); else they are their shares of all."""
+    capacity_factor: float | None = Field(default=None, gt=0)
+    """An expert takes at most this times its even share of tokens; the rest pass by the residual.
+    None: every token is served."""
+
+    @model_validator(mode="after")
+    def check(self) -> "ExpertsConfig":
+        """Refuse more chosen experts than there are."""
+        if self.chosen > self.count:
+            raise ConfigError(
+                f"ExpertsConfig.chosen={self.chosen} is more than count={self.count}; "
+                f"try chosen={min(2, self.count)}."
             )
         return self
+
+
+Activation = Literal["relu", "gelu", "gelu_tanh", "silu"]
 
 
 class FeedForwardConfig(Config):
@@ -47,26 +101,107 @@ class FeedForwardConfig(Config):
 
     width: int = Field(default=768, ge=1)
     """Features between its two sides."""
-    kind: Literal["swiglu"] = "swiglu"
-    """A SiLU gate times an up projection, then a down projection."""
+    activation: Activation = "silu"
+    """Of the inner features; `gelu_tanh` is GPT-2's approximation."""
+    gated: bool = True
+    """The activated features multiply a second projection: with silu SwiGLU, with gelu GeGLU."""
+    bias: bool = False
+    """Whether its projections have one."""
+    experts: ExpertsConfig | None = None
+    """None: one network serves all tokens."""
+
+
+class RopeScaling(Config):
+    """How rotary angles are stretched beyond the length that a model was trained at."""
+
+    kind: Literal["none", "linear", "ntk", "yarn", "llama3"] = "none"
+    """Divide positions; raise the base; by wavelength with a ramp; by wavelength in three bands."""
+    factor: float = Field(default=1.0, ge=1)
+    """How many times longer."""
+    original_length: int = Field(default=0, ge=0)
+    """Context of the training before it, tokens; 0: context_length / factor."""
+    low: float = 1.0
+    """Turns over the original length below which a wavelength is stretched whole."""
+    high: float = 4.0
+    """Turns from which it is left alone; 32 in YaRN."""
+    attention: float | None = None
+    """Factor of queries and keys each; None: YaRN's 0.1 ln(factor) + 1, else 1."""
+    truncate: bool = True
+    """Whether YaRN's ramp begins and ends at whole features."""
+
+
+PositionKind = Literal[
+    "rope", "learned", "sinusoidal", "alibi", "buckets", "transformer_xl", "none"
+]
 
 
 class PositionConfig(Config):
     """How the model knows the order of tokens."""
 
-    kind: Literal["rope"] = "rope"
-    """Rotary: distances enter the dot products of queries and keys."""
+    kind: PositionKind = "rope"
+    """rope            distances turn queries and keys (LLaMA)
+    learned         a vector for each place (GPT, BERT)
+    sinusoidal      a fixed vector for each place (Vaswani et al.)
+    alibi           a penalty that grows with distance, one slope a head
+    buckets         a learnt number for each bucket of distances and head (T5)
+    transformer_xl  queries meet learnt maps of sinusoids of the distance (Gopher)
+    none            causal masks alone tell"""
     base: float = Field(default=10_000.0, gt=1)
     """Longest wavelength is about 2 pi * base tokens."""
+    window_base: float | None = Field(default=None, gt=1)
+    """Base in layers whose pattern is a window, never stretched (Gemma 3); None: the same."""
+    scaling: RopeScaling = RopeScaling()
+    """Stretching of rotary positions."""
+    offset: int = Field(default=0, ge=0)
+    """Unused rows at the start of a learned table: 2 in RoBERTa and BART."""
+    buckets: int = Field(default=32, ge=4)
+    """Number of buckets of distances."""
+    max_distance: int = Field(default=128, ge=2)
+    """Tokens from which on all distances share the last bucket."""
 
 
 class NormConfig(Config):
-    """How features are brought to unit size; always before each part and once at the end."""
+    """How features are brought to unit size."""
 
-    kind: Literal["rms"] = "rms"
-    """Divide by the root mean square; a learnt scale, no shift."""
+    kind: Literal["rms", "layer"] = "rms"
+    """Divide by the root mean square; or subtract the mean, divide by the deviation, and shift."""
     eps: float = Field(default=1e-6, gt=0)
     """Added to the mean square."""
+    place: Literal["pre", "post", "sandwich", "output"] = "pre"
+    """pre       x + f(norm(x)), and once at the end (GPT-2, LLaMA)
+    post      norm(x + f(x)) (BERT)
+    sandwich  x + norm(f(norm(x))), and once at the end (Gemma 3)
+    output    x + norm(f(x)), and once at the end (OLMo 2)"""
+    bias: bool = True
+    """Whether a layer norm shifts; ModernBERT's do not."""
+
+
+class EmbeddingConfig(Config):
+    """From ids to the first hidden states."""
+
+    scale: float = Field(default=1.0, gt=0)
+    """Factor of the token vectors: sqrt(width) in Gemma and in Vaswani et al."""
+    norm: bool = False
+    """Norm their sum with positions and types (BERT); the first layer does not norm again."""
+    types: int = Field(default=0, ge=0)
+    """Kinds of segments that have a vector each, 2 in BERT; 0: none."""
+
+
+class OutputConfig(Config):
+    """From the last hidden states to logits."""
+
+    transform: Literal["none", "dense"] = "none"
+    """A dense layer with activation and norm before the logits, as BERT's masked head has."""
+    activation: Activation = "gelu"
+    """Of the dense layer."""
+    dense_bias: bool = True
+    """Whether the dense layer has one."""
+    bias: bool = False
+    """One number an id, added to its logit."""
+    scale: float = Field(default=1.0, gt=0)
+    """Factor of the hidden states: 1 / sqrt(width) in T5, whose embeddings are tied."""
+    softcap: float | None = Field(default=None, gt=0)
+    """Logits x become softcap * tanh(x / softcap); None: as they are."""
 
 
 class ModelConfig(Config):
@@ -77,7 +212,7 @@ class ModelConfig(Config):
     width: int = Field(default=256, ge=1)
     """Features of a token between the blocks (D)."""
     layers: int = Field(default=6, ge=1)
-    """Blocks of attention and feed-forward (L)."""
+    """Blocks of attention and feed-forward (L); of the decoder, where there are two."""
     context_length: int = Field(default=2048, ge=1)
     """Most tokens that a forward pass and its cache may span."""
     attention: AttentionConfig = AttentionConfig()
@@ -88,10 +223,53 @@ class ModelConfig(Config):
     """How order enters."""
     norm: NormConfig = NormConfig()
     """The norms of every block and the last one."""
+    embedding: EmbeddingConfig = EmbeddingConfig()
+    """The way in."""
+    output: OutputConfig = OutputConfig()
+    """The way out."""
     tied_embeddings: bool = True
     """The output head is the input embedding."""
-    kind: Literal["decoder"] = "decoder"
-    """A token sees itself and what came before."""
+    parallel: bool = False
+    """Attention and feed-forward read the same norm and are added together (GPT-J)."""
+    kind: Literal["decoder", "encoder", "encoder_decoder"] = "decoder"
+    """A token sees itself and what came before it; or all; or an encoder's output on top."""
+    encoder_layers: int = Field(default=0, ge=0)
+    """Blocks of the encoder beside a decoder; 0 otherwise."""
+
+    @model_validator(mode="after")
+    def check(self) -> "ModelConfig":
+        """Refuse parts that do not fit each other."""
+        if (self.kind == "encoder_decoder") != (self.encoder_layers > 0):
+            raise ConfigError(
+                f"ModelConfig.kind={self.kind!r} has encoder_layers={self.encoder_layers}; "
+                "an encoder_decoder needs at least 1, the others have 0."
+            )
+        if self.feedforward.experts is not None and self.feedforward.bias:
+            raise ConfigError("FeedForwardConfig.bias=true has experts; experts have no biases.")
+        if self.position.kind == "rope" and self.attention.head_dim % 2:
+            raise ConfigError(
+                f"AttentionConfig.head_dim={self.attention.head_dim} must be even for rotary "
+                f"positions; try {self.attention.head_dim + 1}."
+            )
+        if self.position.kind in ("sinusoidal", "transformer_xl") and self.width % 2:
+            raise ConfigError(
+                f"ModelConfig.width={self.width} must be even for sinusoids; try {self.width + 1}."
+            )
+        if self.parallel and self.norm.place != "pre":
+            raise ConfigError(
+                f"ModelConfig.parallel=true has norm.place={self.norm.place!r}; parallel blocks "
+                "read one norm: use place='pre'."
+            )
+        return self
+
+    def pattern(self, layer: int) -> Pattern:
+        """The attention pattern of a layer."""
+        return self.attention.patterns[layer % len(self.attention.patterns)]
+
+    def has_experts(self, layer: int) -> bool:
+        """Whether a layer's feed-forward has experts."""
+        experts = self.feedforward.experts
+        return experts is not None and layer % experts.every == experts.every - 1
 
 
 class Choice(NamedTuple):

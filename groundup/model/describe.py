@@ -1,7 +1,8 @@
-"""What a model costs: parameters by part, arithmetic a token, and memory of its cache.
+"""What a model costs: parameters by part, arithmetic a token, memory to train and to serve.
 
-Counts are exact for the matrices and leave out what is small (norms, softmax, rotations): within
-a few percent of the truth, which is what a plan or a bound needs. Knows no weights, only shapes.
+Parameters are exact. Arithmetic counts the matrices and leaves out what is small (norms, softmax,
+rotations): within a few percent of the truth, which is what a plan or a bound needs. Knows no
+weights, only shapes.
 Source: the convention of Kaplan et al. 2020, arXiv:2001.08361, with attention counted.
 """
 
@@ -10,20 +11,32 @@ from typing import NamedTuple
 
 import torch
 
-from .config import ModelConfig
+from groundup.kernels import Pattern
+
+from .config import ExpertsConfig, ModelConfig
 from .families.registry import family_of
-from .weights import CONFIG, read_json
+from .weights.directory import CONFIG, read_json
+
+TRAINED_BYTES = 16
+"""Of a parameter in training: float32 weight and gradient, and AdamW's two float32 moments."""
 
 
 class Parameters(NamedTuple):
     """Numbers of weights by part."""
 
     embedding: int
+    """Vectors of tokens and types."""
+    positions: int
+    """Vectors of places, tables and maps of distances."""
     attention: int
+    cross: int
+    """Attention of a decoder to its encoder."""
     feedforward: int
+    experts: int
+    """All experts of all layers, and their routers."""
     norms: int
     head: int
-    """0 if it is the embedding."""
+    """What is not the embedding on the way out."""
 
     @property
     def total(self) -> int:
@@ -45,39 +58,144 @@ def parameters(config: ModelConfig) -> Parameters:
     >>> parameters(ModelConfig()).total
     5771264
     """
-    heads, kv_heads, head_dim = (
-        config.attention.heads, config.attention.kv_heads, config.attention.head_dim,
-    )  # fmt: skip
-    table = config.vocab_size * config.width
-    norms = 2 * config.width + (2 * head_dim if config.attention.qk_norm else 0)
+    width, table = config.width, config.vocab_size * config.width
+    layers = config.layers + config.encoder_layers
+    sparse = len(layers_with_experts(config))
+    transform, is_layer_norm = config.output.transform == "dense", config.norm.kind == "layer"
+    norm = width * (2 if is_layer_norm and config.norm.bias else 1)
+    head = 0 if config.tied_embeddings else table
+    head += config.vocab_size if config.output.bias else 0
+    head += width * width + width * config.output.dense_bias + norm if transform else 0
     return Parameters(
-        embedding=table,
-        attention=config.layers * config.width * head_dim * 2 * (heads + kv_heads),
-        feedforward=config.layers * 3 * config.width * config.feedforward.width,
-        norms=config.layers * norms + config.width,
-        head=0 if config.tied_embeddings else table,
+        embedding=table + config.embedding.types * width,
+        positions=of_positions(config),
+        attention=layers * of_attention(config),
+        cross=config.layers * of_attention(config) if config.encoder_layers else 0,
+        feedforward=(layers - sparse) * of_feedforward(config),
+        experts=sparse * of_experts(config, config.feedforward.experts),
+        norms=of_norms(config, norm),
+        head=head,
     )
+
+
+def layers_with_experts(config: ModelConfig) -> list[int]:
+    """Number in its stack of every layer with experts, the encoder's first."""
+    return [i for n in (config.encoder_layers, config.layers)
+            for i in range(n) if config.has_experts(i)]  # fmt: skip
+
+
+def of_attention(config: ModelConfig) -> int:
+    """Weights of one attention: four maps, their biases, norms of queries and keys."""
+    part = config.attention
+    inner, narrow = part.heads * part.head_dim, part.kv_heads * part.head_dim
+    count = 2 * config.width * (inner + narrow)
+    count += inner + 2 * narrow if part.bias != "none" else 0
+    count += config.width if part.bias == "all" else 0
+    normed = {"none": 0, "head": 2 * part.head_dim, "all": inner + narrow}[part.qk_norm]
+    return count + normed * (2 if config.norm.kind == "layer" and config.norm.bias else 1)
+
+
+def of_positions(config: ModelConfig) -> int:
+    """Weights that tell places or distances."""
+    part, stacks = config.position, 2 if config.encoder_layers else 1
+    inner = config.attention.heads * config.attention.head_dim
+    match part.kind:
+        case "learned":
+            return stacks * (config.context_length + part.offset) * config.width
+        case "buckets":
+            return stacks * part.buckets * config.attention.heads
+        case "transformer_xl":
+            return (config.layers + config.encoder_layers) * (config.width * inner + 2 * inner)
+        case _:
+            return 0
+
+
+def of_feedforward(config: ModelConfig) -> int:
+    """Weights of one dense feed-forward."""
+    part = config.feedforward
+    maps = 2 if part.gated else 1
+    count = (maps + 1) * config.width * part.width
+    return count + (maps * part.width + config.width if part.bias else 0)
+
+
+def of_experts(config: ModelConfig, experts: ExpertsConfig | None) -> int:
+    """Weights of one layer's experts and router."""
+    if experts is None:
+        return 0
+    return experts.count * (of_feedforward(config) + config.width)
+
+
+def of_norms(config: ModelConfig, norm: int) -> int:
+    """Weights of all norms of hidden states; `norm` is those of one."""
+    place = config.norm.place
+    each = {"pre": 1 if config.parallel else 2, "post": 2, "output": 2, "sandwich": 4}[place]
+    crossing = each // 2 if config.encoder_layers else 0
+    stacks = 2 if config.encoder_layers else 1
+    count = each * (config.layers + config.encoder_layers) + crossing * config.layers
+    count += 0 if place == "post" else stacks  # the last norms
+    if config.embedding.norm:  # the first layer does not norm again what is normed
+        count += 0 if place in ("pre", "sandwich") else stacks
+    return count * norm
+
+
+def active_parameters(config: ModelConfig) -> int:
+    """Weights that compute one token: of all experts only the chosen ones.
+
+    >>> active_parameters(ModelConfig()) == parameters(ModelConfig()).total
+    True
+    """
+    experts, count = config.feedforward.experts, parameters(config)
+    if experts is None:
+        return count.total
+    resting = (experts.count - experts.chosen) * of_feedforward(config)
+    return count.total - len(layers_with_experts(config)) * resting
+
+
+def seen(pattern: Pattern, context: int) -> int:
+    """About how many of `context` keys a token at its end sees under a pattern."""
+    match pattern.kind:
+        case "full":
+            return context
+        case "strided":
+            return min(context, pattern.window + context // pattern.stride)
+        case "fixed":
+            far = context // pattern.stride * pattern.tokens
+            return min(context, pattern.stride + far)
+        case _:
+            return min(context, pattern.window + pattern.tokens)
 
 
 def flops_per_token(config: ModelConfig, context: int) -> Flops:
     """Arithmetic of one token that sees `context` tokens, itself included.
 
     In training on rows of length T, causal masks leave (T + 1) / 2 on average; kernels that
-    compute the masked half too do more, which is not counted as useful.
+    compute the masked half too do more, which is not counted as useful. Of an encoder–decoder
+    it is a token of the source and one of the target together.
     """
-    count = parameters(config)
-    matrices = count.attention + count.feedforward + config.vocab_size * config.width
-    scores = 2 * config.layers * config.attention.heads * config.attention.head_dim * context
+    count, part = parameters(config), config.attention
+    tables = count.embedding + count.norms
+    tables += count.positions if config.position.kind != "transformer_xl" else 0
+    matrices = active_parameters(config) - tables
+    matrices += config.vocab_size * config.width if config.tied_embeddings else 0
+    keys = sum(
+        seen(config.pattern(i), context)
+        for n in (config.layers, config.encoder_layers)
+        for i in range(n)
+    )
+    keys += config.layers * context if config.encoder_layers else 0
+    scores = 2 * part.heads * part.head_dim * keys
     inference = 2 * (matrices + scores)
     return Flops(inference, 3 * inference)
 
 
 def cache_bytes_per_token(config: ModelConfig, dtype: torch.dtype = torch.float32) -> int:
-    """Memory of one token's keys and values in all layers.
+    """Memory of one token's keys and values in all layers of the decoder; 0 in an encoder.
 
     >>> cache_bytes_per_token(ModelConfig(), torch.bfloat16)
     3072
     """
+    if config.kind == "encoder":
+        return 0
     features = 2 * config.layers * config.attention.kv_heads * config.attention.head_dim
     return features * dtype.itemsize
 
@@ -87,28 +205,58 @@ class Description(NamedTuple):
 
     config: ModelConfig
     parameters: Parameters
+    active: int
+    """Parameters that compute one token."""
     flops: Flops
     """At a full context."""
     cache_bytes_per_token: int
     """In bfloat16."""
+    training_bytes: int
+    """Weights, gradients and AdamW's moments in float32; activations come on top."""
+    serving_bytes: int
+    """Weights and one full context's cache in bfloat16."""
 
     def __str__(self) -> str:
         """A short table."""
         config, count = self.config, self.parameters
         share = (f"{name} {number / count.total:.0%}" for name, number in by_part(count).items())
+        full = self.cache_bytes_per_token * config.context_length
         rows = {
-            "shape": f"{config.layers} layers x {config.width} features, "
-            f"{config.attention.heads} heads of {config.attention.head_dim}, "
-            f"{config.attention.kv_heads} for keys and values",
+            "shape": shape_of(config),
             "vocabulary": f"{config.vocab_size:,} ids",
             "context": f"{config.context_length:,} tokens",
             "parameters": f"{count.total:,} ({', '.join(share)})",
+            "active": f"{self.active:,} of them compute a token",
             "inference": f"{self.flops.inference / 1e6:,.1f} MFLOP a token at a full context",
             "training": f"{self.flops.training / 1e6:,.1f} MFLOP a token at a full context",
             "cache": f"{self.cache_bytes_per_token:,} bytes a token in bfloat16, "
-            f"{self.cache_bytes_per_token * config.context_length / 2**20:.1f} MiB when full",
+            f"{full / 2**20:,.1f} MiB when full",
+            "to train": f"{self.training_bytes / 2**30:,.1f} GiB of weights, gradients and AdamW's "
+            "moments in float32, activations on top",
+            "to serve": f"{self.serving_bytes / 2**30:,.1f} GiB in bfloat16 with one full cache",
         }
+        if self.active == count.total:
+            del rows["active"]
+        if not self.cache_bytes_per_token:
+            del rows["cache"]
         return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
+
+
+def shape_of(config: ModelConfig) -> str:
+    """Kind, layers, widths and heads in one line."""
+    part, experts = config.attention, config.feedforward.experts
+    layers = f"{config.layers} layers"
+    if config.encoder_layers:
+        layers = f"{config.encoder_layers} + {layers}"
+    text = (
+        f"{config.kind.replace('_', '–')}, {layers} x {config.width:,} features, "
+        f"{part.heads} heads of {part.head_dim}"
+    )
+    text += f", {part.kv_heads} for keys and values" if part.kv_heads != part.heads else ""
+    if experts is not None:
+        text += f", {experts.chosen} of {experts.count} experts"
+        text += f" in every {experts.every}. layer" if experts.every > 1 else ""
+    return text
 
 
 def by_part(count: Parameters) -> dict[str, int]:
@@ -124,9 +272,13 @@ def describe(model: Path) -> Description:
 
 def describe_config(config: ModelConfig) -> Description:
     """Tell the shape and costs of a configuration."""
+    total, cache = parameters(config).total, cache_bytes_per_token(config, torch.bfloat16)
     return Description(
         config,
         parameters(config),
+        active_parameters(config),
         flops_per_token(config, config.context_length),
-        cache_bytes_per_token(config, torch.bfloat16),
+        cache,
+        training_bytes=TRAINED_BYTES * total,
+        serving_bytes=2 * total + cache * config.context_length,
     )

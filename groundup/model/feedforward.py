@@ -1,29 +1,44 @@
-"""The feed-forward of a block: a gate decides, feature by feature, what passes.
+"""The feed-forward of a block: features are widened, activated and brought back.
 
-    out = (silu(x W_gate) * (x W_up)) W_down
+    out = act(x W_up) W_down                    ReLU, GELU
+    out = (act(x W_gate) * (x W_up)) W_down     gated: SwiGLU with SiLU, GeGLU with GELU
 
 It works on each token alone; tokens meet only in attention.
-Source: Shazeer 2020, arXiv:2002.05202 (SwiGLU).
+Source: Vaswani et al. 2017, arXiv:1706.03762; gates: Shazeer 2020, arXiv:2002.05202.
 """
+
+from collections.abc import Callable
+from functools import partial
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn import functional as F
 
 from .attention import linear
-from .config import ModelConfig
+from .config import Activation, ModelConfig
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": partial(F.gelu, approximate="tanh"),
+    "silu": F.silu,
+}
 
 
 class FeedForward(nn.Module):
-    """A gated two-sided network (SwiGLU)."""
+    """A two-sided network on each token, gated or not."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        width, inner = config.width, config.feedforward.width
-        self.gate_proj = linear(width, inner)
-        self.up_proj = linear(width, inner)
-        self.down_proj = linear(inner, width)
+        part, width = config.feedforward, config.width
+        self.gate_proj = linear(width, part.width, part.bias) if part.gated else None
+        self.up_proj = linear(width, part.width, part.bias)
+        self.down_proj = linear(part.width, width, part.bias)
+        self.activation = ACTIVATIONS[part.activation]
 
-    def forward(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B T D"]:
+    def forward(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Return the change to each token's features."""
-        return self.down_proj(silu(self.gate_proj(hidden)) * self.up_proj(hidden))
+        up = self.up_proj(hidden)
+        if self.gate_proj is None:
+            return self.down_proj(self.activation(up))
+        return self.down_proj(self.activation(self.gate_proj(hidden)) * up)

@@ -1,12 +1,14 @@
 """The model: token ids in, hidden states and logits out.
 
-    h = E[ids]
-    h = h + attend(norm(h));  h = h + feed(norm(h))      in every block
+    h = E[ids] (+ positions)
+    h = h + attend(norm(h));  h = h + feed(norm(h))      in every block, or norms elsewhere
     logits = norm(h) E^T
 
-It trains and serves: with a cache, a call continues where the last one ended. Ids are all it sees;
-it knows no text, no loss and no sampling. Shapes follow Qwen3, whose files it reads and writes.
-Source: Vaswani et al. 2017, arXiv:1706.03762; Qwen3: arXiv:2505.09388.
+One `Transformer` is a decoder, an encoder or both, through the same blocks; what differs is in its
+`ModelConfig`. It trains and serves: with a cache, a call continues where the last one ended. Ids
+are all it sees; it knows no text, no loss and no sampling.
+Source: Vaswani et al. 2017, arXiv:1706.03762; places of norms: Xiong et al. 2020,
+arXiv:2002.04745; parallel blocks: Wang and Komatsuzaki 2021 (GPT-J).
 """
 
 import functools
@@ -14,26 +16,38 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.core import CapacityError, device
+from groundup.core import CapacityError, ConfigError, device
+from groundup.kernels import Mask, places_of
 
-from .attention import Attention, RMSNorm, linear
+from .attention import Attention, Context, CrossAttention, Encoded, linear
 from .cache import Cache
 from .config import ModelConfig
+from .experts import Experts
 from .feedforward import FeedForward
-from .positions import Rotation, rotation
+from .heads import Transform, capped
+from .norm import norm_when
+from .positions.absolute import sinusoids
+from .positions.relative import BucketBias, alibi_bias
+from .positions.rotary import Rotation, frequencies, magnitude, rotation
 
 INITIAL_STD: tuple[tuple[str, Callable[[int], float]], ...] = (
+    ("embed_positions.weight", lambda fan_in: 0.02),
+    ("embed_types.weight", lambda fan_in: 0.02),
     ("embed_tokens.weight", lambda fan_in: 0.02),
     ("lm_head.weight", lambda fan_in: 0.02),
+    ("relative.weight", lambda fan_in: 0.02),
+    ("router.weight", lambda fan_in: 0.02),
     ("o_proj.weight", lambda fan_in: 0.0),
     ("down_proj.weight", lambda fan_in: 0.0),
-    ("_proj.weight", lambda fan_in: 1 / math.sqrt(fan_in)),
+    ("down_proj", lambda fan_in: 0.0),
+    ("", lambda fan_in: 1 / math.sqrt(fan_in)),
 )
-"""Standard deviation of a matrix by the end of its name, first match; norms start at one.
+"""Standard deviation of a matrix by the end of its name, first match; norms start at one and
+biases at zero.
 
 A tied embedding at 0.02 makes the first loss close to log(vocab_size); one that is only input
 starts at one, the size that blocks add to. Projections keep the size of their
@@ -42,40 +56,160 @@ inputs. What is added to the residual starts at zero, so a new model of any dept
 
 
 class Block(nn.Module):
-    """One layer: attention, then feed-forward, each on the normed input and added to it."""
+    """One layer: self-attention, cross attention where there is an encoder, feed-forward.
 
-    def __init__(self, config: ModelConfig, layer: int) -> None:
+    Each part is added to what it read; its norm stands before it, after it, both, or after the sum.
+    """
+
+    def __init__(self, config: ModelConfig, layer: int, *, crosses: bool = False) -> None:
         super().__init__()
-        self.attention_norm = RMSNorm(config.width, config.norm.eps)
+        place, self.is_parallel = config.norm.place, config.parallel
+        self.is_post = place == "post"
+        before, after = place in ("pre", "sandwich"), place != "pre"
+        is_normed = layer == 0 and config.embedding.norm  # by the embedding's norm
+        self.attention_norm = norm_when(before and not is_normed, config)
         self.attention = Attention(config, layer)
-        self.feedforward_norm = RMSNorm(config.width, config.norm.eps)
-        self.feedforward = FeedForward(config)
+        self.attention_out_norm = norm_when(after, config)
+        self.cross_norm = norm_when(before and crosses, config)
+        self.cross = CrossAttention(config, layer) if crosses else None
+        self.cross_out_norm = norm_when(after and crosses, config)
+        self.feedforward_norm = norm_when(before and not self.is_parallel, config)
+        self.experts = Experts(config) if config.has_experts(layer) else None
+        self.feedforward = FeedForward(config) if self.experts is None else nn.Identity()
+        self.feedforward_out_norm = norm_when(after, config)
 
-    def forward(
+    def forward(self, hidden: Float[Tensor, "B T D"], context: Context) -> Float[Tensor, "B T D"]:
+        """Return the hidden states after this layer."""
+        read = self.attention_norm(hidden)
+        found = self.attention(read, context)
+        if self.is_parallel:
+            return hidden + found + self.feed(read, context)
+        hidden = self.add(hidden, found, self.attention_out_norm)
+        if self.cross is not None:
+            found = self.cross(self.cross_norm(hidden), context)
+            hidden = self.add(hidden, found, self.cross_out_norm)
+        found = self.feed(self.feedforward_norm(hidden), context)
+        return self.add(hidden, found, self.feedforward_out_norm)
+
+    def feed(self, hidden: Float[Tensor, "B T D"], context: Context) -> Float[Tensor, "B T D"]:
+        """The feed-forward, dense or of experts."""
+        if self.experts is None:
+            return self.feedforward(hidden)
+        return self.experts(hidden, context)
+
+    def add(self, hidden: Tensor, found: Tensor, norm: nn.Module) -> Float[Tensor, "B T D"]:
+        """The residual: norm the sum, or what is added, or nothing."""
+        return norm(hidden + found) if self.is_post else hidden + norm(found)
+
+
+class Stack(nn.Module):
+    """Blocks in a row, the positions before them and the norm behind them."""
+
+    def __init__(self, config: ModelConfig, layers: int, *, causal: bool, crosses: bool) -> None:
+        super().__init__()
+        self.config, self.is_causal, self.is_compiled = config, causal, False
+        kind, width = config.position.kind, config.width
+        rows = config.context_length + config.position.offset
+        self.embed_positions = embedding(rows, width) if kind == "learned" else None
+        types = config.embedding.types
+        self.embed_types = embedding(types, width) if types else None
+        self.embed_norm = norm_when(config.embedding.norm, config)
+        self.relative = BucketBias(config, causal=causal) if kind == "buckets" else None
+        self.layers = nn.ModuleList(Block(config, i, crosses=crosses) for i in range(layers))
+        self.norm = norm_when(config.norm.place != "post", config)
+
+    def run(
         self,
         hidden: Float[Tensor, "B T D"],
-        by: Rotation,
-        documents: Int[Tensor, "B S"] | None = None,
-        cache: Cache | None = None,
+        context: Context,
+        *,
+        positions: Int[Tensor, "b T"] | None = None,
+        types: Int[Tensor, "B T"] | None = None,
+        states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """Return the hidden states after this layer."""
-        hidden = hidden + self.attention(self.attention_norm(hidden), by, documents, cache)
-        return hidden + self.feedforward(self.feedforward_norm(hidden))
+        """Hidden states after the last norm, of token vectors.
+
+        states  the inputs of every block and the output are appended here
+        """
+        T, start = hidden.shape[1], 0 if context.cache is None else context.cache.length
+        hidden = self.placed(hidden, context, positions, types, start)
+        context = self.with_positions(context, positions, start, hidden)
+        forward = compiled_block() if self.is_compiled and self.training else Block.__call__
+        for block in self.layers:
+            if states is not None:
+                states.append(hidden)
+            hidden = forward(block, hidden, context)
+        if context.cache is not None:
+            context.cache.advance(T)
+        hidden = self.norm(hidden)
+        if states is not None:
+            states.append(hidden)
+        return hidden
+
+    def placed(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        context: Context,
+        positions: Int[Tensor, "b T"] | None,
+        types: Int[Tensor, "B T"] | None,
+        start: int,
+    ) -> Float[Tensor, "B T D"]:
+        """Token vectors with the vectors of their places and types, normed if they are to be."""
+        kind, T = self.config.position.kind, hidden.shape[1]
+        if kind in ("learned", "sinusoidal"):
+            if positions is None:
+                positions = places(context.mask.documents, start, T, hidden.device)
+            if self.embed_positions is not None:
+                hidden = hidden + self.embed_positions(positions + self.config.position.offset)
+            else:
+                exact = torch.promote_types(hidden.dtype, torch.float32)
+                hidden = hidden + sinusoids(positions, self.config.width, exact).to(hidden.dtype)
+        if self.embed_types is not None:
+            first = torch.zeros(1, T, dtype=torch.long, device=hidden.device)
+            hidden = hidden + self.embed_types(first if types is None else types)
+        return self.embed_norm(hidden)
+
+    def with_positions(
+        self,
+        context: Context,
+        positions: Int[Tensor, "b T"] | None,
+        start: int,
+        hidden: Float[Tensor, "B T D"],
+    ) -> Context:
+        """The context with what all layers share of the positions."""
+        config, T, dtype = self.config, hidden.shape[1], hidden.dtype
+        match config.position.kind:
+            case "rope":
+                if positions is None:  # distances alone count, so a row's own places will do
+                    positions = torch.arange(start, start + T, device=hidden.device)[None]
+                turns = [rotation_of(config, positions, dtype, is_window=w) for w in (False, True)]
+                return context._replace(rotation=turns[0], window_rotation=turns[1])
+            case "alibi":
+                heads, S = config.attention.heads, start + T
+                return context._replace(bias=alibi_bias(heads, T, S, hidden.device, dtype))
+            case "buckets":
+                assert self.relative is not None, "buckets of distances have a table"
+                return context._replace(bias=self.relative(T, start + T).to(dtype))
+            case _:
+                return context
 
 
-class Transformer(nn.Module):
-    """A decoder of `config`'s shape."""
+class Transformer(Stack):
+    """A decoder, an encoder, or a decoder with an encoder beside it."""
 
     def __init__(self, config: ModelConfig, seed: int | None = 0) -> None:
         """Make the model with weights drawn from `seed`; None leaves them for a loader to fill."""
-        super().__init__()
-        self.config = config
-        self.is_compiled = False
-        self.embed_tokens = nn.utils.skip_init(nn.Embedding, config.vocab_size, config.width)
-        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
-        self.norm = RMSNorm(config.width, config.norm.eps)
-        tied = config.tied_embeddings
+        crosses = config.kind == "encoder_decoder"
+        super().__init__(config, config.layers, causal=config.kind != "encoder", crosses=crosses)
+        self.embed_tokens = embedding(config.vocab_size, config.width)
+        self.encoder: Stack | None = None
+        if crosses:
+            self.encoder = Stack(config, config.encoder_layers, causal=False, crosses=False)
+        has_transform = config.output.transform == "dense"
+        self.transform = Transform(config) if has_transform else nn.Identity()
+        tied, bias = config.tied_embeddings, config.output.bias
         self.lm_head = None if tied else linear(config.width, config.vocab_size)
+        self.lm_bias = nn.Parameter(torch.zeros(config.vocab_size)) if bias else None
         if seed is not None:
             self.initialise(seed)
 
@@ -93,28 +227,59 @@ class Transformer(nn.Module):
         positions: Int[Tensor, "b T"] | None = None,
         cache: Cache | None = None,
         documents: Int[Tensor, "B T"] | None = None,
+        types: Int[Tensor, "B T"] | None = None,
+        prefix: Bool[Tensor, "B T"] | None = None,
+        encoded: Encoded | None = None,
+        routing: list[Tensor] | None = None,
+        states: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
         """Hidden states after the last norm.
 
         positions  default: counted from the start of the cache; a first size of 1 serves all rows
         cache      keys and values of earlier calls; this call's are added
         documents  number of each token's document, -1 for padding; None: each row is one document
+        types      kind of segment of each token; None: 0
+        prefix     tokens that their whole document sees, earlier ones too; not with a cache
+        encoded    what `encode` gave of the source; an encoder–decoder needs it
+        routing    router logits (B * T, E) of each layer with experts are appended here
+        states     the inputs of every block and the output are appended here
 
-        Raises CapacityError if the cache and the ids exceed the context.
+        Raises CapacityError if the cache and the ids exceed the context; ConfigError for a source
+        without an encoder, an encoder without a source, and a cache in an encoder.
         """
-        start, T = 0 if cache is None else cache.length, ids.shape[1]
-        if start + T > self.config.context_length:
-            raise CapacityError(too_long(start + T, self.config.context_length))
+        self.check(ids.shape[1], cache, encoded)
+        own = documents
         if cache is not None:
-            documents = cache.begin(T, documents)
-        hidden = self.embed_tokens(ids)  # (B, T, D)
-        by = self.rotation(positions, start, hidden)
-        forward = compiled_block() if self.is_compiled and self.training else Block.__call__
-        for block in self.layers:
-            hidden = forward(block, hidden, by, documents, cache)
-        if cache is not None:
-            cache.advance(T)
-        return self.norm(hidden)
+            documents = cache.begin(ids.shape[1], documents)
+        if encoded is not None and encoded.documents is not None:
+            encoded = encoded._replace(queries=own if own is not None else torch.zeros_like(ids))
+        mask = Mask(self.is_causal, documents=documents, prefix=prefix)
+        context = Context(mask, cache=cache, encoded=encoded, routing=routing)
+        hidden = self.embed(ids)
+        return self.run(hidden, context, positions=positions, types=types, states=states)
+
+    def encode(
+        self,
+        ids: Int[Tensor, "B S"],
+        *,
+        documents: Int[Tensor, "B S"] | None = None,
+        routing: list[Tensor] | None = None,
+        states: list[Tensor] | None = None,
+    ) -> Encoded:
+        """What the encoder beside a decoder makes of the source; see `forward`.
+
+        Raises ConfigError if there is none, CapacityError if the source exceeds the context.
+        """
+        if self.encoder is None:
+            raise ConfigError(
+                f"This model is of kind {self.config.kind!r}; only an encoder_decoder encodes a "
+                "source for its decoder: call the model itself."
+            )
+        if ids.shape[1] > self.config.context_length:
+            raise CapacityError(too_long(ids.shape[1], self.config.context_length))
+        context = Context(Mask(causal=False, documents=documents), routing=routing)
+        hidden = self.encoder.run(self.embed(ids), context, states=states)
+        return Encoded(hidden, documents)
 
     def logits(
         self,
@@ -123,46 +288,106 @@ class Transformer(nn.Module):
         positions: Int[Tensor, "b T"] | None = None,
         cache: Cache | None = None,
         documents: Int[Tensor, "B T"] | None = None,
+        encoded: Encoded | None = None,
         last_only: bool = False,
     ) -> Float[Tensor, "B t V"]:
         """Logits of the token after each one, or after the last one alone; see `forward`."""
-        hidden = self(ids, positions=positions, cache=cache, documents=documents)
-        return F.linear(hidden[:, -1:] if last_only else hidden, self.head)
+        hidden = self(
+            ids, positions=positions, cache=cache, documents=documents, encoded=encoded
+        )  # (B, T, D)
+        return self.project(hidden[:, -1:] if last_only else hidden)
 
-    def rotation(
-        self, positions: Int[Tensor, "b T"] | None, start: int, hidden: Float[Tensor, "B T D"]
-    ) -> Rotation:
-        """The positions' cosines and sines, for all layers."""
-        if positions is None:
-            end = start + hidden.shape[1]
-            positions = torch.arange(start, end, device=hidden.device)[None]  # (1, T)
-        exact = torch.promote_types(hidden.dtype, torch.float32)
-        base = self.config.position.base
-        return rotation(positions, self.config.attention.head_dim, base, exact)
+    def project(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
+        """Logits of hidden states after the last norm."""
+        out = F.linear(self.readout(hidden), self.head, self.lm_bias)
+        return capped(out, self.config.output.softcap)
+
+    def readout(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        """What meets the output embedding: hidden states, transformed and scaled if they are."""
+        scale, hidden = self.config.output.scale, self.transform(hidden)
+        return hidden if scale == 1.0 else hidden * scale
+
+    def embed(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """The tokens' vectors, scaled."""
+        scale, hidden = self.config.embedding.scale, self.embed_tokens(ids)
+        if scale == 1.0:
+            return hidden
+        return hidden * torch.tensor(scale, dtype=hidden.dtype)  # rounded as the weights are
+
+    def check(self, tokens: int, cache: Cache | None, encoded: Encoded | None) -> None:
+        """Refuse what this kind of model cannot do."""
+        needed = tokens + (0 if cache is None else cache.length)
+        if needed > self.config.context_length:
+            raise CapacityError(too_long(needed, self.config.context_length))
+        if cache is not None and not self.is_causal:
+            raise ConfigError(
+                "An encoder cannot generate: every token sees those after it, so nothing can be "
+                "kept from call to call; use a decoder or an encoder_decoder."
+            )
+        if (encoded is None) != (self.encoder is None):
+            raise ConfigError(
+                f"A model of kind {self.config.kind!r} "
+                + ("reads a source: give encoded=model.encode(source)." if encoded is None else
+                   "has no encoder and takes no encoded source.")
+            )  # fmt: skip
 
     def initialise(self, seed: int) -> None:
         """Draw every matrix from `INITIAL_STD` with a generator of this seed; norms become one."""
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, weight in self.named_parameters():
+                if name.endswith("bias"):
+                    weight.zero_()
+                    continue
                 if weight.ndim == 1:
                     weight.fill_(1.0)
                     continue
                 std = next(std for ending, std in INITIAL_STD if name.endswith(ending))
-                if name.startswith("embed") and self.lm_head is not None:
+                if name.startswith("embed_tokens") and self.lm_head is not None:
                     std = lambda fan_in: 1.0  # noqa: E731
                 drawn = torch.randn(weight.shape, generator=generator)
-                weight.copy_(drawn * std(weight.shape[1]))
+                weight.copy_(drawn * std(weight.shape[-1]))
 
     def compile_blocks(self) -> bool:
         """Compile the blocks for training; return whether that was possible.
 
         All layers share one compiled function, so its cost (about 10 s on two cores) is paid once
         a shape, not once a layer. Without a C++ compiler nothing changes and the result is False,
-        as is `is_compiled`. Evaluation and cached calls, whose shapes vary, are never compiled.
+        as is `is_compiled`. Evaluation and cached calls, whose shapes vary, are never compiled;
+        nor are experts, whose shapes follow the router.
         """
-        self.is_compiled = can_compile(self.head.device)
+        has_experts = self.config.feedforward.experts is not None
+        self.is_compiled = can_compile(self.head.device) and not has_experts
+        if self.encoder is not None:
+            self.encoder.is_compiled = self.is_compiled
         return self.is_compiled
+
+
+def embedding(rows: int, width: int) -> nn.Embedding:
+    """A table of vectors that is left for `initialise` or `load` to fill."""
+    made = nn.utils.skip_init(nn.Embedding, rows, width)
+    assert isinstance(made, nn.Embedding)
+    return made
+
+
+def places(
+    documents: Int[Tensor, "B S"] | None, start: int, T: int, place: torch.device
+) -> Int[Tensor, "b T"]:
+    """Each of the last T tokens' place in its document."""
+    if documents is None:
+        return torch.arange(start, start + T, device=place)[None]
+    return places_of(documents)[:, -T:]
+
+
+def rotation_of(
+    config: ModelConfig, positions: Int[Tensor, "b T"], dtype: torch.dtype, *, is_window: bool
+) -> Rotation:
+    """The positions' cosines and sines, for layers with a window or for the others."""
+    part, exact = config.position, torch.promote_types(dtype, torch.float32)
+    own = is_window and part.window_base is not None
+    base, scaling = (part.window_base, None) if own else (part.base, part.scaling)
+    turns = frequencies(config.attention.head_dim, base, scaling, config.context_length, exact)
+    return rotation(positions, turns, 1.0 if own else magnitude(part.scaling))
 
 
 @functools.cache

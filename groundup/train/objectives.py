@@ -5,6 +5,8 @@ weight of the whole step. Dividing earlier makes gradients depend on how a batch
 """
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from groundup.kernels import LossSum, cross_entropy
 from groundup.model import Transformer
@@ -15,12 +17,20 @@ from .batches import Batch
 def causal(model: Transformer, batch: Batch) -> LossSum:
     """Cross-entropy of each next token, in nats, summed over weighted targets."""
     hidden = model(batch.ids, documents=batch.documents)  # (B, T, D)
-    weights = batch.weights.flatten()
+    return token_loss(model, hidden, batch.targets, batch.weights)
+
+
+def token_loss(
+    model: Transformer,
+    hidden: Float[Tensor, "B T D"],
+    targets: Int[Tensor, "B T"],
+    weights: Float[Tensor, "B T"],
+) -> LossSum:
+    """Cross-entropy of the tokens that a model reads off its hidden states."""
+    flat = weights.flatten()
     total = cross_entropy(
-        hidden.flatten(0, 1),
-        model.head,
-        batch.targets.flatten(),
-        weights,
+        model.readout(hidden).flatten(0, 1), model.head, targets.flatten(), flat,
+        bias=model.lm_bias, softcap=model.config.output.softcap,
         compiled=model.is_compiled and model.training,
-    )
-    return LossSum(total, weights.sum(dtype=torch.float64))
+    )  # fmt: skip
+    return LossSum(total, flat.sum(dtype=torch.float64))

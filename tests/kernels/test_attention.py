@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.kernels import attention, flash_attention, matmul_attention, reference_attention
+from groundup.kernels import (
+    Mask,
+    Pattern,
+    Scores,
+    attention,
+    flash_attention,
+    matmul_attention,
+    reference_attention,
+)
 
 WAYS = [matmul_attention, partial(matmul_attention, chunk=2), flash_attention, attention]
 
@@ -29,8 +37,8 @@ def packed(keys):
 def test_fast_ways_equal_the_definition(way, heads, kv_heads, queries, keys, has_documents):
     q, k, v = tensors(3, heads, kv_heads, queries, keys)
     documents = packed(keys) if has_documents else None
-    expected = reference_attention(q, k, v, documents=documents)
-    assert_close(way(q, k, v, documents=documents), expected, atol=1e-12, rtol=0)
+    expected = reference_attention(q, k, v, mask=Mask(documents=documents))
+    assert_close(way(q, k, v, mask=Mask(documents=documents)), expected, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -39,9 +47,9 @@ def test_gradients_are_those_of_the_definition(way):
     out = torch.randn(3, 4, 7, 8, dtype=torch.float64)
     documents = packed(7)
     expected = torch.autograd.grad(
-        reference_attention(q, k, v, documents=documents), (q, k, v), out
+        reference_attention(q, k, v, mask=Mask(documents=documents)), (q, k, v), out
     )
-    found = torch.autograd.grad(way(q, k, v, documents=documents), (q, k, v), out)
+    found = torch.autograd.grad(way(q, k, v, mask=Mask(documents=documents)), (q, k, v), out)
     for name, one, other in zip("qkv", found, expected, strict=True):
         assert_close(one, other, atol=1e-12, rtol=0, msg=lambda m, name=name: f"{name}: {m}")
 
@@ -50,10 +58,10 @@ def test_gradients_are_those_of_the_definition(way):
 def test_neither_the_future_nor_another_document_is_seen(way):
     q, k, v = tensors(1, 2, 1, 6, 6)
     documents = torch.tensor([[0, 0, 0, 1, 1, 1]])
-    before = way(q, k, v, documents=documents)
+    before = way(q, k, v, mask=Mask(documents=documents))
     k[:, :, [1, 5]] += 3.0
     v[:, :, [1, 5]] -= 7.0
-    after = way(q, k, v, documents=documents)
+    after = way(q, k, v, mask=Mask(documents=documents))
     assert torch.equal(before[:, :, [0, 3, 4]], after[:, :, [0, 3, 4]])
     assert not torch.allclose(before[:, :, [1, 2, 5]], after[:, :, [1, 2, 5]])
 
@@ -61,7 +69,7 @@ def test_neither_the_future_nor_another_document_is_seen(way):
 @pytest.mark.parametrize("way", WAYS)
 def test_a_row_that_sees_nothing_is_zero_and_so_are_its_gradients(way):
     q, k, v = (x.requires_grad_() for x in tensors(1, 2, 1, 3, 3, torch.float32))
-    out = way(q, k, v, documents=torch.tensor([[-1, -1, -1]]))
+    out = way(q, k, v, mask=Mask(documents=torch.tensor([[-1, -1, -1]])))
     out.sum().backward()
     assert not out.any()
     assert not any(x.grad.any() for x in (q, k, v))
@@ -74,3 +82,48 @@ def test_bfloat16_is_close(way):
     rounded = way(q.bfloat16(), k.bfloat16(), v.bfloat16())
     assert rounded.dtype == torch.bfloat16
     assert_close(rounded.float(), exact, atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("has_documents", [False, True])
+def test_biases_scales_and_patterns_are_those_of_the_definition(way, causal, has_documents):
+    q, k, v = tensors(3, 4, 2, 7, 7)
+    documents = packed(7) if has_documents else None
+    mask = Mask(causal, Pattern("global", window=2, tokens=1), documents)
+    scores = Scores(0.7, torch.randn(1, 4, 7, 7, dtype=torch.float64))
+    expected = reference_attention(q, k, v, mask=mask, scores=scores)
+    assert_close(way(q, k, v, mask=mask, scores=scores), expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("way", [matmul_attention, attention])
+def test_capped_scores_are_those_of_the_definition(way):
+    q, k, v = tensors(2, 4, 2, 3, 7)
+    scores = Scores(2.0, torch.randn(2, 4, 3, 7, dtype=torch.float64), softcap=1.5)
+    expected = reference_attention(q, k, v, scores=scores)
+    assert_close(way(q, k, v, scores=scores), expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_keys_from_elsewhere_are_read_by_their_own_document(way):
+    q, k, v = tensors(2, 4, 2, 5, 7)
+    source = torch.tensor([[0, 0, 0, 1, 1, 1, -1], [0] * 7])
+    own = torch.tensor([[0, 0, 1, 1, -1], [0] * 5])
+    mask = Mask(causal=False, documents=source, queries=own)
+    expected = reference_attention(q, k, v, mask=mask)
+    assert_close(way(q, k, v, mask=mask), expected, atol=1e-12, rtol=0)
+    alone = reference_attention(
+        q[:1, :, 2:4], k[:1, :, 3:6], v[:1, :, 3:6], mask=Mask(causal=False)
+    )
+    assert_close(expected[:1, :, 2:4], alone, atol=1e-12, rtol=0)
+    assert not expected[0, :, 4].any()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_prefix_is_seen_by_what_comes_before_it(way):
+    q, k, v = tensors(1, 2, 1, 6, 6)
+    prefix = torch.tensor([[True, True, True, False, False, False]])
+    found = way(q, k, v, mask=Mask(prefix=prefix))
+    both = reference_attention(q[:, :, :3], k[:, :, :3], v[:, :, :3], mask=Mask(causal=False))
+    assert_close(found[:, :, :3], both, atol=1e-12, rtol=0)
+    assert_close(found[:, :, 3:], reference_attention(q, k, v)[:, :, 3:], atol=1e-12, rtol=0)

@@ -26,7 +26,7 @@ def test_value_and_gradients_equal_the_plain_loss(chunk, dtype, tolerance):
     hidden, head, targets, weights = example(dtype=dtype)
     exact = [x.detach().double().requires_grad_() for x in (hidden, head)]
     expected = reference_cross_entropy(linear(*exact), targets, weights.double())
-    found = cross_entropy(hidden, head, targets, weights, chunk)
+    found = cross_entropy(hidden, head, targets, weights, chunk=chunk)
     assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
     gradients = torch.autograd.grad(2 * found, (hidden, head))
     for one, other in zip(gradients, torch.autograd.grad(2 * expected, exact), strict=True):

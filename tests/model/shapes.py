@@ -2,12 +2,23 @@
 
 import torch
 
-from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
+from groundup.kernels import Pattern
+from groundup.model import (
+    AttentionConfig,
+    EmbeddingConfig,
+    ExpertsConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    NormConfig,
+    OutputConfig,
+    PositionConfig,
+    Transformer,
+)
 
 VOCAB = 29
 
 
-def tiny_config(qk_norm=True, tied=True, layers=2, kv_heads=2):
+def tiny_config(qk_norm="head", tied=True, layers=2, kv_heads=2):
     return ModelConfig(
         vocab_size=VOCAB, width=16, layers=layers, context_length=64, tied_embeddings=tied,
         attention=AttentionConfig(heads=4, kv_heads=kv_heads, head_dim=6, qk_norm=qk_norm),
@@ -22,3 +33,101 @@ def tiny_model(config=None, dtype=torch.float64):
         for weight in model.parameters():
             weight += 0.3 * torch.randn_like(weight)
     return model
+
+
+def shape(**parts):
+    """A tiny configuration with plain attention; parts replace its own."""
+    attention = AttentionConfig(heads=4, kv_heads=4, head_dim=4, qk_norm="none")
+    whole = {"vocab_size": VOCAB, "width": 16, "layers": 3, "context_length": 64}
+    whole |= {"attention": attention, "feedforward": FeedForwardConfig(width=20)}
+    return ModelConfig(**(whole | parts))
+
+
+def heads(**parts):
+    """Plain attention with parts replaced."""
+    whole = {"heads": 4, "kv_heads": 4, "head_dim": 4, "qk_norm": "none"}
+    return AttentionConfig(**(whole | parts))
+
+
+PLAIN_FEED = FeedForwardConfig(width=20, activation="gelu_tanh", gated=False, bias=True)
+LAYER_NORM = NormConfig(kind="layer")
+BUCKETS = PositionConfig(kind="buckets", buckets=8, max_distance=16)
+
+DECODERS = {
+    "gpt1": shape(
+        attention=heads(bias="all"), feedforward=PLAIN_FEED,
+        norm=NormConfig(kind="layer", place="post"), position=PositionConfig(kind="learned"),
+    ),
+    "gpt2": shape(
+        attention=heads(bias="all"), feedforward=PLAIN_FEED, norm=LAYER_NORM,
+        position=PositionConfig(kind="learned"),
+    ),
+    "gopher": shape(
+        position=PositionConfig(kind="transformer_xl"),
+        feedforward=FeedForwardConfig(width=20, activation="relu", gated=False),
+    ),
+    "alibi": shape(position=PositionConfig(kind="alibi")),
+    "buckets": shape(position=BUCKETS, attention=heads(scale=1.0)),
+    "sinusoidal": shape(position=PositionConfig(kind="sinusoidal")),
+    "no positions": shape(position=PositionConfig(kind="none"), attention=heads(head_dim=5)),
+    "grouped": shape(attention=heads(kv_heads=2, qk_norm="head", bias="qkv")),
+    "multi-query": shape(attention=heads(kv_heads=1), parallel=True, tied_embeddings=False),
+    "gemma3": shape(
+        attention=heads(kv_heads=1, qk_norm="head", patterns=(Pattern("window", 4), Pattern())),
+        feedforward=FeedForwardConfig(width=20, activation="gelu_tanh"),
+        position=PositionConfig(base=1e6, window_base=100.0), norm=NormConfig(place="sandwich"),
+        embedding=EmbeddingConfig(scale=4.0), output=OutputConfig(softcap=3.0),
+    ),
+    "olmo2": shape(attention=heads(kv_heads=2, qk_norm="all"), norm=NormConfig(place="output")),
+    "mixtral": shape(feedforward=FeedForwardConfig(width=20, experts=ExpertsConfig(count=4))),
+    "glam": shape(
+        layers=4, position=PositionConfig(kind="transformer_xl"),
+        feedforward=FeedForwardConfig(
+            width=20, activation="gelu", experts=ExpertsConfig(count=4, every=2)
+        ),
+    ),
+    "sparse": shape(
+        layers=5,
+        attention=heads(patterns=(
+            Pattern(), Pattern("strided", 3, 4), Pattern("fixed", 0, 5, 2),
+            Pattern("global", 3, 0, 2), Pattern("block", 4),
+        )),
+    ),
+    "capped": shape(attention=heads(softcap=2.0)),
+}  # fmt: skip
+ENCODERS = {
+    "bert": shape(
+        kind="encoder", attention=heads(bias="all"), feedforward=PLAIN_FEED,
+        norm=NormConfig(kind="layer", place="post"), position=PositionConfig(kind="learned"),
+        embedding=EmbeddingConfig(norm=True, types=2),
+        output=OutputConfig(transform="dense", bias=True),
+    ),
+    "modernbert": shape(
+        kind="encoder", norm=NormConfig(kind="layer", bias=False),
+        attention=heads(patterns=(Pattern(), Pattern("window", 4), Pattern("window", 4))),
+        feedforward=FeedForwardConfig(width=20, activation="gelu"),
+        position=PositionConfig(base=16e4, window_base=1e4), embedding=EmbeddingConfig(norm=True),
+        output=OutputConfig(transform="dense", dense_bias=False, bias=True),
+    ),
+}  # fmt: skip
+ENCODER_DECODERS = {
+    "t5": shape(
+        kind="encoder_decoder", encoder_layers=2, attention=heads(scale=1.0), position=BUCKETS,
+        feedforward=FeedForwardConfig(width=20, activation="relu", gated=False),
+        output=OutputConfig(scale=0.25),
+    ),
+    "bart": shape(
+        kind="encoder_decoder", encoder_layers=2, attention=heads(bias="all"),
+        feedforward=PLAIN_FEED, position=PositionConfig(kind="learned", offset=2),
+        norm=NormConfig(kind="layer", place="post"), embedding=EmbeddingConfig(norm=True),
+        output=OutputConfig(bias=True),
+    ),
+    "switch": shape(
+        kind="encoder_decoder", encoder_layers=4, layers=4, position=BUCKETS,
+        feedforward=FeedForwardConfig(
+            width=20, activation="relu", gated=False,
+            experts=ExpertsConfig(count=4, chosen=1, every=2, normalised=False),
+        ),
+    ),
+}  # fmt: skip
+ALL = DECODERS | ENCODERS | ENCODER_DECODERS

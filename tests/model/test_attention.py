@@ -3,8 +3,9 @@
 import torch
 from torch.testing import assert_close
 
-from groundup.model.attention import Attention, RMSNorm
-from groundup.model.positions import rotation
+from groundup.model.attention import Attention, Context
+from groundup.model.norm import RMSNorm
+from groundup.model.positions.rotary import frequencies, rotation
 from tests.model.shapes import tiny_config, tiny_model
 
 
@@ -14,7 +15,8 @@ def layer(**config) -> Attention:
 
 def run(attention, hidden, first=0):
     positions = torch.arange(first, first + hidden.shape[1])[None]
-    return attention(hidden, rotation(positions, 6, 10_000.0, torch.float64))
+    by = rotation(positions, frequencies(6, dtype=torch.float64))
+    return attention(hidden, Context(rotation=by))
 
 
 def test_shifting_all_positions_changes_nothing():
@@ -27,7 +29,7 @@ def test_with_normed_queries_and_keys_their_size_does_not_matter():
     before = run(attention, hidden)
     attention.q_proj.weight.data *= 1000
     assert_close(run(attention, hidden), before, atol=1e-5, rtol=0)
-    plain = layer(qk_norm=False)
+    plain = layer(qk_norm="none")
     before = run(plain, hidden)
     plain.q_proj.weight.data *= 1000
     assert not torch.allclose(run(plain, hidden), before)

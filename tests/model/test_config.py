@@ -3,7 +3,16 @@
 import pytest
 
 from groundup.core import ConfigError
-from groundup.model import AttentionConfig, ModelConfig, from_depth, parameters
+from groundup.kernels import Pattern
+from groundup.model import (
+    AttentionConfig,
+    ExpertsConfig,
+    ModelConfig,
+    NormConfig,
+    PositionConfig,
+    from_depth,
+    parameters,
+)
 
 
 def test_heads_that_do_not_fit_name_the_nearest_that_do():
@@ -12,7 +21,7 @@ def test_heads_that_do_not_fit_name_the_nearest_that_do():
     with pytest.raises(ConfigError, match="kv_heads=9; try kv_heads=4"):
         AttentionConfig(heads=4, kv_heads=9)
     with pytest.raises(ConfigError, match="head_dim=63 must be even.*try 64"):
-        AttentionConfig(head_dim=63)
+        ModelConfig(attention=AttentionConfig(head_dim=63))
     with pytest.raises(ConfigError, match="layers"):
         ModelConfig(layers=0)
 
@@ -38,3 +47,22 @@ def test_every_derived_value_has_a_reason_and_is_in_the_configuration():
             value = getattr(value, part)
         assert value == choice.value
         assert choice.reason in str(derived)
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        (lambda: AttentionConfig(patterns=(Pattern("window"),)), "window=0; it needs window"),
+        (lambda: AttentionConfig(patterns=(Pattern("full", 3),)), "window=3; it needs no size"),
+        (lambda: AttentionConfig(patterns=(Pattern("fixed", 0, 4, 5),)), "tokens=5.*tokens=1"),
+        (lambda: AttentionConfig(patterns=()), "patterns is empty"),
+        (lambda: ExpertsConfig(count=4, chosen=5), "chosen=5 is more than count=4"),
+        (lambda: ModelConfig(kind="encoder_decoder"), "encoder_layers=0"),
+        (lambda: ModelConfig(encoder_layers=2), "encoder_layers=2"),
+        (lambda: ModelConfig(parallel=True, norm=NormConfig(place="post")), "place='post'"),
+        (lambda: ModelConfig(width=15, position=PositionConfig(kind="sinusoidal")), "try 16"),
+    ],
+)
+def test_parts_that_do_not_fit_are_errors_that_help(wrong, message):
+    with pytest.raises(ConfigError, match=message):
+        wrong()

@@ -16,7 +16,7 @@ from groundup.model import (
 from tests.model.shapes import tiny_config, tiny_model
 
 
-@pytest.mark.parametrize("config", [tiny_config(), tiny_config(tied=False, qk_norm=False)])
+@pytest.mark.parametrize("config", [tiny_config(), tiny_config(tied=False, qk_norm="none")])
 def test_parameters_are_those_of_the_model(config):
     assert parameters(config).total == sum(p.numel() for p in Transformer(config).parameters())
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError
-from groundup.model.packed import QUANTIZATION_CONFIG, is_packed, pack, unpack, unpack_all
+from groundup.model.weights.packed import QUANTIZATION_CONFIG, is_packed, pack, unpack, unpack_all
 from tests.model.shapes import tiny_model
 
 

@@ -5,11 +5,11 @@ import torch
 from torch.testing import assert_close
 
 from groundup.core import ConfigError
-from groundup.model.positions import rotary_angles, rotate, rotation
+from groundup.model.positions.rotary import frequencies, rotate, rotation
 
 
 def at(x, position):
-    return rotate(x, rotation(torch.tensor([[position]]), 64, 10_000.0, torch.float64))
+    return rotate(x, rotation(torch.tensor([[position]]), frequencies(64, dtype=torch.float64)))
 
 
 def test_scores_depend_on_distance_alone():
@@ -28,14 +28,13 @@ def test_a_rotation_keeps_norms_and_position_zero():
 def test_every_row_may_have_its_own_positions():
     x = torch.randn(2, 1, 3, 4)
     positions = torch.tensor([[0, 1, 2], [5, 6, 7]])
-    both = rotate(x, rotation(positions, 4, 100.0, torch.float32))
+    by = frequencies(4, 100.0)
+    both = rotate(x, rotation(positions, by))
     for row in range(2):
-        alone = rotate(
-            x[row : row + 1], rotation(positions[row : row + 1], 4, 100.0, torch.float32)
-        )
+        alone = rotate(x[row : row + 1], rotation(positions[row : row + 1], by))
         assert torch.equal(both[row : row + 1], alone)
 
 
 def test_an_odd_width_is_an_error():
     with pytest.raises(ConfigError, match="head_dim=5 must be even"):
-        rotary_angles(torch.tensor([[0]]), 5)
+        frequencies(5)

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from groundup.core import Artifact, ArtifactError, Config, ConfigError, produce
-from groundup.model import Cache, load, save, save_tensors
+from groundup.core import Artifact, ArtifactError, Config, produce
+from groundup.model import Cache, PositionConfig, load, save, save_tensors
 from tests.model.shapes import tiny_config, tiny_model
 
 PEERS = ["one_kv_head", "wide_heads_untied", "no_groups", "ours", "ours_int8"]
@@ -166,9 +166,15 @@ def test_the_ends_of_texts_come_from_the_tokenizer(tmp_path):
         ).read_bytes()
 
 
-def test_a_model_that_qwen3_cannot_express_is_not_saved(tmp_path):
-    with pytest.raises(ConfigError, match="qk_norm"):
-        save(tiny_model(tiny_config(qk_norm=False)), tmp_path)
+def test_a_model_that_no_peer_can_express_is_saved_as_our_own(tmp_path):
+    position = PositionConfig(kind="transformer_xl")
+    model = tiny_model(tiny_config().model_copy(update={"position": position}), torch.float32)
+    save(model, tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "groundup"
+    again = load(tmp_path)
+    assert again.config == model.config
+    ids = torch.arange(20)[None]
+    assert torch.equal(again.logits(ids), model.logits(ids))
 
 
 def test_a_file_that_the_disk_does_not_take_is_the_systems_error_with_its_number(tmp_path):

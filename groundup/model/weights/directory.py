@@ -1,6 +1,6 @@
 """Weights on disk: a directory that Transformers opens too.
 
-    config.json              Qwen3's names (see families/qwen3.py)
+    config.json              under a peer's names where it has such a model (see families/)
     model.safetensors        tensors; or model.safetensors.index.json and shards
     generation_config.json   which ids end a text
     tokenizer.json, …        copied from the tokenizer, with the chat template
@@ -25,9 +25,9 @@ from torch import Tensor
 from groundup.core import Artifact, ArtifactError, replacing, write_json
 from groundup.kernels import Int8Linear
 
-from .families.registry import FAMILIES, WRITTEN_AS, Family, family_of
+from ..families.registry import Family, family_for, family_of
+from ..transformer import Transformer
 from .packed import QUANTIZATION_CONFIG, is_packed, packed_state, unpack_all
-from .transformer import Transformer
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 GENERATION = "generation_config.json"
@@ -60,7 +60,7 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
     if dtype is None and named not in DTYPES:
         raise ArtifactError(f"{path / CONFIG} has dtype {named!r}; expected {', '.join(DTYPES)}.")
     model = model.to(dtype or DTYPES[named])
-    state = {family.ours(name): tensor for name, tensor in read_tensors(path).items()}
+    state = family.ours(read_tensors(path), model.config)
     if is_packed(config):
         state = unpack_all(model, state)
     fill(model, state, path)
@@ -80,9 +80,9 @@ def save(
     chat       whether a turn's end ends a text too, as in a model tuned on conversations;
                None: as the model that the tokenizer is copied from, else not
 
-    Raises ConfigError if Qwen3's files cannot express the model.
+    A model that no peer's files can say is written as our own (families/own.py).
     """
-    path, family = Path(path), FAMILIES[WRITTEN_AS]
+    path, family = Path(path), family_for(model.config)
     path.mkdir(parents=True, exist_ok=True)
     config = family.write(model.config) | ends_of_text(tokenizer, chat)
     dtype = str(model.head.dtype).removeprefix("torch.")
@@ -116,7 +116,7 @@ def file_state(model: Transformer, family: Family) -> dict[str, Tensor]:
         if isinstance(module, Int8Linear):
             del state[f"{name}.weight"], state[f"{name}.scale"]
             state |= packed_state(name, module)
-    return {family.theirs(name): tensor for name, tensor in state.items()}
+    return family.theirs(state, model.config)
 
 
 def ends_of_text(tokenizer: Path | str | None, chat: bool | None) -> dict[str, Any]:

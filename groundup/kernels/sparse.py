@@ -1,0 +1,214 @@
+"""Sparse attention: keys that a pattern hides are skipped, not masked.
+
+A band of queries sees the keys of its band and of its neighbours, one view of the keys that
+overlaps and copies nothing; then come the few far keys that a pattern names. Work grows with
+T x window, not with T². The mask inside a band is `mask.sees`, which the reference uses too.
+Source: Child et al. 2019, arXiv:1904.10509; Beltagy et al. 2020, arXiv:2004.05150.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
+
+from .mask import Mask, Pattern, places_of, sees
+
+WORTH = 4
+"""A row at least this many times as long as what a query sees is computed by bands."""
+
+
+class Bands(NamedTuple):
+    """How a row is cut: bands of `size` queries, each with `before` and `after` keys around."""
+
+    size: int
+    before: int
+    after: int
+
+    @property
+    def width(self) -> int:
+        """Keys of a band."""
+        return self.before + self.size + self.after
+
+
+def reach(pattern: Pattern) -> int:
+    """Tokens that a query sees on one side, itself included, far keys aside."""
+    return pattern.stride if pattern.kind == "fixed" else pattern.window
+
+
+def skips(mask: Mask, T: int, S: int) -> bool:
+    """Whether a whole row is long enough for its pattern to be worth bands.
+
+    Patterns with far keys take rows of one document: where a packed row's far keys lie differs
+    from row to row.
+    """
+    if mask.pattern.kind == "full" or T != S or mask.prefix is not None:
+        return False
+    has_far = mask.pattern.kind in ("strided", "fixed", "global")
+    return T >= WORTH * reach(mask.pattern) and not (has_far and mask.documents is not None)
+
+
+def narrowed(k: Tensor, v: Tensor, mask: Mask, T: int) -> tuple[Tensor, Tensor, Mask]:
+    """Leave out cached keys that no query of a window can reach any more."""
+    S = k.shape[2]
+    kept = T + mask.pattern.window - 1
+    if mask.pattern.kind != "window" or S <= kept or mask.prefix is not None:
+        return k, v, mask
+    documents = None if mask.documents is None else mask.documents[:, S - kept :]
+    return k[:, :, S - kept :], v[:, :, S - kept :], mask._replace(documents=documents)
+
+
+def sparse_attention(
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B G T K"],
+    v: Float[Tensor, "B G T W"],
+    *,
+    mask: Mask,
+    scale: float | None = None,
+) -> Float[Tensor, "B H T W"]:
+    """Attention of whole rows under a pattern; see `skips` for which rows."""
+    if mask.pattern.kind == "strided":
+        return strided_attention(q, k, v, mask=mask, scale=scale)
+    out = banded_attention(q, k, v, mask=mask, scale=scale)
+    if mask.pattern.kind == "global":  # the first tokens see everything
+        first = mask.pattern.tokens
+        whole = scaled_dot_product_attention(
+            q[:, :, :first], k[:, :, :first] if mask.causal else k,
+            v[:, :, :first] if mask.causal else v,
+            is_causal=mask.causal, scale=scale, enable_gqa=q.shape[1] != k.shape[1],
+        )  # fmt: skip
+        out = torch.cat([whole, out[:, :, first:]], dim=2)
+    return out
+
+
+def banded_attention(
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B G T K"],
+    v: Float[Tensor, "B G T W"],
+    *,
+    mask: Mask,
+    scale: float | None,
+) -> Float[Tensor, "B H T W"]:
+    """Each band of queries against the keys around it and the pattern's far keys."""
+    B, H, T, K = q.shape
+    bands = bands_of(mask, T)
+    rows = cut(q, bands)  # (B, H, n, size, K)
+    far = far_keys(mask.pattern, T, q.device)  # (F,)
+    keys = torch.cat([around(k, bands), spread(k, far, rows.shape[2])], dim=3)
+    values = torch.cat([around(v, bands), spread(v, far, rows.shape[2])], dim=3)
+    seen = band_mask(mask, bands, T, far)  # (b, n, size, width + F)
+    out = scaled_dot_product_attention(
+        rows.transpose(1, 2).flatten(0, 1), keys.transpose(1, 2).flatten(0, 1),
+        values.transpose(1, 2).flatten(0, 1),
+        attn_mask=seen.expand(B, *seen.shape[1:]).flatten(0, 1)[:, None],
+        scale=scale, enable_gqa=H != k.shape[1],
+    )  # fmt: skip
+    out = out.unflatten(0, (B, -1)).transpose(1, 2).flatten(2, 3)[:, :, :T]  # (B, H, T, W)
+    if mask.documents is None:
+        return out
+    return out.masked_fill((mask.documents < 0)[:, None, :, None], 0.0)
+
+
+def bands_of(mask: Mask, T: int) -> Bands:
+    """Bands of half a window: smaller ones waste fewer products, larger ones fill the kernel."""
+    beyond = reach(mask.pattern) - 1
+    size = min(T, max(64, (beyond + 1) // 2))
+    return Bands(size, beyond, 0 if mask.causal else beyond)
+
+
+def cut(x: Float[Tensor, "B H T K"], bands: Bands) -> Float[Tensor, "B H n size K"]:
+    """A row as bands, the last one filled with zeros."""
+    return pad(x, (0, 0, 0, -x.shape[2] % bands.size)).unflatten(2, (-1, bands.size))
+
+
+def around(x: Float[Tensor, "B G T K"], bands: Bands) -> Float[Tensor, "B G n width K"]:
+    """The keys of every band: views that overlap, zeros beyond the row's ends."""
+    end = bands.after + -x.shape[2] % bands.size
+    return pad(x, (0, 0, bands.before, end)).unfold(2, bands.width, bands.size).mT
+
+
+def far_keys(pattern: Pattern, T: int, device: torch.device) -> Int[Tensor, " F"]:
+    """Places of the keys that all queries see from afar."""
+    places = torch.arange(T, device=device)
+    match pattern.kind:
+        case "fixed":
+            return places[places % pattern.stride >= pattern.stride - pattern.tokens]
+        case "global":
+            return places[: pattern.tokens]
+        case _:
+            return places[:0]
+
+
+def spread(
+    x: Float[Tensor, "B G T K"], far: Int[Tensor, " F"], bands: int
+) -> Float[Tensor, "B G n F K"]:
+    """The far keys, once for every band."""
+    return x[:, :, None, far].expand(-1, -1, bands, -1, -1)
+
+
+def band_mask(
+    mask: Mask, bands: Bands, T: int, far: Int[Tensor, " F"]
+) -> Bool[Tensor, "b n size keys"]:
+    """What each query of each band sees of its keys; a far key inside the band counts once."""
+    starts = torch.arange(0, T, bands.size, device=far.device)[:, None]  # (n, 1)
+    queries = (starts + torch.arange(bands.size, device=far.device))[:, :, None]
+    near = (starts - bands.before + torch.arange(bands.width, device=far.device))[:, None]
+    beyond = far[None, None].expand(len(starts), 1, -1)
+    inside = (near >= 0) & (near < T)
+    is_far = (beyond < near[:, :, :1]) | (beyond > near[:, :, -1:])
+    keys = torch.cat([near, beyond], dim=2)  # (n, 1, width + F)
+    seen = torch.cat([inside, is_far], dim=2) & ((keys <= queries) | (not mask.causal))
+    if mask.documents is None:
+        return (seen & sees(mask.pattern, queries, keys))[None]
+    places, numbers = places_of(mask.documents), mask.documents
+    q, s = queries.clamp(max=T - 1), keys.clamp(0, T - 1)
+    same = (numbers[:, q] == numbers[:, s]) & (numbers[:, s] >= 0)
+    return seen & same & sees(mask.pattern, places[:, q], places[:, s])
+
+
+def strided_attention(
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B G T K"],
+    v: Float[Tensor, "B G T W"],
+    *,
+    mask: Mask,
+    scale: float | None,
+) -> Float[Tensor, "B H T W"]:
+    """Near keys by bands and every stride-th key by columns, under one softmax."""
+    H, T, K = q.shape[1:]
+    G, stride = k.shape[1], mask.pattern.stride
+    bands, factor = bands_of(mask, T), 1 / math.sqrt(K) if scale is None else scale
+    exact = torch.promote_types(q.dtype, torch.float32)
+    k, v = (x.repeat_interleave(H // G, dim=1) for x in (k, v))
+    window = mask._replace(pattern=Pattern("window", window=mask.pattern.window))
+    seen = band_mask(window, bands, T, torch.arange(0, device=q.device))[0]  # (n, size, width)
+    near = (cut(q, bands) @ around(k, bands).mT).to(exact) * factor
+    near = near.masked_fill(~seen, -torch.inf).flatten(2, 3)[:, :, :T]  # (B, H, T, width)
+    far = (columns(q, stride) @ columns(k, stride).mT).to(exact) * factor  # (B, H, stride, m, m)
+    far = far.masked_fill(~column_mask(mask, T, q.device), -torch.inf)
+    far = rows_of(far, T)  # (B, H, T, m)
+    weights = torch.cat([near, far], dim=-1).softmax(-1).to(v.dtype)
+    near, far = weights[..., : bands.width], weights[..., bands.width :]
+    out = (cut(near, bands) @ around(v, bands)).flatten(2, 3)[:, :, :T]
+    return out + rows_of(columns(far, stride) @ columns(v, stride), T)
+
+
+def columns(x: Shaped[Tensor, "B H T K"], stride: int) -> Shaped[Tensor, "B H stride m K"]:
+    """Tokens by their place modulo the stride, filled with zeros."""
+    return pad(x, (0, 0, 0, -x.shape[2] % stride)).unflatten(2, (-1, stride)).transpose(2, 3)
+
+
+def rows_of(x: Float[Tensor, "B H stride m K"], T: int) -> Float[Tensor, "B H T K"]:
+    """Columns back in the order of their tokens; undoes `columns`."""
+    return x.transpose(2, 3).flatten(2, 3)[:, :, :T]
+
+
+def column_mask(mask: Mask, T: int, device: torch.device) -> Bool[Tensor, "stride m m"]:
+    """Which keys of its column a query sees from afar: those that its window leaves out."""
+    stride = mask.pattern.stride
+    places = columns(torch.arange(T, device=device)[None, None, :, None] + 1, stride)[0, 0, :, :, 0]
+    query, key = places[:, :, None], places[:, None, :]  # 0 is filling
+    seen = (key > 0) & ((query - key).abs() >= mask.pattern.window)
+    return seen & (key <= query) if mask.causal else seen

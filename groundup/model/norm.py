@@ -1,0 +1,55 @@
+"""Norms: bring the features of a token to unit size, whatever the layers below did to them.
+
+Computed in float32 or better whatever the input's dtype, as half-precision squares overflow.
+Source: Ba et al. 2016, arXiv:1607.06450; Zhang and Sennrich 2019, arXiv:1910.07467.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import ModelConfig, NormConfig
+
+
+class RMSNorm(nn.Module):
+    """Divide by the root mean square of the features, then scale: w * x / sqrt(mean(x^2) + eps)."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        """Return x at unit root mean square, scaled, in x's dtype."""
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        scale = torch.rsqrt(exact.square().mean(-1, keepdim=True) + self.eps)
+        return (exact * scale * self.weight).to(x.dtype)
+
+
+class LayerNorm(nn.Module):
+    """Subtract the mean, divide by the deviation, then scale and, if it has a bias, shift."""
+
+    def __init__(self, width: int, eps: float, *, has_bias: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if has_bias else None
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        """Return x at mean 0 and deviation 1, scaled and shifted, in x's dtype."""
+        exact = x.to(torch.promote_types(x.dtype, torch.float32))
+        weight, bias = (None if p is None else p.to(exact.dtype) for p in (self.weight, self.bias))
+        return F.layer_norm(exact, weight.shape, weight, bias, self.eps).to(x.dtype)
+
+
+def norm(config: NormConfig, width: int) -> nn.Module:
+    """A norm of a configuration's kind over `width` features."""
+    if config.kind == "layer":
+        return LayerNorm(width, config.eps, has_bias=config.bias)
+    return RMSNorm(width, config.eps)
+
+
+def norm_when(is_wanted: bool, config: ModelConfig) -> nn.Module:
+    """A norm over the model's width, or nothing."""
+    return norm(config.norm, config.width) if is_wanted else nn.Identity()

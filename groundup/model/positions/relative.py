@@ -1,0 +1,128 @@
+"""Relative positions: what attention's scores gain from the distance of query and key.
+
+Three ways: a fixed penalty (ALiBi), a learnt number for each bucket of distances (T5), and a learnt
+map of the distance's sinusoid that the query meets (Transformer-XL, Gopher). Each is a bias
+(b, H, T, S) of the scores. Distances are places of keys minus those of queries: what came before
+is negative. Knows nothing of masks.
+Source: Press et al. 2021, arXiv:2108.12409; Raffel et al. 2019, arXiv:1910.10683, section 2.1;
+Dai et al. 2019, arXiv:1901.02860, section 3.3.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from ..config import ModelConfig
+from .absolute import sinusoids
+
+
+def distances(T: int, S: int, device: torch.device) -> Int[Tensor, "T S"]:
+    """Key's place minus query's; queries are the last T of S places.
+
+    >>> distances(2, 3, torch.device("cpu"))
+    tensor([[-1,  0,  1],
+            [-2, -1,  0]])
+    """
+    places = torch.arange(S, device=device)
+    return places[None, :] - places[S - T :, None]
+
+
+def alibi_slopes(heads: int, dtype: torch.dtype = torch.float32) -> Float[Tensor, " H"]:
+    """How fast each head's scores fall with distance: powers of two that halve evenly.
+
+    Where heads are no power of two, the rest take every second slope of twice as many heads.
+
+    >>> alibi_slopes(4)
+    tensor([0.2500, 0.0625, 0.0156, 0.0039])
+    """
+    whole = 2 ** math.floor(math.log2(heads))
+    steps = torch.arange(1, whole + 1, dtype=dtype)
+    slopes = 2.0 ** (-8.0 / whole * steps)
+    between = 2.0 ** (-4.0 / whole * (2 * steps - 1))
+    return torch.cat([slopes, between])[:heads]
+
+
+def alibi_bias(
+    heads: int, T: int, S: int, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "1 H T S"]:
+    """The penalty of each head: -slope * |distance|."""
+    slopes = alibi_slopes(heads, torch.promote_types(dtype, torch.float32)).to(device)
+    return (-slopes[:, None, None] * distances(T, S, device).abs())[None].to(dtype)
+
+
+def bucket(
+    distance: Int[Tensor, "*shape"], buckets: int, max_distance: int, *, causal: bool
+) -> Int[Tensor, "*shape"]:
+    """Number of each distance's bucket: one each when near, then wider and wider ones.
+
+    Half of the buckets (of each side, unless causal) hold one distance each; the others grow
+    exponentially up to max_distance and share the last one beyond.
+
+    >>> bucket(torch.tensor([0, -1, -16, -500]), 32, 128, causal=True)
+    tensor([ 0,  1, 16, 31])
+    """
+    side = torch.zeros_like(distance)
+    if causal:
+        apart = (-distance).clamp(min=0)
+    else:
+        buckets //= 2
+        side, apart = (distance > 0) * buckets, distance.abs()
+    exact = buckets // 2
+    # float32 as in the published models: doubles would put some distances into other buckets
+    grown = torch.log(apart.clamp(min=1).float() / exact) / math.log(max_distance / exact)
+    wide = (exact + (grown * (buckets - exact)).long()).clamp(max=buckets - 1)
+    return side + torch.where(apart < exact, apart, wide)
+
+
+class BucketBias(nn.Module):
+    """A learnt number for each bucket and head, shared by all layers of a stack."""
+
+    def __init__(self, config: ModelConfig, *, causal: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(
+            torch.zeros(config.position.buckets, config.attention.heads)
+        )  # (buckets, H)
+        self.max_distance, self.causal = config.position.max_distance, causal
+
+    def forward(self, T: int, S: int) -> Float[Tensor, "1 H T S"]:
+        """The bias of the last T of S places."""
+        apart = distances(T, S, self.weight.device)
+        numbers = bucket(apart, len(self.weight), self.max_distance, causal=self.causal)
+        return self.weight[numbers].permute(2, 0, 1)[None]
+
+
+class Met(NamedTuple):
+    """The two parts of Transformer-XL's scores."""
+
+    queries: Float[Tensor, "B H T K"]
+    """What keys are multiplied with: q + u."""
+    bias: Float[Tensor, "B H T S"]
+    """The scaled scores of the distances."""
+
+
+class DistanceBias(nn.Module):
+    """Transformer-XL's scores of distances: (q + v) R_{t-s} beside (q + u) k_s, in each layer."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        heads, self.head_dim = config.attention.heads, config.attention.head_dim
+        self.r_proj = nn.utils.skip_init(
+            nn.Linear, config.width, heads * self.head_dim, bias=False
+        )  # of a distance's sinusoid
+        self.content_bias = nn.Parameter(torch.zeros(heads, self.head_dim))  # u
+        self.distance_bias = nn.Parameter(torch.zeros(heads, self.head_dim))  # v
+
+    def forward(self, q: Float[Tensor, "B H T K"], S: int, scale: float) -> Met:
+        """What the keys meet and what the distances add."""
+        T, width = q.shape[2], self.r_proj.in_features
+        offsets = torch.arange(1 - T, S, device=q.device)  # of query minus key, all there are
+        exact = torch.promote_types(q.dtype, torch.float32)
+        maps = self.r_proj(sinusoids(offsets, width, exact).to(q.dtype))  # (T + S - 1, H * K)
+        maps = maps.unflatten(-1, (-1, self.head_dim)).transpose(0, 1)  # (H, T + S - 1, K)
+        found = (q + self.distance_bias[:, None]) @ maps.mT * scale  # (B, H, T, T + S - 1)
+        index = T - 1 - distances(T, S, q.device)  # (T, S)
+        picked = found.gather(-1, index.expand(*found.shape[:2], T, S))
+        return Met(q + self.content_bias[:, None], picked)

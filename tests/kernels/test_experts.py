@@ -1,0 +1,64 @@
+"""Experts: sorting tokens by expert computes what asking them one by one does."""
+
+import pytest
+import torch
+from torch.nn.functional import gelu, silu
+from torch.testing import assert_close
+
+from groundup.kernels import ExpertWeights, choose, experts, reference_experts
+
+
+def example(tokens=13, width=6, inner=9, count=4, gated=True):
+    up, gate = torch.randn(2, count, inner, width, dtype=torch.float64)
+    down = torch.randn(count, width, inner, dtype=torch.float64)
+    weights = ExpertWeights(up, down, gate if gated else None)
+    hidden = torch.randn(tokens, width, dtype=torch.float64)
+    return hidden, weights, torch.randn(tokens, count, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("gated", [True, False])
+@pytest.mark.parametrize("chosen, capacity", [(1, None), (1, 2), (2, None), (3, 5)])
+def test_value_and_gradients_equal_the_loop(gated, chosen, capacity):
+    hidden, weights, logits = example(gated=gated)
+    leaves = [x for x in (hidden, *weights, logits) if x is not None]
+    activation = silu if gated else gelu
+    found = []
+    for way in (experts, reference_experts):
+        for leaf in leaves:
+            leaf.requires_grad_().grad = None
+        choice = choose(logits, chosen, normalised=False, capacity=capacity)
+        out = way(hidden, weights, choice, activation)
+        out.square().sum().backward()
+        found.append([out.detach(), *(leaf.grad for leaf in leaves)])
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other, atol=1e-11, rtol=1e-11)
+
+
+def test_first_choices_come_first_and_the_rest_is_dropped():
+    logits = torch.tensor([[3.0, 2.0, 0.0], [0.0, 3.0, 2.0], [3.0, 0.0, 2.0]])
+    choice = choose(logits, 2, normalised=True, capacity=1)
+    assert choice.experts.tolist() == [[0, 1], [1, 2], [0, 2]]
+    # 0 is full after token 0; 1 after token 1's first choice; 2 takes token 1's second choice.
+    assert (choice.weights > 0).tolist() == [[True, False], [True, True], [False, False]]
+
+
+def test_padding_is_served_by_nobody_and_takes_no_room():
+    _, _, logits = example()
+    is_real = torch.arange(13) >= 5
+    choice = choose(logits, 2, normalised=True, capacity=4, is_real=is_real)
+    alone = choose(logits[5:], 2, normalised=True, capacity=4)
+    assert not choice.weights[:5].any()
+    assert_close(choice.weights[5:], alone.weights)
+
+
+def test_weights_of_the_chosen_sum_to_one_or_to_their_share():
+    _, _, logits = example()
+    assert_close(choose(logits, 2, normalised=True).weights.sum(-1), torch.ones(13).double())
+    shares = choose(logits, 2, normalised=False).weights
+    assert_close(shares, logits.softmax(-1).topk(2).values)
+
+
+def test_no_token_at_all_gives_nothing():
+    hidden, weights, logits = example(tokens=3)
+    choice = choose(logits, 1, normalised=True, is_real=torch.zeros(3, dtype=torch.bool))
+    assert not experts(hidden, weights, choice, silu).any()
