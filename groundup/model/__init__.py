@@ -28,6 +28,8 @@ from .describe import (
 )
 from .experts import balance_loss, z_loss
 from .heads import Head, HeadConfig, SpanBoundary, WithHead
+from .presets.preset import Preset
+from .presets.table import preset, presets
 from .transformer import Transformer
 from .weights.directory import load, save, save_tensors
 
@@ -48,6 +50,7 @@ __all__ = [
     "OutputConfig",
     "Parameters",
     "PositionConfig",
+    "Preset",
     "RopeScaling",
     "SpanBoundary",
     "Transformer",
@@ -61,6 +64,8 @@ __all__ = [
     "from_depth",
     "load",
     "parameters",
+    "preset",
+    "presets",
     "save",
     "save_tensors",
     "z_loss",

@@ -76,6 +76,8 @@ class ExpertsConfig(Config):
     """Experts of a token: 1 in Switch, 2 in GLaM and Mixtral."""
     every: int = Field(default=1, ge=1)
     """The last of every so many layers has experts; the others are dense."""
+    gated: bool | None = None
+    """Whether experts have a gate; None: as the dense layers, whose gates GLaM's lack."""
     normalised: bool = True
     """Weights of the chosen experts sum to one (Mixtral); else they are their shares of all."""
     capacity_factor: float | None = Field(default=None, gt=0)

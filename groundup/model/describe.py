@@ -15,6 +15,8 @@ from groundup.kernels import Pattern
 
 from .config import ExpertsConfig, ModelConfig
 from .families.registry import family_of
+from .presets.preset import Preset
+from .presets.table import preset
 from .weights.directory import CONFIG, read_json
 
 TRAINED_BYTES = 16
@@ -122,7 +124,13 @@ def of_experts(config: ModelConfig, experts: ExpertsConfig | None) -> int:
     """Weights of one layer's experts and router."""
     if experts is None:
         return 0
-    return experts.count * (of_feedforward(config) + config.width)
+    return experts.count * (of_expert(config, experts) + config.width)
+
+
+def of_expert(config: ModelConfig, experts: ExpertsConfig) -> int:
+    """Weights of one expert."""
+    is_gated = config.feedforward.gated if experts.gated is None else experts.gated
+    return (3 if is_gated else 2) * config.width * config.feedforward.width
 
 
 def of_norms(config: ModelConfig, norm: int) -> int:
@@ -147,7 +155,7 @@ def active_parameters(config: ModelConfig) -> int:
     experts, count = config.feedforward.experts, parameters(config)
     if experts is None:
         return count.total
-    resting = (experts.count - experts.chosen) * of_feedforward(config)
+    resting = (experts.count - experts.chosen) * of_expert(config, experts)
     return count.total - len(layers_with_experts(config)) * resting
 
 
@@ -215,6 +223,8 @@ class Description(NamedTuple):
     """Weights, gradients and AdamW's moments in float32; activations come on top."""
     serving_bytes: int
     """Weights and one full context's cache in bfloat16."""
+    preset: Preset | None = None
+    """Where the shape is from, if it is a published one."""
 
     def __str__(self) -> str:
         """A short table."""
@@ -235,11 +245,21 @@ class Description(NamedTuple):
             "moments in float32, activations on top",
             "to serve": f"{self.serving_bytes / 2**30:,.1f} GiB in bfloat16 with one full cache",
         }
+        rows |= told(self.preset)
         if self.active == count.total:
             del rows["active"]
         if not self.cache_bytes_per_token:
             del rows["cache"]
         return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
+
+
+def told(preset: Preset | None) -> dict[str, str]:
+    """What a preset's source says."""
+    if preset is None:
+        return {}
+    paper = f"the paper says {preset.paper}. " if preset.paper else ""
+    rows = {"special": preset.special, "source": preset.source, "differs": paper + preset.differs}
+    return {name: text[:1].upper() + text[1:] for name, text in rows.items() if text}
 
 
 def shape_of(config: ModelConfig) -> str:
@@ -265,9 +285,18 @@ def by_part(count: Parameters) -> dict[str, int]:
 
 
 def describe(model: Path) -> Description:
-    """Tell the shape and costs of a model directory; only its config.json is read."""
-    config = read_json(Path(model) / CONFIG)
-    return describe_config(family_of(config, str(Path(model) / CONFIG)).read(config))
+    """Tell the shape and costs of a model directory or of a preset such as gpt-2.
+
+    model  a directory, of which only config.json is read, or a preset's name
+
+    Raises ConfigError naming the nearest presets if there is neither.
+    """
+    place = Path(model)
+    if not place.is_dir():
+        found = preset(str(model))
+        return describe_config(found.config)._replace(preset=found)
+    config = read_json(place / CONFIG)
+    return describe_config(family_of(config, str(place / CONFIG)).read(config))
 
 
 def describe_config(config: ModelConfig) -> Description:

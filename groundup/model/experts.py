@@ -31,7 +31,8 @@ class Experts(nn.Module):
         self.config, count = part.experts, part.experts.count
         self.router = linear(config.width, count)
         inner = (count, part.width, config.width)
-        self.gate_proj = nn.Parameter(torch.empty(inner)) if part.gated else None
+        is_gated = part.gated if self.config.gated is None else self.config.gated
+        self.gate_proj = nn.Parameter(torch.empty(inner)) if is_gated else None
         self.up_proj = nn.Parameter(torch.empty(inner))
         self.down_proj = nn.Parameter(torch.empty(count, config.width, part.width))
         self.activation = ACTIVATIONS[part.activation]
