@@ -39,7 +39,8 @@ class LayerNorm(nn.Module):
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Return x at mean 0 and deviation 1, scaled and shifted, in x's dtype."""
         exact = x.to(torch.promote_types(x.dtype, torch.float32))
-        weight, bias = (None if p is None else p.to(exact.dtype) for p in (self.weight, self.bias))
+        bias = None if self.bias is None else self.bias.to(exact.dtype)
+        weight = self.weight.to(exact.dtype)
         return F.layer_norm(exact, weight.shape, weight, bias, self.eps).to(x.dtype)
 
 

@@ -25,7 +25,7 @@ from groundup.kernels import Mask, places_of
 
 from .attention import Attention, Context, CrossAttention, Encoded, linear
 from .cache import Cache
-from .config import ModelConfig
+from .config import ModelConfig, RopeScaling
 from .experts import Experts
 from .feedforward import FeedForward
 from .heads import Transform, capped
@@ -384,10 +384,11 @@ def rotation_of(
 ) -> Rotation:
     """The positions' cosines and sines, for layers with a window or for the others."""
     part, exact = config.position, torch.promote_types(dtype, torch.float32)
-    own = is_window and part.window_base is not None
-    base, scaling = (part.window_base, None) if own else (part.base, part.scaling)
+    base, scaling = part.base, part.scaling
+    if is_window and part.window_base is not None:
+        base, scaling = part.window_base, RopeScaling()
     turns = frequencies(config.attention.head_dim, base, scaling, config.context_length, exact)
-    return rotation(positions, turns, 1.0 if own else magnitude(part.scaling))
+    return rotation(positions, turns, magnitude(scaling))
 
 
 @functools.cache

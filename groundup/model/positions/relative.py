@@ -109,6 +109,7 @@ class DistanceBias(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         heads, self.head_dim = config.attention.heads, config.attention.head_dim
+        self.width = config.width
         self.r_proj = nn.utils.skip_init(
             nn.Linear, config.width, heads * self.head_dim, bias=False
         )  # of a distance's sinusoid
@@ -117,10 +118,10 @@ class DistanceBias(nn.Module):
 
     def forward(self, q: Float[Tensor, "B H T K"], S: int, scale: float) -> Met:
         """What the keys meet and what the distances add."""
-        T, width = q.shape[2], self.r_proj.in_features
+        T = q.shape[2]
         offsets = torch.arange(1 - T, S, device=q.device)  # of query minus key, all there are
         exact = torch.promote_types(q.dtype, torch.float32)
-        maps = self.r_proj(sinusoids(offsets, width, exact).to(q.dtype))  # (T + S - 1, H * K)
+        maps = self.r_proj(sinusoids(offsets, self.width, exact).to(q.dtype))  # (T + S - 1, H * K)
         maps = maps.unflatten(-1, (-1, self.head_dim)).transpose(0, 1)  # (H, T + S - 1, K)
         found = (q + self.distance_bias[:, None]) @ maps.mT * scale  # (B, H, T, T + S - 1)
         index = T - 1 - distances(T, S, q.device)  # (T, S)

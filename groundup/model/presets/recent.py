@@ -137,18 +137,17 @@ def qwen_rows() -> list[Row]:
 def gemma_rows() -> list[Row]:
     """Gemma 3's texts."""
     vision = "The report adds its parts: embeddings {}, the rest {}; a vision encoder on top."
-    large = {"factor": 8.0}
     return [
         ("gemma-3-270m", gemma3((18, 640, 4, 1, 256, 2048), 512, context_length=32_768),
          "Gemma 3", "", "After the report; its maker says 270M."),
         ("gemma-3-1b", gemma3((26, 1152, 4, 1, 256, 6912), 512, context_length=32_768),
          "Gemma 3", "1B", "The report adds its parts: embeddings 302M, the rest 698M."),
-        ("gemma-3-4b", gemma3((34, 2560, 8, 4, 256, 10_240), 1024, **large),
+        ("gemma-3-4b", gemma3((34, 2560, 8, 4, 256, 10_240), 1024, factor=8.0),
          "Gemma 3", "4B", vision.format("675M", "3,209M")),
-        ("gemma-3-12b", gemma3((48, 3840, 16, 8, 256, 15_360), 1024, **large),
+        ("gemma-3-12b", gemma3((48, 3840, 16, 8, 256, 15_360), 1024, factor=8.0),
          "Gemma 3", "12B", vision.format("1,012M", "10,759M")),
         ("gemma-3-27b",
-         gemma3((62, 5376, 32, 16, 128, 21_504), 1024, scale=168**-0.5, **large),
+         gemma3((62, 5376, 32, 16, 128, 21_504), 1024, scale=168**-0.5, factor=8.0),
          "Gemma 3", "27B", vision.format("1,416M", "25,600M")),
     ]  # fmt: skip
 
