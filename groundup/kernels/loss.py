@@ -90,20 +90,18 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         weights: Tensor, plan: Plan,
     ) -> Tensor:  # fmt: skip
         """Walk over the chunks; keep gradients only of what asks for them."""
-        wants = ctx.needs_input_grad
-        exact = torch.promote_types(plan.compute, torch.float32)
         output = head.detach().to(plan.compute)
-        total = torch.zeros((), dtype=exact, device=hidden.device)
-        grad_hidden = torch.empty_like(hidden) if wants[0] else None
-        grad_head = torch.zeros_like(head) if wants[1] else None
-        grad_bias = torch.zeros_like(bias) if bias is not None and wants[2] else None
+        total = output.new_zeros((), dtype=torch.promote_types(plan.compute, torch.float32))
+        grad_hidden, grad_head, grad_bias = (
+            torch.zeros_like(leaf) if leaf is not None and wanted else None
+            for leaf, wanted in zip((hidden, head, bias), ctx.needs_input_grad, strict=False)
+        )
         with torch.autocast(hidden.device.type, enabled=False):
             for start in range(0, hidden.shape[0], plan.chunk):
                 part = slice(start, start + plan.chunk)
                 inputs = hidden[part].detach().to(plan.compute)
-                losses, errors = chunk_errors(
-                    inputs @ output.T, bias, targets[part], weights[part], plan
-                )
+                logits = inputs @ output.T
+                losses, errors = chunk_errors(logits, bias, targets[part], weights[part], plan)
                 total += losses.sum()
                 if grad_hidden is not None:
                     grad_hidden[part] = errors @ output

@@ -90,3 +90,18 @@ def test_the_compiled_softmax_agrees():
     for one, other in zip(*(torch.autograd.grad(x, (hidden, head)) for x in (plain, compiled)),
                           strict=True):  # fmt: skip
         assert_close(one, other)
+
+
+@pytest.mark.parametrize("softcap", [None, 2.0])
+def test_a_bias_and_capped_logits_have_the_plain_gradients(softcap):
+    hidden, head, targets, weights = example()
+    bias = torch.randn(37, dtype=torch.float64, requires_grad=True)
+    logits = linear(hidden, head, bias)
+    logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
+    expected = reference_cross_entropy(logits, targets, weights)
+    found = cross_entropy(hidden, head, targets, weights, bias=bias, softcap=softcap, chunk=5)
+    assert_close(found, expected, atol=1e-12, rtol=1e-12)
+    leaves = (hidden, head, bias)
+    gradients = torch.autograd.grad(found, leaves)
+    for one, other in zip(gradients, torch.autograd.grad(expected, leaves), strict=True):
+        assert_close(one, other, atol=1e-12, rtol=1e-12)

@@ -1,0 +1,65 @@
+"""Heads: each reads what stands for its text, and never padding."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from groundup.model import Head, HeadConfig, SpanBoundary, WithHead
+from groundup.model.heads import capped, pool
+from tests.model.shapes import ENCODERS, VOCAB, tiny_model
+
+LEFT = torch.tensor([[-1, -1, 0, 0, 0]])
+RIGHT = torch.tensor([[0, 0, 0, -1, -1]])
+
+
+@pytest.mark.parametrize("documents, real", [(LEFT, slice(2, 5)), (RIGHT, slice(0, 3))])
+def test_pooling_sees_real_tokens_alone(documents, real):
+    hidden = torch.randn(1, 5, 4)
+    own = hidden[:, real]
+    assert_close(pool(hidden, documents, "first"), own[:, 0])
+    assert_close(pool(hidden, documents, "last"), own[:, -1])
+    assert_close(pool(hidden, documents, "mean"), own.mean(1))
+
+
+@pytest.mark.parametrize("pooling", ["first", "last", "mean"])
+def test_a_row_of_padding_gives_zeros(pooling):
+    assert not pool(torch.randn(1, 3, 4), torch.full((1, 3), -1), pooling).any()
+
+
+@pytest.mark.parametrize(
+    "config, shape",
+    [
+        (HeadConfig(labels=3), (2, 3)),
+        (HeadConfig(kind="sequence", labels=5, inner="tanh"), (2, 5)),
+        (HeadConfig(kind="token", labels=4, inner="gelu"), (2, 7, 4)),
+        (HeadConfig(kind="number", pooling="last"), (2,)),
+        (HeadConfig(kind="embedding", pooling="mean"), (2, 16)),
+    ],
+)
+def test_a_head_on_a_model_gives_what_its_task_asks_for(config, shape):
+    model = WithHead(tiny_model(ENCODERS["bert"]), Head(config, 16).double())
+    ids, documents = torch.randint(VOCAB, (2, 7)), torch.zeros(2, 7, dtype=torch.long)
+    documents[1, 5:] = -1
+    out = model(ids, documents=documents)
+    assert out.shape == shape
+    alone = model(ids[1:, :5])
+    cut = out[1:, :5] if config.kind == "token" else out[1:]
+    assert_close(cut, alone, atol=1e-10, rtol=1e-10)
+    if config.kind == "embedding":
+        assert_close(out.norm(dim=-1), torch.ones(2).double())
+    out.square().sum().backward()
+
+
+def test_spans_are_told_from_their_edges_and_places():
+    head = SpanBoundary(ENCODERS["bert"], longest=3)
+    edges = torch.randn(2, 5, 16)
+    out = head(edges[0], edges[1], torch.tensor([0, 1, 2, 9, 2]))
+    assert out.shape == (5, 16)
+    same = head(edges[0][:1], edges[1][:1], torch.tensor([1]))
+    assert not torch.allclose(out[:1], same)
+
+
+def test_capped_numbers_stay_within_the_cap():
+    x = torch.tensor([0.0, 1.0, 1e9, -1e9])
+    assert_close(capped(x, 2.0), torch.tensor([0.0, 2 * 0.46211716, 2.0, -2.0]))
+    assert capped(x, None) is x
