@@ -71,8 +71,14 @@ class Engine:
 
         end_ids  tokens that end an answer; default: every special token
 
-        Raises ArtifactError if the tokenizer has more ids than the model, or none that ends.
+        Raises ArtifactError if the tokenizer has more ids than the model, or none that ends;
+        ConfigError if the model is no decoder.
         """
+        if model.config.kind != "decoder":
+            raise ConfigError(
+                f"A model of kind {model.config.kind!r} does not continue a text by itself; "
+                "generate with a decoder."
+            )
         ends = tuple(tokenizer.specials.values()) if end_ids is None else tuple(end_ids)
         if tokenizer.vocab_size > model.config.vocab_size:
             raise ArtifactError(
@@ -293,7 +299,7 @@ class Engine:
         for chosen, hidden in self.hidden(rows):
             for row, i in enumerate(chosen):
                 places = torch.tensor(scored[i])
-                logits = torch.nn.functional.linear(hidden[row, places - 1], self.model.head)
+                logits = self.model.project(hidden[row, places - 1])
                 logits = logits[:, : self.tokenizer.vocab_size]
                 answer = torch.tensor(rows[i])[places].to(logits.device)
                 found[i] = logprobs_of(logits, answer).tolist()

@@ -332,15 +332,16 @@ class Transformer(Stack):
             )  # fmt: skip
 
     def initialise(self, seed: int) -> None:
-        """Draw every matrix from `INITIAL_STD` with a generator of this seed; norms become one."""
+        """Draw every matrix from `INITIAL_STD` with a generator of this seed; norms scale by one."""
         generator = torch.Generator().manual_seed(seed)
+        inwards = sorted(self.named_parameters(), key=lambda p: p[0] != "embed_tokens.weight")
         with torch.no_grad():
-            for name, weight in self.named_parameters():
+            for name, weight in inwards:  # from the ids on
                 if name.endswith("bias"):
                     weight.zero_()
                     continue
                 if weight.ndim == 1:
-                    weight.fill_(1.0)
+                    weight.fill_(0.0 if self.config.norm.zero_centred else 1.0)
                     continue
                 std = next(std for ending, std in INITIAL_STD if name.endswith(ending))
                 if name.startswith("embed_tokens") and self.lm_head is not None:

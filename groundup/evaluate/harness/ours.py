@@ -51,6 +51,17 @@ class OurModel:
     """A Transformer that branches; fulfils `sharing.BranchingModel`."""
 
     def __init__(self, model: Transformer) -> None:
+        """Take a decoder whose logits are products with its head.
+
+        Raises ConfigError for any other.
+        """
+        output = model.config.output
+        if model.config.kind != "decoder" or output.bias or output.softcap is not None:
+            raise ConfigError(
+                f"Scoring takes decoders without output bias and soft cap; this model is of kind "
+                f"{model.config.kind!r} with output.bias={output.bias} and "
+                f"softcap={output.softcap}. hf:DIR scores it with Transformers."
+            )
         self.model = model
 
     @property
@@ -73,8 +84,8 @@ class OurModel:
         return self.model.train(mode)
 
     def forward(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
-        """Hidden states of whole rows."""
-        return self.model(ids)
+        """Hidden states of whole rows, as the head meets them."""
+        return self.model.readout(self.model(ids))
 
     def begin(self, rows: int, capacity: int) -> Rows:
         """Empty rows with room for so many positions."""
@@ -95,7 +106,7 @@ class OurModel:
         hidden = self.model(ids, positions=positions, cache=state.cache, documents=documents)
         state.lengths = state.lengths + lengths
         state.is_even = state.is_even and is_full
-        return hidden
+        return self.model.readout(hidden)
 
     def branch(self, state: Rows, rows: Int[Tensor, " b"]) -> Rows:
         """Copy these rows."""
