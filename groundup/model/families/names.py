@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from groundup.core import ArtifactError, ConfigError
@@ -58,6 +59,21 @@ def edited(state: State, ending: str, edit: Callable[[Tensor], Tensor]) -> State
     """The state with every tensor whose name matches `ending` (a regular expression) edited."""
     pattern = re.compile(ending + "$")
     return {name: edit(t) if pattern.search(name) else t for name, t in state.items()}
+
+
+def one_table(state: State, table: str, copies: Iterable[str]) -> State:
+    """The state with an embedding once, where files may hold it under several names.
+
+    Raises ArtifactError if two of them differ.
+    """
+    state = dict(state)
+    for name in copies:
+        copy = state.pop(name, None)
+        if copy is not None and not torch.equal(copy, state.setdefault(table, copy)):
+            raise ArtifactError(
+                f"{name} is not {table}; groundup computes one embedding for both sides."
+            )
+    return state
 
 
 def needed(values: Mapping[str, Any], key: str, family: str) -> Any:

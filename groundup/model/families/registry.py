@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from groundup.core import ArtifactError, ConfigError
 
 from ..config import ModelConfig
-from . import own, qwen3
+from . import bart, own, qwen3, switch, t5
 from .names import State
 
 
@@ -29,6 +29,9 @@ class Family(NamedTuple):
 
 FAMILIES: dict[str, Family] = {
     "qwen3": Family(qwen3.read, qwen3.write, qwen3.ours, qwen3.theirs),
+    "t5": Family(t5.read, t5.write, t5.ours, t5.theirs),
+    "bart": Family(bart.read, bart.write, bart.ours, bart.theirs),
+    "switch_transformers": Family(switch.read, switch.write, switch.ours, switch.theirs),
     "groundup": Family(own.read, own.write, own.ours, own.theirs),
 }
 """By model_type, in the order in which they are tried for a model of ours."""

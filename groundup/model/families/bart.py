@@ -1,0 +1,169 @@
+"""BART's names: its config.json and its tensors, to ours and back.
+
+BERT's blocks on both sides: biases, norms after each sum, learned positions whose first two rows
+nobody uses, a norm of the embeddings and one number an id added to the logits.
+Source: transformers 5.24, models/bart; BART: arXiv:1910.13461.
+"""
+
+import math
+from typing import Any
+
+import torch
+
+from groundup.core import ArtifactError
+
+from ..config import (
+    AttentionConfig,
+    EmbeddingConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    NormConfig,
+    OutputConfig,
+    PositionConfig,
+)
+from .names import (
+    State,
+    activation,
+    needed,
+    one_table,
+    only,
+    renamed,
+    their_activation,
+    unsaid,
+)
+
+ATTENTION = (("q_proj.", "q_proj."), ("k_proj.", "k_proj."), ("v_proj.", "v_proj."),
+             ("out_proj.", "o_proj."))  # fmt: skip
+PARTS = (
+    ("self_attn_layer_norm.", "attention_out_norm."),
+    ("encoder_attn_layer_norm.", "cross_out_norm."),
+    ("final_layer_norm.", "feedforward_out_norm."),
+    ("fc1.", "feedforward.up_proj."),
+    ("fc2.", "feedforward.down_proj."),
+    *(("self_attn." + a, "attention." + b) for a, b in ATTENTION),
+    *(("encoder_attn." + a, "cross." + b) for a, b in ATTENTION),
+)
+STACKS = (("model.encoder.", "encoder."), ("model.decoder.", ""))
+NAMES = (
+    *((a + "layers.{}." + p, b + "layers.{}." + q) for a, b in STACKS for p, q in PARTS),
+    *((a + "embed_positions.", b + "embed_positions.") for a, b in STACKS),
+    *((a + "layernorm_embedding.", b + "embed_norm.") for a, b in STACKS),
+    ("model.shared.", "embed_tokens."),
+    ("final_logits_bias", "lm_bias"),
+)
+COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
+
+ONLY = {
+    "is_encoder_decoder": (True,),
+    "normalize_before": (False, None),
+    "add_final_layer_norm": (False, None),
+    "static_position_embeddings": (False, None),
+    "normalize_embedding": (True, None),
+}
+OFFSET, EPS = 2, 1e-5
+
+
+def read(values: dict[str, Any]) -> ModelConfig:
+    """Our configuration of a config.json.
+
+    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    """
+    only(values, ONLY)
+    width, heads = needed(values, "d_model", "bart"), alike(values, "attention_heads")
+    if width % heads:
+        raise ArtifactError(
+            f"config.json has d_model={width}, which is no multiple of "
+            f"encoder_attention_heads={heads}."
+        )
+    return ModelConfig(
+        kind="encoder_decoder",
+        vocab_size=needed(values, "vocab_size", "bart"),
+        width=width,
+        layers=needed(values, "decoder_layers", "bart"),
+        encoder_layers=needed(values, "encoder_layers", "bart"),
+        context_length=needed(values, "max_position_embeddings", "bart"),
+        attention=AttentionConfig(
+            heads=heads, kv_heads=heads, head_dim=width // heads, qk_norm="none", bias="all"
+        ),
+        feedforward=FeedForwardConfig(
+            width=alike(values, "ffn_dim"),
+            activation=activation(values, "activation_function", "gelu"),
+            gated=False,
+            bias=True,
+        ),
+        position=PositionConfig(kind="learned", offset=OFFSET),
+        norm=NormConfig(kind="layer", eps=EPS, place="post"),
+        embedding=EmbeddingConfig(
+            scale=math.sqrt(width) if values.get("scale_embedding") else 1.0, norm=True
+        ),
+        output=OutputConfig(bias=True),
+        tied_embeddings=values.get("tie_word_embeddings") is not False,
+    )
+
+
+def alike(values: dict[str, Any], name: str) -> int:
+    """A size that both stacks must have.
+
+    Raises ArtifactError naming the keys if they differ.
+    """
+    encoder, decoder = (needed(values, f"{side}_{name}", "bart") for side in ("encoder", "decoder"))
+    if encoder != decoder:
+        raise ArtifactError(
+            f"config.json has encoder_{name}={encoder} and decoder_{name}={decoder}; groundup "
+            "computes stacks of one size."
+        )
+    return encoder
+
+
+def write(config: ModelConfig) -> dict[str, Any]:
+    """The config.json of our configuration.
+
+    Raises ConfigError naming what a BART cannot be.
+    """
+    heads, inner = config.attention.heads, config.feedforward.width
+    values = {
+        "architectures": ["BartForConditionalGeneration"],
+        "model_type": "bart",
+        "is_encoder_decoder": True,
+        "vocab_size": config.vocab_size,
+        "d_model": config.width,
+        "encoder_layers": config.encoder_layers,
+        "decoder_layers": config.layers,
+        "encoder_attention_heads": heads,
+        "decoder_attention_heads": heads,
+        "encoder_ffn_dim": inner,
+        "decoder_ffn_dim": inner,
+        "max_position_embeddings": config.context_length,
+        "activation_function": their_activation(config.feedforward.activation),
+        "scale_embedding": config.embedding.scale != 1.0,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "activation_dropout": 0.0,
+        "forced_eos_token_id": None,
+        "tie_word_embeddings": config.tied_embeddings,
+        "use_cache": True,
+    }
+    unsaid(config, read(values), "bart")
+    return values
+
+
+def ours(state: State, config: ModelConfig) -> State:
+    """Our names of their tensors.
+
+    Raises ArtifactError if the stacks have embeddings of their own.
+    """
+    state = one_table(state, "model.shared.weight", COPIES)
+    bias = state.pop("final_logits_bias", torch.zeros(config.vocab_size))
+    return renamed(state, NAMES) | {"lm_bias": bias.flatten()}
+
+
+def theirs(state: State, config: ModelConfig) -> State:
+    """Their names of our tensors; with a free head nothing is tied there, so the table is thrice.
+
+    Source: Transformers 5 ties the stacks' embeddings only where the head is tied.
+    """
+    made = renamed(state, NAMES, to_theirs=True)
+    made["final_logits_bias"] = made["final_logits_bias"][None]
+    if not config.tied_embeddings:
+        made |= {name: made["model.shared.weight"].clone() for name in COPIES}
+    return made

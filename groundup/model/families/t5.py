@@ -1,0 +1,201 @@
+"""T5's names: its config.json and its tensors, to ours and back.
+
+Buckets of distances, RMS norms before each part, no biases, scores that are not scaled. The first
+T5 ties its embeddings and scales what meets them; 1.1 and FLAN have gates, a free head and no
+scale. The context is `n_positions` of older files, though buckets would bear more.
+Source: transformers 5.24, models/t5; T5: arXiv:1910.10683; gates: arXiv:2002.05202.
+"""
+
+import math
+from typing import Any
+
+from groundup.core import ArtifactError
+
+from ..config import (
+    Activation,
+    AttentionConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    NormConfig,
+    OutputConfig,
+    PositionConfig,
+)
+from .names import (
+    ACTIVATIONS,
+    Pairs,
+    State,
+    needed,
+    one_table,
+    only,
+    renamed,
+    their_activation,
+    unsaid,
+)
+
+PROJECTIONS = (("q.", "q_proj."), ("k.", "k_proj."), ("v.", "v_proj."), ("o.", "o_proj."))
+COPIES = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
+UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"
+"""In the oldest files: distances to a source mean nothing, and nobody reads them."""
+ONLY = {"is_encoder_decoder": (True,), "is_decoder": (False, None)}
+CONTEXT = 512
+
+
+def attention_names() -> Pairs:
+    """Names of embeddings, norms and attentions of both stacks."""
+    pairs: list[tuple[str, str]] = []
+    for stack, ours in (("encoder", "encoder."), ("decoder", "")):
+        block = stack + ".block.{}.layer."
+        layer, last = ours + "layers.{}.", 1 if ours else 2
+        distances = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias."
+        pairs.append((distances, f"{ours}relative."))
+        parts = [("0.SelfAttention.", "attention."), ("1.EncDecAttention.", "cross.")][:last]
+        for part, name in parts:
+            pairs += [(block + part + a, layer + name + b) for a, b in PROJECTIONS]
+        norms = ("attention_norm.", "cross_norm.")[:last]
+        pairs += [(block + f"{i}.layer_norm.", layer + name) for i, name in enumerate(norms)]
+        pairs.append((block + f"{last}.layer_norm.", layer + "feedforward_norm."))
+        pairs.append((f"{stack}.final_layer_norm.", f"{ours}norm."))
+    return (*pairs, ("shared.", "embed_tokens."))
+
+
+def feedforward_names(part: str, *, gated: bool) -> Pairs:
+    """Names of the dense feed-forwards, which they call `part`."""
+    up = (("wi_0.", "gate_proj."), ("wi_1.", "up_proj.")) if gated else (("wi.", "up_proj."),)
+    return tuple(
+        (f"{stack}.block.{{}}.layer.{last}.{part}.{a}", f"{ours}layers.{{}}.feedforward.{b}")
+        for stack, ours, last in (("encoder", "encoder.", 1), ("decoder", "", 2))
+        for a, b in (*up, ("wo.", "down_proj."))
+    )
+
+
+def names(config: ModelConfig) -> Pairs:
+    """All names of a T5."""
+    gated = config.feedforward.gated
+    return attention_names() + feedforward_names("DenseReluDense", gated=gated)
+
+
+def read(values: dict[str, Any]) -> ModelConfig:
+    """Our configuration of a config.json.
+
+    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    """
+    only(values, ONLY)
+    is_tied = values.get("tie_word_embeddings") is not False
+    is_scaled = values.get("scale_decoder_outputs", is_tied)
+    # Transformers 5 writes that every T5 is tied; whether its outputs are scaled tells the truth.
+    is_gated, activation = feedforward_of(values.get("feed_forward_proj", "relu"))
+    return shape(
+        values,
+        FeedForwardConfig(
+            width=needed(values, "d_ff", "t5"), activation=activation, gated=is_gated
+        ),
+        is_tied=is_tied and is_scaled,
+        is_scaled=is_scaled,
+    )
+
+
+def shape(
+    values: dict[str, Any], feedforward: FeedForwardConfig, *, is_tied: bool, is_scaled: bool
+) -> ModelConfig:
+    """What T5 and Switch have alike."""
+    width, heads, layers = (needed(values, k, "t5") for k in ("d_model", "num_heads", "num_layers"))
+    decoder_layers = values.get("num_decoder_layers")
+    return ModelConfig(
+        kind="encoder_decoder",
+        vocab_size=needed(values, "vocab_size", "t5"),
+        width=width,
+        layers=layers if decoder_layers is None else decoder_layers,
+        encoder_layers=layers,
+        context_length=values.get("n_positions") or CONTEXT,
+        attention=AttentionConfig(
+            heads=heads,
+            kv_heads=heads,
+            head_dim=needed(values, "d_kv", "t5"),
+            qk_norm="none",
+            scale=1.0,
+        ),
+        feedforward=feedforward,
+        position=PositionConfig(
+            kind="buckets",
+            buckets=values.get("relative_attention_num_buckets", 32),
+            max_distance=values.get("relative_attention_max_distance", 128),
+        ),
+        norm=NormConfig(eps=values.get("layer_norm_epsilon", 1e-6)),
+        output=OutputConfig(scale=1 / math.sqrt(width) if is_scaled else 1.0),
+        tied_embeddings=is_tied,
+    )
+
+
+def feedforward_of(name: str) -> tuple[bool, Activation]:
+    """Whether a `feed_forward_proj` has gates, and its activation.
+
+    >>> feedforward_of("gated-gelu")
+    (True, 'gelu_tanh')
+
+    Raises ArtifactError if we do not have it.
+    """
+    is_gated = name.startswith("gated-")
+    theirs = name.removeprefix("gated-")
+    if name == "gated-gelu":  # published before the exact one had a name
+        return True, "gelu_tanh"
+    if theirs not in ACTIVATIONS:
+        raise ArtifactError(
+            f"config.json has feed_forward_proj={name!r}; groundup computes "
+            f"{', '.join(ACTIVATIONS)}, with `gated-` before it or not."
+        )
+    return is_gated, ACTIVATIONS[theirs]
+
+
+def write(config: ModelConfig) -> dict[str, Any]:
+    """The config.json of our configuration.
+
+    Raises ConfigError naming what a T5 cannot be.
+    """
+    feed = config.feedforward
+    activation = their_activation(feed.activation, "gelu" if feed.gated else "gelu_new")
+    values = written(config) | {
+        "architectures": ["T5ForConditionalGeneration"],
+        "model_type": "t5",
+        "feed_forward_proj": f"gated-{activation}" if feed.gated else activation,
+        "scale_decoder_outputs": config.output.scale != 1.0,
+    }
+    unsaid(config, read(values), "t5")
+    return values
+
+
+def written(config: ModelConfig) -> dict[str, Any]:
+    """The keys that T5 and Switch have alike."""
+    return {
+        "is_encoder_decoder": True,
+        "vocab_size": config.vocab_size,
+        "d_model": config.width,
+        "d_kv": config.attention.head_dim,
+        "d_ff": config.feedforward.width,
+        "num_heads": config.attention.heads,
+        "num_layers": config.encoder_layers,
+        "num_decoder_layers": config.layers,
+        "n_positions": config.context_length,
+        "relative_attention_num_buckets": config.position.buckets,
+        "relative_attention_max_distance": config.position.max_distance,
+        "layer_norm_epsilon": config.norm.eps,
+        "dropout_rate": 0.0,
+        "tie_word_embeddings": config.tied_embeddings,
+        "use_cache": True,
+    }
+
+
+def ours(state: State, config: ModelConfig) -> State:
+    """Our names of their tensors; a free head that was written as tied becomes a copy.
+
+    Raises ArtifactError if the stacks have embeddings of their own.
+    """
+    state = one_table(state, "shared.weight", COPIES)
+    state.pop(UNUSED, None)
+    if not config.tied_embeddings and "shared.weight" in state:
+        state.setdefault("lm_head.weight", state["shared.weight"].clone())
+    return renamed(state, names(config))
+
+
+def theirs(state: State, config: ModelConfig) -> State:
+    """Their names of our tensors."""
+    return renamed(state, names(config), to_theirs=True)

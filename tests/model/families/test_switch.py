@@ -1,0 +1,105 @@
+"""Switch: states and gradients equal Transformers', experts go both ways, refusals name the key."""
+
+import pytest
+import torch
+
+from groundup.core import ArtifactError, ConfigError
+from groundup.model import FeedForwardConfig, load, preset, save
+from groundup.model.families import FAMILIES, family_for
+from groundup.model.families.switch import read, sparse_layers, theirs, write
+from tests.model.families.encoder_decoders import (
+    EXPERTS,
+    OURS,
+    Peer,
+    check_gradients,
+    check_states,
+    names,
+    shape,
+)
+
+FAMILY = "switch_transformers"
+PLAIN = OURS[FAMILY]["ours"]
+
+
+def with_experts(layers: int, encoder_layers: int, **parts):
+    """A Switch of these depths."""
+    experts = EXPERTS.model_copy(update=parts)
+    feed = FeedForwardConfig(width=10, activation="relu", gated=False, experts=experts)
+    return shape(layers=layers, encoder_layers=encoder_layers, feedforward=feed)
+
+
+@pytest.mark.parametrize("name", names(FAMILY))
+def test_states_and_logits_are_transformers(name):
+    check_states(FAMILY, name)
+
+
+def test_gradients_are_transformers():
+    check_gradients(FAMILY, "every_second")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [PLAIN, with_experts(5, 4, every=1), with_experts(2, 12), preset("switch-base-8").config,
+     preset("switch-c").config],
+)  # fmt: skip
+def test_configurations_go_there_and_back(config):
+    assert read(write(config)) == config
+    assert family_for(config) is FAMILIES[FAMILY]
+
+
+def test_a_directory_that_we_save_opens_again(tmp_path):
+    peer = Peer(FAMILY, "all_free")
+    save(peer.model, tmp_path)
+    again = load(tmp_path)
+    assert again.config == peer.model.config
+    for name, tensor in peer.model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+def test_each_expert_is_a_tensor_there_and_a_missing_one_is_named(tmp_path):
+    model = Peer(FAMILY, "every_second").model
+    written = theirs(model.state_dict(), model.config)
+    wi = written["decoder.block.1.layer.2.mlp.experts.expert_2.wi.weight"]
+    experts = model.layers[1].experts
+    assert experts is not None
+    assert torch.equal(wi, experts.up_proj[2])
+    del written["decoder.block.1.layer.2.mlp.experts.expert_2.wi.weight"]
+    found = FAMILIES[FAMILY].ours(written, model.config)
+    assert "layers.1.experts.up_proj" not in found
+
+
+def test_their_experts_are_in_the_second_of_every_so_many_layers():
+    assert sparse_layers(12, 6) == [1, 3, 5, 7, 9, 11]
+    assert sparse_layers(12, 3) == [1, 5, 9]
+    assert sparse_layers(3, 1) == [1]
+    assert sparse_layers(4, 0) == [1]  # none were asked for, and theirs has one all the same
+    assert sparse_layers(2, 5) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"router_bias": True}, "router_bias=True"),
+        ({"num_layers": 12, "num_sparse_encoder_layers": 3}, r"experts in layers \[1, 5, 9\]"),
+        ({"num_layers": 4, "num_sparse_encoder_layers": 4}, "alike in both stacks"),
+        ({"dense_act_fn": "gated-gelu"}, "dense_act_fn='gated-gelu'"),
+        ({"num_experts": None}, "no num_experts; a switch_transformers needs it"),
+    ],
+)
+def test_what_we_do_not_compute_is_refused(changes, message):
+    with pytest.raises(ArtifactError, match=message):
+        read(write(PLAIN) | changes)
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        (shape(), "FeedForwardConfig.experts=None"),
+        (with_experts(6, 6, every=3), "every=3 of 6 layers"),
+        (with_experts(2, 2, chosen=2), "ExpertsConfig.chosen=2"),
+        (with_experts(2, 2, normalised=True), "ExpertsConfig.normalised=True"),
+    ],
+)
+def test_what_no_switch_can_say_is_refused(config, message):
+    with pytest.raises(ConfigError, match=message):
+        write(config)

@@ -1,0 +1,110 @@
+"""T5: states and gradients equal Transformers', files go both ways, and refusals name the key."""
+
+import math
+
+import pytest
+import torch
+
+from groundup.core import ArtifactError, ConfigError
+from groundup.model import FeedForwardConfig, OutputConfig, load, preset, save
+from groundup.model.families import FAMILIES, family_for
+from groundup.model.families.t5 import UNUSED, feedforward_of, ours, read, theirs, write
+from tests.model.families.encoder_decoders import (
+    OURS,
+    Peer,
+    check_gradients,
+    check_states,
+    names,
+    shape,
+)
+
+FREE = OURS["t5"]["ours_free"]
+
+
+@pytest.mark.parametrize("name", names("t5"))
+def test_states_and_logits_are_transformers(name):
+    check_states("t5", name)
+
+
+def test_gradients_are_transformers():
+    check_gradients("t5", "narrow_heads")
+
+
+@pytest.mark.parametrize("config", [*OURS["t5"].values(), preset("t5-base").config])
+def test_configurations_go_there_and_back(config):
+    assert read(write(config)) == config
+    assert family_for(config) is FAMILIES["t5"]
+
+
+def test_a_directory_that_we_save_opens_again(tmp_path):
+    peer = Peer("t5", "gates_free")
+    save(peer.model, tmp_path)
+    again = load(tmp_path)
+    assert again.config == peer.model.config
+    for name, tensor in peer.model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+def test_old_and_new_files_tell_a_free_head_differently():
+    values = write(FREE)
+    del values["scale_decoder_outputs"]  # as published: no scale where tie_word_embeddings is false
+    assert read(values) == FREE
+    new = values | {"tie_word_embeddings": True, "scale_decoder_outputs": False}
+    assert read(new) == FREE
+    tied = read(values | {"tie_word_embeddings": True})
+    assert tied.tied_embeddings
+    assert math.isclose(tied.output.scale, 1 / math.sqrt(8))
+
+
+def test_a_head_that_was_never_freed_is_a_copy():
+    state = theirs(Peer("t5", "gates_free").model.state_dict(), FREE)
+    del state["lm_head.weight"]
+    found = ours(state, FREE)
+    assert torch.equal(found["lm_head.weight"], found["embed_tokens.weight"])
+
+
+def test_repeated_embeddings_are_one_and_the_unused_table_is_dropped():
+    model = Peer("t5", "narrow_heads").model
+    state = theirs(model.state_dict(), model.config)
+    table = state.pop("shared.weight")
+    state |= {"encoder.embed_tokens.weight": table, "decoder.embed_tokens.weight": table.clone()}
+    state[UNUSED] = torch.zeros(8, 3)
+    assert ours(state, model.config).keys() == model.state_dict().keys()
+    state["decoder.embed_tokens.weight"] += 1
+    with pytest.raises(ArtifactError, match="decoder.embed_tokens.weight is not shared.weight"):
+        ours(state, model.config)
+
+
+def test_gates_have_their_names():
+    assert feedforward_of("relu") == (False, "relu")
+    assert feedforward_of("gated-silu") == (True, "silu")
+    assert feedforward_of("gated-gelu") == (True, "gelu_tanh")
+    with pytest.raises(ArtifactError, match="feed_forward_proj='gated-mish'"):
+        feedforward_of("gated-mish")
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"is_encoder_decoder": False}, "is_encoder_decoder=False"),
+        ({"is_decoder": True}, "is_decoder=True"),
+        ({"feed_forward_proj": "tanh"}, "feed_forward_proj='tanh'"),
+        ({"d_kv": None}, "no d_kv; a t5 needs it"),
+    ],
+)
+def test_what_we_do_not_compute_is_refused(changes, message):
+    with pytest.raises(ArtifactError, match=message):
+        read(write(shape()) | changes)
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        (shape(output=OutputConfig(scale=0.5)), "OutputConfig.scale=0.5"),
+        (shape(feedforward=FeedForwardConfig(width=12, activation="gelu")), "activation='gelu'"),
+        (shape(output=OutputConfig()), "cannot be written as t5"),
+    ],
+)
+def test_what_no_t5_can_say_is_refused(config, message):
+    with pytest.raises(ConfigError, match=message):
+        write(config)
