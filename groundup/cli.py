@@ -41,6 +41,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("tokenizer", "groundup.tokenizer:train_tokenizer", "a byte-level vocabulary of a corpus"),
     Verb("tokens", "groundup.tokenizer:tokens", "a corpus as shards of token ids"),
     Verb("model describe", "groundup.model:describe", "parameters, FLOPs and cache of a model"),
+    Verb("model routing", "groundup.model:routing", "which expert computes which token", True),
     Verb("pretrain", "groundup.train:pretrain", "a base model from tokens", True),
     Verb("generate", "groundup.generate:generate", "continue a prompt", True),
     Verb("chat", "groundup.generate:chat", "talk to a model", True),

@@ -15,7 +15,7 @@ from .config import (
     RopeScaling,
     from_depth,
 )
-from .describe import (
+from .describe.costs import (
     Description,
     Flops,
     Parameters,
@@ -26,6 +26,7 @@ from .describe import (
     flops_per_token,
     parameters,
 )
+from .describe.routing import routing
 from .experts import balance_loss, z_loss
 from .heads import Head, HeadConfig, SpanBoundary, WithHead
 from .presets.preset import Preset
@@ -66,6 +67,7 @@ __all__ = [
     "parameters",
     "preset",
     "presets",
+    "routing",
     "save",
     "save_tensors",
     "z_loss",

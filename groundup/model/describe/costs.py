@@ -13,11 +13,11 @@ import torch
 
 from groundup.kernels import Pattern
 
-from .config import ExpertsConfig, ModelConfig
-from .families.registry import family_of
-from .presets.preset import Preset
-from .presets.table import preset
-from .weights.directory import CONFIG, read_json
+from ..config import ExpertsConfig, ModelConfig
+from ..families.registry import family_of
+from ..presets.preset import Preset
+from ..presets.table import preset
+from ..weights.directory import CONFIG, read_json
 
 TRAINED_BYTES = 16
 """Of a parameter in training: float32 weight and gradient, and AdamW's two float32 moments."""

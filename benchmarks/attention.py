@@ -1,0 +1,213 @@
+"""What attention costs by length: full, flash, sparse, cached and computed anew.
+
+    python benchmarks/attention.py [--rounds 7] [--sweep] [--page FOLDER]
+
+First the race: a window of 256 over 8,192 tokens, 8 heads of 64, beside PyTorch's flash kernel,
+once causal (which sees more and needs no mask) and once under the window's mask (which is what we
+compute). Both results are compared with the masked definition first. `--sweep` measures time and
+peak memory of every way over a range of lengths, each point in a process of its own, and writes the
+tables of docs/attention.md; `--page` also writes an HTML page with the two charts.
+"""
+
+import argparse
+import json
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+
+import table
+from groundup.core import device, write_text
+from groundup.core.page import Page, Series, line_chart
+from groundup.kernels import (
+    Mask,
+    Pattern,
+    attention,
+    flash_attention,
+    matmul_attention,
+    sparse_attention,
+    visible,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs" / "attention.md"
+BLOCK = re.compile(r"(<!-- cost -->\n).*?(<!-- end of cost -->)", re.DOTALL)
+HEADS, HEAD_DIM, WINDOW, LENGTH = 8, 64, 256, 8192
+LENGTHS = (256, 512, 1024, 2048, 4096, 8192, 16_384)
+REPEATS = 3
+TOO_LONG = {"full": 8192, "anew": 2048}
+"""Longest length at which a way is measured: beyond, its scores fill the memory or the day."""
+
+
+def tensors(length: int, batch: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    """Random queries, keys and values (B, H, T, K), float32."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (3, batch, HEADS, length, HEAD_DIM)
+    q, k, v = torch.randn(shape, generator=generator)
+    return q, k, v
+
+
+def race(rounds: int) -> None:
+    """Sparse beside flash at 8,192 tokens; the rows go to results/attention.json."""
+    q, k, v = tensors(LENGTH)
+    mask = Mask(pattern=Pattern("window", window=WINDOW))
+    seen = visible(mask, LENGTH, LENGTH, "cpu")
+    sides: dict[str, Callable[[], Tensor]] = {
+        "sparse": lambda: sparse_attention(q, k, v, mask=mask),
+        "flash": lambda: scaled_dot_product_attention(q, k, v, is_causal=True),
+        "masked": lambda: scaled_dot_product_attention(q, k, v, attn_mask=seen),
+    }
+    with torch.inference_mode():
+        expected = matmul_attention(q, k, v, mask=mask)
+        gap = (sides["sparse"]() - expected).abs().max().item()
+        print(f"largest difference from the masked definition: {gap:.1e}")
+        assert gap < 1e-5
+        speeds = table.alternate({name: rate(run) for name, run in sides.items()}, rounds)
+    work = f"attention, window {WINDOW} of {LENGTH:,} tokens"
+    rows = [
+        table.compare(f"{work}, {named}", "tokens/s", speeds["sparse"], speeds[side],
+                      table.Peer("torch", torch.__version__.partition("+")[0]))
+        for side, named in (("flash", "flash causal"), ("masked", "flash with the mask"))
+    ]  # fmt: skip
+    table.report("attention", rows, {"heads": HEADS, "head_dim": HEAD_DIM, "dtype": "float32"})
+
+
+def rate(run: Callable[[], Tensor]) -> Callable[[], float]:
+    """A side of the race: tokens a second."""
+
+    def measured() -> float:
+        started = time.perf_counter()
+        run()
+        return LENGTH / (time.perf_counter() - started)
+
+    return measured
+
+
+def full(length: int) -> None:
+    """All scores at once: the definition as two matrix products."""
+    matmul_attention(*tensors(length), chunk=length)
+
+
+def flash(length: int) -> None:
+    """PyTorch's fused kernel: all products, no stored scores."""
+    flash_attention(*tensors(length))
+
+
+def sparse(length: int) -> None:
+    """A window of 256: what lies beyond is never touched."""
+    attention(*tensors(length), mask=Mask(pattern=Pattern("window", window=WINDOW)))
+
+
+def cached(length: int) -> None:
+    """Generation, one token after another, keys and values kept."""
+    q, k, v = tensors(length)
+    for end in range(1, length + 1):
+        attention(q[:, :, end - 1 : end], k[:, :, :end], v[:, :, :end])
+
+
+def anew(length: int) -> None:
+    """Generation without a cache: every token computes all before it again."""
+    q, k, v = tensors(length)
+    for end in range(1, length + 1):
+        attention(q[:, :, :end], k[:, :, :end], v[:, :, :end])
+
+
+WAYS = {each.__name__: each for each in (full, flash, sparse, cached, anew)}
+
+
+def point(way: str, length: int) -> dict[str, float]:
+    """Seconds and bytes of one way at one length; called in a process of its own."""
+    tensors(length)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            WAYS[way](length)
+            seconds.append(time.perf_counter() - started)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"seconds": median(seconds), "bytes": 1024 * (peak - before)}
+
+
+def sweep() -> dict[str, list[dict[str, float]]]:
+    """Every way over the lengths that it can bear."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for way in WAYS:
+        for length in LENGTHS:
+            if length > TOO_LONG.get(way, LENGTHS[-1] if way != "cached" else 8192):
+                continue
+            command = [sys.executable, __file__, "--point", way, str(length)]
+            out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            row = {"length": length} | json.loads(out)
+            print(way, row, flush=True)
+            found.setdefault(way, []).append(row)
+    return found
+
+
+def markdown(found: dict[str, list[dict[str, float]]]) -> str:
+    """Time and memory by length, a column a way."""
+    lines = []
+    for name, unit, scale in (("seconds", "ms", 1e3), ("bytes", "MiB", 2.0**-20)):
+        lines += [f"| tokens | {' | '.join(f'{way}, {unit}' for way in found)} |"]
+        lines += ["|" + "---|" * (1 + len(found))]
+        for length in LENGTHS:
+            cells = []
+            for rows in found.values():
+                value = next((row[name] * scale for row in rows if row["length"] == length), None)
+                cells.append("" if value is None else f"{value:,.1f}")
+            lines.append(f"| {length:,} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def page(found: dict[str, list[dict[str, float]]], folder: Path) -> None:
+    """The two charts as one page, both axes in powers of two."""
+    sheet = Page("What attention costs", f"{HEADS} heads of {HEAD_DIM}, {table.machine_class()}.")
+    for name, label in (("seconds", "log2 of seconds"), ("bytes", "log2 of bytes")):
+        series = [
+            Series(way, [log2(row["length"]) for row in rows], [log2(row[name]) for row in rows])
+            for way, rows in found.items()
+        ]
+        title = "Time of one pass over a row" if name == "seconds" else "Memory on top of the row"
+        chart = line_chart(title, series, x_label="log2 of tokens", y_label=label)
+        sheet.section(title, "A slope of 2 is the square of the length, of 1 its own.", chart)
+    write_text(folder / "attention.html", sheet.render())
+
+
+def log2(value: float) -> float:
+    """The logarithm, of at least one byte or nanosecond."""
+    return float(torch.tensor(max(value, 1e-9), dtype=torch.float64).log2())
+
+
+def main() -> None:
+    """Race, then sweep."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--point", nargs=2)
+    given = parser.parse_args()
+    device.use_cores()
+    if given.point:
+        print(json.dumps(point(given.point[0], int(given.point[1]))))
+        return
+    race(given.rounds)
+    if given.sweep:
+        found = sweep()
+        text = DOCS.read_text("utf-8")
+        block = f"{markdown(found)}\n{table.machine_class()}.\n"
+        DOCS.write_text(BLOCK.sub(lambda m: m[1] + block + m[2], text), "utf-8")
+        if given.page:
+            page(found, given.page)
+
+
+if __name__ == "__main__":
+    main()

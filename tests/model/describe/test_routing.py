@@ -1,0 +1,62 @@
+"""Routes: every token has its experts, and the page shows the text as it is."""
+
+import pytest
+import torch
+
+from groundup.core import ConfigError
+from groundup.model import routing, save
+from groundup.model.describe.routing import Routed, drawn, routes
+from groundup.tokenizer import FastTokenizer, train_bpe
+from groundup.tokenizer import save as save_tokenizer
+from tests.model.shapes import ALL, shape, tiny_model
+
+TEXT = "The router chose <b> & the router chose again.\n" * 4
+
+
+def test_shares_are_those_of_the_choices_and_sum_to_one():
+    model = tiny_model(ALL["glam"])
+    found = routes(model, torch.randint(29, (1, 20)))
+    assert [each.layer for each in found] == [1, 3]
+    for each in found:
+        assert each.experts.shape == (20, 2)
+        assert float(each.shares.sum()) == pytest.approx(1)
+        for expert in range(4):
+            assert float(each.shares[expert]) == pytest.approx(
+                (each.experts == expert).sum().item() / 40
+            )
+
+
+def test_balance_is_one_for_equal_work_and_zero_for_one_expert():
+    no = torch.zeros(1, 1).long()
+    assert Routed(0, no, torch.full((8,), 1 / 8)).balance == 1
+    assert Routed(0, no, torch.tensor([1.0, 0, 0])).balance == 0
+
+
+def test_the_verb_writes_a_page_with_the_text(tmp_path):
+    tokenizer = FastTokenizer(train_bpe([TEXT], vocab_size=270))
+    save_tokenizer(tokenizer, tmp_path / "tokenizer")
+    mixtral = ALL["mixtral"].model_copy(update={"vocab_size": tokenizer.vocab_size})
+    save(tiny_model(mixtral, torch.float32), tmp_path / "model", tmp_path / "tokenizer")
+    (tmp_path / "text.txt").write_text(TEXT)
+    found = routing(tmp_path / "model", tmp_path / "text.txt", tmp_path / "page.html")
+    assert found.layers == (0, 1, 2)
+    html = found.page.read_text()
+    assert "&lt;b&gt;" in html or "&lt;" in html
+    assert html.count('class="routed"') == 3
+    assert str(found).startswith("layer   0")
+    (tmp_path / "text.txt").write_text("")
+    with pytest.raises(ConfigError, match="no token to route"):
+        routing(tmp_path / "model", tmp_path / "text.txt", tmp_path / "page.html")
+
+
+@pytest.mark.parametrize("name", ["gpt2", "switch"])
+def test_a_model_without_routes_says_so(name):
+    with pytest.raises(ConfigError, match="only a decoder or encoder with experts"):
+        routes(tiny_model(ALL[name]), torch.zeros(1, 3).long())
+
+
+def test_the_least_even_layer_is_named():
+    found = [Routed(3, torch.zeros(2, 1).long(), torch.tensor([1.0, 0.0])),
+             Routed(1, torch.tensor([[0], [1]]), torch.tensor([0.5, 0.5]))]  # fmt: skip
+    assert "least even layer is 3" in drawn(found, ["a", "b"], "m").render()
+    assert shape().feedforward.experts is None
