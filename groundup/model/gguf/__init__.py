@@ -1,0 +1,1 @@
+"""How are models exchanged with llama.cpp? GGUF: one file of metadata, tokenizer and weights."""

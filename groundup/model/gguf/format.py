@@ -1,0 +1,264 @@
+"""A GGUF file: metadata, a table of tensors, their bytes; parsed without trust, mapped, not read.
+
+    "GGUF"  version u32  tensors u64  entries u64
+    entries        key, type u32, value            strings are a length u64 and UTF-8
+    tensors        name, dimensions u32, sizes u64 each, type u32, offset u64
+    padding        to a multiple of general.alignment (32)
+    data           each tensor at its offset from here
+
+Every count, length and offset is compared with the bytes that are left before anything is made of
+it, and tensors may not overlap: neither time nor memory exceeds a small multiple of the file's
+size. A file that is cut, damaged or malicious is an ArtifactError.
+Source: ggml-org/ggml, docs/gguf.md; versions 2 and 3, little endian.
+"""
+
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from groundup.core import ArtifactError
+
+from .block import TYPES, BlockType
+from .dequantize import dequantize
+
+MAGIC, VERSIONS = b"GGUF", (2, 3)
+ALIGNMENT, ALIGNMENT_KEY = 32, "general.alignment"
+MOST_DIMENSIONS, DEEPEST, LONGEST_KEY = 4, 4, 65_535
+
+NUMBERS: dict[int, str] = {
+    0: "u1", 1: "i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "?",
+    10: "<u8", 11: "<i8", 12: "<f8",
+}  # fmt: skip
+"""Types of metadata that are numbers, as numpy names them."""
+TEXT, ARRAY = 8, 9
+SMALLEST_ENTRY = 8 + 4 + 1
+SMALLEST_TENSOR = 8 + 4 + 8 + 4 + 8
+
+Value = int | float | bool | str | np.ndarray | list
+"""Of metadata; a list of numbers is an array, a list of texts or of lists is a list."""
+
+
+class Stored(NamedTuple):
+    """Where one tensor lies."""
+
+    name: str
+    type: BlockType
+    shape: tuple[int, ...]
+    """As torch counts it, the fastest last; files have the fastest first."""
+    start: int
+    """First byte, from the beginning of the file."""
+    bytes: int
+
+    @property
+    def values(self) -> int:
+        """How many numbers."""
+        return self.bytes // self.type.layout.itemsize * self.type.values
+
+
+class GgufFile(NamedTuple):
+    """An opened file: what it says, and where its tensors lie."""
+
+    path: Path
+    version: int
+    metadata: dict[str, Value]
+    tensors: dict[str, Stored]
+    content: UInt8[np.ndarray, " bytes"]
+    """The whole file, mapped."""
+
+    def blocks(self, name: str) -> UInt8[np.ndarray, " bytes"]:
+        """A tensor's bytes as they are stored; nothing is copied."""
+        stored = self.stored(name)
+        return self.content[stored.start : stored.start + stored.bytes]
+
+    def values(self, name: str) -> Float[np.ndarray, "*shape"]:
+        """A tensor's numbers."""
+        stored = self.stored(name)
+        return dequantize(self.blocks(name), stored.type).reshape(stored.shape)
+
+    def stored(self, name: str) -> Stored:
+        """A tensor's entry; ArtifactError if there is none of that name."""
+        if name not in self.tensors:
+            raise ArtifactError(f"{self.path} has no tensor {name}.")
+        return self.tensors[name]
+
+
+def open_gguf(path: Path | str) -> GgufFile:
+    """Parse a file's header and map its tensors.
+
+    Raises ArtifactError in one line for a file that is none, is cut short or contradicts itself,
+    and for a version or a type that is not read.
+    """
+    path = Path(path)
+    try:
+        content = np.memmap(path, np.uint8, "r")
+    except ValueError:
+        raise ArtifactError(f"{path} is empty; expected a GGUF file.") from None
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be read ({error.strerror}); expected a GGUF file."
+        ) from None
+    return Parser(path, content).parse()
+
+
+class Parser:
+    """A place in the bytes of a file, and what is read from there on."""
+
+    def __init__(self, path: Path, content: UInt8[np.ndarray, " bytes"]) -> None:
+        self.path, self.content, self.view, self.at = path, content, content.data, 0
+
+    def parse(self) -> GgufFile:
+        """Read everything but the tensors' numbers."""
+        if bytes(self.view[:4]) != MAGIC:
+            raise ArtifactError(f"{self.path} is no GGUF file: it does not begin with GGUF.")
+        self.at = len(MAGIC)
+        version = self.number("<I")
+        if version not in VERSIONS:
+            swapped = " of big-endian machines" if version & 0xFFFF == 0 else ""
+            raise ArtifactError(
+                f"{self.path} is GGUF version {version}{swapped}; groundup reads little-endian "
+                "versions 2 and 3: convert the model again."
+            )
+        tensors, entries = self.number("<Q"), self.number("<Q")
+        self.expect(entries * SMALLEST_ENTRY, f"{entries} entries of metadata")
+        metadata = self.metadata(entries)
+        self.expect(tensors * SMALLEST_TENSOR, f"{tensors} tensors")
+        alignment = self.alignment(metadata)
+        named = [self.tensor() for _ in range(tensors)]
+        start = -(-self.at // alignment) * alignment
+        placed = [self.placed(one, start, alignment) for one in named]
+        self.check_places(placed)
+        return GgufFile(
+            self.path, version, metadata, {one.name: one for one in placed}, self.content
+        )
+
+    def broken(self, what: str) -> ArtifactError:
+        """The error of a file that contradicts itself."""
+        return ArtifactError(
+            f"{self.path} is no whole GGUF file: {what}; copy or download it again."
+        )
+
+    def expect(self, size: int, what: str) -> None:
+        """Raise unless so many bytes are left."""
+        left = len(self.view) - self.at
+        if size > left:
+            raise self.broken(f"{what} cannot lie in the {left:,} bytes behind byte {self.at:,}")
+
+    def take(self, size: int, what: str) -> memoryview:
+        """The next bytes."""
+        self.expect(size, what)
+        self.at += size
+        return self.view[self.at - size : self.at]
+
+    def number(self, kind: str) -> int:
+        """The next number, in struct's notation."""
+        return struct.unpack(kind, self.take(struct.calcsize(kind), "a number"))[0]
+
+    def text(self, what: str, longest: int | None = None) -> str:
+        """The next text."""
+        size = self.number("<Q")
+        if longest is not None and size > longest:
+            raise self.broken(f"{what} has {size:,} bytes, at most {longest:,} are allowed")
+        try:
+            return str(self.take(size, f"{what} of {size:,} bytes"), "utf-8")
+        except UnicodeDecodeError:
+            raise self.broken(f"{what} before byte {self.at:,} is not UTF-8") from None
+
+    def metadata(self, entries: int) -> dict[str, Value]:
+        """All entries; a key may come once."""
+        found: dict[str, Value] = {}
+        for _ in range(entries):
+            key = self.text("a key", LONGEST_KEY)
+            if key in found:
+                raise self.broken(f"the key {key[:80]!r} comes twice")
+            found[key] = self.value(self.number("<I"), key)
+        return found
+
+    def value(self, kind: int, key: str, depth: int = 0) -> Value:
+        """The next value of a type."""
+        if kind in NUMBERS:
+            return python_number(self.array(kind, 1, key)[0])
+        if kind == TEXT:
+            return self.text(f"the text of {key[:80]!r}")
+        if kind != ARRAY:
+            raise self.broken(f"{key[:80]!r} has the unknown type {kind}")
+        if depth == DEEPEST:
+            raise self.broken(f"{key[:80]!r} has lists more than {DEEPEST} deep")
+        inner, count = self.number("<I"), self.number("<Q")
+        if inner in NUMBERS:
+            return self.array(inner, count, key).copy()
+        smallest = 8 if inner == TEXT else 12
+        self.expect(count * smallest, f"{count:,} elements of {key[:80]!r}")
+        return [self.value(inner, key, depth + 1) for _ in range(count)]
+
+    def array(self, kind: int, count: int, key: str) -> np.ndarray:
+        """The next numbers, mapped."""
+        dtype = np.dtype(NUMBERS[kind])
+        what = f"{count:,} numbers of {key[:80]!r}"
+        raw = np.frombuffer(self.take(count * dtype.itemsize, what), np.uint8)
+        if dtype == np.bool_ and (raw > 1).any():
+            raise self.broken(f"{key[:80]!r} has a truth value that is neither 0 nor 1")
+        return raw.view(dtype)
+
+    def alignment(self, metadata: dict[str, Value]) -> int:
+        """The multiple at which data begin."""
+        found = metadata.get(ALIGNMENT_KEY, ALIGNMENT)
+        if not isinstance(found, int) or found < 1 or found & (found - 1):
+            raise self.broken(f"{ALIGNMENT_KEY} is {str(found)[:40]}, which is no power of two")
+        return found
+
+    def tensor(self) -> Stored:
+        """The next tensor's entry; its start still counts from the data's beginning."""
+        name = self.text("a tensor's name", LONGEST_KEY)
+        dimensions = self.number("<I")
+        if not 1 <= dimensions <= MOST_DIMENSIONS:
+            raise self.broken(f"tensor {name[:80]!r} has {dimensions} dimensions")
+        sizes = struct.unpack(f"<{dimensions}Q", self.take(8 * dimensions, "sizes of a tensor"))
+        code, offset = self.number("<I"), self.number("<Q")
+        if code not in TYPES:
+            raise ArtifactError(
+                f"{self.path} stores {name[:80]!r} in type {code}; groundup reads "
+                f"{', '.join(TYPES[known].name for known in sorted(TYPES))}."
+            )
+        type, count = TYPES[code], 1
+        for size in sizes:
+            count *= size
+        if count == 0 or sizes[0] % type.values:
+            raise self.broken(
+                f"tensor {name[:80]!r} of sizes {sizes} has no whole rows of {type.name}, whose "
+                f"blocks hold {type.values}"
+            )
+        return Stored(name, type, tuple(reversed(sizes)), offset, type.size(count))
+
+    def placed(self, one: Stored, start: int, alignment: int) -> Stored:
+        """The entry with its place in the file."""
+        name = one.name[:80]
+        if one.start % alignment:
+            raise self.broken(f"tensor {name!r} lies at {one.start}, no multiple of {alignment}")
+        first = start + one.start
+        if first + one.bytes > len(self.view):
+            raise self.broken(
+                f"tensor {name!r} ends at byte {first + one.bytes:,} of {len(self.view):,}"
+            )
+        return one._replace(start=first)
+
+    def check_places(self, placed: list[Stored]) -> None:
+        """Raise if two tensors share a name or bytes."""
+        if len({one.name for one in placed}) < len(placed):
+            raise self.broken("two tensors have one name")
+        end = 0
+        for one in sorted(placed, key=lambda one: one.start):
+            if one.start < end:
+                raise self.broken(f"tensor {one.name[:80]!r} overlaps another")
+            end = one.start + one.bytes
+
+
+def python_number(number: np.generic) -> int | float | bool:
+    """A numpy number as Python's; of a single-precision one the shortest decimal that it is.
+
+    >>> python_number(np.float32(1e-6))
+    1e-06
+    """
+    return float(str(number)) if number.dtype == np.float32 else number.item()

@@ -1,0 +1,109 @@
+"""A GGUF file from metadata and tensors; numbers are rounded one tensor at a time.
+
+Python's values find their types: bool, whole numbers as unsigned 32 bits where they fit, floats in
+single precision, texts, and lists of texts; numpy's arrays keep their own.
+Source: ggml-org/ggml, docs/gguf.md; version 3.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from groundup.core import DataError, replacing
+
+from .block import BlockType
+from .format import ALIGNMENT, ARRAY, MAGIC, MOST_DIMENSIONS, NUMBERS, TEXT, Value
+from .quantize import quantize
+
+VERSION = 3
+CODES = {np.dtype(name): code for code, name in NUMBERS.items()}
+
+
+class Written(NamedTuple):
+    """One tensor to be written."""
+
+    name: str
+    type: BlockType
+    shape: tuple[int, ...]
+    """As torch counts it."""
+    values: Callable[[], Float[np.ndarray, "*shape"]]
+    """Gives the numbers when they are due."""
+
+    @property
+    def bytes(self) -> int:
+        """Room that it takes."""
+        return self.type.size(int(np.prod(self.shape)))
+
+
+def write_file(path: Path, metadata: Mapping[str, Value], tensors: Iterable[Written]) -> None:
+    """Write a file, whole or not at all.
+
+    Raises DataError for values and numbers that the format does not hold; OSError for the disk.
+    """
+    tensors = list(tensors)
+    head = header(metadata, tensors)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(head + padding(len(head)))
+        for one in tensors:
+            try:
+                stored = quantize(one.values(), one.type)
+            except DataError as error:
+                raise DataError(f"Tensor {one.name}: {error}") from None
+            file.write(stored.data)
+            file.write(padding(stored.size))
+
+
+def header(metadata: Mapping[str, Value], tensors: list[Written]) -> bytes:
+    """All that stands before the data."""
+    parts = [MAGIC, struct.pack("<IQQ", VERSION, len(tensors), len(metadata))]
+    for key, value in metadata.items():
+        parts += [text(key), typed(key, value)]
+    offset = 0
+    for one in tensors:
+        sizes = tuple(reversed(one.shape))
+        if not 1 <= len(sizes) <= MOST_DIMENSIONS:
+            raise DataError(f"Tensor {one.name} has {len(sizes)} dimensions; GGUF has 1 to 4.")
+        parts += [text(one.name), struct.pack(f"<I{len(sizes)}Q", len(sizes), *sizes)]
+        parts.append(struct.pack("<IQ", one.type.code, offset))
+        offset += one.bytes + len(padding(one.bytes))
+    return b"".join(parts)
+
+
+def padding(size: int) -> bytes:
+    """Zeros up to the next multiple of the alignment."""
+    return bytes(-size % ALIGNMENT)
+
+
+def text(value: str) -> bytes:
+    """A length and UTF-8."""
+    content = value.encode("utf-8")
+    return struct.pack("<Q", len(content)) + content
+
+
+def typed(key: str, value: Value) -> bytes:
+    """The type of a value, and the value.
+
+    Raises DataError if the format has no such value.
+    """
+    match value:
+        case bool():
+            return struct.pack("<I?", CODES[np.dtype("?")], value)
+        case int() if 0 <= value < 1 << 32:
+            return struct.pack("<II", CODES[np.dtype("<u4")], value)
+        case int() if -(1 << 63) <= value < 1 << 63:
+            return struct.pack("<Iq", CODES[np.dtype("<i8")], value)
+        case float():
+            return struct.pack("<If", CODES[np.dtype("<f4")], value)
+        case str():
+            return struct.pack("<I", TEXT) + text(value)
+        case np.ndarray() if value.ndim == 1 and value.dtype.newbyteorder("<") in CODES:
+            stored = value.astype(value.dtype.newbyteorder("<"))
+            return struct.pack("<IIQ", ARRAY, CODES[stored.dtype], len(value)) + stored.tobytes()
+        case list() if all(isinstance(each, str) for each in value):
+            each = b"".join(map(text, value))
+            return struct.pack("<IIQ", ARRAY, TEXT, len(value)) + each
+    raise DataError(f"GGUF metadata cannot hold {key}={str(value)[:60]!r}.")

@@ -1,0 +1,32 @@
+"""Grids and signs of the IQ types."""
+
+import json
+
+import numpy as np
+import pytest
+
+from groundup.model.gguf.codebooks import GRIDS, even_signs, grid, signs
+from tests.model.gguf.test_dequantize import PEER, sha256
+
+
+@pytest.mark.parametrize("name", PEER["grids"])
+def test_grids_are_the_peers(name):
+    width = 4 if name.startswith("IQ3") else 8
+    assert sha256(grid(name, width)) == PEER["grids"][name]
+
+
+def test_rows_of_a_grid_differ():
+    for name in PEER["grids"]:
+        rows = grid(name, 4 if name.startswith("IQ3") else 8)
+        assert len(np.unique(rows, axis=0)) == len(rows)
+
+
+def test_the_number_of_minus_signs_is_even():
+    found = even_signs(np.arange(128, dtype=np.uint16))
+    assert (found.prod(-1) == 1).all()
+    assert np.array_equal(found[:, :7], signs(np.arange(128, dtype=np.uint8))[:, :7])
+
+
+def test_the_tables_say_whose_they_are():
+    told = json.loads(GRIDS.read_text())
+    assert "llama.cpp" in told["source"] and told["licence"].startswith("MIT, Copyright")

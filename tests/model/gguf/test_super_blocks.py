@@ -1,0 +1,42 @@
+"""Levels of the K types, against a loop over llama.cpp's description of them."""
+
+import numpy as np
+
+from groundup.model.gguf.super_blocks import pairs, q4_k, q6_k
+
+
+def blocks(type, count=3):
+    drawn = np.random.default_rng(1).integers(0, 256, (count, type.layout.itemsize), np.uint8)
+    found = drawn.reshape(-1).view(type.layout).copy()
+    found["d"] = 0.25
+    return found
+
+
+def scale_and_minimum(s, j):
+    if j < 4:
+        return s[j] & 63, s[j + 4] & 63
+    return (s[j + 4] & 15) | (s[j - 4] >> 6) << 4, (s[j + 4] >> 4) | (s[j] >> 6) << 4
+
+
+def test_six_bits_of_factors_and_minima_are_found():
+    b = blocks(q4_k)
+    b["m"] = 0.5
+    found = pairs(b)
+    for row, one in enumerate(b):
+        s = one["scales"].tolist()
+        for j in range(8):
+            factor, minimum = scale_and_minimum(s, j)
+            assert found.factors[row, j, 0] == 0.25 * factor
+            assert found.minima[row, j, 0] == 0.5 * minimum
+
+
+def test_numbers_of_six_bits_come_from_both_parts():
+    b = blocks(q6_k)
+    for row, one in zip(q6_k.decode(b), b, strict=True):
+        for place in range(256):
+            half, inner = divmod(place, 128)
+            quarter, column = divmod(inner, 32)
+            low = int(one["low"][half * 64 + (quarter % 2) * 32 + column]) >> 4 * (quarter // 2)
+            high = int(one["high"][half * 32 + column]) >> 2 * quarter
+            q = (low & 15 | (high & 3) << 4) - 32
+            assert row[place] == 0.25 * int(one["scales"][place // 16]) * q
