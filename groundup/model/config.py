@@ -176,6 +176,15 @@ class NormConfig(Config):
     output    x + norm(f(x)), and once at the end (OLMo 2)"""
     bias: bool = True
     """Whether a layer norm shifts; ModernBERT's do not."""
+    zero_centred: bool = False
+    """Weights of RMS norms are kept as differences from one (Gemma): exact in half precision."""
+
+    @model_validator(mode="after")
+    def check(self) -> "NormConfig":
+        """Refuse layer norms around zero."""
+        if self.zero_centred and self.kind != "rms":
+            raise ConfigError("NormConfig.zero_centred=true has kind='layer'; try kind='rms'.")
+        return self
 
 
 class EmbeddingConfig(Config):

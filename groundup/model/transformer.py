@@ -332,7 +332,7 @@ class Transformer(Stack):
             )  # fmt: skip
 
     def initialise(self, seed: int) -> None:
-        """Draw every matrix from `INITIAL_STD` with a generator of this seed; norms scale by one."""
+        """Draw every matrix from `INITIAL_STD` with a generator of this seed; norms scale by 1."""
         generator = torch.Generator().manual_seed(seed)
         inwards = sorted(self.named_parameters(), key=lambda p: p[0] != "embed_tokens.weight")
         with torch.no_grad():

@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.model import NormConfig
+from groundup.core import ConfigError
+from groundup.model import NormConfig, Transformer
 from groundup.model.norm import LayerNorm, RMSNorm, norm
+from tests.model.shapes import shape
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
@@ -30,3 +32,33 @@ def test_each_is_its_formula():
 def test_a_layer_norm_may_lack_its_bias():
     assert norm(NormConfig(kind="layer", bias=False), 4).bias is None
     assert isinstance(norm(NormConfig(), 4), RMSNorm)
+
+
+def test_a_zero_centred_norm_keeps_differences_from_one():
+    plain, centred = RMSNorm(4, 1e-6), RMSNorm(4, 1e-6, zero_centred=True)
+    x = torch.randn(3, 4)
+    assert torch.equal(centred.weight, torch.zeros(4))
+    assert torch.equal(plain(x), centred(x))
+    plain.weight.data += torch.arange(4.0)
+    centred.weight.data += torch.arange(4.0)
+    assert torch.equal(plain(x), centred(x))
+
+
+def test_half_precision_holds_what_lies_near_one_only_around_zero():
+    small = torch.full((4,), 0.001953125)
+    centred = RMSNorm(4, 1e-6, zero_centred=True)
+    centred.weight.data = small
+    centred = centred.to(torch.bfloat16)
+    assert torch.equal(centred.weight.float(), small)
+    assert torch.equal((small + 1).to(torch.bfloat16).float(), torch.ones(4))
+    x = torch.ones(1, 4)
+    assert_close(centred(x), torch.full((1, 4), 1.001953125), atol=1e-6, rtol=0)
+
+
+def test_new_models_scale_by_one_either_way():
+    for zero_centred in (False, True):
+        model = Transformer(shape(norm=NormConfig(zero_centred=zero_centred)), seed=0)
+        x = torch.randn(2, 16)
+        assert_close(model.norm(x).square().mean(-1), torch.ones(2), atol=1e-3, rtol=0)
+    with pytest.raises(ConfigError, match="zero_centred=true"):
+        NormConfig(kind="layer", zero_centred=True)

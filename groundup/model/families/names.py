@@ -4,9 +4,10 @@ A pair is the beginning of a name, theirs and ours, `{}` standing for a layer's 
 reads both ways, so what opens can be written again.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from ..config import Activation, RopeScaling
 
 Pairs = tuple[tuple[str, str], ...]
 State = dict[str, Tensor]
+Default = TypeVar("Default", float, None)
 
 ACTIVATIONS: dict[str, Activation] = {
     "relu": "relu",
@@ -86,6 +88,54 @@ def needed(values: Mapping[str, Any], key: str, family: str) -> Any:
     return values[key]
 
 
+def counted(
+    values: Mapping[str, Any], key: str, family: str, default: int | None = None, *,
+    most: int = 2**31,
+) -> int:  # fmt: skip
+    """A size of config.json: a whole number from 1 on.
+
+    default  where the key is absent or null; None: the family needs it
+
+    Raises ArtifactError naming the key if it is missing or no such number.
+
+    >>> counted({"hidden_size": 64}, "hidden_size", "llama")
+    64
+    """
+    value = needed(values, key, family) if default is None else values.get(key)
+    value = default if value is None else value
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ArtifactError(
+            f"config.json has {key}={value!r}; expected a whole number from 1 to {most}."
+        )
+    return value
+
+
+def measured(values: Mapping[str, Any], key: str, default: Default = None) -> float | Default:
+    """A positive number of config.json; `default` where the key is absent or null.
+
+    Raises ArtifactError naming the key if it is anything else.
+    """
+    value = values.get(key)
+    if value is None:
+        return default
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 < value < math.inf:
+        raise ArtifactError(f"config.json has {key}={value!r}; expected a number above 0.")
+    return float(value)
+
+
+def answered(values: Mapping[str, Any], key: str, default: bool) -> bool:
+    """A yes or no of config.json; `default` where the key is absent or null.
+
+    Raises ArtifactError naming the key if it is anything else.
+    """
+    value = values.get(key)
+    value = default if value is None else value
+    if not isinstance(value, bool):
+        raise ArtifactError(f"config.json has {key}={value!r}; expected true or false.")
+    return value
+
+
 def only(values: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
     """Refuse values of config.json that ask for what we do not compute.
 
@@ -139,37 +189,79 @@ def unsaid(config: Any, expected: Any, family: str) -> None:
 def rope_of(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, RopeScaling]:
     """Base and scaling of rotary positions, from files of any version of Transformers.
 
-    Raises ArtifactError for a scaling that we do not compute.
+    A scaling that does not say the length of the training before it means the context's, as there.
+
+    Raises ArtifactError for a scaling that we do not compute, or whose numbers are none.
     """
-    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
+    if not isinstance(rope, Mapping):
+        raise ArtifactError(f"config.json has rope_parameters={rope!r}; expected an object.")
+    only(values, {"partial_rotary_factor": (1.0, None)})
+    only(rope, {"partial_rotary_factor": (1.0, None)})
     kind = rope.get("rope_type", rope.get("type", "default"))
-    theta = rope.get("rope_theta", values.get("rope_theta")) or base
+    theta = measured(rope, "rope_theta", measured(values, "rope_theta", base))
     if kind == "default":
         return theta, RopeScaling()
-    if kind not in ("linear", "yarn", "llama3"):
+    if kind not in tuple(SCALING_OF):
         raise ArtifactError(
-            f"config.json has rope_type {kind!r}; groundup computes default, linear, yarn and "
-            "llama3."
+            f"config.json has rope_type {kind!r}; groundup computes default, "
+            f"{', '.join(SCALING_OF)}."
         )
-    original = rope.get("original_max_position_embeddings") or 0
-    if kind == "linear":
-        return theta, RopeScaling(kind="linear", factor=rope["factor"])
-    if kind == "llama3":
-        low, high = rope["low_freq_factor"], rope["high_freq_factor"]
-        return theta, RopeScaling(
-            kind="llama3", factor=rope["factor"], original_length=original, low=low, high=high
-        )
-    return theta, RopeScaling(
-        kind="yarn", factor=rope["factor"], original_length=original,
-        low=rope.get("beta_slow") or 1.0, high=rope.get("beta_fast") or 32.0,
-        attention=rope.get("attention_factor"), truncate=rope.get("truncate", True),
+    return theta, SCALING_OF[kind](values, rope)
+
+
+def stretch(rope: Mapping[str, Any], key: str) -> float:
+    """A number of a scaling, which cannot do without it."""
+    needed(rope, key, f"rope scaling of type {rope.get('rope_type', rope.get('type'))}")
+    return measured(rope, key, 1.0)
+
+
+def linear_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
+    """All angles by one factor."""
+    return RopeScaling(kind="linear", factor=stretch(rope, "factor"))
+
+
+def llama3_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
+    """By wavelength in three bands."""
+    return RopeScaling(
+        kind="llama3", factor=stretch(rope, "factor"), low=stretch(rope, "low_freq_factor"),
+        high=stretch(rope, "high_freq_factor"), original_length=original_length(values, rope),
     )  # fmt: skip
+
+
+def yarn_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
+    """By wavelength with a ramp; some files say its magnitude as a ratio of two."""
+    original = original_length(values, rope)
+    longest = counted(values, "max_position_embeddings", "yarn rope scaling", original)
+    factor = measured(rope, "factor", longest / original)
+    attention = measured(rope, "attention_factor", None)
+    over, under = measured(rope, "mscale", None), measured(rope, "mscale_all_dim", None)
+    if attention is None and over and under:
+        log = 0.1 * math.log(max(1.0, factor))
+        attention = (over * log + 1) / (under * log + 1)
+    return RopeScaling(
+        kind="yarn", factor=factor, original_length=original, attention=attention,
+        low=measured(rope, "beta_slow", 1.0), high=measured(rope, "beta_fast", 32.0),
+        truncate=answered(rope, "truncate", True),
+    )  # fmt: skip
+
+
+SCALING_OF = {"linear": linear_of, "llama3": llama3_of, "yarn": yarn_of}
+
+
+def original_length(values: Mapping[str, Any], rope: Mapping[str, Any]) -> int:
+    """Context of the training before a scaling, tokens; where nothing says it, the context."""
+    key = "original_max_position_embeddings"
+    said = values if values.get(key) is not None else rope
+    longest = values.get("max_position_embeddings")
+    return counted(said, key, "rope scaling", longest)
 
 
 def rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[str, Any]:
     """The rope_parameters of a config.json; undoes `rope_of`.
 
-    Raises ConfigError for NTK's scaling, which no file can say: give the larger base instead.
+    Raises ConfigError for what no file can say: NTK's scaling, for which the larger base does, and
+    an original length that is left to follow from the context.
     """
     if scaling.kind == "ntk":
         raise ConfigError(
@@ -182,9 +274,31 @@ def rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[str,
     values["factor"] = scaling.factor
     if scaling.kind == "linear":
         return values
-    if scaling.original_length:
-        values["original_max_position_embeddings"] = scaling.original_length
+    if not scaling.original_length:
+        raise ConfigError(
+            f"PositionConfig.scaling.original_length=0 cannot be written as {family}; set it to "
+            "the context of the training before it."
+        )
+    values["original_max_position_embeddings"] = scaling.original_length
     if scaling.kind == "llama3":
         return values | {"low_freq_factor": scaling.low, "high_freq_factor": scaling.high}
     values |= {"beta_slow": scaling.low, "beta_fast": scaling.high, "truncate": scaling.truncate}
     return values if scaling.attention is None else values | {"attention_factor": scaling.attention}
+
+
+def head_width(width: int, heads: int) -> int:
+    """Features of one head where heads share the model's width.
+
+    Raises ArtifactError if they do not divide it.
+    """
+    if width % heads:
+        raise ArtifactError(
+            f"config.json has {heads} heads of a width of {width}, which they do not divide."
+        )
+    return width // heads
+
+
+def without(state: Mapping[str, Tensor], names: str) -> State:
+    """The tensors whose name does not match `names` (a regular expression) from its beginning."""
+    pattern = re.compile(names)
+    return {name: tensor for name, tensor in state.items() if not pattern.match(name)}

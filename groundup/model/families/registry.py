@@ -10,7 +10,19 @@ from typing import Any, NamedTuple
 from groundup.core import ArtifactError, ConfigError
 
 from ..config import ModelConfig
-from . import bart, own, qwen3, switch, t5
+from . import (
+    bart,
+    gemma3,
+    llama,
+    mistral,
+    mixtral,
+    olmo2,
+    own,
+    qwen2,
+    qwen3,
+    switch,
+    t5,
+)
 from .names import State
 
 
@@ -25,10 +37,19 @@ class Family(NamedTuple):
     """Tensors of the files, under our names and in our layout."""
     theirs: Callable[[State, ModelConfig], State]
     """Ours, under their names and in their layout."""
+    packs: bool = True
+    """Whether its files can hold packed 8-bit weights; fused and transposed ones cannot."""
 
 
 FAMILIES: dict[str, Family] = {
     "qwen3": Family(qwen3.read, qwen3.write, qwen3.ours, qwen3.theirs),
+    "llama": Family(llama.read, llama.write, llama.ours, llama.theirs),
+    "mistral": Family(mistral.read, mistral.write, mistral.ours, mistral.theirs),
+    "mixtral": Family(mixtral.read, mixtral.write, mixtral.ours, mixtral.theirs),
+    "qwen2": Family(qwen2.read, qwen2.write, qwen2.ours, qwen2.theirs),
+    "gemma3_text": Family(gemma3.read, gemma3.write, gemma3.ours, gemma3.theirs),
+    "gemma3": Family(gemma3.read, gemma3.write, gemma3.ours, gemma3.theirs),
+    "olmo2": Family(olmo2.read, olmo2.write, olmo2.ours, olmo2.theirs),
     "t5": Family(t5.read, t5.write, t5.ours, t5.theirs),
     "bart": Family(bart.read, bart.write, bart.ours, bart.theirs),
     "switch_transformers": Family(switch.read, switch.write, switch.ours, switch.theirs),
@@ -43,18 +64,38 @@ def family_of(config: dict[str, Any], where: str) -> Family:
     Raises ArtifactError if the model_type is none of ours.
     """
     kind = config.get("model_type")
-    if kind not in FAMILIES:
+    if not isinstance(kind, str) or kind not in FAMILIES:
         raise ArtifactError(
             f"{where} has model_type {kind!r}; groundup opens {', '.join(sorted(FAMILIES))}."
         )
     return FAMILIES[kind]
 
 
-def family_for(config: ModelConfig) -> Family:
-    """The family whose files a model of this configuration is written as."""
+def read_config(values: dict[str, Any], where: str) -> ModelConfig:
+    """Our configuration of a config.json; `where` is named in errors.
+
+    Raises ArtifactError if a value is missing, cannot be, or asks for what we do not compute.
+    """
+    family = family_of(values, where)
+    try:
+        return family.read(values)
+    except ConfigError as error:
+        raise ArtifactError(f"{where}: {error}") from None
+    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:
+        raise ArtifactError(
+            f"{where} has a value of a kind that no {values['model_type']} has "
+            f"({type(error).__name__}: {error}); copy or make the model again."
+        ) from None
+
+
+def family_for(config: ModelConfig, *, packed: bool = False) -> Family:
+    """The family whose files a model of this configuration is written as.
+
+    packed  it has 8-bit weights
+    """
     for family in FAMILIES.values():
         try:
-            if family.read(family.write(config)) == config:
+            if (family.packs or not packed) and family.read(family.write(config)) == config:
                 return family
         except (ConfigError, ArtifactError):
             continue

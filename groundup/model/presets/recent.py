@@ -75,7 +75,7 @@ def gemma3(
         ),
         feedforward=FeedForwardConfig(width=inner, activation="gelu_tanh"),
         position=PositionConfig(base=1_000_000.0, window_base=10_000.0, scaling=scaling),
-        norm=NormConfig(place="sandwich"),
+        norm=NormConfig(place="sandwich", zero_centred=True),
         embedding=EmbeddingConfig(scale=width**0.5),
     )  # fmt: skip
 

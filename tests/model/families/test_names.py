@@ -1,5 +1,7 @@
 """Tables of words: both ways, layer by layer, and refusals that name the key."""
 
+import math
+
 import pytest
 import torch
 
@@ -7,7 +9,10 @@ from groundup.core import ArtifactError, ConfigError
 from groundup.model import ModelConfig, NormConfig, RopeScaling
 from groundup.model.families.names import (
     activation,
+    answered,
+    counted,
     edited,
+    measured,
     needed,
     only,
     renamed,
@@ -39,7 +44,9 @@ SCALINGS = [
     RopeScaling(kind="linear", factor=8.0),
     RopeScaling(kind="llama3", factor=8.0, original_length=8192, low=1.0, high=4.0),
     RopeScaling(kind="yarn", factor=4.0, original_length=32768, low=1.0, high=32.0),
-    RopeScaling(kind="yarn", factor=4.0, high=16.0, attention=1.5, truncate=False),
+    RopeScaling(
+        kind="yarn", factor=4.0, original_length=64, high=16.0, attention=1.5, truncate=False
+    ),
 ]
 
 
@@ -54,6 +61,45 @@ def test_older_files_say_it_differently():
         5e5, RopeScaling(kind="linear", factor=2.0)
     )  # fmt: skip
     assert rope_of({}) == (10_000.0, RopeScaling())
+
+
+def test_the_length_before_a_scaling_is_the_contexts_unless_it_is_said():
+    yarn = {"rope_type": "yarn", "factor": 4.0}
+    values = {"rope_parameters": yarn, "max_position_embeddings": 256}
+    assert rope_of(values)[1].original_length == 256
+    assert rope_of(values | {"original_max_position_embeddings": 64})[1].original_length == 64
+    with pytest.raises(ConfigError, match="original_length=0"):
+        rope_parameters(1e4, RopeScaling(kind="yarn", factor=4.0), "llama")
+
+
+def test_yarns_magnitude_may_be_a_ratio_and_its_factor_may_follow():
+    yarn = {"rope_type": "yarn", "original_max_position_embeddings": 64, "mscale": 2.0}
+    values = {"rope_scaling": yarn | {"mscale_all_dim": 1.0}, "max_position_embeddings": 256}
+    scaling = rope_of(values)[1]
+    assert scaling.factor == 4.0
+    assert scaling.attention == (0.2 * math.log(4) + 1) / (0.1 * math.log(4) + 1)
+    assert rope_of({"rope_scaling": yarn, "max_position_embeddings": 256})[1].attention is None
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, "8", True, [8], 2**40])
+def test_sizes_are_whole_numbers_within_reason(value):
+    with pytest.raises(ArtifactError, match="width=.*whole number from 1 to"):
+        counted({"width": value}, "width", "llama")
+    assert counted({"width": None}, "width", "llama", 3) == 3
+
+
+@pytest.mark.parametrize("value", [0, -1.5, "1e-6", True, float("nan"), float("inf"), {}])
+def test_measures_are_numbers_above_zero(value):
+    with pytest.raises(ArtifactError, match="eps=.*a number above 0"):
+        measured({"eps": value}, "eps", 1e-6)
+    assert measured({}, "eps", None) is None and measured({"eps": 1}, "eps") == 1.0
+
+
+@pytest.mark.parametrize("value", [0, 1, "true", []])
+def test_answers_are_true_or_false(value):
+    with pytest.raises(ArtifactError, match="tied=.*true or false"):
+        answered({"tied": value}, "tied", default=False)
+    assert answered({"tied": None}, "tied", default=True)
 
 
 def test_what_cannot_be_read_or_written_names_the_key():

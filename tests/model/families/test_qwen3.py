@@ -20,18 +20,18 @@ def test_configurations_and_names_go_there_and_back():
 
 def test_older_files_without_rope_parameters_open():
     values = write(tiny_config())
-    del values["rope_parameters"], values["head_dim"]
+    del values["rope_parameters"], values["head_dim"], values["layer_types"]
     values |= {"rope_theta": 1e6, "rope_scaling": None}
     assert read(values).position.base == 1e6
-    assert read(values).attention.head_dim == 16 // 4
+    assert read(values).attention.head_dim == 128  # as Transformers has it
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
-        ({"attention_bias": True}, "attention_bias=True"),
-        ({"use_sliding_window": True}, "use_sliding_window=True"),
+        ({"attention_bias": 1}, "attention_bias=1"),
+        ({"use_sliding_window": True, "layer_types": ["chunked_attention"] * 2}, "layer_types="),
         ({"rope_parameters": {"rope_type": "longrope", "rope_theta": 1e6}}, "rope_type 'longrope'"),
         ({"rope_parameters": None, "rope_scaling": {"type": "dynamic"}}, "rope_type 'dynamic'"),
     ],

@@ -1,0 +1,170 @@
+"""Gemma 3's names: the text model, alone or inside the one that sees pictures.
+
+Norms stand on both sides of each part and keep their weights around zero, embeddings are scaled by
+sqrt(width), and five layers of six have a window and a shorter base of rotary positions. Of a
+`gemma3` that sees pictures the text part is opened: what it says to text is the same.
+Source: transformers 5.24, models/gemma3; Gemma Team 2025, arXiv:2503.19786.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from groundup.core import ArtifactError
+
+from ..config import EmbeddingConfig, ModelConfig, OutputConfig
+from .llama import (
+    FULL,
+    WINDOW,
+    bias_of,
+    check_whole_heads,
+    decoder_of,
+    layer_types,
+    layers_of,
+    patterns_of,
+    values_of,
+    without_frequencies,
+)
+from .names import State, counted, measured, only, renamed, rope_of, unsaid
+
+FAMILY = "gemma3_text"
+DEFAULTS: dict[str, Any] = {
+    "vocab_size": 262_208, "hidden_size": 2304, "intermediate_size": 9216,
+    "num_hidden_layers": 26, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
+    "max_position_embeddings": 131_072, "query_pre_attn_scalar": 256, "sliding_window": 4096,
+    "sliding_window_pattern": 6, "rope_theta": 1_000_000.0, "rope_local_base_freq": 10_000.0,
+}  # fmt: skip
+"""What published files of models with pictures leave out."""
+NAMES = (
+    ("model.layers.{}.self_attn.", "layers.{}.attention."),
+    ("model.layers.{}.mlp.", "layers.{}.feedforward."),
+    ("model.layers.{}.input_layernorm.", "layers.{}.attention_norm."),
+    ("model.layers.{}.post_attention_layernorm.", "layers.{}.attention_out_norm."),
+    ("model.layers.{}.pre_feedforward_layernorm.", "layers.{}.feedforward_norm."),
+    ("model.layers.{}.post_feedforward_layernorm.", "layers.{}.feedforward_out_norm."),
+    ("model.embed_tokens.", "embed_tokens."),
+    ("model.norm.", "norm."),
+)
+PICTURES = re.compile(r"(model\.)?(vision_tower|multi_modal_projector)\.")
+TEXT = re.compile(r"(?:model\.language_model\.|language_model\.model\.)")
+ONLY = {
+    "hidden_activation": ("gelu_pytorch_tanh",),
+    "attn_logit_softcapping": (None,),
+    "use_bidirectional_attention": (False, None),
+}
+"""Transformers reads a cap of the scores and never applies it, so we compute none either."""
+
+
+def read(values: dict[str, Any]) -> ModelConfig:
+    """Our configuration of a config.json, of its text part where it has pictures too.
+
+    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    """
+    values = DEFAULTS | text_of(values)
+    only(values, ONLY)
+    values["layer_types"] = values.get("layer_types") or every_sixth(values)
+    nested = nested_ropes(values)
+    config = decoder_of(
+        values | {"rope_parameters": nested.get(FULL)}, FAMILY, bias=bias_of(values),
+        qk_norm="head", patterns=patterns_of(values, FAMILY), tied=True,
+    )  # fmt: skip
+    window_base = window_base_of(values, nested)
+    scalar = counted(values, "query_pre_attn_scalar", FAMILY)
+    scale = None if scalar == config.attention.head_dim else scalar**-0.5
+    parts = {
+        "attention": config.attention.model_copy(update={"scale": scale}),
+        "feedforward": config.feedforward.model_copy(update={"activation": "gelu_tanh"}),
+        "position": config.position.model_copy(update={"window_base": window_base}),
+        "norm": config.norm.model_copy(update={"place": "sandwich", "zero_centred": True}),
+        "embedding": EmbeddingConfig(scale=config.width**0.5),
+        "output": OutputConfig(softcap=measured(values, "final_logit_softcapping", None)),
+    }
+    return config.model_copy(update=parts)
+
+
+def text_of(values: dict[str, Any]) -> dict[str, Any]:
+    """The part of a config.json that describes the text model.
+
+    Raises ArtifactError if there is none, or a cap of its logits.
+    """
+    if values.get("model_type") != "gemma3":
+        return values
+    text = values.get("text_config")
+    if not isinstance(text, dict):
+        raise ArtifactError(f"config.json has text_config={text!r}; a gemma3 needs an object.")
+    only(text, {"final_logit_softcapping": (None,)})  # which Transformers would not apply here
+    tied = {"tie_word_embeddings": values.get("tie_word_embeddings")}
+    return text | {name: value for name, value in tied.items() if value is not None}
+
+
+def every_sixth(values: Mapping[str, Any]) -> list[str]:
+    """The layers' types where config.json does not list them: the last of every six is full."""
+    cycle = counted(values, "sliding_window_pattern", FAMILY)
+    return [WINDOW if (i + 1) % cycle else FULL for i in range(layers_of(values, FAMILY))]
+
+
+def nested_ropes(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The rope_parameters of each type of layer; empty in files that do not tell them apart.
+
+    Raises ArtifactError if they are no object.
+    """
+    nested = values.get("rope_parameters") or {}
+    if not isinstance(nested, Mapping):
+        raise ArtifactError(f"config.json has rope_parameters={nested!r}; expected an object.")
+    return nested
+
+
+def window_base_of(values: Mapping[str, Any], nested: Mapping[str, Any]) -> float:
+    """Base of rotary positions in layers with a window.
+
+    Raises ArtifactError for a scaling of them, which we do not compute.
+    """
+    near = {"rope_theta": values["rope_local_base_freq"], "rope_parameters": nested.get(WINDOW)}
+    base, scaling = rope_of(dict(values) | near | {"rope_scaling": None})
+    if scaling.kind != "none":
+        raise ArtifactError(
+            f"config.json has rope_type {scaling.kind!r} in layers with a window; groundup "
+            "computes default."
+        )
+    return base
+
+
+def write(config: ModelConfig) -> dict[str, Any]:
+    """The config.json of our configuration, for Transformers 4.50 and later.
+
+    Raises ConfigError naming what a Gemma 3 cannot be.
+    """
+    check_whole_heads(config, FAMILY)
+    types, window = layer_types(config, FAMILY)
+    near, scale = config.position.window_base, config.attention.scale
+    values = values_of(config, FAMILY, "Gemma3ForCausalLM")
+    values |= {
+        "hidden_activation": "gelu_pytorch_tanh",
+        "attention_bias": config.attention.bias == "all",
+        "query_pre_attn_scalar": round(scale**-2) if scale else config.attention.head_dim,
+        "layer_types": types,
+        "sliding_window": window or 4096,
+        "final_logit_softcapping": config.output.softcap,
+        "attn_logit_softcapping": None,
+        "rope_local_base_freq": near,
+        "rope_parameters": {
+            FULL: values["rope_parameters"],
+            WINDOW: {"rope_type": "default", "rope_theta": near},
+        },
+    }
+    unsaid(config, read(values), FAMILY)
+    return values
+
+
+def ours(state: State, config: ModelConfig) -> State:
+    """Our names of their tensors; those that see pictures are left out."""
+    text = {name: tensor for name, tensor in state.items() if not PICTURES.match(name)}
+    plain = {TEXT.sub("model.", name): tensor for name, tensor in text.items()}
+    head = plain.pop("language_model.lm_head.weight", None)
+    plain |= {} if head is None else {"lm_head.weight": head}
+    return renamed(without_frequencies(plain), NAMES)
+
+
+def theirs(state: State, config: ModelConfig) -> State:
+    """Their names of our tensors."""
+    return renamed(state, NAMES, to_theirs=True)

@@ -1,0 +1,51 @@
+"""OLMo 2's names: LLaMA's, with norms after each part and of all queries and keys together.
+
+Source: transformers 5.24, models/olmo2; OLMo Team 2024, arXiv:2501.00656.
+"""
+
+from typing import Any
+
+from ..config import ModelConfig
+from .llama import bias_of, decoder_of, values_of, without_frequencies
+from .names import State, only, renamed, unsaid
+
+FAMILY = "olmo2"
+NAMES = (
+    ("model.layers.{}.self_attn.", "layers.{}.attention."),
+    ("model.layers.{}.mlp.", "layers.{}.feedforward."),
+    ("model.layers.{}.post_attention_layernorm.", "layers.{}.attention_out_norm."),
+    ("model.layers.{}.post_feedforward_layernorm.", "layers.{}.feedforward_out_norm."),
+    ("model.embed_tokens.", "embed_tokens."),
+    ("model.norm.", "norm."),
+)
+
+
+def read(values: dict[str, Any]) -> ModelConfig:
+    """Our configuration of a config.json.
+
+    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    """
+    only(values, {"hidden_act": ("silu",)})
+    config = decoder_of(values, FAMILY, bias=bias_of(values), qk_norm="all", eps=1e-5)
+    return config.model_copy(update={"norm": config.norm.model_copy(update={"place": "output"})})
+
+
+def write(config: ModelConfig) -> dict[str, Any]:
+    """The config.json of our configuration, for Transformers 4.47 and later.
+
+    Raises ConfigError naming what an OLMo 2 cannot be.
+    """
+    values = values_of(config, FAMILY, "Olmo2ForCausalLM") | {"hidden_act": "silu"}
+    values["attention_bias"] = config.attention.bias == "all"
+    unsaid(config, read(values), FAMILY)
+    return values
+
+
+def ours(state: State, config: ModelConfig) -> State:
+    """Our names of their tensors."""
+    return renamed(without_frequencies(state), NAMES)
+
+
+def theirs(state: State, config: ModelConfig) -> State:
+    """Their names of our tensors."""
+    return renamed(state, NAMES, to_theirs=True)

@@ -1,0 +1,123 @@
+"""Decoders of LLaMA's kind beside Transformers: states, logits, gradients, and files both ways.
+
+tests/oracles/decoders_llama.py wrote the fixtures; nothing here needs Transformers.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+from torch.testing import assert_close
+
+from groundup.model import Transformer, load, preset, presets, save
+from groundup.model.families import FAMILIES, family_for
+
+ROOT = Path(__file__).parents[2] / "fixtures" / "decoders"
+PEERS = sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("*/*/config.json"))
+TRAINED = sorted(
+    peer for peer in PEERS
+    if any(name.startswith("grad.") for name in load_file(ROOT / peer / "expected.safetensors"))
+)  # fmt: skip
+COVERED = {
+    "LLaMA": "llama", "Llama 3": "llama", "Mistral": "mistral", "Mixtral": "mixtral",
+    "Qwen 2": "qwen2", "Qwen 3": "qwen3", "Gemma 3": "gemma3_text", "OLMo 2": "olmo2",
+}  # fmt: skip
+PRESETS = [name for name, found in presets().items() if found.family in COVERED]
+CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+
+
+@pytest.fixture(params=PEERS)
+def peer(request):
+    return ROOT / request.param
+
+
+def opened(directory):
+    return load(directory, dtype=torch.float32), load_file(directory / "expected.safetensors")
+
+
+def test_every_family_has_its_fixtures():
+    assert {peer.split("/")[0] for peer in PEERS} == {*COVERED.values(), "gemma3"}
+    assert len(PEERS) == 20 and len(TRAINED) == 6
+
+
+@torch.no_grad()
+def test_states_and_logits_are_the_peers_with_padding_on_either_side(peer):
+    model, expected = opened(peer)
+    is_real, states = expected["mask"] == 1, []
+    hidden = model(expected["ids"], documents=expected["mask"] - 1, states=states)
+    assert len(states) == model.config.layers + 1
+    for i, state in enumerate(states):
+        assert_close(state[is_real], expected[f"hidden.{i}"][is_real], **CLOSE)
+    assert_close(model.project(hidden)[is_real], expected["logits"][is_real], **CLOSE)
+
+
+@torch.no_grad()
+def test_logits_far_from_the_first_position_are_the_peers(peer):
+    model, expected = opened(peer)
+    ids = expected["ids"][:1]
+    assert ids.shape[1] > max(pattern.window for pattern in model.config.attention.patterns)
+    far = torch.arange(40, 40 + ids.shape[1])[None]
+    assert_close(model.logits(ids, positions=far)[:, -1], expected["far"], **CLOSE)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_gradients_of_every_tensor_are_the_peers(name):
+    model, expected = opened(ROOT / name)
+    ids, mask = expected["ids"], expected["mask"]
+    labels = ids[:, 1:].masked_fill(mask[:, :-1] * mask[:, 1:] == 0, -100)
+    logits = model.logits(ids, documents=mask - 1)
+    F.cross_entropy(logits[:, :-1].flatten(0, 1), labels.flatten()).backward()
+    grads = {n.removeprefix("grad."): t for n, t in expected.items() if n.startswith("grad.")}
+    theirs = FAMILIES[name.split("/")[0]].ours(grads, model.config)
+    parameters = dict(model.named_parameters())
+    assert theirs.keys() == parameters.keys()
+    for tensor, parameter in parameters.items():
+        assert parameter.grad is not None
+        assert_close(parameter.grad, theirs[tensor], msg=lambda m, t=tensor: f"{t}: {m}", **CLOSE)
+
+
+def test_what_we_save_is_what_was_opened_bit_for_bit(peer, tmp_path):
+    model = load(peer)
+    assert model.head.dtype == torch.bfloat16
+    save(model, tmp_path)
+    again = load(tmp_path)
+    assert again.config == model.config
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor), name
+    written, published = load_file(tmp_path / "model.safetensors"), {}
+    for file in peer.glob("model*.safetensors"):
+        published |= load_file(file)
+    stripped = {name.replace("language_model.model.", "model."): t for name, t in published.items()}
+    assert written.keys() <= stripped.keys()
+    assert all(torch.equal(written[name], stripped[name]) for name in written)
+
+
+def test_transformers_opened_what_we_saved():
+    found = json.loads((ROOT / "reopened.json").read_text(encoding="utf-8"))
+    tiny = {name for name in PRESETS if name.endswith("-tiny")}
+    assert found.keys() == {*PEERS, *tiny}
+    for name, said in found.items():
+        assert said["largest_difference"] < 1e-5, name
+        config = preset(name).config if name in tiny else load(ROOT / name).config
+        assert FAMILIES[said["model_type"]] == family_for(config), name
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_written_as_their_own_family(name):
+    found = preset(name)
+    family = FAMILIES[COVERED[found.family]]
+    assert family.read(family.write(found.config)) == found.config
+    assert family_for(found.config) == family
+
+
+@pytest.mark.parametrize("name", [n for n in PRESETS if n.endswith("-tiny")])
+def test_tensors_of_tiny_presets_go_there_and_back(name):
+    found = preset(name)
+    state = Transformer(found.config, seed=1).state_dict()
+    family = FAMILIES[COVERED[found.family]]
+    again = family.ours(family.theirs(dict(state), found.config), found.config)
+    assert again.keys() == state.keys()
+    assert all(torch.equal(again[tensor], state[tensor]) for tensor in state)

@@ -1,0 +1,44 @@
+"""Mistral's words: a window in all layers or in none."""
+
+import pytest
+
+from groundup.core import ArtifactError, ConfigError
+from groundup.kernels import Pattern
+from groundup.model import preset
+from groundup.model.families.mistral import read, write
+from tests.model.shapes import heads, shape
+
+WINDOW = Pattern("window", 4)
+PUBLISHED = {
+    "model_type": "mistral", "hidden_act": "silu", "hidden_size": 4096, "intermediate_size": 14336,
+    "max_position_embeddings": 32768, "num_attention_heads": 32, "num_hidden_layers": 32,
+    "num_key_value_heads": 8, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "sliding_window": 4096,
+    "tie_word_embeddings": False, "torch_dtype": "bfloat16", "vocab_size": 32000,
+}  # fmt: skip
+
+
+def test_configurations_go_there_and_back():
+    for patterns in ((WINDOW,), (Pattern(),)):
+        config = shape(attention=heads(patterns=patterns))
+        assert read(write(config)) == config
+    assert read(PUBLISHED) == preset("mistral-7b").config
+
+
+def test_no_window_is_full_attention():
+    assert read(PUBLISHED | {"sliding_window": None}).attention.patterns == (Pattern(),)
+
+
+@pytest.mark.parametrize("window", [0, -4, "4096", 4096.0])
+def test_a_window_is_a_whole_number(window):
+    with pytest.raises(ArtifactError, match="sliding_window="):
+        read(PUBLISHED | {"sliding_window": window})
+
+
+def test_layers_that_differ_are_refused():
+    types = ["full_attention", "sliding_attention"] * 16
+    with pytest.raises(ArtifactError, match="layers of a mistral are alike"):
+        read(PUBLISHED | {"layer_types": types})
+    same = ["sliding_attention"] * 32
+    assert read(PUBLISHED | {"layer_types": same}) == read(PUBLISHED)
+    with pytest.raises(ConfigError, match="patterns"):
+        write(shape(attention=heads(patterns=(WINDOW, Pattern()))))
