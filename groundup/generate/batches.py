@@ -64,6 +64,22 @@ def left_padded(prompts: Sequence[Sequence[int]], device: torch.device | str = "
 
 
 def right_padded(rows: Sequence[Sequence[int]]) -> Int[Tensor, "B T"]:
-    """Pad on the right, where a causal model looks last."""
+    """Pad on the right, where a causal model looks last; see `right_documents`."""
     width = max(len(row) for row in rows)
     return torch.tensor([list(row) + [0] * (width - len(row)) for row in rows])
+
+
+def right_documents(
+    rows: Sequence[Sequence[int]], device: torch.device | str = "cpu"
+) -> Int[Tensor, "B T"] | None:
+    """0 where `right_padded` has a token, -1 where it has padding; None without padding.
+
+    >>> right_documents([[5, 6], [7]])
+    tensor([[ 0,  0],
+            [ 0, -1]])
+    """
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    width = int(lengths.max())
+    if bool((lengths == width).all()):
+        return None
+    return (torch.arange(width, device=device) < lengths[:, None]).long() - 1

@@ -2,12 +2,13 @@
 
 Requests are sorted by length and run in batches over the plain cache, padded on the left; padding
 is attended by nobody and positions count from each row's first token, so a row computes what it
-would compute alone. Rows that have ended leave the batch. Every special token ends an answer.
-Knows no HTTP and no terminal; see talk.py for the verbs.
+would compute alone. Rows that have ended leave the batch. Every special token ends an answer. An
+encoder–decoder's prompts are sources: it reads each whole and writes its own text.
+Knows no HTTP and no terminal; see talk.py for the verbs and beam.py for beam search.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,11 +29,12 @@ from groundup.core import (
     Tokenizer,
     record,
 )
-from groundup.model import Cache, Transformer
+from groundup.model import Transformer
 from groundup.model import load as load_model
-from groundup.tokenizer import load_tokenizer, render, template_digest
+from groundup.tokenizer import DOCUMENT_END, load_tokenizer, render, template_digest
 
-from .batches import batches, left_padded, right_padded
+from .batches import batches, right_padded
+from .decoding import Decoding, Frame, evaluating, frame_of, logprobs_of
 from .sampling import check_sampling, draw, generators_of, pick
 from .text import Pieces, text_of
 
@@ -65,19 +67,25 @@ class Engine:
     """A language model on this machine; fulfils `groundup.core.LanguageModel`."""
 
     def __init__(
-        self, model: Transformer, tokenizer: Tokenizer, *, end_ids: Sequence[int] | None = None
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        *,
+        end_ids: Sequence[int] | None = None,
+        frame: Frame | None = None,
     ) -> None:
         """Put a model and its tokenizer together.
 
         end_ids  tokens that end an answer; default: every special token
+        frame    what stands around an encoder–decoder's texts; default: ends of text
 
         Raises ArtifactError if the tokenizer has more ids than the model, or none that ends;
-        ConfigError if the model is no decoder.
+        ConfigError if the model is an encoder.
         """
-        if model.config.kind != "decoder":
+        if model.config.kind == "encoder":
             raise ConfigError(
-                f"A model of kind {model.config.kind!r} does not continue a text by itself; "
-                "generate with a decoder."
+                "An encoder cannot generate: each of its tokens sees those after it; use a decoder "
+                "or an encoder_decoder."
             )
         ends = tuple(tokenizer.specials.values()) if end_ids is None else tuple(end_ids)
         if tokenizer.vocab_size > model.config.vocab_size:
@@ -92,6 +100,9 @@ class Engine:
                 f"{tokenizer.vocab_size}; use the model's own tokenizer."
             )
         self.model, self.tokenizer, self.end_ids = model, tokenizer, ends
+        end = tokenizer.specials.get(DOCUMENT_END, ends[0] if ends else 0)
+        has_source = model.config.kind == "encoder_decoder"
+        self.frame = frame or Frame(end, after=(end,)) if has_source else None
 
     @classmethod
     def open(cls, path: Path | str) -> "Engine":
@@ -100,7 +111,7 @@ class Engine:
         Raises ArtifactError if either is missing, damaged or does not fit the other.
         """
         path = Path(path)
-        engine = cls(load_model(path), load_tokenizer(path))
+        engine = cls(load_model(path), load_tokenizer(path), frame=frame_of(path))
         template = path / "chat_template.jinja"
         if template.is_file() and template_digest(template.read_text("utf-8")) != OUR_TEMPLATE:
             raise ArtifactError(
@@ -147,13 +158,18 @@ class Engine:
         """Ids of a conversation up to where the answer begins."""
         if not conversation:
             raise ConfigError("The conversation is empty; give at least one user message.")
+        if self.frame is not None:
+            raise ConfigError(
+                "An encoder_decoder reads a source and holds no conversation; give it a plain text."
+            )
         return render(self.tokenizer, conversation, add_generation_prompt=True).ids
 
     def plain(self, prompt: str) -> list[int]:
-        """Ids of a plain text; ConfigError if it is empty."""
+        """Ids of a plain text, a prompt or a source; ConfigError if it is empty."""
         if not prompt:
             raise ConfigError("The prompt is empty; give at least one character to continue.")
-        return self.tokenizer.encode(prompt)
+        ids = self.tokenizer.encode(prompt)
+        return ids if self.frame is None else self.frame.source(ids)
 
     def recent(self, conversation: Conversation, reserve: int) -> Conversation:
         """Drop the oldest turns until `reserve` tokens are free for the answer.
@@ -181,11 +197,10 @@ class Engine:
         for prompt in prompts:
             self.room(prompt, sampling)
         seeds = seeds or [sampling.seed] * len(prompts)
-        lengths = [len(prompt) for prompt in prompts]
         answers: dict[int, Generation] = {}
         bar = record.progress("generate", len(prompts), "answers")
         with bar if len(prompts) >= TOLD_FROM else nullcontext() as told:
-            for chosen in batches(lengths, sampling.max_tokens, self.context_length):
+            for chosen in self.batches(prompts, sampling.max_tokens):
                 made = self.batch(
                     [prompts[i] for i in chosen], sampling, [seeds[i] for i in chosen]
                 )
@@ -229,16 +244,13 @@ class Engine:
         if sampling.temperature > 0:
             seeds = seeds or [sampling.seed] * len(prompts)
             uniforms = draw(generators_of(seeds), limit).to(self.model.head.device)
-        head = self.model.head
-        padded = left_padded(prompts, head.device)
-        capacity = padded.ids.shape[1] + limit
-        cache = Cache(self.model.config, len(prompts), capacity, head.dtype, head.device)
+        ends = torch.tensor(self.end_ids, dtype=torch.long, device=self.model.head.device)
         with evaluating(self.model):
-            logits = self.next_logits(padded.ids, padded.positions, cache, padded.documents)
-            rows = torch.arange(len(prompts), device=head.device)
-            position, runs = padded.positions[:, -1:], rows >= 0
-            ends = torch.tensor(self.end_ids, dtype=torch.long, device=head.device)
+            decoding = self.decoding(prompts, limit)
+            rows = torch.arange(len(prompts), device=ends.device)
+            runs = rows >= 0
             for t in range(limit):
+                logits = decoding.logits
                 ids = pick(logits, sampling, None if uniforms is None else uniforms[rows, t])
                 yield Step(rows[runs], ids[runs], logprobs_of(logits, ids)[runs])
                 runs = runs & ~torch.isin(ids, ends)
@@ -247,29 +259,30 @@ class Engine:
                     return
                 if left <= COMPACT_BELOW * len(rows):
                     kept = runs.nonzero()[:, 0]
-                    cache.select(kept)
-                    rows, ids, position, runs = rows[kept], ids[kept], position[kept], runs[kept]
-                position = position + 1
-                logits = self.next_logits(ids[:, None], position, cache)
+                    decoding.select(kept)
+                    rows, ids, runs = rows[kept], ids[kept], runs[kept]
+                decoding.write(ids)
 
-    def next_logits(
-        self,
-        ids: Int[Tensor, "B T"],
-        positions: Int[Tensor, "B T"],
-        cache: Cache,
-        documents: Int[Tensor, "B T"] | None = None,
-    ) -> Float[Tensor, "B V"]:
-        """Logits of the token after the last one, of the ids that the tokenizer knows."""
-        logits = self.model.logits(
-            ids, positions=positions, cache=cache, documents=documents, last_only=True
-        )
-        return logits[:, -1, : self.tokenizer.vocab_size]
+    def decoding(self, prompts: Sequence[Sequence[int]], limit: int) -> Decoding:
+        """Read prompts or sources, ready to write `limit` tokens after each."""
+        known = self.tokenizer.vocab_size
+        if self.frame is None:
+            return Decoding.after_prompts(self.model, prompts, limit, known)
+        return Decoding.of_sources(self.model, prompts, self.frame.start, limit, known)
+
+    def batches(self, prompts: Sequence[Sequence[int]], new_tokens: int) -> Iterator[list[int]]:
+        """Yield the places of prompts that run together; sources take no room from answers."""
+        lengths = [len(prompt) for prompt in prompts]
+        new = new_tokens if self.frame is None else 0
+        return batches(lengths, new, self.context_length)
 
     def room(self, prompt: Sequence[int], sampling: Sampling) -> int:
         """Number of tokens that an answer may have: `max_tokens`, or what the context leaves."""
         check_sampling(sampling)
         if not prompt:
             raise ConfigError("The prompt has no tokens; give at least one to continue.")
+        if self.frame is not None:
+            return self.room_beside(len(prompt), sampling)
         left = self.context_length - len(prompt)
         if left < 1:
             raise CapacityError(
@@ -277,6 +290,15 @@ class Engine:
                 "none is left for the answer; shorten the prompt or drop its oldest turns."
             )
         return min(sampling.max_tokens, left)
+
+    def room_beside(self, source: int, sampling: Sampling) -> int:
+        """Number of tokens of an answer to a source of so many: each side has a whole context."""
+        if source > self.context_length:
+            raise CapacityError(
+                f"The source has {source} tokens and the context {self.context_length}; shorten "
+                "or split it."
+            )
+        return min(sampling.max_tokens, self.context_length)
 
     @torch.inference_mode()
     def logprobs(
@@ -334,20 +356,3 @@ class Engine:
                 with evaluating(self.model):
                     hidden = self.model(ids)
                 yield chosen, hidden
-
-
-def logprobs_of(logits: Float[Tensor, "N V"], ids: Int[Tensor, " N"]) -> Float[Tensor, " N"]:
-    """Log-probability of each row's id, computed in float32 or better."""
-    exact = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    return exact.gather(-1, ids[:, None])[:, 0] - exact.logsumexp(-1)
-
-
-@contextmanager
-def evaluating(model: Transformer) -> Iterator[None]:
-    """Put a model into evaluation and, afterwards, back into what it was in."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)

@@ -27,6 +27,8 @@ from tests.model.families.encoder_decoders import OURS
 
 ROOT = Path(__file__).resolve().parents[1] / "fixtures"
 VOCAB, PAD, END, START = 31, 0, 1, 2
+ENDS = [1, 7, 13, 19, 25]
+"""Ids that end a continuation: so many that random models end some early."""
 
 T5 = {"d_model": 7, "d_kv": 3, "d_ff": 9, "num_layers": 2, "num_heads": 3, "n_positions": 96,
       "relative_attention_num_buckets": 8, "relative_attention_max_distance": 20}  # fmt: skip
@@ -60,6 +62,7 @@ PEERS = {
         "odd_depths": SWITCH | {"num_layers": 3, "num_decoder_layers": 2, "num_experts": 2},
     }),
 }  # fmt: skip
+BEAMS = (("estimate", 1.0, False), ("full", 2.0, True), ("bound", 0.5, "never"))
 WITH_GRADIENTS = ("narrow_heads", "scaled_free", "every_second")
 STRUCTURE = {"vocab_size": VOCAB, "pad_token_id": PAD, "eos_token_id": END, "bos_token_id": None,
              "decoder_start_token_id": START}  # fmt: skip
@@ -120,15 +123,15 @@ def expect(directory: Path, *, with_gradients: bool = False) -> None:
 
 
 def continuations(model: Any, source: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
-    """What greedy search and two beam searches write after the source."""
+    """What greedy search and three beam searches write after the source."""
     # Their cache has the encoder's number of layers, so a deeper decoder runs without one.
-    settings = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": END, "pad_token_id": PAD,
+    settings = {"max_new_tokens": 12, "do_sample": False, "eos_token_id": ENDS, "pad_token_id": PAD,
                 "decoder_start_token_id": START, "use_cache": False}  # fmt: skip
     beams = settings | {"num_beams": 4, "num_return_sequences": 4, "return_dict_in_generate": True,
                         "output_scores": True}  # fmt: skip
     inputs = {"inputs": source, "attention_mask": mask}
     found = {"greedy": model.generate(**inputs, generation_config=GenerationConfig(**settings))}
-    for name, length_penalty, early in (("beam", 1.0, False), ("early", 2.0, True)):
+    for name, length_penalty, early in BEAMS:
         config = GenerationConfig(**beams, length_penalty=length_penalty, early_stopping=early)
         out = model.generate(**inputs, generation_config=config)
         found |= {f"{name}.ids": out.sequences, f"{name}.scores": out.sequences_scores}

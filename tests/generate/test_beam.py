@@ -1,0 +1,151 @@
+"""Beam search: wide enough it is exhaustive, and at width 4 it is Transformers' own."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from groundup.core import CapacityError, ConfigError, Sampling
+from groundup.generate import BeamConfig, Engine, beams
+from groundup.generate.beam import Ended, is_done, search
+from groundup.generate.decoding import Decoding
+from groundup.tokenizer import FastTokenizer
+from tests.generate.sources import (
+    ENDS,
+    LIMIT,
+    PEERS,
+    SOURCES,
+    START,
+    VOCAB,
+    Peer,
+    sources_of,
+    tiny_reader,
+    until_end,
+)
+from tests.generate.tiny import CONTEXT, tiny_engine
+from tests.model.shapes import DECODERS, ENCODER_DECODERS, tiny_model
+
+PENALTIES = {"estimate": 1.0, "full": 2.0, "bound": 0.5}
+
+
+@pytest.mark.parametrize("family, name", PEERS)
+def test_four_beams_are_transformers(family, name):
+    peer = Peer(family, name)
+    for stop, penalty in PENALTIES.items():
+        config = BeamConfig(width=4, length_penalty=penalty, stop=stop)
+        with torch.no_grad():
+            decoding = Decoding.of_sources(peer.model, sources_of(peer), START, LIMIT, VOCAB)
+            found = search(decoding, ENDS, config, LIMIT)
+        ids = [until_end(row) for row in peer.expected[f"{stop}.ids"].tolist()]
+        assert [each.ids for row in found for each in row] == ids
+        scores = torch.tensor([each.score for row in found for each in row])
+        assert_close(scores, peer.expected[f"{stop}.scores"], rtol=1e-4, atol=1e-4)
+
+
+TINY, END, LONGEST = 4, 0, 4
+
+
+def answers_of(length: int) -> list[tuple[int, ...]]:
+    """All sequences of this length that end or are cut at LONGEST."""
+    rows = itertools.product(range(TINY), repeat=length)
+    return [ids for ids in rows if END not in ids[:-1] and (ids[-1] == END or length == LONGEST)]
+
+
+def every_answer(model, source, start: int, penalty: float) -> list[tuple[float, tuple[int, ...]]]:
+    """All answers, scored by whole passes without a cache."""
+    answers = []
+    for length in range(1, LONGEST + 1):
+        rows = torch.tensor(answers_of(length))
+        encoded = None if source is None else model.encode(torch.tensor([source] * len(rows)))
+        read = torch.cat([torch.full((len(rows), 1), start), rows[:, :-1]], dim=1)
+        logprobs = model.logits(read, encoded=encoded).log_softmax(-1)
+        sums = logprobs.gather(-1, rows[..., None])[..., 0].sum(-1) / length**penalty
+        answers += zip(sums.tolist(), map(tuple, rows.tolist()), strict=True)
+    return sorted(answers, reverse=True)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0])
+@pytest.mark.parametrize("kind", ["t5", "bart", "decoder"])
+def test_as_wide_as_all_sequences_it_finds_the_best(kind, penalty):
+    torch.manual_seed(5)
+    source = None if kind == "decoder" else [2, 3, 1]
+    shapes = {"vocab_size": TINY}
+    shape = DECODERS["gpt2"] if source is None else ENCODER_DECODERS[kind]
+    model = tiny_model(shape.model_copy(update=shapes))
+    with torch.no_grad():
+        if source is None:
+            decoding = Decoding.after_prompts(model, [[3]], LONGEST, TINY)
+        else:
+            decoding = Decoding.of_sources(model, [source], 1, LONGEST, TINY)
+        config = BeamConfig(width=TINY**LONGEST, length_penalty=penalty, stop="bound")
+        (found,) = search(decoding, [END], config, LONGEST)
+        expected = every_answer(model, source, 3 if source is None else 1, penalty)
+    assert len(found) == len(expected) == 1 + 3 + 9 + 27 * 4
+    assert [tuple(each.ids) for each in found] == [ids for _, ids in expected]
+    assert_close([each.score for each in found], [score for score, _ in expected])
+
+
+@pytest.mark.parametrize("engine", [tiny_engine(), tiny_reader()], ids=["decoder", "reader"])
+def test_one_beam_is_greedy(engine):
+    prompts = [engine.plain(text) for text in SOURCES]
+    greedy = engine.continue_ids(prompts, Sampling(max_tokens=15))
+    found = beams(engine, prompts, BeamConfig(width=1, max_tokens=15, length_penalty=0))
+    for expected, (beam,) in zip(greedy, found, strict=True):
+        assert beam.generation.ids == expected.ids and beam.generation.text == expected.text
+        assert beam.generation.finish_reason == expected.finish_reason
+        assert_close(beam.generation.logprobs, expected.logprobs, rtol=0, atol=1e-12)
+        assert math.isclose(beam.score, sum(expected.logprobs))
+
+
+@pytest.mark.parametrize("engine", [tiny_engine(), tiny_reader("bart")], ids=["decoder", "reader"])
+def test_company_moves_nothing(engine):
+    engine.end_ids = tuple(range(0, 259, 4))
+    config = BeamConfig(width=3, best=3, max_tokens=10)
+    prompts = [engine.plain(text) for text in SOURCES]
+    together = beams(engine, prompts, config)
+    assert len({len(beam.generation.ids) for found in together for beam in found}) > 1
+    for prompt, found in zip(prompts, together, strict=True):
+        (alone,) = beams(engine, [prompt], config)
+        assert [b.generation.ids for b in alone] == [b.generation.ids for b in found]
+        assert [b.score for b in found] == sorted((b.score for b in found), reverse=True)
+        assert len({b.generation.ids for b in found}) == len(found)
+
+
+def test_more_beams_find_nothing_less_likely():
+    engine = tiny_reader()
+    engine.end_ids = tuple(range(0, 259, 4))
+    prompts = [engine.plain(text) for text in SOURCES]
+    scores = []
+    for width in (1, 8):
+        config = BeamConfig(width=width, max_tokens=8, length_penalty=0, stop="bound")
+        scores.append(sum(found[0].score for found in beams(engine, prompts, config)))
+    assert scores[1] > scores[0]
+
+
+def test_when_to_stop():
+    ended = [Ended(-1.0, [1], [-1.0]), Ended(-2.0, [2], [-2.0])]
+    full = BeamConfig(width=2, stop="full")
+    assert is_done(ended, -1.0, 3, full, 10)
+    assert not is_done(ended[:1], -1.0, 3, full, 10)
+    assert is_done(ended[:1], -math.inf, 3, full, 10)
+    estimate = BeamConfig(width=2)
+    assert not is_done(ended, -5.9, 3, estimate, 10)  # -5.9 / 3 beats -2
+    assert is_done(ended, -6.1, 3, estimate, 10)
+    bound = BeamConfig(width=2, stop="bound")
+    assert not is_done(ended, -19.9, 3, bound, 10)  # it could yet be 10 long
+    assert is_done(ended, -20.1, 3, bound, 10)
+
+
+def test_what_cannot_be_searched_says_so():
+    with pytest.raises(ConfigError, match="best=5 is more than width=4"):
+        BeamConfig(best=5)
+    with pytest.raises(CapacityError, match="so none is left"):
+        beams(tiny_engine(), [[5] * CONTEXT], BeamConfig())
+    with pytest.raises(ConfigError, match="no tokens"):
+        beams(tiny_reader(), [[]], BeamConfig())
+    assert beams(tiny_reader(), [], BeamConfig()) == []
+    with pytest.raises(ConfigError, match="An encoder cannot generate"):
+        Engine(tiny_model(DECODERS["gpt2"].model_copy(update={"kind": "encoder"})),
+               FastTokenizer([]))  # fmt: skip
