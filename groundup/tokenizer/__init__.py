@@ -2,18 +2,39 @@
 
 from .bpe import PATTERNS, BytePairs, train_bpe, well_formed
 from .chat import TEMPLATE, Rendered, render, template_digest
-from .fast import SPECIALS, FastTokenizer
-from .files import DOCUMENT_END, TokenizerConfig, load, save, train_tokenizer, write_tokenizer
+from .fast import FastTokenizer
+from .files import TokenizerConfig, load, save, train_tokenizer, write_tokenizer
 from .files import load as load_tokenizer
 from .loader import Batch, Loader
 from .packing import Packed, pack_examples
 from .shards import Shard, Text, TokensConfig, tokens, write_tokens
+from .specials import (
+    DOCUMENT_END,
+    FIRST,
+    MASK,
+    MIDDLE,
+    PREFIX,
+    SENTINELS,
+    SEPARATOR,
+    SPECIAL_SETS,
+    SPECIALS,
+    SUFFIX,
+    spelt_out,
+)
 from .units import Cut, UnitTokenizer, measure_cut, train_units
 
 __all__ = [
     "DOCUMENT_END",
+    "FIRST",
+    "MASK",
+    "MIDDLE",
     "PATTERNS",
+    "PREFIX",
+    "SENTINELS",
+    "SEPARATOR",
     "SPECIALS",
+    "SPECIAL_SETS",
+    "SUFFIX",
     "TEMPLATE",
     "Batch",
     "BytePairs",
@@ -33,6 +54,7 @@ __all__ = [
     "pack_examples",
     "render",
     "save",
+    "spelt_out",
     "template_digest",
     "tokens",
     "train_bpe",

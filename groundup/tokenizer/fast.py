@@ -20,8 +20,8 @@ import tokenizers
 from groundup.core import ConfigError, DataError, digest
 
 from .bpe import PATTERNS, BytePairs, byte_characters, well_formed
+from .specials import SPECIALS
 
-SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 LONG_SPACE = 500_000
 """White space in a row that tiktoken is not given: its splitter panics at 999,999 characters."""
 NOT_UTF8 = re.compile("([\udc80-\udcff]+)")

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from groundup.core import (
     Artifact,
@@ -28,9 +28,9 @@ from groundup.core import (
 
 from .bpe import PATTERNS, byte_characters, train_bpe
 from .chat import TEMPLATE
-from .fast import SPECIALS, FastTokenizer, tokenizer_json
+from .fast import FastTokenizer, tokenizer_json
+from .specials import DOCUMENT_END, FIRST, MASK, SEPARATOR, SPECIALS, spelt_out
 
-DOCUMENT_END = "<|endoftext|>"
 FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
@@ -42,7 +42,14 @@ class TokenizerConfig(Config):
     pattern: Literal["qwen2", "gpt-2"] = "qwen2"
     """Where merges may not cross, by llama.cpp's name for the expression."""
     specials: tuple[str, ...] = SPECIALS
-    """Special tokens; they get the last ids, in this order."""
+    """Special tokens; they get the last ids, in this order. `chat`, `encoder`, `sentinels` and
+    `middle` stand for the sets of these names."""
+
+    @field_validator("specials")
+    @classmethod
+    def spell(cls, specials: tuple[str, ...]) -> tuple[str, ...]:
+        """Replace names of sets by what is in them."""
+        return spelt_out(specials)
 
 
 def train_tokenizer(config: TokenizerConfig, corpus: Artifact, out: Path) -> Artifact:
@@ -109,6 +116,8 @@ def settings(tokenizer: FastTokenizer, context_length: int | None = None) -> dic
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
     }
+    named = {"mask_token": MASK, "cls_token": FIRST, "sep_token": SEPARATOR}
+    found |= {role: name for role, name in named.items() if name in tokenizer.specials}
     if context_length is not None:
         found["model_max_length"] = context_length
     return found

@@ -24,7 +24,8 @@ from groundup.core import Artifact, Config, DataError, Draft, produce, record, w
 
 from .bpe import well_formed
 from .fast import FastTokenizer
-from .files import DOCUMENT_END, load
+from .files import load
+from .specials import DOCUMENT_END
 
 
 class TokensConfig(Config):

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 from groundup.core import ConfigError, DataError, Tokenizer, digest
 
 from .bpe import splitter, well_formed
-from .fast import SPECIALS
+from .specials import SPECIALS
 
 Unit = Literal["words", "characters"]
 PATTERN = "gpt-2"

@@ -1,10 +1,24 @@
 """train: how do weights change: one loop, its services, optimizers, and pre-training on it."""
 
-from .batches import Batch, Batches, split
+from .batches import Batch, Batches, placed, split
 from .checkpoint import Resumed, resume
 from .checkpoint import save as save_checkpoint
 from .loop import Plan, Step, train
-from .objectives import causal
+from .objectives.losses import (
+    RouterConfig,
+    Routing,
+    boundary,
+    causal,
+    masked,
+    next_sentence,
+    routed,
+    sequence,
+    token_loss,
+)
+from .objectives.objective import NoiseConfig, Objective, Setting
+from .objectives.sequences import SourceTarget, sequence_batch
+from .objectives.table import OBJECTIVES, objective
+from .objectives.vocabulary import Vocabulary, vocabulary
 from .optim import OptimConfig, Optimizer, schedule
 from .pretrain import PretrainConfig, pretrain
 from .services import (
@@ -21,27 +35,45 @@ from .services import (
 
 __all__ = [
     "METRICS",
+    "OBJECTIVES",
     "Batch",
     "Batches",
     "Interrupted",
+    "NoiseConfig",
+    "Objective",
     "OptimConfig",
     "Optimizer",
     "Plan",
     "PretrainConfig",
     "Resumed",
+    "RouterConfig",
+    "Routing",
+    "Setting",
+    "SourceTarget",
     "Step",
+    "Vocabulary",
+    "boundary",
     "causal",
     "compiling",
     "logging",
+    "masked",
     "measured",
+    "next_sentence",
+    "objective",
+    "placed",
     "pretrain",
     "resume",
+    "routed",
     "save_checkpoint",
     "saving",
     "schedule",
     "scoring",
+    "sequence",
+    "sequence_batch",
     "split",
     "summary",
+    "token_loss",
     "train",
     "validating",
+    "vocabulary",
 ]

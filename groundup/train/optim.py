@@ -10,7 +10,7 @@ for hidden layers in neural networks"; scale by shape as in Liu et al. 2025, arX
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Literal
 
 import torch
@@ -36,7 +36,8 @@ class OptimConfig(Config):
     learning_rate: float = 4e-3
     """Peak step of everything under AdamW."""
     embedding_learning_rate: float = 0.2
-    """Peak step of the input embedding under AdamW: rows are seen rarely and may move far."""
+    """Peak step under AdamW of an embedding that is input alone: its rows are seen rarely, begin
+    at size one and may move far. One that is the output too has `learning_rate`."""
     beta1: float = 0.9
     """AdamW's decay of the mean gradient."""
     beta2: float = 0.95
@@ -106,6 +107,7 @@ class Optimizer:
         muon = config.matrices == "muon"
         self.matrices = {n: p for n, p in named if muon and is_block_matrix(n, p)}
         self.others = {n: p for n, p in named if n not in self.matrices}
+        self.tables = [name for name in self.others if is_free_table(name, self.others)]
         self.momentum = {n: torch.zeros_like(p) for n, p in self.matrices.items()}
         self.mean = {n: torch.zeros_like(p) for n, p in self.others.items()}
         self.square = {n: torch.zeros_like(p) for n, p in self.others.items()}
@@ -121,9 +123,8 @@ class Optimizer:
         self.steps += 1
         norm = self._clip()
         self._muon(multiplier)
-        tables = [name for name in self.others if "embed" in name]
-        rest = [name for name in self.others if "embed" not in name]
-        self._adamw(tables, self.config.embedding_learning_rate * multiplier)
+        rest = [name for name in self.others if name not in self.tables]
+        self._adamw(self.tables, self.config.embedding_learning_rate * multiplier)
         self._adamw(rest, self.config.learning_rate * multiplier)
         return norm
 
@@ -191,6 +192,16 @@ class Optimizer:
 def is_block_matrix(name: str, parameter: Tensor) -> bool:
     """Whether Muon should move it: a matrix inside a block, no embedding and no head."""
     return parameter.ndim == 2 and not any(part in name for part in ("embed", "head"))
+
+
+def is_free_table(name: str, others: Container[str]) -> bool:
+    """Whether it is the embedding of a model whose output has weights of its own.
+
+    >>> is_free_table("embed_tokens.weight", ["lm_head.weight"])
+    True
+    """
+    before, found, _ = name.partition("embed_tokens.")
+    return bool(found) and f"{before}lm_head.weight" in others
 
 
 def by_shape(parameters: dict[str, nn.Parameter]) -> list[list[str]]:

@@ -1,25 +1,31 @@
 """Pre-training: a base model from token shards, at a short context and then at its full one.
 
 Most tokens are spent at a context of 256, where attention is cheap; a last stretch at the full
-context teaches long distances. The learning rate falls over both as over one run.
+context teaches long distances. The learning rate falls over both as over one run. A preset's shape
+is trained by its own objective; without one, a decoder of a depth by the next token.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
+from torch import nn
 
 from groundup.core import Artifact, Config, ConfigError, Draft, device, produce, record
-from groundup.model import Transformer, from_depth, save
-from groundup.tokenizer import Batch as LoaderBatch
+from groundup.kernels import LossSum
+from groundup.model import ModelConfig, Transformer, WithHead, from_depth, preset, save
 from groundup.tokenizer import Loader, Shard, load_tokenizer
 
 from . import services
-from .batches import Batch, split
+from .batches import Batch, placed, split
 from .checkpoint import resume
 from .loop import Plan, train
-from .objectives import causal
+from .objectives.losses import RouterConfig, routed
+from .objectives.objective import NoiseConfig, Objective, ObjectiveName, Setting
+from .objectives.table import objective
+from .objectives.vocabulary import vocabulary
 from .optim import OptimConfig, Optimizer, schedule
 
 
@@ -50,6 +56,40 @@ class PretrainConfig(Config):
     """Tokens of held-out text that are scored each time."""
     save_seconds: float = 15.0
     """Time between checkpoints."""
+    preset: str | None = None
+    """Published shape to train, such as `bert-tiny`, in place of `depth`; the vocabulary is the
+    tokenizer's, the context is `context_length`."""
+    objective: ObjectiveName | None = None
+    """What to train it to do; None: what the preset was trained to do, and the next token else."""
+    noise: NoiseConfig = NoiseConfig()
+    """How the objective damages text."""
+    router: RouterConfig = RouterConfig()
+    """What keeps the routers of experts useful."""
+
+    @model_validator(mode="after")
+    def check(self) -> "PretrainConfig":
+        """Refuse a preset that there is not, and an objective for another kind of model."""
+        wanted, shape = self.wanted(), None if self.preset is None else preset(self.preset)
+        kind = "decoder" if shape is None else shape.config.kind
+        if wanted.kind != kind:
+            raise ConfigError(
+                f"objective={wanted.name!r} trains a model of kind {wanted.kind!r}, and "
+                f"{self.preset or 'a model of a depth'} is of kind {kind!r}; "
+                + (f"try objective={shape.objective!r}." if shape else "give a preset.")
+            )
+        return self
+
+    def wanted(self) -> Objective:
+        """The objective: the one given, the preset's own, or the next token."""
+        own = "causal" if self.preset is None else preset(self.preset).objective
+        return objective(self.objective or own)
+
+    def shape(self, vocab_size: int) -> ModelConfig:
+        """The model's configuration."""
+        if self.preset is None:
+            return from_depth(self.depth, vocab_size, self.context_length).config
+        sizes: dict[str, Any] = {"vocab_size": vocab_size, "context_length": self.context_length}
+        return ModelConfig(**(dict(preset(self.preset).config) | sizes))
 
 
 class Stretch(NamedTuple):
@@ -60,13 +100,31 @@ class Stretch(NamedTuple):
     """Its first step."""
 
 
+class Learner(NamedTuple):
+    """A model with what it is trained to do."""
+
+    body: Transformer
+    trained: nn.Module
+    """The body, or the body with the objective's head."""
+    objective: Objective
+    setting: Setting
+
+    def loss(self, router: RouterConfig) -> Callable[..., LossSum]:
+        """The objective's loss, with the routers' where there are experts."""
+        experts = self.body.config.feedforward.experts
+        return self.objective.loss if experts is None else routed(
+            self.objective.loss, router, experts.chosen
+        )  # fmt: skip
+
+
 def pretrain(config: PretrainConfig, tokens: Artifact, tokenizer: Artifact, out: Path) -> Artifact:
     """Train a base model; a run that was stopped goes on from its last checkpoint.
 
     tokens     shards made by `groundup tokens`
     tokenizer  the tokenizer that made them; it is copied into the model
 
-    Raises ConfigError if the shards are too few or of another tokenizer.
+    Raises ConfigError if the shards are too few or of another tokenizer, or if that lacks a special
+    token of the objective.
     """
     made_with = {parent.name: parent.id for parent in tokens.parents}.get("tokenizer")
     if made_with != tokenizer.id:
@@ -74,6 +132,9 @@ def pretrain(config: PretrainConfig, tokens: Artifact, tokenizer: Artifact, out:
             f"{tokens.path} was made with tokenizer {str(made_with)[:12]}, not with "
             f"{tokenizer.id[:12]} in {tokenizer.path}; give the one it was made with."
         )
+    setting = setting_of(config, tokenizer)
+    longest = max(config.length, config.context_length)
+    config.wanted().check(config.shape(len(setting.known.sizes)), setting, longest)
     return produce(
         out,
         kind="model",
@@ -81,51 +142,74 @@ def pretrain(config: PretrainConfig, tokens: Artifact, tokenizer: Artifact, out:
         version=1,
         config=config,
         parents={"tokens": tokens, "tokenizer": tokenizer},
-        write=lambda draft: write_base(draft, config, tokens, tokenizer),
+        write=lambda draft: write_base(draft, config, setting, tokens, tokenizer),
     )
 
 
-def write_base(draft: Draft, config: PretrainConfig, tokens: Artifact, tokenizer: Artifact) -> None:
+def setting_of(config: PretrainConfig, tokenizer: Artifact) -> Setting:
+    """What the objective's batches depend on besides the text."""
+    words = load_tokenizer(tokenizer.path)
+    return Setting(vocabulary(words), config.noise, words, config.seed)
+
+
+def write_base(
+    draft: Draft, config: PretrainConfig, setting: Setting, tokens: Artifact, tokenizer: Artifact
+) -> None:
     """Train and save; the body of the stage."""
-    vocab_size = load_tokenizer(tokenizer.path).vocab_size
-    derived = from_depth(config.depth, vocab_size, config.context_length)
-    record.say(str(derived))
-    model = Transformer(derived.config, seed=config.seed).to(device.pick())
-    run(draft, config, model, tokens)
-    save(model, draft.path, tokenizer.path)
+    vocab_size = len(setting.known.sizes)
+    if config.preset is None:
+        record.say(str(from_depth(config.depth, vocab_size, config.context_length)))
+    body = Transformer(config.shape(vocab_size), seed=config.seed).to(device.pick())
+    run(draft, config, learner(config, body, setting), tokens)
+    save(body, draft.path, tokenizer.path)
 
 
-def run(draft: Draft, config: PretrainConfig, model: Transformer, tokens: Artifact) -> None:
+def learner(config: PretrainConfig, body: Transformer, setting: Setting) -> Learner:
+    """The model with its objective's head, which is trained beside it and not kept.
+
+    SpanBERT's and BERT's heads serve pre-training alone.
+    """
+    wanted = config.wanted()
+    if wanted.head is None:
+        return Learner(body, body, wanted, setting)
+    head = wanted.head(body.config).to(body.head.device)
+    return Learner(body, WithHead(body, head), wanted, setting)
+
+
+def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact) -> None:
     """The loop with its services around it."""
-    place = device.pick()
+    place, model = device.pick(), learner.trained
     stretches, steps = stretch(config, Shard.open(tokens, "train"))
     optimizer = Optimizer(model.named_parameters(), config.optim)
     resumed = resume(draft.scratch, model, optimizer)
-    compiled = services.compiling(model, resumed)
+    compiled = services.compiling(learner.body, resumed)
 
     def batches(step: int) -> list[Batch]:
         now = next(each for each in reversed(stretches) if step >= each.start)
-        return split(windows(now.loader.batch(step - now.start), place), config.micro_batches)
+        rows = now.loader.batch(step - now.start)
+        made = learner.objective.batch(learner.setting, rows, step)
+        return split(placed(made, place), config.micro_batches)
 
     dtype = device.compute_dtype(place)
     plan = Plan(steps, resumed.step, dtype)
     rate = schedule(config.optim, steps)
     every = max(1, steps // max(config.validations, 1))
-    held_out = services.scoring(model, validation_batches(config, tokens, place), dtype)
+    held_out = validation(config, learner, tokens, dtype)
     whole = steps * config.batch_tokens
     with (
         services.measured(draft, resumed) as metrics,
         record.progress("base", whole, "tokens") as bar,
     ):
         bar.advance(resumed.step * config.batch_tokens)
-        training = train(model, batches, causal, optimizer, rate, plan)
+        training = train(model, batches, learner.loss(config.router), optimizer, rate, plan)
         training = services.logging(training, metrics, bar)
         training = services.validating(training, held_out, every, metrics)
         training = services.saving(training, draft.scratch, model, optimizer, config.save_seconds)
         for _ in training:
             pass
-    draft.numbers |= {"parameters": sum(p.numel() for p in model.parameters())}
+    draft.numbers |= {"parameters": sum(p.numel() for p in learner.body.parameters())}
     draft.numbers |= {"steps": steps, "tokens": whole, "compiled": compiled}
+    draft.numbers |= {"objective": learner.objective.name}
     draft.numbers |= services.summary(draft.log / services.METRICS)
 
 
@@ -154,22 +238,21 @@ def stretch(config: PretrainConfig, shard: Shard) -> tuple[list[Stretch], int]:
     ], steps
 
 
-def windows(batch: LoaderBatch, place: torch.device) -> Batch:
-    """A loader's windows as a batch on a device."""
-    ids = torch.from_numpy(batch.ids).to(place)
-    return Batch(
-        ids[:, :-1],
-        ids[:, 1:],
-        torch.from_numpy(batch.weights).to(place),
-        torch.from_numpy(batch.documents).to(place),
-        batch.names,
-    )
+def validation(
+    config: PretrainConfig, learner: Learner, tokens: Artifact, dtype: torch.dtype
+) -> Callable[[], dict[str, float]]:
+    """Score windows of held-out text, as many as `validation_tokens` hold, spread over the split.
 
-
-def validation_batches(
-    config: PretrainConfig, tokens: Artifact, place: torch.device
-) -> list[Batch]:
-    """Windows of held-out text, as many as `validation_tokens` hold, spread over the split."""
+    A decoder is told in bits a byte too; the same is hidden from the others each time.
+    """
+    place = device.pick()
     rows = max(1, config.validation_tokens // config.length)
     loader = Loader([Shard.open(tokens, "validation")], rows, config.length, config.seed)
-    return split(windows(loader.batch(0), place), 16)
+    made = learner.objective.batch(learner.setting, loader.batch(0), 0)
+    sizes = None
+    if learner.objective.kind == "decoder":
+        sizes = torch.from_numpy(learner.setting.known.sizes).to(place)
+    batches = split(placed(made, place), 16)
+    return services.scoring(
+        learner.trained, batches, dtype, loss=learner.objective.loss, sizes=sizes
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 """Services: what happens around training steps, each an iterator over steps that wraps another."""
 
+import math
 import shutil
 import signal
 import statistics
@@ -10,18 +11,20 @@ from pathlib import Path
 from types import FrameType
 
 import torch
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 
 from groundup.core import Draft, device, record
 from groundup.model import Transformer
 
 from .batches import Batch
 from .checkpoint import Resumed, save
-from .loop import Step
-from .objectives import causal
+from .loop import Loss, Step
+from .objectives.losses import causal
 from .optim import Optimizer
 
 METRICS = "metrics.jsonl"
+BITS = "validation bits per byte"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -87,19 +90,32 @@ def validating(
 
 
 def scoring(
-    model: Transformer, batches: Sequence[Batch], dtype: torch.dtype
+    model: nn.Module,
+    batches: Sequence[Batch],
+    dtype: torch.dtype,
+    *,
+    loss: Loss = causal,
+    sizes: Int[Tensor, " V"] | None = None,
 ) -> Callable[[], dict[str, float]]:
-    """A function for `validating`: mean nats a weighted target over held-out batches."""
+    """A function for `validating`: mean nats a weighted target over held-out batches.
+
+    sizes  bytes of text of each id; with them the nats are told as bits a byte too
+    """
     place = batches[0].ids.device.type
 
     @torch.no_grad()
     def score() -> dict[str, float]:
         model.eval()
         with torch.autocast(place, dtype, enabled=dtype != torch.float32):
-            parts = [causal(model, batch) for batch in batches]
+            parts = [loss(model, batch) for batch in batches]
         model.train()
         weight = sum(float(part.weight) for part in parts)
-        return {"validation": round(sum(float(part.total) for part in parts) / weight, 5)}
+        nats = sum(float(part.total) for part in parts)
+        found = {"validation": round(nats / weight, 5)}
+        if sizes is None:
+            return found
+        told = sum(float((sizes[batch.targets] * batch.weights).sum()) for batch in batches)
+        return found | {BITS: round(nats / math.log(2) / told, 5)}
 
     return score
 
@@ -161,5 +177,7 @@ def summary(metrics: Path) -> dict[str, float]:
     found = {"final loss": losses[-1]} if losses else {}
     if speeds:
         found["tokens per second"] = float(statistics.median(speeds))
-    held_out = [row["validation"] for row in rows if "validation" in row]
-    return found | ({"validation loss": held_out[-1]} if held_out else {})
+    for name, told in (("validation", "validation loss"), (BITS, BITS)):
+        held_out = [row[name] for row in rows if name in row]
+        found |= {told: held_out[-1]} if held_out else {}
+    return found

@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from groundup.core import ConfigError
+from groundup.model import Transformer
 from groundup.train.optim import OptimConfig, Optimizer, orthogonalise, schedule
+from tests.model.shapes import tiny_config
 from tests.train.test_loop import tiny_model
 
 
@@ -70,3 +72,17 @@ def test_the_rate_rises_then_falls_and_stays_above_zero(kind: str):
     assert values[:10] == sorted(values[:10])
     assert values[10:] == sorted(values[10:], reverse=True)
     assert max(values) == 1.0 and min(values) > 0
+
+
+def test_an_embedding_moves_far_only_where_it_is_input_alone():
+    steps = {}
+    for tied in (True, False):
+        model = Transformer(tiny_config(tied=tied), seed=0)
+        optimizer = Optimizer(model.named_parameters(), OptimConfig(clip=0))
+        before = model.embed_tokens.weight.detach().clone()
+        for weight in model.parameters():
+            weight.grad = torch.ones_like(weight)
+        optimizer.step(1.0)
+        steps[tied] = float((model.embed_tokens.weight - before).detach().abs().mean())
+    assert steps[True] == pytest.approx(4e-3, rel=1e-3)
+    assert steps[False] == pytest.approx(0.2, rel=1e-3)

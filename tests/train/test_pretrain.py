@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from groundup.core import MANIFEST, ConfigError, record
-from groundup.model import load
-from groundup.tokenizer import Shard, TokenizerConfig, train_tokenizer
-from groundup.train import pretrain
+from groundup.model import load, preset
+from groundup.tokenizer import Shard, TokenizerConfig, TokensConfig, train_tokenizer
+from groundup.tokenizer import tokens as make_tokens
+from groundup.train import OBJECTIVES, pretrain
 from groundup.train.pretrain import stretch
+from groundup.train.services import BITS
 from tests.train.small import Small, small, tiny_training, without_compiler
 
+GROUPS = ("noise", "router")
 LONG = {"tokens": 24_576, "save_seconds": 0.0}
 
 
@@ -33,6 +36,7 @@ def made(tmp_path_factory) -> Small:
 def start(made: Small, out: Path) -> subprocess.Popen:
     """Begin the long run in a process of its own."""
     settings = tiny_training(**LONG).plain()
+    settings = {k: v for k, v in settings.items() if v is not None and k not in GROUPS}
     settings["optim.warmup"] = settings.pop("optim")["warmup"]
     words = [sys.executable, "-m", "groundup", "pretrain", "--out", str(out)]
     words += ["--tokens", str(made.tokens.path), "--tokenizer", str(made.tokenizer.path)]
@@ -132,3 +136,84 @@ def test_the_process_keeps_its_signals(made, tmp_path):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     pretrain(tiny_training(tokens=512), made.tokens, made.tokenizer, tmp_path / "out")
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+PRESETS = ["gpt-1-tiny", "mixtral-tiny", "bert-tiny", "spanbert-tiny", "t5-tiny", "bart-tiny"]
+
+
+@pytest.fixture(scope="module")
+def special(made, tmp_path_factory) -> Small:
+    """The same documents with every special token."""
+    folder = tmp_path_factory.mktemp("special")
+    sets = ("chat", "encoder", "sentinels", "middle")
+    config = TokenizerConfig(vocab_size=400, specials=sets)
+    words = train_tokenizer(config, made.corpus, folder / "tokenizer")
+    shards = make_tokens(TokensConfig(), made.corpus, words, folder / "tokens")
+    return Small(made.corpus, words, shards)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_train_by_their_own_objective_and_open(special, tmp_path, name: str):
+    config = tiny_training(
+        depth=5, tokens=1536, preset=name, validations=1, long_share=0.0, micro_batches=2
+    )
+    base = pretrain(config, special.tokens, special.tokenizer, tmp_path / "base")
+    assert base.numbers["objective"] == preset(name).objective
+    assert 0 < base.numbers["validation loss"] < 6.5 * (2 if name == "spanbert-tiny" else 1)
+    is_decoder = preset(name).config.kind == "decoder"
+    assert (BITS in base.numbers) == is_decoder
+    model = load(base.path)
+    assert model.config.kind == preset(name).config.kind
+    assert (model.config.vocab_size, model.config.context_length) == (400, 128)
+    assert not model.training
+
+
+@pytest.mark.parametrize("name", ["prefix", "middle", "next_sentence"])
+def test_other_objectives_of_a_kind_are_for_choosing(special, tmp_path, name: str):
+    shape = "bert-tiny" if name == "next_sentence" else None
+    config = tiny_training(tokens=1024, preset=shape, objective=name, validations=1)
+    base = pretrain(config, special.tokens, special.tokenizer, tmp_path / "base")
+    assert base.numbers["objective"] == name and base.config["objective"] == name
+
+
+def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path, monkeypatch):
+    config = tiny_training(tokens=4096, preset="spanbert-tiny", save_seconds=0.0)
+    whole = pretrain(config, special.tokens, special.tokenizer, tmp_path / "whole")
+    make, out = OBJECTIVES["boundary"].make, tmp_path / "stopped"
+
+    def stopping(making):
+        if making.step == 5:
+            raise KeyboardInterrupt
+        return make(making)
+
+    stops = OBJECTIVES["boundary"]._replace(make=stopping)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setitem(OBJECTIVES, "boundary", stops)
+        pretrain(config, special.tokens, special.tokenizer, out)
+    assert list(out.glob(".scratch/step-*"))
+    again = pretrain(config, special.tokens, special.tokenizer, out)
+    assert again.id == whole.id
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"preset": "bert-tiny", "objective": "causal"}, "'causal' trains.*'decoder'.*'masked'"),
+        ({"objective": "masked"}, "'masked' trains.*'encoder'.*depth.*give a preset"),
+        ({"preset": "birt-tiny"}, "no preset 'birt-tiny'; the nearest are bert-tiny"),
+        ({"objective": "mask"}, "objective"),
+        ({"noise": {"rate": 1.5}}, "NoiseConfig.rate.*less than 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(changes, said: str):
+    with pytest.raises(ConfigError, match=said) as caught:
+        tiny_training(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_without_masks_is_refused_before_anything_starts(made, tmp_path):
+    with pytest.raises(ConfigError, match=r"has no \[MASK\]"):
+        pretrain(
+            tiny_training(preset="bert-tiny"), made.tokens, made.tokenizer, tmp_path / "base"
+        )  # fmt: skip
+    assert not (tmp_path / "base").exists()

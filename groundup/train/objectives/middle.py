@@ -1,0 +1,90 @@
+"""Fill in the middle: a decoder learns to write what stands between two texts.
+
+    document   prefix middle suffix <end>
+    PSM        <prefix> prefix <suffix> suffix <middle> middle <end>
+    SPM        <prefix> <suffix> suffix <middle> prefix middle <end>
+
+Half of the documents are so moved, half of these in either order; the rest stay as they are. Cuts
+are drawn evenly between characters, so that a middle may begin within a token, as a user's cursor
+does. All tokens are told, the marks too. What is moved keeps its room in the row: four tokens of
+its end make way for the marks and the end, and padding follows where the new tokens are fewer.
+Source: Bavarian et al. 2022, arXiv:2207.14255, sections 3 and 3.1; the row-wise way is its
+context-level one; SPM is its variant 2, which both orders share their marks in.
+"""
+
+from typing import NamedTuple
+
+from groundup.tokenizer import DOCUMENT_END, MIDDLE, PREFIX, SUFFIX
+
+from ..batches import Batch
+from .draws import Draws
+from .objective import Making, Setting
+from .ordered import causal_batch
+from .vocabulary import pieces
+
+MARKS = 4
+"""Prefix, suffix, middle, and the end of the text."""
+
+
+class Thirds(NamedTuple):
+    """A document in three parts."""
+
+    prefix: list[int]
+    middle: list[int]
+    suffix: list[int]
+
+
+def middle_batch(making: Making) -> Batch:
+    """Windows in which some documents' middles stand at their ends."""
+    rows, setting = making.rows, making.setting
+    end = setting.known.special(DOCUMENT_END)
+    ids, documents = rows.ids.copy(), rows.documents.copy()
+    for row, numbers in enumerate(rows.documents):
+        draws = making.draws(row)
+        for piece in pieces(numbers):
+            if draws.chance() >= setting.noise.middle_rate:
+                continue
+            body = ids[row, 1 + piece.start : 1 + piece.end].tolist()
+            moved = rearranged(body, setting, draws)
+            if moved is None:
+                continue
+            stop = piece.start + len(moved)
+            ids[row, piece.start] = end  # nothing of what came before the window
+            ids[row, 1 + piece.start : 1 + piece.end] = end
+            ids[row, 1 + piece.start : 1 + stop] = moved
+            documents[row, stop : piece.end] = -1
+    return causal_batch(making._replace(rows=rows._replace(ids=ids, documents=documents)))
+
+
+def rearranged(body: list[int], setting: Setting, draws: Draws) -> list[int] | None:
+    """A document with its middle last, in no more tokens than it had; None if it is too short."""
+    known = setting.known
+    end = known.special(DOCUMENT_END)
+    text, room = [id for id in body if id != end], len(body) - MARKS
+    if room < 3:
+        return None
+    divide = by_characters if setting.noise.characters else by_tokens
+    prefix, middle, suffix = divide(text[:room], setting, draws)
+    suffix = suffix[: max(0, room - len(prefix) - len(middle))]
+    if len(prefix) + len(middle) > room:
+        return None  # cut anew, the text has become too many tokens
+    first, last, between = (known.special(name) for name in (PREFIX, SUFFIX, MIDDLE))
+    if draws.chance() < setting.noise.suffix_first:
+        return [first, last, *suffix, between, *prefix, *middle, end]
+    return [first, *prefix, last, *suffix, between, *middle, end]
+
+
+def by_tokens(ids: list[int], setting: Setting, draws: Draws) -> Thirds:
+    """Cut between tokens; any part may be empty."""
+    low, high = sorted(draws.below(len(ids) + 1) for _ in range(2))
+    return Thirds(ids[:low], ids[low:high], ids[high:])
+
+
+def by_characters(ids: list[int], setting: Setting, draws: Draws) -> Thirds:
+    """Cut between characters, and encode the parts anew."""
+    content = setting.tokenizer.decode_bytes(ids)
+    text = content.decode("utf-8", "surrogateescape")  # a row's edge may cut a character
+    low, high = sorted(draws.below(len(text) + 1) for _ in range(2))
+    parts = (text[:low], text[low:high], text[high:])
+    encode = setting.tokenizer.encode_bytes
+    return Thirds(*(encode(part.encode("utf-8", "surrogateescape")) for part in parts))

@@ -1,0 +1,90 @@
+"""Pairs of texts: does the second follow the first? BERT's next sentence, beside its masks.
+
+    [CLS] the cat sat [SEP] on the mat [SEP]      is next
+    [CLS] the cat sat [SEP] by law of 1871 [SEP]  is not
+    types 0 0 0 0 0   1 1 1 1
+
+A "sentence" is a span of text, as in the paper. Each row's longest document is cut at a word;
+for every second row what follows is taken from another document of the batch.
+Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1, task 2.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from groundup.tokenizer import DOCUMENT_END, FIRST, SEPARATOR
+
+from ..batches import Batch
+from .masked import RATE, choose, replaced
+from .objective import Making
+from .vocabulary import Span, Vocabulary, pieces, tokens, words
+
+IS_NEXT, IS_OTHER = 0, 1
+MARKS = 3
+"""[CLS] and two [SEP]."""
+
+
+class Halves(NamedTuple):
+    """A row's longest document in two parts."""
+
+    document: int
+    first: list[int]
+    second: list[int]
+
+
+def pair_batch(making: Making) -> Batch:
+    """Rows of pairs with hidden tokens; a row's class counts as many targets as a row has."""
+    known, noise = making.setting.known, making.setting.noise
+    halves = [halved(making, row) for row in range(len(making.rows.ids))]
+    shape = making.rows.documents.shape
+    original = np.full(shape, known.special(DOCUMENT_END), dtype=np.int64)
+    documents, types = np.full(shape, -1, dtype=np.int32), np.zeros(shape, dtype=np.int64)
+    labels, ids = np.zeros(shape[0], dtype=np.int64), original.copy()
+    chosen = np.zeros(shape, dtype=bool)
+    units = words if noise.whole_words else tokens
+    for row, own in enumerate(halves):
+        draws = making.draws(row)
+        others = [each for each in halves if each.document != own.document and each.second]
+        is_other = draws.chance() < 0.5 and bool(others)
+        labels[row] = IS_OTHER if is_other else IS_NEXT
+        second = others[draws.below(len(others))].second if is_other else own.second
+        pair = joined(own.first, second, known, shape[1])
+        size, border = len(pair), 2 + len(own.first)
+        original[row, :size], documents[row, :size] = pair, 0
+        types[row, border:size] = 1
+        found = units(original[row], Span(0, size), known)
+        chosen[row] = choose(found, shape[1], noise.rate or RATE, draws)
+        ids[row] = replaced(original[row], chosen[row], known, draws)
+    weights = chosen.astype(np.float32)
+    each = np.full(len(labels), weights.sum() / len(labels), dtype=np.float32)
+    return Batch(
+        torch.from_numpy(ids), torch.from_numpy(original), torch.from_numpy(weights),
+        torch.from_numpy(documents), making.rows.names, types=torch.from_numpy(types),
+        labels=torch.from_numpy(labels), label_weights=torch.from_numpy(each),
+    )  # fmt: skip
+
+
+def halved(making: Making, row: int) -> Halves:
+    """The longest document of a row, cut at the start of a word, its end left out."""
+    rows, known = making.rows, making.setting.known
+    ids, draws = rows.ids[row, 1:], making.draws(row, "cut")
+    found = pieces(rows.documents[row])
+    if not found:
+        return Halves(-1, [], [])
+    piece = max(found, key=lambda span: span.end - span.start)
+    most = rows.documents.shape[1] - MARKS
+    inside = ids[piece.start : piece.end]
+    body = inside[~known.is_special[inside]][:most]
+    starts = [word.start for word in words(body, Span(0, len(body)), known)]
+    cut = starts[1 + draws.below(len(starts) - 1)] if len(starts) > 1 else len(body)
+    document = int(rows.documents[row, piece.start])
+    return Halves(document, body[:cut].tolist(), body[cut:].tolist())
+
+
+def joined(first: list[int], second: list[int], known: Vocabulary, most: int) -> list[int]:
+    """[CLS] first [SEP] second [SEP], the second cut to fit."""
+    mark, border = known.special(FIRST), known.special(SEPARATOR)
+    room = most - MARKS - len(first)
+    return [mark, *first, border, *second[:room], border]

@@ -1,0 +1,77 @@
+"""The objectives by name."""
+
+from collections.abc import Iterable
+
+from torch import nn
+
+from groundup.core import ConfigError
+from groundup.model import Head, HeadConfig, ModelConfig, SpanBoundary
+from groundup.tokenizer import (
+    DOCUMENT_END,
+    FIRST,
+    MASK,
+    MIDDLE,
+    PREFIX,
+    SEPARATOR,
+    SPECIAL_SETS,
+    SUFFIX,
+    FastTokenizer,
+    Loader,
+    Shard,
+)
+
+from . import losses
+from .corruption import corruption_batch, sentinels_needed
+from .denoising import denoising_batch
+from .masked import masked_batch
+from .middle import middle_batch
+from .objective import Making, NoiseConfig, Objective, Setting
+from .ordered import causal_batch, prefix_batch
+from .pairs import pair_batch
+from .spans import boundary_batch
+from .vocabulary import vocabulary
+
+
+def pooler(config: ModelConfig) -> nn.Module:
+    """BERT's: a dense layer with tanh over [CLS], then two classes."""
+    return Head(HeadConfig(kind="sequence", labels=2, inner="tanh"), config.width)
+
+
+OBJECTIVES: dict[str, Objective] = {
+    each.name: each
+    for each in (
+        Objective("causal", "decoder", "each next token", causal_batch, losses.causal),
+        Objective("prefix", "decoder", "each token after a prefix that is seen whole",
+                  prefix_batch, losses.causal),
+        Objective("middle", "decoder", "what stands between two texts", middle_batch,
+                  losses.causal, (DOCUMENT_END, PREFIX, MIDDLE, SUFFIX)),
+        Objective("masked", "encoder", "hidden words", masked_batch, losses.masked, (MASK,)),
+        Objective("boundary", "encoder", "hidden spans, from within and from their edges",
+                  boundary_batch, losses.boundary, (MASK,), SpanBoundary),
+        Objective("next_sentence", "encoder", "hidden words, and whether one text follows another",
+                  pair_batch, losses.next_sentence, (DOCUMENT_END, MASK, FIRST, SEPARATOR), pooler),
+        Objective("corruption", "encoder_decoder", "spans that were taken out", corruption_batch,
+                  losses.sequence, (DOCUMENT_END,), None, sentinels_needed),
+        Objective("denoising", "encoder_decoder", "the whole of a damaged document",
+                  denoising_batch, losses.sequence, (DOCUMENT_END, MASK)),
+    )
+}  # fmt: skip
+
+
+def objective(name: str) -> Objective:
+    """The objective of a name; ConfigError lists those there are."""
+    if name not in OBJECTIVES:
+        raise ConfigError(f"There is no objective {name!r}; there are {', '.join(OBJECTIVES)}.")
+    return OBJECTIVES[name]
+
+
+def sample(
+    texts: Iterable[str], *, length: int = 16, rows: int = 1, step: int = 0, seed: int = 0
+) -> Making:
+    """A batch to be made of texts, in bytes with every special token: for trying an objective."""
+    specials = [name for names in SPECIAL_SETS.values() for name in names]
+    tokenizer = FastTokenizer([], specials=specials)
+    documents = [(text, tokenizer.encode(text), len(text.encode())) for text in texts]
+    shard = Shard.of("sample", documents, end=tokenizer.special_id(DOCUMENT_END))
+    setting = Setting(vocabulary(tokenizer), NoiseConfig(), tokenizer, seed)
+    return Making(setting, Loader([shard], rows, length, seed).batch(step), step)

@@ -1,0 +1,136 @@
+"""What objectives must know of tokens: which are special, where words and sentences end.
+
+Byte-level tokens cut words in pieces: "unbeliev|able". A piece belongs to the word before it where
+both sides of the border are letters, which is where the tokenizer's pattern would not have cut.
+Bytes beyond ASCII count as letters: most of them are.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int, Int64
+
+from groundup.core import ConfigError, Tokenizer
+from groundup.tokenizer import SENTINELS, SPECIAL_SETS
+
+SENTENCE_ENDS = b".!?"
+
+
+class Span(NamedTuple):
+    """Tokens from `start` to before `end`."""
+
+    start: int
+    end: int
+
+
+class Vocabulary(NamedTuple):
+    """A tokenizer's ids, seen by an objective."""
+
+    specials: dict[str, int]
+    """Special token text to id."""
+    plain: Int64[np.ndarray, " plain"]
+    """Ids of all other tokens, in order."""
+    is_special: Bool[np.ndarray, " V"]
+    begins_inside: Bool[np.ndarray, " V"]
+    """Whether a token begins with a letter, so that it may go on with a word."""
+    ends_inside: Bool[np.ndarray, " V"]
+    """Whether it ends with one, so that its word may go on."""
+    ends_sentence: Bool[np.ndarray, " V"]
+    sizes: Int64[np.ndarray, " V"]
+    """Bytes of text that a token stands for; a special one stands for none."""
+
+    def special(self, name: str) -> int:
+        """Id of a special token; ConfigError tells how a tokenizer gets it."""
+        if name not in self.specials:
+            sets = (key for key, names in SPECIAL_SETS.items() if name in names)
+            wanted = next(sets, name)
+            raise ConfigError(
+                f"The tokenizer has no {name}, which this objective needs; make it with "
+                f"""--set 'specials=["chat", "{wanted}"]'."""
+            )
+        return self.specials[name]
+
+    @property
+    def sentinels(self) -> list[int]:
+        """Ids of T5's sentinels, as many as there are in a row."""
+        found = []
+        for name in SENTINELS:
+            if name not in self.specials:
+                break
+            found.append(self.specials[name])
+        return found
+
+
+def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
+    """What objectives know of a tokenizer.
+
+    >>> from groundup.tokenizer import FastTokenizer
+    >>> known = vocabulary(FastTokenizer([(b"a", b"b")]))
+    >>> len(known.plain), sorted(known.specials.values())
+    (257, [257, 258, 259])
+    """
+    size = tokenizer.vocab_size
+    is_special = np.zeros(size, dtype=bool)
+    is_special[list(tokenizer.specials.values())] = True
+    spelt = [b"" if is_special[id] else tokenizer.decode_bytes([id]) for id in range(size)]
+    return Vocabulary(
+        specials=dict(tokenizer.specials),
+        plain=np.flatnonzero(~is_special),
+        is_special=is_special,
+        begins_inside=np.array([is_letter(token[:1]) for token in spelt]),
+        ends_inside=np.array([is_letter(token[-1:]) for token in spelt]),
+        ends_sentence=np.array([ends_sentence(token) for token in spelt]),
+        sizes=np.array([len(token) for token in spelt]),
+    )
+
+
+def is_letter(byte: bytes) -> bool:
+    """Whether a byte is a letter of ASCII or part of a character beyond it."""
+    return byte.isalpha() or byte >= b"\x80"
+
+
+def ends_sentence(token: bytes) -> bool:
+    """Whether a sentence ends with a token: a full stop, or one before quotes and white space.
+
+    >>> [ends_sentence(token) for token in (b".", b'."', b"!\\n", b".x", b"")]
+    [True, True, True, False, False]
+    """
+    left = token.rstrip(b" \t\r\n\"')")
+    return left[-1:] != b"" and left[-1:] in SENTENCE_ENDS
+
+
+def pieces(documents: Int[np.ndarray, " T"] | Sequence[int]) -> list[Span]:
+    """Where a row's documents lie; padding is none of them.
+
+    >>> pieces([0, 0, 4, 4, 4, -1])
+    [Span(start=0, end=2), Span(start=2, end=5)]
+    """
+    numbers = np.asarray(documents)
+    borders = np.flatnonzero(np.diff(numbers)) + 1
+    bounds = [0, *borders.tolist(), len(numbers)]
+    spans = [Span(start, end) for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [span for span in spans if span.end > span.start and numbers[span.start] >= 0]
+
+
+def words(ids: Int64[np.ndarray, " T"], piece: Span, known: Vocabulary) -> list[Span]:
+    """The words of a document, special tokens left out."""
+    inside = ids[piece.start : piece.end]
+    goes_on = known.ends_inside[inside[:-1]] & known.begins_inside[inside[1:]]
+    starts = np.concatenate([[True], ~goes_on]) if len(inside) else np.zeros(0, dtype=bool)
+    bounds = [*np.flatnonzero(starts).tolist(), len(inside)]
+    spans = [Span(start, end) for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [
+        Span(piece.start + start, piece.start + end)
+        for start, end in spans
+        if not known.is_special[inside[start]]
+    ]
+
+
+def tokens(ids: Int64[np.ndarray, " T"], piece: Span, known: Vocabulary) -> list[Span]:
+    """The tokens of a document, each as a word of its own; special ones left out."""
+    return [
+        Span(place, place + 1)
+        for place in range(piece.start, piece.end)
+        if not known.is_special[ids[place]]
+    ]

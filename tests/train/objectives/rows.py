@@ -1,0 +1,49 @@
+"""Rows of real text to try objectives on: what Python's library says of its modules."""
+
+import functools
+import pydoc_data.topics
+
+from groundup.tokenizer import DOCUMENT_END, SPECIAL_SETS, FastTokenizer, Loader, Shard, train_bpe
+from groundup.train import NoiseConfig, Setting, vocabulary
+from groundup.train.objectives.objective import Making
+
+LENGTH = 256
+
+
+@functools.cache
+def texts() -> tuple[str, ...]:
+    """About 400 kB of prose in many documents."""
+    return tuple(text for _, text in sorted(pydoc_data.topics.topics.items()))
+
+
+@functools.cache
+def tokenizer() -> FastTokenizer:
+    """A thousand tokens and every special one."""
+    merges = train_bpe(texts()[:30], 700)
+    return FastTokenizer(merges, specials=[n for names in SPECIAL_SETS.values() for n in names])
+
+
+@functools.cache
+def shard() -> Shard:
+    """The texts as ids."""
+    words = tokenizer()
+    rows = [
+        (f"topic {n}", words.encode(text), len(text.encode())) for n, text in enumerate(texts())
+    ]
+    return Shard.of("topics", rows, end=words.special_id(DOCUMENT_END))
+
+
+def setting(seed: int = 0, **noise) -> Setting:
+    """All that an objective needs besides rows."""
+    return Setting(vocabulary(tokenizer()), NoiseConfig(**noise), tokenizer(), seed)
+
+
+def making(step: int = 0, rows: int = 8, length: int = LENGTH, seed: int = 0, **noise) -> Making:
+    """A batch of packed windows to be made."""
+    windows = Loader([shard()], rows, length, seed=3).batch(step)
+    return Making(setting(seed, **noise), windows, step)
+
+
+def many(**noise) -> Making:
+    """At least 100,000 tokens in one batch."""
+    return making(rows=400, **noise)

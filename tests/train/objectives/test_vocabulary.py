@@ -1,0 +1,57 @@
+"""Words are whole, specials are none of them, and a missing special says how to get it."""
+
+import numpy as np
+import pytest
+
+from groundup.core import ConfigError
+from groundup.tokenizer import FastTokenizer
+from groundup.train import vocabulary
+from groundup.train.objectives.vocabulary import Span, pieces, tokens, words
+from tests.train.objectives.rows import setting, shard, tokenizer
+
+
+def spelt(text: str) -> list[str]:
+    ids = np.array(tokenizer().encode(text))
+    found = words(ids, Span(0, len(ids)), setting().known)
+    return [tokenizer().decode(ids[word.start : word.end].tolist()) for word in found]
+
+
+def test_words_are_not_cut_where_tokens_are():
+    text = "Unbelievable incomprehensibilities"
+    assert len(tokenizer().encode(text)) > 4
+    assert "".join(spelt(text)) == text
+    assert spelt(text)[-1].strip() == "incomprehensibilities"
+
+
+def test_punctuation_digits_and_lines_are_words_of_their_own():
+    assert spelt("a, b.\n12") == ["a", ",", " b", ".\n", "1", "2"]
+
+
+def test_words_cover_a_document_and_leave_specials_out():
+    ids, known = shard().document(0), setting().known
+    whole = Span(0, len(ids))
+    assert sum(w.end - w.start for w in words(ids, whole, known)) == len(ids) - 1
+    assert len(tokens(ids, whole, known)) == len(ids) - 1
+
+
+def test_pieces_are_documents_in_a_row():
+    assert pieces([-1, -1]) == []
+    assert pieces([3, 3, -1, 5]) == [Span(0, 2), Span(3, 4)]
+
+
+def test_sizes_are_the_bytes_of_text():
+    known = setting().known
+    text = "naïve ☃ text"
+    assert known.sizes[tokenizer().encode(text)].sum() == len(text.encode())
+    assert known.sizes[list(known.specials.values())].sum() == 0
+
+
+def test_sentinels_are_counted_in_a_row():
+    assert len(setting().known.sentinels) == 100
+    few = FastTokenizer([], specials=["<extra_id_0>", "<extra_id_1>", "<extra_id_3>"])
+    assert len(vocabulary(few).sentinels) == 2
+
+
+def test_a_missing_special_names_its_set():
+    with pytest.raises(ConfigError, match=r'no \[MASK\].*specials=\["chat", "encoder"\]'):
+        vocabulary(FastTokenizer([])).special("[MASK]")
