@@ -1,0 +1,202 @@
+"""Does every architecture learn? Each `-tiny` preset trained for minutes, held against counting.
+
+    python benchmarks/learning.py [--out runs/learning] [--only bert-tiny t5-tiny]
+
+Text: the library that every Python carries, split by file as in the demo. A model passes if its
+nats a target on held-out text are fewer than those of a model that only counts, fitted to the whole
+training split by the same objective and scored on the same targets:
+
+    decoders            a bigram: the token before tells the next
+    encoders            a unigram of the hidden tokens
+    encoder–decoders    a bigram of what is written, sentinels and all
+    prefix              a bigram of what follows the prefix
+
+The bigram is Witten and Bell's: p(w|v) = (c(v,w) + T(v) p(w)) / (c(v) + T(v)), T(v) being how many
+kinds of token follow v and p the unigram, p(w) = (c(w) + 1/2) / (N + V/2). The rule stands before
+the run; a model that fails stays in the table. Results: benchmarks/results/learning.json.
+Source: Witten and Bell 1991, IEEE Transactions on Information Theory 37(4).
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from groundup.core import Artifact, device, write_json
+from groundup.model import load, preset, presets
+from groundup.recipes.library import library_corpus
+from groundup.recipes.tiny import CORPUS
+from groundup.tokenizer import (
+    Loader,
+    Shard,
+    TokenizerConfig,
+    TokensConfig,
+    load_tokenizer,
+    train_tokenizer,
+)
+from groundup.tokenizer import tokens as make_tokens
+from groundup.train import (
+    Batch,
+    NoiseConfig,
+    Objective,
+    PretrainConfig,
+    Setting,
+    masked,
+    objective,
+    pretrain,
+    split,
+    vocabulary,
+)
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "learning.json"
+VOCABULARY = TokenizerConfig(vocab_size=1024, specials=("chat", "encoder", "sentinels", "middle"))
+LENGTH, BATCH_TOKENS = 128, 2048
+STEPS = {"decoder": 240, "encoder": 480, "encoder_decoder": 320}
+HELD_OUT_ROWS = 256
+COUNTED_ROWS = 512
+"""Rows of a batch while counting."""
+ALSO = (("llama-tiny", "prefix"), ("llama-tiny", "middle"), ("bert-tiny", "next_sentence"))
+"""Objectives that are no preset's own."""
+
+
+class Text(NamedTuple):
+    """What all runs share."""
+
+    tokenizer: Artifact
+    tokens: Artifact
+
+
+class Counts(NamedTuple):
+    """How often each token is a target, and after which one."""
+
+    single: np.ndarray
+    """(V,)"""
+    after: np.ndarray
+    """(V, V)  [before, target]"""
+
+
+def main() -> None:
+    """Train what is asked for and write a row of each as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "learning")
+    parser.add_argument("--only", nargs="*", default=None, help="names of presets")
+    given = parser.parse_args()
+    device.use_cores()
+    text = prepared(given.out)
+    for name, wanted in pairs():
+        if given.only is not None and name not in given.only:
+            continue
+        row = learned(name, wanted, text, given.out / "models")
+        print(json.dumps(row), flush=True)
+        kept(row)
+
+
+def pairs() -> list[tuple[str, str]]:
+    """Every tiny preset with its own objective, and the objectives that are no preset's own."""
+    tiny = [each for each in presets().values() if each.name.endswith("-tiny")]
+    return [*((each.name, each.objective) for each in tiny), *ALSO]
+
+
+def kept(row: dict[str, Any]) -> None:
+    """Put a row among the results, in place of an older one of its kind."""
+    rows = json.loads(RESULTS.read_text("utf-8"))["learning"] if RESULTS.is_file() else []
+    order = pairs()
+    found = {(each["preset"], each["objective"]): each for each in [*rows, row]}
+    setting = {"corpus": "Python's library", "vocab_size": VOCABULARY.vocab_size, "length": LENGTH}
+    rows = [found[key] for key in order if key in found]
+    write_json(RESULTS, {"rows": [], "setting": setting, "learning": rows})
+
+
+def prepared(out: Path) -> Text:
+    """Corpus, tokenizer and tokens; what is complete is kept."""
+    corpus = library_corpus(CORPUS, out / "corpus")
+    words = train_tokenizer(VOCABULARY, corpus, out / "tokenizer")
+    return Text(words, make_tokens(TokensConfig(), corpus, words, out / "tokens"))
+
+
+def learned(name: str, wanted: str, text: Text, out: Path) -> dict[str, Any]:
+    """Train a preset and compare it with counting."""
+    goal, shape = objective(wanted), preset(name)
+    config = training(name, wanted)
+    started = time.perf_counter()
+    base = pretrain(config, text.tokens, text.tokenizer, out / f"{name} {wanted}")
+    words = load_tokenizer(text.tokenizer.path)
+    setting = Setting(vocabulary(words), NoiseConfig(), words, seed=0)
+    held_out = next(batches(goal, setting, Shard.open(text.tokens, "validation"), HELD_OUT_ROWS))
+    reached = nats(base.path, goal, held_out)
+    counts = counted(batches(goal, setting, Shard.open(text.tokens, "train"), COUNTED_ROWS))
+    kind = "unigram" if shape.config.kind == "encoder" else "bigram"
+    threshold = entropy(counts, held_out, kind)
+    return {
+        "preset": name, "objective": wanted, "kind": shape.config.kind,
+        "threshold": kind, "threshold_nats": round(threshold, 3), "nats": round(reached, 3),
+        "passed": reached < threshold, "tokens": config.tokens,
+        "parameters": base.numbers["parameters"], "seconds": round(base.seconds),
+        "whole_seconds": round(time.perf_counter() - started),
+    }  # fmt: skip
+
+
+def training(name: str, wanted: str) -> PretrainConfig:
+    """Minutes on two cores."""
+    steps = STEPS[preset(name).config.kind]
+    return PretrainConfig(
+        preset=name, tokens=steps * BATCH_TOKENS, batch_tokens=BATCH_TOKENS, length=LENGTH,
+        context_length=LENGTH, long_share=0.0, objective=objective(wanted).name,
+    )  # fmt: skip
+
+
+def batches(goal: Objective, setting: Setting, shard: Shard, rows: int) -> Iterator[Batch]:
+    """Yield a split once, as the objective sees it."""
+    loader = Loader([shard], rows, LENGTH, seed=0)
+    windows = -(-len(shard) // LENGTH)
+    for step in range(max(1, windows // rows)):
+        yield goal.batch(setting, loader.batch(step), step)
+
+
+@torch.no_grad()
+def nats(path: Path, goal: Objective, batch: Batch) -> float:
+    """Mean nats a target of a trained model; of two losses, that of the tokens."""
+    model = load(path, dtype=torch.float32)
+    loss = masked if goal.head is not None else goal.loss
+    parts = [loss(model, part) for part in split(batch, 16)]
+    return sum(float(part.total) for part in parts) / sum(float(part.weight) for part in parts)
+
+
+def counted(made: Iterator[Batch]) -> Counts:
+    """Count targets, alone and after what stands before them."""
+    size = VOCABULARY.vocab_size
+    flat = np.zeros(size * size, dtype=np.int64)
+    for batch in made:
+        chosen = batch.weights > 0
+        keys = (batch.ids[chosen] * size + batch.targets[chosen]).numpy()
+        flat += np.bincount(keys, minlength=size * size)
+    after = flat.reshape(size, size)
+    return Counts(after.sum(0), after)
+
+
+def entropy(counts: Counts, batch: Batch, kind: str) -> float:
+    """Mean nats that counting needs for a batch's targets.
+
+    >>> batch = Batch(torch.tensor([[0]]), torch.tensor([[1]]), torch.ones(1, 1), None)
+    >>> float(np.exp(-entropy(Counts(np.array([1, 1]), np.eye(2)), batch, "unigram")))
+    0.5
+    """
+    chosen = batch.weights > 0
+    before, targets = batch.ids[chosen].numpy(), batch.targets[chosen].numpy()
+    single = (counts.single + 0.5) / (counts.single.sum() + 0.5 * len(counts.single))
+    found = single[targets]
+    if kind == "bigram":
+        kinds, total = (counts.after > 0).sum(1)[before], counts.after.sum(1)[before]
+        seen = (counts.after[before, targets] + kinds * found) / np.maximum(total + kinds, 1)
+        found = np.where(total > 0, seen, found)
+    return float(-np.log(found).mean())
+
+
+if __name__ == "__main__":
+    main()
