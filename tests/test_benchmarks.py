@@ -73,3 +73,10 @@ def test_the_tokenizers_page_shows_the_units_as_they_were_measured():
     page = units.PAGE.read_text(encoding="utf-8")
     kept = json.loads(units.RESULTS.read_text(encoding="utf-8"))
     assert units.with_units(page, kept["units"]) == page, "run benchmarks/units.py"
+
+
+def test_the_page_of_models_is_what_its_command_makes():
+    models = script("models_page")
+    assert models.markdown() == models.PAGE.read_text(encoding="utf-8"), (
+        "run benchmarks/models_page.py"
+    )
