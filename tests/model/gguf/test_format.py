@@ -174,8 +174,8 @@ def test_every_cut_is_refused(whole):
             Parser(whole, content[:size]).parse()
 
 
-def mutated(content, chance):
-    """A copy with a few bytes changed, or a number of the header replaced, or a piece moved."""
+def mutated(content, chance, rest=b""):
+    """A copy with a few bytes changed, a number replaced, or a piece lost or doubled; then rest."""
     content = bytearray(content)
     match chance.randrange(4):
         case 0:
@@ -191,7 +191,7 @@ def mutated(content, chance):
         case 3:
             begin, end = sorted(chance.sample(range(len(content)), 2))
             content[begin:begin] = content[begin:end]
-    return np.frombuffer(content, np.uint8)
+    return np.frombuffer(content + rest, np.uint8)
 
 
 @contextmanager

@@ -1,0 +1,116 @@
+"""A model of ours as a GGUF file that llama.cpp runs, and the verb that writes it.
+
+As llama.cpp's own converter does, norms, biases, routers and tables of places stay in single
+precision; rows that are no whole blocks, in half. In Q4_0 the output embedding is Q8_0, since
+every logit passes it.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.core import Artifact, ConfigError
+
+from ..transformer import Transformer
+from ..weights.directory import has_int8, load
+from .block import BlockType
+from .configuration import EMBEDDING, HEAD, describe_model
+from .dequantize import BY_NAME
+from .format import Value
+from .names import ROPE_FACTORS, theirs
+from .vocabulary import tokenizer_metadata
+from .writing import Written, write_file
+
+StoredAs = Literal["F32", "F16", "BF16", "Q8_0", "Q4_0"]
+FILE_TYPES: dict[StoredAs, int] = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF16": 32}
+"""What general.file_type calls a file that is mostly of a type."""
+EXACT = ("ffn_gate_inp.weight", "position_embd.weight", "token_types.weight")
+QUANTISER_VERSION = 2
+
+
+class Exported(NamedTuple):
+    """A file that was written."""
+
+    path: Path
+    architecture: str
+    """llama.cpp's name of what the model is."""
+    type: str
+    """Of most weights."""
+    tensors: int
+    bytes: int
+
+    def __str__(self) -> str:
+        """One line."""
+        return (
+            f"{self.path}  {self.architecture}, {self.type}, {self.tensors} tensors, "
+            f"{self.bytes / 1e6:,.1f} MB"
+        )
+
+
+def export(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> Exported:
+    """Write a model as one GGUF file for llama.cpp, with its tokenizer and chat template.
+
+    gguf  the file; one that is there is replaced when the new one is whole
+    type  how weights are stored: F32, F16, BF16, Q8_0 (8.5 bits a weight) or Q4_0 (4.5 bits)
+
+    Raises ConfigError for a model that llama.cpp has no architecture for, or one with 8-bit
+    weights; DataError for weights that a type does not hold.
+    """
+    if gguf.is_dir():
+        raise ConfigError(f"{gguf} is a folder; name a file in it, such as {gguf / 'model.gguf'}.")
+    gguf.parent.mkdir(parents=True, exist_ok=True)
+    opened = load(model.path)
+    tokenizer = tokenizer_metadata(model.path, opened.config.vocab_size)
+    about: dict[str, Value] = {"general.name": model.path.resolve().name}
+    return save_gguf(opened, gguf, type, about | tokenizer)
+
+
+def save_gguf(
+    model: Transformer, path: Path, type: StoredAs, metadata: dict[str, Value] | None = None
+) -> Exported:
+    """Write a model's weights and what it computes; `metadata` is written beside it.
+
+    Raises ConfigError and DataError as `export` does.
+    """
+    if has_int8(model):
+        raise ConfigError(
+            "The model has 8-bit weights; export the one that it was quantized from, with --type."
+        )
+    state = model.state_dict()
+    sketch = {name: weight.to("meta") for name, weight in state.items()}
+    found = describe_model(model.config, sketch)
+    named = theirs(state, model.config, found.architecture)
+    output = HEAD if HEAD in named else EMBEDDING
+    tensors = [
+        Written(name, stored_as(name, weight, type, name == output), tuple(weight.shape),
+                partial(numbers, weight))
+        for name, weight in named.items()
+    ]  # fmt: skip
+    if found.factors is not None:
+        factors = found.factors
+        tensors.append(Written(ROPE_FACTORS, BY_NAME["F32"], factors.shape, lambda: factors))
+    about: dict[str, Value] = {
+        "general.type": "model",
+        "general.file_type": FILE_TYPES[type],
+        "general.quantization_version": QUANTISER_VERSION,
+    }
+    write_file(path, found.metadata | about | (metadata or {}), tensors)
+    return Exported(path, found.architecture, type, len(tensors), path.stat().st_size)
+
+
+def stored_as(name: str, weight: Tensor, type: StoredAs, is_output: bool) -> BlockType:
+    """The type of a tensor in a file that is mostly of a type."""
+    if weight.ndim == 1 or name.endswith(EXACT):
+        return BY_NAME["F32"]
+    wanted = BY_NAME["Q8_0" if type == "Q4_0" and is_output else type]
+    return BY_NAME["F16"] if weight.shape[-1] % wanted.values else wanted
+
+
+def numbers(weight: Tensor) -> Float[np.ndarray, "*shape"]:
+    """A tensor's numbers in single precision."""
+    return weight.detach().to("cpu", torch.float32).contiguous().numpy()

@@ -1,0 +1,141 @@
+"""Small models of every architecture that llama.cpp shares with us, the same bits everywhere."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from groundup.core import Config, produce
+from groundup.kernels import Pattern
+from groundup.model import (
+    AttentionConfig,
+    EmbeddingConfig,
+    ExpertsConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    NormConfig,
+    PositionConfig,
+    RopeScaling,
+    Transformer,
+    save,
+)
+from groundup.model.gguf.export import FILE_TYPES, export, save_gguf
+from groundup.tokenizer import FastTokenizer
+from groundup.tokenizer import save as save_tokenizer
+
+ROOT = Path(__file__).parents[3]
+PEER = ROOT / "tests" / "fixtures" / "gguf" / "llama.json"
+"""What llama.cpp computed from each file, and the file's sha256."""
+WRITTEN = ROOT / ".oracles" / "gguf"
+"""Where the files pass from the script that writes them to the one that runs llama.cpp."""
+VOCAB = 40
+MERGES = [(b" ", b"t"), (b"h", b"e"), (b" t", b"he")]
+"""Of our tokenizer."""
+
+
+def decoder(**parts):
+    """A LLaMA with parts replaced."""
+    whole = {
+        "vocab_size": VOCAB, "width": 16, "layers": 2, "context_length": 64,
+        "attention": attention(), "feedforward": FeedForwardConfig(width=24),
+        "norm": NormConfig(eps=1e-5), "tied_embeddings": False,
+    }  # fmt: skip
+    return ModelConfig(**(whole | parts))
+
+
+def attention(**parts):
+    """Two heads that share a key, with parts replaced."""
+    whole = {"heads": 2, "kv_heads": 1, "head_dim": 8, "qk_norm": "none"}
+    return AttentionConfig(**(whole | parts))
+
+
+NEAR = Pattern("window", window=5)
+LLAMA3 = RopeScaling(kind="llama3", factor=8.0, original_length=16)
+YARN = RopeScaling(kind="yarn", factor=4.0, original_length=16, low=1.0, high=32.0)
+MODELS = {
+    "llama": decoder(),
+    "llama_scaled": decoder(position=PositionConfig(base=500.0, scaling=LLAMA3),
+                            context_length=128, tied_embeddings=True),
+    "llama_biased": decoder(attention=attention(bias="all")),
+    "mixtral": decoder(
+        feedforward=FeedForwardConfig(width=24, experts=ExpertsConfig(count=4, chosen=2)),
+        position=PositionConfig(base=1e6),
+    ),
+    "qwen2": decoder(attention=attention(bias="qkv"), position=PositionConfig(scaling=YARN)),
+    "qwen3": decoder(attention=attention(head_dim=12, qk_norm="head"), width=20),
+    "qwen3_linear": decoder(
+        attention=attention(qk_norm="head"),
+        position=PositionConfig(scaling=RopeScaling(kind="linear", factor=4.0)),
+    ),
+    "olmo2": decoder(attention=attention(kv_heads=2, qk_norm="all"),
+                     norm=NormConfig(eps=1e-6, place="output")),
+    "gemma3": decoder(
+        layers=7, tied_embeddings=True,
+        attention=attention(qk_norm="head", patterns=(NEAR,) * 5 + (Pattern(),)),
+        feedforward=FeedForwardConfig(width=24, activation="gelu_tanh"),
+        position=PositionConfig(base=1e6, window_base=10_000.0),
+        norm=NormConfig(place="sandwich", zero_centred=True), embedding=EmbeddingConfig(scale=4.0),
+    ),
+    "gpt2": decoder(
+        attention=attention(kv_heads=2, bias="all"), tied_embeddings=True,
+        feedforward=FeedForwardConfig(
+            width=24, activation="gelu_tanh", gated=False, bias=True
+        ),
+        position=PositionConfig(kind="learned"), norm=NormConfig(kind="layer", eps=1e-5),
+    ),
+}  # fmt: skip
+STORED = decoder(width=32, vocab_size=265, feedforward=FeedForwardConfig(width=64),
+                 attention=attention(head_dim=16, qk_norm="head"))  # fmt: skip
+"""What is written in every type, with our tokenizer of 262 ids."""
+
+
+def small_vocabulary():
+    """A tokenizer of single characters and an end, so that llama.cpp opens the file."""
+    tokens = [chr(33 + place) for place in range(VOCAB - 2)] + ["<|begin|>", "<|end|>"]
+    kinds = np.array([1] * (VOCAB - 2) + [3] * 2, np.int32)
+    told = {"model": "gpt2", "pre": "gpt-2", "tokens": tokens, "token_type": kinds, "merges": []}
+    told |= {"bos_token_id": VOCAB - 2, "eos_token_id": VOCAB - 1, "add_bos_token": False}
+    return {f"tokenizer.ggml.{key}": value for key, value in told.items()}
+
+
+def hashed(shape, seed):
+    """Numbers from -1/2 to 1/2 by whole numbers alone (SplitMix64): the same on every machine."""
+    x = np.arange(np.prod(shape), dtype=np.uint64) + np.uint64(seed << 32)
+    x *= np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ x >> 30) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ x >> 27) * np.uint64(0x94D049BB133111EB)
+    x = (x ^ x >> 31) >> 40
+    return torch.from_numpy((x.astype(np.float32) / 2**24 - 0.5).reshape(shape))
+
+
+def exact_model(config):
+    """A model whose every weight matters."""
+    model = Transformer(config, seed=None).eval()
+    centre = 0.0 if config.norm.zero_centred else 1.0
+    with torch.no_grad():
+        for seed, (name, weight) in enumerate(model.named_parameters(), 1):
+            drawn = hashed(tuple(weight.shape), seed)
+            weight.copy_(centre + drawn / 2 if name.endswith("norm.weight") else drawn)
+    return model
+
+
+def artifact_of(place):
+    """The model that is stored in every type, with our tokenizer, as an artifact."""
+
+    def write(draft):
+        save_tokenizer(FastTokenizer(MERGES), place / "tokenizer")
+        save(exact_model(STORED), draft.path, place / "tokenizer", chat=True)
+
+    return produce(
+        place / "stored", kind="model", stage="oracle", version=1, config=Config(), parents={},
+        write=write,
+    )  # fmt: skip
+
+
+def write_all(place):
+    """Every file: an architecture each in single precision, and one model in every type."""
+    for name, config in MODELS.items():
+        save_gguf(exact_model(config), place / f"{name}.gguf", "F32", small_vocabulary())
+    artifact = artifact_of(place)
+    for type in FILE_TYPES:
+        export(artifact, place / f"stored_{type.lower()}.gguf", type)

@@ -1,0 +1,142 @@
+"""Metadata and configurations say the same, and what metadata leave out is known."""
+
+import numpy as np
+import pytest
+import torch
+
+from groundup.core import ArtifactError, ConfigError
+from groundup.kernels import Pattern
+from groundup.model import preset, presets
+from groundup.model.gguf.configuration import ARCHITECTURES, config_of, describe_model
+from tests.model.gguf.models import MODELS, decoder, exact_model
+from tests.model.shapes import ENCODER_DECODERS
+
+OPENED = ("Llama 3", "Qwen 2", "Qwen 3", "Gemma 3", "OLMo 2", "GPT-2", "Mixtral", "LLaMA")
+"""Families of presets whose every size llama.cpp has."""
+
+
+def sketch(config):
+    """Tensors without numbers: tables, and one of each layer."""
+
+    def empty(*shape):
+        return torch.empty(shape, device="meta")
+
+    found = {"embed_tokens.weight": empty(config.vocab_size, config.width)}
+    if not config.tied_embeddings:
+        found["lm_head.weight"] = empty(config.vocab_size, config.width)
+    for layer in range(config.layers):
+        found[f"layers.{layer}.attention.o_proj.weight"] = empty(config.width, config.width)
+    if config.attention.bias == "all":
+        found["layers.0.attention.o_proj.bias"] = empty(config.width)
+    return found
+
+
+def opened(metadata, config=MODELS["llama"], factors=None):
+    """What a file with a sketch of a model's tensors and these metadata computes."""
+    shapes = {"token_embd.weight": (config.vocab_size, config.width)}
+    shapes |= {} if config.tied_embeddings else {"output.weight": shapes["token_embd.weight"]}
+    shapes |= {f"blk.{layer}.attn_norm.weight": (config.width,) for layer in range(config.layers)}
+    return config_of(metadata, shapes, factors, "a.gguf")
+
+
+def llama(**changes):
+    """The metadata of a small LLaMA; a change of None takes a key out."""
+    told = describe_model(MODELS["llama"], sketch(MODELS["llama"])).metadata
+    told |= {f"llama.{key.replace('__', '.')}": value for key, value in changes.items()}
+    return {key: value for key, value in told.items() if value is not None}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_small_model_is_described_by_its_architecture(name):
+    described = describe_model(MODELS[name], exact_model(MODELS[name]).state_dict())
+    assert described.architecture == {"mixtral": "llama"}.get(name, name.partition("_")[0])
+    assert (described.factors is not None) == (name == "llama_scaled")
+
+
+PUBLISHED = [one for one in map(preset, presets()) if one.family in OPENED]
+
+
+@pytest.mark.parametrize("one", PUBLISHED, ids=lambda one: one.name)
+def test_published_sizes_are_said_whole(one):
+    """`describe_model` refuses what does not come back from its own metadata."""
+    described = describe_model(one.config, sketch(one.config))
+    assert described.metadata[f"{described.architecture}.block_count"] == one.config.layers
+
+
+def test_gemmas_largest_has_a_scale_that_no_metadata_says():
+    config = preset("gemma-3-27b").config
+    metadata = describe_model(config, sketch(config)).metadata
+    found = opened(metadata, config)
+    assert found.attention.scale == 168**-0.5
+    assert found.position.window_base == 10_000.0
+    assert [found.pattern(layer).kind for layer in range(6)] == ["window"] * 5 + ["full"]
+    assert found.embedding.scale == 5376**0.5
+    assert not any("168" in str(value) for value in metadata.values())
+
+
+def test_what_may_be_left_out_has_llama_cpps_default():
+    lacking = llama(rope__freq_base=None, attention__head_count_kv=None,
+                    attention__key_length=None, attention__value_length=None)  # fmt: skip
+    found = opened(lacking)
+    assert (found.position.base, found.attention.kv_heads, found.attention.head_dim) == (1e4, 2, 8)
+
+
+def test_values_of_every_layer_may_be_listed_if_they_are_alike():
+    listed = llama(attention__head_count_kv=np.array([1, 1], np.int32))
+    assert opened(listed) == MODELS["llama"]
+    with pytest.raises(ArtifactError, match="layers that differ in llama.attention.head_count_kv"):
+        opened(llama(attention__head_count_kv=np.array([1, 2], np.int32)))
+    with pytest.raises(ArtifactError, match="layers that differ in llama.block_count"):
+        opened(llama(block_count=np.array([], np.int32)))
+
+
+WRONG = {
+    "nothing": ({}, "general.architecture='None'; groundup opens qwen3, llama, qwen2, gemma3"),
+    "other": ({"general.architecture": "mamba"}, "'mamba'; groundup opens"),
+    "no size": (llama(embedding_length=None), "the metadata have no llama.embedding_length"),
+    "no eps": (llama(attention__layer_norm_rms_epsilon=None), "have no llama.attention.layer_norm"),
+    "text": (llama(embedding_length="wide"), "a.gguf"),
+    "text of layers": (llama(block_count="2"), "its metadata hold no model"),
+    "negative": (llama(feed_forward_length=-4), "intermediate_size=-4; expected a whole number"),
+    "no heads": (llama(attention__head_count=0, attention__key_length=None), "a.gguf"),
+    "layers": (llama(block_count=2**31), "2147483648 layers cannot lie in 4 tensors"),
+    "not finite": (llama(rope__freq_base=float("nan")), "rope_theta=nan; expected a number"),
+    "partial": (llama(rope__dimension_count=4), "llama.rope.dimension_count is 4; groundup comp"),
+    "values": (llama(attention__value_length=4), "llama.attention.value_length is 4; groundup"),
+    "window": (llama(attention__sliding_window=4), "groundup reads Gemma's alone"),
+    "scaling": (llama(rope__scaling__type="longrope"), "rope_type 'longrope'; groundup computes"),
+    "groups": (llama(attention__head_count_kv=3), "heads=2 must be a multiple of kv_heads=3"),
+    "experts": (llama(expert_count=4), "num_experts_per_tok"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_metadata_that_hold_no_model_are_refused_in_one_line(name):
+    metadata, said = WRONG[name]
+    with pytest.raises(ArtifactError, match=said) as caught:
+        opened(metadata)
+    assert str(caught.value).startswith("a.gguf") and "\n" not in str(caught.value)
+
+
+def test_a_table_of_tokens_is_needed():
+    with pytest.raises(ArtifactError, match="there is no table token_embd.weight"):
+        config_of(llama(), {}, None, "a.gguf")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        decoder(attention=MODELS["llama"].attention.model_copy(
+            update={"patterns": (Pattern("window", 4),)})),
+        ENCODER_DECODERS["t5"],
+    ],
+)  # fmt: skip
+def test_what_no_architecture_computes_is_refused(config):
+    with pytest.raises(ConfigError, match="No architecture of llama.cpp computes this model: "):
+        describe_model(config, sketch(config))
+
+
+def test_every_family_of_the_table_is_ours():
+    assert {one.name for one in ARCHITECTURES} == {
+        "llama", "qwen2", "qwen3", "gemma3", "olmo2", "gpt2", "bert",
+    }  # fmt: skip

@@ -1,0 +1,21 @@
+"""Small models written as GGUF by us, for llama.cpp to open (llama_gguf_models.py).
+
+Run by `make oracles`. Writes .oracles/gguf/<name>.gguf: one of each architecture in single
+precision, and one with our own tokenizer in every type that we write. The tests write them again,
+to the same bytes.
+"""
+
+import shutil
+
+from tests.model.gguf.models import WRITTEN, write_all
+
+
+def main() -> None:
+    """Write every file anew."""
+    shutil.rmtree(WRITTEN, ignore_errors=True)
+    WRITTEN.mkdir(parents=True)
+    write_all(WRITTEN)
+
+
+if __name__ == "__main__":
+    main()
