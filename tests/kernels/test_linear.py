@@ -27,19 +27,32 @@ def test_a_row_of_zeros_stays_zeros():
     assert scale.isfinite().all()
 
 
+@pytest.mark.parametrize("has_bias", [False, True])
 @pytest.mark.parametrize("rows", [1, FUSED_UP_TO, FUSED_UP_TO + 1])
 @pytest.mark.parametrize(
     "dtype, tolerance", [(torch.float64, 1e-6), (torch.float32, 1e-5), (torch.bfloat16, 0.04)]
 )
-def test_the_product_is_that_of_the_dequantized_weight(rows, dtype, tolerance):
-    linear = nn.Linear(32, 20, bias=False)
+def test_the_product_is_that_of_the_dequantized_weight(rows, dtype, tolerance, has_bias):
+    linear = nn.Linear(32, 20, bias=has_bias).to(dtype)
     rounded = Int8Linear.from_linear(linear)
     x = torch.randn(rows, 32, dtype=dtype)
     with torch.no_grad():
         found = rounded(x)
     assert found.dtype == dtype
     expected = x.double() @ rounded.dequantized().double().T
+    if has_bias:
+        expected = expected + linear.bias.double()
     assert_close(found.double(), expected, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("width", [1, 6, 8, 12, 24, 30, 48])
+def test_rows_that_do_not_fill_a_vector_are_multiplied_whole(width):
+    rounded = Int8Linear.from_linear(nn.Linear(width, 5, bias=False))
+    x = torch.randn(3, width, dtype=torch.bfloat16)
+    with torch.no_grad():
+        found = rounded(x).double()
+    expected = x.double() @ rounded.dequantized().double().T
+    assert_close(found, expected, atol=0.04, rtol=0.04)
 
 
 def test_gradients_flow_through_to_the_input():
