@@ -33,6 +33,8 @@ from .presets.preset import Preset
 from .presets.table import preset, presets
 from .transformer import Transformer
 from .weights.directory import load, save, save_tensors
+from .weights.heads import load_with_head, save_with_head
+from .weights.opening import ImportConfig, import_model
 
 __all__ = [
     "AttentionConfig",
@@ -46,6 +48,7 @@ __all__ = [
     "Flops",
     "Head",
     "HeadConfig",
+    "ImportConfig",
     "ModelConfig",
     "NormConfig",
     "OutputConfig",
@@ -63,12 +66,15 @@ __all__ = [
     "describe_config",
     "flops_per_token",
     "from_depth",
+    "import_model",
     "load",
+    "load_with_head",
     "parameters",
     "preset",
     "presets",
     "routing",
     "save",
     "save_tensors",
+    "save_with_head",
     "z_loss",
 ]

@@ -12,14 +12,14 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.core import Config
+from groundup.core import Config, ConfigError
 
 from .attention import linear
-from .config import ModelConfig
+from .config import ModelConfig, NormConfig
 from .feedforward import ACTIVATIONS
 from .norm import norm
 
@@ -37,6 +37,31 @@ class HeadConfig(Config):
     """Which state stands for the text: [CLS] is first, a decoder's is last."""
     inner: Literal["none", "tanh", "gelu"] = "none"
     """Activation of a dense layer before the classes; BERT's pooler has tanh."""
+    inner_bias: bool = True
+    """Whether the dense layer has one."""
+    inner_norm: NormConfig | None = None
+    """Norm behind the dense layer, as ModernBERT has; None: none."""
+    bias: bool = True
+    """Whether the classes have one; those on top of decoders have none in peers' files."""
+    names: tuple[str, ...] = ()
+    """The classes' names, in their order; empty: they are only counted."""
+    unit: bool = True
+    """Vectors are brought to length one."""
+
+    @model_validator(mode="after")
+    def check(self) -> "HeadConfig":
+        """Refuse names that are not one for each class, and a norm behind no layer."""
+        if self.names and len(self.names) != self.labels:
+            raise ConfigError(
+                f"HeadConfig.names has {len(self.names)} names for labels={self.labels}; give one "
+                "for each class, or none."
+            )
+        if self.inner == "none" and self.inner_norm is not None:
+            raise ConfigError(
+                "HeadConfig.inner_norm stands behind a dense layer; choose its activation: "
+                "inner='tanh' or 'gelu'."
+            )
+        return self
 
 
 class Transform(nn.Module):
@@ -86,9 +111,10 @@ class Head(nn.Module):
     def __init__(self, config: HeadConfig, width: int) -> None:
         super().__init__()
         self.config = config
-        self.dense = linear(width, width, True) if config.inner != "none" else None
+        self.dense = linear(width, width, config.inner_bias) if config.inner != "none" else None
+        self.norm = norm(config.inner_norm, width) if config.inner_norm else nn.Identity()
         labels = 1 if config.kind == "number" else config.labels
-        self.classes = None if config.kind == "embedding" else linear(width, labels, True)
+        self.classes = None if config.kind == "embedding" else linear(width, labels, config.bias)
         self.activation: Callable[[Tensor], Tensor] = (
             torch.tanh if config.inner == "tanh" else F.gelu
         )
@@ -99,20 +125,22 @@ class Head(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for name, weight in self.named_parameters():
+                if name == "norm.weight":
+                    continue
                 drawn = torch.randn(weight.shape, generator=generator) * 0.02
                 weight.copy_(torch.zeros_like(weight) if name.endswith("bias") else drawn)
 
     def forward(
         self, hidden: Float[Tensor, "B T D"], documents: Int[Tensor, "B T"] | None = None
     ) -> Tensor:
-        """(B, labels) of a text, (B, T, labels) of tokens, (B,) numbers or (B, D) unit vectors."""
+        """(B, labels) of a text, (B, T, labels) of tokens, (B,) numbers or (B, D) vectors."""
         config = self.config
         if config.kind != "token":
             hidden = pool(hidden, documents, config.pooling)  # (B, D)
         if self.dense is not None:
-            hidden = self.activation(self.dense(hidden))
+            hidden = self.norm(self.activation(self.dense(hidden)))
         if self.classes is None:
-            return F.normalize(hidden, dim=-1)
+            return F.normalize(hidden, dim=-1) if config.unit else hidden
         found = self.classes(hidden)
         return found.squeeze(-1) if config.kind == "number" else found
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.model import Head, HeadConfig, SpanBoundary, WithHead
+from groundup.core import ConfigError
+from groundup.model import Head, HeadConfig, NormConfig, SpanBoundary, WithHead
 from groundup.model.heads import capped, pool
 from tests.model.shapes import ENCODERS, VOCAB, tiny_model
 
@@ -34,6 +35,11 @@ def test_a_row_of_padding_gives_zeros(pooling):
         (HeadConfig(kind="token", labels=4, inner="gelu"), (2, 7, 4)),
         (HeadConfig(kind="number", pooling="last"), (2,)),
         (HeadConfig(kind="embedding", pooling="mean"), (2, 16)),
+        (
+            HeadConfig(kind="token", inner="tanh", inner_bias=False, inner_norm=NormConfig()),
+            (2, 7, 2),
+        ),
+        (HeadConfig(labels=3, bias=False, names=("a", "b", "c")), (2, 3)),
     ],
 )
 def test_a_head_on_a_model_gives_what_its_task_asks_for(config, shape):
@@ -48,6 +54,19 @@ def test_a_head_on_a_model_gives_what_its_task_asks_for(config, shape):
     if config.kind == "embedding":
         assert_close(out.norm(dim=-1), torch.ones(2).double())
     out.square().sum().backward()
+
+
+def test_a_vector_may_keep_its_length():
+    hidden = torch.randn(2, 3, 4)
+    kept = Head(HeadConfig(kind="embedding", pooling="mean", unit=False), 4)(hidden)
+    assert_close(kept, hidden.mean(1))
+
+
+def test_what_does_not_fit_a_head_says_so():
+    with pytest.raises(ConfigError, match="has 1 names for labels=2"):
+        HeadConfig(names=("a",))
+    with pytest.raises(ConfigError, match="inner_norm stands behind a dense layer"):
+        HeadConfig(inner_norm=NormConfig())
 
 
 def test_spans_are_told_from_their_edges_and_places():

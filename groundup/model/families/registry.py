@@ -12,14 +12,19 @@ from groundup.core import ArtifactError, ConfigError
 from ..config import ModelConfig
 from . import (
     bart,
+    bert,
     gemma3,
+    gpt1,
+    gpt2,
     llama,
     mistral,
     mixtral,
+    modernbert,
     olmo2,
     own,
     qwen2,
     qwen3,
+    roberta,
     switch,
     t5,
 )
@@ -53,6 +58,13 @@ FAMILIES: dict[str, Family] = {
     "t5": Family(t5.read, t5.write, t5.ours, t5.theirs),
     "bart": Family(bart.read, bart.write, bart.ours, bart.theirs),
     "switch_transformers": Family(switch.read, switch.write, switch.ours, switch.theirs),
+    "bert": Family(bert.read, bert.write, bert.ours, bert.theirs),
+    "roberta": Family(roberta.read, roberta.write, roberta.ours, roberta.theirs),
+    "modernbert": Family(
+        modernbert.read, modernbert.write, modernbert.ours, modernbert.theirs, packs=False
+    ),
+    "gpt2": Family(gpt2.read, gpt2.write, gpt2.ours, gpt2.theirs, packs=False),
+    "openai-gpt": Family(gpt1.read, gpt1.write, gpt1.ours, gpt1.theirs, packs=False),
     "groundup": Family(own.read, own.write, own.ours, own.theirs),
 }
 """By model_type, in the order in which they are tried for a model of ours."""

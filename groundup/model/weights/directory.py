@@ -20,12 +20,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from groundup.core import Artifact, ArtifactError, replacing, write_json
 from groundup.kernels import Int8Linear
 
-from ..families.registry import Family, family_for, family_of
+from ..config import ModelConfig
+from ..families.classifiers import has_head
+from ..families.registry import family_for, family_of, read_config
 from ..transformer import Transformer
 from .packed import QUANTIZATION_CONFIG, is_packed, packed_state, unpack_all
 
@@ -33,7 +35,8 @@ CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.
 GENERATION = "generation_config.json"
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "merges.txt",
+    "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model",
+    "sentencepiece.bpe.model", "tekken.json", "chat_template.json",
 )  # fmt: skip
 ENDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 DTYPES = {
@@ -41,6 +44,8 @@ DTYPES = {
     "float16": torch.float16,
 }  # fmt: skip
 NAMED_AT_MOST = 8
+PACKED_AT_MOST, SMALL = 8, 2**20
+"""Weights in one stored number; and a model that may be made to say which tensors it lacks."""
 
 
 def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
@@ -51,20 +56,67 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
     Raises ArtifactError naming the file, or the tensors that are missing, unexpected or misshapen.
     """
     path = Path(path)
-    if (path / "manifest.json").is_file():
-        Artifact.open(path, kind="model")
-    config = read_json(path / CONFIG)
-    family = family_of(config, str(path / CONFIG))
-    model = Transformer(family.read(config), seed=None)
-    named = config.get("dtype") or config.get("torch_dtype") or "float32"
-    if dtype is None and named not in DTYPES:
-        raise ArtifactError(f"{path / CONFIG} has dtype {named!r}; expected {', '.join(DTYPES)}.")
-    model = model.to(dtype or DTYPES[named])
-    state = family.ours(read_tensors(path), model.config)
-    if is_packed(config):
+    values = read_values(path)
+    if has_head(values):
+        raise ArtifactError(f"{path} has a head on its model; open it with load_with_head.")
+    return assembled(
+        path, values, read_config(values, str(path / CONFIG)), read_tensors(path), dtype
+    )
+
+
+def assembled(
+    path: Path,
+    values: dict[str, Any],
+    config: ModelConfig,
+    tensors: dict[str, Tensor],
+    dtype: torch.dtype | None,
+) -> Transformer:
+    """A model of a directory's tensors, still under the family's names."""
+    check_room(path, config, tensors)
+    model = Transformer(config, seed=None).to(dtype or named_dtype(values, path))
+    state = family_of(values, str(path / CONFIG)).ours(tensors, config)
+    if is_packed(values):
         state = unpack_all(model, state)
     fill(model, state, path)
     return model.eval()
+
+
+def check_room(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a configuration of far more weights than there are, before room is made for them."""
+    wanted, found = at_least(config), sum(tensor.numel() for tensor in tensors.values())
+    if wanted > PACKED_AT_MOST * found + SMALL:
+        raise ArtifactError(
+            f"{path / CONFIG} describes a model of {wanted:,} numbers or more, and its weights are "
+            f"{found:,}: they do not belong together; copy or make the model again."
+        )
+
+
+def at_least(config: ModelConfig) -> int:
+    """Numbers in a model's embeddings and in two maps of each attention and feed-forward.
+
+    >>> at_least(ModelConfig(vocab_size=10, width=4, layers=1)) == 10 * 4 + 8 * (4 * 64 + 768)
+    True
+    """
+    part, feed, experts = config.attention, config.feedforward, config.feedforward.experts
+    rows = config.vocab_size + config.context_length * (config.position.kind == "learned")
+    inner = feed.width if experts is None else feed.width * experts.count // experts.every
+    layers = config.layers + config.encoder_layers
+    return config.width * (rows + 2 * layers * (part.heads * part.head_dim + inner))
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The config.json of a directory; an artifact's files are checked."""
+    if (path / "manifest.json").is_file():
+        Artifact.open(path, kind="model")
+    return read_json(path / CONFIG)
+
+
+def named_dtype(values: Mapping[str, Any], path: Path) -> torch.dtype:
+    """The dtype that a config.json names; float32 where it names none."""
+    named = values.get("dtype") or values.get("torch_dtype") or "float32"
+    if not isinstance(named, str) or named not in DTYPES:
+        raise ArtifactError(f"{path / CONFIG} has dtype {named!r}; expected {', '.join(DTYPES)}.")
+    return DTYPES[named]
 
 
 def save(
@@ -82,19 +134,41 @@ def save(
 
     A model that no peer's files can say is written as our own (families/own.py).
     """
-    path, family = Path(path), family_for(model.config)
+    family = family_for(model.config, packed=has_int8(model))
+    tensors = family.theirs(own_state(model), model.config)
+    values = family.write(model.config) | stored(model)
+    write_directory(Path(path), values, tensors, tokenizer, chat)
+
+
+def write_directory(
+    path: Path,
+    values: dict[str, Any],
+    tensors: dict[str, Tensor],
+    tokenizer: Path | str | None,
+    chat: bool | None,
+) -> None:
+    """Write config.json last, so that it is there only beside whole weights."""
     path.mkdir(parents=True, exist_ok=True)
-    config = family.write(model.config) | ends_of_text(tokenizer, chat)
-    dtype = str(model.head.dtype).removeprefix("torch.")
-    config |= {"dtype": dtype, "torch_dtype": dtype}
-    if any(isinstance(module, Int8Linear) for module in model.modules()):
-        config["quantization_config"] = QUANTIZATION_CONFIG
+    ends = ends_of_text(tokenizer, chat)
+    values = values | {key: end for key, end in ends.items() if key not in values}
     with replacing(path / WEIGHTS) as temporary:
-        save_tensors(file_state(model, family), temporary)
+        save_tensors(tensors, temporary)
     if tokenizer is not None:
         copy_tokenizer(Path(tokenizer), path)
-    write_json(path / GENERATION, {key: config[key] for key in ENDS})
-    write_json(path / CONFIG, config)
+    write_json(path / GENERATION, {key: values[key] for key in ENDS})
+    write_json(path / CONFIG, values)
+
+
+def stored(model: Transformer) -> dict[str, Any]:
+    """What a config.json says of the weights: their dtype, and whether they are packed."""
+    dtype = str(model.head.dtype).removeprefix("torch.")
+    packing = {"quantization_config": QUANTIZATION_CONFIG} if has_int8(model) else {}
+    return {"dtype": dtype, "torch_dtype": dtype} | packing
+
+
+def has_int8(model: Transformer) -> bool:
+    """Whether any of the model's maps is kept in 8 bits."""
+    return any(isinstance(module, Int8Linear) for module in model.modules())
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
@@ -109,14 +183,14 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         raise OSError(code, os.strerror(code), str(path)) from error
 
 
-def file_state(model: Transformer, family: Family) -> dict[str, Tensor]:
-    """The model's tensors under the family's names, int8 weights packed."""
+def own_state(model: Transformer) -> dict[str, Tensor]:
+    """The model's tensors, int8 weights packed."""
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     for name, module in model.named_modules():
         if isinstance(module, Int8Linear):
             del state[f"{name}.weight"], state[f"{name}.scale"]
             state |= packed_state(name, module)
-    return family.theirs(state, model.config)
+    return state
 
 
 def ends_of_text(tokenizer: Path | str | None, chat: bool | None) -> dict[str, Any]:
@@ -144,13 +218,18 @@ def copy_tokenizer(source: Path, target: Path) -> None:
 
 
 def fill(model: Transformer, state: dict[str, Tensor], path: Path) -> None:
-    """Copy tensors into the model; every one must be known, present and of the right shape."""
-    expected = model.state_dict()
+    """Copy tensors into the model; a tied head may repeat the embedding."""
     if model.lm_head is None and "lm_head.weight" in state:
         if not torch.equal(state.pop("lm_head.weight"), state.get("embed_tokens.weight", Tensor())):
             raise ArtifactError(
                 f"{path} says tie_word_embeddings, and its lm_head.weight is not the embedding."
             )
+    fit(model, state, path)
+
+
+def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Copy tensors into a module; every one must be known, present and of the right shape."""
+    expected = module.state_dict()
     wrong = [
         ("lacks", expected.keys() - state.keys()),
         ("has unexpected", state.keys() - expected.keys()),
@@ -163,9 +242,9 @@ def fill(model: Transformer, state: dict[str, Tensor], path: Path) -> None:
     faults = [f"{verb} {listed(names)}" for verb, names in wrong if names]
     if faults:
         raise ArtifactError(
-            f"{path} {'; '.join(faults)}: the weights do not belong to its config.json."
+            f"{path} {'; '.join(faults)}: the weights do not belong to its configuration."
         )
-    model.load_state_dict(state)
+    module.load_state_dict(state)
 
 
 def listed(names: Iterable[str]) -> str:
@@ -181,15 +260,35 @@ def listed(names: Iterable[str]) -> str:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of model.safetensors, or of the shards that its index names."""
-    if (path / WEIGHTS).is_file() or not (path / INDEX).is_file():
-        return read_safetensors(path / WEIGHTS)
-    places = read_json(path / INDEX).get("weight_map", {})
-    shards = {name: read_safetensors(path / Path(name).name) for name in set(places.values())}
-    state = {name: tensor for shard in shards.values() for name, tensor in shard.items()}
-    if state.keys() != places.keys():
-        different = listed(state.keys() ^ places.keys())
+    shards = [read_safetensors(file) for file in weight_files(path)]
+    state = {name: tensor for shard in shards for name, tensor in shard.items()}
+    if has_shards(path) and state.keys() != indexed(path).keys():
+        different = listed(state.keys() ^ indexed(path).keys())
         raise ArtifactError(f"{path / INDEX} and its shards differ in {different}.")
     return state
+
+
+def weight_files(path: Path) -> list[Path]:
+    """model.safetensors, or the shards that its index names."""
+    if not has_shards(path):
+        return [path / WEIGHTS]
+    return [path / name for name in sorted({Path(name).name for name in indexed(path).values()})]
+
+
+def has_shards(path: Path) -> bool:
+    """Whether a directory's weights are in shards."""
+    return (path / INDEX).is_file() and not (path / WEIGHTS).is_file()
+
+
+def indexed(path: Path) -> dict[str, str]:
+    """The file of each tensor, as the index says; ArtifactError if it says no such thing."""
+    places = read_json(path / INDEX).get("weight_map")
+    is_map = isinstance(places, dict) and all(isinstance(name, str) for name in places.values())
+    if not is_map or not places:
+        raise ArtifactError(
+            f"{path / INDEX} has no weight_map from tensors to files; copy or make the model again."
+        )
+    return places
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -206,14 +305,19 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object of a model directory."""
+    content = read_any_json(path)
+    if not isinstance(content, dict):
+        raise ArtifactError(f"{path} holds no JSON object; copy or make the model again.")
+    return content
+
+
+def read_any_json(path: Path) -> Any:
+    """What a JSON file of a model directory holds."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be read ({error.strerror}); expected a model directory."
         ) from None
     except ValueError as error:
         raise ArtifactError(f"{path} is damaged ({error}); copy or make the model again.") from None
-    if not isinstance(content, dict):
-        raise ArtifactError(f"{path} holds no JSON object; copy or make the model again.")
-    return content

@@ -103,7 +103,9 @@ def unpack_all(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         size = (linear.out_features, linear.in_features)
         if (shape is not None and tuple(shape.tolist()) != size) or words.shape[0] != size[0]:
             raise ArtifactError(f"The packed weight {name} does not have the shape {size}.")
-        model.set_submodule(name, Int8Linear(linear.in_features, linear.out_features))
+        rounded = Int8Linear(linear.in_features, linear.out_features)
+        rounded.bias = linear.bias
+        model.set_submodule(name, rounded)
         state[f"{name}.weight"] = unpack(words, linear.in_features)
         state[f"{name}.scale"] = scale.flatten().to(torch.float32)
     return state

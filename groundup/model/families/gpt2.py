@@ -1,0 +1,155 @@
+"""GPT-2's names: its config.json and its tensors, to ours and back.
+
+Its matrices multiply from the left, so they lie transposed, and queries, keys and values are one
+matrix. Published files begin their names without `transformer.` and hold the causal mask.
+Source: transformers 5.24, models/gpt2; GPT-2: Radford et al. 2019.
+"""
+
+from typing import Any
+
+from ..config import (
+    Activation,
+    AttentionConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    NormConfig,
+    PositionConfig,
+)
+from .layout import QKV, cut, joined, turned
+from .names import (
+    Pairs,
+    State,
+    activation,
+    answered,
+    counted,
+    edited,
+    head_width,
+    measured,
+    only,
+    renamed,
+    their_activation,
+    unsaid,
+    without,
+)
+
+PREFIX = "transformer."
+FUSED = ".attention.qkv_proj."
+MATRICES = r"\.(attention|feedforward)\.\w+\.weight"
+LEFT_OUT = r"h\.\d+\.attn\.(bias|masked_bias)$|position_ids$"
+"""Buffers of older files: the causal mask, what it fills in, and the places from 0."""
+
+PARTS = (
+    ("h.{}.attn.c_attn.", "layers.{}.attention.qkv_proj."),
+    ("h.{}.attn.c_proj.", "layers.{}.attention.o_proj."),
+    ("h.{}.mlp.c_fc.", "layers.{}.feedforward.up_proj."),
+    ("h.{}.mlp.c_proj.", "layers.{}.feedforward.down_proj."),
+)
+NAMES = (
+    *PARTS,
+    ("h.{}.ln_1.", "layers.{}.attention_norm."),
+    ("h.{}.ln_2.", "layers.{}.feedforward_norm."),
+    ("wte.", "embed_tokens."),
+    ("wpe.", "embed_positions."),
+    ("ln_f.", "norm."),
+)
+
+ONLY = {
+    "scale_attn_by_inverse_layer_idx": (False, None),
+    "add_cross_attention": (False, None),
+}
+
+
+def read(values: dict[str, Any]) -> ModelConfig:
+    """Our configuration of a config.json.
+
+    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    """
+    only(values, ONLY)
+    config = read_gpt(values, "gpt2", activation(values, "activation_function", "gelu_new"))
+    inner = counted(values, "n_inner", "gpt2", config.feedforward.width)
+    scale = None if answered(values, "scale_attn_weights", True) else 1.0
+    return config.model_copy(
+        update={
+            "feedforward": config.feedforward.model_copy(update={"width": inner}),
+            "attention": config.attention.model_copy(update={"scale": scale}),
+            "norm": config.norm.model_copy(update={"place": "pre"}),
+        }
+    )
+
+
+def read_gpt(values: dict[str, Any], family: str, inner: Activation) -> ModelConfig:
+    """What GPT-1 and GPT-2 have alike; norms are GPT-1's, after the sums."""
+    width, heads = (counted(values, key, family) for key in ("n_embd", "n_head"))
+    return ModelConfig(
+        vocab_size=counted(values, "vocab_size", family),
+        width=width,
+        layers=counted(values, "n_layer", family),
+        context_length=counted(values, "n_positions", family),
+        attention=AttentionConfig(
+            heads=heads,
+            kv_heads=heads,
+            head_dim=head_width(width, heads),
+            qk_norm="none",
+            bias="all",
+        ),
+        feedforward=FeedForwardConfig(width=4 * width, activation=inner, gated=False, bias=True),
+        position=PositionConfig(kind="learned"),
+        norm=NormConfig(
+            kind="layer", eps=measured(values, "layer_norm_epsilon") or 1e-5, place="post"
+        ),
+        tied_embeddings=answered(values, "tie_word_embeddings", True),
+    )
+
+
+def write(config: ModelConfig) -> dict[str, Any]:
+    """The config.json of our configuration.
+
+    Raises ConfigError naming what a GPT-2 cannot be.
+    """
+    values = {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        **write_gpt(config),
+        "n_inner": config.feedforward.width,
+        "activation_function": their_activation(config.feedforward.activation, "gelu_new"),
+        "scale_attn_weights": config.attention.scale is None,
+    }
+    unsaid(config, read(values), "gpt2")
+    return values
+
+
+def write_gpt(config: ModelConfig) -> dict[str, Any]:
+    """What GPT-1 and GPT-2 have alike."""
+    return {
+        "vocab_size": config.vocab_size,
+        "n_embd": config.width,
+        "n_layer": config.layers,
+        "n_positions": config.context_length,
+        "n_head": config.attention.heads,
+        "layer_norm_epsilon": config.norm.eps,
+        "tie_word_embeddings": config.tied_embeddings,
+    }
+
+
+def ours(state: State, config: ModelConfig) -> State:
+    """Our names of their tensors, matrices turned and cut."""
+    return gpt_ours(state, NAMES)
+
+
+def gpt_ours(state: State, names: Pairs) -> State:
+    """Our names and layout of the tensors of a GPT."""
+    plain = {name.removeprefix(PREFIX): tensor for name, tensor in state.items()}
+    found = edited(renamed(without(plain, LEFT_OUT), names), MATRICES, turned)
+    return cut(found, FUSED, QKV)
+
+
+def theirs(state: State, config: ModelConfig) -> State:
+    """Their names of our tensors, matrices joined and turned."""
+    return gpt_theirs(state, NAMES)
+
+
+def gpt_theirs(state: State, names: Pairs) -> State:
+    """A GPT's names and layout of our tensors."""
+    found = edited(joined(state, FUSED, QKV), MATRICES, turned)
+    prefixed = tuple((PREFIX + theirs, ours) for theirs, ours in names)
+    return renamed(found, prefixed, to_theirs=True)

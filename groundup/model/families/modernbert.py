@@ -1,0 +1,219 @@
+"""ModernBERT's names: its config.json and its tensors, to ours and back.
+
+An encoder with rotary positions and gates. Layers with a window see `local_attention // 2` tokens
+to each side and have a base of rotary positions of their own. Queries, keys and values are one
+matrix, gates and what they multiply another. As in BERT, the architectures tell the masked head.
+Source: transformers 5.24, models/modernbert; ModernBERT: arXiv:2412.13663.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from groundup.core import ArtifactError
+
+from ..config import (
+    AttentionConfig,
+    EmbeddingConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    NormConfig,
+    OutputConfig,
+    PositionConfig,
+    RopeScaling,
+)
+from .bert import has_masked_head
+from .layout import QKV, cut, joined
+from .llama import FULL, WINDOW, bias_of, layer_types, layers_of, patterns_of
+from .names import (
+    State,
+    activation,
+    answered,
+    counted,
+    head_width,
+    measured,
+    renamed,
+    rope_of,
+    rope_parameters,
+    their_activation,
+    unsaid,
+    without,
+)
+
+FAMILY = "modernbert"
+FUSED, GATED = ".attention.qkv_proj.", ".feedforward.gate_up_proj."
+GATES = (".feedforward.gate_proj.", ".feedforward.up_proj.")
+PARTS = (
+    ("attn.Wqkv.", "attention.qkv_proj."),
+    ("attn.Wo.", "attention.o_proj."),
+    ("attn_norm.", "attention_norm."),
+    ("mlp.Wi.", "feedforward.gate_up_proj."),
+    ("mlp.Wo.", "feedforward.down_proj."),
+    ("mlp_norm.", "feedforward_norm."),
+)
+ENCODER = (
+    ("embeddings.tok_embeddings.", "embed_tokens."),
+    ("embeddings.norm.", "embed_norm."),
+    ("final_norm.", "norm."),
+    *(("layers.{}." + a, "layers.{}." + b) for a, b in PARTS),
+)
+HEAD = (
+    ("head.dense.", "transform.dense."),
+    ("head.norm.", "transform.norm."),
+    ("decoder.bias", "lm_bias"),
+    ("decoder.", "lm_head."),
+)
+BASES = {FULL: 160_000.0, WINDOW: 10_000.0}
+"""Of rotary positions, where config.json does not say them."""
+OLDER = {FULL: "global_rope_theta", WINDOW: "local_rope_theta"}
+"""Where older files say them."""
+EVERY = 3
+"""One of so many layers sees all, where config.json does not say it."""
+
+
+def read(values: dict[str, Any]) -> ModelConfig:
+    """Our configuration of a config.json.
+
+    Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
+    """
+    width, heads = (counted(values, k, FAMILY) for k in ("hidden_size", "num_attention_heads"))
+    is_masked, has_bias = has_masked_head(values), answered(values, "norm_bias", False)
+    patterns = patterns_of(dict(values) | windows_of(values), FAMILY)
+    return ModelConfig(
+        kind="encoder",
+        vocab_size=counted(values, "vocab_size", FAMILY),
+        width=width,
+        layers=layers_of(values, FAMILY),
+        context_length=counted(values, "max_position_embeddings", FAMILY),
+        attention=AttentionConfig(
+            heads=heads,
+            kv_heads=heads,
+            head_dim=head_width(width, heads),
+            qk_norm="none",
+            bias=bias_of(values),
+            patterns=patterns,
+        ),
+        feedforward=FeedForwardConfig(
+            width=counted(values, "intermediate_size", FAMILY),
+            activation=activation(values, "hidden_activation", "gelu"),
+            bias=answered(values, "mlp_bias", False),
+        ),
+        position=position_of(values, has_windows=any(p.kind == "window" for p in patterns)),
+        norm=NormConfig(kind="layer", eps=measured(values, "norm_eps") or 1e-5, bias=has_bias),
+        embedding=EmbeddingConfig(norm=True),
+        output=masked_output(values) if is_masked else OutputConfig(),
+        tied_embeddings=not is_masked or answered(values, "tie_word_embeddings", True),
+    )
+
+
+def windows_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The layers' types and their window, the token itself included, as decoders' files say them.
+
+    >>> windows_of({"num_hidden_layers": 2, "local_attention": 128})
+    {'layer_types': ['full_attention', 'sliding_attention'], 'sliding_window': 65}
+    """
+    cycle = counted(values, "global_attn_every_n_layers", FAMILY, EVERY)
+    layers = range(layers_of(values, FAMILY))
+    types = values.get("layer_types") or [WINDOW if i % cycle else FULL for i in layers]
+    local = values.get("local_attention", 128)
+    if type(local) is not int or local < 0:
+        raise ArtifactError(
+            f"config.json has local_attention={local!r}; expected 0 or more tokens."
+        )
+    return {"layer_types": types, "sliding_window": local // 2 + 1}
+
+
+def position_of(values: Mapping[str, Any], *, has_windows: bool) -> PositionConfig:
+    """Rotary positions, of layers with a window and of the others.
+
+    Raises ArtifactError for a scaling in layers with a window, which have none here.
+    """
+    base, scaling = rope_for(values, FULL)
+    window_base, near = rope_for(values, WINDOW)
+    if has_windows and near.kind != "none":
+        raise ArtifactError(
+            f"config.json has rope_type {near.kind!r} in layers with a window; groundup computes "
+            "default."
+        )
+    is_own = has_windows and window_base != base
+    return PositionConfig(base=base, scaling=scaling, window_base=window_base if is_own else None)
+
+
+def rope_for(values: Mapping[str, Any], kind: str) -> tuple[float, RopeScaling]:
+    """Base and scaling in layers of a kind."""
+    nested = values.get("rope_parameters") or {}
+    if not isinstance(nested, Mapping):
+        raise ArtifactError(f"config.json has rope_parameters={nested!r}; expected an object.")
+    base = measured(values, OLDER[kind], BASES[kind]) or BASES[kind]
+    own = {"rope_parameters": nested.get(kind), "rope_theta": base}
+    return rope_of(dict(values) | own, base)
+
+
+def masked_output(values: Mapping[str, Any]) -> OutputConfig:
+    """The masked head of a config.json."""
+    return OutputConfig(
+        transform="dense",
+        activation=activation(values, "classifier_activation", "gelu"),
+        dense_bias=answered(values, "classifier_bias", False),
+        bias=answered(values, "decoder_bias", True),
+    )
+
+
+def write(config: ModelConfig) -> dict[str, Any]:
+    """The config.json of our configuration, for Transformers 4.48 and later.
+
+    Raises ConfigError naming what a ModernBERT cannot be.
+    """
+    types, window = layer_types(config, FAMILY)
+    position, output = config.position, config.output
+    near = position.base if position.window_base is None else position.window_base
+    kind = "ForMaskedLM" if output.transform == "dense" else "Model"
+    only_first = [WINDOW if i else FULL for i in range(len(config.attention.patterns))]
+    is_regular = types == [only_first[i % len(only_first)] for i in range(config.layers)]
+    values = {
+        "architectures": ["ModernBert" + kind],
+        "model_type": FAMILY,
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.layers,
+        "max_position_embeddings": config.context_length,
+        "num_attention_heads": config.attention.heads,
+        "intermediate_size": config.feedforward.width,
+        "hidden_activation": their_activation(config.feedforward.activation),
+        "attention_bias": config.attention.bias == "all",
+        "mlp_bias": config.feedforward.bias,
+        "norm_bias": config.norm.bias,
+        "norm_eps": config.norm.eps,
+        "layer_types": types,
+        "local_attention": 2 * (window - 1) if window else 128,
+        OLDER[FULL]: position.base,
+        OLDER[WINDOW]: near,
+        "rope_parameters": {
+            FULL: rope_parameters(position.base, position.scaling, FAMILY),
+            WINDOW: {"rope_type": "default", "rope_theta": near},
+        },
+        "classifier_activation": their_activation(output.activation),
+        "classifier_bias": output.dense_bias,
+        "decoder_bias": output.bias,
+        "tie_word_embeddings": config.tied_embeddings,
+    }
+    if is_regular:  # all that older versions can say
+        values["global_attn_every_n_layers"] = len(only_first)
+    unsaid(config, read(values), FAMILY)
+    return values
+
+
+def ours(state: State, config: ModelConfig) -> State:
+    """Our names of their tensors, fused ones cut."""
+    kept = {name.removeprefix("model."): tensor for name, tensor in state.items()}
+    if config.output.transform == "none":
+        kept = without(kept, r"head\.|decoder\.")
+    found = renamed(kept, (*ENCODER, *HEAD))
+    return cut(cut(found, FUSED, QKV), GATED, GATES)
+
+
+def theirs(state: State, config: ModelConfig) -> State:
+    """Their names of our tensors, fused where theirs are."""
+    begin = "model." if config.output.transform == "dense" else ""
+    encoder = tuple((begin + a, b) for a, b in ENCODER)
+    fused = joined(joined(state, FUSED, QKV), GATED, GATES)
+    return renamed(fused, (*encoder, *HEAD), to_theirs=True)

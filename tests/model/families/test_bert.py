@@ -1,0 +1,135 @@
+"""BERT's words: the peer's numbers, files of every age, and refusals that name the key."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from groundup.core import ArtifactError, ConfigError
+from groundup.model import AttentionConfig, EmbeddingConfig, OutputConfig, Transformer, load, save
+from groundup.model.families.bert import modern, read, theirs, write
+from tests.model.families.bert_gpt import (
+    MASKED,
+    SHAPES,
+    check_gradients,
+    check_peer,
+    check_written,
+    encoder,
+    opened,
+    rewritten,
+    run,
+)
+
+
+@pytest.mark.parametrize("name", SHAPES["bert"])
+def test_states_and_logits_are_the_peers_and_what_we_write_is_what_it_opened(name, tmp_path):
+    check_peer("bert", name)
+    check_written("bert", name, tmp_path)
+
+
+def test_gradients_are_the_peers():
+    check_gradients("bert", "three_heads")
+
+
+@pytest.mark.parametrize("config", [
+    encoder(), encoder(output=MASKED), encoder(output=MASKED, tied_embeddings=False),
+    encoder(output=OutputConfig(transform="dense", activation="relu", bias=True),
+            feedforward=encoder().feedforward.model_copy(update={"activation": "relu"})),
+])  # fmt: skip
+def test_configurations_go_there_and_back(config):
+    assert read(write(config)) == config
+
+
+@pytest.mark.parametrize("config, message", [
+    (encoder(embedding=EmbeddingConfig(norm=True)), "EmbeddingConfig.types=0 .* which has 1"),
+    (encoder(output=OutputConfig(transform="dense")), "OutputConfig.bias=False"),
+    (encoder(attention=AttentionConfig(heads=2, kv_heads=1, head_dim=4, qk_norm="none",
+                                       bias="all")), "kv_heads=1"),
+])  # fmt: skip
+def test_what_a_bert_cannot_be_is_not_written(config, message):
+    with pytest.raises(ConfigError, match=message):
+        write(config)
+
+
+def old(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors as files of 2019 name them, with what stands beside the masked model."""
+    named = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in state.items()
+    }
+    assert sum(name.endswith(("gamma", "beta")) for name in named) == 12
+    return named | {
+        "bert.embeddings.position_ids": torch.arange(18)[None],
+        "bert.pooler.dense.weight": torch.ones(12, 12),
+        "bert.pooler.dense.bias": torch.ones(12),
+        "cls.seq_relationship.weight": torch.ones(2, 12),
+        "cls.seq_relationship.bias": torch.ones(2),
+        "cls.predictions.decoder.weight": state["bert.embeddings.word_embeddings.weight"].clone(),
+        "cls.predictions.decoder.bias": state["cls.predictions.bias"].clone(),
+    }
+
+
+@pytest.mark.parametrize("classes", [..., ["BertForPreTraining"], ["BertForMaskedLM"]])
+def test_files_of_2019_open(tmp_path, classes):
+    model, expected = opened("bert", "three_heads")
+    values = {"architectures": classes, "layer_norm_eps": 1e-12, "tie_word_embeddings": ...}
+    again = rewritten("bert", "three_heads", tmp_path, old, **values)
+    assert again.config == model.config
+    assert torch.equal(run(again, expected), run(model, expected))
+
+
+def bare(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The encoder's tensors as BertModel saves them, with its pooler."""
+    encoders = {name.removeprefix("bert."): t for name, t in state.items() if "cls." not in name}
+    return encoders | {
+        "pooler.dense.weight": torch.ones(12, 12),
+        "pooler.dense.bias": torch.ones(12),
+    }
+
+
+@pytest.mark.parametrize("edit", [bare, dict, old])
+def test_an_encoder_without_a_masked_head_opens_as_one(tmp_path, edit):
+    model, expected = opened("bert", "three_heads")
+    again = rewritten("bert", "three_heads", tmp_path, edit, architectures=["BertModel"])
+    assert again.config.output == OutputConfig()
+    assert torch.equal(run(again, expected), run(model, expected))
+    save(again, tmp_path / "saved")
+    assert load(tmp_path / "saved").config == again.config
+
+
+def test_a_masked_model_without_its_head_is_refused_and_nothing_is_made_up(tmp_path):
+    with pytest.raises(ArtifactError, match="lacks lm_bias, transform.dense.bias"):
+        rewritten("bert", "three_heads", tmp_path, bare)
+    with pytest.raises(ArtifactError, match="unexpected qa_outputs.weight"):
+        rewritten("bert", "three_heads", tmp_path, architectures=["BertForQuestionAnswering"],
+                  edit=lambda s: bare(s) | {"qa_outputs.weight": torch.ones(2, 12)})  # fmt: skip
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"position_embedding_type": "relative_key"}, "position_embedding_type='relative_key'"),
+    ({"is_decoder": True}, "is_decoder=True"),
+    ({"add_cross_attention": True}, "add_cross_attention=True"),
+    ({"hidden_act": "mish"}, "hidden_act='mish'"),
+    ({"hidden_size": "8"}, "hidden_size='8'"),
+    ({"num_attention_heads": 0}, "num_attention_heads=0"),
+    ({"num_attention_heads": 3}, "3 heads of a width of 8"),
+    ({"vocab_size": None}, "no vocab_size"),
+    ({"type_vocab_size": -1}, "type_vocab_size=-1"),
+    ({"layer_norm_eps": "small"}, "layer_norm_eps='small'"),
+    ({"tie_word_embeddings": 3}, "tie_word_embeddings=3"),
+])  # fmt: skip
+def test_what_cannot_be_or_is_not_computed_names_the_key(changes, message):
+    with pytest.raises(ArtifactError, match=message):
+        read(write(encoder(output=MASKED)) | changes)
+
+
+def test_only_norms_have_old_names():
+    assert modern("cls.predictions.transform.LayerNorm.beta").endswith("LayerNorm.bias")
+    assert modern("layer.gamma") == "layer.gamma"
+
+
+def test_names_of_an_encoder_alone_have_no_prefix():
+    state = Transformer(encoder(), seed=0).state_dict()
+    assert all(n.startswith(("embeddings.", "encoder.layer.")) for n in theirs(state, encoder()))
+    assert_close(theirs(state, encoder())["embeddings.LayerNorm.weight"], torch.ones(8))
