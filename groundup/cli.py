@@ -40,6 +40,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("corpus", "groundup.corpus:corpus", "documents of a folder, split, without duplicates"),
     Verb("tokenizer", "groundup.tokenizer:train_tokenizer", "a byte-level vocabulary of a corpus"),
     Verb("tokens", "groundup.tokenizer:tokens", "a corpus as shards of token ids"),
+    Verb("import", "groundup.model:import_model", "a model of others, checked, with its licence"),
     Verb("model describe", "groundup.model:describe", "parameters, FLOPs and cache of a model"),
     Verb("model routing", "groundup.model:routing", "which expert computes which token", True),
     Verb("pretrain", "groundup.train:pretrain", "a base model from tokens", True),

@@ -253,8 +253,9 @@ def original_length(values: Mapping[str, Any], rope: Mapping[str, Any]) -> int:
     """Context of the training before a scaling, tokens; where nothing says it, the context."""
     key = "original_max_position_embeddings"
     said = values if values.get(key) is not None else rope
-    longest = values.get("max_position_embeddings")
-    return counted(said, key, "rope scaling", longest)
+    if said.get(key) is None:
+        said, key = values, "max_position_embeddings"
+    return counted(said, key, "rope scaling")
 
 
 def rope_parameters(base: float, scaling: RopeScaling, family: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ tests/oracles/decoders_llama.py wrote the fixtures; nothing here needs Transform
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from groundup.model import Transformer, load, preset, presets, save
-from groundup.model.families import FAMILIES, family_for
+from groundup.core import ArtifactError
+from groundup.model import ModelConfig, Transformer, load, preset, presets, save
+from groundup.model.families import FAMILIES, family_for, read_config
 
 ROOT = Path(__file__).parents[2] / "fixtures" / "decoders"
 PEERS = sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("*/*/config.json"))
@@ -121,3 +123,40 @@ def test_tensors_of_tiny_presets_go_there_and_back(name):
     again = family.ours(family.theirs(dict(state), found.config), found.config)
     assert again.keys() == state.keys()
     assert all(torch.equal(again[tensor], state[tensor]) for tensor in state)
+
+
+WRONG = [None, "x", -1, 0, 1, 1.5, True, [], {}, ["full_attention"], 2**30, 10**30, float("nan")]
+
+
+def test_any_value_of_a_config_json_is_read_or_refused_in_one_line(peer):
+    values = json.loads((peer / "config.json").read_text(encoding="utf-8"))
+    inner = [values, *(part for part in values.values() if isinstance(part, dict))]
+    refused = 0
+    for part in inner:
+        for key, right in list(part.items()):
+            for wrong in WRONG:
+                part[key] = wrong
+                try:
+                    assert isinstance(read_config(values, "config.json"), ModelConfig)
+                except ArtifactError as error:
+                    assert "\n" not in str(error) and len(str(error)) < 500
+                    refused += 1
+            part[key] = right
+    assert refused > 50
+
+
+@pytest.mark.parametrize(
+    "key, size",
+    [
+        ("hidden_size", 2**24),
+        ("num_hidden_layers", 2**16),
+        ("vocab_size", 2**30),
+        ("head_dim", 2**24),
+    ],
+)
+def test_sizes_beyond_all_weights_are_refused_before_room_is_made(key, size, tmp_path):
+    shutil.copytree(ROOT / "llama" / "grouped_llama3", tmp_path / "m")
+    file = tmp_path / "m" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: size}))
+    with pytest.raises(ArtifactError, match="describes a model of"):
+        load(tmp_path / "m")
