@@ -1,0 +1,206 @@
+"""Vectors on disk: our artifact, and the text and binary files of word2vec that gensim has too.
+
+    artifact   vectors.safetensors, vocabulary.json beside a manifest
+    binary     "V D\\n", then for each word: its UTF-8, a space, D little-endian float32
+    text       "V D\\n", then a line for each word: the word and D numbers; GloVe's lack the header
+
+A file is checked against its header before anything is allocated; one that is cut short, goes on
+too long or holds what is no number is an error that says where.
+Source: word2vec.c; gensim's KeyedVectors.save_word2vec_format and load_word2vec_format.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import IO, Literal
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from groundup.core import MANIFEST, Artifact, ArtifactError, DataError, Draft, replacing, write_json
+
+from .vectors import Vectors
+
+TENSORS, WORDS = "vectors.safetensors", "vocabulary.json"
+LONGEST_WORD = 1 << 16
+NUMBER_BYTES = frozenset(b"0123456789+-.eEnaifNAIF \t\r\n")
+Format = Literal["binary", "text"]
+
+
+def save_vectors(vectors: Vectors, draft: Draft) -> None:
+    """Write vectors into an artifact being made."""
+    counts = vectors.counts
+    with replacing(draft.file(TENSORS)) as temporary:
+        save_file({"vectors": vectors.matrix}, temporary, metadata={"format": "np"})
+    listed = None if counts is None else counts.tolist()
+    write_json(draft.file(WORDS), {"words": vectors.words, "counts": listed})
+
+
+def load_vectors(path: Path | str) -> Vectors:
+    """Open a vectors artifact, or a file in word2vec's or GloVe's format.
+
+    Raises ArtifactError or DataError naming the file and what is wrong with it.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return read_word2vec(path)
+    if not (path / MANIFEST).is_file():
+        raise ArtifactError(f"{path} is no vectors artifact; expected one, or a .txt or .bin file.")
+    artifact = Artifact.open(path, kind="vectors")
+    try:
+        matrix = load_file(artifact.file(TENSORS))["vectors"]
+        listed = json.loads(artifact.file(WORDS).read_text(encoding="utf-8"))
+        counts = listed["counts"]
+        counts = None if counts is None else np.array(counts, np.int64)
+        return Vectors(listed["words"], matrix, counts)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} holds no vectors ({error}); make it again.") from None
+
+
+def write_word2vec(vectors: Vectors, path: Path, form: Format = "binary") -> None:
+    """Write a file that gensim, word2vec.c and fastText's readers open.
+
+    Raises DataError for a word with white space in it, which the format cannot hold.
+    """
+    wrong = next((word for word in vectors.words if not word or word.split() != [word]), None)
+    if wrong is not None:
+        raise DataError(f"The word {wrong!r} is empty or has white space; the format has neither.")
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(f"{len(vectors)} {vectors.width}\n".encode())
+        for word, row in zip(vectors.words, vectors.matrix, strict=True):
+            if form == "binary":
+                file.write(word.encode() + b" " + row.astype("<f4").tobytes())
+            else:
+                file.write(f"{word} {' '.join(map(str, row))}\n".encode())
+
+
+def read_word2vec(path: Path, form: Format | None = None) -> Vectors:
+    """Read a file in word2vec's format, binary or text, or GloVe's text.
+
+    form  None: found out from the first vector's bytes
+
+    Raises DataError naming the file and what was expected.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            words, width = header(file, path)
+            if form is None:
+                form = form_of(file)
+            if words == 0:
+                words = sum(1 for _ in file)
+                file.seek(0)
+            check_size(words, width, form, size - file.tell(), path)
+            read = read_binary if form == "binary" else read_text
+            return read(file, words, width, path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
+
+
+def header(file: IO[bytes], path: Path) -> tuple[int, int]:
+    """Number of words and width; without a header 0 words, at the file's beginning again."""
+    line = file.readline(LONGEST_WORD)
+    fields = line.split()
+    if len(fields) == 2 and all(field.isdigit() and len(field) < 19 for field in fields):
+        words, width = map(int, fields)
+        if words < 1 or width < 1:
+            raise DataError(f"{path}: the header says {words} words of {width} numbers.")
+        return words, width
+    if len(fields) > 2 and is_number(fields[-1]):
+        file.seek(0)
+        return 0, len(fields) - 1
+    shown = line[:40].decode("utf-8", "replace").strip()
+    raise DataError(
+        f"{path} does not begin as vectors do: expected a line with the numbers of words and of "
+        f"dimensions, or a word and its numbers; got {shown!r}."
+    )
+
+
+def is_number(text: bytes) -> bool:
+    """Whether float() reads it."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def form_of(file: IO[bytes]) -> Format:
+    """Which form follows, from the bytes after the first word; the place is kept."""
+    place = file.tell()
+    start = file.read(LONGEST_WORD)
+    file.seek(place)
+    first = start.split(None, 1)
+    numbers = first[1][:64] if len(first) > 1 else b""
+    rest = numbers.splitlines()[0] if numbers.splitlines() else b""
+    return "text" if rest and NUMBER_BYTES >= set(rest) else "binary"
+
+
+def check_size(words: int, width: int, form: Format, size: int, path: Path) -> None:
+    """Raise before anything is allocated if the file is too short for its header."""
+    least = words * (2 + 4 * width if form == "binary" else 1 + 2 * width) - 1
+    if size < least:
+        raise DataError(
+            f"{path} says {words:,} words of {width} numbers, which take at least {least:,} bytes, "
+            f"and has {size:,} after its header: it was cut short or is no {form} file of vectors."
+        )
+
+
+def read_binary(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
+    """The words and vectors of a binary file behind its header."""
+    matrix, names, data = np.empty((words, width), np.float32), [], file.read()
+    place = 0
+    for row in range(words):
+        while data[place : place + 1] in (b"\n", b"\r"):  # word2vec.c ends vectors with a line
+            place += 1
+        space = data.find(b" ", place, place + LONGEST_WORD)
+        stop = space + 1 + 4 * width
+        if space < 0 or stop > len(data):
+            raise DataError(f"{path} ends in word {row + 1:,} of {words:,}; it was cut short.")
+        names.append(decoded(data[place:space], row, path))
+        matrix[row] = np.frombuffer(data, "<f4", width, space + 1)
+        place = stop
+    if data[place:].strip():
+        raise DataError(f"{path} has {len(data) - place:,} bytes behind its {words:,} words.")
+    return checked(names, matrix, path)
+
+
+def read_text(file: IO[bytes], words: int, width: int, path: Path) -> Vectors:
+    """The words and vectors of a text file behind its header."""
+    matrix, names = np.empty((words, width), np.float32), []
+    line = b"\n"
+    for row in range(words):
+        line = file.readline()
+        fields = line.rstrip().rsplit(b" ", width)
+        if len(fields) != width + 1:
+            raise DataError(
+                f"{path}, word {row + 1:,} of {words:,}: expected a word and {width} numbers; got "
+                f"{len(fields)} fields."
+            )
+        names.append(decoded(fields[0].strip(), row, path))
+        try:
+            matrix[row] = [float(field) for field in fields[1:]]
+        except ValueError as error:
+            raise DataError(f"{path}, word {row + 1:,}: {error}.") from None
+    if not line.endswith(b"\n"):
+        raise DataError(f"{path} was cut short: the last number may be, as no line's end follows.")
+    if file.read(1 << 10).strip():
+        raise DataError(f"{path} goes on behind its {words:,} words.")
+    return checked(names, matrix, path)
+
+
+def decoded(word: bytes, row: int, path: Path) -> str:
+    """A word's text; DataError if it is none."""
+    try:
+        return word.decode("utf-8")
+    except UnicodeDecodeError:
+        raise DataError(f"{path}, word {row + 1:,} is not UTF-8: {word[:40]!r}.") from None
+
+
+def checked(names: list[str], matrix: np.ndarray, path: Path) -> Vectors:
+    """The vectors; a fault among them names the file."""
+    try:
+        return Vectors(names, matrix)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None

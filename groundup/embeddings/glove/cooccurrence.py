@@ -1,0 +1,156 @@
+"""Which words stand near which, and how often, counted with bounded memory.
+
+    x_ij = Σ 1 / distance       over the pairs of a sentence at most `window` words apart
+
+Pairs are collected until memory is full, sorted, summed and written as a run; runs are merged a
+range of keys at a time; the cells are scattered over buckets at random and each is shuffled, so
+that any order of the file is equally likely. Counted symmetrically, a pair is kept once until the
+end and written both ways.
+Source: GloVe's cooccur.c and shuffle.c (Pennington et al. 2014), which do the same by other means.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from groundup.core import DataError, record
+
+from ..text import Ids
+
+CELL = np.dtype([("word", "<i4"), ("context", "<i4"), ("count", "<f8")])
+PAIR_BYTES = 64
+"""What one collected pair takes at most while a run is sorted."""
+SAMPLED = 1000
+"""Every how many keys of a run are looked at to part the ranges."""
+
+
+class Run(NamedTuple):
+    """Different keys `word * V + context`, rising, with their counts."""
+
+    keys: np.ndarray
+    counts: np.ndarray
+
+
+def cooccurrences(
+    text: Ids, words: int, window: int, folder: Path, *, is_symmetric: bool = True,
+    by_distance: bool = True, memory_bytes: int = 1 << 29, seed: int = 1,
+) -> np.ndarray:  # fmt: skip
+    """Count the cells of a text and map them, shuffled: (cells,) CELL.
+
+    words         size of the vocabulary
+    is_symmetric  whether a word counts for those before it too
+    by_distance   whether a pair counts 1 / distance, or 1
+    folder        for runs and the result, on a disk with room for them
+
+    Raises DataError if no two words stand in one sentence.
+    """
+    most = max(memory_bytes // PAIR_BYTES, 1 << 12)
+    runs = []
+    for number, run in enumerate(counted(text, words, window, most, is_symmetric, by_distance)):
+        runs.append(stored(run, folder / f"run-{number}"))
+    total = sum(len(run.keys) for run in runs)
+    if not total:
+        raise DataError("No two words stand in one sentence; give longer sentences.")
+    buckets = -(-total * 2 * CELL.itemsize // memory_bytes)
+    stream = np.random.default_rng(seed)
+    files = [open(folder / f"bucket-{number}", "wb") for number in range(buckets)]  # noqa: SIM115
+    try:
+        for run in merged(runs, most):
+            scatter(cells_of(run, words, is_symmetric), files, stream)
+    finally:
+        for file in files:
+            file.close()
+    return shuffled([Path(file.name) for file in files], folder / "cells", stream)
+
+
+def counted(
+    text: Ids, words: int, window: int, most: int, is_symmetric: bool, by_distance: bool
+) -> Iterator[Run]:  # fmt: skip
+    """Runs of at most about `most` pairs each."""
+    length, size = len(text.ids), max(most // window, 1)
+    with record.progress("pairs", length, "words") as bar:
+        for start in range(0, length, size):
+            places = np.arange(start, min(start + size, length))
+            stops = text.ends[np.searchsorted(text.ends, places, "right")]
+            ids = np.array(text.ids[start : start + size + window], np.int64)
+            keys, counts = [], []
+            for distance in range(1, window + 1):
+                left = places[places + distance < stops] - start
+                a, b = ids[left], ids[left + distance]
+                if is_symmetric:
+                    a, b = np.minimum(a, b), np.maximum(a, b)
+                keys.append(a * words + b)
+                counts.append(np.full(len(left), 1 / distance if by_distance else 1.0))
+            yield summed(np.concatenate(keys), np.concatenate(counts))
+            bar.advance(len(places))
+
+
+def summed(keys: np.ndarray, counts: np.ndarray) -> Run:
+    """Sort by key and add up the counts of equal ones.
+
+    >>> summed(np.array([7, 3, 7]), np.array([1.0, 1.0, 0.5]))
+    Run(keys=array([3, 7]), counts=array([1. , 1.5]))
+    """
+    order = np.argsort(keys, kind="stable")
+    keys = keys[order]
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    return Run(keys[first], np.add.reduceat(counts[order], first) if len(keys) else counts)
+
+
+def stored(run: Run, path: Path) -> Run:
+    """Write a run and map it."""
+    if not len(run.keys):
+        return run
+    parts = []
+    for name, values in zip(("keys", "counts"), run, strict=True):
+        file = path.with_name(f"{path.name}-{name}")
+        values.tofile(file)
+        parts.append(np.memmap(file, values.dtype, "r"))
+    return Run(*parts)
+
+
+def merged(runs: list[Run], most: int) -> Iterator[Run]:
+    """The runs as one, a range of keys at a time, each of about `most` entries."""
+    total = sum(len(run.keys) for run in runs)
+    sample = np.sort(np.concatenate([run.keys[::SAMPLED] for run in runs]))
+    parts = -(-total // most)
+    inner = sample[np.arange(1, parts) * len(sample) // parts]
+    bounds = [-1, *np.unique(inner).tolist(), np.iinfo(np.int64).max]
+    for low, high in zip(bounds, bounds[1:], strict=False):
+        ranges = [slice(*np.searchsorted(run.keys, [low, high], "right")) for run in runs]
+        pairs = list(zip(runs, ranges, strict=True))
+        keys = np.concatenate([run.keys[part] for run, part in pairs])
+        if len(keys):
+            yield summed(keys, np.concatenate([run.counts[part] for run, part in pairs]))
+
+
+def cells_of(run: Run, words: int, is_symmetric: bool) -> np.ndarray:
+    """Cells of a run; both ways if counted symmetrically, a word beside itself twice as often."""
+    cells = np.empty(len(run.keys), CELL)
+    cells["word"], cells["context"] = run.keys // words, run.keys % words
+    cells["count"] = run.counts
+    if not is_symmetric:
+        return cells
+    is_same = cells["word"] == cells["context"]
+    cells["count"][is_same] *= 2
+    other = cells[~is_same]
+    other["word"], other["context"] = other["context"].copy(), other["word"].copy()
+    return np.concatenate([cells, other])
+
+
+def scatter(cells: np.ndarray, files: list, stream: np.random.Generator) -> None:
+    """Append each cell to a bucket drawn at random."""
+    bucket = stream.integers(len(files), size=len(cells))
+    for number, file in enumerate(files):
+        cells[bucket == number].tofile(file)
+
+
+def shuffled(buckets: list[Path], path: Path, stream: np.random.Generator) -> np.ndarray:
+    """Put the buckets behind each other, each shuffled, and map the result."""
+    with open(path, "wb") as file:
+        for bucket in buckets:
+            stream.permutation(np.fromfile(bucket, CELL)).tofile(file)
+            bucket.unlink()
+    return np.memmap(path, CELL, "r")

@@ -1,0 +1,174 @@
+"""GloVe: vectors whose products are the logarithms of how often words stand near each other.
+
+    loss   ½ Σ_ij f(x_ij) (w_i · c_j + a_i + b_j - ln x_ij)²,      f(x) = min(1, (x / x_max)^alpha)
+
+Cells are visited in a random order, one gradient a cell; AdaGrad divides each number's step by the
+root of its summed squares, which begin at one. A word's vector is w + c. `train_cells` in numpy is
+the definition and `native/glove.cpp` agrees with it; the original computes in float64, this in
+float32 with the loss in float64.
+Source: Pennington et al. 2014, https://aclanthology.org/D14-1162; glove.c 1.2's defaults.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from groundup.core import Config, device, record
+
+from ..native.library import aligned, library, pointer
+from ..text import Ids
+from .cooccurrence import cooccurrences
+
+BLOCK_CELLS = 1 << 20
+"""Cells between two looks at the clock and the keyboard, a thread."""
+
+
+class GloveConfig(Config):
+    """How GloVe counts and learns; in brackets glove.c's and cooccur.c's names."""
+
+    width: int = Field(default=50, ge=1, le=4096)
+    """[vector-size] Numbers of a vector."""
+    window: int = Field(default=15, ge=1, le=1000)
+    """[window-size] Neighbours at most this far away."""
+    symmetric: bool = True
+    """[symmetric] Count neighbours on both sides, or before the word alone."""
+    by_distance: bool = True
+    """[distance-weighting] A pair counts 1 / distance, or 1."""
+    x_max: float = Field(default=100.0, gt=0)
+    """[x-max] Count from which a cell has full weight; less for small texts."""
+    alpha: float = Field(default=0.75, ge=0, le=2)
+    """[alpha] Power of the weight below it."""
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    """[eta] Learning rate at the start."""
+    bias_learning_rate: float = Field(default=1.0, gt=0, le=1)
+    """Of the biases; glove.c applies eta to vectors alone since version 1.2, to both before."""
+    clip: float = Field(default=100.0, gt=0)
+    """[grad-clip] Largest size of one number's gradient."""
+    epochs: int = Field(default=25, ge=1)
+    """[iter] Passes over the cells."""
+    memory_bytes: int = Field(default=1 << 29, ge=1 << 16)
+    """[memory] Memory for counting; what exceeds it goes to disk."""
+
+
+class Side(NamedTuple):
+    """The words, or the contexts: vectors, biases, and the summed squares of their steps."""
+
+    vectors: np.ndarray
+    bias: np.ndarray
+    vector_squares: np.ndarray
+    bias_squares: np.ndarray
+
+
+class Glove(NamedTuple):
+    """What was learnt."""
+
+    vectors: np.ndarray
+    """(V, width) float32: w + c."""
+    losses: list[float]
+    """Mean loss of a cell in each epoch."""
+
+
+def initial(words: int, width: int, seed: int) -> tuple[Side, Side]:
+    """Words and contexts, vectors and biases uniform in ±0.5 / (width + 1), as in glove.c."""
+    stream, sides = np.random.default_rng(seed), []
+    for _ in range(2):
+        drawn = ((stream.random((words, width + 1)) - 0.5) / (width + 1)).astype(np.float32)
+        side = Side(
+            aligned(words, width), drawn[:, width].copy(), aligned(words, width),
+            np.ones(words, np.float32),
+        )  # fmt: skip
+        side.vectors[:, :width] = drawn[:, :width]
+        side.vector_squares[:] = 1
+        sides.append(side)
+    return sides[0], sides[1]
+
+
+def train_cells(words: Side, contexts: Side, cells: np.ndarray, config: GloveConfig) -> float:
+    """The definition: one step for each cell in order; return the sum of their losses."""
+    loss = 0.0
+    for i, j, count in cells.tolist():
+        a, b = words.vectors[i], contexts.vectors[j]
+        error = float(a @ b + words.bias[i] + contexts.bias[j]) - np.log(count)
+        weight = min(1.0, (count / config.x_max) ** config.alpha)
+        loss += 0.5 * weight * error * error
+        pull = np.float32(weight * error)
+        for side, row, gradient in ((words, i, pull * b), (contexts, j, pull * a)):
+            move = np.clip(gradient, -config.clip, config.clip) * config.learning_rate
+            side.vectors[row] -= move / np.sqrt(side.vector_squares[row])
+            side.vector_squares[row] += move * move
+            push = pull * config.bias_learning_rate
+            side.bias[row] -= push / np.sqrt(side.bias_squares[row])
+            side.bias_squares[row] += push * push
+    return float(loss)
+
+
+class _Native(ctypes.Structure):
+    """The struct Glove of native/glove.cpp, field by field."""
+
+    _fields_ = [
+        *[(name, ctypes.c_void_p) for name in (
+            "words", "contexts", "word_squares", "context_squares", "word_bias", "context_bias",
+            "word_bias_squares", "context_bias_squares",
+        )],
+        ("stride", ctypes.c_int64),
+        *[(name, ctypes.c_double) for name in ("x_max", "alpha", "rate", "bias_rate", "clip")],
+    ]  # fmt: skip
+
+
+def train_block(
+    words: Side, contexts: Side, cells: np.ndarray, config: GloveConfig, threads: int = 1
+) -> float:
+    """Learn from cells, compiled where it can be; return the sum of their losses."""
+    compiled = library("glove")
+    if compiled is None:
+        return train_cells(words, contexts, cells, config)
+    arrays = (
+        words.vectors, contexts.vectors, words.vector_squares, contexts.vector_squares,
+        words.bias, contexts.bias, words.bias_squares, contexts.bias_squares,
+    )  # fmt: skip
+    model = _Native(
+        *map(pointer, arrays), words.vectors.shape[1], config.x_max, config.alpha,
+        config.learning_rate, config.bias_learning_rate, config.clip,
+    )  # fmt: skip
+    run = compiled.glove
+    run.restype, run.argtypes = ctypes.c_double, [
+        ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
+    ]  # fmt: skip
+    return run(ctypes.addressof(model), pointer(cells), len(cells), threads)
+
+
+def fit(
+    cells: np.ndarray, words: int, config: GloveConfig, *, seed: int = 1, threads: int = 0
+) -> Glove:
+    """Learn from counted cells; see `glove`."""
+    threads = threads or device.cores()
+    left, right = initial(words, config.width, seed)
+    losses = []
+    with record.progress("glove", len(cells) * config.epochs, "cells") as bar:
+        for _ in range(config.epochs):
+            loss = 0.0
+            for start in range(0, len(cells), BLOCK_CELLS * threads):
+                block = cells[start : start + BLOCK_CELLS * threads]
+                loss += train_block(left, right, block, config, threads)
+                bar.advance(len(block), loss=loss / (start + len(block)))
+            losses.append(loss / len(cells))
+    return Glove((left.vectors + right.vectors)[:, : config.width].copy(), losses)
+
+
+def glove(
+    text: Ids, words: int, config: GloveConfig, folder: Path, *, seed: int = 1, threads: int = 0
+) -> Glove:
+    """Count a text's neighbours and learn vectors of its words.
+
+    words    size of the vocabulary
+    folder   for what does not fit into memory
+    threads  0: all cores; with 1 the result is a function of the other arguments alone
+    """
+    cells = cooccurrences(
+        text, words, config.window, folder, is_symmetric=config.symmetric,
+        by_distance=config.by_distance, memory_bytes=config.memory_bytes, seed=seed,
+    )  # fmt: skip
+    return fit(cells, words, config, seed=seed, threads=threads)

@@ -1,0 +1,111 @@
+"""C++ beside this file as a loaded library: compiled at first use, kept in the user's cache.
+
+The name in the cache is a hash of source, flags, compiler and processor, so nothing stale is ever
+loaded; the file appears whole or not at all, so processes that start together do not meet. Without
+a compiler there is no library, and callers run their definition in numpy instead.
+"""
+
+import ctypes
+import os
+import platform
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from groundup.core import CapacityError, device, digest, record
+
+FLAGS = (
+    "-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-fno-trapping-math",
+)  # fmt: skip
+ALIGNMENT = 64
+LANES = 16
+SECONDS = 120
+
+
+def library(name: str) -> ctypes.CDLL | None:
+    """The compiled `NAME.cpp`, or None if there is no compiler or it fails, which is told once."""
+    return load(name, device.compiler())
+
+
+@cache
+def load(name: str, compiler: str) -> ctypes.CDLL | None:
+    """The library that this compiler makes; see `library`."""
+    if not compiler:
+        record.say(f"No C++ compiler: {name} runs in numpy, hundreds of times slower.")
+        return None
+    source = Path(__file__).with_name(f"{name}.cpp")
+    for folder in (device.cache_folder() / "native", Path(tempfile.gettempdir())):
+        try:
+            return ctypes.CDLL(str(compiled(source, compiler, folder)))
+        except OSError:
+            continue  # a cache that cannot be written to, or lies where nothing may be run from
+        except subprocess.SubprocessError as error:
+            said = getattr(error, "stderr", None) or str(error)
+            record.say(f"{compiler} cannot compile {name} ({said.strip().splitlines()[0]}): it "
+                       "runs in numpy, hundreds of times slower.")  # fmt: skip
+            return None
+    return None
+
+
+def compiled(source: Path, compiler: str, folder: Path) -> Path:
+    """Path of the compiled source, compiling it unless it is there."""
+    flags = [*FLAGS, tuned()]
+    facts = device.cpu_facts()
+    processor = [device.processor_name(), facts.get("flags") or facts.get("Features") or ""]
+    key = digest([source.read_text(encoding="utf-8"), flags, compiler, processor])
+    target = folder / f"{source.stem}-{key[:16]}.so"
+    if target.is_file():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=folder, prefix=f".{source.stem}-", suffix=".so")
+    os.close(handle)
+    try:
+        subprocess.run(
+            [compiler, *flags, "-o", partial, str(source)],
+            check=True, capture_output=True, text=True, timeout=SECONDS,
+        )  # fmt: skip
+        os.chmod(partial, 0o755)
+        os.replace(partial, target)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+    return target
+
+
+def tuned() -> str:
+    """The flag that uses all of this processor's instructions."""
+    is_arm = platform.machine().lower() in ("arm64", "aarch64")
+    return "-mcpu=native" if is_arm else "-march=native"
+
+
+def padded(width: int) -> int:
+    """The width rounded up to whole vectors of the native loops.
+
+    >>> padded(100)
+    112
+    """
+    return -(-width // LANES) * LANES
+
+
+def aligned(rows: int, width: int, dtype: type[np.floating] = np.float32) -> np.ndarray:
+    """A matrix of zeros (rows, padded width) whose rows begin at multiples of 64 bytes.
+
+    Raises CapacityError if it does not fit into memory.
+    """
+    size = np.dtype(dtype).itemsize
+    count = rows * padded(width)
+    if count * size > device.memory_bytes():
+        raise CapacityError(
+            f"{rows:,} vectors of {width} numbers need {record.size(count * size)}, more than the "
+            f"machine's {record.size(device.memory_bytes())}; raise min_count or lower width."
+        )
+    room = np.zeros(count + ALIGNMENT // size, dtype)
+    start = (-room.ctypes.data % ALIGNMENT) // size
+    return room[start : start + count].reshape(rows, padded(width))
+
+
+def pointer(values: np.ndarray | None) -> int | None:
+    """Address of an array's first element; None for none."""
+    return None if values is None else values.ctypes.data

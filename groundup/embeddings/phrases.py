@@ -1,0 +1,145 @@
+"""Phrases: words that stand together more often than chance, joined into one.
+
+    new york times  ->  new_york times  ->  new_york_times     one pass, two passes
+
+    original    (n_ab - min_count) · N / (n_a · n_b)               N: distinct words and pairs
+    npmi        ln(p_ab / (p_a · p_b)) / -ln p_ab                  from -1 to 1; 1: always together
+
+A pair whose score lies above the threshold is joined, from the left, and a joined word takes no
+part in the next pair. Pairs are counted in memory, 16 bytes for every distinct one.
+Source: Mikolov et al. 2013, arXiv:1310.4546, §4; N as gensim counts it (word2phrase.c takes the
+words of the text). NPMI: Bouma 2009.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from groundup.core import Config
+
+from .text import Ids, Vocabulary, blocks, read_ids
+
+MARK = "_"
+
+
+class PhrasesConfig(Config):
+    """Which neighbours become one word; gensim's defaults."""
+
+    passes: int = Field(default=0, ge=0, le=4)
+    """0 joins nothing, 1 makes pairs, 2 up to four words."""
+    score: Literal["original", "npmi"] = "original"
+    """How a pair is scored; see the file's head."""
+    threshold: float = 10.0
+    """Least score, exclusive; for npmi something like 0.5."""
+    min_count: int = Field(default=5, ge=1)
+    """Pairs seen less often are left apart, and the original score discounts by it."""
+
+
+def join_phrases(
+    text: Ids, vocabulary: Vocabulary, config: PhrasesConfig, folder: Path
+) -> tuple[Ids, Vocabulary]:
+    """Join the phrases of a text; the new words stand behind the old ones."""
+    for number in range(config.passes):
+        place = folder / f"pass-{number}"
+        place.mkdir(exist_ok=True)
+        joined = chosen(*count_pairs(text, len(vocabulary.words)), vocabulary, config)
+        text, vocabulary = joined_text(text, vocabulary, joined, place)
+    return text, vocabulary
+
+
+def pairs_of(ids: np.ndarray, ends: np.ndarray, size: int) -> np.ndarray:
+    """The key `a * size + b` of every word and its successor; -1 across a sentence's end."""
+    keys = ids[:-1].astype(np.int64) * size + ids[1:]
+    keys[ends[:-1] - 1] = -1
+    return keys
+
+
+def count_pairs(text: Ids, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Keys of the distinct pairs of neighbours, rising, and how often each occurs."""
+    keys, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for ids, ends in blocks(text):
+        found = pairs_of(ids, ends, size)
+        new, times = np.unique(found[found >= 0], return_counts=True)
+        keys, inverse = np.unique(np.concatenate([keys, new]), return_inverse=True)
+        counts = np.bincount(inverse, np.concatenate([counts, times]), len(keys)).astype(np.int64)
+    return keys, counts
+
+
+def scores(
+    pair: np.ndarray, first: np.ndarray, second: np.ndarray, config: PhrasesConfig,
+    *, distinct: int, words: int,
+) -> np.ndarray:  # fmt: skip
+    """Scores of pairs from the counts of the pair and of its words.
+
+    distinct  different words and pairs of the text
+    words     all words of the text
+
+    >>> counts = [np.array([float(n)]) for n in (10, 20, 25)]
+    >>> scores(*counts, PhrasesConfig(), distinct=1000, words=9000)
+    array([10.])
+    """
+    if config.score == "original":
+        return (pair - config.min_count) * distinct / (first * second)
+    share = pair / words
+    with np.errstate(divide="ignore", invalid="ignore"):
+        npmi = np.log(share / (first / words * (second / words))) / -np.log(share)
+    return np.where(pair < config.min_count, -np.inf, npmi)
+
+
+def chosen(
+    keys: np.ndarray, counts: np.ndarray, vocabulary: Vocabulary, config: PhrasesConfig
+) -> np.ndarray:
+    """Keys of the pairs to join, rising."""
+    size = len(vocabulary.words)
+    n = vocabulary.counts.astype(np.float64)
+    found = scores(
+        counts.astype(np.float64), n[keys // size], n[keys % size], config,
+        distinct=size + len(keys), words=int(n.sum()),
+    )  # fmt: skip
+    return keys[(found > config.threshold) & (counts >= config.min_count)]
+
+
+def joined_text(
+    text: Ids, vocabulary: Vocabulary, joined: np.ndarray, folder: Path
+) -> tuple[Ids, Vocabulary]:
+    """Write the text with pairs joined and count its words anew."""
+    size, done = len(vocabulary.words), 0
+    counts = np.zeros(size + len(joined), np.int64)
+    with open(folder / "ids", "wb") as id_file, open(folder / "ends", "wb") as end_file:
+        for ids, ends in replaced(text, joined, size):
+            counts += np.bincount(ids, minlength=len(counts))
+            ids.tofile(id_file)
+            (ends + done).tofile(end_file)
+            done += len(ids)
+    words = vocabulary.words
+    names = [f"{words[key // size]}{MARK}{words[key % size]}" for key in joined.tolist()]
+    return read_ids(folder), Vocabulary([*words, *names], counts)
+
+
+def replaced(text: Ids, joined: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each block's ids and ends with its pairs joined."""
+    if not len(joined):
+        yield from blocks(text)
+        return
+    for ids, ends in blocks(text):
+        keys = pairs_of(ids, ends, size)
+        place = np.minimum(np.searchsorted(joined, keys), len(joined) - 1)
+        takes = from_the_left(joined[place] == keys)
+        ids[:-1][takes] = size + place[takes]
+        is_kept = np.ones(len(ids), bool)
+        is_kept[1:][takes] = False
+        yield ids[is_kept], np.cumsum(is_kept)[ends - 1].astype(np.int64)
+
+
+def from_the_left(fits: np.ndarray) -> np.ndarray:
+    """Of neighbouring pairs that overlap the first, the third and so on.
+
+    >>> from_the_left(np.array([True, True, True, False, True])).astype(int)
+    array([1, 0, 1, 0, 1])
+    """
+    places = np.arange(len(fits))
+    last_miss = np.maximum.accumulate(np.where(fits, -1, places))
+    return fits & ((places - last_miss) % 2 == 1)

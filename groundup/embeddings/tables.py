@@ -1,0 +1,121 @@
+"""What word2vec draws by: how often words are kept, shares of negatives, the tree of the softmax.
+
+    keep(w)      (√(n/t) + 1) · t/n  of word2vec.c and gensim; √(t/n) of the paper;   t = sample · N
+    negatives    n^exponent / Σ n^exponent, as cumulated shares of 2³¹ - 1
+    tree         Huffman's: frequent words have short codes
+
+Numbers are drawn by the linear congruential generator of word2vec.c, which gensim has too:
+state ← state · 25214903917 + 11 mod 2⁴⁸, and the number is the upper 32 bits of the state before.
+Source: Mikolov et al. 2013, arXiv:1310.4546, §2; the code's formula differs from equation 5.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+MASK = (1 << 48) - 1
+DOMAIN = 2**31 - 1
+BUCKET_BITS = 15
+
+Subsampling = Literal["gensim", "paper"]
+
+
+class Tree(NamedTuple):
+    """Each word's way from the root: the inner nodes passed, and whether right was taken there."""
+
+    points: np.ndarray
+    """(all steps,) int32, in 0 … V - 2; the root is V - 2."""
+    codes: np.ndarray
+    """(all steps,) uint8."""
+    paths: np.ndarray
+    """(V + 1,) int64: the steps of word w are paths[w] … paths[w + 1] - 1."""
+
+
+class Draws:
+    """The stream of numbers that a job draws; see the file's head.
+
+    >>> draws = Draws(1 << 16)
+    >>> draws.next(), draws.next()
+    (1, 3679027697)
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.state = seed & MASK
+
+    def next(self) -> int:
+        """A number from 0 to 2³² - 1."""
+        drawn = self.state >> 16
+        self.state = (self.state * 25214903917 + 11) & MASK
+        return drawn
+
+
+def keep_thresholds(counts: np.ndarray, sample: float, rule: Subsampling) -> np.ndarray:
+    """The largest 32-bit number at which a word is kept (V,) uint32; see the file's head.
+
+    sample  share of the text from which words are thinned out; a whole number is a count
+
+    >>> keep_thresholds(np.array([9000, 10]), 1e-3, "paper") / 2**32
+    array([0.03333333, 1.        ])
+    """
+    threshold = sample * counts.sum() if sample < 1 else sample * (3 + np.sqrt(5)) / 2
+    ratio = threshold / counts
+    share = np.sqrt(ratio) if rule == "paper" else np.sqrt(ratio) + ratio
+    return (np.minimum(share, 1.0) * (2**32 - 1)).astype(np.uint32)
+
+
+def cumulative_shares(counts: np.ndarray, exponent: float) -> np.ndarray:
+    """Cumulated shares of the words among negatives, (V,) uint32, the last 2³¹ - 1.
+
+    >>> cumulative_shares(np.array([16, 1]), 0.75)
+    array([1908874353, 2147483647], dtype=uint32)
+    """
+    shares = counts.astype(np.float64) ** exponent
+    return np.round(np.cumsum(shares) / shares.sum() * DOMAIN).astype(np.uint32)
+
+
+def buckets(cumulative: np.ndarray) -> np.ndarray:
+    """Where the search for a number begins, by its upper 16 bits: (65,536,) int32."""
+    starts = np.arange(1 << (31 - BUCKET_BITS), dtype=np.int64) << BUCKET_BITS
+    return np.searchsorted(cumulative, starts, "left").astype(np.int32)
+
+
+def huffman(counts: np.ndarray) -> Tree:
+    """Huffman's tree over words whose counts fall, by two queues, as in word2vec.c.
+
+    >>> tree = huffman(np.array([5, 2, 1]))
+    >>> [tree.codes[tree.paths[w] : tree.paths[w + 1]].tolist() for w in range(3)]
+    [[1], [0, 1], [0, 0]]
+    """
+    size = len(counts)
+    parent, side = np.zeros(2 * size - 1, np.int64), np.zeros(2 * size - 1, np.uint8)
+    weights = [*counts.tolist(), *([0] * (size - 1))]
+    leaf, inner = size - 1, size
+    for made in range(size, 2 * size - 1):
+        total = 0
+        for is_right in (0, 1):
+            if leaf >= 0 and (inner >= made or weights[leaf] < weights[inner]):
+                least, leaf = leaf, leaf - 1
+            else:
+                least, inner = inner, inner + 1
+            total += weights[least]
+            parent[least], side[least] = made, is_right
+        weights[made] = total
+    return paths_of(parent, side, size)
+
+
+def paths_of(parent: np.ndarray, side: np.ndarray, size: int) -> Tree:
+    """Every word's way from the root, of a tree told by each node's parent."""
+    root, up, down = 2 * size - 2, parent.tolist(), side.tolist()
+    points: list[int] = []
+    codes: list[int] = []
+    ends = [0]
+    for word in range(size):
+        way, turns, node = [], [], word
+        while node != root:
+            turns.append(down[node])
+            node = up[node]
+            way.append(node - size)
+        points += reversed(way)
+        codes += reversed(turns)
+        ends.append(len(points))
+    return Tree(np.array(points, np.int32), np.array(codes, np.uint8), np.array(ends, np.int64))

@@ -1,0 +1,186 @@
+"""Text as sentences of words, and these as one long row of ids on disk.
+
+    "The cat sat. A cat!"  ->  [the cat sat] [a cat]  ->  ids 0 1 2 3 1, ends 3 5
+
+A corpus is read once: ids are given in the order of first appearance and written down, and when all
+words are counted they are renumbered by frequency, rare words left out. What is in memory is the
+list of distinct words and one block. Words left out widen the window of those around them, as in
+gensim and in GloVe's own tool. Knows nothing of vectors.
+"""
+
+import re
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from groundup.core import Artifact, Config, DataError, replacing
+from groundup.corpus import read_split
+
+LONGEST_SENTENCE = 10_000
+"""Words; a longer one is cut, as gensim and word2vec.c do."""
+BLOCK = 1 << 22
+"""Ids in memory at a time."""
+PIECE_BYTES = 1 << 20
+
+WORD = re.compile(r"[^\W\d_]+(?:['’\-][^\W\d_]+)*")
+SENTENCE_END = re.compile(r"[.!?]+[\"'”’)\]]*\s+|\n\s*\n")
+
+
+class TextConfig(Config):
+    """What counts as a word and where a sentence ends."""
+
+    words: Literal["letters", "spaces"] = "letters"
+    """letters: runs of letters, apostrophes and hyphens inside; a sentence ends at . ! ? and at an
+    empty line. spaces: the text is cut already, one sentence a line (gensim's LineSentence)."""
+    lower: bool = True
+    """Whether The and the are one word."""
+    split: str = "train"
+    """Split of a corpus artifact to read."""
+
+
+class Ids(NamedTuple):
+    """Sentences one behind the other."""
+
+    ids: np.ndarray
+    """(words of the text,) int32."""
+    ends: np.ndarray
+    """(sentences,) int64: one past each sentence's last word."""
+
+
+class Vocabulary(NamedTuple):
+    """Distinct words with their counts; a word's place is its id."""
+
+    words: list[str]
+    counts: np.ndarray
+    """(V,) int64."""
+
+
+class Numbering(dict[str, int]):
+    """Gives a new word the next id when it is looked up."""
+
+    def __missing__(self, word: str) -> int:
+        self[word] = place = len(self)
+        return place
+
+
+def pieces(source: Artifact | Sequence[Path], config: TextConfig) -> Iterator[str]:
+    """Texts of a corpus or of UTF-8 files, files a megabyte of whole lines at a time.
+
+    Raises DataError for a file that cannot be read as UTF-8.
+    """
+    if isinstance(source, Artifact):
+        yield from (document.text for document in read_split(source, config.split))
+        return
+    for path in source:
+        try:
+            with open(path, encoding="utf-8") as file:
+                while lines := file.readlines(PIECE_BYTES):
+                    yield "".join(lines)
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} cannot be read as UTF-8 text ({error}).") from None
+
+
+def sentences(texts: Iterable[str], config: TextConfig) -> Iterator[list[str]]:
+    """The sentences of texts, each a list of words; empty ones are passed over.
+
+    >>> list(sentences(["The cat's here. It sat!"], TextConfig()))
+    [['the', "cat's", 'here'], ['it', 'sat']]
+    """
+    for text in texts:
+        text = text.lower() if config.lower else text
+        for part in text.splitlines() if config.words == "spaces" else SENTENCE_END.split(text):
+            words = part.split() if config.words == "spaces" else WORD.findall(part)
+            for start in range(0, len(words), LONGEST_SENTENCE):
+                yield words[start : start + LONGEST_SENTENCE]
+
+
+def number_words(found: Iterable[Sequence[str]], folder: Path) -> tuple[Ids, Vocabulary]:
+    """Write the ids of all sentences, in the order of first appearance, and count the words.
+
+    Raises DataError if there is no word.
+    """
+    numbering, counts = Numbering(), np.zeros(0, np.int64)
+    block, ends, done = array("i"), array("q"), 0
+    with open(folder / "ids", "wb") as id_file, open(folder / "ends", "wb") as end_file:
+
+        def flush() -> None:
+            nonlocal counts, done
+            new = np.bincount(np.frombuffer(block, np.int32), minlength=len(numbering))
+            counts = new + np.pad(counts, (0, len(new) - len(counts)))
+            block.tofile(id_file)
+            ends.tofile(end_file)
+            done += len(block)
+            del block[:], ends[:]
+
+        for words in found:
+            block.extend(map(numbering.__getitem__, words))
+            ends.append(done + len(block))
+            if len(block) >= BLOCK:
+                flush()
+        if block:
+            flush()
+    if not numbering:
+        raise DataError("The text holds no word; give a corpus or files with words in them.")
+    return read_ids(folder), Vocabulary(list(numbering), counts)
+
+
+def read_ids(folder: Path) -> Ids:
+    """Map the files that `number_words` and `renumber` write."""
+    if (folder / "ids").stat().st_size == 0:
+        return Ids(np.zeros(0, np.int32), np.zeros(0, np.int64))
+    ids = np.memmap(folder / "ids", np.int32, "r")
+    return Ids(ids, np.memmap(folder / "ends", np.int64, "r"))
+
+
+def blocks(text: Ids) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The sentences a block at a time: ids, and the ends counted from the block's first word."""
+    first, start = 0, 0
+    while first < len(text.ends):
+        last = int(np.searchsorted(text.ends, start + BLOCK, "right"))
+        last = max(last, first + 1)
+        stop = int(text.ends[last - 1])
+        yield np.array(text.ids[start:stop]), text.ends[first:last] - start
+        first, start = last, stop
+
+
+def renumber(text: Ids, new: np.ndarray, folder: Path) -> Ids:
+    """Write the text with ids changed to `new[id]`; those that become negative are left out.
+
+    Sentences without a word are left out too.
+    """
+    done = 0
+    with replacing(folder / "ids") as id_path, replacing(folder / "ends") as end_path:
+        with open(id_path, "wb") as id_file, open(end_path, "wb") as end_file:
+            for ids, ends in blocks(text):
+                mapped = new[ids]
+                is_kept = mapped >= 0
+                mapped[is_kept].astype(np.int32).tofile(id_file)
+                before = np.concatenate([[0], np.cumsum(is_kept)])[ends]
+                before = before[np.diff(before, prepend=0) > 0]
+                (before + done).astype(np.int64).tofile(end_file)
+                done += int(is_kept.sum())
+    return read_ids(folder)
+
+
+def by_frequency(
+    text: Ids, vocabulary: Vocabulary, min_count: int, folder: Path
+) -> tuple[Ids, Vocabulary]:
+    """The text and its words renumbered, the most frequent first and rare ones left out.
+
+    Of equally frequent words the first seen is first. Raises DataError if too few words are left.
+    """
+    order = np.argsort(-vocabulary.counts, kind="stable")
+    order = order[vocabulary.counts[order] >= max(min_count, 1)]
+    if len(order) < 2:
+        most = int(vocabulary.counts.max())
+        raise DataError(
+            f"{len(order)} of {len(vocabulary.words):,} words occur min_count={min_count} times "
+            f"or more (the most frequent {most} times); give more text or lower min_count."
+        )
+    new = np.full(len(vocabulary.words), -1, np.int64)
+    new[order] = np.arange(len(order))
+    kept = Vocabulary([vocabulary.words[place] for place in order], vocabulary.counts[order])
+    return renumber(text, new, folder), kept

@@ -1,0 +1,107 @@
+"""The stage: a corpus or files of text in, a vectors artifact out.
+
+    text -> ids -> phrases joined -> rare words out -> word2vec or GloVe -> vectors
+
+What is written on the way lies in the run's scratch folder and goes with it.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from groundup.core import Artifact, Config, ConfigError, Draft, digest, hash_file, produce, record
+from groundup.core import device as machine
+
+from .files import save_vectors
+from .glove.glove import GloveConfig, glove
+from .native.library import library
+from .phrases import PhrasesConfig, join_phrases
+from .text import TextConfig, by_frequency, number_words, pieces, sentences
+from .vectors import Vectors
+from .word2vec import Word2VecConfig, word2vec
+
+
+class VectorsConfig(Config):
+    """How a text becomes vectors of its words."""
+
+    method: Literal["word2vec", "glove"] = "word2vec"
+    """word2vec reads the text again and again; GloVe counts neighbours once and fits the counts."""
+    text: TextConfig = TextConfig()
+    """What a word is."""
+    phrases: PhrasesConfig = PhrasesConfig()
+    """Which words are joined."""
+    min_count: int = Field(default=5, ge=1)
+    """[min_count] Rarer words get no vector."""
+    word2vec: Word2VecConfig = Word2VecConfig()
+    """Used if the method is word2vec."""
+    glove: GloveConfig = GloveConfig()
+    """Used if the method is glove."""
+    seed: int = Field(default=1, ge=0)
+    """[seed] Of the first vectors and of everything drawn."""
+    threads: int = Field(default=0, ge=0)
+    """[workers] 0: all cores. Threads write without locks, so only 1 gives equal vectors twice."""
+    source_digest: str = ""
+    """Hash of the files that were read; filled in by the stage."""
+
+
+def train_vectors(
+    config: VectorsConfig,
+    out: Path,
+    *,
+    corpus: Artifact | None = None,
+    text: Sequence[Path] = (),
+) -> Artifact:
+    """Train vectors of words, by word2vec or GloVe.
+
+    corpus  a corpus artifact to read
+    text    UTF-8 files to read instead; name several by repeating the flag
+
+    Raises ConfigError unless exactly one of the two is given, and DataError if too few words
+    remain.
+    """
+    if (corpus is None) == (not text):
+        raise ConfigError("Give --corpus DIR or --text FILE, one of them, to train vectors on.")
+    source = corpus if corpus is not None else [Path(path) for path in text]
+    if not isinstance(source, Artifact):
+        if missing := [str(path) for path in source if not path.is_file()]:
+            raise ConfigError(f"There is no file {missing[0]}; --text takes files of text.")
+        hashes = [hash_file(path) for path in source]
+        config = config.model_copy(update={"source_digest": digest(hashes)})
+    return produce(
+        out, kind="vectors", stage="vectors", version=1, config=config,
+        parents={"corpus": corpus} if corpus is not None else {},
+        write=lambda draft: write_vectors(draft, source, config),
+    )  # fmt: skip
+
+
+def write_vectors(draft: Draft, source: Artifact | Sequence[Path], config: VectorsConfig) -> None:
+    """Write the vectors of a text; the body of `train_vectors`."""
+    folders = [draft.scratch / name for name in ("text", "phrases", "kept", "cells")]
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    raw, phrased, kept, cells = folders
+    text, vocabulary = number_words(sentences(pieces(source, config.text), config.text), raw)
+    found = int(vocabulary.counts.sum())
+    text, vocabulary = join_phrases(text, vocabulary, config.phrases, phrased)
+    joined = found - int(vocabulary.counts.sum())
+    text, vocabulary = by_frequency(text, vocabulary, config.min_count, kept)
+    size = len(vocabulary.words)
+    record.say(f"{found:,} words of text; {size:,} different ones {config.min_count} times or more")
+    draft.numbers |= {
+        "text_words": found, "trained_words": len(text.ids), "joined_words": joined, "words": size,
+        "native": library(config.method) is not None,
+        "threads": config.threads or machine.cores(),
+    }  # fmt: skip
+    if config.method == "glove":
+        learnt = glove(text, size, config.glove, cells, seed=config.seed, threads=config.threads)
+        draft.numbers["losses"] = learnt.losses
+        matrix = learnt.vectors
+    else:
+        matrix = word2vec(
+            text, vocabulary.counts, config.word2vec, seed=config.seed, threads=config.threads
+        )
+    save_vectors(Vectors(vocabulary.words, matrix, vocabulary.counts), draft)

@@ -1,0 +1,271 @@
+"""word2vec: vectors from which a word's neighbours can be told from other words.
+
+    skip-gram   h = v_j                        for each neighbour j of the centre i
+    CBOW        h = mean (or sum) of the neighbours' v
+    loss        -Σ_k y_k ln σ(f_k) + (1 - y_k) ln σ(-f_k),   f_k = u_k · h
+
+The k are the centre (y = 1) and words drawn by their shares (y = 0), or with the hierarchical
+softmax the inner nodes on the centre's way through the tree (y = 1 - code). `train_job` in numpy is
+the definition; `native/word2vec.cpp` does the same, drawing the same numbers, and agrees with one
+thread. All f of a step are taken before a vector moves. σ is exact: word2vec.c and gensim look it
+up in a table of 1,000 places, whose σ(0) is 0.494 as a whole number is taken for 83⅓, and gensim
+skips |f| ≥ 6; with their table and one negative the definition gives gensim's vectors.
+As there, a CBOW neighbour moves by the whole gradient of the mean and by its share of the sum's.
+Source: Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546; word2vec.c; gensim 4's defaults.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from groundup.core import Config, device, record
+
+from .native.library import aligned, library, pointer
+from .tables import (
+    Draws,
+    Subsampling,
+    Tree,
+    buckets,
+    cumulative_shares,
+    huffman,
+    keep_thresholds,
+)
+from .text import Ids
+
+JOB_WORDS = 10_000
+"""Words that share a learning rate and a stream of numbers; gensim's batch_words."""
+ROUND_JOBS = 100
+"""Jobs between two looks at the clock and the keyboard, a thread."""
+
+
+class Word2VecConfig(Config):
+    """How word2vec learns; in brackets gensim's names, whose defaults these are."""
+
+    model: Literal["skip_gram", "cbow"] = "cbow"
+    """[sg] Guess a centre from each neighbour, or from all of them at once."""
+    output: Literal["negatives", "hierarchical"] = "negatives"
+    """[hs] What the guess is measured against: drawn words, or the way through a tree."""
+    width: int = Field(default=100, ge=1, le=4096)
+    """[vector_size] Numbers of a vector."""
+    window: int = Field(default=5, ge=1, le=1000)
+    """[window] Neighbours at most this far away, on each side."""
+    shrink_window: bool = True
+    """[shrink_windows] Draw each centre's window from 1 … window, which favours near neighbours."""
+    negatives: int = Field(default=5, ge=1, le=100)
+    """[negative] Words drawn against each guess."""
+    exponent: float = Field(default=0.75, ge=-2, le=2)
+    """[ns_exponent] Power of a word's count by which it is drawn; 1 draws as in the text."""
+    sample: float = Field(default=1e-3, ge=0)
+    """[sample] Share of the text above which a word is thinned out; 0 keeps all."""
+    subsampling: Subsampling = "gensim"
+    """The formula of the code (gensim, word2vec.c) or of the paper, which keeps fewer words."""
+    cbow_mean: bool = True
+    """[cbow_mean] Whether CBOW takes the mean of the neighbours or their sum."""
+    epochs: int = Field(default=5, ge=1)
+    """[epochs] Passes over the text."""
+    learning_rate: float = Field(default=0.025, gt=0, le=1)
+    """[alpha] Learning rate at the start; it falls in a line over all epochs."""
+    last_learning_rate: float = Field(default=1e-4, ge=0, le=1)
+    """[min_alpha] Learning rate at the end."""
+
+
+class Parameters(NamedTuple):
+    """What is learnt. Rows are padded with zeros to whole vectors of the processor."""
+
+    input: np.ndarray
+    """(V, padded width) float32: the words' vectors v."""
+    output: np.ndarray
+    """(V, padded width) float32: u of the words, or of the tree's inner nodes."""
+
+
+class Tables(NamedTuple):
+    """What does not change while learning."""
+
+    keep: np.ndarray | None
+    cumulative: np.ndarray
+    buckets: np.ndarray
+    tree: Tree | None
+
+
+class Job(NamedTuple):
+    """Some sentences of one epoch: [first, last)."""
+
+    first: int
+    last: int
+    seed: int
+    rate: float
+
+
+Sigmoid = Callable[[np.ndarray], np.ndarray]
+
+
+def initial(words: int, width: int, seed: int) -> Parameters:
+    """Vectors uniform in ±1/width, as gensim draws them, and outputs of zero."""
+    parameters = Parameters(aligned(words, width), aligned(words, width))
+    drawn = np.random.default_rng(seed).random((words, width), dtype=np.float32)
+    parameters.input[:, :width] = (drawn * 2 - 1) / width
+    return parameters
+
+
+def tables(counts: np.ndarray, config: Word2VecConfig) -> Tables:
+    """Everything that follows from the words' counts."""
+    keep = keep_thresholds(counts, config.sample, config.subsampling) if config.sample else None
+    cumulative = cumulative_shares(counts, config.exponent)
+    tree = huffman(counts) if config.output == "hierarchical" else None
+    return Tables(keep, cumulative, buckets(cumulative), tree)
+
+
+def job_bounds(text: Ids) -> np.ndarray:
+    """First sentence of every job, and the number of sentences."""
+    starts = np.concatenate([[0], text.ends[:-1]])
+    first = np.flatnonzero(np.diff(starts // JOB_WORDS, prepend=-1))
+    return np.append(first, len(text.ends)).astype(np.int64)
+
+
+def jobs_of(text: Ids, config: Word2VecConfig, seed: int) -> Iterator[list[Job]]:
+    """Each epoch's jobs, with streams and rates that depend on their place alone."""
+    bounds, words = job_bounds(text), len(text.ids)
+    starts = np.concatenate([[0], text.ends])[bounds[:-1]]
+    first, fall = config.learning_rate, config.learning_rate - config.last_learning_rate
+    for epoch in range(config.epochs):
+        rates = first - fall * (epoch + starts / words) / config.epochs
+        states = np.random.SeedSequence((seed, epoch)).generate_state(len(starts), np.uint64)
+        yield [
+            Job(int(a), int(b), int(state) & ((1 << 48) - 1), float(rate))
+            for a, b, state, rate in zip(bounds, bounds[1:], states, rates, strict=False)
+        ]
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e^-x)."""
+    return 1 / (1 + np.exp(-x))
+
+
+def step(
+    hidden: np.ndarray, output: np.ndarray, rows: np.ndarray, labels: np.ndarray, rate: float,
+    sigma: Sigmoid = sigmoid,
+) -> np.ndarray:  # fmt: skip
+    """Move the rows (k,) of the output; return what the hidden vector should move by."""
+    chosen = output[rows]
+    moves = ((labels - sigma(chosen @ hidden)) * rate).astype(np.float32)
+    np.add.at(output, rows, moves[:, None] * hidden)
+    return moves @ chosen
+
+
+def train_job(
+    parameters: Parameters, text: Ids, job: Job, config: Word2VecConfig, known: Tables,
+    *, sigma: Sigmoid = sigmoid,
+) -> int:  # fmt: skip
+    """The definition: learn from a job's sentences; return the words that were kept."""
+    draws, trained = Draws(job.seed), 0
+    for sentence in range(job.first, job.last):
+        start = text.ends[sentence - 1] if sentence else 0
+        ids = text.ids[start : text.ends[sentence]].tolist()
+        if known.keep is not None:
+            ids = [word for word in ids if draws.next() <= known.keep[word]]
+        for place, centre in enumerate(ids):
+            reach = config.window - (draws.next() % config.window if config.shrink_window else 0)
+            around = [*ids[max(place - reach, 0) : place], *ids[place + 1 : place + reach + 1]]
+            groups = [[word] for word in around] if config.model == "skip_gram" else [around]
+            targets = [targets_of(centre, draws, config, known) for group in groups if group]
+            for group, (rows, labels) in zip(groups, targets, strict=False):
+                hidden = parameters.input[group].sum(0)
+                if config.cbow_mean:
+                    hidden /= len(group)
+                moved = step(hidden, parameters.output, rows, labels, job.rate, sigma)
+                if not config.cbow_mean:
+                    moved /= len(group)
+                np.add.at(parameters.input, group, moved)
+        trained += len(ids)
+    return trained
+
+
+def targets_of(
+    centre: int, draws: Draws, config: Word2VecConfig, known: Tables
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the output that tell the centre from other words, and their labels."""
+    if known.tree is not None:
+        way = slice(known.tree.paths[centre], known.tree.paths[centre + 1])
+        return known.tree.points[way], 1 - known.tree.codes[way].astype(np.float32)
+    last = int(known.cumulative[-1])
+    numbers = [draws.next() % last for _ in range(config.negatives)]
+    drawn = np.searchsorted(known.cumulative, numbers, "left")
+    rows = np.concatenate([[centre], drawn[drawn != centre]])
+    return rows, (np.arange(len(rows)) == 0).astype(np.float32)
+
+
+class _Native(ctypes.Structure):
+    """The struct Word2Vec of native/word2vec.cpp, field by field."""
+
+    _fields_ = [
+        *[(name, ctypes.c_void_p) for name in ("input", "output")],
+        ("stride", ctypes.c_int64),
+        *[(name, ctypes.c_void_p) for name in ("ids", "ends", "keep", "cumulative", "buckets")],
+        ("words", ctypes.c_int64),
+        *[(name, ctypes.c_void_p) for name in ("points", "codes", "paths")],
+        *[(name, ctypes.c_int64) for name in (
+            "window", "negatives", "skip_gram", "shrink", "mean",
+        )],
+    ]  # fmt: skip
+
+
+def native_model(
+    parameters: Parameters, text: Ids, config: Word2VecConfig, known: Tables
+) -> _Native:
+    """The arguments as the compiled code takes them; the arrays must outlive it."""
+    tree = known.tree or Tree(*[None] * 3)  # type: ignore[arg-type]
+    return _Native(
+        pointer(parameters.input), pointer(parameters.output), parameters.input.shape[1],
+        pointer(text.ids), pointer(text.ends), pointer(known.keep), pointer(known.cumulative),
+        pointer(known.buckets), len(known.cumulative), *[pointer(part) for part in tree],
+        config.window, 0 if known.tree else config.negatives, config.model == "skip_gram",
+        config.shrink_window, config.cbow_mean,
+    )  # fmt: skip
+
+
+def train_jobs(
+    parameters: Parameters, text: Ids, jobs: list[Job], config: Word2VecConfig, known: Tables,
+    *, threads: int = 1,
+) -> int:  # fmt: skip
+    """Learn from neighbouring jobs, compiled where it can be; return the words that were kept."""
+    compiled = library("word2vec")
+    if compiled is None:
+        return sum(train_job(parameters, text, job, config, known) for job in jobs)
+    model = native_model(parameters, text, config, known)
+    bounds = np.array([*[job.first for job in jobs], jobs[-1].last], np.int64)
+    seeds = np.array([job.seed for job in jobs], np.uint64)
+    rates = np.array([job.rate for job in jobs], np.float32)
+    train = compiled.train
+    train.restype, train.argtypes = ctypes.c_int64, [
+        ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64,
+        ctypes.c_int64,
+    ]  # fmt: skip
+    return train(
+        ctypes.addressof(model), pointer(bounds), pointer(seeds), pointer(rates), len(jobs), threads
+    )
+
+
+def word2vec(
+    text: Ids, counts: np.ndarray, config: Word2VecConfig, *, seed: int = 1, threads: int = 0
+) -> np.ndarray:
+    """Learn vectors (V, width) float32 of the words that a text's ids stand for.
+
+    counts   how often each word occurs, falling
+    threads  0: all cores; with 1 the result is a function of the other arguments alone
+
+    Raises CapacityError if the vectors do not fit into memory.
+    """
+    parameters, known = initial(len(counts), config.width, seed), tables(counts, config)
+    threads = threads or device.cores()
+    total = len(text.ids) * config.epochs
+    with record.progress("word2vec", total, "words") as bar:
+        for jobs in jobs_of(text, config, seed):
+            for start in range(0, len(jobs), ROUND_JOBS * threads):
+                part = jobs[start : start + ROUND_JOBS * threads]
+                train_jobs(parameters, text, part, config, known, threads=threads)
+                first = text.ends[part[0].first - 1] if part[0].first else 0
+                bar.advance(int(text.ends[part[-1].last - 1] - first), rate=part[-1].rate)
+    return np.array(parameters.input[:, : config.width])

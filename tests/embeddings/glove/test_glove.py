@@ -1,0 +1,87 @@
+"""GloVe: the loss curve of Stanford's glove.c, the compiled loop, and what it learns."""
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from groundup.core import device
+from groundup.embeddings.glove.cooccurrence import CELL
+from groundup.embeddings.glove.glove import (
+    GloveConfig,
+    fit,
+    glove,
+    initial,
+    train_block,
+    train_cells,
+)
+from groundup.embeddings.text import number_words
+
+needs_compiler = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
+
+
+@pytest.mark.parametrize("run", [train_cells, train_block])
+def test_losses_and_vectors_are_glove_cs(root, run):
+    expected = load_file(root / "tests/fixtures/glove/expected.safetensors")
+    rows, first, last = (expected[name] for name in ("cells", "first", "last"))
+    cells = np.empty(len(rows), CELL)
+    for name, column in zip(CELL.names, rows.T, strict=True):
+        cells[name] = column
+    words, width = len(first) // 2, first.shape[1] - 1
+    sides = initial(words, width, 0)
+    for side, values in zip(sides, (first[:words], first[words:]), strict=True):
+        side.vectors[:, :width], side.bias[:] = values[:, :width], values[:, width]
+    config = GloveConfig(width=width, x_max=10)
+    losses = [run(*sides, cells, config) / len(cells) for _ in expected["losses"]]
+    np.testing.assert_allclose(losses, expected["losses"], rtol=2e-6, atol=1e-6)
+    for side, values in zip(sides, (last[:words], last[words:]), strict=True):
+        np.testing.assert_allclose(side.vectors[:, :width], values[:, :width], atol=2e-5)
+        np.testing.assert_allclose(side.bias, values[:, width], atol=2e-5)
+
+
+def cells_of(words=40, n=900):
+    stream = np.random.default_rng(0)
+    cells = np.empty(n, CELL)
+    keys = stream.permutation(words * words)[:n]
+    cells["word"], cells["context"] = keys // words, keys % words
+    cells["count"] = np.exp(stream.normal(1, 2, n))
+    return cells
+
+
+@needs_compiler
+@pytest.mark.parametrize("width", [3, 50, 128])
+@pytest.mark.parametrize("clip", [100.0, 0.02])
+def test_the_compiled_loop_is_the_definition(width, clip):
+    config = GloveConfig(width=width, x_max=5, clip=clip, bias_learning_rate=0.05)
+    slow, fast = initial(40, width, 1), initial(40, width, 1)
+    for _ in range(3):
+        a, b = (run(*s, cells_of(), config) for run, s in
+                ((train_cells, slow), (train_block, fast)))  # fmt: skip
+        assert a == pytest.approx(b, rel=1e-6)
+    for ours, theirs in zip((*slow[0], *slow[1]), (*fast[0], *fast[1]), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=2e-6)
+
+
+@needs_compiler
+def test_threads_reach_nearly_the_same_loss():
+    config = GloveConfig(width=8, epochs=8)
+    one, again, two = (fit(cells_of(), 40, config, threads=t) for t in (1, 1, 2))
+    assert np.array_equal(one.vectors, again.vectors) and one.losses == again.losses
+    assert len(one.losses) == 8 and (np.diff(one.losses) < 0).all()
+    assert two.losses[-1] == pytest.approx(one.losses[-1], rel=0.1)
+
+
+def test_words_of_like_use_become_alike(tmp_path):
+    stream = np.random.default_rng(0)
+    kinds = [[f"{kind}{n}" for n in range(5)] for kind in "abc"]
+    # Cells of zero are never seen, so words of other kinds must meet now and then.
+    given = [
+        list(stream.choice(kinds[n % 3] + (sum(kinds, []) if n % 4 == 0 else []), 8))
+        for n in range(900)
+    ]
+    text, vocabulary = number_words(given, tmp_path)
+    config = GloveConfig(width=8, x_max=20, epochs=25)
+    found = glove(text, len(vocabulary.words), config, tmp_path, threads=1).vectors
+    units = found / np.linalg.norm(found, axis=1, keepdims=True)
+    same = np.array([[a[0] == b[0] for b in vocabulary.words] for a in vocabulary.words])
+    near = units @ units.T
+    assert near[same & ~np.eye(len(near), dtype=bool)].mean() > near[~same].mean() + 0.3

@@ -1,0 +1,92 @@
+"""Compiled code is made once, appears whole, and is done without where it cannot be had."""
+
+import ctypes
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from groundup.core import CapacityError, device
+from groundup.embeddings.native import library as module
+from groundup.embeddings.native.library import aligned, compiled, library, load, padded, pointer
+
+SOURCE = 'extern "C" int answer() { return 42; }\n'
+needs_compiler = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "small.cpp"
+    path.write_text(SOURCE)
+    return path
+
+
+@needs_compiler
+def test_what_is_compiled_is_kept(source, tmp_path):
+    first = compiled(source, device.compiler(), tmp_path / "cache")
+    made = first.stat().st_mtime_ns
+    assert compiled(source, device.compiler(), tmp_path / "cache") == first
+    assert first.stat().st_mtime_ns == made
+    source.write_text(SOURCE.replace("42", "43"))
+    assert compiled(source, device.compiler(), tmp_path / "cache") != first
+    assert sorted(path.suffix for path in (tmp_path / "cache").iterdir()) == [".so", ".so"]
+
+
+@needs_compiler
+def test_runs_that_start_together_do_not_meet(source, tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        runs = [
+            pool.submit(compiled, source, device.compiler(), tmp_path / "cache") for _ in range(4)
+        ]
+    found = {run.result() for run in runs}
+    assert len(found) == 1 and set((tmp_path / "cache").iterdir()) == found
+    assert ctypes.CDLL(str(found.pop())).answer() == 42
+
+
+@needs_compiler
+def test_a_failing_compiler_is_told_and_done_without(tmp_path, monkeypatch, capsys):
+    broken = tmp_path / "c++"
+    broken.write_text("#!/bin/sh\necho 'no such flag' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(module.record, "say", print)
+    load.cache_clear()
+    assert load("word2vec", str(broken)) is None
+    assert "cannot compile word2vec (no such flag)" in capsys.readouterr().out
+    assert not list((tmp_path / "cache" / "groundup" / "native").iterdir())
+
+
+@needs_compiler
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    tmp_path.chmod(0o500)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    load.cache_clear()
+    assert library("word2vec") is not None
+
+
+@needs_compiler
+def test_a_cache_that_is_a_file_is_done_without(tmp_path, monkeypatch):
+    (tmp_path / "groundup").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    load.cache_clear()
+    assert library("word2vec") is not None
+
+
+def test_without_a_compiler_there_is_no_library(monkeypatch):
+    monkeypatch.setenv("GROUNDUP_COMPILE", "0")
+    assert library("word2vec") is None
+
+
+def test_rows_are_whole_vectors_at_even_places():
+    for width in (1, 16, 17, 100):
+        rows = aligned(5, width)
+        assert rows.shape == (5, padded(width)) and rows.dtype == np.float32
+        assert pointer(rows) % 64 == 0 and rows.flags.c_contiguous and not rows.any()
+    assert pointer(None) is None
+
+
+def test_more_than_the_memory_is_refused():
+    with pytest.raises(CapacityError, match="raise min_count or lower width"):
+        aligned(10**9, 4096)
