@@ -23,9 +23,9 @@ Made by `python benchmarks/models_page.py`; do not edit. `groundup model describ
 
 *here* counts our weights; *paper* is what the source prints (–: nothing). *parity* is the largest
 difference of a logit from Transformers' in float32, on small random models of three and more odd
-shapes of the family's files ({date}); *written out*: no peer has the class, so a reference in the tests computes
-it. *learning* is what the family's tiny preset reached against its threshold, which was set before
-the run.
+shapes of the family's files ({date}); *written out*: no peer has the class, so a reference in the
+tests computes it. *learning* is what the family's tiny preset reached against its threshold, which
+was set before the run.
 """
 SCALES = (("T", 1e12), ("B", 1e9), ("M", 1e6))
 
