@@ -23,7 +23,7 @@ from .sequences import SourceTarget, sequence_batch
 from .vocabulary import pieces
 
 RATE = 0.15
-PADDED = 64
+PADDED = 32
 """Targets are padded to multiples of so many tokens."""
 LEAST = 3
 """Tokens from which on a document's target is no longer than the document."""

@@ -82,9 +82,7 @@ def by_tokens(ids: list[int], setting: Setting, draws: Draws) -> Thirds:
 
 def by_characters(ids: list[int], setting: Setting, draws: Draws) -> Thirds:
     """Cut between characters, and encode the parts anew."""
-    content = setting.tokenizer.decode_bytes(ids)
-    text = content.decode("utf-8", "surrogateescape")  # a row's edge may cut a character
+    tokenizer = setting.tokenizer
+    text = tokenizer.decode_bytes(ids).decode("utf-8", "ignore")  # a row's edge may cut a character
     low, high = sorted(draws.below(len(text) + 1) for _ in range(2))
-    parts = (text[:low], text[low:high], text[high:])
-    encode = setting.tokenizer.encode_bytes
-    return Thirds(*(encode(part.encode("utf-8", "surrogateescape")) for part in parts))
+    return Thirds(*map(tokenizer.encode, (text[:low], text[low:high], text[high:])))

@@ -11,11 +11,10 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 from torch import nn
 
-from groundup.core import Config, ConfigError
+from groundup.core import Config, ConfigError, Tokenizer
 from groundup.kernels import LossSum
 from groundup.model import ModelConfig
 from groundup.tokenizer import Batch as Windows
-from groundup.tokenizer import FastTokenizer
 
 from ..batches import Batch
 from .draws import Draws
@@ -53,7 +52,7 @@ class Setting(NamedTuple):
 
     known: Vocabulary
     noise: NoiseConfig
-    tokenizer: FastTokenizer
+    tokenizer: Tokenizer
     seed: int = 0
 
 

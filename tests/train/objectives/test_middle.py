@@ -41,13 +41,9 @@ def test_the_text_comes_back(characters: bool):
             moved += 1
             prefix, middle, suffix, is_first = parts(told, known)
             first += is_first
-            text = words.decode_bytes(
-                [
-                    id
-                    for id in what.rows.ids[row, 1 + a : 1 + b].tolist()
-                    if not known.is_special[id]
-                ]
-            )
+            own = what.rows.ids[row, 1 + a : 1 + b]
+            text = words.decode_bytes(own[~known.is_special[own]].tolist())
+            text = text.decode("utf-8", "ignore").encode() if characters else text
             again = words.decode_bytes([*prefix, *middle, *suffix])
             assert text.startswith(again) and len(text) - len(again) < 200
     assert moved > 300 and lost < moved / 30  # cut anew, few become too many tokens
