@@ -9,13 +9,16 @@ from typing import Any
 
 from groundup.core import ConfigError
 
-RECIPES = {"tiny": "from Python's own text to a chat model, an 8-bit copy, an index and a report"}
+RECIPES = {
+    "tiny": "from Python's own text to a chat model, an 8-bit copy, an index and a report",
+    "translate": "from a manual in two languages to a model that translates it",
+}
 
 
 def run(name: str | None = None) -> Callable[..., Any]:
     """Give the recipe of this name; without a name, list the recipes."""
     if name is None:
-        rows = [f"  {recipe:<8}{about}" for recipe, about in RECIPES.items()]
+        rows = [f"  {recipe:<11}{about}" for recipe, about in RECIPES.items()]
         print("groundup run RECIPE [--help], where RECIPE is one of\n" + "\n".join(rows))
         print("or FILE.py:function, whose parameters are its flags.")
         return run

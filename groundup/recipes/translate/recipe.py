@@ -1,0 +1,199 @@
+"""From a manual in two languages to a model that translates, beside copying and a dictionary.
+
+    two folders → pairs → tokenizer → model → assessment → verdict → report
+                        ↘ testset ↗
+
+Every arrow is an artifact under `out`; run again, what is complete is kept and the rest goes on.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from groundup.core import MANIFEST, Artifact, Config, Draft, page, produce, record
+from groundup.core import device as machine
+from groundup.measure import read_verdict, require
+from groundup.tokenizer import TokenizerConfig
+from groundup.train import METRICS
+
+from ..report import write_report
+from ..report_data import (
+    Curve,
+    EvaluationRow,
+    HeadlineNumber,
+    NextCommand,
+    ReportData,
+    SampleRow,
+    ShownAnswer,
+    StageRow,
+)
+from ..story import artifact_rows, check_row, flat, typed
+from ..tiny import told
+from .pairs import PairsConfig, make_pairs
+from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal
+from .training import TrainingConfig, learn_tokenizer, train_model
+
+SHOWN = 24
+"""Sentences shown in the report, evenly over the test set."""
+
+
+class Made(NamedTuple):
+    """Every artifact of a run, in the order of making."""
+
+    pairs: Artifact
+    tokenizer: Artifact
+    testset: Artifact
+    model: Artifact
+    assessment: Artifact
+    verdict: Artifact
+
+
+class ReportConfig(Config):
+    """Nothing to choose: a report says what its parents hold."""
+
+
+def translate(
+    source: Path,
+    target: Path,
+    *,
+    out: Path = Path("runs/translate"),
+    epochs: float = TrainingConfig().epochs,
+    preset: str = TrainingConfig().preset,
+    vocab: int = 4096,
+    licence: str = "",
+) -> str:
+    """Learn to translate from a manual in two languages, and say by how much it beats a dictionary.
+
+    The two folders hold the same pages under the same names, such as those of Debian's
+    gnome-user-docs (CC-BY-SA-3.0) and debian-handbook (GPL-2+ or CC-BY-SA-3.0):
+    apt-get download gnome-user-docs; dpkg-deb -x gnome-user-docs_*.deb manual; then give
+    manual/usr/share/help/C and manual/usr/share/help/pt_BR.
+
+    source   folder of pages in the language to translate from
+    target   folder of the same pages in the language to translate to
+    out      where the artifacts go; run again, it goes on or says that all is done
+    epochs   how often each pair is seen, the dial for time
+    preset   shape of the model: t5-tiny, bart-tiny or switch-tiny
+    vocab    ids of the vocabulary that both languages share
+    licence  terms of the pages, noted in the test set's card
+    """
+    started = time.monotonic()
+    training = TrainingConfig(epochs=epochs, preset=preset)
+    fresh = not (out / "report" / MANIFEST).is_file()
+    made = make(out, source, target, training, TokenizerConfig(vocab_size=vocab), licence=licence)
+    report = make_report(made, out)
+    took = f"Done in {record.duration(time.monotonic() - started)}." if fresh else "All is done."
+    require(made.verdict)
+    return "\n".join([
+        f"{took} Every gate passed; the report is {report.path / 'report.html'}",
+        "",
+        "Next:",
+        f'  groundup generate --model {typed(out / "model")} --prompt "Open the window."',
+        f"  groundup show {typed(out)}",
+    ])  # fmt: skip
+
+
+def make(
+    out: Path,
+    source: Path,
+    target: Path,
+    training: TrainingConfig,
+    vocabulary: TokenizerConfig,
+    *,
+    licence: str = "",
+    scoring: ScoreConfig | None = None,
+) -> Made:
+    """Run the stages; what is complete is not run again."""
+    pairs = told("pairs", make_pairs(PairsConfig(), source, target, out / "pairs"))
+    tokenizer = told("tokenizer", learn_tokenizer(vocabulary, pairs, out / "tokenizer"))
+    testset = told("testset", seal(pairs, licence, out / "testset"))
+    model = told("model", train_model(training, pairs, tokenizer, out / "model"))
+    scored = assess(scoring or ScoreConfig(), model, pairs, testset, out / "assessment")
+    verdict = judge(told("assessment", scored), model, testset, out / "verdict")
+    return Made(pairs, tokenizer, testset, model, scored, verdict)
+
+
+def make_report(made: Made, out: Path) -> Artifact:
+    """Tell the run as one page."""
+
+    def write(draft: Draft) -> None:
+        write_report(draft, tell(made, out))
+
+    return produce(
+        out / "report", kind="report", stage="translate_report", version=1, config=ReportConfig(),
+        parents=made._asdict(), write=write,
+    )  # fmt: skip
+
+
+def tell(made: Made, out: Path) -> ReportData:
+    """Gather what the report says."""
+    found = json.loads(made.assessment.file("assessment.json").read_text(encoding="utf-8"))
+    judged, bleu = read_verdict(made.verdict), found["scores"]["BLEU"]
+    worked = "Every gate passed" if judged.passed else "A gate failed"
+    values = {name: bleu[name].get("estimate") or 0.0 for name in SYSTEMS}
+    return ReportData(
+        title="A manual's translation",
+        verdict=f"{worked}: {values['model']:.1f} BLEU on {found['sentences']} sentences of unseen "
+        f"pages, where copying the source has {values['copy']:.1f} and a dictionary "
+        f"{values['dictionary']:.1f}.",
+        checks=tuple(check_row(row) for row in judged.checks),
+        headline=tuple(headline(name, row) for name, row in found["scores"].items()),
+        artifacts=tuple(artifact_rows(made._asdict(), out)),
+        curves=(curve(made.model),),
+        stages=tuple(StageRow(n, a.seconds, flat(a.numbers)) for n, a in made._asdict().items()),
+        evaluation=tuple(evaluation(found["scores"])),
+        samples=tuple(samples(made.assessment)),
+        environment={k: str(v) for k, v in machine.fingerprint().items()},
+        models=SYSTEMS,
+        compared="model − dictionary",
+        next_commands=(
+            NextCommand("Translate a sentence", "groundup generate --model "
+                        f'{typed(out / "model")} --prompt "Open the window."'),
+            NextCommand("See what was made", f"groundup show {typed(out)}"),
+        ),
+    )  # fmt: skip
+
+
+def headline(name: str, row: dict[str, dict[str, float]]) -> HeadlineNumber:
+    """A measure of the model, with its rivals' beside it."""
+    found = row["model"]
+    others = (f"{other} {row[other].get('estimate') or 0.0:.1f}" for other in SYSTEMS[:-1])
+    return HeadlineNumber(
+        name, found.get("estimate"), "points", found.get("low"), found.get("high"),
+        note=", ".join(others), artifact="model",
+    )  # fmt: skip
+
+
+def evaluation(scores: dict[str, dict[str, dict[str, float]]]) -> list[EvaluationRow]:
+    """One row a measure, with what the model has more than the dictionary."""
+    return [
+        EvaluationRow(
+            name, "points", "higher", {system: row[system].get("estimate") for system in SYSTEMS},
+            *(row["model - dictionary"].get(part) for part in ("estimate", "low", "high")),
+        )
+        for name, row in scores.items()
+    ]  # fmt: skip
+
+
+def curve(model: Artifact) -> Curve:
+    """Loss by step, of training and of held-out pairs."""
+    rows = record.read_metrics(model.path / "log" / METRICS)
+    learnt = [row for row in rows if "loss" in row]
+    learnt, held = learnt[:: max(1, len(learnt) // 200)], [r for r in rows if "validation" in r]
+    series = (
+        page.Series("train", [r["step"] for r in learnt], [r["loss"] for r in learnt]),
+        page.Series("held out", [r["step"] for r in held], [r["validation"] for r in held]),
+    )
+    return Curve("Training", "step", "nats a token", series, stage="model")
+
+
+def samples(assessment: Artifact) -> list[SampleRow]:
+    """Sentences evenly over the test set, good and bad alike."""
+    lines = assessment.file("answers.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines[:: max(1, len(lines) // SHOWN)]]
+    return [
+        SampleRow("sentence", row["source"], row["reference"],
+                  {system: ShownAnswer(row[system]) for system in SYSTEMS})
+        for row in rows
+    ]  # fmt: skip

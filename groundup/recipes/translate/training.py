@@ -1,0 +1,194 @@
+"""The model: a tokenizer of both languages and a tiny encoder–decoder, trained on pairs.
+
+Pairs of like length run together, so little is padding. The target begins with the end of a text,
+which is also its own last token: the frame that `groundup generate` uses. The one loop trains.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from groundup.core import Artifact, Config, DataError, Draft, device, produce, record
+from groundup.model import ModelConfig, Transformer, preset, save
+from groundup.tokenizer import (
+    DOCUMENT_END,
+    TokenizerConfig,
+    load_tokenizer,
+    write_tokenizer,
+)
+from groundup.train import (
+    METRICS,
+    Batch,
+    OptimConfig,
+    Optimizer,
+    Plan,
+    SourceTarget,
+    logging,
+    measured,
+    placed,
+    resume,
+    saving,
+    schedule,
+    scoring,
+    sequence,
+    sequence_batch,
+    summary,
+    train,
+    validating,
+)
+
+from .pairs import SentencePair, read_pairs
+
+
+class TrainingConfig(Config):
+    """What to train, how long and how fast."""
+
+    preset: str = "t5-tiny"
+    """Shape of the model: a tiny encoder–decoder."""
+    tied: bool = False
+    """Whether the output head is the input embedding; T5's is, T5 1.1's is free."""
+    epochs: float = Field(default=12.0, gt=0)
+    """How often each pair is seen."""
+    batch_tokens: int = Field(default=2048, ge=1)
+    """Most tokens of one step, the longer side of every pair counted, padding included."""
+    optim: OptimConfig = OptimConfig(warmup=0.05, decay=0.7)
+    """Optimizer and schedule."""
+    validations: int = Field(default=8, ge=1)
+    """How often held-out pairs are scored."""
+    seed: int = 0
+    """Of the first weights and of the order of the pairs."""
+
+
+class Encoded(NamedTuple):
+    """Pairs as ids."""
+
+    pairs: list[SourceTarget]
+    start: int
+
+
+def learn_tokenizer(config: TokenizerConfig, pairs: Artifact, out: Path) -> Artifact:
+    """One vocabulary for both languages, from the training pairs."""
+    texts = [text for pair in read_pairs(pairs, "train") for text in pair[1:]]
+    return produce(
+        out, kind="tokenizer", stage="translate_tokenizer", version=1, config=config,
+        parents={"pairs": pairs}, write=lambda draft: write_tokenizer(draft, config, texts),
+    )  # fmt: skip
+
+
+def train_model(
+    config: TrainingConfig, pairs: Artifact, tokenizer: Artifact, out: Path
+) -> Artifact:
+    """Train a model on pairs; a run that was stopped goes on from its last checkpoint.
+
+    Raises ConfigError for an unknown preset, DataError for pairs that do not fit its context.
+    """
+    return produce(
+        out, kind="model", stage="translate", version=1, config=config,
+        parents={"pairs": pairs, "tokenizer": tokenizer},
+        write=lambda draft: write_model(draft, config, pairs, tokenizer),
+    )  # fmt: skip
+
+
+def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer: Artifact) -> None:
+    """The body of the stage: the loop with its services around it."""
+    known = load_tokenizer(tokenizer.path)
+    place = device.pick()
+    model = Transformer(model_config(config, known.vocab_size), seed=config.seed).to(place)
+    rows = {
+        split: encoded(read_pairs(pairs, split), known.encode, known.specials[DOCUMENT_END])
+        for split in ("train", "validation")
+    }
+    check_length([*rows["train"].pairs, *rows["validation"].pairs], model.config.context_length)
+    order = batches_of(rows["train"].pairs, config)
+    optimizer = Optimizer(model.named_parameters(), config.optim)
+    resumed = resume(draft.scratch, model, optimizer)
+    held_order = batches_of(rows["validation"].pairs, config.model_copy(update={"epochs": 1.0}))
+    held = [placed(batch_of(rows["validation"], chosen), place) for chosen in held_order]
+    dtype = device.compute_dtype(place)
+    score = scoring(model, held, dtype, loss=sequence)
+    with (
+        measured(draft, resumed) as metrics,
+        record.progress("translate", len(order) * config.batch_tokens, "tokens") as bar,
+    ):
+        bar.advance(resumed.step * config.batch_tokens)
+        steps = train(
+            model, lambda step: [placed(batch_of(rows["train"], order[step]), place)], sequence,
+            optimizer, schedule(config.optim, len(order)), Plan(len(order), resumed.step, dtype),
+        )  # fmt: skip
+        steps = logging(steps, metrics, bar)
+        steps = validating(steps, score, max(1, len(order) // config.validations), metrics)
+        for _ in saving(steps, draft.scratch, model, optimizer):
+            pass
+    save(model, draft.path, tokenizer.path)
+    draft.numbers |= {"parameters": sum(p.numel() for p in model.parameters())}
+    draft.numbers |= {"steps": len(order)} | summary(draft.log / METRICS)
+
+
+def model_config(config: TrainingConfig, vocab_size: int) -> ModelConfig:
+    """The preset's shape for this vocabulary."""
+    shape = preset(config.preset).config
+    if shape.kind != "encoder_decoder":
+        raise DataError(f"{config.preset} is a {shape.kind}; translating needs an encoder_decoder.")
+    updates = {"vocab_size": vocab_size, "tied_embeddings": config.tied}
+    if not config.tied:  # what a free head meets is not scaled, as in T5 1.1
+        updates["output"] = shape.output.model_copy(update={"scale": 1.0})
+    return shape.model_copy(update=updates)
+
+
+def encoded(pairs: Sequence[SentencePair], encode: Callable[[str], list[int]], end: int) -> Encoded:
+    """Pairs as ids, each text followed by its end."""
+    return Encoded(
+        [SourceTarget([*encode(p.source), end], [*encode(p.target), end]) for p in pairs], end
+    )
+
+
+def check_length(pairs: Sequence[SourceTarget], context_length: int) -> None:
+    """Raise DataError if one is longer than the model's context."""
+    longest = max(length(pair) for pair in pairs)
+    if longest > context_length:
+        raise DataError(
+            f"A pair has {longest} tokens and the context {context_length}; set a shorter "
+            "`longest` sentence."
+        )
+
+
+def length(pair: SourceTarget) -> int:
+    """Tokens of the longer side."""
+    return max(len(pair.source), len(pair.target))
+
+
+def batches_of(pairs: Sequence[SourceTarget], config: TrainingConfig) -> list[list[int]]:
+    """Places of the pairs of every step: shuffled in each epoch, like lengths together."""
+    lengths = np.array([length(pair) for pair in pairs])
+    steps: list[list[int]] = []
+    for epoch in range(int(np.ceil(config.epochs))):
+        draws = np.random.default_rng([config.seed, epoch])
+        near = np.argsort(lengths + draws.uniform(0, 8, len(lengths)), kind="stable")
+        made = cut(near.tolist(), lengths.tolist(), config.batch_tokens)
+        share = min(1.0, config.epochs - epoch)
+        kept = draws.permutation(len(made))[: max(1, round(share * len(made)))]
+        steps += [made[i] for i in kept.tolist()]
+    return steps
+
+
+def cut(order: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Cut an order into runs whose longest times their number is at most `tokens`.
+
+    >>> cut([0, 1, 2], [3, 4, 9], 8)
+    [[0, 1], [2]]
+    """
+    runs: list[list[int]] = []
+    for place in order:
+        longest = max((lengths[i] for i in runs[-1]), default=0) if runs else 0
+        if not runs or max(longest, lengths[place]) * (len(runs[-1]) + 1) > tokens:
+            runs.append([])
+        runs[-1].append(place)
+    return runs
+
+
+def batch_of(rows: Encoded, chosen: Sequence[int]) -> Batch:
+    """The batch of these pairs, one a row."""
+    return sequence_batch([[rows.pairs[i]] for i in chosen], start=rows.start, multiple=8)

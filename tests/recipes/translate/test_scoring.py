@@ -1,0 +1,53 @@
+"""Differences of corpus scores are those of the scores, and gates hold their bounds."""
+
+import pytest
+from torch.testing import assert_close
+
+from groundup.core import Message, Reason, Sample
+from groundup.measure import Bleu, Interval, corpus_score
+from groundup.recipes.translate.scoring import Gap, compared, interval, plain, spread
+
+REFERENCES = ["the cat sat on the mat", "a dog ran in the park", "birds fly over the sea",
+              "we read books at night"]  # fmt: skip
+SAID = {
+    "copy": ["x y z w", "le chien court", "birds volent", "nous lisons"],
+    "dictionary": ["the cat sit on mat", "a dog run in park", "birds fly on sea", "we read book"],
+    "model": ["the cat sat on a mat", "a dog ran in the park", "birds fly over the sea", "we read"],
+}
+SAMPLES = [
+    Sample(str(i), (Message("user", "?"),), (text,), f"page {i}")
+    for i, text in enumerate(REFERENCES)
+]
+
+
+def test_differences_are_those_of_the_scores():
+    found = compared(SAID, SAMPLES)
+    assert set(found) == {"BLEU", "chrF"}
+    references = [[text] for text in REFERENCES]
+    scores = {name: corpus_score(Bleu(), texts, references) for name, texts in SAID.items()}
+    row = found["BLEU"]
+    for name, score in scores.items():
+        assert_close(row[name]["estimate"], score)
+    for other in ("copy", "dictionary"):
+        gap = row[f"model - {other}"]
+        assert_close(gap["estimate"], scores["model"] - scores[other])
+        assert gap["low"] <= gap["estimate"] <= gap["high"]
+
+
+def test_a_gap_needs_two_rows():
+    gap = Gap(Bleu())
+    assert isinstance(gap.counts("a", ["a"]), Reason)
+    row = list(Bleu().counts("the cat sat on the mat", ["the cat sat on the mat"]))
+    assert gap.of(row + row) == 0
+    empty = [0] * len(row)
+    assert isinstance(gap.of(row + empty), Reason) and isinstance(gap.of(empty + row), Reason)
+
+
+@pytest.mark.parametrize("found", [Interval(1.0, 0.5, 2.0, 0.95, 9, 3), Reason("a", "b")])
+def test_intervals_go_through_json(found):
+    assert interval(plain(found)) == found
+
+
+def test_samples_are_spread_evenly():
+    assert [s.id for s in spread(SAMPLES, 2)] == ["0", "2"]
+    assert spread(SAMPLES, 9) == SAMPLES

@@ -1,0 +1,63 @@
+"""Steps hold like lengths within their budget, each epoch in another order; presets are checked."""
+
+import numpy as np
+import pytest
+
+from groundup.core import DataError
+from groundup.recipes.translate.pairs import SentencePair
+from groundup.recipes.translate.training import (
+    Encoded,
+    TrainingConfig,
+    batch_of,
+    batches_of,
+    check_length,
+    cut,
+    encoded,
+    length,
+    model_config,
+)
+from groundup.train import SourceTarget
+
+PAIRS = [SourceTarget([5] * (1 + i % 17), [6] * (1 + i % 11)) for i in range(200)]
+
+
+def test_every_pair_is_seen_once_an_epoch_within_the_budget():
+    config = TrainingConfig(epochs=2.0, batch_tokens=100)
+    steps = batches_of(PAIRS, config)
+    half = len(steps) // 2
+    assert sorted(np.concatenate(steps[:half]).tolist()) == list(range(200))
+    assert sorted(np.concatenate(steps[half:]).tolist()) == list(range(200))
+    assert steps[:half] != steps[half:]
+    assert steps == batches_of(PAIRS, config)
+    for step in steps:
+        assert max(length(PAIRS[i]) for i in step) * len(step) <= 100
+    assert len(batches_of(PAIRS, TrainingConfig(epochs=0.5, batch_tokens=100))) < half
+
+
+def test_one_pair_longer_than_the_budget_is_a_step():
+    assert cut([0, 1], [50, 3], 10) == [[0], [1]]
+    assert cut([], [], 10) == []
+
+
+def test_a_batch_begins_targets_with_the_end_of_a_text():
+    batch = batch_of(Encoded(PAIRS, 7), [3, 4])
+    assert batch.ids[:, 0].tolist() == [7, 7]
+    assert batch.source is not None and batch.source.shape[1] % 8 == 0
+    assert batch.weights.sum() == 4 + 5
+
+
+def test_the_head_is_free_or_tied():
+    free = model_config(TrainingConfig(), 300)
+    assert not free.tied_embeddings and free.output.scale == 1.0 and free.vocab_size == 300
+    tied = model_config(TrainingConfig(tied=True), 300)
+    assert tied.tied_embeddings and tied.output.scale < 1
+    with pytest.raises(DataError, match="gpt-2-tiny is a decoder"):
+        model_config(TrainingConfig(preset="gpt-2-tiny"), 300)
+
+
+def test_a_pair_that_the_context_cannot_hold_is_told():
+    check_length(PAIRS, 17)
+    with pytest.raises(DataError, match="has 17 tokens and the context 16"):
+        check_length(PAIRS, 16)
+    found = encoded([SentencePair("p", "ab", "c")], lambda text: [ord(c) for c in text], 0)
+    assert found == Encoded([SourceTarget([97, 98, 0], [99, 0])], 0)
