@@ -33,6 +33,7 @@ from .presets.preset import Preset
 from .presets.table import preset, presets
 from .transformer import Transformer
 from .weights.directory import load, save, save_tensors
+from .weights.encoder import TextEncoder, load_encoder
 from .weights.heads import load_with_head, save_with_head
 from .weights.opening import ImportConfig, import_model
 
@@ -57,6 +58,7 @@ __all__ = [
     "Preset",
     "RopeScaling",
     "SpanBoundary",
+    "TextEncoder",
     "Transformer",
     "WithHead",
     "active_parameters",
@@ -68,6 +70,7 @@ __all__ = [
     "from_depth",
     "import_model",
     "load",
+    "load_encoder",
     "load_with_head",
     "parameters",
     "preset",

@@ -38,7 +38,10 @@ TOKENIZER_FILES = (
     "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model",
     "sentencepiece.bpe.model", "tekken.json", "chat_template.json",
 )  # fmt: skip
-ENDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+ROLES = ("bos", "eos", "pad")
+ENDS = tuple(f"{role}_token_id" for role in ROLES)
+START = "decoder_start_token_id"
+"""What a decoder with an encoder beside it reads first; others have none."""
 DTYPES = {
     "float64": torch.float64, "float32": torch.float32, "bfloat16": torch.bfloat16,
     "float16": torch.float16,
@@ -150,12 +153,15 @@ def write_directory(
     """Write config.json last, so that it is there only beside whole weights."""
     path.mkdir(parents=True, exist_ok=True)
     ends = ends_of_text(tokenizer, chat)
+    if values.get("is_encoder_decoder") and ends["pad_token_id"] is not None:
+        ends.setdefault(START, ends["pad_token_id"])  # the end of a text, as in T5
     values = values | {key: end for key, end in ends.items() if key not in values}
     with replacing(path / WEIGHTS) as temporary:
         save_tensors(tensors, temporary)
     if tokenizer is not None:
         copy_tokenizer(Path(tokenizer), path)
-    write_json(path / GENERATION, {key: values[key] for key in ENDS})
+    marks = {key: values[key] for key in (*ENDS, START) if key in values}
+    write_json(path / GENERATION, marks)
     write_json(path / CONFIG, values)
 
 
@@ -200,10 +206,17 @@ def ends_of_text(tokenizer: Path | str | None, chat: bool | None) -> dict[str, A
         generation = Path(tokenizer) / GENERATION
         if chat is None and generation.is_file():
             found = read_json(generation)
-            return {key: found.get(key) for key in ENDS}
-        from groundup.tokenizer import load_tokenizer  # here: opening weights needs no tokenizer
+            start = {START: found[START]} if START in found else {}
+            return {key: found.get(key) for key in ENDS} | start
+        from groundup.tokenizer import (  # here: opening weights needs no tokenizer
+            ImportedTokenizer,
+            load_tokenizer,
+        )
 
-        specials = load_tokenizer(tokenizer).specials
+        found = load_tokenizer(tokenizer)
+        if isinstance(found, ImportedTokenizer):
+            return {f"{role}_token_id": found.role_ids.get(role) for role in ROLES}
+        specials = found.specials
     end, turn = specials.get("<|endoftext|>"), specials.get("<|im_end|>")
     ends = [turn, end] if chat and turn is not None else end
     return {"bos_token_id": None, "eos_token_id": ends, "pad_token_id": end}

@@ -53,9 +53,11 @@ def load_with_head(path: Path | str, dtype: torch.dtype | None = None) -> WithHe
     Raises ArtifactError if it has none, or one that we do not compute.
     """
     path = Path(path)
-    if (path / CONFIG).is_file() and has_head(read_values(path)):
-        return load_classifier(path, dtype)
-    if not (path / MODULES).is_file():
+    has_steps = (path / MODULES).is_file()  # and then perhaps no config.json beside them
+    if (path / CONFIG).is_file() or not has_steps:
+        if has_head(read_values(path)):
+            return load_classifier(path, dtype)
+    if not has_steps:
         raise ArtifactError(
             f"{path} has no head of a sequence, of tokens or of vectors; open it with load."
         )
