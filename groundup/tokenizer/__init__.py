@@ -4,7 +4,10 @@ from .bpe import PATTERNS, BytePairs, train_bpe, well_formed
 from .chat import TEMPLATE, Rendered, render, template_digest
 from .fast import FastTokenizer
 from .files import TokenizerConfig, load, save, train_tokenizer, write_tokenizer
-from .files import load as load_tokenizer
+from .imported.gguf import tokenizer_of_gguf
+from .imported.opening import load_tokenizer
+from .imported.templates import ChatTemplate
+from .imported.tokenizer import Frame, ImportedTokenizer
 from .loader import Batch, Loader
 from .packing import Packed, pack_examples
 from .shards import Shard, Text, TokensConfig, tokens, write_tokens
@@ -38,8 +41,11 @@ __all__ = [
     "TEMPLATE",
     "Batch",
     "BytePairs",
+    "ChatTemplate",
     "Cut",
     "FastTokenizer",
+    "Frame",
+    "ImportedTokenizer",
     "Loader",
     "Packed",
     "Rendered",
@@ -56,6 +62,7 @@ __all__ = [
     "save",
     "spelt_out",
     "template_digest",
+    "tokenizer_of_gguf",
     "tokens",
     "train_bpe",
     "train_tokenizer",

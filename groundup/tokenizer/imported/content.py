@@ -1,0 +1,121 @@
+"""The value of a tokenizer.json, put together from parts: every other format becomes one.
+
+Only what decides ids and bytes is in it: truncation and padding are a batch's affair.
+"""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from .pieces import CONTROL, UNKNOWN, USER_DEFINED, Piece
+from .spelling import SPACE
+
+Content = dict[str, Any]
+
+
+def content(model: Content, added: Sequence[Content], steps: Mapping[str, Any]) -> Content:
+    """A tokenizer.json of a model, added tokens and steps (`normalizer`, `decoder`, …)."""
+    names = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+    known = {name: steps.get(name) for name in names}
+    return {"version": "1.0", "added_tokens": list(added), **known, "model": model}
+
+
+def sequence(plural: str, steps: Iterable[Content | None]) -> Content | None:
+    """Several steps as one, one as itself, none as none."""
+    found = [step for step in steps if step is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    return {"type": "Sequence", plural: found}
+
+
+def added(id: int, text: str, special: bool, normalized: bool = False) -> Content:
+    """A token that is matched in the text as it is, or in the normalised one."""
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": normalized}
+    return {"id": id, "content": text, **flags, "special": special}
+
+
+def added_of(pieces: Sequence[Piece], *, marked: bool = False) -> list[Content]:
+    """The added tokens among pieces: control ones are special, user-defined ones are not.
+
+    `marked` says that spaces are marked in the text where user-defined ones are looked for.
+    """
+    kinds = {CONTROL: True, UNKNOWN: True, USER_DEFINED: False}
+    return [
+        added(id, piece.text, kinds[piece.kind], marked and piece.kind == USER_DEFINED)
+        for id, piece in enumerate(pieces)
+        if piece.kind in kinds
+    ]
+
+
+def bpe(
+    vocab: Mapping[str, int],
+    merges: Iterable[Sequence[str]],
+    *,
+    byte_fallback: bool = False,
+    ignore_merges: bool = False,
+    unk_token: str | None = None,
+) -> Content:
+    """A model of pairs; neighbours that are unknown are one `unk_token`."""
+    return {
+        "type": "BPE", "dropout": None, "unk_token": unk_token, "fuse_unk": unk_token is not None,
+        "byte_fallback": byte_fallback, "ignore_merges": ignore_merges, "vocab": dict(vocab),
+        "merges": [list(pair) for pair in merges],
+    }  # fmt: skip
+
+
+def framed(before: Sequence[tuple[str, int]], after: Sequence[tuple[str, int]]) -> Content | None:
+    """A post-processor that puts special tokens around a text; None for none."""
+    if not before and not after:
+        return None
+
+    def special(name: str) -> Content:
+        return {"SpecialToken": {"id": name, "type_id": 0}}
+
+    text = {"Sequence": {"id": "A", "type_id": 0}}
+    single = [*(special(n) for n, _ in before), text, *(special(n) for n, _ in after)]
+    used = {name: {"id": name, "ids": [id], "tokens": [name]} for name, id in (*before, *after)}
+    second = {"Sequence": {"id": "B", "type_id": 1}}
+    pair = [*single, second]
+    return {
+        "type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": used
+    }  # fmt: skip
+
+
+def byte_level(patterns: Sequence[str]) -> dict[str, Content | None]:
+    """Steps of a byte-level model that cuts text by these expressions, one after the other."""
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False}
+    splits = [
+        {"type": "Split", "pattern": {"Regex": each}, "behavior": "Isolated", "invert": False}
+        for each in patterns
+    ]
+    last = level | {"use_regex": False}
+    return {"pre_tokenizer": sequence("pretokenizers", [*splits, last]), "decoder": last}
+
+
+def marked(
+    *, prefix: bool, once: bool = False, charsmap: bytes = b"", squeezed: bool = False
+) -> dict[str, Content | None]:
+    """Steps of a SentencePiece model: spaces are marked.
+
+    prefix    there is one more space before the text
+    once      which the caller puts there, because this step would put it after added tokens too
+    charsmap  SentencePiece's compiled normalisation; empty changes nothing
+    squeezed  spaces at the ends are left out and runs of them are one
+    """
+    mark = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    compiled = base64.b64encode(charsmap).decode()
+    ends = {"type": "Replace", "pattern": {"Regex": "^ +| +$"}, "content": ""}
+    runs = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "}
+    normaliser = [
+        {"type": "Precompiled", "precompiled_charsmap": compiled} if charsmap else None,
+        *([ends, runs] if squeezed else []),
+        {"type": "Prepend", "prepend": SPACE} if prefix and not once else None,
+        mark,
+    ]
+    back = {"type": "Replace", "pattern": {"String": SPACE}, "content": " "}
+    strip = {"type": "Strip", "content": " ", "start": 1, "stop": 0} if prefix else None
+    decoder = [back, {"type": "ByteFallback"}, {"type": "Fuse"}, strip]
+    return {
+        "normalizer": sequence("normalizers", normaliser),
+        "decoder": sequence("decoders", decoder),
+    }

@@ -1,0 +1,184 @@
+"""The tokenizer in a GGUF file's metadata, as llama.cpp reads it.
+
+    tokenizer.ggml.model  llama  SentencePiece's pieces with scores    gpt2  byte-level, with merges
+                          t5     unigram                               bert  WordPiece
+
+Takes the metadata as a mapping; the file itself is another room's. What a GGUF calls control is
+special here, more than the maker's tokenizer.json may call so (Gemma's <unused0> for one).
+Normalisation that GGUF does not carry (Qwen's NFC) is not applied, by llama.cpp neither.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from groundup.core import DataError
+
+from .content import Content, added_of, bpe, byte_level, content, framed
+from .pieces import CONTROL, NORMAL, USER_DEFINED, Piece
+from .sentencepiece import Model, of_model
+from .spelling import SPACE
+from .tokenizer import ImportedTokenizer
+from .vocabulary import word_pieces
+
+GPT_2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+SHORTENED = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+BEFORE = r"[^\r\n\p{L}\p{N}]?"
+CASED = f"{BEFORE}{UPPER}*{LOWER}+%s|{BEFORE}{UPPER}+{LOWER}*%s"
+SLASHED = r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SHORT = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+
+CUTS: dict[str, tuple[str, ...]] = {
+    "gpt-2": (GPT_2,),
+    "starcoder": (r"\p{N}", GPT_2),
+    "llama-bpe": (rf"{SHORTENED}|{BEFORE}\p{{L}}+|\p{{N}}{{1,3}}{REST}",),
+    "qwen2": (rf"{SHORTENED}|{BEFORE}\p{{L}}+|\p{{N}}{REST}",),
+    "tekken": (CASED % ("", "") + r"|\p{N}" + SLASHED,),
+    "gpt-4o": (CASED % (SHORT, SHORT) + r"|\p{N}{1,3}" + SLASHED,),
+    "deepseek-v3": (
+        r"\p{N}{1,3}",
+        "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+        r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+"""
+        "|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*"
+        r"|\s*[\r\n]+|\s+(?!\S)|\s+",
+    ),
+}
+"""Expressions by llama.cpp's name, applied one after the other."""
+SAME = {
+    "default": "gpt-2", "olmo": "gpt-2", "phi-2": "gpt-2", "mpt": "gpt-2", "jina-es": "gpt-2",
+    "jina-de": "gpt-2", "roberta-bpe": "gpt-2", "llama3": "llama-bpe", "llama-v3": "llama-bpe",
+    "dbrx": "llama-bpe", "smaug-bpe": "llama-bpe", "stablelm2": "qwen2", "megrez": "qwen2",
+    "deepseek-r1-qwen": "qwen2", "smollm": "starcoder", "refact": "starcoder",
+    "command-r": "starcoder", "codeshell": "starcoder", "exaone": "starcoder",
+    "llama4": "gpt-4o",
+}  # fmt: skip
+WHOLE = ("llama-bpe", "tekken", "gpt-4o")
+"""Whose tokens are taken whole where a piece of text is one, whatever its merges say."""
+NAMES = {
+    "bos": "bos", "eos": "eos", "unknown": "unk", "padding": "pad", "seperator": "sep",
+    "cls": "cls", "mask": "mask",
+}  # fmt: skip
+"""Roles of special tokens by GGUF's keys; the misspelling is GGUF's."""
+
+
+def tokenizer_of_gguf(metadata: Mapping[str, Any]) -> ImportedTokenizer:
+    """The tokenizer of a GGUF file's metadata: plain numbers, texts and sequences of them by key.
+
+    Raises DataError if a key is missing or of a kind that is not known, naming those that are.
+    """
+    kind = metadata.get("tokenizer.ggml.model")
+    makers = {"llama": scored, "t5": scored, "gpt2": paired, "bert": worded}
+    if kind not in makers:
+        raise DataError(f"tokenizer.ggml.model is {kind!r}; expected one of {', '.join(makers)}.")
+    try:
+        pieces = pieces_of(metadata)
+        return makers[kind](metadata, pieces)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise DataError(
+            f"The tokenizer's metadata is damaged ({type(error).__name__}: {str(error)[:200]}); "
+            "convert the model again."
+        ) from None
+
+
+def get(metadata: Mapping[str, Any], name: str, default: Any = None) -> Any:
+    """The value of `tokenizer.ggml.NAME`."""
+    return metadata.get(f"tokenizer.ggml.{name}", default)
+
+
+def pieces_of(metadata: Mapping[str, Any]) -> list[Piece]:
+    """Text, score and kind of every token."""
+    tokens = [text if isinstance(text, str) else bytes(text).decode() for text in
+              get(metadata, "tokens", ())]  # fmt: skip
+    if not tokens:
+        raise ValueError("it has no tokenizer.ggml.tokens")
+    scores, kinds = get(metadata, "scores"), get(metadata, "token_type")
+    scores = [0.0] * len(tokens) if scores is None else [float(score) for score in scores]
+    kinds = [NORMAL] * len(tokens) if kinds is None else [int(kind) for kind in kinds]
+    return [Piece(*row) for row in zip(tokens, scores, kinds, strict=True)]
+
+
+def settings_of(metadata: Mapping[str, Any], pieces: list[Piece]) -> dict[str, Any]:
+    """What tokenizer_config.json would say: special tokens by role, and the chat template."""
+    settings: dict[str, Any] = {}
+    for key, role in NAMES.items():
+        id = get(metadata, f"{key}_token_id")
+        if id is not None and 0 <= int(id) < len(pieces):
+            settings[f"{role}_token"] = pieces[int(id)].text
+    if template := metadata.get("tokenizer.chat_template"):
+        settings["chat_template"] = str(template)
+    return settings
+
+
+def around(
+    metadata: Mapping[str, Any], *, bos: bool, eos: bool, names: tuple[str, str] = ("bos", "eos")
+) -> tuple[list[int], list[int]]:  # ids before a text and ids after it
+    """Ids put around a text; `bos` and `eos` are what holds where the metadata is silent."""
+    found: list[list[int]] = []
+    for name, key, default in zip(names, ("bos", "eos"), (bos, eos), strict=True):
+        id = int(get(metadata, f"{name}_token_id", get(metadata, f"{key}_token_id", -1)))
+        found.append([id] if id >= 0 and get(metadata, f"add_{key}_token", default) else [])
+    return found[0], found[1]
+
+
+def scored(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenizer:
+    """SentencePiece's pieces: joined by score, or the likeliest cut for t5."""
+    is_unigram = get(metadata, "model") == "t5"
+    model = Model(
+        pieces,
+        "unigram" if is_unigram else "bpe",
+        prefix=bool(get(metadata, "add_space_prefix", True)),
+        squeezed=bool(get(metadata, "remove_extra_whitespaces", False)),
+        charsmap=np.array(get(metadata, "precompiled_charsmap", []), np.int64)
+        .astype("u1")
+        .tobytes(),
+    )
+    model = model._replace(pieces=[with_marks(piece) for piece in model.pieces])
+    before, after = around(metadata, bos=not is_unigram, eos=is_unigram)
+    return of_model(model, before, after, settings_of(metadata, model.pieces))
+
+
+def with_marks(piece: Piece) -> Piece:
+    """A piece with its spaces marked: files have those of user-defined pieces bare."""
+    if piece.kind not in (NORMAL, USER_DEFINED) or " " not in piece.text:
+        return piece
+    return piece._replace(text=piece.text.replace(" ", SPACE))
+
+
+def paired(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenizer:
+    """Byte-level pairs."""
+    name = str(get(metadata, "pre", "default"))
+    name = SAME.get(name, name)
+    if name not in CUTS:
+        raise DataError(
+            f"tokenizer.ggml.pre is {name!r}, and how it cuts text is not known; known are "
+            f"{', '.join(sorted({*CUTS, *SAME}))}. The ids would not be the model's."
+        )
+    merges = [str(merge).split(" ", 1) for merge in get(metadata, "merges")]
+    vocab = {piece.text: id for id, piece in enumerate(pieces)}
+    if len(vocab) < len(pieces):
+        raise ValueError("two tokens have one text")
+    model = bpe(vocab, merges, ignore_merges=name in WHOLE)
+    before, after = around(metadata, bos=False, eos=False)
+    steps: dict[str, Content | None] = byte_level(CUTS[name])
+    steps["post_processor"] = framed(
+        *([(pieces[id].text, id) for id in ids] for ids in (before, after))
+    )
+    made = content(model, added_of(pieces), steps)
+    return ImportedTokenizer(made, settings_of(metadata, pieces))
+
+
+def worded(metadata: Mapping[str, Any], pieces: list[Piece]) -> ImportedTokenizer:
+    """WordPiece, whose tokens GGUF marks at the beginning of words instead of inside."""
+    tokens = [
+        piece.text if piece.kind == CONTROL or SPACE in piece.text[:1] else f"##{piece.text}"
+        for piece in pieces
+    ]
+    tokens = [token.removeprefix(SPACE) for token in tokens]
+    before, after = around(metadata, bos=True, eos=True, names=("cls", "seperator"))
+    settings = settings_of(metadata, pieces)
+    for role, ids in (("cls", before), ("sep", after)):
+        settings |= {f"{role}_token": tokens[id] for id in ids}
+    return word_pieces(tokens, settings)

@@ -1,0 +1,116 @@
+"""Open any tokenizer: a directory, or one file of it.
+
+    groundup's own          FastTokenizer, in every way as it was trained
+    tokenizer.json          Hugging Face; with tokenizer_config.json and special_tokens_map.json
+    tekken.json             Mistral
+    *.model                 SentencePiece
+    vocab.txt               WordPiece
+    vocab.json, merges.txt  byte-level pairs, as GPT-2 was published
+
+The first of these that a directory has is opened. A GGUF file's is `tokenizer_of_gguf`'s.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from groundup.core import ArtifactError, DataError
+
+from ..fast import FastTokenizer
+from ..files import load
+from .sentencepiece import open_sentencepiece
+from .tekken import open_tekken
+from .tokenizer import ImportedTokenizer
+from .vocabulary import open_pairs, open_word_pieces
+
+Settings = Mapping[str, Any]
+MOST_BYTES = 512 * 2**20
+EXPECTED = "tokenizer.json, tekken.json, a .model file, vocab.txt, or vocab.json and merges.txt"
+
+
+def load_tokenizer(path: Path | str) -> FastTokenizer | ImportedTokenizer:
+    """Open a tokenizer of ours or of anybody: a directory, or one of the files above.
+
+    Raises ArtifactError if there is none or it is damaged, saying what was expected.
+    """
+    path = Path(path)
+    file = path if path.is_file() else found_in(path)
+    if file.name == "tokenizer.json" and (ours := own(file.parent)):
+        return ours
+    settings = settings_beside(file)
+    if file.stat().st_size > MOST_BYTES:
+        raise ArtifactError(f"{file} has {file.stat().st_size} bytes; expected a tokenizer.")
+    if file.name == "vocab.json":
+        return open_pairs(file, file.with_name("merges.txt"), settings)
+    return opener(file)(file, settings)
+
+
+def found_in(directory: Path) -> Path:
+    """The file of a directory that says the most."""
+    for name in ("tokenizer.json", "tekken.json"):
+        if (directory / name).is_file():
+            return directory / name
+    if models := sorted(directory.glob("*.model")):
+        return models[0]
+    if (directory / "vocab.txt").is_file():
+        return directory / "vocab.txt"
+    if (directory / "vocab.json").is_file() and (directory / "merges.txt").is_file():
+        return directory / "vocab.json"
+    raise ArtifactError(f"{directory} has no tokenizer; expected {EXPECTED} in it.")
+
+
+def opener(file: Path) -> Callable[[Path, Settings], ImportedTokenizer]:
+    """How to open a file, by its name; ArtifactError lists the names."""
+    if ".model" in file.name:  # Mistral's are called tokenizer.model.v3
+        return open_sentencepiece
+    if file.suffix == ".txt":
+        return open_word_pieces
+    if "tekken" in file.name:
+        return open_tekken
+    if file.suffix == ".json":
+        return open_json
+    raise ArtifactError(f"{file} is no tokenizer file; expected {EXPECTED}.")
+
+
+def own(directory: Path) -> FastTokenizer | None:
+    """A tokenizer that groundup wrote; None if somebody else did, or it is damaged."""
+    try:
+        return load(directory)
+    except (DataError, ArtifactError, RecursionError):
+        return None
+
+
+def open_json(file: Path, settings: Settings) -> ImportedTokenizer:
+    """Open a tokenizer.json; ArtifactError if it is none."""
+    content = read_object(file)
+    try:
+        return ImportedTokenizer(content, settings)
+    except DataError as error:
+        raise ArtifactError(f"{file}: {error}") from None
+
+
+def settings_beside(file: Path) -> dict[str, Any]:
+    """What tokenizer_config.json and its neighbours say, the chat template among it."""
+    found: dict[str, Any] = {}
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        if (beside := file.with_name(name)).is_file():
+            found |= read_object(beside)
+    template = file.with_name("chat_template.jinja")
+    older = file.with_name("chat_template.json")
+    if template.is_file():
+        found["chat_template"] = template.read_text(encoding="utf-8")
+    elif older.is_file():
+        found |= read_object(older)
+    return found
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; ArtifactError if there is none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"Cannot read {file} as JSON: {str(error)[:200]}.") from None
+    if not isinstance(found, dict):
+        raise ArtifactError(f"{file} holds {type(found).__name__}; expected an object.")
+    return found

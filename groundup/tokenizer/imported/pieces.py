@@ -1,0 +1,214 @@
+"""Pieces with scores, as SentencePiece and tiktoken keep them, and the merges that say the same.
+
+SentencePiece joins the two neighbours that make the piece with the highest score, the leftmost of
+equal ones; `tokenizers` joins those whose merge stands first in a list. The list that says the
+same has, by falling score, every cut of a piece into two pieces:
+
+    in 5   th 4   ing 3   and single characters       ->       i n   t h   in g
+
+Of the cuts of a piece only one ever applies: as long as nothing crosses the borders of a stretch
+of text, what is joined inside is what is joined in that stretch alone, so two neighbours that
+spell a piece are always the same two. The order is then that of the scores, and equals
+SentencePiece's if no two pieces that can be made have equal scores. Llama's and Mistral's runs of
+spaces have: a run longer than the longest of them is cut by `Cutter`, as is every text if a
+vocabulary was extended by hand, or has pieces that are only steps on the way (`unused`).
+
+Source: Kudo and Richardson 2018, arXiv:1808.06226. Knows nothing of files.
+"""
+
+from collections.abc import Container, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
+
+import tokenizers
+
+from .spelling import SPACE
+
+
+class Piece(NamedTuple):
+    """One piece of a vocabulary; its id is its place."""
+
+    text: str
+    score: float = 0.0
+    kind: int = 1
+    """SentencePiece's number: one of those below."""
+
+
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+JOINED = (NORMAL, UNUSED)
+"""Kinds that arise by joining; the rest is matched before, or never arises from text."""
+
+
+def cuts(text: str, known: Container[str]) -> list[tuple[str, str]]:
+    """Every way to cut a text into two known ones.
+
+    >>> cuts("abc", {"a", "ab", "c", "bc"})
+    [('a', 'bc'), ('ab', 'c')]
+    """
+    halves = ((text[:place], text[place:]) for place in range(1, len(text)))
+    return [(left, right) for left, right in halves if left in known and right in known]
+
+
+def merges_of(scores: Mapping[str, float]) -> list[tuple[str, str]]:
+    """The merges that join by these scores (see the module).
+
+    >>> merges_of({"a": 0, "b": 0, "c": 0, "ab": -1, "abc": -3, "bc": -2})
+    [('a', 'b'), ('b', 'c'), ('a', 'bc'), ('ab', 'c')]
+    """
+    ordered = sorted(scores, key=lambda text: -scores[text])
+    return [pair for text in ordered for pair in cuts(text, scores)]
+
+
+class Cutter:
+    """SentencePiece's own rule, written out: the reference, and what encodes where merges cannot.
+
+    `run` is a stretch of one character that merges get wrong; empty if any text may be one.
+
+    >>> Cutter([Piece("a"), Piece("b"), Piece("ab", -1), Piece("ba", -1)]).cut("abab")
+    ['ab', 'ab']
+    """
+
+    def __init__(self, pieces: Sequence[Piece], run: str = "") -> None:
+        self.scores = joined(pieces)
+        self.unused = {piece.text for piece in pieces if piece.kind == UNUSED}
+        self.run = run
+        is_fallback = sum(piece.kind == BYTE for piece in pieces) == 256
+        is_inside = any("\n" in text for text in self.scores if len(text) > 1)
+        self.cuts_lines = is_fallback and not is_inside
+
+    def is_needed(self, text: str) -> bool:
+        """Whether merges may get a text wrong, whose spaces are not marked yet."""
+        return self.run in SPACE + text.replace(" ", SPACE)
+
+    def cut(self, text: str) -> list[str]:
+        """Cut a text into pieces; characters that are none of them are put together."""
+        symbols, halves = list[str | None](text), dict[str, tuple[str, str]]()
+        after, before = list(range(1, len(text) + 1)), list(range(-1, len(text) - 1))
+        heap: list[tuple[float, int, str]] = []
+
+        def offer(left: int, right: int) -> None:
+            if left < 0 or right >= len(symbols):
+                return
+            first, second = symbols[left], symbols[right]
+            if first is not None and second is not None and first + second in self.scores:
+                halves[first + second] = (first, second)
+                heappush(heap, (-self.scores[first + second], left, first + second))
+
+        for left, right in pairwise(range(len(text))):
+            offer(left, right)
+        while heap:
+            _, left, joined = heappop(heap)
+            right = after[left]
+            # Neighbours that were joined to something else meanwhile spell something else.
+            if symbols[left] is None or right >= len(symbols):
+                continue
+            if f"{symbols[left]}{symbols[right]}" != joined:
+                continue
+            symbols[left], symbols[right] = joined, None
+            after[left] = after[right]
+            if after[right] < len(symbols):
+                before[after[right]] = left
+            offer(before[left], left)
+            offer(left, after[left])
+        kept = [symbol for symbol in symbols if symbol is not None]
+        return self.together([part for symbol in kept for part in self.used(symbol, halves)])
+
+    def used(self, symbol: str, halves: Mapping[str, tuple[str, str]]) -> list[str]:
+        """A piece, or the used pieces that it was joined from."""
+        if symbol not in self.unused or symbol not in halves:
+            return [symbol]
+        return [part for half in halves[symbol] for part in self.used(half, halves)]
+
+    def together(self, symbols: Sequence[str]) -> list[str]:
+        """Neighbours that are no pieces, put together."""
+        found: list[str] = []
+        was_unknown = False
+        for symbol in symbols:
+            is_unknown = symbol not in self.scores
+            if is_unknown and was_unknown:
+                found[-1] += symbol
+            else:
+                found.append(symbol)
+            was_unknown = is_unknown
+        return found
+
+    def pre_tokenize(self, text: Any) -> None:  # the library's class for this has no name
+        """Cut for `tokenizers`, whose model then has only to look the pieces up."""
+        text.split(self.split)
+
+    def split(
+        self, place: int, text: tokenizers.NormalizedString
+    ) -> list[tokenizers.NormalizedString]:
+        """The pieces of one stretch between two added tokens, with their places in the text."""
+        ends = accumulate(map(len, self.stretches(str(text.normalized))), initial=0)
+        slices = (text[start:end] for start, end in pairwise(ends))
+        return [piece for piece in slices if piece is not None]
+
+    def stretches(self, text: str) -> list[str]:
+        """Pieces where merges may be wrong, whole lines where they are right."""
+        lines = text.splitlines(keepends=True) if self.cuts_lines and "\r" not in text else [text]
+        found = [""]
+        for line in lines:
+            if self.run in line:
+                found += [*self.cut(line), ""]
+            else:
+                found[-1] += line
+        return [stretch for stretch in found if stretch]
+
+
+def joined(pieces: Sequence[Piece]) -> dict[str, float]:
+    """Scores of the pieces that arise by joining."""
+    return {piece.text: piece.score for piece in pieces if piece.kind in JOINED}
+
+
+def cutter_of(pieces: Sequence[Piece]) -> Cutter | None:
+    """What cuts where merges cannot say what scores do; None if they always can.
+
+    >>> cutter_of([Piece("a"), Piece("b"), Piece("ab", -1)]) is None
+    True
+    """
+    scores = joined(pieces)
+    by_score: dict[float, list[str]] = {}
+    for text, score in scores.items():
+        if len(text) > 1 and cuts(text, scores):
+            by_score.setdefault(score, []).append(text)
+    tied = [text for texts in by_score.values() if len(texts) > 1 for text in texts]
+    if any(piece.kind == UNUSED for piece in pieces):
+        return Cutter(pieces)
+    if not tied:
+        return None
+    return Cutter(pieces, wrong_run(tied, scores))
+
+
+def wrong_run(tied: Sequence[str], scores: Mapping[str, float]) -> str:
+    """The shortest run of a character that merges get wrong, if nothing else is tied; else "".
+
+    The runs must be what is joined last, so that they never meet anything but themselves.
+    """
+    character, longest = tied[0][0], max(map(len, tied))
+    runs = {text: score for text, score in scores.items() if set(text) == {character}}
+    others = {text: score for text, score in scores.items() if text not in runs}
+    if any(text not in runs for text in tied):
+        return ""
+    highest = max(score for text, score in runs.items() if len(text) > 1)
+    lowest = min((score for text, score in others.items() if len(text) > 1), default=highest + 1)
+    if highest >= lowest or any(character * 2 in text for text in others):
+        return ""
+    by_score, ranks = Cutter([Piece(*row) for row in runs.items()]), dict[Any, int]()
+    for pair in merges_of(runs):
+        ranks.setdefault(pair, len(ranks))
+    lengths = range(2, longest + 1)
+    wrong = (n for n in lengths if by_score.cut(character * n) != replayed(character * n, ranks))
+    return character * next(wrong, longest + 1)
+
+
+def replayed(text: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
+    """A text joined by merges, the first of the list first and from left to right."""
+    symbols = list(text)
+    while True:
+        known = [(ranks[pair], at) for at, pair in enumerate(pairwise(symbols)) if pair in ranks]
+        if not known:
+            return symbols
+        _, at = min(known)
+        symbols[at : at + 2] = [symbols[at] + symbols[at + 1]]

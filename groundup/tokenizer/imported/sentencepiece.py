@@ -1,0 +1,229 @@
+"""SentencePiece's .model files: read from the wire, and made a tokenizer.
+
+A .model is a protocol buffer: fields of a number, a wire type and a value, messages inside
+messages. Sixty lines read it; no generated code, and nothing in a file can grow what is read
+beyond the file. Field numbers: sentencepiece_model.proto.
+
+Source: Kudo and Richardson 2018, arXiv:1808.06226; Kudo 2018, arXiv:1804.10959 (unigram).
+"""
+
+import struct
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import ArtifactError, DataError
+
+from .content import Content, added_of, bpe, content, framed, marked, sequence
+from .pieces import (
+    BYTE,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    Piece,
+    cutter_of,
+    joined,
+    merges_of,
+)  # fmt: skip
+from .spelling import parts
+from .tokenizer import ImportedTokenizer
+
+MOST_BYTES = 256 * 2**20
+"""Larger files are refused: the largest known has 5 MB."""
+KINDS = {1: "unigram", 2: "bpe", 3: "word", 4: "char"}
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+
+
+class Model(NamedTuple):
+    """What a SentencePiece model says."""
+
+    pieces: list[Piece]
+    kind: str
+    """One of KINDS."""
+    prefix: bool = True
+    """A space is put before the text."""
+    squeezed: bool = True
+    """Spaces at the ends are left out, and runs of them are one."""
+    charsmap: bytes = b""
+    bos: int = 1
+    """Ids of special tokens; -1 where there is none."""
+    eos: int = 2
+    pad: int = -1
+
+
+class Wire:
+    """A message, read from its first byte to its last; ValueError where it ends too early."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.place = data, 0
+
+    def take(self, size: int) -> bytes:
+        """The next bytes."""
+        if size > len(self.data) - self.place:
+            raise ValueError(f"{size} bytes at byte {self.place} of {len(self.data)}")
+        self.place += size
+        return self.data[self.place - size : self.place]
+
+    def varint(self) -> int:
+        """A number of seven bits a byte, low ones first."""
+        value = 0
+        for count in range(10):
+            byte = self.take(1)[0]
+            value |= (byte & 127) << 7 * count
+            if byte < 128:
+                return value
+        raise ValueError(f"a number of more than ten bytes before byte {self.place}")
+
+
+def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    r"""Yield number and value of a message's fields.
+
+    >>> list(fields(b"\x08\x96\x01\x12\x02hi"))
+    [(1, 150), (2, b'hi')]
+    """
+    wire = Wire(data)
+    while wire.place < len(data):
+        key = wire.varint()
+        number, kind = key >> 3, key & 7
+        if kind == VARINT:
+            yield number, wire.varint()
+        elif kind in (FIXED32, FIXED64):
+            yield number, wire.take(4 if kind == FIXED32 else 8)
+        elif kind == BYTES:
+            yield number, wire.take(wire.varint())
+        else:
+            raise ValueError(f"wire type {kind} before byte {wire.place}")
+
+
+def message(data: int | bytes, kinds: dict[int, type]) -> dict[int, Any]:
+    """The last of each field of a message that `kinds` names; ValueError for another type."""
+    if isinstance(data, int):
+        raise ValueError("a number where a message was expected")
+    found: dict[int, Any] = {}
+    for number, value in fields(data):
+        kind = kinds.get(number)
+        if isinstance(value, int) and kind is int:
+            found[number] = value - 2**64 if value >= 2**63 else value
+        elif isinstance(value, bytes) and kind is bytes:
+            found[number] = value
+        elif isinstance(value, bytes) and kind is str:
+            found[number] = value.decode("utf-8")
+        elif isinstance(value, bytes) and kind is float and len(value) == 4:
+            found[number] = struct.unpack("<f", value)[0]
+        elif kind is not None:
+            raise ValueError(f"field {number} of a message has another type")
+    return found
+
+
+def parse(data: bytes) -> Model:
+    """Read a .model; ValueError says what is wrong with it."""
+    pieces, trainer, normaliser = list[Piece](), dict[int, Any](), dict[int, Any]()
+    for number, value in fields(data):
+        if number == 1:
+            found = message(value, {1: str, 2: float, 3: int})
+            pieces.append(Piece(found.get(1, ""), found.get(2, 0.0), found.get(3, 1)))
+        elif number == 2:
+            trainer = message(value, {3: int, 24: int, 40: int, 41: int, 42: int, 43: int})
+        elif number == 3:
+            normaliser = message(value, {2: bytes, 3: int, 4: int, 5: int})
+    if not pieces:
+        raise ValueError("there are no pieces in it")
+    if trainer.get(24) or not normaliser.get(5, True):
+        raise ValueError("it marks spaces after words, or not at all; expected before them")
+    return Model(
+        pieces,
+        KINDS.get(trainer.get(3, 1), "unknown"),
+        bool(normaliser.get(3, True)),
+        bool(normaliser.get(4, True)),
+        normaliser.get(2, b""),
+        trainer.get(41, 1),
+        trainer.get(42, 2),
+        trainer.get(43, -1),
+    )
+
+
+def open_model(path: Path) -> Model:
+    """Open a .model file; ArtifactError if it cannot be read, DataError if it is none."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ArtifactError(f"{path} has over {MOST_BYTES} bytes: no SentencePiece model.")
+        return parse(path.read_bytes())
+    except OSError as error:
+        raise ArtifactError(f"Cannot read {path}: {error.strerror}.") from None
+    except ValueError as error:
+        raise ArtifactError(
+            f"{path} is no whole SentencePiece model ({error}); get it again."
+        ) from None
+
+
+def lead(model: Model) -> str:
+    """What the tokenizer itself must put before a text: a space, if pieces are matched before."""
+    has_matched = any(piece.kind == USER_DEFINED for piece in model.pieces)
+    return " " if model.prefix and has_matched else ""
+
+
+def of_model(
+    model: Model, before: Sequence[int] = (), after: Sequence[int] = (),
+    settings: Mapping[str, Any] | None = None,
+) -> ImportedTokenizer:  # fmt: skip
+    """The tokenizer of a model; `before` and `after` are ids put around a text."""
+    cutter = cutter_of(model.pieces) if model.kind == "bpe" else None
+    made = content_of(model, before, after)
+    return ImportedTokenizer(made, settings, cutter, lead=lead(model))
+
+
+def open_sentencepiece(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
+    """Open a .model file; ArtifactError if it is none.
+
+    Around a text stands what the settings say; without settings bos, as Llama has it.
+    """
+    model = open_model(path)
+    ids = {"bos": model.bos, "eos": model.eos, "pad": model.pad}
+    roles = {
+        f"{role}_token": model.pieces[id].text
+        for role, id in ids.items()
+        if 0 <= id < len(model.pieces)
+    }
+    known = {"add_bos_token": model.kind == "bpe", "add_eos_token": model.kind == "unigram"}
+    try:
+        return of_model(model, settings=roles | known | dict(settings or {}))
+    except DataError as error:
+        raise ArtifactError(f"{path}: {error}") from None
+
+
+def content_of(model: Model, before: Sequence[int] = (), after: Sequence[int] = ()) -> Content:
+    """The model as a tokenizer.json; `before` and `after` are ids put around a text.
+
+    Raises DataError for words or characters, pieces given twice, or no piece for the unknown.
+    """
+    if model.kind not in ("bpe", "unigram"):
+        raise DataError(f"A SentencePiece model of kind {model.kind}; expected bpe or unigram.")
+    names = [piece.text for piece in model.pieces]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"The piece {twice[0]!r} is in the vocabulary twice: which id is meant?")
+    if model.kind == "unigram" and any(piece.kind == UNUSED for piece in model.pieces):
+        raise DataError("A unigram model with unused pieces; expected one that uses its pieces.")
+    unknown = next((id for id, piece in enumerate(model.pieces) if piece.kind == UNKNOWN), None)
+    is_fallback = sum(piece.kind == BYTE for piece in model.pieces) == 256
+    if unknown is None and not is_fallback:
+        raise DataError("The model has no piece for unknown characters, and not all 256 bytes.")
+    steps = marked(
+        prefix=model.prefix, once=bool(lead(model)), charsmap=model.charsmap,
+        squeezed=model.squeezed,
+    )  # fmt: skip
+    if not is_fallback:
+        decoder = [step for step in parts(steps, "decoder") if step["type"] != "ByteFallback"]
+        steps["decoder"] = sequence("decoders", decoder)
+    steps["post_processor"] = framed(*([(names[id], id) for id in ids] for ids in (before, after)))
+    if model.kind == "unigram":
+        vocab = [[name, piece.score] for name, piece in zip(names, model.pieces, strict=True)]
+        inner: Content = {"type": "Unigram", "unk_id": unknown, "vocab": vocab}
+        inner["byte_fallback"] = is_fallback
+    else:
+        inner = bpe(
+            {name: id for id, name in enumerate(names)}, merges_of(joined(model.pieces)),
+            byte_fallback=is_fallback, unk_token=None if unknown is None else names[unknown],
+        )  # fmt: skip
+    return content(inner, added_of(model.pieces, marked=True), steps)

@@ -1,0 +1,123 @@
+"""Which bytes is a token? What `tokenizers` does not tell: it decodes to text, and repairs it.
+
+    byte-level      Ġnaà  -> 20 6e 61 c3         a character for every byte (GPT-2, Llama 3, Qwen)
+    byte fallback   ▁na   -> 20 6e 61            a mark for the space, <0xC3> for single bytes
+    WordPiece       ##ive -> none of its own     words lose the white space between them
+
+Works on the value of a tokenizer.json; knows nothing of encoding.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from groundup.core import Reason
+
+from ..bpe import byte_characters
+
+SPACE = "\u2581"
+"""SentencePiece's mark for a space."""
+BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+HARMLESS = ("Replace", "Prepend", "ByteLevel")
+"""Normalisers that decoding undoes."""
+
+
+class Spelling(NamedTuple):
+    """The bytes of every token."""
+
+    bytes_of: dict[int, bytes]
+    drops_space: bool
+    """Whether encoding puts one space before a text, which decoding takes away again."""
+
+
+def parts(content: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    """Yield the steps of a normaliser, pre-tokenizer, decoder or post-processor, nested or not.
+
+    >>> [step["type"] for step in parts({"decoder": {"type": "Sequence", "decoders": [
+    ...     {"type": "Fuse"}]}}, "decoder")]
+    ['Fuse']
+    """
+    step = content.get(name)
+    if not isinstance(step, dict):
+        return
+    if step.get("type") != "Sequence":
+        yield step
+        return
+    inner = next((value for value in step.values() if isinstance(value, list)), [])
+    for each in inner:
+        yield from parts({name: each}, name)
+
+
+def spelling(
+    content: Mapping[str, Any], tokens: Mapping[int, str], added: Mapping[int, str]
+) -> Spelling | None:
+    """Bytes of each token, or None where a token has none of its own.
+
+    `tokens` are the model's by id, `added` those that are matched as they are. Of the latter only
+    a special one may hold SentencePiece's mark and mean it.
+    """
+    decoders = list(parts(content, "decoder"))
+    kinds = {step["type"] for step in decoders}
+    as_they_are = {id: text.encode() for id, text in added.items()}
+    special = {token["id"] for token in content["added_tokens"] if token["special"]}
+    if kinds == {"ByteLevel"}:
+        known = {character: byte for byte, character in byte_characters().items()}
+        return Spelling(
+            {id: level(text, known) for id, text in tokens.items()} | as_they_are, False
+        )
+    if not kinds <= {"Replace", "ByteFallback", "Fuse", "Strip", "Metaspace"} or not kinds:
+        return None
+    is_fallback = "ByteFallback" in kinds
+    of_marks = {id: unmarked(text, is_fallback) for id, text in {**tokens, **added}.items()}
+    of_marks |= {id: as_they_are[id] for id in special}
+    return Spelling(of_marks, any(map(drops_space, decoders)))
+
+
+def level(text: str, known: Mapping[str, int]) -> bytes:
+    """Bytes of a byte-level token; characters that stand for no byte are themselves."""
+    try:
+        return bytes(known[character] for character in text)
+    except KeyError:
+        return text.encode()
+
+
+def unmarked(text: str, is_fallback: bool) -> bytes:
+    """Bytes of a SentencePiece token.
+
+    >>> unmarked("\u2581a", True), unmarked("<0x0A>", True), unmarked("<0x0A>", False)
+    (b' a', b'\\n', b'<0x0A>')
+    """
+    if is_fallback and (found := BYTE.fullmatch(text)):
+        return bytes.fromhex(found[1])
+    return text.replace(SPACE, " ").encode()
+
+
+def drops_space(decoder: Mapping[str, Any]) -> bool:
+    """Whether a step of decoding takes one space from the beginning of the text."""
+    if decoder["type"] == "Metaspace":
+        scheme = "always" if decoder.get("add_prefix_space", True) else "never"
+        return decoder.get("prepend_scheme", scheme) != "never"
+    return decoder["type"] == "Strip" and decoder.get("start", 0) > 0
+
+
+def loss(content: Mapping[str, Any], spelt: Spelling | None) -> Reason | None:
+    """Why some texts do not come back byte for byte, None if every text does.
+
+    >>> loss({"normalizer": {"type": "NFC"}}, Spelling({}, False)).code
+    'normalised'
+    """
+    names = [step["type"] for step in parts(content, "normalizer")]
+    model = content["model"]["type"] if "model" in content else "BPE"
+    changes = [name for name in names if name not in HARMLESS]
+    if spelt is None:
+        also = f" after {', '.join(changes)}" if changes else ""
+        return Reason("words", f"{model} tokens{also} do not keep the white space between words.")
+    if changes:
+        return Reason("normalised", f"The text is normalised first ({', '.join(changes)}).")
+    before = [step for step in parts(content, "pre_tokenizer") if step["type"] == "ByteLevel"]
+    if any(step.get("add_prefix_space") for step in before):
+        return Reason("prefix", "A text with and one without a space before it have the same ids.")
+    single = {value for value in spelt.bytes_of.values() if len(value) == 1}
+    if len(single) < 256:
+        return Reason("unknown", f"{256 - len(single)} bytes have no token: they become unknown.")
+    return None if before else Reason("mark", "U+2581, the mark of a space, comes back as a space.")

@@ -1,0 +1,301 @@
+"""Chat templates of others: text, ids and loss mask, as chat.py gives them for ours.
+
+A template is a program in jinja's language; it runs in the sandbox, with what transformers gives
+it. Its ids are transformers' ids, with one difference: special tokens are those that the template
+puts in. One that somebody typed in a message is plain text and ends nothing.
+
+The mask follows chat.py's rule: an assistant's words and the stop token after them are trained.
+To find them the conversation is rendered once more with marks around every answer; if the marks
+change anything else, or do not come out again (Qwen 3 takes the thinking out of earlier answers),
+the template allows no mask for that conversation and says so.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from jinja2 import TemplateError, TemplateSyntaxError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from groundup.core import ConfigError, Conversation, DataError, Message
+
+from ..bpe import well_formed
+from ..chat import ROLES, Rendered, template_digest
+from .tokenizer import ImportedTokenizer, named
+
+
+class Generation(Extension):
+    """`{% generation %}` … `{% endgeneration %}`, transformers' tag: its body, as it is."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        """The statements in between."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+class Marks(NamedTuple):
+    """What stands before and after an answer in the second rendering."""
+
+    start: str
+    end: str
+
+
+class Span(NamedTuple):
+    """An answer with its stop token in the rendered text, in characters."""
+
+    start: int
+    end: int
+
+
+class Refused(Exception):
+    """A template's own `raise_exception`."""
+
+
+class ChatTemplate:
+    """A template with the tokenizer that it belongs to.
+
+    Raises ConfigError if the template is no template.
+    """
+
+    def __init__(self, source: str, tokenizer: ImportedTokenizer) -> None:
+        self.source, self.tokenizer = source, tokenizer
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+        )
+        environment.filters["tojson"] = as_json
+        environment.globals |= {"raise_exception": refuse, "strftime_now": now}
+        try:
+            self._template = environment.from_string(source)
+        except TemplateSyntaxError as error:
+            raise ConfigError(f"The chat template is none: {error}, line {error.lineno}.") from None
+        settings = tokenizer.settings.items()
+        names = {key: named(value) for key, value in settings if key.endswith("_token")}
+        self.variables = {key: name for key, name in names.items() if name is not None}
+
+    @classmethod
+    def of(cls, tokenizer: ImportedTokenizer) -> "ChatTemplate":
+        """The tokenizer's own template; ConfigError if it has none."""
+        found = tokenizer.settings.get("chat_template")
+        if isinstance(found, list):
+            by_name = {each["name"]: each["template"] for each in found}
+            found = by_name.get("default")
+        if not isinstance(found, str) or not found:
+            raise ConfigError("The tokenizer has no chat template; give one to ChatTemplate.")
+        return cls(found, tokenizer)
+
+    @property
+    def digest(self) -> str:
+        """sha256 hex of the template."""
+        return template_digest(self.source)
+
+    @cached_property
+    def _specials(self) -> "re.Pattern[str]":
+        """Finds special tokens spelt in a text, the longest first."""
+        names = sorted(self.tokenizer.special_ids, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, names)) or r"(?!)")
+
+    def text(
+        self,
+        conversation: Conversation,
+        *,
+        add_generation_prompt: bool = False,
+        variables: Mapping[str, Any] | None = None,
+    ) -> str:
+        """The conversation as text; `variables` are the template's own, such as enable_thinking.
+
+        Raises DataError for an empty conversation, an unknown role, or what the template refuses.
+        """
+        check(conversation)
+        given = {"tools": None, "documents": None} | self.variables | dict(variables or {})
+        messages = [
+            {"role": role, "content": well_formed(content)} for role, content in conversation
+        ]
+        try:
+            return self._template.render(
+                given, messages=messages, add_generation_prompt=add_generation_prompt
+            )
+        except Refused as error:
+            raise DataError(f"The chat template refuses the conversation: {error}") from None
+        except (TemplateError, TypeError, ValueError, KeyError, ArithmeticError) as error:
+            raise ConfigError(
+                f"The chat template fails: {type(error).__name__}: {str(error)[:200]}."
+            ) from None
+
+    def ids(
+        self,
+        conversation: Conversation,
+        *,
+        add_generation_prompt: bool = False,
+        variables: Mapping[str, Any] | None = None,
+    ) -> list[int]:
+        """Ids of the conversation, typed special tokens as plain text."""
+        safe = self.guard(conversation)
+        text = self.text(
+            safe.conversation, add_generation_prompt=add_generation_prompt, variables=variables
+        )
+        return self.tokenizer.placed(self.hidden(text, safe.typed)).ids
+
+    def render(
+        self,
+        conversation: Conversation,
+        *,
+        add_generation_prompt: bool = False,
+        variables: Mapping[str, Any] | None = None,
+    ) -> Rendered:
+        """Text, ids and mask of a conversation.
+
+        A token that begins before an answer and ends in it is not trained. Raises ConfigError if
+        the template does not let the answers be found, or puts no special token after them.
+        """
+        safe = self.guard(conversation)
+
+        def show(turns: Conversation) -> str:
+            return self.text(
+                turns, add_generation_prompt=add_generation_prompt, variables=variables
+            )
+
+        plain = show(safe.conversation)
+        marks = [Marks(secrets.token_hex(16), secrets.token_hex(16)) for _ in conversation]
+        spans: list[Span] = []
+        turns = zip(marks, conversation, strict=True)
+        if wanted := [pair for pair, (role, _) in turns if role == "assistant"]:
+            tries = (show(mark(safe.conversation, marks, inside)) for inside in (False, True))
+            marked = next((text for text in tries if is_marked(text, plain, wanted)), None)
+            if marked is None:
+                raise ConfigError(UNMARKED)
+            spans = list(self.spans(self.hidden(marked, safe.typed), marks, conversation))
+        found = self.tokenizer.placed(self.hidden(plain, safe.typed))
+        return Rendered(spelt(plain, safe.typed), found.ids, own(found.places, spans))
+
+    def guard(self, conversation: Conversation) -> "Guarded":
+        """The conversation with typed special tokens replaced by words that mean nothing."""
+        typed: dict[str, str] = {}
+
+        def word(found: "re.Match[str]") -> str:
+            made = secrets.token_hex(16)
+            typed[made] = found[0]
+            return made
+
+        turns = [
+            Message(role, self._specials.sub(word, well_formed(content)))
+            for role, content in conversation
+        ]
+        return Guarded(tuple(turns), typed)
+
+    def hidden(self, text: str, typed: Mapping[str, str]) -> str:
+        """Rendered text whose special tokens have their hidden names, and typed ones their own."""
+        names = self.tokenizer.hidden
+        return spelt(self._specials.sub(lambda found: names[found[0]], text), typed)
+
+    def spans(
+        self, marked: str, marks: Sequence[Marks], conversation: Conversation
+    ) -> Iterator[Span]:
+        """Where each answer and its stop token lie in the text without marks."""
+        stop = re.compile(r"\s*(?:" + "|".join(self.tokenizer.hidden.values()) + ")")
+        for place, (role, _) in enumerate(conversation):
+            if role != "assistant":
+                continue
+            before, _, rest = marked.partition(marks[place].start)
+            inside, _, after = rest.partition(marks[place].end)
+            ends = stop.match(without(after, marks))
+            if ends is None or not self.tokenizer.hidden:
+                raise ConfigError(
+                    f"The chat template puts no special token after the answer in message {place}: "
+                    "a model could not learn where to stop."
+                )
+            start = len(without(before, marks))
+            yield Span(start, start + len(inside) + ends.end())
+
+
+UNMARKED = (
+    "The chat template changes an assistant's words beyond trimming them (as Qwen 3's does with "
+    "<think>), so which tokens to train is not known; leave out what it takes away."
+)
+
+
+class Guarded(NamedTuple):
+    """A conversation without special tokens in its messages, and what they were."""
+
+    conversation: Conversation
+    typed: dict[str, str]
+
+
+def check(conversation: Conversation) -> None:
+    """Raise DataError if there is nothing to render, or a role that messages cannot have."""
+    if not conversation:
+        raise DataError("A conversation needs at least one message and came empty.")
+    for place, message in enumerate(conversation):
+        if message.role not in ROLES:
+            raise DataError(
+                f"Message {place} has the role {message.role!r}; expected {', '.join(ROLES)}."
+            )
+
+
+def mark(conversation: Conversation, marks: Sequence[Marks], inside: bool) -> Conversation:
+    """The conversation with marks around answers, or inside the white space at their ends."""
+    turns: list[Message] = []
+    for (role, content), (start, end) in zip(conversation, marks, strict=True):
+        words = content.strip() if inside else content
+        before = content[: len(content) - len(content.lstrip())] if inside else ""
+        after = content[len(before) + len(words) :] if inside else ""
+        marked = f"{before}{start}{words}{end}{after}"
+        turns.append(Message(role, marked if role == "assistant" else content))
+    return tuple(turns)
+
+
+def is_marked(text: str, plain: str, marks: Sequence[Marks]) -> bool:
+    """Whether a text is the plain one with each mark in it once, and in order."""
+    places = [text.find(each) for pair in marks for each in pair]
+    is_ordered = places == sorted(set(places)) and -1 not in places
+    return is_ordered and without(text, marks) == plain
+
+
+def without(text: str, marks: Sequence[Marks]) -> str:
+    """The text with its marks taken out."""
+    for start, end in marks:
+        text = text.replace(start, "").replace(end, "")
+    return text
+
+
+def spelt(text: str, typed: Mapping[str, str]) -> str:
+    """The text with typed special tokens as they were typed."""
+    for word, name in typed.items():
+        text = text.replace(word, name)
+    return text
+
+
+def own(places: Sequence[tuple[int, int]], spans: Sequence[Span]) -> list[bool]:
+    """Whether each token lies in one of the spans, which are in order.
+
+    >>> own([(0, 2), (2, 4), (4, 6)], [Span(1, 4)])
+    [False, True, False]
+    """
+    found, left = list[bool](), list(spans)
+    for start, end in places:
+        while left and left[0].end <= start:
+            del left[0]
+        found.append(bool(left) and left[0].start <= start and end <= left[0].end)
+    return found
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """A value as JSON, letters as they are: transformers' `tojson`."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def refuse(message: str) -> str:
+    """What templates call to refuse a conversation."""
+    raise Refused(message)
+
+
+def now(form: str) -> str:
+    """Today by a form of strftime; templates that ask for it render differently every day."""
+    return datetime.now().strftime(form)

@@ -1,0 +1,358 @@
+"""Somebody else's tokenizer behind our contract: ids by `tokenizers`, the rest ours.
+
+`tokenizers` matches special tokens in any text. Here each has, inside the library, a random name
+that no text spells, so a `<eos>` that somebody types is plain text, and borders are ids that a
+renderer puts in (chat.py does). Tokens that the file adds without calling them special, such as
+Qwen's `<think>` or Gemma's runs of line ends, do arise from text, as they do everywhere.
+
+Bytes come from spelling.py. Where the ids spell the text, offsets are sums of their lengths;
+where a text is changed on the way in (NFC, lower case) they are the places of the characters that
+a token came from: in order, inside the text, never overlapping, and only then with gaps.
+"""
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import Any, NamedTuple
+
+import tokenizers
+
+from groundup.core import ConfigError, DataError, Reason, digest
+
+from ..bpe import well_formed
+from .content import Content
+from .pieces import Cutter
+from .spelling import Spelling, loss, parts, spelling
+
+MOST_IDS = 2**24
+"""More ids than this are refused: the largest vocabulary known has 2**18."""
+ROLES = ("bos", "eos", "pad", "unk", "cls", "sep", "mask")
+
+
+class Frame(NamedTuple):
+    """Ids that the model expects around a text, such as BERT's [CLS] and [SEP]."""
+
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+    def around(self, ids: Iterable[int]) -> list[int]:
+        """The ids with those around them.
+
+        >>> Frame((101,), (102,)).around([7])
+        [101, 7, 102]
+        """
+        return [*self.before, *ids, *self.after]
+
+
+class Placed(NamedTuple):
+    """Ids and the ranges of characters that they came from."""
+
+    ids: list[int]
+    places: list[tuple[int, int]]
+
+
+class ImportedTokenizer:
+    """A tokenizer.json, or what another format says as one; fulfils the Tokenizer contract.
+
+    content   value of tokenizer.json
+    settings  value of tokenizer_config.json: names of special tokens, chat template
+    cutter    encodes where merges cannot say what scores do (pieces.py)
+    lead      put before every text that is not empty, and taken away again by the decoder
+
+    Raises DataError if the content is no tokenizer.
+    """
+
+    def __init__(
+        self,
+        content: Content,
+        settings: Mapping[str, Any] | None = None,
+        cutter: Cutter | None = None,
+        *,
+        lead: str = "",
+    ) -> None:
+        self.settings, self.lead = dict(settings or {}), lead
+        try:
+            self.content = with_specials(content, self.settings)
+            self.added = {token["id"]: token["content"] for token in self.content["added_tokens"]}
+            self.tokens = tokens_of(self.content["model"])
+            self.special_ids = {
+                token["content"]: token["id"]
+                for token in self.content["added_tokens"]
+                if token["special"]
+            }
+            self.hidden = {name: secrets.token_hex(16) for name in self.special_ids}
+            self._library = library(hide(self.content, self.hidden))
+            self._careful = None if cutter is None else careful(self.content, self.hidden, cutter)
+            self.spelling = spelling(self.content, self.tokens, self.added)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise DataError(
+                f"No tokenizer ({type(error).__name__}: {str(error)[:200]}); expected the value of "
+                "a tokenizer.json."
+            ) from None
+        self.cutter = cutter
+
+    @cached_property
+    def names(self) -> dict[int, str]:
+        """Text of every id as the file has it."""
+        return self.tokens | self.added
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """Number of ids, added and special tokens included: the highest id and one."""
+        return max(self.names, default=-1) + 1
+
+    @property
+    def specials(self) -> dict[str, int]:
+        """Special token text to id."""
+        return dict(self.special_ids)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 hex of everything that decides the ids; equal digests give equal ids."""
+        decides = ("added_tokens", "normalizer", "pre_tokenizer", "model")
+        scores = self.cutter and sorted(self.cutter.scores.items())
+        return digest([{name: self.content.get(name) for name in decides}, scores, self.lead])
+
+    @cached_property
+    def lossy(self) -> Reason | None:
+        """Why some texts do not come back byte for byte; None if every text does."""
+        return loss(self.content, self.spelling)
+
+    @cached_property
+    def frame(self) -> Frame:
+        """What the file puts around a text, which `encode` does not."""
+        return frame_of(self.content, self.settings, self.role_ids)
+
+    @cached_property
+    def role_ids(self) -> dict[str, int]:
+        """Ids by role, of the roles that there are: bos, eos, pad, unk, cls, sep, mask.
+
+        >>> from groundup.tokenizer.imported.vocabulary import word_pieces
+        >>> word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat"]).role_ids["mask"]
+        4
+        """
+        names = {role: named(self.settings.get(f"{role}_token")) for role in ROLES}
+        ids = {name: id for id, name in self.names.items()}
+        return {role: ids[name] for role, name in names.items() if name in ids}
+
+    def special_id(self, name: str) -> int:
+        """Id of a special token; ConfigError lists those there are."""
+        if name not in self.special_ids:
+            some = ", ".join(list(self.special_ids)[:20]) or "none"
+            raise ConfigError(f"The tokenizer has no special token {name!r}; it has {some}.")
+        return self.special_ids[name]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text; special tokens spelt in it are plain text, nothing is put around it.
+
+        A lone surrogate counts as U+FFFD.
+        """
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids of many texts, in order, on all cores."""
+        texts = [self.led(well_formed(text)) for text in texts]
+        batch = self._library.encode_batch_fast(texts, add_special_tokens=False)
+        ids = [encoding.ids for encoding in batch]
+        for place, text in enumerate(texts):
+            if (found := self.library_for(text)) is not self._library:
+                ids[place] = found.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def library_for(self, text: str) -> tokenizers.Tokenizer:
+        """What encodes a text: the library as it is, or with our cutter in it."""
+        if self.cutter is None or self._careful is None or not self.cutter.is_needed(text):
+            return self._library
+        return self._careful
+
+    def led(self, text: str) -> str:
+        """The text with what is put before it."""
+        return self.lead + text if text else text
+
+    def encode_exactly(self, text: str) -> list[int] | Reason:
+        """Ids of a text that spell it byte for byte, or the reason why there are none."""
+        text = well_formed(text)
+        ids = self.encode(text)
+        if self.decode_bytes(ids) == text.encode():
+            return ids
+        return self.lossy or Reason("changed", "The tokenizer changes this text.")
+
+    def placed(self, text: str) -> Placed:
+        """Ids of a text in which special tokens stand by their hidden names, and their places.
+
+        Places are ranges of characters of that text.
+        """
+        text = self.led(text)
+        found = self.library_for(text).encode(text, add_special_tokens=False)
+        shift = len(self.lead)
+        places = [(max(0, start - shift), max(0, end - shift)) for start, end in found.offsets]
+        return Placed(found.ids, places)
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Text of the ids, special tokens spelt out; bytes that are not UTF-8 become U+FFFD."""
+        return self.decode_bytes(ids).decode("utf-8", "replace")
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """Bytes of the ids; DataError names an id that is not in the vocabulary.
+
+        Tokens without bytes of their own are put together as their file says.
+        """
+        ids = [int(id) for id in ids]
+        wrong = next((id for id in ids if id not in self.names), None)
+        if wrong is not None:
+            raise DataError(
+                f"id {wrong} is not in the vocabulary, whose ids are 0 to {self.vocab_size - 1}; "
+                "were these ids made by another tokenizer?"
+            )
+        if self.spelling is None:
+            names = [self.names[id] for id in ids]
+            decoder = self._library.decoder
+            return (" ".join(names) if decoder is None else decoder.decode(names)).encode()
+        joined = b"".join(map(self.spelling.bytes_of.__getitem__, ids))
+        return joined.removeprefix(b" ") if self.spelling.drops_space else joined
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Byte range in the UTF-8 of `well_formed(text)` of each id (see the module)."""
+        text = well_formed(text)
+        found = self.placed(text)
+        if self.spelling is None or self.decode_bytes(found.ids) != text.encode():
+            return by_characters(text, found.places)
+        return by_lengths(self.spelling, found.ids, len(text.encode()))
+
+
+def by_lengths(spelt: Spelling, ids: Sequence[int], size: int) -> list[tuple[int, int]]:
+    """Ranges of tokens whose bytes are a text of `size` bytes, less a space put before it."""
+    lengths = [len(spelt.bytes_of[id]) for id in ids]
+    if lengths:
+        lengths[0] -= sum(lengths) - size
+    return list(pairwise(accumulate(lengths, initial=0)))
+
+
+def by_characters(text: str, places: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Byte ranges of ranges of characters, made to be in order and not to overlap.
+
+    >>> by_characters("aé b", [(0, 2), (1, 2), (3, 4)])
+    [(0, 3), (3, 3), (4, 5)]
+    """
+    at = list(accumulate((len(character.encode()) for character in text), initial=0))
+    found, last = list[tuple[int, int]](), 0
+    for start, end in places:
+        start = max(at[start], last)
+        last = max(at[end], start)
+        found.append((start, last))
+    return found
+
+
+def with_specials(content: Content, settings: Mapping[str, Any]) -> Content:
+    """The content, with the tokens that the settings name as special ones, as transformers has it.
+
+    Random dropping of merges is for training: it is switched off.
+    """
+    wanted = {named(settings.get(f"{role}_token")) for role in ROLES}
+    for key in ("additional_special_tokens", "extra_special_tokens"):
+        more = settings.get(key) or []
+        wanted |= {named(each) for each in (more.values() if isinstance(more, dict) else more)}
+    for token in (settings.get("added_tokens_decoder") or {}).values():
+        wanted |= {token["content"]} if token.get("special") else set()
+    tokens = [
+        token | {"special": bool(token.get("special")) or token["content"] in wanted}
+        for token in content.get("added_tokens") or []
+    ]
+    known = {token["content"] for token in tokens}
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    for id, text in tokens_of(content["model"]).items():
+        if text in wanted and text not in known:
+            tokens.append({"id": id, "content": text, **flags, "special": True})
+    tokens.sort(key=lambda token: token["id"])
+    model = content["model"]
+    if model.get("dropout"):
+        model = model | {"dropout": None}
+    return {**content, "added_tokens": tokens, "model": model}
+
+
+def named(value: Any) -> str | None:
+    """The text of a token in tokenizer_config.json, where it is a text or an object."""
+    text = value.get("content") if isinstance(value, dict) else value
+    return text if isinstance(text, str) else None
+
+
+def tokens_of(model: Content) -> dict[int, str]:
+    """Token of each id of a model; ValueError for ids given twice or out of bounds."""
+    vocab = model["vocab"]
+    if isinstance(vocab, list):
+        return {id: text for id, (text, _) in enumerate(vocab)}
+    tokens = {id: text for text, id in vocab.items()}
+    if len(tokens) < len(vocab):
+        raise ValueError("two tokens have one id")
+    if tokens and not 0 <= min(tokens) <= max(tokens) < MOST_IDS:
+        raise ValueError(f"ids from {min(tokens)} to {max(tokens)}; expected 0 to {MOST_IDS}")
+    return tokens
+
+
+def hide(content: Content, hidden: Mapping[str, str]) -> Content:
+    """The content with other names for special tokens, and without what is no part of encoding."""
+    model, without = dict(content["model"]), ("truncation", "padding", "post_processor")
+    if isinstance(model["vocab"], list):
+        model["vocab"] = [[hidden.get(text, text), score] for text, score in model["vocab"]]
+    else:
+        model["vocab"] = {hidden.get(text, text): id for text, id in model["vocab"].items()}
+    if model.get("unk_token") is not None:
+        model["unk_token"] = hidden.get(model["unk_token"], model["unk_token"])
+    if "merges" in model:
+        pairs = (tuple(m.split(" ", 1) if isinstance(m, str) else m) for m in model["merges"])
+        model["merges"] = [pair for pair in pairs if not {*pair, pair[0] + pair[1]} & hidden.keys()]
+    added = [
+        token | {"content": hidden.get(token["content"], token["content"])}
+        for token in content["added_tokens"]
+    ]
+    return {**content, **dict.fromkeys(without), "added_tokens": added, "model": model}
+
+
+def library(content: Content) -> tokenizers.Tokenizer:
+    """The tokenizer of `tokenizers`; ValueError if the library refuses it or gives other ids."""
+    try:
+        made = tokenizers.Tokenizer.from_str(json.dumps(content))
+    except BaseException as error:  # the library panics at some contents, with a BaseException
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+        raise ValueError(f"`tokenizers` says: {error}") from None
+    for token in content["added_tokens"]:
+        if made.token_to_id(token["content"]) != token["id"]:
+            raise ValueError(
+                f"the added token {token['content'][:40]!r} has id {token['id']}, and the library "
+                f"gives it {made.token_to_id(token['content'])}"
+            )
+    return made
+
+
+def careful(content: Content, hidden: Mapping[str, str], cutter: Cutter) -> tokenizers.Tokenizer:
+    """The library's tokenizer with our cutter before its model, which looks whole pieces up."""
+    content = hide(content, hidden)
+    if not cutter.run:
+        content["model"] |= {"merges": [], "ignore_merges": True}
+    made = library(content)
+    made.pre_tokenizer = tokenizers.pre_tokenizers.PreTokenizer.custom(cutter)
+    return made
+
+
+def frame_of(content: Content, settings: Mapping[str, Any], roles: Mapping[str, int]) -> Frame:
+    """What stands around a text: the post-processor's, unless the settings say add_bos_token."""
+    before, after = list[int](), list[int]()
+    for step in parts(content, "post_processor"):
+        if step["type"] == "TemplateProcessing":
+            ids, target = step["special_tokens"], before
+            for item in step["single"]:
+                if "Sequence" in item:
+                    target = after
+                else:
+                    target += ids[item["SpecialToken"]["id"]]["ids"]
+        elif step["type"] in ("BertProcessing", "RobertaProcessing"):
+            before, after = [step["cls"][1], *before], [*after, step["sep"][1]]
+    for key, role, target in (("add_bos_token", "bos", before), ("add_eos_token", "eos", after)):
+        if settings.get(key) is True and role in roles and roles[role] not in target:
+            target.append(roles[role])
+        elif settings.get(key) is False and roles.get(role) in target:
+            target.remove(roles[role])
+    return Frame(tuple(before), tuple(after))

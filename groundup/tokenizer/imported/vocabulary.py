@@ -1,0 +1,93 @@
+"""Vocabularies in plain files: WordPiece's vocab.txt, GPT-2's vocab.json with merges.txt."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from groundup.core import ArtifactError, DataError
+
+from ..bpe import PATTERNS
+from .content import added, bpe, byte_level, content, framed
+from .tokenizer import ImportedTokenizer, named
+
+BERT = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
+"""Special tokens where the settings are silent."""
+LONGEST_WORD = 100
+"""Characters; a longer word is unknown."""
+
+
+def word_pieces(
+    tokens: Sequence[str], settings: Mapping[str, Any] | None = None
+) -> ImportedTokenizer:
+    """WordPiece of a vocabulary: the longest token from the left, `##` inside words.
+
+    Settings are those of tokenizer_config.json: do_lower_case, strip_accents (as lower case),
+    tokenize_chinese_chars, and the special tokens.
+
+    >>> tokenizer = word_pieces(["[UNK]", "[CLS]", "[SEP]", "un", "##aff", "##able"])
+    >>> tokenizer.frame.around(tokenizer.encode("Unaffable")), tokenizer.lossy.code
+    ([1, 3, 4, 5, 2], 'words')
+
+    Raises DataError without a token for unknown words, or with two of one text.
+    """
+    settings = {f"{role}_token": name for role, name in BERT.items()} | dict(settings or {})
+    ids = {token: id for id, token in enumerate(tokens)}
+    if len(ids) < len(tokens):
+        twice = next(token for id, token in enumerate(tokens) if ids[token] != id)
+        raise DataError(f"The token {twice!r} is in the vocabulary twice; which id is meant?")
+    specials = {role: str(named(settings.get(f"{role}_token"))) for role in BERT}
+    if specials["unk"] not in ids:
+        raise DataError(f"The vocabulary has no {specials['unk']} for unknown words.")
+    model = {
+        "type": "WordPiece", "unk_token": specials["unk"], "continuing_subword_prefix": "##",
+        "max_input_chars_per_word": LONGEST_WORD, "vocab": ids,
+    }  # fmt: skip
+    normaliser = {
+        "type": "BertNormalizer", "clean_text": True,
+        "handle_chinese_chars": settings.get("tokenize_chinese_chars", True),
+        "strip_accents": settings.get("strip_accents"),
+        "lowercase": settings.get("do_lower_case", True),
+    }  # fmt: skip
+    ends = [[(specials[role], ids[specials[role]])] if specials[role] in ids else []
+            for role in ("cls", "sep")]  # fmt: skip
+    steps = {
+        "normalizer": normaliser,
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": framed(*ends),
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+    }
+    found = [added(ids[name], name, True) for name in specials.values() if name in ids]
+    return ImportedTokenizer(content(model, found, steps), settings)
+
+
+def open_word_pieces(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
+    """Open a vocab.txt, one token a line; ArtifactError if it is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"Cannot read {path} as lines of tokens: {error}.") from None
+    tokens = [line.removesuffix("\r") for line in lines]
+    try:
+        return word_pieces(tokens[:-1] if tokens[-1] == "" else tokens, settings)
+    except DataError as error:
+        raise ArtifactError(f"{path} is no WordPiece vocabulary: {error}") from None
+
+
+def open_pairs(
+    vocab: Path, merges: Path, settings: Mapping[str, Any] | None = None
+) -> ImportedTokenizer:
+    """Open GPT-2's vocab.json and merges.txt; ArtifactError if they are none."""
+    try:
+        ids = json.loads(vocab.read_text(encoding="utf-8"))
+        lines = merges.read_text(encoding="utf-8").split("\n")
+        pairs = [line.split(" ") for line in lines if line.strip() and line[:9] != "#version:"]
+        roles = ("bos_token", "eos_token", "unk_token")
+        special = {str(named((settings or {}).get(role))) for role in roles}
+        found = [added(ids[name], name, True) for name in special if name in ids]
+        steps = byte_level([PATTERNS["gpt-2"]])
+        return ImportedTokenizer(content(bpe(ids, pairs), found, steps), settings)
+    except (OSError, ValueError, TypeError, AttributeError, DataError) as error:
+        raise ArtifactError(
+            f"{vocab} and {merges.name} are no byte-level vocabulary ({error})."
+        ) from None

@@ -1,0 +1,126 @@
+"""sentencepiece.py: ids of the maker's own library, and files that are damaged."""
+
+import random
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core import ArtifactError, DataError
+from groundup.tokenizer import load_tokenizer
+from groundup.tokenizer.imported.pieces import BYTE, UNUSED, Piece
+from groundup.tokenizer.imported.sentencepiece import Model, fields, of_model, parse
+from tests.tokenizer.imported.fixtures import MODELS, ids_of, lines, model_bytes, small
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_ids_are_those_of_sentencepiece(name):
+    tokenizer = small(name)
+    for text, expected in zip(lines(), ids_of(name), strict=True):
+        assert tokenizer.encode(text) == expected, text
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_batch_has_the_ids_of_its_texts(name):
+    tokenizer = small(name)
+    assert tokenizer.encode_batch(lines()) == [tokenizer.encode(text) for text in lines()]
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma", "tied"])
+def test_every_line_comes_back_but_for_the_mark_of_a_space(name):
+    tokenizer = small(name)
+    assert tokenizer.lossy.code == "mark"
+    for text in lines():
+        assert tokenizer.decode(tokenizer.encode(text)) == text.replace("\u2581", " ")
+
+
+def test_what_a_model_says():
+    model = parse(model_bytes("t5"))
+    assert (model.kind, model.prefix, model.squeezed) == ("unigram", True, True)
+    assert (model.bos, model.eos, model.pad) == (-1, 1, 0) and len(model.charsmap) > 100_000
+    assert small("t5").lossy.code == "normalised"
+
+
+def test_opened_from_a_file_it_puts_around_a_text_what_its_kind_does(tmp_path: Path):
+    for name, frame in (("llama", ((1,), ())), ("t5", ((), (1,)))):
+        (tmp_path / f"{name}.model").write_bytes(model_bytes(name))
+        found = load_tokenizer(tmp_path / f"{name}.model")
+        assert (found.frame.before, found.frame.after) == frame
+        assert found.digest == small(name).digest
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_a_message_or_a_value_error(data):
+    try:
+        parse(data)
+    except ValueError as error:
+        assert str(error)
+
+
+def tiny() -> bytes:
+    """A model of twelve pieces, written field by field."""
+
+    def field(number: int, value: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(value)]) + value
+
+    kinds = {"<unk>": 2, "<s>": 3, "\u2581\u2581": 4}
+    pieces = b"".join(
+        field(1, field(1, text.encode()) + b"\x15" + struct.pack("<f", -place)
+              + bytes([3 << 3, kinds.get(text, 1)]))
+        for place, text in enumerate([*kinds, *"abct\u2581", "at", "cat", "\u2581c"])
+    )  # fmt: skip
+    return pieces + field(2, b"\x18\x02") + field(3, field(1, b"identity") + b"\x18\x00\x20\x00")
+
+
+def test_a_model_written_by_hand():
+    assert parse(tiny()).kind == "bpe" and not parse(tiny()).prefix
+    tokenizer = of_model(parse(tiny()))
+    assert [tokenizer.names[id] for id in tokenizer.encode("cat  ax")] == [
+        "cat", "\u2581\u2581", "a", "<unk>"
+    ]  # fmt: skip
+
+
+def test_two_thousand_mutations_end_in_an_error_or_a_tokenizer(tmp_path: Path):
+    pick, whole = random.Random(0), tiny()
+    file, outcomes = tmp_path / "x.model", set()
+    for _ in range(2000):
+        data = bytearray(whole)
+        for _ in range(pick.randint(1, 4)):
+            data[pick.randrange(len(data))] = pick.randrange(256)
+        data = data[: pick.randint(1, len(data))] if pick.random() < 0.3 else data
+        try:
+            model = parse(bytes(data))
+            if pick.random() < 0.2:  # slower than reading
+                of_model(model)
+            outcomes.add("tokenizer")
+        except (ValueError, DataError) as error:
+            outcomes.add(type(error).__name__)
+    assert {"tokenizer", "ValueError"} <= outcomes
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ArtifactError, match="no whole SentencePiece model|no piece for unknown"):
+        load_tokenizer(file)
+
+
+def test_a_field_that_is_longer_than_the_file_is_not_read():
+    with pytest.raises(ValueError, match="1000 bytes at byte 3 of 4"):
+        list(fields(b"\x12\xe8\x07x"))
+    with pytest.raises(ValueError, match="wire type 3"):
+        list(fields(b"\x0b"))
+    with pytest.raises(ValueError, match="more than ten bytes"):
+        list(fields(b"\xff" * 12))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Model([Piece("<unk>", 0, 2), Piece("a")], "word"), "kind word; expected bpe or unigram"),
+        (Model([Piece("a"), Piece("a")], "bpe"), "'a' is in the vocabulary twice"),
+        (Model([Piece("a"), Piece("<0x00>", 0, BYTE)], "bpe"), "not all 256 bytes"),
+        (Model([Piece("u", 0, 2), Piece("a", 0, UNUSED)], "unigram"), "unused pieces"),
+    ],
+)
+def test_what_is_no_model_is_an_error(model, message):
+    with pytest.raises(DataError, match=message):
+        of_model(model)

@@ -1,0 +1,67 @@
+"""vocabulary.py: plain files give the ids of the tokenizer.json made of the same vocabulary."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from groundup.core import ArtifactError, DataError
+from groundup.tokenizer.imported.vocabulary import open_pairs, open_word_pieces, word_pieces
+from tests.tokenizer.imported.fixtures import ROOT, ids_of, large, lines, small
+
+WORDS = ["[UNK]", "[CLS]", "[SEP]", "a", "##b", "É", "é", "e", "中"]
+
+
+def test_a_vocabulary_has_the_ids_of_its_tokenizer_json():
+    tokenizer = open_word_pieces(ROOT / "words" / "vocab.txt")
+    for text, expected in zip(lines(), ids_of("words"), strict=True):
+        assert tokenizer.encode(text) == expected, text
+    assert tokenizer.frame == small("words").frame
+
+
+def test_real_word_pieces_too():
+    theirs, ours = large("minilm"), large("minilm/vocab.txt")
+    assert theirs.encode_batch(lines()) == ours.encode_batch(lines())
+    assert theirs.frame == ours.frame and theirs.role_ids == ours.role_ids
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "names"),
+    [
+        ({}, "AB É", ["a", "##b", "e"]),
+        ({"do_lower_case": False}, "ab É", ["a", "##b", "É"]),
+        ({"strip_accents": False}, "É", ["é"]),
+        ({}, "a中a", ["a", "中", "a"]),
+        ({"tokenize_chinese_chars": False}, "a中a", ["[UNK]"]),
+        ({}, "zz", ["[UNK]"]),
+    ],
+)
+def test_settings_decide(settings, text, names):
+    tokenizer = word_pieces(WORDS, settings)
+    assert [tokenizer.names[id] for id in tokenizer.encode(text)] == names
+
+
+def test_pairs_in_two_files():
+    folder = ROOT / "pairs"
+    tokenizer = open_pairs(folder / "vocab.json", folder / "merges.txt")
+    for text, expected in zip(lines(), ids_of("pairs"), strict=True):
+        if "<think>" not in text:
+            assert tokenizer.encode(text) == expected, text
+
+
+def test_what_is_no_vocabulary_is_an_error(tmp_path: Path):
+    with pytest.raises(DataError, match=r"no \[UNK\] for unknown words"):
+        word_pieces(["a"])
+    with pytest.raises(DataError, match="'a' is in the vocabulary twice"):
+        word_pieces(["[UNK]", "a", "a"])
+    (tmp_path / "vocab.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(ArtifactError, match="as lines of tokens"):
+        open_word_pieces(tmp_path / "vocab.txt")
+    (tmp_path / "vocab.txt").write_text("some\nlines\n")
+    with pytest.raises(ArtifactError, match="no WordPiece vocabulary"):
+        open_word_pieces(tmp_path / "vocab.txt")
+    for content in ("[]", json.dumps({"a": "b"}), "{"):
+        (tmp_path / "vocab.json").write_text(content)
+        (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
+        with pytest.raises(ArtifactError, match="no byte-level vocabulary"):
+            open_pairs(tmp_path / "vocab.json", tmp_path / "merges.txt")
