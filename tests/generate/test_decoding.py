@@ -8,7 +8,9 @@ from groundup.core import ArtifactError, CapacityError, ConfigError, Sampling, w
 from groundup.generate import Engine, Frame
 from groundup.generate import engine as module
 from groundup.generate.decoding import Decoding, frame_of
+from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer
+from groundup.tokenizer import save as save_tokenizer
 from tests.generate.sources import (
     ENDS,
     LIMIT,
@@ -136,3 +138,17 @@ def test_ends_of_the_fixtures_are_reached():
     lengths = {len(until_end(row)) for family, name in PEERS
                for row in Peer(family, name).expected["greedy"].tolist()}  # fmt: skip
     assert len(lengths) > 2 and min(lengths) < LIMIT and ENDS
+
+
+def test_a_directory_opens_with_the_start_that_it_was_saved_with(tmp_path):
+    reader = tiny_reader()
+    reader.model.float()
+    save_tokenizer(FastTokenizer([]), tmp_path / "tokenizer")
+    save_model(reader.model, tmp_path / "model", tmp_path / "tokenizer")
+    save_model(reader.model, tmp_path / "again", tmp_path / "model")
+    end = reader.tokenizer.specials["<|endoftext|>"]
+    for name in ("model", "again"):
+        assert frame_of(tmp_path / name) == Frame(end, (), (end,)) == reader.frame
+        opened = Engine.open(tmp_path / name)
+        sampling = Sampling(max_tokens=6)
+        assert opened.continue_text("abc", sampling) == reader.continue_text("abc", sampling)

@@ -38,6 +38,7 @@ from .directory import (
     ENDS,
     GENERATION,
     INDEX,
+    START,
     TOKENIZER_FILES,
     has_shards,
     load,
@@ -207,7 +208,7 @@ def write_anew(model: Transformer | WithHead, path: Path, source: Path) -> None:
     else:
         save(model, path)
     said = read_json(source / CONFIG)
-    ends = {key: said[key] for key in ENDS if key in said}
+    ends = {key: said[key] for key in (*ENDS, START) if key in said}
     for name in (CONFIG, GENERATION):
         write_json(path / name, read_json(path / name) | ends)
 
