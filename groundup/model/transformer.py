@@ -25,7 +25,7 @@ from groundup.kernels import Mask, places_of
 
 from .attention import Attention, Context, CrossAttention, Encoded, linear
 from .cache import Cache
-from .config import ModelConfig, RopeScaling
+from .config import AttentionConfig, ModelConfig, RopeScaling
 from .experts import Experts
 from .feedforward import FeedForward
 from .heads import Transform, capped
@@ -51,7 +51,7 @@ biases at zero.
 
 A tied embedding at 0.02 makes the first loss close to log(vocab_size); one that is only input
 starts at one, the size that blocks add to. Projections keep the size of their
-inputs. What is added to the residual starts at zero, so a new model of any depth is the identity.
+inputs, queries of unscaled scores less (see `query_share`). What is added to the residual starts at zero, so a new model of any depth is the identity.
 """
 
 
@@ -347,7 +347,8 @@ class Transformer(Stack):
                 if name.startswith("embed_tokens") and self.lm_head is not None:
                     std = lambda fan_in: 1.0  # noqa: E731
                 drawn = torch.randn(weight.shape, generator=generator)
-                weight.copy_(drawn * std(weight.shape[-1]))
+                share = query_share(self.config.attention) if "q_proj" in name else 1.0
+                weight.copy_(drawn * std(weight.shape[-1]) * share)
 
     def compile_blocks(self) -> bool:
         """Compile the blocks for training; return whether that was possible.
@@ -362,6 +363,15 @@ class Transformer(Stack):
         if self.encoder is not None:
             self.encoder.is_compiled = self.is_compiled
         return self.is_compiled
+
+
+def query_share(part: AttentionConfig) -> float:
+    """How large new queries are, so that scores begin at unit size whatever scales them (T5).
+
+    >>> query_share(AttentionConfig(head_dim=64, scale=1.0))
+    0.125
+    """
+    return 1.0 if part.scale is None else 1 / (part.scale * math.sqrt(part.head_dim))
 
 
 def embedding(rows: int, width: int) -> nn.Embedding:

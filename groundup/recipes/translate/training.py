@@ -50,9 +50,9 @@ class TrainingConfig(Config):
     """Shape of the model: a tiny encoder–decoder."""
     tied: bool = False
     """Whether the output head is the input embedding; T5's is, T5 1.1's is free."""
-    epochs: float = Field(default=12.0, gt=0)
+    epochs: float = Field(default=10.0, gt=0)
     """How often each pair is seen."""
-    batch_tokens: int = Field(default=2048, ge=1)
+    batch_tokens: int = Field(default=1024, ge=1)
     """Most tokens of one step, the longer side of every pair counted, padding included."""
     optim: OptimConfig = OptimConfig(warmup=0.05, decay=0.7)
     """Optimizer and schedule."""
