@@ -20,6 +20,7 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
+from .llama import layers_of
 from .names import (
     Pairs,
     State,
@@ -115,7 +116,7 @@ def read_encoder(
         kind="encoder",
         vocab_size=counted(values, "vocab_size", family),
         width=width,
-        layers=counted(values, "num_hidden_layers", family),
+        layers=layers_of(values, family),
         context_length=counted(values, "max_position_embeddings", family) - offset,
         attention=AttentionConfig(
             heads=heads,

@@ -88,7 +88,8 @@ def class_of(values: Mapping[str, Any]) -> str | None:
     >>> class_of({"architectures": ["BertForTokenClassification"]})
     'token'
     """
-    names = [str(name) for name in values.get("architectures") or []]
+    classes = values.get("architectures")
+    names = [str(name) for name in classes] if isinstance(classes, list) else []
     found = (end for end in CLASSIFIERS for name in names if name.endswith(end))
     ending = next(found, None)
     return ending and ending.removeprefix("For").removesuffix("Classification").lower()

@@ -16,6 +16,7 @@ from ..config import (
     PositionConfig,
 )
 from .layout import QKV, cut, joined, turned
+from .llama import MOST_LAYERS
 from .names import (
     Pairs,
     State,
@@ -83,7 +84,7 @@ def read_gpt(values: dict[str, Any], family: str, inner: Activation) -> ModelCon
     return ModelConfig(
         vocab_size=counted(values, "vocab_size", family),
         width=width,
-        layers=counted(values, "n_layer", family),
+        layers=counted(values, "n_layer", family, most=MOST_LAYERS),
         context_length=counted(values, "n_positions", family),
         attention=AttentionConfig(
             heads=heads,

@@ -112,6 +112,7 @@ def test_a_masked_model_without_its_head_is_refused_and_nothing_is_made_up(tmp_p
     ({"add_cross_attention": True}, "add_cross_attention=True"),
     ({"hidden_act": "mish"}, "hidden_act='mish'"),
     ({"hidden_size": "8"}, "hidden_size='8'"),
+    ({"num_hidden_layers": 2**30}, "num_hidden_layers=1073741824"),
     ({"num_attention_heads": 0}, "num_attention_heads=0"),
     ({"num_attention_heads": 3}, "3 heads of a width of 8"),
     ({"vocab_size": None}, "no vocab_size"),

@@ -62,7 +62,8 @@ def test_a_head_takes_the_place_of_what_reads_tokens():
     assert config == encoder()
     assert class_of(bert.write(encoder(output=MASKED))) is None
     assert class_of({"architectures": ["x", "QwenForSequenceClassification"]}) == "sequence"
-    assert class_of({"architectures": None}) is None
+    for nonsense in (None, 3, [], "BertForTokenClassification", {"a": 1}, [7]):
+        assert class_of({"architectures": nonsense}) is None
 
 
 SAID = bert.write(encoder()) | {"architectures": ["BertForSequenceClassification"]}

@@ -100,6 +100,7 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, edit, message):
     ({"n_inner": 0}, "n_inner=0"),
     ({"n_head": 3}, "3 heads of a width of 8"),
     ({"n_embd": None}, "no n_embd; a gpt2 needs it"),
+    ({"n_layer": 2**30}, "n_layer=1073741824"),
     ({"n_layer": "2"}, "n_layer='2'"),
 ])  # fmt: skip
 def test_what_cannot_be_or_is_not_computed_names_the_key(changes, message):
