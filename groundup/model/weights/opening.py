@@ -2,8 +2,9 @@
 
 Everything is checked before anything is kept: that we compute what config.json asks for, that every
 tensor is known, present, of the right shape and finite. The files are then copied byte for byte, so
-their hashes in the manifest are the publisher's. `source.json` says what they were and under which
-licence they stand. A pickle runs any code that its writer wanted when it is opened: none ever is.
+their hashes in the manifest are the publisher's; a GGUF file becomes such a directory.
+`source.json` says what the files were and under which licence they stand. A pickle runs any code
+that its writer wanted when it is opened: none ever is.
 """
 
 import re
@@ -30,6 +31,9 @@ from groundup.core import (
 
 from ..families.classifiers import has_head
 from ..families.registry import read_config
+from ..gguf.format import open_gguf
+from ..gguf.importing import open_all, write_directory
+from ..gguf.reading import model_config
 from ..heads import WithHead
 from ..transformer import Transformer
 from .directory import (
@@ -47,10 +51,10 @@ from .directory import (
     weight_files,
 )
 from .heads import load_with_head, save_with_head
-from .licence import CARD, UNKNOWN, licence_of, to_json
+from .licence import CARD, UNKNOWN, Licence, licence_of, to_json
 from .sentences import LIMITS, MODULES, POOLING
 
-SOURCE = "source.json"
+SOURCE, GGUF = "source.json", ".gguf"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 OTHERS = (".h5", ".msgpack", ".onnx", ".tflite", ".ot")
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
@@ -64,7 +68,8 @@ class ImportConfig(Config):
     """How a model of others is taken in."""
 
     dtype: Literal["as_is", "float32", "bfloat16", "float16"] = "as_is"
-    """Of the weights; `as_is` copies the files byte for byte, all else writes them anew."""
+    """Of the weights; `as_is` copies the files byte for byte (a GGUF file: float32), all else
+    writes them anew."""
     licence: str = ""
     """The model's licence, where its directory does not name it."""
     source_digest: str = ""
@@ -72,19 +77,26 @@ class ImportConfig(Config):
 
 
 def import_model(config: ImportConfig, source: Path, out: Path) -> Artifact:
-    """Make a model artifact of a Hugging Face directory, with its tokenizer and its licence.
+    """Make a model artifact of a Hugging Face directory or a GGUF file, with tokenizer and licence.
 
-    source  a directory with config.json and safetensors, and tokenizer files where it has them
+    source  a directory with config.json and safetensors, and tokenizer files where it has them;
+            or a .gguf file, whose weights are written as safetensors of float32 unless told
 
     Raises ArtifactError if we do not compute such a model, or its files are damaged, incomplete or
     pickles; ConfigError if `out` lies inside the source.
     """
     source, out = Path(source), Path(out)
-    check_source(source)
     if out.resolve().is_relative_to(source.resolve()):
         raise ConfigError(f"{out} lies inside the source {source}; choose an --out outside of it.")
-    read_config(read_json(source / CONFIG), str(source / CONFIG))  # before anything large is read
-    files = hashed(source, kept_files(source))
+    is_gguf = source.suffix == GGUF and source.is_file()
+    if is_gguf:
+        model_config(open_gguf(source))  # before anything large is read
+        files = hashed(source.parent, [source.name])
+    else:
+        check_source(source)
+        read_config(read_json(source / CONFIG), str(source / CONFIG))
+        files = hashed(source, kept_files(source))
+    write = write_gguf if is_gguf else write_model
     config = config.model_copy(update={"source_digest": digest(files)})
     return produce(
         out,
@@ -93,7 +105,7 @@ def import_model(config: ImportConfig, source: Path, out: Path) -> Artifact:
         version=1,
         config=config,
         parents={},
-        write=lambda draft: write_model(draft, source, files, config),
+        write=lambda draft: write(draft, source, files, config),
     )
 
 
@@ -108,7 +120,9 @@ def check_source(source: Path) -> None:
         fetch = ""
         if HUB.fullmatch(str(source)):
             fetch = f" (groundup downloads nothing: first `hf download {source} --local-dir DIR`)"
-        raise ArtifactError(f"There is no directory {source}; give a model's directory{fetch}.")
+        raise ArtifactError(
+            f"There is no directory {source}; give a model's directory or .gguf file{fetch}."
+        )
     if (source / "manifest.json").is_file():
         raise ArtifactError(f"{source} is an artifact of groundup already; use it as it is.")
     if not (source / CONFIG).is_file():
@@ -120,7 +134,9 @@ def check_source(source: Path) -> None:
 def check_file(source: Path) -> None:
     """Refuse a single file: a pickle with the reason, any other with what to give instead."""
     check_pickles(source.parent, [source.name])
-    raise ArtifactError(f"{source} is a file; give the directory that has it and its {CONFIG}.")
+    raise ArtifactError(
+        f"{source} is no {GGUF} file; give the directory that has it and its {CONFIG}."
+    )
 
 
 def check_pickles(source: Path, names: Iterable[str]) -> None:
@@ -179,10 +195,26 @@ def write_model(draft: Draft, source: Path, files: Files, config: ImportConfig) 
     for name in files:
         if as_is or not is_rewritten(name):
             shutil.copyfile(source / name, draft.file(name))
-    licence = licence_of(source, config.licence)
+    note(draft, model, name_of(source), files, licence_of(source, config.licence))
+
+
+def write_gguf(draft: Draft, source: Path, files: Files, config: ImportConfig) -> None:
+    """Make the weights of a GGUF file whole and check them; the body of the stage."""
+    as_is = config.dtype == "as_is"
+    found = open_all(source, torch.float32 if as_is else DTYPES[config.dtype])
+    check_finite(found.model, source)
+    write_directory(source, found.model, draft.path)
+    licence = Licence(found.licence or config.licence or UNKNOWN)
+    note(draft, found.model, found.name or source.stem, files, licence)
+
+
+def note(
+    draft: Draft, model: Transformer | WithHead, source: str, files: Files, licence: Licence
+) -> None:
+    """Write down what the model was made of and under which licence it stands."""
     write_json(draft.file(SOURCE), {"files": files, "licence": to_json(licence)})
     draft.numbers |= {
-        "source": name_of(source),
+        "source": source,
         "model_type": read_json(draft.path / CONFIG)["model_type"],
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "licence": licence.name,

@@ -1,0 +1,84 @@
+"""A GGUF file as a directory of Transformers: weights whole, tokenizer, template, ends of texts.
+
+The tokenizer becomes a tokenizer.json. It cannot say the scores by which SentencePiece joins, only
+an order of merges; where pieces score alike, as long runs of spaces do, the two may differ, which
+is told.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from groundup.core import record, write_json
+
+from ..transformer import Transformer
+from ..weights.directory import CONFIG, GENERATION, read_json, save
+from .format import GgufFile, Value, open_gguf
+from .reading import load_gguf
+
+KIND = "tokenizer.ggml.model"
+ENDS = {
+    "bos_token_id": ("bos",), "eos_token_id": ("eos", "eot", "eom"), "pad_token_id": ("padding",),
+}  # fmt: skip
+"""What begins, ends and pads a text, in generation_config.json's words and GGUF's."""
+
+
+class Unpacked(NamedTuple):
+    """A model as a file has it, and what the file says of itself."""
+
+    model: Transformer
+    name: str
+    licence: str
+    """Empty if the file does not name one."""
+
+
+def open_all(path: Path, dtype: torch.dtype) -> Unpacked:
+    """Open a file's model; the weights become `dtype`, whatever they are stored as.
+
+    Raises ArtifactError as `load_gguf` does.
+    """
+    metadata = open_gguf(path).metadata
+    name, licence = (str(metadata.get(f"general.{key}", "")) for key in ("name", "license"))
+    return Unpacked(load_gguf(path, dtype), name, licence)
+
+
+def write_directory(source: Path, model: Transformer, path: Path) -> None:
+    """Write a file's model with its tokenizer and the ends of its texts.
+
+    Raises DataError for a tokenizer whose ids we could not give.
+    """
+    file = open_gguf(source)
+    save(model, path)
+    ends = ends_of(file)
+    for name in (CONFIG, GENERATION):
+        write_json(path / name, read_json(path / name) | ends)
+    if KIND in file.metadata:
+        write_tokenizer(file.metadata, path)
+
+
+def ends_of(file: GgufFile) -> dict[str, Any]:
+    """The ids that begin, end and pad a text; of several a list, of none null."""
+    found: dict[str, Any] = {}
+    for key, names in ENDS.items():
+        told = [file.metadata.get(f"tokenizer.ggml.{name}_token_id") for name in names]
+        ids = list(dict.fromkeys(id for id in told if isinstance(id, int)))
+        found[key] = ids if len(ids) > 1 else next(iter(ids), None)
+    return found
+
+
+def write_tokenizer(metadata: dict[str, Value], path: Path) -> None:
+    """Write a file's tokenizer as tokenizer.json and tokenizer_config.json.
+
+    Raises DataError if it is damaged or of a kind that is not known.
+    """
+    from groundup.tokenizer import tokenizer_of_gguf
+
+    tokenizer = tokenizer_of_gguf(metadata)
+    write_json(path / "tokenizer.json", tokenizer.content)
+    write_json(path / "tokenizer_config.json", tokenizer.settings)
+    if tokenizer.cutter is not None:
+        record.say(
+            "The file's tokenizer joins pieces by score, which tokenizer.json cannot say; where "
+            "scores are equal, as of long runs of spaces, ids may differ from llama.cpp's."
+        )
