@@ -50,8 +50,9 @@ INITIAL_STD: tuple[tuple[str, Callable[[int], float]], ...] = (
 biases at zero.
 
 A tied embedding at 0.02 makes the first loss close to log(vocab_size); one that is only input
-starts at one, the size that blocks add to. Projections keep the size of their
-inputs, queries of unscaled scores less (see `query_share`). What is added to the residual starts at zero, so a new model of any depth is the identity.
+starts at one, the size that blocks add to. Projections keep the size of their inputs, queries of
+unscaled scores less (see `query_share`). What is added to the residual starts at zero, so a new
+model of any depth is the identity.
 """
 
 
