@@ -22,6 +22,7 @@ COLOURS = 6
 LETTER = 7.2
 """Mean width of a letter of a label in the picture's units."""
 LINE = 15.0
+DOT = 3.5
 TOO_NEAR = 1e-12
 
 
@@ -127,9 +128,9 @@ def scatter(
 
     Every word and place stands in the table behind the picture.
     """
-    places = fitted(points)
-    drawn, taken = [], []
-    for number, (word, (x, y)) in enumerate(zip(words, places.tolist(), strict=True)):
+    places = fitted(points).tolist()
+    drawn, taken = [], [Placed(x - DOT, x + DOT, y) for x, y in places]
+    for number, (word, (x, y)) in enumerate(zip(words, places, strict=True)):
         colour = f"series-{(groups[number] if len(groups) else 0) % COLOURS + 1}"
         drawn.append(mark(word, x, y, colour))
         if spot := room_for(word, x, y, taken):
@@ -176,7 +177,7 @@ def overlap(a: Placed, b: Placed) -> bool:
 
 def mark(word: str, x: float, y: float, colour: str) -> page.Html:
     """A word's dot, which tells its word to the mouse."""
-    attributes = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": 3.5}
+    attributes = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": DOT}
     title = page.element("title", word)
     return page.element(f"circle.{colour}", title, attributes=attributes)
 

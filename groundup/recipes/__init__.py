@@ -11,7 +11,9 @@ from groundup.core import ConfigError
 
 RECIPES = {
     "tiny": "from Python's own text to a chat model, an 8-bit copy, an index and a report",
+    "encoder": "from hidden words to opinions: masked pre-training, then sentiment beside words",
     "translate": "from a manual in two languages to a model that translates it",
+    "vectors": "from packages' English prose to vectors of words, tested and drawn",
 }
 
 

@@ -5,7 +5,7 @@ import gzip
 import pytest
 
 from groundup.core import DataError
-from groundup.recipes.prose import is_english, write_prose
+from groundup.recipes.vectors.prose import is_english, write_prose
 
 ENGLISH = "The dog that barks at night is not the one which was here in the morning."
 OTHER = "A king is a man who rules over a people, and his wife is the queen of it."
