@@ -19,6 +19,8 @@ from groundup.model.families import FAMILIES, family_for, read_config
 
 ROOT = Path(__file__).parents[2] / "fixtures" / "decoders"
 PEERS = sorted(str(path.parent.relative_to(ROOT)) for path in ROOT.glob("*/*/config.json"))
+FIRST = sorted({peer.split("/")[0]: peer for peer in reversed(PEERS)}.values())
+"""One of each family."""
 TRAINED = sorted(
     peer for peer in PEERS
     if any(name.startswith("grad.") for name in load_file(ROOT / peer / "expected.safetensors"))
@@ -128,8 +130,9 @@ def test_tensors_of_tiny_presets_go_there_and_back(name):
 WRONG = [None, "x", -1, 0, 1, 1.5, True, [], {}, ["full_attention"], 2**30, 10**30, float("nan")]
 
 
-def test_any_value_of_a_config_json_is_read_or_refused_in_one_line(peer):
-    values = json.loads((peer / "config.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", FIRST)
+def test_any_value_of_a_config_json_is_read_or_refused_in_one_line(name):
+    values = json.loads((ROOT / name / "config.json").read_text(encoding="utf-8"))
     inner = [values, *(part for part in values.values() if isinstance(part, dict))]
     refused = 0
     for part in inner:

@@ -9,7 +9,7 @@ import torch
 from groundup.core import ArtifactError, DataError
 from groundup.model import ImportConfig, import_model, load
 from groundup.model.gguf.export import save_gguf
-from groundup.model.gguf.format import open_gguf
+from groundup.model.gguf.format import Value, open_gguf
 from groundup.model.gguf.importing import ends_of, open_all
 from groundup.model.gguf.reading import load_gguf
 from groundup.model.gguf.vocabulary import tokenizer_metadata
@@ -54,7 +54,7 @@ def test_our_own_model_comes_back_with_its_tokenizer_and_template(tmp_path):
 
 def test_ends_of_texts_are_read_by_their_roles(tmp_path):
     ends = {"bos": 2, "eos": 1, "eot": 7, "padding": 0}
-    metadata = {f"tokenizer.ggml.{name}_token_id": id for name, id in ends.items()}
+    metadata: dict[str, Value] = {f"tokenizer.ggml.{n}_token_id": id for n, id in ends.items()}
     save_gguf(exact_model(decoder()), tmp_path / "m.gguf", "F32", metadata)
     found = {"bos_token_id": 2, "eos_token_id": [1, 7], "pad_token_id": 0}
     assert ends_of(open_gguf(tmp_path / "m.gguf")) == found
@@ -75,7 +75,7 @@ def test_a_file_names_itself_or_is_named_by_its_file(tmp_path):
 
 
 def test_a_tokenizer_that_cannot_be_had_is_an_error_and_leaves_no_artifact(tmp_path):
-    metadata = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "nobody's",
+    metadata: dict[str, Value] = {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "nobody's",
                 "tokenizer.ggml.tokens": ["a", "b"], "tokenizer.ggml.merges": ["a b"],
                 "tokenizer.ggml.token_type": np.array([1, 1], np.int32)}  # fmt: skip
     save_gguf(exact_model(decoder()), tmp_path / "m.gguf", "F32", metadata)
