@@ -55,16 +55,20 @@ def write_quantized(draft: Draft, path: Path) -> None:
     record.say(f"{before / 2**20:.1f} MiB of weights became {after / 2**20:.1f} MiB.")
 
 
+EXACT = ".router"
+"""A router is small, and one expert for another is no rounding error."""
+
+
 @torch.no_grad()
 def to_int8(model: Transformer) -> float | None:
-    """Replace every projection of the layers by its int8 version, in place.
+    """Replace every projection of the layers but routers by its int8 version, in place.
 
     Returns the largest relative error of a matrix, |W - Ŵ| / |W| in the Frobenius norm; None if
     there was no projection to replace.
     """
     worst = None
     for name, module in list(model.layers.named_modules(prefix="layers")):
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and not name.endswith(EXACT):
             rounded = Int8Linear.from_linear(module)
             weight = module.weight.to(torch.float32)
             size = weight.norm().clamp_min(torch.finfo(torch.float32).tiny)

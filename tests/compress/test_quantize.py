@@ -10,7 +10,15 @@ from torch.testing import assert_close
 from groundup.compress import QuantizeConfig, quantize, to_int8
 from groundup.core import ArtifactError, Config, ConfigError, produce
 from groundup.kernels import Int8Linear
-from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, load, save
+from groundup.model import (
+    AttentionConfig,
+    ExpertsConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    Transformer,
+    load,
+    save,
+)
 from groundup.tokenizer import FastTokenizer
 from groundup.tokenizer import save as save_tokenizer
 
@@ -83,3 +91,20 @@ def test_a_quantized_model_is_not_quantized_again(original, tmp_path):
         quantize(QuantizeConfig(), made, tmp_path / "again")
     with pytest.raises(ConfigError, match="bits"):
         QuantizeConfig(bits=3)
+
+
+@torch.no_grad()
+def test_routers_stay_exact_so_that_every_token_keeps_its_experts(tmp_path):
+    experts = ExpertsConfig(count=4, chosen=1)
+    config = CONFIG.model_copy(update={"feedforward": FeedForwardConfig(width=48, experts=experts)})
+    model = Transformer(config, seed=2).eval()
+    for weight in model.parameters():
+        weight += 0.1 * torch.randn_like(weight)
+    ids, before, after = torch.arange(40)[None], [], []
+    model(ids, routing=before)
+    to_int8(model)
+    assert isinstance(model.layers[0].attention.q_proj, Int8Linear)
+    hidden = model(ids, routing=after)
+    assert_close(after[0], before[0], atol=0.1, rtol=0.1)
+    save(model, tmp_path)
+    assert torch.equal(load(tmp_path)(ids), hidden)
