@@ -4,6 +4,7 @@ from .batches import Batch, Batches, placed, split
 from .checkpoint import Resumed, resume
 from .checkpoint import save as save_checkpoint
 from .loop import Plan, Step, train
+from .objectives.classes import class_batch, classes
 from .objectives.losses import (
     RouterConfig,
     Routing,
@@ -54,6 +55,8 @@ __all__ = [
     "Vocabulary",
     "boundary",
     "causal",
+    "class_batch",
+    "classes",
     "compiling",
     "logging",
     "masked",

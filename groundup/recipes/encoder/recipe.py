@@ -1,0 +1,176 @@
+"""From hidden words to opinions: an encoder, pre-trained and tuned, held against a list of words.
+
+    ratings → tokenizer → tokens → encoder → assessment → verdict → report
+            ↘ testset ↗
+
+Every arrow is an artifact under `out`; run again, what is complete is kept and the rest goes on.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from groundup.core import MANIFEST, Artifact, Config, Draft, page, produce, record
+from groundup.core import device as machine
+from groundup.measure import read_verdict, require
+from groundup.train import METRICS, PretrainConfig, pretrain
+
+from ..report import write_report
+from ..report_data import (
+    Curve,
+    EvaluationRow,
+    HeadlineNumber,
+    NextCommand,
+    ReportData,
+    SampleRow,
+    ShownAnswer,
+    StageRow,
+)
+from ..story import artifact_rows, check_row, flat, typed
+from ..tiny import told
+from .ratings import RatingsConfig, make_ratings
+from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal
+from .training import PRETRAINING, VOCABULARY, learn_tokenizer, make_tokens
+
+SHOWN = 24
+"""Sentences shown in the report, evenly over the test set."""
+
+
+class Made(NamedTuple):
+    """Every artifact of a run, in the order of making."""
+
+    ratings: Artifact
+    testset: Artifact
+    tokenizer: Artifact
+    tokens: Artifact
+    encoder: Artifact
+    assessment: Artifact
+    verdict: Artifact
+
+
+class ReportConfig(Config):
+    """Nothing to choose: a report says what its parents hold."""
+
+
+def encoder(
+    ratings: Path,
+    *,
+    out: Path = Path("runs/encoder"),
+    tokens: int = PRETRAINING.tokens,
+    preset: str = str(PRETRAINING.preset),
+) -> str:
+    """Pre-train an encoder on hidden words, tune it to tell opinions, and hold it against words.
+
+    ratings  folder hutto_ICWSM_2014 of vaderSentiment's source distribution (MIT)
+    out      where the artifacts go; run again, it goes on or says that all is done
+    tokens   tokens of pre-training, the dial for time
+    preset   shape of the encoder: modernbert-tiny, bert-tiny or roberta-tiny
+    """
+    started = time.monotonic()
+    settings = PRETRAINING.model_dump() | {"tokens": tokens, "preset": preset}
+    training = PretrainConfig(**settings)
+    fresh = not (out / "report" / MANIFEST).is_file()
+    made = make(ratings, out, training, ScoreConfig())
+    report = make_report(made, out)
+    took = f"Done in {record.duration(time.monotonic() - started)}." if fresh else "All is done."
+    require(made.verdict)
+    return "\n".join([
+        f"{took} Every gate passed; the report is {report.path / 'report.html'}",
+        "",
+        "Next:",
+        f"  groundup show {typed(out)}",
+    ])  # fmt: skip
+
+
+def make(folder: Path, out: Path, training: PretrainConfig, scoring: ScoreConfig) -> Made:
+    """Run the stages; what is complete is not run again."""
+    ratings = told("ratings", make_ratings(RatingsConfig(), folder, out / "ratings"))
+    testset = told("testset", seal(ratings, out / "testset"))
+    words = told("tokenizer", learn_tokenizer(VOCABULARY, ratings, out / "tokenizer"))
+    shards = told("tokens", make_tokens(ratings, words, out / "tokens"))
+    model = told("encoder", pretrain(training, shards, words, out / "encoder"))
+    scored = told("assessment", assess(scoring, model, ratings, testset, out / "assessment"))
+    judged = judge(scored, model, testset, out / "verdict")
+    return Made(ratings, testset, words, shards, model, scored, judged)
+
+
+def make_report(made: Made, out: Path) -> Artifact:
+    """Tell the run as one page."""
+
+    def write(draft: Draft) -> None:
+        write_report(draft, tell(made, out))
+
+    return produce(
+        out / "report", kind="report", stage="encoder_report", version=1, config=ReportConfig(),
+        parents=made._asdict(), write=write,
+    )  # fmt: skip
+
+
+def tell(made: Made, out: Path) -> ReportData:
+    """Gather what the report says."""
+    found = json.loads(made.assessment.file("assessment.json").read_text(encoding="utf-8"))
+    judged, scores = read_verdict(made.verdict), found["scores"]
+    gap = scores["encoder - words"]
+    worked = "The gate passed" if judged.passed else "The gate failed"
+    return ReportData(
+        title="An encoder's sense of opinions",
+        verdict=f"{worked}: the encoder is right in {scores['encoder']['estimate']:.1%} of "
+        f"{found['sentences']} unseen sentences, logistic regression on words in "
+        f"{scores['words']['estimate']:.1%}; the difference is {gap['estimate']:+.1%}, "
+        f"95 % from {gap['low']:+.1%} to {gap['high']:+.1%}.",
+        checks=tuple(check_row(row) for row in judged.checks),
+        headline=tuple(headline(name, scores[name]) for name in (*SYSTEMS, "encoder - words")),
+        artifacts=tuple(artifact_rows(made._asdict(), out)),
+        curves=(curve(made.encoder),),
+        stages=tuple(StageRow(n, a.seconds, flat(a.numbers)) for n, a in made._asdict().items()),
+        evaluation=(evaluation(scores),),
+        samples=tuple(samples(made.assessment)),
+        environment={k: str(v) for k, v in machine.fingerprint().items()},
+        models=SYSTEMS,
+        compared="encoder − words",
+        next_commands=(NextCommand("See what was made", f"groundup show {typed(out)}"),),
+    )
+
+
+def headline(name: str, row: dict[str, float]) -> HeadlineNumber:
+    """Right answers of a system, or what one has more than the other."""
+    return HeadlineNumber(
+        name, row["estimate"], "of answers right", row["low"], row["high"], artifact="assessment"
+    )
+
+
+def evaluation(scores: dict[str, dict[str, float]]) -> EvaluationRow:
+    """Both systems, and their difference."""
+    return EvaluationRow(
+        "right answers", "share", "higher", {name: scores[name]["estimate"] for name in SYSTEMS},
+        *(scores["encoder - words"][part] for part in ("estimate", "low", "high")),
+    )  # fmt: skip
+
+
+def curve(encoder: Artifact) -> Curve:
+    """Loss by step of pre-training, and of held-out texts."""
+    rows = record.read_metrics(encoder.path / "log" / METRICS)
+    learnt, held = ([r for r in rows if name in r] for name in ("loss", "validation"))
+    learnt = learnt[:: max(1, len(learnt) // 200)]
+    series = (
+        page.Series("train", [r["step"] for r in learnt], [r["loss"] for r in learnt]),
+        page.Series("held out", [r["step"] for r in held], [r["validation"] for r in held]),
+    )
+    return Curve("Pre-training", "step", "nats a hidden token", series, stage="encoder")
+
+
+def samples(assessment: Artifact) -> list[SampleRow]:
+    """Sentences evenly over the test set, right and wrong alike."""
+    lines = assessment.file("answers.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines[:: max(1, len(lines) // SHOWN)]]
+    return [
+        SampleRow("opinion", row["text"], row["rated"],
+                  {"words": ShownAnswer(row["words"]), "encoder": ShownAnswer(first_seed(row))})
+        for row in rows
+    ]  # fmt: skip
+
+
+def first_seed(row: dict[str, str]) -> str:
+    """What the first of the classifiers says."""
+    return next(answer for name, answer in row.items() if name.startswith("seed"))

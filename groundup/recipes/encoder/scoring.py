@@ -1,0 +1,131 @@
+"""What the encoder is worth: its classifiers beside the bag of words, on texts that neither saw.
+
+Every system says of the same sentences whether they are positive. What is compared is the share of
+right answers, of the encoder in the mean over its seeds; sentences of one text are redrawn together
+and the difference is taken within each draw. The gate was set before the first full run.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from groundup.core import (
+    Artifact,
+    Config,
+    Draft,
+    Message,
+    Sample,
+    produce,
+    write_json,
+    write_text,
+)
+from groundup.measure import (
+    Card,
+    Interval,
+    above,
+    bootstrap,
+    check,
+    look,
+    make_testset,
+    paired,
+    read_samples,
+    verdict,
+)
+
+from .ratings import Rated, opinions
+from .training import TuningConfig, answers
+from .words import tuned
+
+CLASSES = ("negative", "positive")
+SYSTEMS = ("words", "encoder")
+CARD = Card(
+    name="rated sentences",
+    source="The test texts of vaderSentiment's rated tables: tweets, reviews of products and of "
+    "films, editorials; whole texts that neither pre-training nor tuning reads.",
+    coverage="Short English texts whose mean rating by twenty people is at least 0.5 from neutral.",
+    licence="MIT, as the package that carries them.",
+)
+
+
+class ScoreConfig(Config):
+    """How the classifiers are made that are compared."""
+
+    tuning: TuningConfig = TuningConfig()
+    """Of the encoder."""
+
+
+def seal(ratings: Artifact, out: Path) -> Artifact:
+    """Make the test opinions a test set."""
+    samples = (
+        Sample(row.id, (Message("user", row.text),), (CLASSES[row.rating > 0],), row.group)
+        for row in opinions(ratings, "test")
+    )
+    return make_testset(CARD, samples, {"ratings": ratings}, out)
+
+
+def assess(
+    config: ScoreConfig, encoder: Artifact, ratings: Artifact, testset: Artifact, out: Path
+) -> Artifact:
+    """Ask all systems; figures and answers become an artifact."""
+    return produce(
+        out, kind="report", stage="encoder_assess", version=1, config=config,
+        parents={"encoder": encoder, "ratings": ratings, "testset": testset},
+        write=lambda draft: write_assessment(draft, config, encoder, ratings, testset),
+    )  # fmt: skip
+
+
+def write_assessment(
+    draft: Draft, config: ScoreConfig, encoder: Artifact, ratings: Artifact, testset: Artifact
+) -> None:
+    """The body of the stage."""
+    training, held = (parts(opinions(ratings, split)) for split in ("train", "validation"))
+    bag = tuned(training, held)
+    said = answers(config.tuning, encoder, ratings, "test")
+    look(testset, "the encoder recipe's assessment", encoder.id)
+    samples = list(read_samples(testset))
+    texts = [sample.conversation[0].content for sample in samples]
+    said = {"words": bag.says(texts).tolist()} | said
+    scores = compared(said, samples)
+    write_json(draft.file("assessment.json"), {
+        "sentences": len(samples), "words": len(bag.places), "strength": bag.strength,
+        "scores": scores,
+    })  # fmt: skip
+    rows = [
+        {"id": sample.id, "text": text, "rated": sample.references[0],
+         **{name: CLASSES[found[i]] for name, found in said.items()}}
+        for i, (sample, text) in enumerate(zip(samples, texts, strict=True))
+    ]  # fmt: skip
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    write_text(draft.file("answers.jsonl"), "".join(lines))
+    draft.numbers |= {name: round(row["estimate"], 4) for name, row in scores.items()}
+
+
+def parts(rows: Sequence[Rated]) -> tuple[list[str], list[bool]]:
+    """Texts and whether each is positive."""
+    return [row.text for row in rows], [row.rating > 0 for row in rows]
+
+
+def compared(said: dict[str, list[bool]], samples: Sequence[Sample]) -> dict[str, dict[str, Any]]:
+    """Share of right answers of each system, and what the encoder has more than the words."""
+    truth = [sample.references[0] == "positive" for sample in samples]
+    groups = [sample.group for sample in samples]
+    right = {name: (np.array(found) == truth).astype(float) for name, found in said.items()}
+    seeds = [right[name] for name in right if name != "words"]
+    right["encoder"] = np.mean(seeds, axis=0)
+    found = {name: bootstrap(row, groups, limits=(0, 1)) for name, row in right.items()}
+    found["encoder - words"] = paired(right["encoder"], right["words"], groups)
+    return {name: dict(each._asdict()) for name, each in found.items()}
+
+
+def judge(assessment: Artifact, encoder: Artifact, testset: Artifact, out: Path) -> Artifact:
+    """Hold the difference against nothing: all of its interval must lie above."""
+    found = json.loads(assessment.file("assessment.json").read_text(encoding="utf-8"))
+    difference = Interval(**found["scores"]["encoder - words"])
+    one = check(
+        "right answers above the bag of words", difference, above(0), unit="share of answers",
+        next="give more --tokens, or more rated texts",
+    )  # fmt: skip
+    return verdict([one], encoder, None, testset, author="the encoder recipe", out=out)

@@ -1,0 +1,48 @@
+"""Classes of texts: one label a row, told by a head over the states of the whole text.
+
+A row is one text, padded on the right. Its class is one target, so the weight stands once a row.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn import functional as F
+
+from groundup.core import DataError
+from groundup.kernels import LossSum
+from groundup.model import WithHead
+
+from ..batches import Batch
+
+
+def class_batch(rows: Sequence[list[int]], labels: Sequence[int], *, padding: int = 0) -> Batch:
+    """Texts of one class each, padded to the longest.
+
+    >>> batch = class_batch([[5, 6], [7]], [1, 0])
+    >>> batch.documents.tolist(), batch.weights.tolist()
+    ([[0, 0], [0, -1]], [[1.0, 0.0], [1.0, 0.0]])
+
+    Raises DataError if a text is empty, or texts and labels are not as many.
+    """
+    if len(rows) != len(labels) or not all(rows):
+        raise DataError(
+            f"{len(rows)} texts with {len(labels)} labels, empty ones among them: "
+            f"{sum(not row for row in rows)}; every text needs a token and a label."
+        )
+    T = max(map(len, rows))
+    ids = torch.tensor([[*row, *[padding] * (T - len(row))] for row in rows])
+    documents = torch.tensor([[0] * len(row) + [-1] * (T - len(row)) for row in rows])
+    weights = torch.zeros(len(rows), T)
+    weights[:, 0] = 1.0
+    return Batch(
+        ids, torch.zeros_like(ids), weights, documents,
+        labels=torch.tensor(list(labels)), label_weights=torch.ones(len(rows)),
+    )  # fmt: skip
+
+
+def classes(model: WithHead, batch: Batch) -> LossSum:
+    """Cross-entropy of each row's class, in nats."""
+    assert batch.labels is not None and batch.label_weights is not None, "texts have labels"
+    logits = model(batch.ids, documents=batch.documents)  # (B, labels)
+    nats = F.cross_entropy(logits.float(), batch.labels, reduction="none")
+    return LossSum((nats * batch.label_weights).sum(), batch.label_weights.sum())
