@@ -43,14 +43,14 @@ class Family(NamedTuple):
     theirs: Callable[[State, ModelConfig], State]
     """Ours, under their names and in their layout."""
     packs: bool = True
-    """Whether its files can hold packed 8-bit weights; fused and transposed ones cannot."""
+    """Whether its files can hold packed 8-bit weights; fused, transposed and stacked ones cannot."""
 
 
 FAMILIES: dict[str, Family] = {
     "qwen3": Family(qwen3.read, qwen3.write, qwen3.ours, qwen3.theirs),
     "llama": Family(llama.read, llama.write, llama.ours, llama.theirs),
     "mistral": Family(mistral.read, mistral.write, mistral.ours, mistral.theirs),
-    "mixtral": Family(mixtral.read, mixtral.write, mixtral.ours, mixtral.theirs),
+    "mixtral": Family(mixtral.read, mixtral.write, mixtral.ours, mixtral.theirs, packs=False),
     "qwen2": Family(qwen2.read, qwen2.write, qwen2.ours, qwen2.theirs),
     "gemma3_text": Family(gemma3.read, gemma3.write, gemma3.ours, gemma3.theirs),
     "gemma3": Family(gemma3.read, gemma3.write, gemma3.ours, gemma3.theirs),

@@ -5,7 +5,7 @@ import torch
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import ExpertsConfig, FeedForwardConfig, NormConfig, preset
-from groundup.model.families import read_config
+from groundup.model.families import FAMILIES, family_for, read_config
 from groundup.model.families.mixtral import ours, read, theirs, write
 from tests.model.shapes import shape, tiny_model
 
@@ -84,3 +84,8 @@ def test_what_a_mixtral_cannot_be_is_refused():
         config = shape(feedforward=FeedForwardConfig(width=20, experts=experts))
         with pytest.raises(ConfigError, match="ExpertsConfig"):
             write(config)
+
+
+def test_packed_ones_are_our_own_since_transformers_wants_their_experts_packed_too():
+    assert family_for(CONFIG) == FAMILIES["mixtral"]
+    assert family_for(CONFIG, packed=True) == FAMILIES["groundup"]
