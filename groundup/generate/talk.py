@@ -13,8 +13,17 @@ from pathlib import Path
 
 import torch
 
-from groundup.core import CapacityError, Conversation, Generation, Message, Sampling, record
+from groundup.core import (
+    CapacityError,
+    ConfigError,
+    Conversation,
+    Generation,
+    Message,
+    Sampling,
+    record,
+)
 
+from . import beam
 from .engine import Engine
 
 ONE_THREAD_BELOW = 20_000_000
@@ -53,8 +62,9 @@ def generate(
     top_p: float = 1.0,
     max_tokens: int = 128,
     seed: int = 0,
+    beams: int = 1,
 ) -> Continuation:
-    """Continue a prompt and print what follows it.
+    """Continue a prompt and print what follows it; an encoder–decoder reads it and writes its own.
 
     model        a model directory
     prompt       text to continue
@@ -64,6 +74,7 @@ def generate(
     top_p        draw from the likeliest tokens that together have this probability
     max_tokens   most tokens to generate
     seed         the same seed gives the same text
+    beams        search so wide for the likeliest text; 1 takes it token by token
 
     Raises ConfigError if the prompt is empty, CapacityError if it does not fit the context.
     """
@@ -72,14 +83,32 @@ def generate(
     )
     engine = open_for_one(model)
     started = time.perf_counter()
-    engine.plain(prompt)  # an empty one is an error, asked or continued
+    ids = engine.plain(prompt)  # an empty one is an error, asked or continued
     if ask:
-        made = engine.generate([(Message("user", prompt),)], sampling)[0]
+        ids = engine.prompt((Message("user", prompt),))
+    if beams == 1:
+        made = engine.continue_ids([ids], sampling)[0]
     else:
-        made = engine.continue_text(prompt, sampling)
+        made = likeliest(engine, ids, sampling, beams)
     continuation = Continuation(made.text)
     continuation.generation, continuation.seconds = made, time.perf_counter() - started
     return continuation
+
+
+def likeliest(engine: Engine, ids: list[int], sampling: Sampling, width: int) -> Generation:
+    """The best answer of a beam search.
+
+    Raises ConfigError if the sampling draws, which a search does not.
+    """
+    if sampling.temperature > 0:
+        raise ConfigError(
+            f"beams={width} searches for the likeliest text and draws nothing; leave temperature "
+            f"at 0 (got {sampling.temperature}) or beams at 1."
+        )
+    ((best,),) = beam.beams(
+        engine, [ids], beam.BeamConfig(width=width, max_tokens=sampling.max_tokens)
+    )
+    return best.generation
 
 
 def chat(

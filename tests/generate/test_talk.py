@@ -110,3 +110,15 @@ def test_an_empty_prompt_and_an_impossible_setting_are_told(model):
         generate(model, "", ask=True)
     with pytest.raises(ConfigError, match="top_p"):
         generate(model, "a", top_p=2)
+
+
+def test_beams_find_the_likeliest_text(model):
+    greedy, wide = (generate(model, "def ", max_tokens=6, beams=n) for n in (1, 4))
+    logprobs = [sum(each.generation.logprobs) for each in (greedy, wide)]
+    assert len(wide.generation.ids) <= 6 and logprobs[1] >= logprobs[0]
+    assert wide == generate(model, "def ", max_tokens=6, beams=4)
+    assert generate(model, "def ", ask=True, max_tokens=3, beams=2).generation.ids
+    with pytest.raises(ConfigError, match="draws nothing; leave temperature at 0"):
+        generate(model, "def ", temperature=1.0, beams=4)
+    with pytest.raises(ConfigError, match="width"):
+        generate(model, "def ", beams=0)

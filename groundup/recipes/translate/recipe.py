@@ -89,7 +89,7 @@ def translate(
         f"{took} Every gate passed; the report is {report.path / 'report.html'}",
         "",
         "Next:",
-        f'  groundup generate --model {typed(out / "model")} --prompt "Open the window."',
+        f'  groundup generate {typed(out / "model")} "Open the window." --beams 4',
         f"  groundup show {typed(out)}",
     ])  # fmt: skip
 
@@ -148,8 +148,8 @@ def tell(made: Made, out: Path) -> ReportData:
         models=SYSTEMS,
         compared="model − dictionary",
         next_commands=(
-            NextCommand("Translate a sentence", "groundup generate --model "
-                        f'{typed(out / "model")} --prompt "Open the window."'),
+            NextCommand("Translate a sentence", "groundup generate "
+                        f'{typed(out / "model")} "Open the window." --beams 4'),
             NextCommand("See what was made", f"groundup show {typed(out)}"),
         ),
     )  # fmt: skip
