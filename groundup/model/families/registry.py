@@ -43,7 +43,7 @@ class Family(NamedTuple):
     theirs: Callable[[State, ModelConfig], State]
     """Ours, under their names and in their layout."""
     packs: bool = True
-    """Whether its files can hold packed 8-bit weights; fused, transposed and stacked ones cannot."""
+    """Whether its files can hold packed 8-bit weights; fused, transposed, stacked ones cannot."""
 
 
 FAMILIES: dict[str, Family] = {
