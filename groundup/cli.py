@@ -58,6 +58,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("examples show", "groundup.align:show_examples", "conversations, trained tokens marked"),
     Verb("finetune", "groundup.align:finetune", "a chat model from a base and examples", True),
     Verb("quantize", "groundup.compress:quantize", "an 8-bit copy of a model"),
+    Verb("export", "groundup.model:export_gguf", "a model as one GGUF file for llama.cpp"),
     Verb("index", "groundup.retrieve:index", "an index of a folder; again: what changed"),
     Verb("ask", "groundup.retrieve:ask", "an answer with exact quotes, or a refusal"),
     Verb("tasks", "groundup.evaluate.task.catalogue:list_tasks", "what `evaluate` can ask"),

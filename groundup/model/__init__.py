@@ -28,6 +28,8 @@ from .describe.costs import (
 )
 from .describe.routing import routing
 from .experts import balance_loss, z_loss
+from .gguf.export import Exported, export_gguf, save_gguf
+from .gguf.reading import load_gguf
 from .heads import Head, HeadConfig, SpanBoundary, WithHead
 from .presets.preset import Preset
 from .presets.table import preset, presets
@@ -45,6 +47,7 @@ __all__ = [
     "EmbeddingConfig",
     "Encoded",
     "ExpertsConfig",
+    "Exported",
     "FeedForwardConfig",
     "Flops",
     "Head",
@@ -66,17 +69,20 @@ __all__ = [
     "cache_bytes_per_token",
     "describe",
     "describe_config",
+    "export_gguf",
     "flops_per_token",
     "from_depth",
     "import_model",
     "load",
     "load_encoder",
+    "load_gguf",
     "load_with_head",
     "parameters",
     "preset",
     "presets",
     "routing",
     "save",
+    "save_gguf",
     "save_tensors",
     "save_with_head",
     "z_loss",

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.core import Artifact, ConfigError
+from groundup.core import Artifact, ConfigError, record
 
 from ..transformer import Transformer
 from ..weights.directory import has_int8, load
@@ -48,11 +48,11 @@ class Exported(NamedTuple):
         """One line."""
         return (
             f"{self.path}  {self.architecture}, {self.type}, {self.tensors} tensors, "
-            f"{self.bytes / 1e6:,.1f} MB"
+            f"{record.size(self.bytes)}"
         )
 
 
-def export(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> Exported:
+def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> Exported:
     """Write a model as one GGUF file for llama.cpp, with its tokenizer and chat template.
 
     gguf  the file; one that is there is replaced when the new one is whole
@@ -75,7 +75,7 @@ def save_gguf(
 ) -> Exported:
     """Write a model's weights and what it computes; `metadata` is written beside it.
 
-    Raises ConfigError and DataError as `export` does.
+    Raises ConfigError and DataError as `export_gguf` does.
     """
     if has_int8(model):
         raise ConfigError(

@@ -19,7 +19,7 @@ from groundup.model import (
     Transformer,
     save,
 )
-from groundup.model.gguf.export import FILE_TYPES, export, save_gguf
+from groundup.model.gguf.export import FILE_TYPES, export_gguf, save_gguf
 from groundup.tokenizer import FastTokenizer
 from groundup.tokenizer import save as save_tokenizer
 
@@ -138,4 +138,4 @@ def write_all(place):
         save_gguf(exact_model(config), place / f"{name}.gguf", "F32", small_vocabulary())
     artifact = artifact_of(place)
     for type in FILE_TYPES:
-        export(artifact, place / f"stored_{type.lower()}.gguf", type)
+        export_gguf(artifact, place / f"stored_{type.lower()}.gguf", type)

@@ -9,7 +9,7 @@ import torch
 from groundup.core import ConfigError, DataError, Message
 from groundup.kernels import Int8Linear
 from groundup.model import FeedForwardConfig, Transformer
-from groundup.model.gguf.export import FILE_TYPES, export, save_gguf
+from groundup.model.gguf.export import FILE_TYPES, export_gguf, save_gguf
 from groundup.model.gguf.format import open_gguf
 from groundup.model.gguf.reading import load_gguf
 from groundup.tokenizer import load_tokenizer, render
@@ -94,14 +94,14 @@ def test_rows_that_are_no_whole_blocks_are_halves(tmp_path):
 
 def test_the_verb_says_what_it_wrote(tmp_path):
     artifact, path = artifact_of(tmp_path), tmp_path / "deep" / "a.gguf"
-    found = export(artifact, path, "Q4_0")
+    found = export_gguf(artifact, path, "Q4_0")
     assert (found.architecture, found.tensors, found.bytes) == ("qwen3", 25, path.stat().st_size)
-    assert str(found).startswith(f"{path}  qwen3, Q4_0, 25 tensors, 0.0")
+    assert str(found).startswith(f"{path}  qwen3, Q4_0, 25 tensors, 31.6 kB")
     before = path.read_bytes()
-    export(artifact, path, "Q4_0")
+    export_gguf(artifact, path, "Q4_0")
     assert path.read_bytes() == before
     with pytest.raises(ConfigError, match="is a folder; name a file in it"):
-        export(artifact, tmp_path / "deep", "F16")
+        export_gguf(artifact, tmp_path / "deep", "F16")
 
 
 def test_a_model_that_the_peer_lacks_is_refused(tmp_path):

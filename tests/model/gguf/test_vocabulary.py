@@ -2,14 +2,21 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from groundup.core import ArtifactError, ConfigError, GroundupError
+from groundup.core import ArtifactError, ConfigError
 from groundup.model import save
 from groundup.model.gguf.vocabulary import tokenizer_metadata
-from groundup.tokenizer import FastTokenizer
+from groundup.tokenizer import PATTERNS, TEMPLATE, FastTokenizer, tokenizer_of_gguf
 from groundup.tokenizer import save as save_tokenizer
 from tests.model.gguf.models import MERGES, STORED, exact_model
+
+LLAMA = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""How Llama 3's tokenizer.json cuts text."""
 
 
 @pytest.fixture
@@ -26,7 +33,7 @@ def test_every_id_has_its_token_and_kind(model):
     assert tokens[256:259] == ["Ġt", "he", "Ġthe"]
     for name, id in tokenizer.specials.items():
         assert (tokens[id], kinds[id]) == (name, 3)
-    assert tokens[262:] == ["[PAD0]", "[PAD1]", "[PAD2]"] and set(kinds[262:]) == {5}
+    assert tokens[262:] == ["[PAD262]", "[PAD263]", "[PAD264]"] and set(kinds[262:]) == {5}
     assert told["tokenizer.ggml.merges"] == ["Ġ t", "h e", "Ġt he"]
     assert told["tokenizer.ggml.eos_token_id"] == tokenizer.specials["<|im_end|>"]
     assert "tokenizer.ggml.bos_token_id" not in told
@@ -50,10 +57,46 @@ def test_a_model_without_a_tokenizer_is_refused(tmp_path):
         tokenizer_metadata(tmp_path / "bare", STORED.vocab_size)
 
 
-def test_another_kind_of_tokenizer_is_refused(model):
+def changed(model, change):
+    """The model with its tokenizer.json changed."""
     path = model / "tokenizer.json"
     told = json.loads(path.read_text())
-    told["normalizer"] = {"type": "NFC"}
+    change(told)
     path.write_text(json.dumps(told))
-    with pytest.raises(GroundupError, match="byte-level BPE"):
-        tokenizer_metadata(model, STORED.vocab_size)
+    return model
+
+
+def test_a_tokenizer_of_others_is_written_if_it_cuts_as_the_peer_does(model):
+    ours = tokenizer_metadata(model, STORED.vocab_size)
+    splits = {"qwen2": PATTERNS["qwen2"], "llama-bpe": LLAMA}
+    for name, expression in splits.items():
+
+        def change(told, expression=expression):
+            told["normalizer"] = {"type": "NFC"}
+            told["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": expression}
+
+        theirs = tokenizer_metadata(changed(model, change), STORED.vocab_size)
+        assert theirs.pop("tokenizer.ggml.pre") == name
+        for key, value in theirs.items():
+            np.testing.assert_array_equal(value, ours[key])
+
+
+def test_the_peers_reading_gives_the_ids_back(model):
+    told = tokenizer_metadata(model, STORED.vocab_size)
+    again, tokenizer = tokenizer_of_gguf(told), FastTokenizer(MERGES)
+    for text in ("see the cat", "  two  spaces\n\nand 1234 naïve 😀", "don't <|im_end|>"):
+        assert again.encode(text) == tokenizer.encode(text)
+    assert again.settings["chat_template"] == TEMPLATE
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda told: told["pre_tokenizer"]["pretokenizers"].pop(1), "is no byte-level BPE"),
+        (lambda told: told["pre_tokenizer"]["pretokenizers"][0]["pattern"].update(Regex="[a-z]+"),
+         r"cuts text by \['\[a-z\]\+'\]; llama.cpp is known to cut as qwen2, gpt-2"),
+    ],
+)  # fmt: skip
+def test_a_tokenizer_that_the_peer_cannot_replay_is_refused(model, change, said):
+    with pytest.raises(ConfigError, match=said):
+        tokenizer_metadata(changed(model, change), STORED.vocab_size)
