@@ -15,6 +15,7 @@ from .similarity import (
     correlation,
     read_analogies,
     read_ratings,
+    table_rows,
 )
 from .text import Ids, TextConfig, Vocabulary, by_frequency, number_words, sentences
 from .train import VectorsConfig, train_vectors
@@ -55,6 +56,7 @@ __all__ = [
     "save_vectors",
     "scatter",
     "sentences",
+    "table_rows",
     "train_vectors",
     "tsne",
     "word2vec",

@@ -94,7 +94,7 @@ class Analogies(NamedTuple):
         )
 
 
-def rows(path: Path, columns: int, mark: str | None = None) -> Iterator[list[str]]:
+def table_rows(path: Path, columns: int, mark: str | None = None) -> Iterator[list[str]]:
     """Rows of a table without comments; lines that begin with a colon as they are, in two parts.
 
     Raises DataError naming a file that cannot be read, or the line that is no row.
@@ -116,7 +116,7 @@ def rows(path: Path, columns: int, mark: str | None = None) -> Iterator[list[str
 def read_ratings(path: Path) -> list[Rated]:
     """Rated pairs, of columns parted by tabs; DataError naming a rating that is no number."""
     found = []
-    for a, b, rating in rows(path, 3, "\t"):
+    for a, b, rating in table_rows(path, 3, "\t"):
         try:
             found.append(Rated(a, b, float(rating)))
         except ValueError:
@@ -128,7 +128,7 @@ def read_analogies(path: Path) -> dict[str, list[list[str]]]:
     """Analogies a b c d by section; DataError naming the line that is none."""
     sections: dict[str, list[list[str]]] = {}
     name = ""
-    for row in rows(path, 4):
+    for row in table_rows(path, 4):
         if row[0] == ":":
             name = " ".join(row[1:])
         else:
@@ -187,7 +187,7 @@ TestKind = Literal["ratings", "analogies"]
 def kind_of(path: Path) -> TestKind:
     """Whether a file holds analogies or rated pairs, from its first row."""
     try:
-        first = next(rows(path, 2))
+        first = next(table_rows(path, 2))
     except StopIteration:
         raise DataError(f"{path} is empty; expected rated pairs or analogies.") from None
     return "analogies" if first[0] == ":" else "ratings"

@@ -9,10 +9,12 @@ All are asked as a choice. Ratings near the middle are left out: they have no ri
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from groundup.core import DataError
+from groundup.embeddings import read_analogies as analogy_sections
+from groundup.embeddings import read_ratings, table_rows
 
 from .question import Question
 
@@ -20,18 +22,6 @@ LEAST, MARGIN = 5.0, 1.0
 """On the raters' scale from 0 to 10: of the right word, and between it and the others."""
 MIDDLE = 0.5
 """Mean ratings nearer to 0, on a scale from -4 to 4, are neither positive nor negative."""
-
-
-def rows(path: Path, columns: int, mark: str | None = None) -> Iterator[list[str]]:
-    """Rows of a table without its comments; DataError naming the line that is none."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, start=1):
-            if line.startswith("#") or not line.strip():
-                continue
-            row = line.rstrip("\n").split(mark, columns - 1)
-            if len(row) != columns and not line.startswith(":"):
-                raise DataError(f"{path}, line {number}: expected {columns} columns; got {row}.")
-            yield row
 
 
 def number(text: str, path: Path) -> float:
@@ -44,15 +34,8 @@ def number(text: str, path: Path) -> float:
 
 def read_analogies(path: Path) -> list[Question]:
     """a is to b as c is to d, d among three others of its category; resampled by category."""
-    categories: dict[str, list[list[str]]] = defaultdict(list)
-    name = ""
-    for row in rows(path, 4):
-        if row[0] == ":":
-            name = row[1]
-        else:
-            categories[name].append(row)
     stream, found = random.Random(f"{path.name}/options"), []
-    for name, four in categories.items():
+    for name, four in analogy_sections(path).items():
         ends = sorted({row[3] for row in four})
         for a, b, c, d in four:
             others = [end for end in ends if end not in (d, b)]
@@ -65,8 +48,8 @@ def read_analogies(path: Path) -> list[Question]:
 def read_similarity(path: Path) -> list[Question]:
     """The most related of a word's rated partners, where one is clearly that."""
     partners: dict[str, dict[str, float]] = defaultdict(dict)
-    for a, b, rating in rows(path, 3, "\t"):
-        partners[a][b] = partners[b][a] = number(rating, path)
+    for a, b, rating in read_ratings(path):
+        partners[a][b] = partners[b][a] = rating
     found = []
     for word, rated in partners.items():
         best, *others = sorted(rated, key=lambda other: -rated[other])
@@ -82,7 +65,7 @@ def read_similarity(path: Path) -> list[Question]:
 def read_sentiment(path: Path) -> list[Question]:
     """Texts that people found clearly positive or negative; snippets of one text together."""
     found = []
-    for name, rating, text in rows(path, 3, "\t"):
+    for name, rating, text in table_rows(path, 3, "\t"):
         value = number(rating, path)
         if abs(value) >= MIDDLE:
             answer = "positive" if value > 0 else "negative"
