@@ -8,8 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from groundup.core import Artifact, ConfigError, Likelihood, Reason, Sampling, Stops, TextModel
-from groundup.tokenizer import FastTokenizer, Shard, load_tokenizer
+from groundup.core import (
+    Artifact,
+    ConfigError,
+    Likelihood,
+    Reason,
+    Sampling,
+    Stops,
+    TextModel,
+    Tokenizer,
+)  # fmt: skip
+from groundup.tokenizer import Shard, load_tokenizer
 
 from .task.aggregate import BITS
 from .task.task import Asked, Item, Kind, Measure, Scored
@@ -25,7 +34,7 @@ class HeldOut:
 
     tokens: Artifact
     split: str = "test"
-    tokenizer: FastTokenizer | None = None
+    tokenizer: Tokenizer | None = None
     """What made the tokens; None: found where it was when they were made."""
 
     kind: Kind = "loglikelihood_rolling"
@@ -72,7 +81,7 @@ class HeldOut:
                 {"bytes": len(text.encode())},
             )  # fmt: skip
 
-    def decoder(self) -> FastTokenizer:
+    def decoder(self) -> Tokenizer:
         """The tokenizer that made the ids; ConfigError if it is not where it was."""
         wanted = self.shard.tokenizer
         parents = (parent for parent in self.tokens.parents if parent.name == "tokenizer")

@@ -5,7 +5,7 @@ from .chat import TEMPLATE, Rendered, render, template_digest
 from .fast import FastTokenizer
 from .files import TokenizerConfig, load, save, train_tokenizer, write_tokenizer
 from .imported.gguf import tokenizer_of_gguf
-from .imported.opening import load_tokenizer
+from .imported.opening import load_tokenizer, save_imported
 from .imported.templates import ChatTemplate
 from .imported.tokenizer import Frame, ImportedTokenizer
 from .loader import Batch, Loader
@@ -60,6 +60,7 @@ __all__ = [
     "pack_examples",
     "render",
     "save",
+    "save_imported",
     "spelt_out",
     "template_digest",
     "tokenizer_of_gguf",

@@ -3,6 +3,7 @@ from hypothesis import strategies as st
 
 from groundup.generate.text import Pieces, text_of
 from groundup.tokenizer import FastTokenizer
+from tests.tokenizer.imported.fixtures import small
 
 TOKENIZER = FastTokenizer([])  # one token a byte: every character beyond ASCII is split
 
@@ -14,6 +15,13 @@ def test_pieces_joined_are_the_text_and_none_is_broken(text):
     assert "".join(parts) == text_of(ids, TOKENIZER) == text
     if "\ufffd" not in text:
         assert all("\ufffd" not in part for part in parts)
+
+
+@given(st.text("ab \ud7ff\u2581é", max_size=20))
+def test_a_space_is_dropped_at_the_beginning_alone(text):
+    tokenizer = small("llama")
+    pieces, ids = Pieces(tokenizer), tokenizer.encode(text)
+    assert "".join(map(pieces.add, ids)) == text_of(ids, tokenizer) == tokenizer.decode(ids)
 
 
 def test_a_character_cut_off_at_the_end_is_left_out():

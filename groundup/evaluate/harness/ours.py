@@ -16,6 +16,7 @@ from groundup.core import (
     ArtifactError,
     ConfigError,
     Conversation,
+    Tokenizer,
     device,
     digest,
     hash_file,
@@ -25,7 +26,6 @@ from groundup.model import load as load_model
 from groundup.tokenizer import (
     DOCUMENT_END,
     TEMPLATE,
-    FastTokenizer,
     load_tokenizer,
     render,
     template_digest,
@@ -138,7 +138,7 @@ class OurCodec:
     """Our tokenizer as measurements use it; fulfils `local.Codec`."""
 
     def __init__(
-        self, tokenizer: FastTokenizer, ends: Sequence[int] = (), *, chat: bool = False,
+        self, tokenizer: Tokenizer, ends: Sequence[int] = (), *, chat: bool = False,
         template: str | None = TEMPLATE,
     ) -> None:  # fmt: skip
         """Wrap a tokenizer.

@@ -1,4 +1,4 @@
-"""Open any tokenizer: a directory, or one file of it.
+"""Open any tokenizer: a directory, or one file of it; and write one for everybody.
 
     groundup's own          FastTokenizer, in every way as it was trained
     tokenizer.json          Hugging Face; with tokenizer_config.json and special_tokens_map.json
@@ -15,10 +15,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.core import ArtifactError, DataError
+from groundup.core import ArtifactError, DataError, write_json, write_text
 
 from ..fast import FastTokenizer
 from ..files import load
+from .pieces import Cutter, Piece
 from .sentencepiece import open_sentencepiece
 from .tekken import open_tekken
 from .tokenizer import ImportedTokenizer
@@ -26,6 +27,7 @@ from .vocabulary import open_pairs, open_word_pieces
 
 Settings = Mapping[str, Any]
 MOST_BYTES = 512 * 2**20
+PIECES = "pieces.json"
 EXPECTED = "tokenizer.json, tekken.json, a .model file, vocab.txt, or vocab.json and merges.txt"
 
 
@@ -81,12 +83,40 @@ def own(directory: Path) -> FastTokenizer | None:
         return None
 
 
+def save_imported(tokenizer: ImportedTokenizer, directory: Path | str) -> None:
+    """Write a tokenizer as the files that everybody opens; `load_tokenizer` gives it back.
+
+    What a tokenizer.json cannot say (pieces.py: equal scores; a space before the text alone) goes
+    into pieces.json beside it, which only groundup reads: others then cut long runs of spaces, and
+    text after matched pieces, a little differently, as transformers' own conversion does.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = dict(tokenizer.settings)
+    template = settings.pop("chat_template", None)
+    settings.setdefault("tokenizer_class", "PreTrainedTokenizerFast")
+    settings.setdefault("clean_up_tokenization_spaces", False)
+    write_json(directory / "tokenizer.json", tokenizer.content)
+    write_json(directory / "tokenizer_config.json", settings)
+    if isinstance(template, str):
+        write_text(directory / "chat_template.jinja", template)
+    more: dict[str, Any] = {"lead": tokenizer.lead} if tokenizer.lead else {}
+    if cutter := tokenizer.cutter:
+        more |= {"run": cutter.run, "pieces": [list(piece) for piece in cutter.pieces]}
+    if more:
+        write_json(directory / PIECES, more)
+
+
 def open_json(file: Path, settings: Settings) -> ImportedTokenizer:
-    """Open a tokenizer.json; ArtifactError if it is none."""
-    content = read_object(file)
+    """Open a tokenizer.json, with its pieces.json if there is one; ArtifactError if it is none."""
+    content, beside = read_object(file), file.with_name(PIECES)
+    more = read_object(beside) if beside.is_file() else {}
     try:
-        return ImportedTokenizer(content, settings)
-    except DataError as error:
+        pieces = [Piece(str(text), float(score), int(kind)) for text, score, kind in
+                  more.get("pieces", ())]  # fmt: skip
+        cutter = Cutter(pieces, str(more["run"])) if pieces else None
+        return ImportedTokenizer(content, settings, cutter, lead=str(more.get("lead", "")))
+    except (DataError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{file}: {error}") from None
 
 

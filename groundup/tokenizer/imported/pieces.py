@@ -70,6 +70,7 @@ class Cutter:
     """
 
     def __init__(self, pieces: Sequence[Piece], run: str = "") -> None:
+        self.pieces = tuple(pieces)
         self.scores = joined(pieces)
         self.unused = {piece.text for piece in pieces if piece.kind == UNUSED}
         self.run = run

@@ -98,9 +98,13 @@ class ImportedTokenizer:
         """Text of every id as the file has it."""
         return self.tokens | self.added
 
-    @cached_property
+    @property
     def vocab_size(self) -> int:
         """Number of ids, added and special tokens included: the highest id and one."""
+        return self._vocab_size
+
+    @cached_property
+    def _vocab_size(self) -> int:
         return max(self.names, default=-1) + 1
 
     @property
@@ -108,9 +112,13 @@ class ImportedTokenizer:
         """Special token text to id."""
         return dict(self.special_ids)
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """sha256 hex of everything that decides the ids; equal digests give equal ids."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         decides = ("added_tokens", "normalizer", "pre_tokenizer", "model")
         scores = self.cutter and sorted(self.cutter.scores.items())
         return digest([{name: self.content.get(name) for name in decides}, scores, self.lead])

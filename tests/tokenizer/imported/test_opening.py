@@ -8,8 +8,14 @@ from pathlib import Path
 import pytest
 
 from groundup.core import ArtifactError, DataError
-from groundup.tokenizer import FastTokenizer, ImportedTokenizer, load_tokenizer, save
-from tests.tokenizer.imported.fixtures import ROOT, model_bytes, small
+from groundup.tokenizer import (
+    FastTokenizer,
+    ImportedTokenizer,
+    load_tokenizer,
+    save,
+    save_imported,
+)
+from tests.tokenizer.imported.fixtures import MODELS, ROOT, lines, model_bytes, small
 
 
 def test_ours_stay_ours(tmp_path: Path):
@@ -54,6 +60,22 @@ def test_settings_and_template_lie_beside(tmp_path: Path):
     assert found.settings["chat_template"] == "older" and "<think>" in found.specials
     (tmp_path / "x" / "chat_template.jinja").write_text("newer")
     assert load_tokenizer(tmp_path / "x").settings["chat_template"] == "newer"
+
+
+@pytest.mark.parametrize("name", [*MODELS, "words", "pairs"])
+def test_what_is_written_comes_back(tmp_path: Path, name):
+    ours = small(name)
+    ours.settings["chat_template"] = "{{ bos_token }}"
+    for _ in range(2):
+        save_imported(ours, tmp_path)
+    del ours.settings["chat_template"]
+    again = load_tokenizer(tmp_path)
+    assert again.digest == ours.digest and again.frame == ours.frame
+    assert again.encode_batch(lines()) == ours.encode_batch(lines())
+    assert again.settings["chat_template"] == "{{ bos_token }}"
+    (tmp_path / "pieces.json").write_text('{"pieces": [["a"]]}')
+    with pytest.raises(ArtifactError, match="tokenizer.json"):
+        load_tokenizer(tmp_path)
 
 
 def test_nothing_there_is_an_error_that_says_what_was_expected(tmp_path: Path):
