@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from groundup.kernels import cross_entropy
-from groundup.model import Transformer, from_depth
+from groundup.model import AttentionConfig, ModelConfig, Transformer, from_depth
 from groundup.model.transformer import can_compile
 from tests.model.shapes import VOCAB, tiny_config, tiny_model
 
@@ -132,3 +132,13 @@ def test_compiled_blocks_have_the_same_loss_and_gradients_and_are_compiled_once(
     assert_close(compiled_loss, loss)
     for name, gradient in plain.items():
         assert_close(compiled[name], gradient, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [None, 1.0, 0.25])
+def test_new_scores_have_unit_size_whatever_scales_them(scale):
+    attention = AttentionConfig(heads=4, kv_heads=4, head_dim=16, qk_norm="none", scale=scale)
+    config = ModelConfig(vocab_size=50, width=64, layers=1, attention=attention)
+    part = Transformer(config, seed=2).layers[0].attention
+    hidden = torch.randn(1, 400, 64, generator=torch.Generator().manual_seed(0))
+    scores = part.queries(hidden) @ part.keys_values(hidden).keys.mT * part.scale
+    assert 0.85 < float(scores.std()) < 1.15

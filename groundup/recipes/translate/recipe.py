@@ -32,7 +32,7 @@ from ..story import artifact_rows, check_row, flat, typed
 from ..tiny import told
 from .pairs import PairsConfig, make_pairs
 from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal
-from .training import TrainingConfig, learn_tokenizer, train_model
+from .training import TrainingConfig, learn_tokenizer, model_config, train_model
 
 SHOWN = 24
 """Sentences shown in the report, evenly over the test set."""
@@ -80,6 +80,7 @@ def translate(
     """
     started = time.monotonic()
     training = TrainingConfig(epochs=epochs, preset=preset)
+    model_config(training, vocab)  # refuses what cannot be, at once
     fresh = not (out / "report" / MANIFEST).is_file()
     made = make(out, source, target, training, TokenizerConfig(vocab_size=vocab), licence=licence)
     report = make_report(made, out)

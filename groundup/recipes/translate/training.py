@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field
 
-from groundup.core import Artifact, Config, DataError, Draft, device, produce, record
+from groundup.core import Artifact, Config, ConfigError, DataError, Draft, device, produce, record
 from groundup.model import ModelConfig, Transformer, preset, save
 from groundup.tokenizer import (
     DOCUMENT_END,
@@ -128,10 +128,13 @@ def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer
 
 
 def model_config(config: TrainingConfig, vocab_size: int) -> ModelConfig:
-    """The preset's shape for this vocabulary."""
+    """The preset's shape for this vocabulary; ConfigError if it is no encoder–decoder's."""
     shape = preset(config.preset).config
     if shape.kind != "encoder_decoder":
-        raise DataError(f"{config.preset} is a {shape.kind}; translating needs an encoder_decoder.")
+        raise ConfigError(
+            f"{config.preset} is a {shape.kind}; translating needs an encoder_decoder, such as "
+            "t5-tiny."
+        )
     updates = {"vocab_size": vocab_size, "tied_embeddings": config.tied}
     if not config.tied:  # what a free head meets is not scaled, as in T5 1.1
         updates["output"] = shape.output.model_copy(update={"scale": 1.0})

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from groundup.core import DataError
+from groundup.core import ConfigError, DataError
 from groundup.recipes.translate.pairs import SentencePair
 from groundup.recipes.translate.training import (
     Encoded,
@@ -51,7 +51,7 @@ def test_the_head_is_free_or_tied():
     assert not free.tied_embeddings and free.output.scale == 1.0 and free.vocab_size == 300
     tied = model_config(TrainingConfig(tied=True), 300)
     assert tied.tied_embeddings and tied.output.scale < 1
-    with pytest.raises(DataError, match="gpt-2-tiny is a decoder"):
+    with pytest.raises(ConfigError, match="gpt-2-tiny is a decoder"):
         model_config(TrainingConfig(preset="gpt-2-tiny"), 300)
 
 
