@@ -23,6 +23,8 @@ from typing import Any, NamedTuple
 
 import tokenizers
 
+from groundup.core import DataError
+
 from .spelling import SPACE
 
 
@@ -36,6 +38,10 @@ class Piece(NamedTuple):
 
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+LONGEST = 1024
+"""Characters of a piece; a longer one is refused, as its cuts would take minutes."""
+LONGEST_RUN = 64
+"""Characters of a tied run whose merges are looked through."""
 JOINED = (NORMAL, UNUSED)
 """Kinds that arise by joining; the rest is matched before, or never arises from text."""
 
@@ -51,11 +57,14 @@ def cuts(text: str, known: Container[str]) -> list[tuple[str, str]]:
 
 
 def merges_of(scores: Mapping[str, float]) -> list[tuple[str, str]]:
-    """The merges that join by these scores (see the module).
+    """The merges that join by these scores (see the module); DataError for a giant piece.
 
     >>> merges_of({"a": 0, "b": 0, "c": 0, "ab": -1, "abc": -3, "bc": -2})
     [('a', 'b'), ('b', 'c'), ('a', 'bc'), ('ab', 'c')]
     """
+    giant = next((text for text in scores if len(text) > LONGEST), None)
+    if giant is not None:
+        raise DataError(f"A piece has {len(giant)} characters; expected {LONGEST} at most.")
     ordered = sorted(scores, key=lambda text: -scores[text])
     return [pair for text in ordered for pair in cuts(text, scores)]
 
@@ -190,7 +199,7 @@ def wrong_run(tied: Sequence[str], scores: Mapping[str, float]) -> str:
     character, longest = tied[0][0], max(map(len, tied))
     runs = {text: score for text, score in scores.items() if set(text) == {character}}
     others = {text: score for text, score in scores.items() if text not in runs}
-    if any(text not in runs for text in tied):
+    if longest > LONGEST_RUN or any(text not in runs for text in tied):
         return ""
     highest = max(score for text, score in runs.items() if len(text) > 1)
     lowest = min((score for text, score in others.items() if len(text) > 1), default=highest + 1)

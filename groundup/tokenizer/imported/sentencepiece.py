@@ -168,8 +168,8 @@ def of_model(
     settings: Mapping[str, Any] | None = None,
 ) -> ImportedTokenizer:  # fmt: skip
     """The tokenizer of a model; `before` and `after` are ids put around a text."""
-    cutter = cutter_of(model.pieces) if model.kind == "bpe" else None
     made = content_of(model, before, after)
+    cutter = cutter_of(model.pieces) if model.kind == "bpe" else None
     return ImportedTokenizer(made, settings, cutter, lead=lead(model))
 
 

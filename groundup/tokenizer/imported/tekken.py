@@ -4,14 +4,13 @@ Ranks are scores, so pieces.py has their merges. Special tokens have the first i
 """
 
 import base64
-import binascii
 import json
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from groundup.core import ArtifactError
+from groundup.core import ArtifactError, DataError
 
 from ..bpe import byte_characters
 from .content import added, bpe, byte_level, content, framed
@@ -30,7 +29,7 @@ def open_tekken(path: Path, settings: Mapping[str, Any] | None = None) -> Import
     """Open a tekken.json; ArtifactError if it is none."""
     try:
         return of_tekken(json.loads(path.read_text(encoding="utf-8")), settings)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, DataError) as error:
         raise ArtifactError(
             f"{path} is no tekken.json ({type(error).__name__}: {str(error)[:200]})."
         ) from None

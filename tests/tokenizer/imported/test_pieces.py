@@ -87,6 +87,11 @@ def test_runs_of_spaces_need_the_cutter_only_when_they_are_long(longest):
     assert cutter.is_needed("a" + " " * (longest + 1) + "b")
 
 
+def test_a_very_long_tied_run_is_left_to_the_cutter():
+    cutter = cutter_of(spaces(65))
+    assert cutter is not None and cutter.run == "" and cutter.is_needed("a")
+
+
 def test_a_run_that_is_missing_is_found_wrong():
     pieces = [piece for piece in spaces(16) if len(piece.text) not in (5, 7, 11)]
     scores, cutter = joined(pieces), cutter_of(pieces)

@@ -119,6 +119,7 @@ def test_a_field_that_is_longer_than_the_file_is_not_read():
         (Model([Piece("a"), Piece("a")], "bpe"), "'a' is in the vocabulary twice"),
         (Model([Piece("a"), Piece("<0x00>", 0, BYTE)], "bpe"), "not all 256 bytes"),
         (Model([Piece("u", 0, 2), Piece("a", 0, UNUSED)], "unigram"), "unused pieces"),
+        (Model([Piece("u", 0, 2), Piece("a" * 2**20)], "bpe"), "has 1048576 characters"),
     ],
 )
 def test_what_is_no_model_is_an_error(model, message):
