@@ -134,6 +134,7 @@ def test_compiled_blocks_have_the_same_loss_and_gradients_and_are_compiled_once(
         assert_close(compiled[name], gradient, atol=1e-4, rtol=1e-4)
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("scale", [None, 1.0, 0.25])
 def test_new_scores_have_unit_size_whatever_scales_them(scale):
     attention = AttentionConfig(heads=4, kv_heads=4, head_dim=16, qk_norm="none", scale=scale)
