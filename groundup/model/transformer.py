@@ -49,10 +49,10 @@ INITIAL_STD: tuple[tuple[str, Callable[[int], float]], ...] = (
 """Standard deviation of a matrix by the end of its name, first match; norms start at one and
 biases at zero.
 
-A tied embedding at 0.02 makes the first loss close to log(vocab_size); one that is only input
-starts at one, the size that blocks add to. Projections keep the size of their inputs, queries of
-unscaled scores less (see `query_share`). What is added to the residual starts at zero, so a new
-model of any depth is the identity.
+A tied embedding at 0.02 makes the first loss close to log(vocab_size); one that is only input, or
+whose output is scaled (T5), starts at one, the size that blocks add to. Projections keep the size
+of their inputs, queries of unscaled scores less (see `query_share`). What is added to the residual
+starts at zero, so a new model of any depth is the identity.
 """
 
 
@@ -335,6 +335,7 @@ class Transformer(Stack):
     def initialise(self, seed: int) -> None:
         """Draw every matrix from `INITIAL_STD` with a generator of this seed; norms scale by 1."""
         generator = torch.Generator().manual_seed(seed)
+        begins_at_one = self.lm_head is not None or self.config.output.scale != 1.0
         inwards = sorted(self.named_parameters(), key=lambda p: p[0] != "embed_tokens.weight")
         with torch.no_grad():
             for name, weight in inwards:  # from the ids on
@@ -345,7 +346,7 @@ class Transformer(Stack):
                     weight.fill_(0.0 if self.config.norm.zero_centred else 1.0)
                     continue
                 std = next(std for ending, std in INITIAL_STD if name.endswith(ending))
-                if name.startswith("embed_tokens") and self.lm_head is not None:
+                if name.startswith("embed_tokens") and begins_at_one:
                     std = lambda fan_in: 1.0  # noqa: E731
                 drawn = torch.randn(weight.shape, generator=generator)
                 share = query_share(self.config.attention) if "q_proj" in name else 1.0

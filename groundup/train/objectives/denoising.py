@@ -89,7 +89,7 @@ def infilled(ids: Sequence[int], lengths: Sequence[int], mask: int, draws: Draws
     """Ids with spans of these lengths at places of their own, each one mask.
 
     >>> infilled([5, 6, 7, 8], [2, 0], 1, Draws(3))
-    [5, 1, 6, 1]
+    [1, 7, 8, 1]
     """
     shown = len(ids) - sum(lengths)
     lengths = fitting(lengths, shown, len(ids))

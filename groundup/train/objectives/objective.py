@@ -102,8 +102,12 @@ class Objective(NamedTuple):
         if wanted > (there := len(setting.known.sentinels)):
             raise ConfigError(
                 f"The objective {self.name!r} needs {wanted} sentinels for rows of {length} "
-                f"tokens, and the tokenizer has {there}; make it with "
-                """--set 'specials=["chat", "sentinels"]', or shorten the rows."""
+                f"tokens, and the tokenizer has {there}; "
+                + (
+                    f"shorten the rows to {length * there // wanted}."
+                    if there > 1
+                    else """make it with --set 'specials=["chat", "sentinels"]'."""
+                )
             )
 
     def batch(self, setting: Setting, rows: Windows, step: int) -> Batch:
