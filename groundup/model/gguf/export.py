@@ -17,7 +17,8 @@ from torch import Tensor
 from groundup.core import Artifact, ConfigError, record
 
 from ..transformer import Transformer
-from ..weights.directory import has_int8, load
+from ..weights.directory import has_int8, load, read_json
+from ..weights.licence import UNKNOWN
 from .block import BlockType
 from .configuration import EMBEDDING, HEAD, describe_model
 from .dequantize import BY_NAME
@@ -31,6 +32,8 @@ FILE_TYPES: dict[StoredAs, int] = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 7, "BF
 """What general.file_type calls a file that is mostly of a type."""
 EXACT = ("ffn_gate_inp.weight", "position_embd.weight", "token_types.weight")
 QUANTISER_VERSION = 2
+SOURCE = "source.json"
+"""Beside an imported model: what its files were and their licence."""
 
 
 class Exported(NamedTuple):
@@ -67,7 +70,14 @@ def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> Exporte
     opened = load(model.path)
     tokenizer = tokenizer_metadata(model.path, opened.config.vocab_size)
     about: dict[str, Value] = {"general.name": model.path.resolve().name}
-    return save_gguf(opened, gguf, type, about | tokenizer)
+    return save_gguf(opened, gguf, type, about | licence(model.path) | tokenizer)
+
+
+def licence(directory: Path) -> dict[str, Value]:
+    """The metadata of the licence that an imported model came with."""
+    told = read_json(directory / SOURCE) if (directory / SOURCE).is_file() else {}
+    name = told.get("licence", {}).get("name", UNKNOWN)
+    return {} if name == UNKNOWN else {"general.license": name}
 
 
 def save_gguf(

@@ -8,7 +8,7 @@ import torch
 
 from groundup.core import ConfigError, DataError, Message
 from groundup.kernels import Int8Linear
-from groundup.model import FeedForwardConfig, Transformer
+from groundup.model import FeedForwardConfig, ImportConfig, Transformer, import_model
 from groundup.model.gguf.export import FILE_TYPES, export_gguf, save_gguf
 from groundup.model.gguf.format import open_gguf
 from groundup.model.gguf.reading import load_gguf
@@ -102,6 +102,17 @@ def test_the_verb_says_what_it_wrote(tmp_path):
     assert path.read_bytes() == before
     with pytest.raises(ConfigError, match="is a folder; name a file in it"):
         export_gguf(artifact, tmp_path / "deep", "F16")
+
+
+def test_the_licence_of_an_imported_model_travels(tmp_path):
+    source, base, path = tmp_path / "a.gguf", tmp_path / "base", tmp_path / "b.gguf"
+    export_gguf(artifact_of(tmp_path), source, "F32")
+    for name, expected in (("", None), ("Apache-2.0", "Apache-2.0")):
+        imported = import_model(ImportConfig(licence=name), source, base / (name or "none"))
+        export_gguf(imported, path, "F32")
+        assert open_gguf(path).metadata.get("general.license") == expected
+    for name in open_gguf(source).tensors:
+        assert (open_gguf(source).blocks(name) == open_gguf(path).blocks(name)).all()
 
 
 def test_a_model_that_the_peer_lacks_is_refused(tmp_path):
