@@ -160,19 +160,21 @@ def fitted(points: np.ndarray) -> np.ndarray:
 
 
 def room_for(word: str, x: float, y: float, taken: Sequence[Placed]) -> Placed | None:
-    """Where a label fits: right of its dot, else left, else nowhere."""
+    """Where a label fits: right of its dot or left, level with it or half above or below."""
     length = len(word) * LETTER
-    for left in (x + 8, x - 8 - length):
-        spot = Placed(left, left + length, y)
-        is_inside = left > 0 and spot.right < WIDTH
-        if is_inside and not any(overlap(spot, other) for other in taken):
-            return spot
+    for up in (0.0, -LINE / 2, LINE / 2):
+        for left in (x + 8, x - 8 - length):
+            spot = Placed(left, left + length, y + up)
+            is_inside = left > 0 and spot.right < WIDTH
+            if is_inside and not any(overlap(spot, other) for other in taken):
+                return spot
     return None
 
 
 def overlap(a: Placed, b: Placed) -> bool:
-    """Whether two labels touch."""
-    return abs(a.y - b.y) < LINE and a.left < b.right and b.left < a.right
+    """Whether two labels, or a label and a dot, touch."""
+    is_dot = min(a.right - a.left, b.right - b.left) <= 2 * DOT
+    return abs(a.y - b.y) < (LINE / 2 if is_dot else LINE) and a.left < b.right and b.left < a.right
 
 
 def mark(word: str, x: float, y: float, colour: str) -> page.Html:

@@ -176,7 +176,7 @@ def write_page(prose: Artifact, made: Artifact, tests: Path | None, out: Path) -
 def answer(known: Vectors, a: str, b: str, c: str, wanted: str) -> Answer:
     """Answer one analogy."""
     best = [found.word for found in known.analogy(a, b, c)]
-    return Answer(f"{b} - {a} + {c}", wanted, known.rank(a, b, c, wanted), best)
+    return Answer(f"{b} − {a} + {c}", wanted, known.rank(a, b, c, wanted), best)
 
 
 def numbers(

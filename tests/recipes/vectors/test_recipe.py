@@ -45,7 +45,7 @@ def test_folders_become_a_page(folder, tests, tmp_path):
     said = vectors([folder], out=out, tests=tests, least_bytes=1000, epochs=2, threads=1)
     assert "WordSim-353" in said and "rank of king" in said
     text = (out / "report" / "report.html").read_text()
-    assert "queen - woman + man gives king at rank" in text and "<circle" in text
+    assert "queen − woman + man gives king at rank" in text and "<circle" in text
     assert "family" in text and "some" in text
     numbers = json.loads((out / "report" / "report.json").read_text())
     assert numbers["rank of king"] >= 1 and -1 <= numbers["WordSim-353"] <= 1
