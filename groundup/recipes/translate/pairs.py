@@ -36,7 +36,7 @@ class PairsConfig(Config):
     """Characters of a sentence."""
     ratio: float = Field(default=2.0, gt=1)
     """How many times longer one side may be; under 20 characters it does not matter."""
-    held_out: int = Field(default=20, ge=3)
+    held_out: int = Field(default=10, ge=3)
     """Of so many pages one is for testing and one for validation."""
     source_digest: str = ""
     """Hash of the pairs; filled in by the stage."""

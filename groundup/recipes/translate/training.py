@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from pydantic import Field
 
 from groundup.core import Artifact, Config, ConfigError, DataError, Draft, device, produce, record
@@ -54,6 +55,9 @@ class TrainingConfig(Config):
     """How often each pair is seen."""
     batch_tokens: int = Field(default=1024, ge=1)
     """Most tokens of one step, the longer side of every pair counted, padding included."""
+    noise: float = Field(default=0.15, ge=0, lt=1)
+    """Share of the tokens read on either side that are replaced by chance: few pairs are learnt by
+    heart without it. Targets stay as they are."""
     optim: OptimConfig = OptimConfig(warmup=0.05, decay=0.7)
     """Optimizer and schedule."""
     validations: int = Field(default=8, ge=1)
@@ -102,21 +106,24 @@ def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer
         for split in ("train", "validation")
     }
     check_length([*rows["train"].pairs, *rows["validation"].pairs], model.config.context_length)
-    order = batches_of(rows["train"].pairs, config)
+    learnt = rows["train"]
+    order = batches_of(learnt.pairs, config)
     optimizer = Optimizer(model.named_parameters(), config.optim)
     resumed = resume(draft.scratch, model, optimizer)
     held_order = batches_of(rows["validation"].pairs, config.model_copy(update={"epochs": 1.0}))
     held = [placed(batch_of(rows["validation"], chosen), place) for chosen in held_order]
     dtype = device.compute_dtype(place)
     score = scoring(model, held, dtype, loss=sequence)
+    sizes = [batch_of(learnt, chosen).ids.numel() for chosen in order]
     with (
         measured(draft, resumed) as metrics,
-        record.progress("translate", len(order) * config.batch_tokens, "tokens") as bar,
+        record.progress("translate", sum(sizes), "tokens") as bar,
     ):
-        bar.advance(resumed.step * config.batch_tokens)
+        bar.advance(sum(sizes[: resumed.step]))
         steps = train(
-            model, lambda step: [placed(batch_of(rows["train"], order[step]), place)], sequence,
-            optimizer, schedule(config.optim, len(order)), Plan(len(order), resumed.step, dtype),
+            model, lambda step: [placed(noisy(batch_of(learnt, order[step]), config, step), place)],
+            sequence, optimizer, schedule(config.optim, len(order)),
+            Plan(len(order), resumed.step, dtype),
         )  # fmt: skip
         steps = logging(steps, metrics, bar)
         steps = validating(steps, score, max(1, len(order) // config.validations), metrics)
@@ -195,3 +202,19 @@ def cut(order: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[
 def batch_of(rows: Encoded, chosen: Sequence[int]) -> Batch:
     """The batch of these pairs, one a row."""
     return sequence_batch([[rows.pairs[i]] for i in chosen], start=rows.start, multiple=8)
+
+
+def noisy(batch: Batch, config: TrainingConfig, step: int) -> Batch:
+    """The batch with a share of what is read replaced by ids that it holds elsewhere.
+
+    Source: word dropout, as in Sennrich and Zhang 2019, arXiv:1905.11901, for few pairs.
+    """
+    assert batch.source is not None, "a translation has a source"
+    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
+    sides = []
+    for ids in (batch.source, batch.ids):
+        others = ids.flatten()[torch.randint(ids.numel(), ids.shape, generator=generator)]
+        sides.append(
+            torch.where(torch.rand(ids.shape, generator=generator) < config.noise, others, ids)
+        )
+    return batch._replace(source=sides[0], ids=sides[1])

@@ -15,6 +15,7 @@ from groundup.recipes.translate.training import (
     encoded,
     length,
     model_config,
+    noisy,
 )
 from groundup.train import SourceTarget
 
@@ -61,3 +62,17 @@ def test_a_pair_that_the_context_cannot_hold_is_told():
         check_length(PAIRS, 16)
     found = encoded([SentencePair("p", "ab", "c")], lambda text: [ord(c) for c in text], 0)
     assert found == Encoded([SourceTarget([97, 98, 0], [99, 0])], 0)
+
+
+def test_noise_changes_what_is_read_and_never_what_is_asked():
+    config = TrainingConfig(noise=0.3)
+    batch = batch_of(Encoded([SourceTarget([*range(10, 30)], [*range(40, 60)])] * 50, 7), range(50))
+    found = noisy(batch, config, 3)
+    assert found.targets is batch.targets and found.documents is batch.documents
+    assert batch.source is not None and found.source is not None
+    for before, after in ((batch.source, found.source), (batch.ids, found.ids)):
+        assert 0.2 < float((before != after).float().mean()) < 0.35
+        assert set(after.flatten().tolist()) <= set(before.flatten().tolist())
+    again, other = noisy(batch, config, 3), noisy(batch, config, 4)
+    assert found.ids.equal(again.ids) and not found.ids.equal(other.ids)
+    assert noisy(batch, TrainingConfig(noise=0), 3).ids.equal(batch.ids)
