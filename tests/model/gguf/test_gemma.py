@@ -57,6 +57,7 @@ def test_the_file_is_the_preset():
 
 @has_gemma
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_log_probabilities_are_those_of_transformers(logprobs):
     compared = [(p["transformers"], ours) for p, ours in zip(PROMPTS, logprobs, strict=True)
                 if "transformers" in p]  # fmt: skip
@@ -69,6 +70,7 @@ def test_log_probabilities_are_those_of_transformers(logprobs):
 
 @has_gemma
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_likeliest_id_is_llama_cpps_or_as_likely(logprobs):
     """llama.cpp rounds activations to 8 bits; measured 193 of 200 the same."""
     same = 0
