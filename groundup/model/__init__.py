@@ -28,14 +28,14 @@ from .describe.costs import (
 )
 from .describe.routing import routing
 from .experts import balance_loss, z_loss
-from .gguf.export import Exported, export_gguf, save_gguf
-from .gguf.reading import load_gguf
 from .heads import Head, HeadConfig, SpanBoundary, WithHead
 from .presets.preset import Preset
 from .presets.table import preset, presets
 from .transformer import Transformer
 from .weights.directory import load, save, save_tensors
 from .weights.encoder import TextEncoder, load_encoder
+from .weights.gguf.export import Exported, export_gguf, save_gguf
+from .weights.gguf.reading import load_gguf
 from .weights.heads import load_with_head, save_with_head
 from .weights.opening import ImportConfig, import_model
 

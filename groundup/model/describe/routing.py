@@ -14,7 +14,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.core import ConfigError, page, write_text
-from groundup.tokenizer import load_tokenizer
 
 from ..transformer import Transformer
 from ..weights.directory import load
@@ -104,6 +103,8 @@ def routing(model: Path, text: Path, out: Path) -> Shares:
 
     Raises ConfigError if the model has no experts or the text no tokens.
     """
+    from groundup.tokenizer import load_tokenizer  # here: shapes and costs need no tokenizer
+
     network, tokenizer = load(model), load_tokenizer(model)
     limit = min(LONGEST, network.config.context_length)
     ids = tokenizer.encode(Path(text).read_text(encoding="utf-8"))[:limit]

@@ -31,9 +31,6 @@ from groundup.core import (
 
 from ..families.classifiers import has_head
 from ..families.registry import read_config
-from ..gguf.format import open_gguf
-from ..gguf.importing import open_all, write_directory
-from ..gguf.reading import model_config
 from ..heads import WithHead
 from ..transformer import Transformer
 from .directory import (
@@ -50,6 +47,9 @@ from .directory import (
     save,
     weight_files,
 )
+from .gguf.format import open_gguf
+from .gguf.importing import open_all, write_directory
+from .gguf.reading import model_config
 from .heads import load_with_head, save_with_head
 from .licence import CARD, UNKNOWN, Licence, licence_of, to_json
 from .sentences import LIMITS, MODULES, POOLING

@@ -11,9 +11,9 @@ from functools import partial
 from jaxtyping import Shaped
 from torch import Tensor
 
-from ..config import ModelConfig
-from ..families.layout import QKV, cut, joined
-from ..families.names import Pairs, State, edited, renamed
+from ...config import ModelConfig
+from ...families.layout import QKV, cut, joined
+from ...families.names import Pairs, State, edited, renamed
 
 PARTS = ("gate", "up", "down")
 NAMES: Pairs = (

@@ -12,8 +12,8 @@ import torch
 
 from groundup.core import record, write_json
 
-from ..transformer import Transformer
-from ..weights.directory import CONFIG, GENERATION, read_json, save
+from ...transformer import Transformer
+from ..directory import CONFIG, GENERATION, read_json, save
 from .format import GgufFile, Value, open_gguf
 from .reading import load_gguf
 

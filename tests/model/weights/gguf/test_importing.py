@@ -8,13 +8,13 @@ import torch
 
 from groundup.core import ArtifactError, DataError
 from groundup.model import ImportConfig, import_model, load
-from groundup.model.gguf.export import save_gguf
-from groundup.model.gguf.format import Value, open_gguf
-from groundup.model.gguf.importing import ends_of, open_all
-from groundup.model.gguf.reading import load_gguf
-from groundup.model.gguf.vocabulary import tokenizer_metadata
+from groundup.model.weights.gguf.export import save_gguf
+from groundup.model.weights.gguf.format import Value, open_gguf
+from groundup.model.weights.gguf.importing import ends_of, open_all
+from groundup.model.weights.gguf.reading import load_gguf
+from groundup.model.weights.gguf.vocabulary import tokenizer_metadata
 from groundup.tokenizer import load_tokenizer
-from tests.model.gguf.models import MODELS, artifact_of, decoder, exact_model
+from tests.model.weights.gguf.models import MODELS, artifact_of, decoder, exact_model
 
 AS_IS = ImportConfig()
 

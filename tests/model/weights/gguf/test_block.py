@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from groundup.model.gguf.block import TYPES, signed, spread
+from groundup.model.weights.gguf.block import TYPES, signed, spread
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4])

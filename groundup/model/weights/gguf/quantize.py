@@ -22,7 +22,7 @@ SMALLEST = np.finfo(np.float32).tiny
 def quantize(values: Float[np.ndarray, "*shape"], type: BlockType) -> UInt8[np.ndarray, " bytes"]:
     """The stored bytes of numbers whose rows are whole blocks.
 
-    >>> from groundup.model.gguf.dequantize import BY_NAME
+    >>> from groundup.model.weights.gguf.dequantize import BY_NAME
     >>> quantize(np.array([1.0, -2.0], np.float32), BY_NAME["F16"]).tolist()
     [0, 60, 0, 192]
 

@@ -7,9 +7,9 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 from groundup.kernels import Pattern
 from groundup.model import preset, presets
-from groundup.model.gguf.configuration import ARCHITECTURES, config_of, describe_model
-from tests.model.gguf.models import MODELS, decoder, exact_model
+from groundup.model.weights.gguf.configuration import ARCHITECTURES, config_of, describe_model
 from tests.model.shapes import ENCODER_DECODERS
+from tests.model.weights.gguf.models import MODELS, decoder, exact_model
 
 OPENED = ("Llama 3", "Qwen 2", "Qwen 3", "Gemma 3", "OLMo 2", "GPT-2", "Mixtral", "LLaMA")
 """Families of presets whose every size llama.cpp has."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from groundup.model.gguf.rounded import digits, half_of_ue4m3, mxfp4, q4_0, q5_1, tq1_0
+from groundup.model.weights.gguf.rounded import digits, half_of_ue4m3, mxfp4, q4_0, q5_1, tq1_0
 
 
 def blocks(type, count=5):

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError, GroundupError
-from groundup.model.gguf.dequantize import BY_NAME
-from groundup.model.gguf.export import save_gguf
-from groundup.model.gguf.format import Parser, open_gguf
-from groundup.model.gguf.reading import load_gguf, model_config
-from groundup.model.gguf.writing import Written, write_file
-from tests.model.gguf.models import MODELS, decoder, exact_model, small_vocabulary
-from tests.model.gguf.test_format import at_most, mutated
+from groundup.model.weights.gguf.dequantize import BY_NAME
+from groundup.model.weights.gguf.export import save_gguf
+from groundup.model.weights.gguf.format import Parser, open_gguf
+from groundup.model.weights.gguf.reading import load_gguf, model_config
+from groundup.model.weights.gguf.writing import Written, write_file
 from tests.model.shapes import ENCODERS
+from tests.model.weights.gguf.models import MODELS, decoder, exact_model, small_vocabulary
+from tests.model.weights.gguf.test_format import at_most, mutated
 
 
 @pytest.fixture(scope="module")

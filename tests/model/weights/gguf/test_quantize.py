@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from groundup.core import DataError
-from groundup.model.gguf.dequantize import BY_NAME, dequantize
-from groundup.model.gguf.quantize import WRITERS, quantize
-from tests.model.gguf.test_dequantize import PEER, unpacked
+from groundup.model.weights.gguf.dequantize import BY_NAME, dequantize
+from groundup.model.weights.gguf.quantize import WRITERS, quantize
+from tests.model.weights.gguf.test_dequantize import PEER, unpacked
 
 NUMBERS = unpacked(PEER["rounded"]["numbers"], "<f4").reshape(-1, 64)
 

@@ -6,7 +6,7 @@ import pytest
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import RopeScaling, preset, presets
 from groundup.model.families.names import rope_of
-from groundup.model.gguf.rotary import (
+from groundup.model.weights.gguf.rotary import (
     factors_of,
     llama3_values,
     scaling_metadata,

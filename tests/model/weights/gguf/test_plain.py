@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from groundup.model.gguf.plain import bf16, f16, f32
+from groundup.model.weights.gguf.plain import bf16, f16, f32
 
 
 def test_bfloat16_is_torchs():

@@ -9,11 +9,18 @@ import torch
 from groundup.core import ConfigError, DataError, Message
 from groundup.kernels import Int8Linear
 from groundup.model import FeedForwardConfig, ImportConfig, Transformer, import_model
-from groundup.model.gguf.export import FILE_TYPES, export_gguf, save_gguf
-from groundup.model.gguf.format import open_gguf
-from groundup.model.gguf.reading import load_gguf
+from groundup.model.weights.gguf.export import FILE_TYPES, export_gguf, save_gguf
+from groundup.model.weights.gguf.format import open_gguf
+from groundup.model.weights.gguf.reading import load_gguf
 from groundup.tokenizer import load_tokenizer, render
-from tests.model.gguf.models import MODELS, PEER, artifact_of, decoder, exact_model, write_all
+from tests.model.weights.gguf.models import (
+    MODELS,
+    PEER,
+    artifact_of,
+    decoder,
+    exact_model,
+    write_all,
+)
 
 FOUND = json.loads(PEER.read_text())
 STORED_AS = [f"stored_{type.lower()}" for type in FILE_TYPES]

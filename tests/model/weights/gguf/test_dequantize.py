@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from groundup.core import DataError
-from groundup.model.gguf.block import TYPES
-from groundup.model.gguf.dequantize import BY_NAME, CHUNK_VALUES, dequantize
+from groundup.model.weights.gguf.block import TYPES
+from groundup.model.weights.gguf.dequantize import BY_NAME, CHUNK_VALUES, dequantize
 
-PEER = json.loads((Path(__file__).parents[2] / "fixtures/gguf/blocks.json").read_text())
+PEER = json.loads((Path(__file__).parents[3] / "fixtures/gguf/blocks.json").read_text())
 
 
 def unpacked(text, dtype=np.uint8):

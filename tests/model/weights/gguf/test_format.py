@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from groundup.core import ArtifactError
-from groundup.model.gguf.dequantize import BY_NAME
-from groundup.model.gguf.format import ALIGNMENT, Parser, open_gguf
-from groundup.model.gguf.writing import Written, write_file
+from groundup.model.weights.gguf.dequantize import BY_NAME
+from groundup.model.weights.gguf.format import ALIGNMENT, Parser, open_gguf
+from groundup.model.weights.gguf.writing import Written, write_file
 
 METADATA = {
     "general.architecture": "llama", "llama.block_count": 2, "a.float": 1e-6, "a.bool": True,

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from groundup.core import Artifact, ConfigError, record
 
-from ..transformer import Transformer
-from ..weights.directory import has_int8, load, read_json
-from ..weights.licence import UNKNOWN
+from ...transformer import Transformer
+from ..directory import has_int8, load, read_json
+from ..licence import UNKNOWN
 from .block import BlockType
 from .configuration import EMBEDDING, HEAD, describe_model
 from .dequantize import BY_NAME
@@ -65,7 +65,7 @@ def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> Exporte
     weights; DataError for weights that a type does not hold.
     """
     if gguf.is_dir():
-        raise ConfigError(f"{gguf} is a folder; name a file in it, such as {gguf / 'model.gguf'}.")
+        raise ConfigError(f"{gguf} is a folder; name a file in it, such as {gguf / 'model.weights.gguf'}.")
     gguf.parent.mkdir(parents=True, exist_ok=True)
     opened = load(model.path)
     tokenizer = tokenizer_metadata(model.path, opened.config.vocab_size)

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from groundup.core import ArtifactError
 
-from ..config import ModelConfig
-from ..describe.costs import parameters
-from ..transformer import Transformer
-from ..weights.directory import fill
+from ...config import ModelConfig
+from ...describe.costs import parameters
+from ...transformer import Transformer
+from ..directory import fill
 from .configuration import ARCHITECTURE, config_of
 from .format import GgufFile, open_gguf
 from .names import ROPE_FACTORS, ours

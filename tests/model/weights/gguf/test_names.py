@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from groundup.model import Transformer
-from groundup.model.gguf.names import halves, ours, pairs, theirs
 from groundup.model.positions.rotary import frequencies, rotate, rotation
-from tests.model.gguf.models import MODELS, exact_model
+from groundup.model.weights.gguf.names import halves, ours, pairs, theirs
 from tests.model.shapes import ENCODERS
+from tests.model.weights.gguf.models import MODELS, exact_model
 
 ARCHITECTURES = {name: name.partition("_")[0] for name in MODELS} | {"mixtral": "llama"}
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from groundup.core import DataError
-from groundup.model.gguf.dequantize import BY_NAME
-from groundup.model.gguf.format import open_gguf
-from groundup.model.gguf.writing import Written, typed, write_file
+from groundup.model.weights.gguf.dequantize import BY_NAME
+from groundup.model.weights.gguf.format import open_gguf
+from groundup.model.weights.gguf.writing import Written, typed, write_file
 
 
 def written(values, type="F32", name="t"):

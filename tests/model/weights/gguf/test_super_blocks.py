@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from groundup.model.gguf.super_blocks import pairs, q4_k, q6_k
+from groundup.model.weights.gguf.super_blocks import pairs, q4_k, q6_k
 
 
 def blocks(type, count=3):

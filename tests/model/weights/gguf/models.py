@@ -19,11 +19,11 @@ from groundup.model import (
     Transformer,
     save,
 )
-from groundup.model.gguf.export import FILE_TYPES, export_gguf, save_gguf
+from groundup.model.weights.gguf.export import FILE_TYPES, export_gguf, save_gguf
 from groundup.tokenizer import FastTokenizer
 from groundup.tokenizer import save as save_tokenizer
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PEER = ROOT / "tests" / "fixtures" / "gguf" / "llama.json"
 """What llama.cpp computed from each file, and the file's sha256."""
 WRITTEN = ROOT / ".oracles" / "gguf"

@@ -14,8 +14,8 @@ from jaxtyping import Float
 
 from groundup.core import ArtifactError, ConfigError
 
-from ..config import RopeScaling
-from ..positions.rotary import frequencies
+from ...config import RopeScaling
+from ...positions.rotary import frequencies
 
 LOW, HIGH = 1.0, 4.0
 """Turns over the original length between which Llama 3's ramp lies, in all models of its kind."""

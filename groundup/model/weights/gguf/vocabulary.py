@@ -22,7 +22,7 @@ from groundup.tokenizer import (
     tokenizer_of_gguf,
 )
 
-from ..weights.directory import GENERATION, read_json
+from ..directory import GENERATION, read_json
 from .format import Value
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5

@@ -7,10 +7,10 @@ import pytest
 
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import save
-from groundup.model.gguf.vocabulary import tokenizer_metadata
+from groundup.model.weights.gguf.vocabulary import tokenizer_metadata
 from groundup.tokenizer import PATTERNS, TEMPLATE, FastTokenizer, tokenizer_of_gguf
 from groundup.tokenizer import save as save_tokenizer
-from tests.model.gguf.models import MERGES, STORED, exact_model
+from tests.model.weights.gguf.models import MERGES, STORED, exact_model
 
 LLAMA = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
