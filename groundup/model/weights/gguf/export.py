@@ -65,7 +65,7 @@ def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> Exporte
     weights; DataError for weights that a type does not hold.
     """
     if gguf.is_dir():
-        raise ConfigError(f"{gguf} is a folder; name a file in it, such as {gguf / 'model.weights.gguf'}.")
+        raise ConfigError(f"{gguf} is a folder; name a file in it, such as {gguf / 'model.gguf'}.")
     gguf.parent.mkdir(parents=True, exist_ok=True)
     opened = load(model.path)
     tokenizer = tokenizer_metadata(model.path, opened.config.vocab_size)
