@@ -28,7 +28,7 @@ ROOM_FILES, PARAMETERS = 13, 6
 # Lines of Python by room, 52,000 in all. To raise one, lower another or argue it in docs/LOG.md.
 BUDGET = 52_000
 SHARES = {
-    "core": 4_100, "measure": 8_200, "kernels": 1_600, "documents": 2_200, "corpus": 2_800,
+    "core": 4_100, "measure": 8_200, "kernels": 1_600, "documents": 2_200, "corpus": 2_850,
     "tokenizer": 2_000, "model": 2_500, "embeddings": 700, "adapt": 800, "train": 2_700,
     "generate": 2_600, "prompt": 700, "align": 2_100, "compress": 1_600, "retrieve": 2_000,
     "evaluate": 9_400, "redteam": 600, "monitor": 1_000, "serve": 1_000, "console": 600,
