@@ -288,7 +288,7 @@ class Race(NamedTuple):
 
 
 def keep(races: list[Race], args: argparse.Namespace, version: str) -> None:
-    """Write the rows to results/, one file a dtype, from which the README's table is made."""
+    """Write the rows to results/lm_eval.json, beside those of other tasks and dtypes there."""
     import table  # here: the peer's side of this script has no groundup
 
     rows = [
@@ -299,7 +299,13 @@ def keep(races: list[Race], args: argparse.Namespace, version: str) -> None:
         for race in races
     ]  # fmt: skip
     notes = {"model": args.model.name, "samples": args.samples, "threads": args.threads}
-    table.report("lm_eval" if args.dtype == "float32" else f"lm_eval_{args.dtype}", rows, notes)
+    here = {race.task for race in races}
+    for row in json.loads((table.RESULTS / "lm_eval.json").read_text())["rows"]:
+        task, dtype = row["work"].removeprefix("evaluation: ").split(", ")[:2]
+        if task not in here or dtype != args.dtype:
+            rows.append(table.Row(**row))
+    rows.sort(key=lambda row: row.work)
+    table.report("lm_eval", rows, notes)
 
 
 def race(task: str, mine: Side, peer: Side, args: argparse.Namespace) -> Race:
@@ -339,7 +345,7 @@ def main() -> None:
     parser.add_argument("--batches", type=lambda text: text.split(","),
                         default=[str(batch) for batch in BATCHES])  # fmt: skip
     parser.add_argument("--check", action="store_true")
-    parser.add_argument("--keep", action="store_true", help="write results/lm_eval*.json")
+    parser.add_argument("--keep", action="store_true", help="write results/lm_eval.json")
     parser.add_argument("--worker", nargs=2)
     args = parser.parse_args()
     if args.worker:
