@@ -288,7 +288,7 @@ class Race(NamedTuple):
 
 
 def keep(races: list[Race], args: argparse.Namespace, version: str) -> None:
-    """Write the rows to results/lm_eval.json, from which the README's table is made."""
+    """Write the rows to results/lm_eval.json, beside those of other tasks and dtypes there."""
     import table  # here: the peer's side of this script has no groundup
 
     rows = [
@@ -299,6 +299,12 @@ def keep(races: list[Race], args: argparse.Namespace, version: str) -> None:
         for race in races
     ]  # fmt: skip
     notes = {"model": args.model.name, "samples": args.samples, "threads": args.threads}
+    here = {race.task for race in races}
+    for row in json.loads((table.RESULTS / "lm_eval.json").read_text())["rows"]:
+        task, dtype = row["work"].removeprefix("evaluation: ").split(", ")[:2]
+        if task not in here or dtype != args.dtype:
+            rows.append(table.Row(**row))
+    rows.sort(key=lambda row: row.work)
     table.report("lm_eval", rows, notes)
 
 

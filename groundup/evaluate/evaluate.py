@@ -33,7 +33,14 @@ from groundup.measure import look, warn
 
 from .harness.answers import Answers
 from .harness.local import LocalModel, Reading
-from .harness.report import Report, Subject, read_report, remember_baseline, write_report
+from .harness.report import (
+    Report,
+    Subject,
+    read_report,
+    remember_baseline,
+    setting_of,
+    write_report,
+)
 from .harness.run import Known, Runner, dry, group_reports
 from .heldout import HeldOut
 from .task.task import Group, Task
@@ -250,8 +257,12 @@ def parents(asked: Asked, tasks: Sequence[Task]) -> dict[str, Artifact]:
 def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
     """Run the tasks and write the report; the body of the stage."""
     started, model = perf_counter(), asked.model
-    sealed = [each for task in flat(asked.tasks) if (each := getattr(task, "testset", None))]
-    for each in sealed:
+    sealed = [
+        (each, setting_of(model.signature, task.signature))
+        for task in flat(asked.tasks)
+        if (each := getattr(task, "testset", None))
+    ]
+    for each, _ in sealed:
         if asked.warns and each.kind == "testset":
             warn(each)
     identity = digest([model.digest, model.signature])
@@ -270,8 +281,8 @@ def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
             ) from None
         if not config.accept_failures:
             runner.check_answered()
-    for each in sealed:
-        look(each, "evaluate", model.digest)
+    for each, setting in sealed:
+        look(each, "evaluate", model.digest, setting)
     subject = Subject(model.name, model.digest, model.signature, asked.kind)
     groups = group_reports(asked.tasks, reports)
     seconds = round(perf_counter() - started, 3)

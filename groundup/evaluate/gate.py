@@ -31,7 +31,7 @@ from groundup.measure import require as passed
 from .compare.comparison import ComparedMeasure, measure_of, task_of
 from .compare.groups import compared_groups
 from .compare.verb import Runs
-from .harness.report import MeasureReport, Report, baseline_of, read_report
+from .harness.report import MeasureReport, Report, baseline_of, read_report, setting_of
 
 SHARE = 0.01
 """May be lost where no margin is given: of a share, or of what the baseline has."""
@@ -74,9 +74,10 @@ def gate(
     baseline = None if against is None else Artifact.open(against, "report")
     checks = [] if baseline is None else list(no_worse(artifact, baseline, margin))
     checks += [one for text in require or () for one in required(found, text)]
+    testset = sealed(artifact, test)
     made = verdict(
-        checks, scored(artifact), None if baseline is None else scored(baseline),
-        sealed(artifact, test), author, out=out,
+        checks, scored(artifact), None if baseline is None else scored(baseline), testset, author,
+        setting=setting_on(artifact, found, testset), out=out,
     )  # fmt: skip
     return passed(made)
 
@@ -168,6 +169,13 @@ def sealed(report: Artifact, test: Path | None) -> Artifact | None:
     if given.id not in [parent.id for parent in report.parents]:
         raise ConfigError(f"{report.path} was not made on {test}; leave --test out, or evaluate.")
     return given
+
+
+def setting_on(artifact: Artifact, report: Report, testset: Artifact | None) -> str:
+    """What the look at the test set was recorded with; empty where there is none."""
+    names = [name for name, found in inputs(artifact) if testset and found.id == testset.id]
+    task = task_of(report, names[0].partition(" of ")[2]) if names else None
+    return setting_of(report.subject.signature, task.signature) if task else ""
 
 
 def used(testset: Artifact) -> int:

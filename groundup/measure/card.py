@@ -27,6 +27,7 @@ SINGULAR = {"are": "is", "have": "has", "were": "was"}
 TOLD = 5
 """Ids that a message names."""
 WORD = re.compile(r"\w+")
+CODE = re.compile(r"`[^`]+`")
 MARKS = re.compile(r"[?.!,;:'\"`“”‘’]+(?=\s|$)|(?<!\S)['\"`“”‘’]+")
 UNFINISHED = re.compile(r"(?:\.\.\.|…|[-,(\[{“‘=/]|\b(?:the|an?|of|and|or))$")
 STOP_WORDS = {
@@ -130,7 +131,8 @@ def contradictions(samples: Sequence[Sample]) -> Iterator[Finding]:
     answers: dict[tuple[str, ...], list[Sample]] = defaultdict(list)
     for sample in samples:
         if same_text(question(sample)):  # else nothing is asked, which is another finding
-            answers[whole(sample)].append(sample)
+            code = CODE.findall(question(sample))  # `delete` and `Delete` are two names
+            answers[(*whole(sample), *code)].append(sample)
     for same in answers.values():
         if len({frozenset(map(same_text, sample.references)) for sample in same}) > 1:
             ids = tuple(sample.id for sample in same)

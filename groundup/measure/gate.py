@@ -220,7 +220,9 @@ class Check:
         errors = self.errors or z_value(self.interval.confidence)
         t = student_quantile(normal_tail(errors), max(1, self.interval.groups - 1))
         error = abs(self.interval.estimate - self.value) / t
-        share = normal_tail(t - room / error) if error else 1.0
+        if not error:
+            return None  # equal values whose limits are not known say nothing of others
+        share = normal_tail(t - room / error)
         wanted = (t - normal_quantile(POWER)) * error / room
         return Power(share, self.interval.n, ceil(self.interval.n * wanted**2))
 
@@ -287,9 +289,12 @@ class VerdictConfig(Config):
 
 def verdict(
     checks: Sequence[Check], subject: Artifact, baseline: Artifact | None = None,
-    testset: Artifact | None = None, author: str = "", *, seen: Seen = "scores", out: Path,
+    testset: Artifact | None = None, author: str = "", *, seen: Seen = "scores",
+    setting: str = "", out: Path,
 ) -> Artifact:  # fmt: skip
     """Record the checks of a subject as an artifact of kind verdict, passed or not.
+
+    setting  what else decided the subject's answers, as its look at the test set was recorded with
 
     With a test set, bounds are stretched by the subject's place among the candidates scored on it:
     for `seen="scores"` as if each was built on the scores of those before, for "verdicts" as if
@@ -308,7 +313,7 @@ def verdict(
     )
 
     def write(draft: Draft) -> None:
-        place = place_of(subject, testset)
+        place = place_of(f"{subject.id} {setting}".rstrip(), testset)
         judged = [corrected(one, place, seen) for one in checks]
         passed = all(one.passed for one in judged)
         draft.numbers |= {"passed": passed, "checks": len(judged), "candidates": place}
@@ -326,10 +331,10 @@ def verdict(
     )  # fmt: skip
 
 
-def place_of(subject: Artifact, testset: Artifact | None) -> int:
-    """The subject's place among the candidates scored on the test set, 1 for the first."""
-    ids = [] if testset is None else candidates(testset)
-    return ids.index(subject.id) + 1 if subject.id in ids else len(ids) + 1
+def place_of(candidate: str, testset: Artifact | None) -> int:
+    """A candidate's place among those scored on the test set, 1 for the first."""
+    seen = [] if testset is None else candidates(testset)
+    return seen.index(candidate) + 1 if candidate in seen else len(seen) + 1
 
 
 def corrected(one: Check, place: int, seen: Seen) -> Check:

@@ -196,26 +196,37 @@ class Look(NamedTuple):
     """Id of the artifact that was scored."""
     when: str
     """ISO 8601, UTC."""
+    setting: str = ""
+    """What else decided its answers, such as prompt and examples, as a digest."""
+
+    @property
+    def candidate(self) -> str:
+        """What was tried: one artifact under two prompts is two candidates."""
+        return f"{self.subject} {self.setting}".rstrip()
 
 
-def look(testset: Artifact, who: str, subject: str) -> Look:
+def look(testset: Artifact, who: str, subject: str, setting: str = "") -> Look:
     """Record that `subject` was scored on the test set; call it before showing the number.
 
     Any artifact with held-out data keeps such a ledger, tokens and examples too.
     """
-    entry = Ledger(testset.path / LOOKS).append({"who": who, "subject": subject})
-    return Look(who, subject, entry.when)
+    told = {"who": who, "subject": subject} | ({"setting": setting} if setting else {})
+    entry = Ledger(testset.path / LOOKS).append(told)
+    return Look(who, subject, entry.when, setting)
 
 
 def looks(testset: Artifact) -> list[Look]:
     """Every look so far, oldest first."""
     entries = Ledger(testset.path / LOOKS).read()
-    return [Look(e.content["who"], e.content["subject"], e.when) for e in entries]
+    return [
+        Look(e.content["who"], e.content["subject"], e.when, e.content.get("setting", ""))
+        for e in entries
+    ]
 
 
 def candidates(testset: Artifact) -> list[str]:
-    """Ids of the different artifacts scored on the test set so far, in order of first look."""
-    return list(dict.fromkeys(look.subject for look in looks(testset)))
+    """The different candidates scored on the test set so far, in order of first look."""
+    return list(dict.fromkeys(look.candidate for look in looks(testset)))
 
 
 class Ruling(NamedTuple):
@@ -289,7 +300,13 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
     told = reviewed(given, rulings, len(samples))
     told["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *rulings})
     made = make_testset(card.model_copy(update=told), kept, {"testset": testset}, out)
-    record.say(f"{out} has no votes yet; its card keeps what was read and why samples were changed")
+    if not looks(made):  # most samples are the same, and so is what was learnt of them
+        for each in looks(testset):
+            look(made, each.who, each.subject, each.setting)
+    record.say(
+        f"{out} has no votes yet; its card keeps what was read and why samples were changed, and "
+        f"its ledger the {len(looks(made))} looks so far"
+    )
     return made
 
 

@@ -122,11 +122,18 @@ def test_documents_a_test_set_and_a_task_in_one_report(tmp_path, model, tokens, 
 def test_a_look_is_recorded_once_and_again_asks_nothing(tmp_path, model, tokens, testset):
     for _ in range(2):
         evaluate(str(model.path), config=PLAIN, test=testset, tokens=tokens, out=tmp_path / "r")
-    assert candidates(testset) == candidates(tokens) == [model.id]
+    (on_testset,), (on_tokens,) = candidates(testset), candidates(tokens)
+    assert on_testset.startswith(model.id) and on_tokens.startswith(model.id)
     validation = EvaluateConfig(split="validation")
     other = model_of(tmp_path / "other", seed=1)
     evaluate(str(other.path), config=validation, tokens=tokens, out=tmp_path / "v")
-    assert candidates(tokens) == [model.id]
+    assert candidates(tokens) == [on_tokens]
+    prompted = EvaluateConfig(system="Be brief.", dtype="float32")
+    evaluate(str(model.path), config=prompted, test=testset, out=tmp_path / "s")
+    assert len(candidates(testset)) == 2 and candidates(testset)[1].startswith(model.id)
+    assert next(read_rows(Artifact.open(tmp_path / "s"), "numbers"))["prompt"].startswith(
+        "<|im_start|>system\nBe brief.<|im_end|>"
+    )
 
 
 def test_two_models_are_compared_on_the_same_samples(tmp_path, model, tokens):

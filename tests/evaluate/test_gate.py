@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Artifact, ArtifactError, ConfigError, GateFailed, Sample, produce
-from groundup.evaluate.gate import gate, required, scored, sealed
+from groundup.evaluate.gate import gate, required, scored, sealed, setting_on
 from groundup.evaluate.harness.report import (
     Report,
     Subject,
@@ -182,8 +182,9 @@ def house(place: Path) -> tuple[Artifact, Artifact, Artifact]:
 
 def test_a_verdict_is_on_the_model_and_counts_the_test_sets_candidates(place):
     model, testset, made = house(place)
-    for name in ("one", "two", model.id):
-        look(testset, "evaluate", name)
+    setting = setting_on(made, read_report(made), testset)
+    for name, under in (("one", ""), (model.id, "another prompt"), (model.id, setting)):
+        look(testset, "evaluate", name, under)
     assert scored(made).id == model.id and sealed(made, None).id == testset.id
     found = gate(made.path, require=["exact_match,first-number>=0.5"], out=place / "v")
     assert found.candidates == 3

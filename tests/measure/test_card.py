@@ -217,3 +217,11 @@ def test_the_last_turn_alone_is_no_contradiction():
     assert not list(contradictions(apart))
     (found,) = contradictions([*apart, talk("Tell me of ports.", "8080")])
     assert found.message.startswith("2 samples ask 'Go on.'") and len(found.samples) == 2
+
+
+def test_names_in_code_marks_that_differ_in_case_are_two_questions():
+    two = [ask("a", "Where is `sql.delete` described?", "1"),
+           ask("b", "Where is `sql.Delete` described?", "2")]  # fmt: skip
+    assert not list(contradictions(two))
+    same = [two[0], ask("c", "where is `sql.delete` described", "2")]
+    assert [finding.samples for finding in contradictions(same)] == [("a", "c")]

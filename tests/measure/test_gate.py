@@ -30,7 +30,7 @@ from groundup.measure.gate import (
     verdict,
 )
 from groundup.measure.stats.interval import Interval, bootstrap, paired
-from groundup.measure.testset import Card, look, make_testset
+from groundup.measure.testset import Card, candidates, look, make_testset
 from tests.checking import unchecked
 
 FOUND = Interval(0.8, 0.7, 0.9, 0.95, 50, 40)
@@ -178,8 +178,9 @@ def test_power_is_told_only_where_it_is_known(subject, tmp_path):
     assert check("x", FOUND, above(0)).power is None
     assert check("x", FOUND, no_worse_than(FOUND, 0.1), "estimate").power is None
     assert check("x", Reason("none", "None."), loses_at_most(0.1)).power is None
-    sure = check("x", Interval(0.0, 0.0, 0.0, 0.95, 9, 9), loses_at_most(0.1))
-    assert sure.power.share == 1 and sure.power.needed <= 9
+    assert check("x", Interval(0.0, 0.0, 0.0, 0.95, 9, 9), loses_at_most(0.1)).power is None
+    few = check("x", paired([1.0] * 9, [1.0] * 9, limits=(-1, 1)), loses_at_most(0.1))
+    assert not few.passed and str(few.power).startswith("too little data: n = 9")
     kept = check("kept", no_better(0.0), loses_at_most(0.2), next="more data")
     found = read_verdict(verdict([kept], subject, out=tmp_path / "v"))
     assert found.checks[0]["power"]["share"] == pytest.approx(0.97, abs=0.02)
@@ -255,3 +256,29 @@ def test_an_interval_that_is_not_finite_is_no_measured_number(wrong):
 
 def test_without_a_margin_no_power_is_told():
     assert check("x", FOUND, no_worse_than(FOUND, 0)).power is None
+
+
+@pytest.mark.parametrize(
+    "n, lost, gained", [(20, 0.05, 0.0), (100, 0.01, 0.0), (200, 0.02, 0.0), (200, 0.03, 0.01)]
+)
+def test_a_model_worse_by_the_margin_seldom_passes_even_where_losses_are_rare(n, lost, gained):
+    """400 models each; 2.5 % are expected, and 5 % would be too many."""
+    rng, passed, margin = np.random.default_rng(7), 0, lost - gained
+    for _ in range(400):
+        draw = rng.random(n)
+        apart = np.where(draw < lost, -1.0, np.where(draw < lost + gained, 1.0, 0.0))
+        found = paired(apart, np.zeros(n), limits=(-1, 1))
+        passed += check("kept", found, loses_at_most(margin)).passed
+    assert passed <= 20
+
+
+def test_a_candidate_is_a_model_under_one_prompt(subject, tmp_path):
+    testset = make_testset(Card(name="t"), [Sample("1", ())], {}, tmp_path / "t")
+    for setting in ("a", "b", "a", "c"):
+        look(testset, "evaluate", subject.id, setting)
+    assert len(candidates(testset)) == 3
+    found = read_verdict(
+        verdict([check("x", FOUND, above(0))], subject, testset=testset, setting="c",
+                out=tmp_path / "v")
+    )  # fmt: skip
+    assert found.candidates == 3

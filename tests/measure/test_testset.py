@@ -216,3 +216,12 @@ def test_a_label_that_decides_nothing_is_refused_at_apply(testset, tmp_path):
     judge(testset, "ben", "q2", "yes")
     with pytest.raises(DataError, match="neither accept nor drop, such as 'yes' on q2"):
         apply_review(testset, tmp_path / "out")
+
+
+def test_what_was_seen_of_a_test_set_counts_for_the_one_its_review_makes(testset, tmp_path):
+    look(testset, "evaluate", "model", "prompt")
+    judge(testset, "ana", "q0", "accept")
+    for _ in range(2):
+        made = apply_review(testset, tmp_path / "t2")
+    assert candidates(made) == candidates(testset) == ["model prompt"]
+    assert len(looks(made)) == 1

@@ -16,7 +16,7 @@ CALL = re.compile(
     r"@?(?:(?P<what>class|exception|classmethod|staticmethod|async|awaitable|coroutine|method|"
     r"function|abstractmethod|final|type)\s+)*"
     r"(?!(?:def|return|raise|yield|await|print|for|if|import|from|with|assert)\b)"
-    rf"(?:[A-Za-z_][\w ]*[ *]+)?(?P<name>{NAME})\((?P<arguments>.*)\)"
+    rf"(?:(?:[A-Za-z_]\w*[ *]+){{1,4}})?(?P<name>{NAME})\((?P<arguments>.*)\)"
     r"(?:\s*(?:→|->)\s*[\w.\[\], |]+)?:?\s*[#¶]?"
 )
 BARE = re.compile(rf"(?P<what>class|exception)\s+(?P<name>{NAME})|(?P<value>[a-z_]\w*(?:\.\w+)+)")

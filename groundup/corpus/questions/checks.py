@@ -18,7 +18,7 @@ BEGINS_BADLY = re.compile(
 )
 ENDS_BADLY = re.compile(
     r"(?:[-,(:/=“‘]|\b(?:the|an?|of|to|and|or|is|are|was|with|by|for|in|on|at|that|which|than|from|as|"
-    r"not|be|e\.g|i\.e|etc))$",
+    r"not|be|e\.?g|i\.?e|etc))$",
     re.IGNORECASE,
 )
 MARKUP = re.compile(

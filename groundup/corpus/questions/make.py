@@ -85,7 +85,7 @@ def make_questions(
 ) -> Artifact:
     """A test set of questions with answers quoted from documents, and some without an answer.
 
-    source: folder of documents, or a corpus, whose test split is asked
+    source: folder or artifact of documents, or a corpus, whose test split is asked
     questions: how many to make
     allow_fewer: make what there is if the documents give fewer
 
@@ -102,6 +102,10 @@ def make_questions(
     without = min(without, round(len(chosen) * share))
     unknown = made_up(chosen, pool, found.documents, without, config)
     chosen = choose(pool, questions - len(unknown), config) + unknown
+    if len(unknown) < without:
+        record.say(
+            f"{len(unknown)} of {without} unanswerable questions: too few names to make others of"
+        )
     if len(chosen) < questions:
         message = too_few(chosen, found, questions) + advice(collection, found, questions, config)
         if not chosen or not allow_fewer:
@@ -122,8 +126,12 @@ def check(config: QuestionsConfig, questions: int) -> None:
 
 
 def read_source(source: Path, config: QuestionsConfig) -> Source:
-    """Read a folder's documents, or a corpus'; split off those that may be asked about."""
-    if (source / MANIFEST).is_file():
+    """Read a folder's documents or a corpus; split off what may be asked about."""
+    parents: dict[str, Artifact] = {}
+    made = Artifact.open(source) if (source / MANIFEST).is_file() else None
+    if made is not None and made.kind == "documents":
+        parents["documents"] = made
+    elif made is not None:
         made = Artifact.open(source, "corpus")
         splits = {split: list(read_split(made, split)) for split in SPLITS}
         documents = [document for split in SPLITS for document in splits[split]]
@@ -143,7 +151,7 @@ def read_source(source: Path, config: QuestionsConfig) -> Source:
             "expected text, Markdown, HTML or Python files in UTF-8."
         )
     order = sorted(documents, key=lambda document: place(document.path, config.seed))
-    return Source(documents, shared(order, config.share), {}, set_aside)
+    return Source(documents, shared(order, config.share), parents, set_aside)
 
 
 def shared(order: Sequence[Document], share: float) -> set[str]:
@@ -221,7 +229,7 @@ def too_few(chosen: Sequence[Candidate], found: Source, questions: int) -> str:
 
 def advice(collection: Collection, found: Source, questions: int, config: QuestionsConfig) -> str:
     """What would give enough: the least share that does, in steps of 0.05, if one does."""
-    if found.parents:
+    if "corpus" in found.parents:
         return "make a corpus with a larger test_share, or take fewer with --allow-fewer."
     order = sorted(found.documents, key=lambda document: place(document.path, config.seed))
     pool = list(candidates(collection, shared(order, 1), config.rules, config.max_words))

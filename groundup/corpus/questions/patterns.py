@@ -92,7 +92,7 @@ NO_SUBJECT = (
 )
 NO_CLAUSE = (
     r"(?!(?:instead|feel|please|be|ensure|remember|avoid|returns?|do|will|can|may|must|is|are|has|"
-    r"see|used?|you|and|or|but|which|then)\b)"
+    r"see|used?|you|and|or|but|which|then|such)\b)"
 )
 HAPPENS = re.compile(
     rf"^(?P<condition>(?:If|When) {NO_SUBJECT}[^,;:]{{8,110}}), (?P<value>{NO_CLAUSE}[^;:]+?)\.?$"
@@ -107,7 +107,8 @@ UNSURE = re.compile(
     r"^(?:if|when) (?:it|this|that|they|so|the above|not|necessary|these|there)\b|\breturned\b|,$|"
     r", (?:or|and|otherwise)\b|\w(?:Error|Exception|Warning)\b|\b(?:and|or)$|"
     r"\b(?:it|they|them|this|these|those|such|ones?(?! of)|the (?:first|second|other|last))\b|"
-    r"\b(?:first|originally|initially) \w+e[dn]\b",
+    r"\b(?:first|originally|initially) \w+e[dn]\b|\b(?:was|were)\b|"
+    r"^\w+ the (?:function|method|object|value|option|class|event|feature|process|user)\b",
     re.IGNORECASE,
 )
 """Of a condition that leans on another sentence, runs into another clause, or is history."""
@@ -116,11 +117,20 @@ CLAUSE = re.compile(
     r"(?<! of)(?<! the)(?<! or)(?<! and) [a-z]\w*[^\Ws]s\b)"
 )
 """Of a condition that has a verb, as far as its shape tells."""
-OTHER = re.compile(r"raise|\b(?:was|were|had|used to)\b")
-"""Of what happens: an exception, which another rule asks for, or history."""
+OTHER = re.compile(
+    r"raise|\b(?:was|were|had|used to|would|should|prefer\w+|recommended|is (?:now )?available)\b"
+)
+"""Of what happens: an exception, which another rule asks for, history, or advice."""
+NEWS = re.compile(r"\b(?:has|have) been \w+ed\b|\bno longer\b")
+"""Of a sentence that tells a change and not what something is."""
+TYPE_ALONE = re.compile(
+    r"^(?:(?:[Oo]ptional|[Rr]equired)\W*)?(?:\w+\W+){0,4}[Dd]efaults? (?:to|is) \S+$"
+)
+"""Of a parameter's first sentence that tells its type and default and not what it is for."""
 LEANS = re.compile(
     r"\b(?:it|this|that|these|them|those|so|their|ones?(?! of)|former|latter|the (?:same|others?)|"
-    r"the (?:exception|error|warning|problem)(?= and | or |,)|(?:old|new|previous) behaviou?r)\b"
+    r"the feature|the (?:exception|error|warning|problem)(?= and | or |,)|"
+    r"(?:old|new|previous) behaviou?r)\b"
 )
 POINTING = re.compile(
     r"^(?:This|That|These|Those|It|They|He|She|We|You|There|Here|Such|Same|See|Note|Now|Also|One|"

@@ -165,7 +165,8 @@ def limit(entry: Entry) -> Iterator[Found]:
 def parameter(entry: Entry) -> Iterator[Found]:
     """What a parameter of a function is for."""
     if entry.kind == "parameter" and entry.owner and (first := opening(entry)):
-        if not same(first.text, entry.name) and not first.text.startswith("Value returned by"):
+        is_empty = same(first.text, entry.name) or patterns.TYPE_ALONE.match(first.text)
+        if not is_empty and not first.text.startswith("Value returned by"):
             yield Found({}, first)
 
 
@@ -278,7 +279,8 @@ def is_topic(what: str, heading: str) -> bool:
 def is_nominal(text: str) -> bool:
     """Whether a text is a noun phrase: a short head without a verb, then perhaps what it is for."""
     head = patterns.NOUN_ENDS.split(text, maxsplit=1)[0]
-    return len(head.split()) < 7 and not patterns.VERB_IN_HEAD.search(head)
+    has_verb = patterns.VERB_IN_HEAD.search(head) or patterns.NEWS.search(text)
+    return len(head.split()) < 7 and not has_verb
 
 
 def named(entry: Entry) -> dict[str, str]:

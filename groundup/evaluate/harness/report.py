@@ -20,6 +20,7 @@ from groundup.core import (
     Draft,
     Pointer,
     Reason,
+    digest,
     user_name,
     write_json,
 )
@@ -77,6 +78,14 @@ class TaskReport(NamedTuple):
     """Of what was scored: every sample's id, prompt, options and target."""
     samples: int
     measures: tuple[MeasureReport, ...]
+
+
+def setting_of(subject: str, task: str) -> str:
+    """What besides the weights decided the answers to a task, as a digest of two signatures.
+
+    The subject's tells format, prompt and precision, the task's examples, filters and wording.
+    """
+    return digest([subject, task])[:16]
 
 
 class GroupReport(NamedTuple):

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from groundup.core import ConfigError, DataError, Pair, Stops, TextModel, digest
+from groundup.core import ConfigError, DataError, Pair, Stops, TextModel
 
 from .aggregate import Statistic
 from .code import Code, run, trusted
@@ -78,13 +78,11 @@ class YamlTask:
         """Everything but the measures' own that moves a score."""
         sampler = self.settings.shots.sampler
         is_drawn = self.count > 0 and sampler == "default"
-        chat = self.ways.chat
         parts = [
             f"lm_eval:{PEER}",
             f"shots:{self.count}",
             f"draw:{f'random[{self.ways.seed}]' if is_drawn else 'first' if self.count else 'no'}",
-            chat.signature(),
-            f"system:{digest(chat.system)[:12] if chat.system else 'no'}",
+            self.ways.chat.signature(),
             f"prompt:{prompt_digest(self.settings)}",
         ]
         if self.kind == "generate_until":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from groundup.core import ConfigError, DataError, Message, TextModel
+from groundup.core import ConfigError, DataError, Message, TextModel, digest
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Chat:
     def signature(self) -> str:
         """As it stands in a task's signature."""
         how = ("turns" if self.multiturn else "one_turn") if self.template else "no"
-        return f"template:{how}"
+        return f"template:{how}|system:{digest(self.system)[:12] if self.system else 'no'}"
 
 
 class Ways(NamedTuple):

@@ -18,6 +18,8 @@ from groundup.core import (
     ArtifactError,
     Completion,
     ConfigError,
+    Conversation,
+    Message,
     Reason,
     Sample,
     Sampling,
@@ -58,6 +60,19 @@ COMPARED = {
 """What compares with references."""
 SCORERS: dict[str, Scorer] = {**COMPARED, "refused": refused}
 SIGNATURES = {name: scorer.signature for name, scorer in COMPARED.items()} | {"refused": REFUSED}
+
+
+def with_system(conversation: Conversation, system: str) -> Conversation:
+    """A conversation under a system's text, which a system turn of its own goes on from.
+
+    >>> with_system((Message("user", "Hi"),), "Be brief.")[0].content
+    'Be brief.'
+    """
+    if not system:
+        return conversation
+    own = [message.content for message in conversation if message.role == "system"]
+    rest = tuple(message for message in conversation if message.role != "system")
+    return (Message("system", "\n\n".join([system, *own])), *rest)
 
 
 @dataclass
@@ -104,8 +119,8 @@ class TestsetTask:
     @property
     def signature(self) -> str:
         """How it is asked."""
-        how = "yes" if self.chat.template else "no"
-        return f"testset:{self.version}|template:{how}|temperature:0|max_tokens:{self.max_tokens}"
+        how = self.chat.signature()
+        return f"testset:{self.version}|{how}|temperature:0|max_tokens:{self.max_tokens}"
 
     @property
     def measures(self) -> tuple[Measure, ...]:
@@ -131,12 +146,16 @@ class TestsetTask:
             )  # fmt: skip
 
     def prompt(self, sample: Sample, model: TextModel | None) -> str:
-        """A conversation as the model reads it; without a template, its turns a line each."""
+        """A conversation as the model reads it; without a template, its turns a line each.
+
+        The caller's system text stands before the sample's own.
+        """
+        said = with_system(sample.conversation, self.chat.system)
         if not self.chat.template:
-            return "\n\n".join(message.content for message in sample.conversation)
+            return "\n\n".join(message.content for message in said)
         if model is None:
             raise ConfigError("A test set is asked through a chat template; a model is needed.")
-        return model.render(sample.conversation)
+        return model.render(said)
 
     def score(self, item: Item, answers: Sequence[Asked]) -> Scored:
         """Every measure of one answer."""

@@ -54,7 +54,16 @@ def text_of(choice: dict[str, Any]) -> str:
             found = "".join(part.get("text", "") for part in found)
     if not isinstance(found, str):
         raise Trouble("bad_answer", "the answer's first choice has no text", retry=True)
-    return found
+    return written(found)
+
+
+def written(text: str) -> str:
+    """A text that can be written down: half of a surrogate pair becomes U+FFFD.
+
+    >>> written("\\ud83d is half of \\ud83d\\ude00") == "\ufffd is half of \U0001f600"
+    True
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def finish_of(choice: dict[str, Any]) -> End:

@@ -93,7 +93,7 @@ class Server:
         if isinstance(call, Reason):
             return place, call
         if self.breaker.is_open:
-            count, last = self.breaker.failures, self.breaker.last
+            count, last = self.breaker.in_a_row, self.breaker.last
             stopped = f"not sent: {count} requests failed in a row, the last with: {last}"
             return place, Reason("stopped", stopped)
         if not self.spending.reserve(call.guessed):

@@ -146,6 +146,8 @@ class Breaker:
 
     def __init__(self, retries: Retries) -> None:
         self.limit, self.failures, self.last = retries.stop_after, 0, ""
+        self.in_a_row = 0
+        """Requests that failed since the last answer; fewer than `failures` if one was for good."""
 
     @property
     def is_open(self) -> bool:
@@ -155,11 +157,12 @@ class Breaker:
     def failed(self, message: str, for_good: bool = False) -> None:
         """Count a request that failed; `for_good` if every other one would fail too."""
         self.failures = self.limit if for_good else self.failures + 1
+        self.in_a_row += 1
         self.last = message
 
     def answered(self) -> None:
         """Count a request that was answered: the server lives."""
-        self.failures = 0
+        self.failures = self.in_a_row = 0
 
     def again(self) -> None:
         """Let one request try whether the server is back."""

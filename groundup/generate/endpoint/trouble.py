@@ -93,7 +93,7 @@ def refusal(status: int, headers: Mapping[str, str], said: str, kind: str = "") 
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that a Retry-After header asks for, given as seconds or as a date."""
     text = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}(\.\d*)?", text):
+    if re.fullmatch(r"\d{1,18}(\.\d*)?", text):
         return float(text)
     try:
         until = parsedate_to_datetime(text)

@@ -10,10 +10,13 @@ Every function takes `groups`, the name of the group of each value; None makes e
 Bootstrap intervals are studentised: each resample is measured in its own standard errors, on a
 scale where these do not depend on the mean. That follows skewed values where percentiles of the
 resamples do not, and errs about equally on both sides, as gates need. Where resamples often have no
-spread (few groups, or nearly all values equal) the bounds are Student's. Sums ruled by a few groups
-count like a sample of (Σw)² / Σw² groups; how often intervals hold: docs/simulations.md.
+spread (few groups, or nearly all values equal) the bounds are Student's. Where nearly all groups
+are equal and the values have limits, bounds leave room for values that the sample was too small to
+show: two groups more, one at each limit. Sums ruled by a few groups count like a sample of
+(Σw)² / Σw² groups; how often intervals hold: docs/simulations.md.
 Source: Efron 1979, doi:10.1214/aos/1176344552; Hall 1988, doi:10.1214/aos/1176350933 (studentised);
-Tibshirani 1988, doi:10.1093/biomet/75.3.433 (variance stabilised).
+Tibshirani 1988, doi:10.1093/biomet/75.3.433 (variance stabilised); Bonett and Price 2012,
+doi:10.3102/1076998611411915 (the two groups more).
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -33,6 +36,8 @@ ROUNDING = 1e-12
 LARGEST = 1e100
 STEEPEST = 0.25
 """Where the scale ends, so that no bound is stretched to more than 1.85 times its distance."""
+RARE = 16
+"""With fewer groups than this that differ from the rest, resamples miss what is rare."""
 FLAT = 1e-3
 """Student's bounds are taken where more than this share of the resamples has no spread."""
 
@@ -86,7 +91,8 @@ def bootstrap(
 ) -> Interval:  # fmt: skip
     """Mean of the values, or sum(values) / sum(weights), by resampling whole groups.
 
-    The bounds are cut at `limits`: (0, 1) for scores that cannot lie outside.
+    The bounds are cut at `limits`: (0, 1) for scores that cannot lie outside. Without limits equal
+    values have an interval of width zero, as nothing says what else there might be.
 
     Raises DataError for fewer than two groups, a value that is not finite, or a weight below zero,
     ConfigError for limits that are none or for fewer repeats than the tails need: 40 for 95 %.
@@ -110,8 +116,28 @@ def bootstrap(
         )
     estimate = float(totals.sum() / masses.sum())
     residuals = totals - estimate * masses
-    if np.abs(residuals).max() <= ROUNDING * np.abs(totals).max():
-        return Interval(estimate, estimate, estimate, confidence, len(values), number)
+    low, high = estimate, estimate
+    if np.abs(residuals).max() > ROUNDING * np.abs(totals).max():
+        low, high = resampled(estimate, residuals, masses, tail, repeats, seed)
+    if differing(totals / masses) < RARE and weights is None and np.isfinite(limits).all():
+        wide = with_unseen(totals, masses, tail, limits)
+        low, high = min(low, wide.low), max(high, wide.high)
+    low, high = np.clip([low, high], *limits)
+    return Interval(estimate, float(low), float(high), confidence, len(values), number)
+
+
+class Bounds(NamedTuple):
+    """Where the truth lies."""
+
+    low: float
+    high: float
+
+
+def resampled(
+    estimate: float, residuals: np.ndarray, masses: np.ndarray, tail: float, repeats: int, seed: int
+) -> Bounds:
+    """Studentised bounds of a ratio of sums, Student's where resamples have no spread."""
+    number = len(masses)
     error = float(standard_error(float((residuals**2).sum()), float(masses.sum()), number))
     shifts, spreads = redrawn(residuals / error, masses, repeats, seed)
     defined = np.isfinite(spreads)
@@ -120,8 +146,30 @@ def bootstrap(
         down = -up
     else:
         down, up = stabilised(shifts[defined], spreads[defined], tail)
-    low, high = np.clip([estimate + down * error, estimate + up * error], *limits)
-    return Interval(estimate, float(low), float(high), confidence, len(values), number)
+    return Bounds(estimate + down * error, estimate + up * error)
+
+
+def differing(means: np.ndarray) -> int:
+    """How many groups do not have the most common mean."""
+    return len(means) - int(np.unique(means, return_counts=True)[1].max())
+
+
+def with_unseen(
+    totals: np.ndarray, masses: np.ndarray, tail: float, limits: tuple[float, float]
+) -> Bounds:
+    """Student's bounds with two groups more, of usual size, one at each limit.
+
+    Of 100 paired differences that are all 0 the bounds are ±0.028: a loss in 36 of 1,000 cases
+    would have left no trace in the sample with a chance of 2.5 %.
+    """
+    usual = masses.mean()
+    totals = np.append(totals, [usual * limit for limit in limits])
+    masses = np.append(masses, [usual, usual])
+    centre, number = float(totals.sum() / masses.sum()), len(masses)
+    squares = float(((totals - centre * masses) ** 2).sum())
+    error = float(standard_error(squares, float(masses.sum()), number))
+    room = student_quantile(tail, number - 1) * error
+    return Bounds(centre - room, centre + room)
 
 
 def check_draws(repeats: int, seed: int = 0, tail: float = 1.0) -> None:

@@ -128,3 +128,22 @@ def test_noun_phrases_and_topics():
     assert is_nominal("The directory where files are kept") and not is_nominal("A file was lost")
     assert is_topic("The cache", "How the cache works") and is_topic("io.Reader", "")
     assert not is_topic("This option", "This option") and not is_topic("The result", "Cache")
+
+
+def test_what_an_outside_reader_found_wrong_is_not_asked():
+    """Sentences of SQLAlchemy's manual that the rules once took for answers."""
+    page = (
+        "sqlalchemy.engine\n-----------------\n\n"
+        "The alias from one_sequence to another_sequence has been removed.\n\n"
+        "When the function is invoked, the method is available from it.\n\n"
+        "If the options were built up in a branched style, the same ones would be kept.\n\n"
+        "When a key of a table is replaced, such as by extending it, the flag is reset.\n\n"
+        "To enable the feature, set the flag of the engine to true.\n\n"
+        "This can be achieved by wrapping pool.acquire():\n\n    import driver\n"
+    )
+    read = list(entries(read_bytes(page.encode(), "changes.rst")))
+    assert sum(len(entry.body) for entry in read) >= 5
+    assert not [(rule.name, one.answer.text) for entry in read for rule in RULES
+                for one in rule.find(entry)]  # fmt: skip
+    assert not is_nominal("The alias from one to another has been removed")
+    assert not is_nominal("The size that no longer counts")

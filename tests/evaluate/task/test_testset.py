@@ -73,7 +73,7 @@ def test_the_version_is_the_content(testset, tmp_path):
     other = make_testset(Card(name="small"), SAMPLES[:2], {}, tmp_path / "other")
     assert TestsetTask(testset).version != TestsetTask(other).version
     assert TestsetTask(testset).signature == (
-        f"testset:{testset.id[:12]}|template:yes|temperature:0|max_tokens:256"
+        f"testset:{testset.id[:12]}|template:turns|system:no|temperature:0|max_tokens:256"
     )
 
 

@@ -236,3 +236,22 @@ def test_values_that_are_no_numbers_are_refused(values):
 def test_infinitely_many_trials_are_refused():
     with pytest.raises(DataError, match="finite n > 0"):
         wilson(3, float("inf"))
+
+
+def test_equal_values_with_limits_leave_room_for_what_was_not_seen():
+    """The more equal values, the less room; a single other one does not close it."""
+    widths = [paired([1.0] * n, [1.0] * n, limits=(-1, 1)).high for n in (2, 20, 100, 1000)]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] == 1.0 and widths[2] == pytest.approx(0.0275, abs=1e-3)
+    assert (
+        bootstrap([0.3, 0.3], limits=(0, 1)).low < 0.3 < bootstrap([0.3, 0.3], limits=(0, 1)).high
+    )
+    one = paired([1.0] * 99 + [0.0], [1.0] * 100, limits=(-1, 1))
+    assert one.low < -0.03
+    without = paired([1.0] * 20, [1.0] * 20)
+    assert (without.low, without.high) == (0, 0)
+
+
+def test_many_different_values_are_not_widened_by_their_limits():
+    values = np.random.default_rng(1).random(300)
+    assert bootstrap(values, limits=(-9, 9)) == bootstrap(values)

@@ -28,6 +28,8 @@ from ..metrics import Options, score_options
 from ..prompt import Turn, Ways, example, question, rendered
 from ..task import Asked, Item, Kind, Measure, Scored
 
+POOL = 200
+"""Questions that examples are drawn from."""
 CHOICES = ("acc", "acc_norm")
 TEXTS = {
     "none": "exact_match|of:first_line|ignores:case,final_point,thousands_comma",
@@ -118,7 +120,7 @@ class QuestionTask:
     @cached_property
     def pool(self) -> list[Question]:
         """What examples are taken from."""
-        return list(islice(self.drawn("examples"), 200))
+        return list(islice(self.drawn("examples"), POOL))
 
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
         """Yield the questions; a limit may exceed the common number where they never end."""
@@ -139,8 +141,13 @@ class QuestionTask:
         """Instruction, examples and the question, as the model reads them."""
         chat, form = self.ways.chat, self.questions.form
         others = [each for each in self.pool if each.text != asked.text]
+        if self.shots > len(others):
+            raise ConfigError(
+                f"--few-shot {self.shots} is more than the {len(others)} examples that "
+                f"{self.name} has beside a question; give at most {len(others)}."
+            )
         draw = random.Random(f"{self.ways.seed}/{self.name}/shots/{number}")
-        shown = draw.sample(others, min(self.shots, len(others)))
+        shown = draw.sample(others, self.shots)
         before = " ".join(part for part in (chat.system, self.questions.instruction) if part)
         turns = [Turn("system", before, "\n\n")] if before else []
         for each in shown:
