@@ -7,7 +7,7 @@ to the same bytes.
 
 import shutil
 
-from tests.model.gguf.models import WRITTEN, write_all
+from tests.model.weights.gguf.models import WRITTEN, write_all
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-from groundup.model.gguf.format import GgufFile, open_gguf
+from groundup.model.weights.gguf.format import GgufFile, open_gguf
 
 PLACE = Path(__file__).resolve().parents[1] / "fixtures" / "gguf" / "gemma.json"
 EVERY, TOP = 11, 20

@@ -102,7 +102,7 @@ def test_names_lead_to_cuts():
 
 def gemma() -> ImportedTokenizer:
     """Gemma 3's from its GGUF; the test is skipped where it is not."""
-    from groundup.model.gguf.format import open_gguf
+    from groundup.model.weights.gguf.format import open_gguf
 
     if not (LARGE / "gemma-3-270m.gguf").exists():
         pytest.skip("GROUNDUP_TOKENIZERS has no gemma-3-270m.gguf")
