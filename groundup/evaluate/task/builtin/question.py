@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from groundup.core import (
     Completion,
+    ConfigError,
     Likelihood,
     Pair,
     Reason,

@@ -108,3 +108,9 @@ def test_a_failed_request_leaves_every_measure_open():
 def test_what_does_not_matter_is_gone():
     assert bare("43 93, 113") == "43 93 113" and bare("Red Ball.") == "red ball"
     assert bare("-1,000") == "-1000" and bare("1,00") == "1 00"
+
+
+def test_more_examples_than_there_are_is_refused():
+    """Two hundred are drawn, and the question itself is never among its examples."""
+    with pytest.raises(ConfigError, match="--few-shot 201 is more than the"):
+        next(iter(task(few_shot=201).items(None, 1)))
