@@ -19,7 +19,7 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 PEERS := $(basename $(notdir $(wildcard tests/oracles/*.txt)))
 
 # Tests whose code is compiled or uses vector instructions run once more without either.
-NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model)
+NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddings)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -50,7 +50,7 @@ fix: $(VENV)/.check
 
 bench: $(VENV)/.demo
 	for file in benchmarks/[!_]*.py; do \
-		case $$file in */table.py|*/which_measure.py|*/units.py|*/lm_eval.py|*/demo_models.py|*/kills.py|*/demo_check.py|*/simulations.py|*/agreement.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
+		case $$file in */table.py|*/which_measure.py|*/units.py|*/lm_eval.py|*/demo_models.py|*/kills.py|*/demo_check.py|*/simulations.py|*/agreement.py|*/word2vec.py|*/positions.py|*/learning.py|*/parity.py|*/models_page.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
 	$(BIN)/python benchmarks/table.py
 
 simulations: $(VENV)/.demo
