@@ -62,7 +62,9 @@ def learning_of(family: str, learning: dict[str, Any]) -> str:
     """Reached and threshold of the family's tiny preset."""
     name = family.lower().replace(" ", "-") + TINY
     row = next((row for row in learning.get("presets", []) if row["preset"] == name), None)
-    return f"{row['reached']:.2f} below {row['threshold']:.2f}" if row else "to come"
+    if row is None:
+        return "to come"
+    return f"{row['reached']:.2f} {'' if row['passed'] else 'not '}below {row['threshold']:.2f}"
 
 
 def markdown() -> str:

@@ -210,7 +210,10 @@ def test_python_m_groundup_is_the_command(run):
         ("corpus x --out y --config none.toml", "Cannot read the configuration none.toml"),
         ("corpus x", "--out"),
         ("doctor there", "there"),
-        ("run tini", "There is no recipe `tini`; expected tiny, encoder, translate, vectors or FILE.py:function."),
+        (
+            "run tini",
+            "There is no recipe `tini`; expected tiny, encoder, translate, vectors or FILE.py:function.",
+        ),
         ("run none.py:main", "There is no recipe file none.py"),
         ("run tiny --dept 3", "--dept. Did you mean --depth?"),
     ],

