@@ -279,12 +279,21 @@ def grouped_apart(random: Random, n: int, shift: float) -> Interval:
     return paired(values, np.zeros(n), groups.tolist())
 
 
+def rarely_apart(random: Random, n: int, shift: float) -> Interval:
+    """Right and wrong answers of models that hardly differ: 0.5 % gained, as much or more lost."""
+    kind = random.choice(3, size=n, p=[0.005, 0.005 - shift, 0.99 + shift])
+    return paired((kind == 0).astype(float), (kind == 1).astype(float), limits=(-1, 1))
+
+
 MARGINS = (
     ("scores", 200, 0.03, scores_apart),
     ("scores", 400, 0.03, scores_apart),
     ("right and wrong answers", 500, 0.05, answers_apart),
     ("right and wrong answers", 400, 0.03, answers_apart),
     ("scores in groups of 5", 1000, 0.03, grouped_apart),
+    ("answers that hardly differ", 50, 0.03, rarely_apart),
+    ("answers that hardly differ", 200, 0.02, rarely_apart),
+    ("answers that hardly differ", 1000, 0.01, rarely_apart),
 )
 
 
