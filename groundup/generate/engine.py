@@ -31,7 +31,15 @@ from groundup.core import (
 )
 from groundup.model import Transformer
 from groundup.model import load as load_model
-from groundup.tokenizer import DOCUMENT_END, load_tokenizer, render, template_digest
+from groundup.tokenizer import (
+    DOCUMENT_END,
+    ChatTemplate,
+    ImportedTokenizer,
+    Rendered,
+    load_tokenizer,
+    render,
+    template_digest,
+)
 
 from .batches import batches, right_padded
 from .decoding import Decoding, Frame, evaluating, frame_of, logprobs_of
@@ -63,6 +71,22 @@ class Piece(NamedTuple):
     id: int
 
 
+def template_of(path: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
+    """A directory's chat template where it is another than ours; None for ours and for none.
+
+    Raises ArtifactError if our tokenizer stands beside another's template.
+    """
+    source = path.read_text("utf-8") if path.is_file() else None
+    if source is None or template_digest(source) == OUR_TEMPLATE:
+        return None
+    if not isinstance(tokenizer, ImportedTokenizer):
+        raise ArtifactError(
+            f"{path} is not the chat format that groundup renders, so its model would read turns "
+            "that it was never tuned on; tune it with groundup, or put its template back."
+        )
+    return ChatTemplate(source, tokenizer)
+
+
 class Engine:
     """A language model on this machine; fulfils `groundup.core.LanguageModel`."""
 
@@ -73,11 +97,13 @@ class Engine:
         *,
         end_ids: Sequence[int] | None = None,
         frame: Frame | None = None,
+        template: ChatTemplate | None = None,
     ) -> None:
         """Put a model and its tokenizer together.
 
         end_ids  tokens that end an answer; default: every special token
         frame    what stands around an encoder–decoder's texts; default: ends of text
+        template  how conversations are rendered where it is not our way
 
         Raises ArtifactError if the tokenizer has more ids than the model, or none that ends;
         ConfigError if the model is an encoder.
@@ -103,6 +129,8 @@ class Engine:
         end = tokenizer.specials.get(DOCUMENT_END, ends[0] if ends else 0)
         has_source = model.config.kind == "encoder_decoder"
         self.frame = frame or Frame(end, after=(end,)) if has_source else None
+        self.template = template
+        self.before = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
 
     @classmethod
     def open(cls, path: Path | str) -> "Engine":
@@ -111,14 +139,9 @@ class Engine:
         Raises ArtifactError if either is missing, damaged or does not fit the other.
         """
         path = Path(path)
-        engine = cls(load_model(path), load_tokenizer(path), frame=frame_of(path))
-        template = path / "chat_template.jinja"
-        if template.is_file() and template_digest(template.read_text("utf-8")) != OUR_TEMPLATE:
-            raise ArtifactError(
-                f"{template} is not the chat format that groundup renders, so its model would read "
-                "turns that it was never tuned on; tune it with groundup, or put its template back."
-            )
-        return engine
+        tokenizer = load_tokenizer(path)
+        template = template_of(path / "chat_template.jinja", tokenizer)
+        return cls(load_model(path), tokenizer, frame=frame_of(path), template=template)
 
     @property
     def context_length(self) -> int:
@@ -162,14 +185,22 @@ class Engine:
             raise ConfigError(
                 "An encoder_decoder reads a source and holds no conversation; give it a plain text."
             )
+        if self.template is not None:
+            return self.template.ids(conversation, add_generation_prompt=True)
         return render(self.tokenizer, conversation, add_generation_prompt=True).ids
+
+    def rendered(self, conversation: Conversation) -> Rendered:
+        """Ids of a whole conversation, and which of them are answers."""
+        if self.template is not None:
+            return self.template.render(conversation)
+        return render(self.tokenizer, conversation)
 
     def plain(self, prompt: str) -> list[int]:
         """Ids of a plain text, a prompt or a source; ConfigError if it is empty."""
         if not prompt:
             raise ConfigError("The prompt is empty; give at least one character to continue.")
         ids = self.tokenizer.encode(prompt)
-        return ids if self.frame is None else self.frame.source(ids)
+        return [*self.before, *ids] if self.frame is None else self.frame.source(ids)
 
     def recent(self, conversation: Conversation, reserve: int) -> Conversation:
         """Drop the oldest turns until `reserve` tokens are free for the answer.
@@ -313,7 +344,7 @@ class Engine:
             raise DataError(f"{len(conversations)} conversations have {len(answers)} answers.")
         rows, scored = [], []
         for conversation, answer in zip(conversations, answers, strict=True):
-            whole = render(self.tokenizer, (*conversation, Message("assistant", answer)))
+            whole = self.rendered((*conversation, Message("assistant", answer)))
             start = len(self.prompt(conversation))
             rows.append(whole.ids)
             scored.append([i for i in range(start, len(whole.ids)) if whole.mask[i]])

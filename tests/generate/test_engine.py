@@ -1,3 +1,5 @@
+from copy import copy
+
 import numpy as np
 import pytest
 import torch
@@ -14,9 +16,11 @@ from groundup.core import (
 )
 from groundup.generate import Engine
 from groundup.generate import engine as module
-from groundup.tokenizer import FastTokenizer, render
+from groundup.tokenizer import ChatTemplate, FastTokenizer, render
 from tests.core.contracts.language_model import LanguageModelContract
 from tests.generate.tiny import CONTEXT, tiny_directory, tiny_engine, tiny_model, user
+from tests.model import shapes
+from tests.tokenizer.imported.fixtures import small
 
 QUESTIONS = [user(text) for text in ("a", "Was ist é?", "longer than the others", "b", "?!")]
 SAMPLINGS = [Sampling(max_tokens=20), Sampling(temperature=1.0, top_p=0.95, max_tokens=20, seed=3)]
@@ -202,3 +206,19 @@ def test_a_directory_opens_with_its_tokenizer_and_its_template(tmp_path):
     (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
     with pytest.raises(ArtifactError, match="not the chat format"):
         Engine.open(tmp_path)
+
+
+def test_an_imported_tokenizer_begins_texts_as_its_maker_does_and_renders_by_its_own_template():
+    tokenizer = small("llama")
+    begins = tokenizer.frame.before or (1,)
+    tokenizer = copy(tokenizer)
+    tokenizer.frame = tokenizer.frame._replace(before=begins)
+    template = ChatTemplate("{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}",
+                            tokenizer)  # fmt: skip
+    config = shapes.tiny_config().model_copy(update={"vocab_size": tokenizer.vocab_size})
+    engine = Engine(shapes.tiny_model(config), tokenizer, end_ids=(2,), template=template)
+    assert engine.plain("Hello")[: len(begins)] == list(begins)
+    assert engine.plain("Hello")[len(begins) :] == tokenizer.encode("Hello")
+    (talk,) = QUESTIONS[:1]
+    assert engine.prompt(talk) == template.ids(talk, add_generation_prompt=True)
+    assert engine.generate([talk], Sampling(max_tokens=3))[0].ids

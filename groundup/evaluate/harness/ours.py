@@ -26,6 +26,7 @@ from groundup.model import load as load_model
 from groundup.tokenizer import (
     DOCUMENT_END,
     TEMPLATE,
+    ImportedTokenizer,
     load_tokenizer,
     render,
     template_digest,
@@ -152,7 +153,8 @@ class OurCodec:
         self.tokenizer, self.chat = tokenizer, chat
         specials = tokenizer.specials
         self.ends = tuple(ends) or tuple(specials.values())
-        self.first = specials.get(DOCUMENT_END, self.ends[0])
+        self.before = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
+        self.first = self.before[0] if self.before else specials.get(DOCUMENT_END, self.ends[0])
         self.special_ids = frozenset(specials.values())
         self.spelt = re.compile("(" + "|".join(map(re.escape, specials)) + ")")
 
@@ -166,14 +168,16 @@ class OurCodec:
         """Which ids a text becomes."""
         specials = "read" if self.chat else "plain"
         ids = f"tokenizer:{self.tokenizer.digest[:12]}|specials:{specials}"
+        ids += f"|begins:{len(self.before)}" if self.before else ""
         if not self.chat:
             return ids
         return f"{ids}|template:{template_digest(self.template)[:12] if self.template else 'none'}"
 
     def encode(self, text: str, whole: bool = True) -> list[int]:
-        """Ids of a text; nothing is put before it."""
+        """Ids of a text; a whole one begins as its maker's texts do."""
         if not self.chat:
-            return self.tokenizer.encode(text)
+            ids = self.tokenizer.encode(text)
+            return [*self.before, *ids] if whole else ids
         ids: list[int] = []
         for part in filter(None, self.spelt.split(text)):
             special = self.tokenizer.specials.get(part)
