@@ -21,11 +21,11 @@ Activation = Callable[[Tensor], Tensor]
 
 
 class ExpertWeights(NamedTuple):
-    """The networks of all experts; without gate, out = act(x up) down."""
+    """The networks of all experts, or of one; without gate, out = act(x up) down."""
 
-    up: Float[Tensor, "E F D"]
-    down: Float[Tensor, "E D F"]
-    gate: Float[Tensor, "E F D"] | None = None
+    up: Float[Tensor, "*E F D"]
+    down: Float[Tensor, "*E D F"]
+    gate: Float[Tensor, "*E F D"] | None = None
 
 
 class Choice(NamedTuple):
@@ -107,9 +107,9 @@ def experts(
     pairs = pairs[order.indices]
     tokens = pairs // choice.experts.shape[1]
     counts = order.values.bincount(minlength=len(weights.up)).tolist()
-    rows = hidden[tokens].split(counts)
+    rows, parts = hidden[tokens].split(counts), apart(weights, hidden.device.type)
     found = [
-        network(row, expert, weights, activation) for expert, row in enumerate(rows) if len(row)
+        network(row, part, activation) for row, part in zip(rows, parts, strict=True) if len(row)
     ]
     if not found:
         return torch.zeros_like(hidden)
@@ -117,13 +117,29 @@ def experts(
     return torch.zeros_like(hidden).index_add(0, tokens, results.to(hidden.dtype))
 
 
+def apart(weights: ExpertWeights, device: str) -> list[ExpertWeights]:
+    """Each expert's weights, rounded to autocast's dtype at once.
+
+    Unbound and not indexed, so that backward stacks their gradients instead of adding up tensors
+    of the size of all experts, one for each.
+    """
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        weights = ExpertWeights(*(None if w is None else w.to(dtype) for w in weights))  # type: ignore[arg-type]
+    gates = [None] * len(weights.up) if weights.gate is None else weights.gate.unbind(0)
+    return [
+        ExpertWeights(up, down, gate)
+        for up, down, gate in zip(weights.up.unbind(0), weights.down.unbind(0), gates, strict=True)
+    ]
+
+
 def network(
-    rows: Float[Tensor, "n D"], expert: int, weights: ExpertWeights, activation: Activation
+    rows: Float[Tensor, "n D"], part: ExpertWeights, activation: Activation
 ) -> Float[Tensor, "n D"]:
     """One expert on its tokens."""
-    inner = F.linear(rows, weights.up[expert])
-    if weights.gate is None:
+    inner = F.linear(rows, part.up)
+    if part.gate is None:
         inner = activation(inner)
     else:
-        inner = activation(F.linear(rows, weights.gate[expert])) * inner
-    return F.linear(inner, weights.down[expert])
+        inner = activation(F.linear(rows, part.gate)) * inner
+    return F.linear(inner, part.down)
