@@ -300,14 +300,22 @@ def apply_review(testset: Artifact, out: Path) -> Artifact:
     told = reviewed(given, rulings, len(samples))
     told["review"]["read_samples"] = sorted({*card.review.get("read_samples", ()), *rulings})
     made = make_testset(card.model_copy(update=told), kept, {"testset": testset}, out)
-    if not looks(made):  # most samples are the same, and so is what was learnt of them
-        for each in looks(testset):
-            look(made, each.who, each.subject, each.setting)
+    inherit(looks(testset), made)
     record.say(
         f"{out} has no votes yet; its card keeps what was read and why samples were changed, and "
         f"its ledger the {len(looks(made))} looks so far"
     )
     return made
+
+
+def inherit(seen: Iterable[Look], made: Artifact) -> None:
+    """Record looks at a test set in one made of it, each once; most of their samples are one."""
+    known = Counter((each.who, each.candidate) for each in looks(made))
+    for each in seen:
+        if known[each.who, each.candidate]:
+            known[each.who, each.candidate] -= 1
+        else:
+            look(made, each.who, each.subject, each.setting)
 
 
 def reviewed(

@@ -225,3 +225,7 @@ def test_what_was_seen_of_a_test_set_counts_for_the_one_its_review_makes(testset
         made = apply_review(testset, tmp_path / "t2")
     assert candidates(made) == candidates(testset) == ["model prompt"]
     assert len(looks(made)) == 1
+    look(testset, "evaluate", "another")
+    look(made, "evaluate", "third")
+    apply_review(testset, tmp_path / "t2")
+    assert candidates(made) == ["model prompt", "third", "another"]
