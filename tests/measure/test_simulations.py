@@ -36,7 +36,9 @@ def test_the_page_shows_sequences_that_hold_at_every_look():
 
 def test_the_page_shows_gates_that_pass_whom_they_say():
     for name, _, _, stated, equal, worse in rows("Gates with a margin"):
-        assert abs(float(stated) - float(equal)) < 5 and float(worse) <= 5, name
+        is_weak = max(float(stated), float(equal)) < 20  # told as too little data
+        assert is_weak or abs(float(stated) - float(equal)) < 5, name
+        assert float(worse) <= 5, name
 
 
 def test_the_page_shows_that_50_looks_wear_no_gate_down():
