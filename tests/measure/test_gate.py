@@ -282,3 +282,17 @@ def test_a_candidate_is_a_model_under_one_prompt(subject, tmp_path):
                 out=tmp_path / "v")
     )  # fmt: skip
     assert found.candidates == 3
+
+
+@pytest.mark.parametrize(
+    "n, margin", [(50, 0.1), (100, 0.05), (440, 0.01), (740, 0.01), (1000, 0.014)]
+)
+def test_losses_alone_pass_exactly_as_seldom_as_promised(n, margin):
+    """Of all counts of losses, those that pass have 2.5 % of the probability at most."""
+    passing = 0.0
+    for lost in range(16):
+        apart = np.zeros(n)
+        apart[:lost] = -1
+        if check("kept", paired(apart, np.zeros(n), limits=(-1, 1)), loses_at_most(margin)).passed:
+            passing += scipy.stats.binom.pmf(lost, n, margin)
+    assert passing <= 0.025
