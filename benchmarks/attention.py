@@ -83,7 +83,31 @@ def race(rounds: int) -> None:
             (f"{LENGTH:,} tokens, flash causal", "whole", "flash"),
         )
     ]  # fmt: skip
+    rows += [row for dtype in (torch.float32, torch.bfloat16) for row in batches(rounds, dtype)]
     table.report("attention", rows, {"heads": HEADS, "head_dim": HEAD_DIM, "dtype": "float32"})
+
+
+def batches(rounds: int, dtype: torch.dtype) -> list[table.Row]:
+    """Eight rows of 512 tokens, whole and with a quarter of padding before them."""
+    q, k, v = (each.to(dtype) for each in tensors(512, batch=8))
+    padded = Mask(documents=(torch.arange(512)[None] >= 128).long().expand(8, -1) - 1)
+    sides: dict[str, Callable[[], Tensor]] = {
+        "whole": lambda: attention(q, k, v),
+        "flash": lambda: flash_attention(q, k, v),
+        "padded": lambda: attention(q, k, v, mask=padded),
+        "masked": lambda: flash_attention(q, k, v, mask=padded),
+    }
+    with torch.inference_mode():
+        speeds = table.alternate({name: rate(run) for name, run in sides.items()}, rounds)
+    work, peer = str(dtype).removeprefix("torch."), torch.__version__.partition("+")[0]
+    return [
+        table.compare(f"attention, 8 x 512 tokens, {work}, {named}", "tokens/s", speeds[ours],
+                      speeds[theirs], table.Peer("torch", peer))
+        for named, ours, theirs in (
+            ("flash causal", "whole", "flash"),
+            ("a quarter padding, flash with the mask", "padded", "masked"),
+        )
+    ]  # fmt: skip
 
 
 def checked(
@@ -101,8 +125,8 @@ def rate(run: Callable[[], Tensor]) -> Callable[[], float]:
 
     def measured() -> float:
         started = time.perf_counter()
-        run()
-        return LENGTH / (time.perf_counter() - started)
+        rows, _, length, _ = run().shape
+        return rows * length / (time.perf_counter() - started)
 
     return measured
 

@@ -5,9 +5,11 @@ loaded; the file appears whole or not at all, so processes that start together d
 a compiler there is no library, and callers run their definition in numpy or torch instead.
 """
 
+import atexit
 import ctypes
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from functools import cache
@@ -41,9 +43,9 @@ def load(source: Path, compiler: str, instead: str) -> ctypes.CDLL | None:
     if not compiler:
         tell(f"No C++ compiler: {source.stem}", instead)
         return None
-    for folder in (device.cache_folder() / "native", Path(tempfile.gettempdir())):
+    for folder in (lambda: device.cache_folder() / "native", private_folder):
         try:
-            return ctypes.CDLL(str(compiled(source, compiler, folder)))
+            return ctypes.CDLL(str(compiled(source, compiler, folder())))
         except OSError:
             continue  # a cache that cannot be written to, or lies where nothing may be run from
         except subprocess.SubprocessError as error:
@@ -52,6 +54,14 @@ def load(source: Path, compiler: str, instead: str) -> ctypes.CDLL | None:
                  instead)  # fmt: skip
             return None
     return None
+
+
+@cache
+def private_folder() -> Path:
+    """A folder of this process alone: what lies in a shared one, anybody may have put there."""
+    folder = tempfile.mkdtemp(prefix="groundup-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
 
 
 def tell(what: str, instead: str) -> None:

@@ -2,13 +2,23 @@
 
 import ctypes
 import os
+import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from groundup.core import CapacityError, device, record
-from groundup.core.native import aligned, compiled, library, load, padded, pointer
+from groundup.core.native import (
+    aligned,
+    compiled,
+    library,
+    load,
+    padded,
+    pointer,
+    private_folder,
+)
 
 SOURCE = 'extern "C" int answer() { return 42; }\n'
 needs_compiler = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
@@ -71,6 +81,19 @@ def test_a_cache_that_is_a_file_is_done_without(source, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     load.cache_clear()
     assert library(source, "numpy") is not None
+
+
+@needs_compiler
+def test_what_lies_in_a_shared_folder_is_not_loaded(source, tmp_path, monkeypatch):
+    (tmp_path / "groundup").write_text("")  # the cache cannot be used
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    planted = compiled(source, device.compiler(), tmp_path)
+    planted.write_bytes(b"not ours")
+    private_folder.cache_clear()
+    assert library(source, "numpy").answer() == 42
+    assert stat.S_IMODE(private_folder().stat().st_mode) == 0o700
+    private_folder.cache_clear()
 
 
 def test_without_a_compiler_there_is_no_library(source, monkeypatch):
