@@ -4,7 +4,8 @@
 
 First the race: a window of 256 over 8,192 tokens, 8 heads of 64, beside PyTorch's flash kernel,
 once causal (which sees more and needs no mask) and once under the window's mask (which is what we
-compute). Both results are compared with the masked definition first. `--sweep` measures time and
+compute); the same in torch's own products, as where no compiler is; and whole causal rows beside
+the flash kernel. Results are compared with the masked definition first. `--sweep` measures time and
 peak memory of every way over a range of lengths, each point in a process of its own, and writes the
 tables of docs/attention.md; `--page` also writes an HTML page with the two charts.
 """
@@ -56,28 +57,67 @@ def tensors(length: int, batch: int = 1) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def race(rounds: int) -> None:
-    """Sparse beside flash at 8,192 tokens; the rows go to results/attention.json."""
+    """Ours beside flash at 8,192 tokens; the rows go to results/attention.json."""
     q, k, v = tensors(LENGTH)
     mask = Mask(pattern=Pattern("window", window=WINDOW))
     seen = visible(mask, LENGTH, LENGTH, "cpu")
     sides: dict[str, Callable[[], Tensor]] = {
-        "sparse": lambda: sparse_attention(q, k, v, mask=mask),
+        "window": lambda: attention(q, k, v, mask=mask),
+        "bands": lambda: sparse_attention(q, k, v, mask=mask),
+        "whole": lambda: attention(q, k, v),
         "flash": lambda: scaled_dot_product_attention(q, k, v, is_causal=True),
         "masked": lambda: scaled_dot_product_attention(q, k, v, attn_mask=seen),
     }
     with torch.inference_mode():
-        expected = matmul_attention(q, k, v, mask=mask)
-        gap = (sides["sparse"]() - expected).abs().max().item()
-        print(f"largest difference from the masked definition: {gap:.1e}")
-        assert gap < 1e-5
+        checked(sides, matmul_attention(q, k, v, mask=mask), ("window", "bands", "masked"))
+        checked(sides, matmul_attention(q, k, v), ("whole", "flash"))
         speeds = table.alternate({name: rate(run) for name, run in sides.items()}, rounds)
-    work = f"attention, window {WINDOW} of {LENGTH:,} tokens"
+    window, peer = f"window {WINDOW} of {LENGTH:,} tokens", torch.__version__.partition("+")[0]
     rows = [
-        table.compare(f"{work}, {named}", "tokens/s", speeds["sparse"], speeds[side],
-                      table.Peer("torch", torch.__version__.partition("+")[0]))
-        for side, named in (("flash", "flash causal"), ("masked", "flash with the mask"))
+        table.compare(f"attention, {work}", "tokens/s", speeds[ours], speeds[theirs],
+                      table.Peer("torch", peer))
+        for work, ours, theirs in (
+            (f"{window}, flash causal", "window", "flash"),
+            (f"{window}, flash with the mask", "window", "masked"),
+            (f"{window} without a compiler, flash causal", "bands", "flash"),
+            (f"{LENGTH:,} tokens, flash causal", "whole", "flash"),
+        )
     ]  # fmt: skip
+    rows += [row for dtype in (torch.float32, torch.bfloat16) for row in batches(rounds, dtype)]
     table.report("attention", rows, {"heads": HEADS, "head_dim": HEAD_DIM, "dtype": "float32"})
+
+
+def batches(rounds: int, dtype: torch.dtype) -> list[table.Row]:
+    """Eight rows of 512 tokens, whole and with a quarter of padding before them."""
+    q, k, v = (each.to(dtype) for each in tensors(512, batch=8))
+    padded = Mask(documents=(torch.arange(512)[None] >= 128).long().expand(8, -1) - 1)
+    sides: dict[str, Callable[[], Tensor]] = {
+        "whole": lambda: attention(q, k, v),
+        "flash": lambda: flash_attention(q, k, v),
+        "padded": lambda: attention(q, k, v, mask=padded),
+        "masked": lambda: flash_attention(q, k, v, mask=padded),
+    }
+    with torch.inference_mode():
+        speeds = table.alternate({name: rate(run) for name, run in sides.items()}, rounds)
+    work, peer = str(dtype).removeprefix("torch."), torch.__version__.partition("+")[0]
+    return [
+        table.compare(f"attention, 8 x 512 tokens, {work}, {named}", "tokens/s", speeds[ours],
+                      speeds[theirs], table.Peer("torch", peer))
+        for named, ours, theirs in (
+            ("flash causal", "whole", "flash"),
+            ("a quarter padding, flash with the mask", "padded", "masked"),
+        )
+    ]  # fmt: skip
+
+
+def checked(
+    sides: dict[str, Callable[[], Tensor]], expected: Tensor, names: tuple[str, ...]
+) -> None:
+    """Every side's result beside the definition's."""
+    for name in names:
+        gap = (sides[name]() - expected).abs().max().item()
+        print(f"{name}: largest difference from the masked definition {gap:.1e}")
+        assert gap < 1e-5
 
 
 def rate(run: Callable[[], Tensor]) -> Callable[[], float]:
@@ -85,8 +125,8 @@ def rate(run: Callable[[], Tensor]) -> Callable[[], float]:
 
     def measured() -> float:
         started = time.perf_counter()
-        run()
-        return LENGTH / (time.perf_counter() - started)
+        rows, _, length, _ = run().shape
+        return rows * length / (time.perf_counter() - started)
 
     return measured
 
@@ -99,6 +139,11 @@ def full(length: int) -> None:
 def flash(length: int) -> None:
     """PyTorch's fused kernel: all products, no stored scores."""
     flash_attention(*tensors(length))
+
+
+def native(length: int) -> None:
+    """Our loop for CPUs: all products, no stored scores."""
+    attention(*tensors(length))
 
 
 def sparse(length: int) -> None:
@@ -120,7 +165,7 @@ def anew(length: int) -> None:
         attention(q[:, :, :end], k[:, :, :end], v[:, :, :end])
 
 
-WAYS = {each.__name__: each for each in (full, flash, sparse, cached, anew)}
+WAYS = {each.__name__: each for each in (full, flash, native, sparse, cached, anew)}
 
 
 def point(way: str, length: int) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """core: what every room stands on: artifacts, configuration, contracts, errors, telling, device."""
 
-from . import device, page, record
+from . import device, native, page, record
 from .artifact import (
     MANIFEST,
     Artifact,
@@ -119,6 +119,7 @@ __all__ = [
     "hash_file",
     "is_busy",
     "load_config",
+    "native",
     "needed",
     "open_current",
     "page",

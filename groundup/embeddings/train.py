@@ -17,7 +17,6 @@ from groundup.core import device as machine
 
 from .files import save_vectors
 from .glove.glove import GloveConfig, glove
-from .native.library import library
 from .phrases import PhrasesConfig, join_phrases
 from .text import TextConfig, by_frequency, number_words, pieces, sentences
 from .vectors import Vectors
@@ -93,7 +92,7 @@ def write_vectors(draft: Draft, source: Artifact | Sequence[Path], config: Vecto
     record.say(f"{found:,} words of text; {size:,} different ones {config.min_count} times or more")
     draft.numbers |= {
         "text_words": found, "trained_words": len(text.ids), "joined_words": joined, "words": size,
-        "native": library(config.method) is not None,
+        "native": bool(machine.compiler()),
         "threads": config.threads or machine.cores(),
     }  # fmt: skip
     if config.method == "glove":

@@ -6,7 +6,7 @@
 
 The k are the centre (y = 1) and words drawn by their shares (y = 0), or with the hierarchical
 softmax the inner nodes on the centre's way through the tree (y = 1 - code). `train_job` in numpy is
-the definition; `native/word2vec.cpp` does the same, drawing the same numbers, and agrees with one
+the definition; `word2vec.cpp` does the same, drawing the same numbers, and agrees with one
 thread. All f of a step are taken before a vector moves. σ is exact: word2vec.c and gensim look it
 up in a table of 1,000 places, whose σ(0) is 0.494 as a whole number is taken for 83⅓, and gensim
 skips |f| ≥ 6; with their table and one negative the definition gives gensim's vectors.
@@ -16,14 +16,14 @@ Source: Mikolov et al. 2013, arXiv:1301.3781 and arXiv:1310.4546; word2vec.c; ge
 
 import ctypes
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
-from groundup.core import Config, device, record
+from groundup.core import Config, device, native, record
 
-from .native.library import aligned, library, pointer
 from .tables import (
     Draws,
     Subsampling,
@@ -104,7 +104,7 @@ Sigmoid = Callable[[np.ndarray], np.ndarray]
 
 def initial(words: int, width: int, seed: int) -> Parameters:
     """Vectors uniform in ±1/width, as gensim draws them, and outputs of zero."""
-    parameters = Parameters(aligned(words, width), aligned(words, width))
+    parameters = Parameters(native.aligned(words, width), native.aligned(words, width))
     drawn = np.random.default_rng(seed).random((words, width), dtype=np.float32)
     parameters.input[:, :width] = (drawn * 2 - 1) / width
     return parameters
@@ -198,7 +198,7 @@ def targets_of(
 
 
 class _Native(ctypes.Structure):
-    """The struct Word2Vec of native/word2vec.cpp, field by field."""
+    """The struct Word2Vec of word2vec.cpp, field by field."""
 
     _fields_ = [
         *[(name, ctypes.c_void_p) for name in ("input", "output")],
@@ -218,12 +218,17 @@ def native_model(
     """The arguments as the compiled code takes them; the arrays must outlive it."""
     tree = known.tree or Tree(*[None] * 3)  # type: ignore[arg-type]
     return _Native(
-        pointer(parameters.input), pointer(parameters.output), parameters.input.shape[1],
-        pointer(text.ids), pointer(text.ends), pointer(known.keep), pointer(known.cumulative),
-        pointer(known.buckets), len(known.cumulative), *[pointer(part) for part in tree],
+        *map(native.pointer, parameters), parameters.input.shape[1],
+        *map(native.pointer, (text.ids, text.ends, known.keep, known.cumulative, known.buckets)),
+        len(known.cumulative), *map(native.pointer, tree),
         config.window, 0 if known.tree else config.negatives, config.model == "skip_gram",
         config.shrink_window, config.cbow_mean,
     )  # fmt: skip
+
+
+def compiled() -> ctypes.CDLL | None:
+    """The inner loops in C++, or None if they cannot be had."""
+    return native.library(Path(__file__).with_suffix(".cpp"), "numpy, hundreds of times slower")
 
 
 def train_jobs(
@@ -231,20 +236,20 @@ def train_jobs(
     *, threads: int = 1,
 ) -> int:  # fmt: skip
     """Learn from neighbouring jobs, compiled where it can be; return the words that were kept."""
-    compiled = library("word2vec")
-    if compiled is None:
+    code = compiled()
+    if code is None:
         return sum(train_job(parameters, text, job, config, known) for job in jobs)
     model = native_model(parameters, text, config, known)
     bounds = np.array([*[job.first for job in jobs], jobs[-1].last], np.int64)
     seeds = np.array([job.seed for job in jobs], np.uint64)
     rates = np.array([job.rate for job in jobs], np.float32)
-    train = compiled.train
+    train = code.train
     train.restype, train.argtypes = ctypes.c_int64, [
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64,
         ctypes.c_int64,
     ]  # fmt: skip
     return train(
-        ctypes.addressof(model), pointer(bounds), pointer(seeds), pointer(rates), len(jobs), threads
+        ctypes.addressof(model), *map(native.pointer, (bounds, seeds, rates)), len(jobs), threads
     )
 
 

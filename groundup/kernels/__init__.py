@@ -8,6 +8,7 @@ from .attention import (
     reference_attention,
 )
 from .experts import Choice, ExpertWeights, choose, experts, reference_experts
+from .interval import Intervals, interval_attention, intervals
 from .linear import Int8Linear
 from .loss import LossSum, cross_entropy, reference_cross_entropy
 from .mask import NEEDS, Mask, Pattern, places_of, visible
@@ -18,6 +19,7 @@ __all__ = [
     "Choice",
     "ExpertWeights",
     "Int8Linear",
+    "Intervals",
     "LossSum",
     "Mask",
     "Pattern",
@@ -27,6 +29,8 @@ __all__ = [
     "cross_entropy",
     "experts",
     "flash_attention",
+    "interval_attention",
+    "intervals",
     "matmul_attention",
     "places_of",
     "reference_attention",

@@ -2,10 +2,11 @@
 
 `reference_attention` is the definition, in loops. `attention` picks the fastest way to the same
 numbers: two matrix products with a softmax in float32, which train fastest on rows that are not
-too long (compiled, the softmax and the mask are one kernel); PyTorch's flash kernel, which never
-holds the (T, S) scores; or, where a pattern lets most keys go unseen, `sparse.py`, which never
-touches those. Queries are the last T of S places, so a cache needs no offset. Which keys a query
-sees is said by a `Mask` alone. Knows nothing of positions, projections or caches.
+too long (compiled, the softmax and the mask are one kernel); without gradients on CPUs the native
+loop of `interval.py`; where a pattern lets most keys go unseen `sparse.py`, which never touches
+those; else PyTorch's flash kernel, which never holds the (T, S) scores. Queries are the last T of S
+places, so a cache needs no offset. Which keys a query sees is said by a `Mask` alone. Knows nothing
+of positions, projections or caches.
 Source: Vaswani et al. 2017, arXiv:1706.03762; grouped keys: Ainslie et al. 2023, arXiv:2305.13245.
 """
 
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from .interval import interval_attention, intervals, runs_natively
 from .mask import CAUSAL, Mask, visible
 from .sparse import narrowed, skips, sparse_attention
 
@@ -85,6 +87,9 @@ def attention(
 ) -> Float[Tensor, "B H T W"]:
     """Attention by the fastest way for these shapes; equal to `reference_attention`."""
     if scores.bias is None and scores.softcap is None:
+        seen = intervals(mask, q.shape[2], k.shape[2], q.device) if runs_natively(q) else None
+        if seen is not None:
+            return interval_attention(q, k, v, seen, scale=scores.scale)
         if skips(mask, q.shape[2], k.shape[2]):
             return sparse_attention(q, k, v, mask=mask, scale=scores.scale)
         k, v, mask = narrowed(k, v, mask, q.shape[2])

@@ -96,8 +96,7 @@ def banded_attention(
     bands = bands_of(mask, T)
     rows = cut(q, bands)  # (B, H, n, size, K)
     far = far_keys(mask.pattern, T, q.device)  # (F,)
-    keys = torch.cat([around(k, bands), spread(k, far, rows.shape[2])], dim=3)
-    values = torch.cat([around(v, bands), spread(v, far, rows.shape[2])], dim=3)
+    keys, values = (with_far(around(x, bands), x, far) for x in (k, v))
     seen = band_mask(mask, bands, T, far)  # (b, n, size, width + F)
     out = scaled_dot_product_attention(
         rows.transpose(1, 2).flatten(0, 1), keys.transpose(1, 2).flatten(0, 1),
@@ -112,9 +111,9 @@ def banded_attention(
 
 
 def bands_of(mask: Mask, T: int) -> Bands:
-    """Bands of half a window: smaller ones waste fewer products, larger ones fill the kernel."""
+    """Bands of a quarter window: smaller ones waste fewer products, larger ones fill the kernel."""
     beyond = reach(mask.pattern) - 1
-    size = min(T, max(64, (beyond + 1) // 2))
+    size = min(T, max(64, (beyond + 1) // 4))
     return Bands(size, beyond, 0 if mask.causal else beyond)
 
 
@@ -141,21 +140,24 @@ def far_keys(pattern: Pattern, T: int, device: torch.device) -> Int[Tensor, " F"
             return places[:0]
 
 
-def spread(
-    x: Float[Tensor, "B G T K"], far: Int[Tensor, " F"], bands: int
-) -> Float[Tensor, "B G n F K"]:
-    """The far keys, once for every band."""
-    return x[:, :, None, far].expand(-1, -1, bands, -1, -1)
+def with_far(
+    near: Float[Tensor, "B G n width K"], x: Float[Tensor, "B G T K"], far: Int[Tensor, " F"]
+) -> Float[Tensor, "B G n keys K"]:
+    """The keys of every band, and after them the far keys, once for every band."""
+    if not len(far):
+        return near  # nothing is copied
+    return torch.cat([near, x[:, :, None, far].expand(-1, -1, near.shape[2], -1, -1)], dim=3)
 
 
 def band_mask(
     mask: Mask, bands: Bands, T: int, far: Int[Tensor, " F"]
 ) -> Bool[Tensor, "b n size keys"]:
     """What each query of each band sees of its keys; a far key inside the band counts once."""
-    starts = torch.arange(0, T, bands.size, device=far.device)[:, None]  # (n, 1)
-    queries = (starts + torch.arange(bands.size, device=far.device))[:, :, None]
-    near = (starts - bands.before + torch.arange(bands.width, device=far.device))[:, None]
-    beyond = far[None, None].expand(len(starts), 1, -1)
+    index = torch.arange(T + bands.width, dtype=torch.int32, device=far.device)  # half the memory
+    starts = index[: T : bands.size, None]  # (n, 1)
+    queries = (starts + index[: bands.size])[:, :, None]
+    near = (starts - bands.before + index[: bands.width])[:, None]
+    beyond = far.int()[None, None].expand(len(starts), 1, -1)
     inside = (near >= 0) & (near < T)
     is_far = (beyond < near[:, :, :1]) | (beyond > near[:, :, -1:])
     keys = torch.cat([near, beyond], dim=2)  # (n, 1, width + F)

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from groundup.core import ConfigError, device
-from groundup.embeddings.native.library import aligned, library
+from groundup.core.native import aligned
 from groundup.embeddings.tables import Tree
 from groundup.embeddings.text import Ids, number_words
 from groundup.embeddings.word2vec import (
@@ -16,6 +16,7 @@ from groundup.embeddings.word2vec import (
     Parameters,
     Tables,
     Word2VecConfig,
+    compiled,
     initial,
     job_bounds,
     jobs_of,
@@ -88,7 +89,7 @@ def test_vectors_are_gensims(root, way):
 )  # fmt: skip
 @pytest.mark.parametrize("width", [5, 100, 350])
 def test_the_compiled_loops_are_the_definition(model, output, mean, shrink, width):
-    assert library("word2vec") is not None
+    assert compiled() is not None
     text, counts = text_of(length=700)
     config = Word2VecConfig(
         model=model, output=output, cbow_mean=mean, shrink_window=shrink, width=width, epochs=1

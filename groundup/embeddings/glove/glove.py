@@ -4,7 +4,7 @@
 
 Cells are visited in a random order, one gradient a cell; AdaGrad divides each number's step by the
 root of its summed squares, which begin at one. A word's vector is w + c. `train_cells` in numpy is
-the definition and `native/glove.cpp` agrees with it; the original computes in float64, this in
+the definition and `glove.cpp` agrees with it; the original computes in float64, this in
 float32 with the loss in float64.
 Source: Pennington et al. 2014, https://aclanthology.org/D14-1162; glove.c 1.2's defaults.
 """
@@ -16,9 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field
 
-from groundup.core import Config, device, record
+from groundup.core import Config, device, native, record
 
-from ..native.library import aligned, library, pointer
 from ..text import Ids
 from .cooccurrence import cooccurrences
 
@@ -77,7 +76,7 @@ def initial(words: int, width: int, seed: int) -> tuple[Side, Side]:
     for _ in range(2):
         drawn = ((stream.random((words, width + 1)) - 0.5) / (width + 1)).astype(np.float32)
         side = Side(
-            aligned(words, width), drawn[:, width].copy(), aligned(words, width),
+            native.aligned(words, width), drawn[:, width].copy(), native.aligned(words, width),
             np.ones(words, np.float32),
         )  # fmt: skip
         side.vectors[:, :width] = drawn[:, :width]
@@ -106,7 +105,7 @@ def train_cells(words: Side, contexts: Side, cells: np.ndarray, config: GloveCon
 
 
 class _Native(ctypes.Structure):
-    """The struct Glove of native/glove.cpp, field by field."""
+    """The struct Glove of glove.cpp, field by field."""
 
     _fields_ = [
         *[(name, ctypes.c_void_p) for name in (
@@ -118,26 +117,31 @@ class _Native(ctypes.Structure):
     ]  # fmt: skip
 
 
+def compiled() -> ctypes.CDLL | None:
+    """The inner loops in C++, or None if they cannot be had."""
+    return native.library(Path(__file__).with_suffix(".cpp"), "numpy, hundreds of times slower")
+
+
 def train_block(
     words: Side, contexts: Side, cells: np.ndarray, config: GloveConfig, threads: int = 1
 ) -> float:
     """Learn from cells, compiled where it can be; return the sum of their losses."""
-    compiled = library("glove")
-    if compiled is None:
+    code = compiled()
+    if code is None:
         return train_cells(words, contexts, cells, config)
     arrays = (
         words.vectors, contexts.vectors, words.vector_squares, contexts.vector_squares,
         words.bias, contexts.bias, words.bias_squares, contexts.bias_squares,
     )  # fmt: skip
     model = _Native(
-        *map(pointer, arrays), words.vectors.shape[1], config.x_max, config.alpha,
+        *map(native.pointer, arrays), words.vectors.shape[1], config.x_max, config.alpha,
         config.learning_rate, config.bias_learning_rate, config.clip,
     )  # fmt: skip
-    run = compiled.glove
+    run = code.glove
     run.restype, run.argtypes = ctypes.c_double, [
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64,
     ]  # fmt: skip
-    return run(ctypes.addressof(model), pointer(cells), len(cells), threads)
+    return run(ctypes.addressof(model), native.pointer(cells), len(cells), threads)
 
 
 def fit(

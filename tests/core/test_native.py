@@ -2,14 +2,23 @@
 
 import ctypes
 import os
+import stat
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from groundup.core import CapacityError, device
-from groundup.embeddings.native import library as module
-from groundup.embeddings.native.library import aligned, compiled, library, load, padded, pointer
+from groundup.core import CapacityError, device, record
+from groundup.core.native import (
+    aligned,
+    compiled,
+    library,
+    load,
+    padded,
+    pointer,
+    private_folder,
+)
 
 SOURCE = 'extern "C" int answer() { return 42; }\n'
 needs_compiler = pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
@@ -45,38 +54,51 @@ def test_runs_that_start_together_do_not_meet(source, tmp_path):
 
 
 @needs_compiler
-def test_a_failing_compiler_is_told_and_done_without(tmp_path, monkeypatch, capsys):
+def test_a_failing_compiler_is_told_and_done_without(source, tmp_path, monkeypatch, capsys):
     broken = tmp_path / "c++"
     broken.write_text("#!/bin/sh\necho 'no such flag' >&2\nexit 1\n")
     broken.chmod(0o755)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(module.record, "say", print)
+    monkeypatch.setattr(record, "say", print)
     load.cache_clear()
-    assert load("word2vec", str(broken)) is None
-    assert "cannot compile word2vec (no such flag)" in capsys.readouterr().out
+    assert load(source, str(broken), "numpy") is None
+    assert "cannot compile small (no such flag)" in capsys.readouterr().out
     assert not list((tmp_path / "cache" / "groundup" / "native").iterdir())
 
 
 @needs_compiler
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_done_without(source, tmp_path, monkeypatch):
     tmp_path.chmod(0o500)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     load.cache_clear()
-    assert library("word2vec") is not None
+    assert library(source, "numpy") is not None
 
 
 @needs_compiler
-def test_a_cache_that_is_a_file_is_done_without(tmp_path, monkeypatch):
+def test_a_cache_that_is_a_file_is_done_without(source, tmp_path, monkeypatch):
     (tmp_path / "groundup").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     load.cache_clear()
-    assert library("word2vec") is not None
+    assert library(source, "numpy") is not None
 
 
-def test_without_a_compiler_there_is_no_library(monkeypatch):
+@needs_compiler
+def test_what_lies_in_a_shared_folder_is_not_loaded(source, tmp_path, monkeypatch):
+    (tmp_path / "groundup").write_text("")  # the cache cannot be used
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    planted = compiled(source, device.compiler(), tmp_path)
+    planted.write_bytes(b"not ours")
+    private_folder.cache_clear()
+    assert library(source, "numpy").answer() == 42
+    assert stat.S_IMODE(private_folder().stat().st_mode) == 0o700
+    private_folder.cache_clear()
+
+
+def test_without_a_compiler_there_is_no_library(source, monkeypatch):
     monkeypatch.setenv("GROUNDUP_COMPILE", "0")
-    assert library("word2vec") is None
+    assert library(source, "numpy") is None
 
 
 def test_rows_are_whole_vectors_at_even_places():

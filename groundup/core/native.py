@@ -1,13 +1,15 @@
-"""C++ beside this file as a loaded library: compiled at first use, kept in the user's cache.
+"""C++ beside a Python file as a loaded library: compiled at first use, kept in the user's cache.
 
 The name in the cache is a hash of source, flags, compiler and processor, so nothing stale is ever
 loaded; the file appears whole or not at all, so processes that start together do not meet. Without
-a compiler there is no library, and callers run their definition in numpy instead.
+a compiler there is no library, and callers run their definition in numpy or torch instead.
 """
 
+import atexit
 import ctypes
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from functools import cache
@@ -15,7 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from groundup.core import CapacityError, device, digest, record
+from . import device, record
+from .artifact import digest
+from .errors import CapacityError
 
 FLAGS = (
     "-O3", "-std=c++17", "-shared", "-fPIC", "-pthread", "-fno-math-errno", "-fno-trapping-math",
@@ -25,29 +29,45 @@ LANES = 16
 SECONDS = 120
 
 
-def library(name: str) -> ctypes.CDLL | None:
-    """The compiled `NAME.cpp`, or None if there is no compiler or it fails, which is told once."""
-    return load(name, device.compiler())
+def library(source: Path, instead: str) -> ctypes.CDLL | None:
+    """The compiled source, or None if there is no compiler or it fails, which is told once.
+
+    instead  what its caller then does: `numpy, hundreds of times slower`; empty: tell nothing
+    """
+    return load(source, device.compiler(), instead)
 
 
 @cache
-def load(name: str, compiler: str) -> ctypes.CDLL | None:
+def load(source: Path, compiler: str, instead: str) -> ctypes.CDLL | None:
     """The library that this compiler makes; see `library`."""
     if not compiler:
-        record.say(f"No C++ compiler: {name} runs in numpy, hundreds of times slower.")
+        tell(f"No C++ compiler: {source.stem}", instead)
         return None
-    source = Path(__file__).with_name(f"{name}.cpp")
-    for folder in (device.cache_folder() / "native", Path(tempfile.gettempdir())):
+    for folder in (lambda: device.cache_folder() / "native", private_folder):
         try:
-            return ctypes.CDLL(str(compiled(source, compiler, folder)))
+            return ctypes.CDLL(str(compiled(source, compiler, folder())))
         except OSError:
             continue  # a cache that cannot be written to, or lies where nothing may be run from
         except subprocess.SubprocessError as error:
             said = getattr(error, "stderr", None) or str(error)
-            record.say(f"{compiler} cannot compile {name} ({said.strip().splitlines()[0]}): it "
-                       "runs in numpy, hundreds of times slower.")  # fmt: skip
+            tell(f"{compiler} cannot compile {source.stem} ({said.strip().splitlines()[0]}): it",
+                 instead)  # fmt: skip
             return None
     return None
+
+
+@cache
+def private_folder() -> Path:
+    """A folder of this process alone: what lies in a shared one, anybody may have put there."""
+    folder = tempfile.mkdtemp(prefix="groundup-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def tell(what: str, instead: str) -> None:
+    """Say what runs slower than it could, where that matters to anybody."""
+    if instead:
+        record.say(f"{what} runs in {instead}.")
 
 
 def compiled(source: Path, compiler: str, folder: Path) -> Path:

@@ -1,0 +1,195 @@
+// Attention of queries that see one run of keys each; groundup/kernels/interval.py says what it means.
+//
+//   out[t] = sum_s softmax_s(q[t] . k[s] * scale) v[s]        low[t] <= s < high[t]
+//
+// A tile of queries lies in the lanes of a vector, so the softmax over keys has no sum across lanes,
+// and keys and values are read where they are: each of their numbers meets a whole tile. Keys that no
+// query of a tile sees are never touched. Long runs are read in blocks, with the running maximum of
+// Milakov and Gimelshein 2018, arXiv:1805.02867. A query that sees nothing gives zeros.
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16, ROWS = 8;
+#elif defined(__AVX__)
+constexpr int LANES = 8, ROWS = 6;
+#else
+constexpr int LANES = 4, ROWS = 8;
+#endif
+constexpr int VECTORS = 2, TILE = LANES * VECTORS;
+constexpr int64_t BLOCK = 512;
+constexpr float NOTHING = -1e30f;
+
+typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4 * LANES)));
+typedef int32_t Whole __attribute__((vector_size(4 * LANES), aligned(4 * LANES)));
+
+struct Tile {
+    Lanes lanes[VECTORS];
+};
+
+struct Bounds {
+    Whole low[VECTORS], high[VECTORS];
+    int64_t first = INT64_MAX, end = 0;
+};
+
+inline Lanes all(float value) { return Lanes{} + value; }
+
+inline Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
+
+// e^x for x <= 0: 2^n times the series of what is left; zero where a float would not hold it.
+inline Lanes exponential(Lanes x) {
+    const Lanes magic = all(12582912.0f);
+    Lanes clamped = larger(x, all(-87.0f));
+    Lanes shifted = clamped * 1.44269504f + magic;
+    Lanes n = shifted - magic;
+    Lanes f = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+    Lanes series = all(1.9875691500e-4f);
+    series = series * f + 1.3981999507e-3f;
+    series = series * f + 8.3334519073e-3f;
+    series = series * f + 4.1665795894e-2f;
+    series = series * f + 1.6666665459e-1f;
+    series = series * f + 5.0000001201e-1f;
+    series = series * (f * f) + f + 1.0f;
+    Whole bits, power = (reinterpret_cast<Whole &>(shifted) - 0x4B400000) << 23;
+    std::memcpy(&bits, &series, sizeof bits);
+    bits += power;
+    std::memcpy(&series, &bits, sizeof bits);
+    return x > -87.0f ? series : Lanes{};
+}
+
+// sums[r] += sum_i a[r * across + i * along] * b[i]
+template <int COUNT>
+inline void product(const float *a, int64_t across, int64_t along, int64_t n, const Tile *b, Tile *sums) {
+    Lanes sum[COUNT][VECTORS];
+    for (int r = 0; r < COUNT; r++)
+        for (int w = 0; w < VECTORS; w++) sum[r][w] = sums[r].lanes[w];
+    for (int64_t i = 0; i < n; i++)
+        for (int r = 0; r < COUNT; r++) {
+            Lanes factor = all(a[r * across + i * along]);
+            for (int w = 0; w < VECTORS; w++) sum[r][w] += factor * b[i].lanes[w];
+        }
+    for (int r = 0; r < COUNT; r++)
+        for (int w = 0; w < VECTORS; w++) sums[r].lanes[w] = sum[r][w];
+}
+
+inline void products(const float *a, int64_t count, int64_t across, int64_t along, int64_t n, const Tile *b, Tile *sums) {
+    int64_t r = 0;
+    for (; r + ROWS <= count; r += ROWS) product<ROWS>(a + r * across, across, along, n, b, sums + r);
+    for (; r < count; r++) product<1>(a + r * across, across, along, n, b, sums + r);
+}
+
+}  // namespace
+
+struct Rows {
+    float *data;
+    int64_t row, head, token;  // numbers from one to the next
+};
+
+struct Work {
+    Rows q, k, v, out;
+    const int32_t *low, *high;
+    int64_t rows, heads, key_heads, queries, width, value_width;
+    int64_t row_bounds;  // from one row's bounds to the next; 0 if all share them
+    float scale;
+};
+
+namespace {
+
+struct Room {
+    std::vector<Tile> query, scores, out;
+    explicit Room(const Work &work) : query(work.width), scores(BLOCK), out(work.value_width) {}
+};
+
+Bounds bounds_of(const Work &work, int64_t row, int64_t start, int64_t count) {
+    Bounds found;
+    const int64_t from = row * work.row_bounds + start;
+    for (int lane = 0; lane < TILE; lane++) {
+        const bool is_real = lane < count;
+        const int32_t low = is_real ? work.low[from + lane] : 0, high = is_real ? work.high[from + lane] : 0;
+        found.low[lane / LANES][lane % LANES] = low;
+        found.high[lane / LANES][lane % LANES] = high;
+        if (low < high) {
+            found.first = std::min<int64_t>(found.first, low);
+            found.end = std::max<int64_t>(found.end, high);
+        }
+    }
+    return found;
+}
+
+// Turn scores into weights, and what was summed up so far to the new maximum.
+void soften(Room &room, const Bounds &seen, int64_t first, int64_t count, float scale, Tile &most, Tile &total) {
+    for (int w = 0; w < VECTORS; w++) {
+        Lanes highest = most.lanes[w];
+        for (int64_t s = 0; s < count; s++) {
+            const Whole place = Whole{} + static_cast<int32_t>(first + s);
+            const Lanes score = room.scores[s].lanes[w] * scale;
+            room.scores[s].lanes[w] = (place >= seen.low[w]) & (place < seen.high[w]) ? score : all(2 * NOTHING);
+            highest = larger(highest, room.scores[s].lanes[w]);
+        }
+        const Lanes kept = exponential(most.lanes[w] - highest);
+        Lanes sum = total.lanes[w] * kept;
+        for (int64_t s = 0; s < count; s++) {
+            room.scores[s].lanes[w] = exponential(room.scores[s].lanes[w] - highest);
+            sum += room.scores[s].lanes[w];
+        }
+        for (Tile &each : room.out) each.lanes[w] *= kept;
+        most.lanes[w] = highest;
+        total.lanes[w] = sum;
+    }
+}
+
+void attend(const Work &work, Room &room, int64_t row, int64_t head, int64_t start) {
+    const int64_t count = std::min<int64_t>(TILE, work.queries - start);
+    const int64_t key_head = head * work.key_heads / work.heads;
+    const float *q = work.q.data + row * work.q.row + head * work.q.head + start * work.q.token;
+    const float *k = work.k.data + row * work.k.row + key_head * work.k.head;
+    const float *v = work.v.data + row * work.v.row + key_head * work.v.head;
+    for (int64_t i = 0; i < work.width; i++) room.query[i] = Tile{};
+    for (int64_t lane = 0; lane < count; lane++)
+        for (int64_t i = 0; i < work.width; i++)
+            room.query[i].lanes[lane / LANES][lane % LANES] = q[lane * work.q.token + i];
+    const Bounds seen = bounds_of(work, row, start, count);
+    Tile most, total{};
+    for (int w = 0; w < VECTORS; w++) most.lanes[w] = all(NOTHING);
+    std::fill(room.out.begin(), room.out.end(), Tile{});
+    for (int64_t first = seen.first; first < seen.end; first += BLOCK) {
+        const int64_t length = std::min(BLOCK, seen.end - first);
+        std::fill(room.scores.begin(), room.scores.begin() + length, Tile{});
+        products(k + first * work.k.token, length, work.k.token, 1, work.width, room.query.data(), room.scores.data());
+        soften(room, seen, first, length, work.scale, most, total);
+        products(v + first * work.v.token, work.value_width, 1, work.v.token, length, room.scores.data(), room.out.data());
+    }
+    float *out = work.out.data + row * work.out.row + head * work.out.head + start * work.out.token;
+    for (int w = 0; w < VECTORS; w++) total.lanes[w] = total.lanes[w] > 0.0f ? 1.0f / total.lanes[w] : Lanes{};
+    for (int64_t lane = 0; lane < count; lane++)
+        for (int64_t i = 0; i < work.value_width; i++)
+            out[lane * work.out.token + i] = room.out[i].lanes[lane / LANES][lane % LANES] * total.lanes[lane / LANES][lane % LANES];
+}
+
+}  // namespace
+
+extern "C" void interval_attention(const Work *work, int64_t threads) {
+    const int64_t tiles = (work->queries + TILE - 1) / TILE, all_tiles = work->rows * work->heads * tiles;
+    std::atomic<int64_t> next{0};
+    auto run = [&] {
+        Room room(*work);
+        for (int64_t i = next++; i < all_tiles; i = next++)
+            attend(*work, room, i / tiles / work->heads, i / tiles % work->heads, i % tiles * TILE);
+    };
+    std::vector<std::thread> others;
+    try {
+        for (int64_t i = 1; i < std::min(threads, all_tiles); i++) others.emplace_back(run);
+    } catch (const std::system_error &) {
+        // Fewer threads do the same work.
+    }
+    run();
+    for (std::thread &each : others) each.join();
+}

@@ -1,0 +1,139 @@
+"""Attention of queries that see one run of keys each, in C++ on CPUs.
+
+    out[t] = sum_s softmax_s(q[t]·k[s] * scale) v[s]        low[t] <= s < high[t]
+
+Order, documents, padding, windows and blocks all leave a query one run of keys, so this one loop
+serves causal and two-sided rows, packed and padded ones, and touches no key that nobody sees. It
+has no gradient: training multiplies matrices. Without a compiler the callers' torch kernels do it.
+"""
+
+import ctypes
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from groundup.core import native
+
+from .mask import Mask, places_of
+
+LEAST = 32
+"""Queries from which on the tiles are full enough to be faster than torch's kernel."""
+PATTERNS = ("full", "window", "block")
+"""Patterns that leave a query one run of keys."""
+
+
+class Intervals(NamedTuple):
+    """The keys that each query sees: from `low` to before `high`; none where they are equal."""
+
+    low: Int[Tensor, "b T"]
+    high: Int[Tensor, "b T"]
+
+
+class _Rows(ctypes.Structure):
+    """The struct Rows of interval.cpp: where rows, heads and tokens lie, in numbers."""
+
+    _fields_ = [("data", ctypes.c_void_p), *[(n, ctypes.c_int64) for n in ("row", "head", "token")]]
+
+
+class _Work(ctypes.Structure):
+    """The struct Work of interval.cpp, field by field."""
+
+    _fields_ = [
+        *[(name, _Rows) for name in ("q", "k", "v", "out")],
+        *[(name, ctypes.c_void_p) for name in ("low", "high")],
+        *[(name, ctypes.c_int64) for name in (
+            "rows", "heads", "key_heads", "queries", "width", "value_width", "row_bounds"
+        )],
+        ("scale", ctypes.c_float),
+    ]  # fmt: skip
+
+
+def intervals(mask: Mask, T: int, S: int, device: torch.device) -> Intervals | None:
+    """The run of keys that each query sees, or None if a query sees more than one.
+
+    >>> intervals(Mask(), 2, 3, torch.device("cpu")).high
+    tensor([[2, 3]], dtype=torch.int32)
+    """
+    if mask.pattern.kind not in PATTERNS or mask.prefix is not None or mask.queries is not None:
+        return None
+    places = torch.arange(S, device=device)[None]
+    low, high = torch.zeros_like(places), torch.full_like(places, S)
+    if mask.documents is not None:
+        if is_scattered(mask.documents):
+            return None
+        own = places_of(mask.documents)
+        low = places - own
+        high = S - (places - places_of(mask.documents.flip(1))).flip(1)
+        high = torch.where(mask.documents < 0, low, high)
+    size, start = mask.pattern.window, low
+    match mask.pattern.kind:
+        case "window":
+            low, high = low.maximum(places - size + 1), high.minimum(places + size)
+        case "block":
+            low = start + (places - start) // size * size
+            high = high.minimum(low + size)
+    if mask.causal:
+        high = high.minimum(places + 1)
+    if mask.documents is not None:
+        high = torch.where(mask.documents < 0, low, high)
+    return Intervals(*(each[:, S - T :].int().contiguous() for each in (low, high)))
+
+
+def is_scattered(documents: Int[Tensor, "B S"]) -> bool:
+    """Whether a document may lie in more than one piece: its number comes again, or after a larger.
+
+    >>> is_scattered(torch.tensor([[-1, 0, 0, 1]])), is_scattered(torch.tensor([[0, -1, 0, 1]]))
+    (False, True)
+    """
+    highest = documents.cummax(1).values[:, :-1]
+    begins = (documents[:, 1:] >= 0) & (documents[:, 1:] != documents[:, :-1])
+    return bool((begins & (documents[:, 1:] <= highest)).any())
+
+
+def runs_natively(q: Float[Tensor, "B H T K"]) -> bool:
+    """Whether these queries are worth the native loop, and it can be had."""
+    return (
+        q.device.type == "cpu" and q.dtype in (torch.float32, torch.bfloat16)
+        and q.shape[2] >= LEAST and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling() and compiled() is not None
+    )  # fmt: skip
+
+
+def compiled() -> ctypes.CDLL | None:
+    """The loop in C++, or None if it cannot be had."""
+    return native.library(Path(__file__).with_suffix(".cpp"), "")
+
+
+def interval_attention(
+    q: Float[Tensor, "B H T K"],
+    k: Float[Tensor, "B G S K"],
+    v: Float[Tensor, "B G S W"],
+    seen: Intervals,
+    *,
+    scale: float | None = None,
+) -> Float[Tensor, "B H T W"]:
+    """Attention of rows on a CPU, without gradients; see `runs_natively` for which.
+
+    Numbers of 16 bits are computed as 32. Call it where `compiled` has something.
+    """
+    code = compiled()
+    assert code is not None, "asked for without a compiler"
+    (B, H, T, K), G = q.shape, k.shape[1]
+    dtype, (q, k, v) = q.dtype, (floats(each) for each in (q, k, v))
+    out = q.new_empty(B, T, H, v.shape[3]).transpose(1, 2)
+    work = _Work(
+        *(_Rows(each.data_ptr(), *each.stride()[:3]) for each in (q, k, v, out)),
+        seen.low.data_ptr(), seen.high.data_ptr(), B, H, G, T, K, v.shape[3],
+        T if len(seen.low) > 1 else 0, K**-0.5 if scale is None else scale,
+    )  # fmt: skip
+    code.interval_attention(ctypes.byref(work), ctypes.c_int64(torch.get_num_threads()))
+    return out.to(dtype)
+
+
+def floats(x: Tensor) -> Tensor:
+    """The numbers as float32, those of a token side by side."""
+    x = x.float()
+    return x if x.stride(-1) == 1 else x.contiguous()
