@@ -94,7 +94,8 @@ def report(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = 
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{name}  ({rows[0].machine}, {rows[0].date})", title_justify="left")
+    measured = f"  ({rows[0].machine}, {rows[0].date})" if rows else ""
+    table = Table(title=name + measured, title_justify="left")
     for head in ("work", "peer", "unit", "ours", "peer's", "ratio", "spread"):
         table.add_column(head, justify="left" if head in ("work", "peer", "unit") else "right")
     for row in rows:

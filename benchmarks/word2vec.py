@@ -9,7 +9,8 @@ oracles`. Each side lives in a process of its own, which waits while the other c
 learn five epochs of all words with three seeds and one thread (with two, gensim's `corpus_file`
 does not learn the same: on 0.9M words SimLex-999 went from 0.155 to 0.172), and one code holds
 either's vectors against WordSim-353, SimLex-999 and Google's analogies, where `--tests` names a
-folder that has them.
+folder that has them. With `--rounds 0`, or without `--tests`, what an earlier run kept of that half
+stays.
 """
 
 import argparse
@@ -19,10 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "word2vec.json"
 WAYS = {
     "skip-gram, negatives": ("skip_gram", "negatives"),
     "CBOW, negatives": ("cbow", "negatives"),
@@ -174,23 +178,38 @@ def agreement(sides: dict[str, Side], arguments: argparse.Namespace, folder: Pat
     paths = {p.name: p for p in arguments.tests.rglob("*") if p.name in TESTS}
     scores: dict[str, dict[str, list[float]]] = {name: {} for name in sorted(paths)}
     for seed in range(1, arguments.seeds + 1):
-        for name, side in sides.items():
-            out = folder / f"{name}.bin"
-            side(lines=str(folder / "all.txt"), model="skip_gram", output="negatives", seed=seed,
-                 threads=1, epochs=5, out=str(out))  # fmt: skip
-            vectors = load_vectors(out)
+        work = {"lines": str(folder / "all.txt"), "model": "skip_gram", "output": "negatives",
+                "seed": seed, "threads": 1, "epochs": 5}  # fmt: skip
+        with ThreadPoolExecutor() as pool:  # each side has a process and a core
+            waits = [pool.submit(side, out=str(folder / f"{name}.bin"), **work)
+                     for name, side in sides.items()]  # fmt: skip
+            for wait in waits:
+                wait.result()
+        for name in sides:
+            vectors = load_vectors(folder / f"{name}.bin")
             for test in scores:
                 if test == "questions-words.txt":
                     score = answer_analogies(vectors, read_analogies(paths[test])).accuracy
                 else:
                     score = correlation(vectors, read_ratings(paths[test])).spearman.estimate
                 scores[test].setdefault(name, []).append(score)
+                print(f"seed {seed}, {test}, {name}: {score:.4f}", flush=True)
     return {
         f"{test}, {name}": f"{mean(values):.4f} ± {stdev(values) if len(values) > 1 else 0:.4f}"
         f" over {len(values)} seeds"
         for test, found in scores.items()
         for name, values in found.items()
     }
+
+
+def kept(part: str) -> Any:
+    """What an earlier run kept: rows of speeds, or notes of agreement."""
+    if not RESULTS.is_file():
+        return [] if part == "rows" else {}
+    from table import Row
+
+    found = json.loads(RESULTS.read_text("utf-8"))[part]
+    return [Row(**row) for row in found] if part == "rows" else found
 
 
 def peer_version(python: Path) -> str:
@@ -211,8 +230,8 @@ def main() -> None:
         "peer": Side([str(arguments.peer), "-c", PEER]),
     }
     with tempfile.TemporaryDirectory() as name:
-        rows = speeds(sides, arguments, Path(name))
-        notes = agreement(sides, arguments, Path(name)) if arguments.tests else {}
+        rows = speeds(sides, arguments, Path(name)) if arguments.rounds else kept("rows")
+        notes = agreement(sides, arguments, Path(name)) if arguments.tests else kept("notes")
         for side in sides.values():
             side.close()
     if arguments.keep:
@@ -233,7 +252,9 @@ def parse() -> argparse.Namespace:
     default = Path(os.environ.get("ORACLES", ROOT / ".oracles")) / "gensim" / "bin" / "python"
     parser.add_argument("--peer", type=Path, default=default, help="python that has gensim")
     parser.add_argument("--words", type=int, default=4_000_000, help="words of a round")
-    parser.add_argument("--rounds", type=int, default=5, help="how often the sides alternate")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="how often the sides alternate; 0: no speeds"
+    )
     parser.add_argument("--seeds", type=int, default=3, help="runs for agreement")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--keep", action="store_true", help="write results/word2vec.json")
