@@ -30,6 +30,10 @@ BLOCK = re.compile(r"(<!-- demo's models -->\n).*?(<!-- end of demo's models -->
 TASKS = "comparison.2,boolean_expressions.2,syllogisms.1"
 LIMIT = 400
 """Samples of a generated task, and of the test set: enough to tell 7 points apart."""
+PEER_LIMIT = 100
+"""Of them, the first that the peer is asked, which has 45 times the weights of ours."""
+DOCUMENTS = 8
+"""The first of 36 held-out documents, for all three models."""
 MODELS = ("base", "chat")
 PEER = "Gemma 3 270M"
 
@@ -45,21 +49,30 @@ def main() -> None:
     device.use_cores()
     config = EvaluateConfig(dtype="bfloat16")
     test, tokens = Artifact.open(given.run / "testset"), Artifact.open(given.run / "tokens")
-    for name in MODELS:
-        evaluate(
-            str(given.run / name), config=config, tasks=TASKS, test=test, tokens=tokens,
-            limit=LIMIT, chat_template=True, out=out / name,
-        )  # fmt: skip
-    peer = evaluate(
-        str(given.peer), config=config, tasks=TASKS, tokens=tokens, limit=LIMIT, out=out / "peer"
-    )
-    found = compare([out / name for name in MODELS], out=out / "compared")
-    tasks = json.loads((out / "compared" / "compare.json").read_text("utf-8"))["tasks"]
+    places = {name: str(given.run / name) for name in MODELS} | {"peer": str(given.peer)}
+    for name, place in places.items():
+        texts = out / f"{name}-texts"
+        evaluate(place, config=config, tokens=tokens, limit=DOCUMENTS, out=texts)
+        if name == "peer":
+            evaluate(place, config=config, tasks=TASKS, limit=PEER_LIMIT, out=out / name)
+        else:
+            evaluate(
+                place, config=config, tasks=TASKS, test=test, limit=LIMIT, chat_template=True,
+                out=out / name,
+            )  # fmt: skip
+    tasks = [task for end in ("", "-texts") for task in compared(out, end)]
+    theirs = [numbers_of(Artifact.open(out / f"peer{end}")) for end in ("", "-texts")]
     kept = {"rows": [], "date": datetime.date.today().isoformat(), "tasks": tasks}
-    kept |= {"peer": numbers_of(peer.artifact)}
+    kept |= {"peer": theirs[0] | theirs[1]}
     write_json(RESULTS, kept)
     README.write_text(with_models(README.read_text("utf-8"), kept), "utf-8")
-    print(found)
+
+
+def compared(out: Path, end: str) -> list[dict[str, Any]]:
+    """The tasks of a comparison of our two models' reports, printed."""
+    place = out / f"compared{end}"
+    print(compare([out / f"{name}{end}" for name in MODELS], out=place))
+    return json.loads((place / "compare.json").read_text("utf-8"))["tasks"]
 
 
 def numbers_of(report: Artifact) -> dict[str, Any]:
@@ -92,7 +105,10 @@ def table(kept: dict[str, Any]) -> str:
             name = f"{measure['key']}, {measure['better']} is better"
             row = (task["name"], name, f"{task['samples']:,}", *cells, versus["verdict"])
             theirs = kept["peer"].get(task["name"], {}).get(measure["key"])
-            lines.append(f"| {' | '.join(row)} | {shown(theirs) if theirs else '–'} |")
+            beside = shown(theirs) if theirs else "–"
+            if theirs and theirs["samples"] != task["samples"]:
+                beside += f", n = {theirs['samples']}"
+            lines.append(f"| {' | '.join(row)} | {beside} |")
     return "\n".join(lines) + "\n"
 
 
