@@ -242,6 +242,7 @@ def check_tokenizer(path: Path, model: Transformer | WithHead) -> None:
     from groundup.tokenizer import ids_needed, load_tokenizer  # here: weights need no tokenizer
 
     body = model.model if isinstance(model, WithHead) else model
+    assert isinstance(body, Transformer), "a head that is imported stands on a Transformer"
     needed, known = ids_needed(load_tokenizer(path)), body.config.vocab_size
     if needed > known:
         raise ArtifactError(
