@@ -1,8 +1,9 @@
 """Fine-tuning: a chat model from a base model and conversations, on the loop of pre-training.
 
-Only the assistant's words and their stop token are trained. Conversations are rendered by the one
-renderer, packed into rows that attention keeps apart, and the rows are read in an order that is a
-function of the step.
+Only the assistant's words and their stop token are trained. Conversations are rendered as the model
+will be served (form.py), packed into rows that attention keeps apart, and the rows are read in an
+order that is a function of the step. A model of others begins with the usual small steps of its
+kind; one that was trained here from nothing takes large ones.
 """
 
 from pathlib import Path
@@ -23,7 +24,7 @@ from groundup.core import (
     record,
 )
 from groundup.model import Transformer, load, save
-from groundup.tokenizer import Packed, load_tokenizer, pack_examples, render
+from groundup.tokenizer import Packed, pack_examples
 from groundup.train import (
     METRICS,
     Batch,
@@ -45,6 +46,14 @@ from groundup.train import (
 )
 
 from .examples import read_examples
+from .form import Form, form_of, template_text
+
+OURS = OptimConfig(muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1)
+"""Of a model that was trained here."""
+GENTLE = OptimConfig(
+    matrices="adamw", learning_rate=2e-5, embedding_learning_rate=2e-5, epsilon=1e-8
+)
+"""Of an imported model, in the place of OURS: what was learnt long is not to be forgotten."""
 
 
 class FinetuneConfig(Config):
@@ -58,10 +67,12 @@ class FinetuneConfig(Config):
     """Packed rows of one optimizer step."""
     micro_batches: int = Field(default=1, ge=1)
     """Parts in which a step is computed."""
-    optim: OptimConfig = OptimConfig(
-        muon_learning_rate=0.015, learning_rate=2e-3, embedding_learning_rate=0.1
-    )
-    """Optimizer and schedule."""
+    template: str = ""
+    """A file with a chat template, or `plain` for turns in plain words; empty: the model's own.
+    Of a model that has none it is ours, if its vocabulary knows ours."""
+    optim: OptimConfig = OURS
+    """Optimizer and schedule. An imported model's defaults are matrices=adamw and
+    learning_rate=2e-5."""
     seed: int = 0
     """Of the order of rows."""
     validations: int = 2
@@ -73,21 +84,47 @@ class FinetuneConfig(Config):
 def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: Path) -> Artifact:
     """Tune a model on conversations; a run that was stopped goes on from its last checkpoint.
 
-    model     a base model; it carries its tokenizer
+    model     a base model, imported ones too; it carries its tokenizer and chat template
     examples  conversations made by `groundup examples make`
 
-    Raises DataError naming a conversation with no token to train on, and ArtifactError for a
-    quantised model.
+    Raises DataError naming a conversation with no token to train on, ConfigError for a chat
+    template by which answers cannot be told from the rest, and ArtifactError for a quantised model.
     """
+    config = config.model_copy(
+        update={
+            "template": template_text(config.template),
+            "optim": optim_for(config.optim, "optim" in config.model_fields_set, model),
+        }
+    )
     return produce(
         out,
         kind="model",
         stage="finetune",
-        version=1,
+        version=2,
         config=config,
         parents={"model": model, "examples": examples},
         write=lambda draft: write_chat(draft, config, model, examples),
     )
+
+
+def optim_for(given: OptimConfig, is_given: bool, model: Artifact) -> OptimConfig:
+    """The settings that were given, and the model's defaults for the others."""
+    usual = GENTLE if is_of_others(model) else OURS
+    chosen = given.model_fields_set if is_given else ()
+    return usual.model_copy(update={name: getattr(given, name) for name in chosen})
+
+
+def is_of_others(model: Artifact) -> bool:
+    """Whether a model was imported, or tuned from one that was, as far as its parents are there."""
+    while model.stage != "import":
+        before = next((parent for parent in model.parents if parent.name == "model"), None)
+        if before is None:
+            return False
+        try:
+            model = Artifact.open(model.path / before.path, "model")
+        except ArtifactError:
+            return False
+    return True
 
 
 def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: Artifact) -> None:
@@ -103,21 +140,28 @@ def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: A
             f"length={config.length} exceeds the model's context_length="
             f"{model.config.context_length}; give at most that."
         )
-    rows = {name: packed(examples, name, base, config.length) for name in ("train", "validation")}
+    if model.config.kind != "decoder":
+        raise ConfigError(
+            f"{base.path} is of kind {model.config.kind!r}, and conversations are continued by "
+            "decoders alone; give a decoder."
+        )
+    form = form_of(base.path, config.template)
+    form.check_fit(model.config.vocab_size)
+    rows = {name: packed(examples, name, form, config.length) for name in ("train", "validation")}
     draft.numbers |= {"rows": len(rows["train"].ids), "left out": len(rows["train"].dropped)}
     run(draft, config, model, rows)
     save(model, draft.path, base.path, chat=True)
+    form.write(draft.path, base.path, form.stops(rows["train"]))
 
 
-def packed(examples: Artifact, name: str, base: Artifact, length: int) -> Packed:
-    """A split's conversations, rendered with the model's own tokenizer and packed."""
-    tokenizer = load_tokenizer(base.path)
+def packed(examples: Artifact, name: str, form: Form, length: int) -> Packed:
+    """A split's conversations, rendered in the model's own form and packed."""
     found = list(read_examples(examples, name))
     if not found:
         raise DataError(
             f"{examples.path} has no {name} conversations; make examples of more documents."
         )
-    rendered = [render(tokenizer, example.messages) for example in found]
+    rendered = [form.render(example.messages, example.id) for example in found]
     names = [example.id for example in found]
     return pack_examples(rendered, length, too_long="drop", names=names)
 

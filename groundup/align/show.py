@@ -1,6 +1,6 @@
 """Show conversations as the model is tuned on them: which tokens are learned and which only read.
 
-The renderer and its mask are the tokenizer room's, so what stands here is what training sees.
+The form and its mask are those of fine-tuning, so what stands here is what training sees.
 """
 
 from collections.abc import Iterator
@@ -11,23 +11,29 @@ from rich.console import Console
 from rich.text import Text
 
 from groundup.core import Artifact, ConfigError, Tokenizer
-from groundup.tokenizer import Rendered, load, render
+from groundup.tokenizer import Rendered
 
 from .examples import Example, read_examples
+from .form import form_of, template_text
 
 TRAINED = "bold green"
 """On a terminal; elsewhere trained text stands between ⟦ and ⟧."""
 
 
 def show_examples(
-    path: Path, *, tokenizer: Path, split: str = "train", kind: str = "", count: int = 3
-) -> None:
+    path: Path, *, tokenizer: Path, template: str = "", split: str = "train", kind: str = "",
+    count: int = 3,
+) -> None:  # fmt: skip
     """Print the first conversations of an examples artifact, trained tokens marked.
 
     On a terminal trained tokens are bold and green, the others dim; piped, trained ones stand
     between ⟦ and ⟧. Raises ConfigError if the split has no example of that kind.
+
+    tokenizer  directory of a tokenizer or a model, whose chat template is used
+    template   a file with another chat template, or `plain`; see `groundup finetune --help`
     """
-    artifact, ours = Artifact.open(path, "examples"), load(tokenizer)
+    artifact = Artifact.open(path, "examples")
+    form = form_of(tokenizer, template_text(template))
     console = Console(highlight=False)
     shown = 0
     for example in read_examples(artifact, split):
@@ -35,7 +41,8 @@ def show_examples(
             break
         if kind in ("", example.kind):
             shown += 1
-            print_example(console, example, render(ours, example.messages), ours)
+            rendered = form.render(example.messages, example.id)
+            print_example(console, example, rendered, form.tokenizer)
     if not shown and count:
         kinds = ", ".join(sorted({example.kind for example in read_examples(artifact, split)}))
         raise ConfigError(f"{path} has no {split} example of kind {kind!r}; it has {kinds}.")

@@ -5,20 +5,28 @@ any model can be asked, whatever its tokenizer. Scoring the test split is a look
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from groundup.core import (
     Artifact,
+    ArtifactError,
     ConfigError,
     Likelihood,
     Reason,
     Sampling,
     Stops,
     TextModel,
-    Tokenizer,
 )  # fmt: skip
-from groundup.tokenizer import Shard, load_tokenizer
+from groundup.tokenizer import (
+    FastTokenizer,
+    Frame,
+    ImportedTokenizer,
+    Shard,
+    document_frame,
+    load_tokenizer,
+)
 
 from .task.aggregate import BITS
 from .task.task import Asked, Item, Kind, Measure, Scored
@@ -34,7 +42,7 @@ class HeldOut:
 
     tokens: Artifact
     split: str = "test"
-    tokenizer: Tokenizer | None = None
+    tokenizer: FastTokenizer | ImportedTokenizer | None = None
     """What made the tokens; None: found where it was when they were made."""
 
     kind: Kind = "loglikelihood_rolling"
@@ -70,24 +78,27 @@ class HeldOut:
     def items(self, model: TextModel | None, limit: int | None) -> Iterator[Item]:
         """Yield the documents that hold anything, each a group of its own name."""
         shard, tokenizer = self.shard, self.decoder()
-        end, known = tokenizer.specials.get("<|endoftext|>"), dict[str, int]()
+        frame, known = document_frame(tokenizer), dict[str, int]()
         places = [place for place in range(len(shard.names)) if shard.bytes[place]]
         for place in places[:limit]:
             name, ids = shard.names[place], shard.document(place).tolist()
-            text = tokenizer.decode(ids[:-1] if ids and ids[-1] == end else ids)
+            text = tokenizer.decode(within(ids, frame))
             number = known[name] = known.get(name, -1) + 1
             yield Item(
                 f"{name}#{number}" if number else name, name, text, (), None,
                 {"bytes": len(text.encode())},
             )  # fmt: skip
 
-    def decoder(self) -> Tokenizer:
+    def decoder(self) -> FastTokenizer | ImportedTokenizer:
         """The tokenizer that made the ids; ConfigError if it is not where it was."""
         wanted = self.shard.tokenizer
         parents = (parent for parent in self.tokens.parents if parent.name == "tokenizer")
         places = [(self.tokens.path / parent.path).resolve() for parent in parents]
-        found = [load_tokenizer(place) for place in places if (place / "tokenizer.json").is_file()]
-        for tokenizer in filter(None, (self.tokenizer, *found)):
+        found = [self.tokenizer]
+        for place in places:
+            with suppress(ArtifactError):  # another's folder, or none: told below
+                found.append(load_tokenizer(place))
+        for tokenizer in filter(None, found):
             if tokenizer.digest == wanted:
                 return tokenizer
         raise ConfigError(
@@ -102,3 +113,14 @@ class HeldOut:
             return Scored({}, {MEASURE.key: [-found.logprob, item.document["bytes"]]}, {})
         reason = found if isinstance(found, Reason) else Reason("no_number", "A text came back.")
         return Scored({}, {}, {MEASURE.key: reason})
+
+
+def within(ids: list[int], frame: Frame) -> list[int]:
+    """The ids of a document without those around them.
+
+    >>> within([2, 7, 8, 1], Frame((2,), (1,))), within([7], Frame((2,), (1,)))
+    ([7, 8], [7])
+    """
+    before, after = list(frame.before), list(frame.after)
+    ids = ids[len(before) :] if ids[: len(before)] == before else ids
+    return ids[: -len(after)] if after and ids[-len(after) :] == after else ids

@@ -36,17 +36,16 @@ from groundup.tokenizer import (
     ChatTemplate,
     ImportedTokenizer,
     Rendered,
+    ids_needed,
     load_tokenizer,
     render,
-    template_digest,
+    template_of,
 )
 
 from .batches import batches, right_padded
 from .decoding import Decoding, Frame, evaluating, frame_of, logprobs_of
 from .sampling import check_sampling, draw, generators_of, pick
 from .text import Pieces, text_of
-
-OUR_TEMPLATE = template_digest()
 
 COMPACT_BELOW = 0.75
 """Finished rows are dropped when at most this share still runs: dropping copies the cache."""
@@ -69,22 +68,6 @@ class Piece(NamedTuple):
 
     text: str
     id: int
-
-
-def template_of(path: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
-    """A directory's chat template where it is another than ours; None for ours and for none.
-
-    Raises ArtifactError if our tokenizer stands beside another's template.
-    """
-    source = path.read_text("utf-8") if path.is_file() else None
-    if source is None or template_digest(source) == OUR_TEMPLATE:
-        return None
-    if not isinstance(tokenizer, ImportedTokenizer):
-        raise ArtifactError(
-            f"{path} is not the chat format that groundup renders, so its model would read turns "
-            "that it was never tuned on; tune it with groundup, or put its template back."
-        )
-    return ChatTemplate(source, tokenizer)
 
 
 class Engine:
@@ -114,9 +97,9 @@ class Engine:
                 "or an encoder_decoder."
             )
         ends = tuple(tokenizer.specials.values()) if end_ids is None else tuple(end_ids)
-        if tokenizer.vocab_size > model.config.vocab_size:
+        if ids_needed(tokenizer) > model.config.vocab_size:
             raise ArtifactError(
-                f"The tokenizer has {tokenizer.vocab_size} ids and the model "
+                f"The tokenizer has {ids_needed(tokenizer)} ids and the model "
                 f"{model.config.vocab_size}: they were not made for each other; use the tokenizer "
                 "that the model was trained with."
             )
@@ -140,7 +123,7 @@ class Engine:
         """
         path = Path(path)
         tokenizer = load_tokenizer(path)
-        template = template_of(path / "chat_template.jinja", tokenizer)
+        template = template_of(path, tokenizer)
         return cls(load_model(path), tokenizer, frame=frame_of(path), template=template)
 
     @property

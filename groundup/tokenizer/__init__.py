@@ -5,12 +5,12 @@ from .chat import TEMPLATE, Rendered, render, template_digest
 from .fast import FastTokenizer
 from .files import TokenizerConfig, load, save, train_tokenizer, write_tokenizer
 from .imported.gguf import tokenizer_of_gguf
-from .imported.opening import load_tokenizer, save_imported
-from .imported.templates import ChatTemplate
+from .imported.opening import ids_needed, load_tokenizer, save_imported
+from .imported.templates import PLAIN, ChatTemplate, template_of
 from .imported.tokenizer import Frame, ImportedTokenizer
 from .loader import Batch, Loader
 from .packing import Packed, pack_examples
-from .shards import Shard, Text, TokensConfig, tokens, write_tokens
+from .shards import Shard, Text, TokensConfig, document_frame, tokens, write_tokens
 from .specials import (
     DOCUMENT_END,
     FIRST,
@@ -32,6 +32,7 @@ __all__ = [
     "MASK",
     "MIDDLE",
     "PATTERNS",
+    "PLAIN",
     "PREFIX",
     "SENTINELS",
     "SEPARATOR",
@@ -54,6 +55,8 @@ __all__ = [
     "TokenizerConfig",
     "TokensConfig",
     "UnitTokenizer",
+    "document_frame",
+    "ids_needed",
     "load",
     "load_tokenizer",
     "measure_cut",
@@ -63,6 +66,7 @@ __all__ = [
     "save_imported",
     "spelt_out",
     "template_digest",
+    "template_of",
     "tokenizer_of_gguf",
     "tokens",
     "train_bpe",

@@ -1,13 +1,14 @@
 """Token shards: the documents of a split as one long row of ids on disk, read without loading it.
 
     train.bin          ids, little-endian u16 (u32 from 65,537 ids on); each document ends with
-                       `<|endoftext|>`
-    train.ends.npy     u64, one past each document's `<|endoftext|>`
+                       `<|endoftext|>`, or what ends a text of another's tokenizer
+    train.ends.npy     u64, one past each document's end
     train.bytes.npy    u64, UTF-8 bytes of each document's text, for bits per byte
     train.names.json   each document's path
     tokens.json        number type, tokenizer digest, and documents, tokens and bytes by split
 
-Checksums are the manifest's. Knows nothing of training; loader.py makes batches of it.
+Another's tokenizer may put ids before a text too, such as Gemma's `<bos>`: they stand before each
+document. Checksums are the manifest's. Knows nothing of training; loader.py makes batches of it.
 """
 
 import json
@@ -20,12 +21,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int, Shaped, UInt
 
-from groundup.core import Artifact, Config, DataError, Draft, produce, record, write_json
+from groundup.core import (
+    Artifact,
+    Config,
+    ConfigError,
+    DataError,
+    Draft,
+    produce,
+    record,
+    write_json,
+)
 
 from .bpe import well_formed
 from .fast import FastTokenizer
-from .files import load
+from .imported.opening import load_tokenizer
+from .imported.tokenizer import Frame, ImportedTokenizer
 from .specials import DOCUMENT_END
+
+ENCODED_CHARS = 2**20
+"""Characters that are encoded together, on all cores where the tokenizer can."""
+ENDS = ("eos", "sep")
+"""Roles of a token that may end another's documents, the first that there is."""
 
 
 class TokensConfig(Config):
@@ -45,7 +61,10 @@ class Text(NamedTuple):
 def tokens(config: TokensConfig, corpus: Artifact, tokenizer: Artifact, out: Path) -> Artifact:
     """Encode a corpus into shards of token ids.
 
-    Raises ConfigError for a split that the corpus does not have.
+    tokenizer  a tokenizer, or a model that carries one, imported ones too
+
+    Raises ConfigError for a split that the corpus does not have, and for a tokenizer without a
+    token that ends a text.
     """
     from groundup.corpus import read_split  # here: whoever only reads shards needs no corpus
 
@@ -59,7 +78,7 @@ def tokens(config: TokensConfig, corpus: Artifact, tokenizer: Artifact, out: Pat
         total = sum(sizes.get(split, 0) for split in config.splits)
         with record.progress("tokens", total, "bytes") as bar:
             splits = {split: texts(split, bar.advance) for split in config.splits}
-            write_tokens(draft, load(tokenizer.path), splits)
+            write_tokens(draft, load_tokenizer(tokenizer.path), splits)
 
     parents = {"corpus": corpus, "tokenizer": tokenizer}
     return produce(
@@ -68,7 +87,9 @@ def tokens(config: TokensConfig, corpus: Artifact, tokenizer: Artifact, out: Pat
 
 
 def write_tokens(
-    draft: Draft, tokenizer: FastTokenizer, splits: Mapping[str, Iterable[Text]]
+    draft: Draft,
+    tokenizer: FastTokenizer | ImportedTokenizer,
+    splits: Mapping[str, Iterable[Text]],
 ) -> None:
     """Encode texts by split and write the shards; the body of the stage."""
     kind = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
@@ -80,19 +101,56 @@ def write_tokens(
     draft.numbers |= counts
 
 
+def document_frame(tokenizer: FastTokenizer | ImportedTokenizer) -> Frame:
+    """Ids around each document: what begins another's texts, and what ends a document.
+
+    That is `<|endoftext|>` where the vocabulary has it, else the tokenizer's eos, else its sep.
+    Raises ConfigError if it has none of them.
+    """
+    if isinstance(tokenizer, FastTokenizer):
+        return Frame((), (tokenizer.special_id(DOCUMENT_END),))
+    roles = (tokenizer.role_ids.get(role) for role in ENDS)
+    ends = [end for end in (tokenizer.specials.get(DOCUMENT_END), *roles) if end is not None]
+    if not ends:
+        raise ConfigError(
+            f"The tokenizer has no token that ends a document: expected {DOCUMENT_END}, or an "
+            "eos_token in its tokenizer_config.json."
+        )
+    return Frame(tokenizer.frame.before, (ends[0],))
+
+
+def batched(texts: Iterable[Text]) -> Iterator[list[Text]]:
+    """Group texts, so that each group has about ENCODED_CHARS characters."""
+    group, size = list[Text](), 0
+    for text in texts:
+        group.append(text)
+        size += len(text.text)
+        if size >= ENCODED_CHARS:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
+
+
 def write_split(
-    draft: Draft, split: str, texts: Iterable[Text], tokenizer: FastTokenizer, kind: str
+    draft: Draft,
+    split: str,
+    texts: Iterable[Text],
+    tokenizer: FastTokenizer | ImportedTokenizer,
+    kind: str,
 ) -> dict[str, int]:
     """Write one split's files; return its documents, tokens and bytes."""
-    end = tokenizer.special_id(DOCUMENT_END)
+    frame = document_frame(tokenizer)
     names, lengths, sizes = list[str](), list[int](), list[int]()
     with open(draft.file(f"{split}.bin"), "wb") as file:
-        for name, text in texts:
-            ids = np.array([*tokenizer.encode(text), end], dtype=kind)
-            file.write(ids.tobytes())
-            names.append(name)
-            lengths.append(len(ids))
-            sizes.append(len(well_formed(text).encode("utf-8")))
+        for group in batched(texts):
+            rows = tokenizer.encode_batch([text for _, text in group])
+            for (name, text), row in zip(group, rows, strict=True):
+                ids = np.array(frame.around(row), dtype=kind)
+                file.write(ids.tobytes())
+                names.append(name)
+                lengths.append(len(ids))
+                sizes.append(len(well_formed(text).encode("utf-8")))
     ends = np.cumsum(np.array(lengths, dtype=np.uint64), dtype=np.uint64)
     np.save(draft.file(f"{split}.ends.npy"), ends)
     np.save(draft.file(f"{split}.bytes.npy"), np.array(sizes, dtype=np.uint64))
@@ -154,7 +212,7 @@ class Shard:
         return len(self.ids)
 
     def document(self, index: int) -> Int[np.ndarray, " tokens"]:
-        """Ids of one document, its `<|endoftext|>` included."""
+        """Ids of one document, its end included."""
         start = int(self.ends[index - 1]) if index else 0
         return np.asarray(self.ids[start : int(self.ends[index])], dtype=np.int64)
 

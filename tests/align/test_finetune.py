@@ -8,6 +8,7 @@ import pytest
 
 from groundup.align.examples import Example, ExamplesConfig, make_examples
 from groundup.align.finetune import FinetuneConfig, finetune, order, packed
+from groundup.align.form import form_of
 from groundup.core import (
     Artifact,
     Config,
@@ -84,7 +85,7 @@ TURNS = (
 
 
 def test_only_the_assistants_words_and_stop_tokens_are_trained(base, tmp_path):
-    rows = packed(written(tmp_path / "given", [TURNS]), "train", base, 128)
+    rows = packed(written(tmp_path / "given", [TURNS]), "train", form_of(base.path, ""), 128)
     tokenizer = load_tokenizer(base.path)
     trained = tokenizer.decode(rows.targets[rows.weights > 0].tolist())
     assert trained == "A lamp.<|im_end|>A tree.<|im_end|>"

@@ -9,8 +9,9 @@ from groundup.core import Artifact, Config, ConfigError, DataError, Likelihood, 
 from groundup.evaluate.heldout import HeldOut
 from groundup.evaluate.task.aggregate import aggregate
 from groundup.evaluate.task.task import Task
-from groundup.tokenizer import FastTokenizer, Text, write_tokens
+from groundup.tokenizer import FastTokenizer, Text, save_imported, write_tokens
 from groundup.tokenizer import save as save_tokenizer
+from tests.tokenizer.imported.fixtures import small
 
 TEXTS = ("naïve ✓ " * 9, "short", "", "another one\n" * 3)
 
@@ -75,3 +76,14 @@ def test_a_tokenizer_that_is_gone_or_another_is_told(tokens, tmp_path):
         list(HeldOut(tokens, tokenizer=FastTokenizer([])).items(None, None))
     with pytest.raises(DataError, match="no split 'dev'"):
         list(HeldOut(tokens, "dev").items(None, None))
+
+
+def test_documents_of_an_imported_tokenizer_come_without_its_frame(tmp_path):
+    theirs = small("pairs")
+    made = artifact(tmp_path / "model", "model", {}, lambda d: save_imported(theirs, d.path))
+    rows = [Text(f"{n}.md", text) for n, text in enumerate(TEXTS)]
+    tokens = artifact(
+        tmp_path / "tokens", "tokens", {"tokenizer": made},
+        lambda draft: write_tokens(draft, theirs, {"test": rows}),
+    )  # fmt: skip
+    assert [item.prompt for item in HeldOut(tokens).items(None, None)] == [t for t in TEXTS if t]

@@ -20,7 +20,10 @@ from groundup.tokenizer import (
     train_tokenizer,
     write_tokens,
 )
+from groundup.tokenizer.imported.tokenizer import Frame, ImportedTokenizer
+from groundup.tokenizer.shards import batched, document_frame
 from tests.tokenizer.corpora import CORPORA, HOSTILE
+from tests.tokenizer.imported.fixtures import small
 
 SMALL = FastTokenizer([(b"a", b"b")])
 
@@ -61,6 +64,44 @@ def test_ids_are_small_and_stay_on_disk(tmp_path):
     shard = Shard.open(shards_of(tmp_path / "large", texts, many), "train")
     assert shard.ids.dtype == np.dtype("<u4")
     assert shard.document(0).tolist() == [*many.encode("abc" * 100), 256]
+
+
+def pieces(**settings: str) -> ImportedTokenizer:
+    """SentencePiece with scores."""
+    return ImportedTokenizer(small("llama").content, settings, small("llama").cutter)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "frame"),
+    [
+        (SMALL, Frame((), (257,))),
+        (small("pairs"), Frame((0,), (1,))),  # <|begin|>, <|end|>
+        (small("words"), Frame((2,), (3,))),  # [CLS], [SEP]
+        (pieces(bos_token="<s>", eos_token="</s>"), Frame((), (2,))),
+        (pieces(bos_token="<s>", eos_token="</s>", add_bos_token=True), Frame((1,), (2,))),
+    ],
+)
+def test_documents_of_any_tokenizer_come_back_in_its_frame(tmp_path, tokenizer, frame):
+    texts = [Text(f"file {n}", text) for n, text in enumerate(HOSTILE)]
+    shard = Shard.open(shards_of(tmp_path / "tokens", {"train": texts}, tokenizer), "train")
+    assert document_frame(tokenizer) == frame
+    assert shard.tokenizer == tokenizer.digest and shard.ids.dtype == np.dtype("<u2")
+    for number, (_, text) in enumerate(texts):
+        assert shard.document(number).tolist() == frame.around(tokenizer.encode(text))
+        assert shard.bytes[number] == len(text.encode())
+
+
+def test_a_tokenizer_without_an_end_of_text_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"no token that ends a document: expected <\|endoftext"):
+        shards_of(tmp_path / "tokens", {"train": [Text("a", "b")]}, pieces(bos_token="<s>"))
+
+
+def test_texts_are_encoded_in_groups_of_bounded_size():
+    texts = [Text(str(n), "x" * 2**18) for n in range(9)]
+    groups = list(batched(texts))
+    assert [len(group) for group in groups] == [4, 4, 1]
+    assert [text for group in groups for text in group] == texts
+    assert list(batched([])) == []
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20))

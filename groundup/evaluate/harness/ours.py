@@ -26,10 +26,13 @@ from groundup.model import load as load_model
 from groundup.tokenizer import (
     DOCUMENT_END,
     TEMPLATE,
+    ChatTemplate,
     ImportedTokenizer,
+    ids_needed,
     load_tokenizer,
     render,
     template_digest,
+    template_of,
 )
 
 from .local import AS_USUAL, LocalModel, Reading
@@ -140,14 +143,14 @@ class OurCodec:
 
     def __init__(
         self, tokenizer: Tokenizer, ends: Sequence[int] = (), *, chat: bool = False,
-        template: str | None = TEMPLATE,
+        template: ChatTemplate | str | None = TEMPLATE,
     ) -> None:  # fmt: skip
         """Wrap a tokenizer.
 
         ends  ids that end a text; default: every special token
         chat  whether special tokens spelt in a text are those tokens, as a rendered chat needs;
               else they are plain text
-        template  the model's chat format as its directory has it; None has none
+        template  the model's chat format: another's, or the text of ours; None has none
         """
         self.template = template
         self.tokenizer, self.chat = tokenizer, chat
@@ -157,6 +160,7 @@ class OurCodec:
         self.first = self.before[0] if self.before else specials.get(DOCUMENT_END, self.ends[0])
         self.special_ids = frozenset(specials.values())
         self.spelt = re.compile("(" + "|".join(map(re.escape, specials)) + ")")
+        self.begins = tokenizer.decode(self.before)
 
     @property
     def vocab_size(self) -> int:
@@ -171,14 +175,18 @@ class OurCodec:
         ids += f"|begins:{len(self.before)}" if self.before else ""
         if not self.chat:
             return ids
-        return f"{ids}|template:{template_digest(self.template)[:12] if self.template else 'none'}"
+        source = self.template.source if isinstance(self.template, ChatTemplate) else self.template
+        return f"{ids}|template:{template_digest(source)[:12] if source else 'none'}"
 
     def encode(self, text: str, whole: bool = True) -> list[int]:
-        """Ids of a text; a whole one begins as its maker's texts do."""
+        """Ids of a text; a whole one begins as its maker's texts do, and once if it says so."""
         if not self.chat:
             ids = self.tokenizer.encode(text)
             return [*self.before, *ids] if whole else ids
-        ids: list[int] = []
+        if isinstance(self.tokenizer, ImportedTokenizer):
+            begins = whole and not (self.before and text.startswith(self.begins))
+            return [*(self.before if begins else ()), *self.tokenizer.read(text)]
+        ids = []
         for part in filter(None, self.spelt.split(text)):
             special = self.tokenizer.specials.get(part)
             ids += self.tokenizer.encode(part) if special is None else [special]
@@ -189,15 +197,17 @@ class OurCodec:
         return self.tokenizer.decode(token for token in ids if token not in self.special_ids)
 
     def render(self, conversation: Conversation) -> str:
-        """The conversation in ChatML, the assistant's turn opened.
+        """The conversation in the model's chat format, the assistant's turn opened.
 
-        Raises ConfigError if the model has no chat format.
+        Raises ConfigError if the model has none.
         """
         if self.template is None:
             raise ConfigError(
                 "The model's directory has no chat_template.jinja; ask without --chat-template, or "
                 "tune the model on conversations."
             )
+        if isinstance(self.template, ChatTemplate):
+            return self.template.text(conversation, add_generation_prompt=True)
         return render(self.tokenizer, conversation, add_generation_prompt=True).text
 
 
@@ -210,21 +220,26 @@ def open_ours(
     Raises ArtifactError or DataError for any other.
     """
     model, tokenizer = load_model(path, dtype), load_tokenizer(path)
-    if tokenizer.vocab_size > model.config.vocab_size:
+    if ids_needed(tokenizer) > model.config.vocab_size:
         raise ArtifactError(
-            f"{path} has a tokenizer of {tokenizer.vocab_size} ids and a model of "
+            f"{path} has a tokenizer of {ids_needed(tokenizer)} ids and a model of "
             f"{model.config.vocab_size}: they were not made for each other."
         )
     network = OurModel(model.to(device.pick()))
-    format_file = path / "chat_template.jinja"
-    template = format_file.read_text(encoding="utf-8") if format_file.is_file() else None
-    if chat and template not in (None, TEMPLATE):
-        raise ArtifactError(
-            f"{format_file} is not the chat format that groundup renders; hf:{path} renders it."
-        )
     ends = ends_of(path, tokenizer.vocab_size)
+    template = chat_format(path, tokenizer) if chat else None
     codec = OurCodec(tokenizer, ends, chat=chat, template=template)
     return LocalModel(network, codec, name=str(path), digest=digest_of(path), reading=reading)
+
+
+def chat_format(path: Path, tokenizer: Tokenizer) -> ChatTemplate | str | None:
+    """A directory's chat format: another's template, the text of ours, or None for none."""
+    found = template_of(path, tokenizer)
+    if found is not None:
+        return found
+    told = tokenizer.settings.get("chat_template") if isinstance(
+        tokenizer, ImportedTokenizer) else (path / "chat_template.jinja").is_file()  # fmt: skip
+    return TEMPLATE if told else None
 
 
 def ends_of(path: Path, vocab_size: int) -> list[int]:

@@ -36,7 +36,7 @@ GENERATION = "generation_config.json"
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model",
-    "sentencepiece.bpe.model", "tekken.json", "chat_template.json",
+    "sentencepiece.bpe.model", "tekken.json", "chat_template.json", "pieces.json",
 )  # fmt: skip
 ROLES = ("bos", "eos", "pad")
 ENDS = tuple(f"{role}_token_id" for role in ROLES)

@@ -57,6 +57,10 @@ from .sentences import LIMITS, MODULES, POOLING
 SOURCE, GGUF = "source.json", ".gguf"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib")
 OTHERS = (".h5", ".msgpack", ".onnx", ".tflite", ".ot")
+VOCABULARIES = (
+    "tokenizer.json", "tekken.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+    "vocab.txt", "merges.txt",
+)  # fmt: skip
 HUB = re.compile(r"[\w.-]+/[\w.-]+")
 CACHED = re.compile(r"models--(.+)")
 
@@ -190,6 +194,7 @@ def write_model(draft: Draft, source: Path, files: Files, config: ImportConfig) 
     as_is = config.dtype == "as_is"
     model = opened(source, None if as_is else DTYPES[config.dtype])
     check_finite(model, source)
+    check_tokenizer(source, model)
     if not as_is:
         write_anew(model, draft.path, source)
     for name in files:
@@ -204,6 +209,7 @@ def write_gguf(draft: Draft, source: Path, files: Files, config: ImportConfig) -
     found = open_all(source, torch.float32 if as_is else DTYPES[config.dtype])
     check_finite(found.model, source)
     write_directory(source, found.model, draft.path)
+    check_tokenizer(draft.path, found.model)
     licence = Licence(found.licence or config.licence or UNKNOWN)
     note(draft, found.model, found.name or source.stem, files, licence)
 
@@ -223,6 +229,26 @@ def note(
         record.say(
             f"{source} names no licence, and without one nobody may use or pass on a model; if you "
             "know it, import again with --set licence=NAME."
+        )
+
+
+def check_tokenizer(path: Path, model: Transformer | WithHead) -> None:
+    """Refuse a tokenizer that cannot be opened, or has more ids than the model has embeddings.
+
+    Raises ArtifactError; there are models without a tokenizer.
+    """
+    if not any((path / name).is_file() for name in VOCABULARIES):
+        return
+    from groundup.tokenizer import ids_needed, load_tokenizer  # here: weights need no tokenizer
+
+    body = model.model if isinstance(model, WithHead) else model
+    assert isinstance(body, Transformer), "a head that is imported stands on a Transformer"
+    needed, known = ids_needed(load_tokenizer(path)), body.config.vocab_size
+    if needed > known:
+        raise ArtifactError(
+            f"The tokenizer of {path} gives ids up to {needed - 1:,}, and the model has "
+            f"{known:,} embeddings: they were not made for each other; copy both again from one "
+            "place."
         )
 
 

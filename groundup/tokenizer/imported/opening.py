@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.core import ArtifactError, DataError, write_json, write_text
+from groundup.core import ArtifactError, DataError, Tokenizer, write_json, write_text
 
 from ..fast import FastTokenizer
 from ..files import load
@@ -46,6 +46,16 @@ def load_tokenizer(path: Path | str) -> FastTokenizer | ImportedTokenizer:
     if file.name == "vocab.json":
         return open_pairs(file, file.with_name("merges.txt"), settings)
     return opener(file)(file, settings)
+
+
+def ids_needed(tokenizer: Tokenizer) -> int:
+    """How many ids a model must have for this tokenizer.
+
+    Of another's, those that text can give: Gemma 3's text models have a special token for pictures
+    in their vocabulary, one id beyond their embeddings, that nothing ever puts in.
+    """
+    is_imported = isinstance(tokenizer, ImportedTokenizer)
+    return tokenizer.text_size if is_imported else tokenizer.vocab_size
 
 
 def found_in(directory: Path) -> Path:

@@ -4,10 +4,13 @@ A template is a program in jinja's language; it runs in the sandbox, with what t
 it. Its ids are transformers' ids, with one difference: special tokens are those that the template
 puts in. One that somebody typed in a message is plain text and ends nothing.
 
-The mask follows chat.py's rule: an assistant's words and the stop token after them are trained.
-To find them the conversation is rendered once more with marks around every answer; if the marks
-change anything else, or do not come out again (Qwen 3 takes the thinking out of earlier answers),
-the template allows no mask for that conversation and says so.
+The mask follows chat.py's rule: what a model has to write is trained, an assistant's words and the
+stop token after them. To find them the conversation is rendered once more with marks around every
+answer; if the marks change anything else, or do not come out again (Qwen 3 takes the thinking out
+of earlier answers), the template allows no mask for that conversation and says so. What a template
+puts between the prompt and the words is the model's to write too: Llama 2's space, Qwen 3's empty
+thinking before a last answer. `check_prompts` tells whether the ids of the prompts that a model is
+served with stand before the trained ones.
 """
 
 import json
@@ -15,7 +18,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
@@ -23,10 +26,10 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from groundup.core import ConfigError, Conversation, DataError, Message
+from groundup.core import ArtifactError, ConfigError, Conversation, DataError, Message, Tokenizer
 
 from ..bpe import well_formed
-from ..chat import ROLES, Rendered, template_digest
+from ..chat import ROLES, TEMPLATE, Rendered, template_digest
 from .tokenizer import ImportedTokenizer, named
 
 
@@ -95,12 +98,6 @@ class ChatTemplate:
     def digest(self) -> str:
         """sha256 hex of the template."""
         return template_digest(self.source)
-
-    @cached_property
-    def _specials(self) -> "re.Pattern[str]":
-        """Finds special tokens spelt in a text, the longest first."""
-        names = sorted(self.tokenizer.special_ids, key=len, reverse=True)
-        return re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
     def text(
         self,
@@ -171,7 +168,7 @@ class ChatTemplate:
             marked = next((text for text in tries if is_marked(text, plain, wanted)), None)
             if marked is None:
                 raise ConfigError(UNMARKED)
-            spans = list(self.spans(self.hidden(marked, safe.typed), marks, conversation))
+            spans = list(self.spans(self.hidden(marked, safe.typed), marks, safe, variables))
         found = self.tokenizer.placed(self.hidden(plain, safe.typed))
         return Rendered(spelt(plain, safe.typed), found.ids, own(found.places, spans))
 
@@ -185,40 +182,116 @@ class ChatTemplate:
             return made
 
         turns = [
-            Message(role, self._specials.sub(word, well_formed(content)))
+            Message(role, self.tokenizer.spelt.sub(word, well_formed(content)))
             for role, content in conversation
         ]
         return Guarded(tuple(turns), typed)
 
     def hidden(self, text: str, typed: Mapping[str, str]) -> str:
         """Rendered text whose special tokens have their hidden names, and typed ones their own."""
-        names = self.tokenizer.hidden
-        return spelt(self._specials.sub(lambda found: names[found[0]], text), typed)
+        return spelt(self.tokenizer.with_hidden(text), typed)
 
     def spans(
-        self, marked: str, marks: Sequence[Marks], conversation: Conversation
+        self,
+        marked: str,
+        marks: Sequence[Marks],
+        safe: "Guarded",
+        variables: Mapping[str, Any] | None,
     ) -> Iterator[Span]:
         """Where each answer and its stop token lie in the text without marks."""
-        stop = re.compile(r"\s*(?:" + "|".join(self.tokenizer.hidden.values()) + ")")
-        for place, (role, _) in enumerate(conversation):
+        special = re.compile("|".join(self.tokenizer.hidden.values()) or r"(?!)")
+        stop = re.compile(rf"\s*(?:{special.pattern})")
+        plain = without(marked, marks)
+        for place, (role, _) in enumerate(safe.conversation):
             if role != "assistant":
                 continue
             before, _, rest = marked.partition(marks[place].start)
             inside, _, after = rest.partition(marks[place].end)
             ends = stop.match(without(after, marks))
-            if ends is None or not self.tokenizer.hidden:
+            if ends is None:
                 raise ConfigError(
                     f"The chat template puts no special token after the answer in message {place}: "
                     "a model could not learn where to stop."
                 )
-            start = len(without(before, marks))
-            yield Span(start, start + len(inside) + ends.end())
+            start = words = len(without(before, marks))
+            prompt = self.prompt(safe, place, variables)
+            if prompt is not None and plain.startswith(prompt) and len(prompt) <= words:
+                start = words if special.search(plain, len(prompt), words) else len(prompt)
+            yield Span(start, words + len(inside) + ends.end())
+
+    def prompt(
+        self, safe: "Guarded", place: int, variables: Mapping[str, Any] | None = None
+    ) -> str | None:
+        """What a model is given to write the message at a place, special tokens hidden.
+
+        None if nothing stands before it, or the template refuses what does.
+        """
+        before = safe.conversation[:place]
+        try:
+            shown = self.text(before, add_generation_prompt=True, variables=variables)
+        except DataError:
+            return None
+        return self.hidden(shown, safe.typed)
+
+    def check_prompts(self, conversation: Conversation, rendered: Rendered) -> None:
+        """Raise ConfigError unless each trained answer follows the very ids it is asked with.
+
+        Otherwise a tuned model would be served other ids than those that it was tuned on.
+        """
+        safe = self.guard(conversation)
+        for place, (role, _) in enumerate(conversation):
+            prompt = self.prompt(safe, place) if role == "assistant" else None
+            if prompt is None:
+                continue
+            ids = self.tokenizer.placed(prompt).ids
+            if rendered.ids[: len(ids)] != ids or not rendered.mask[len(ids)]:
+                shown = self.tokenizer.decode(ids[-4:])
+                raise ConfigError(UNASKED.format(place=place, shown=shown))
 
 
 UNMARKED = (
     "The chat template changes an assistant's words beyond trimming them (as Qwen 3's does with "
     "<think>), so which tokens to train is not known; leave out what it takes away."
 )
+
+
+UNASKED = (
+    "The chat template asks for message {place} with ids that do not stand before it in training "
+    "(the prompt ends in {shown!r}): it opens an answer in another way than it writes one, or the "
+    "opening and the answer's first letters are one token; take white space off the answer's "
+    "beginning, or tune with another template: --set template=FILE.jinja."
+)
+
+
+PLAIN = (
+    "{{- bos_token -}}\n"
+    "{%- for message in messages -%}\n"
+    "    {{- message.role | capitalize + ': ' + message.content | trim -}}\n"
+    "    {{- eos_token if message.role == 'assistant' else '\\n' -}}\n"
+    "{%- endfor -%}\n"
+    "{%- if add_generation_prompt -%}{{- 'Assistant:' -}}{%- endif -%}\n"
+)
+"""Turns in plain words, ended by the model's own end of a text: any vocabulary can say it."""
+
+
+def template_of(directory: Path, tokenizer: Tokenizer) -> ChatTemplate | None:
+    """The chat template of a model's directory where it is another than ours; None for ours.
+
+    None too where there is none. Raises ArtifactError if our tokenizer stands beside another's
+    template, which it does not render.
+    """
+    if isinstance(tokenizer, ImportedTokenizer):
+        if not tokenizer.settings.get("chat_template"):
+            return None
+        found = ChatTemplate.of(tokenizer)
+        return None if found.source == TEMPLATE else found
+    path = directory / "chat_template.jinja"
+    if path.is_file() and path.read_text("utf-8") != TEMPLATE:
+        raise ArtifactError(
+            f"{path} is not the chat format that groundup renders, so its model would read turns "
+            "that it was never tuned on; tune it with groundup, or put its template back."
+        )
+    return None
 
 
 class Guarded(NamedTuple):

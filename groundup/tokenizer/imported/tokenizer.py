@@ -11,6 +11,7 @@ a token came from: in order, inside the text, never overlapping, and only then w
 """
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -113,6 +114,11 @@ class ImportedTokenizer:
         return dict(self.special_ids)
 
     @property
+    def text_size(self) -> int:
+        """The highest id that text can give, and one: special tokens are put in by templates."""
+        return max(self.names.keys() - set(self.special_ids.values()), default=-1) + 1
+
+    @property
     def digest(self) -> str:
         """sha256 hex of everything that decides the ids; equal digests give equal ids."""
         return self._digest
@@ -168,6 +174,25 @@ class ImportedTokenizer:
             if (found := self.library_for(text)) is not self._library:
                 ids[place] = found.encode(text, add_special_tokens=False).ids
         return ids
+
+    @cached_property
+    def spelt(self) -> "re.Pattern[str]":
+        """Finds special tokens spelt in a text, the longest first."""
+        names = sorted(self.special_ids, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, names)) or r"(?!)")
+
+    def read(self, text: str) -> list[int]:
+        """Ids of a text in which special tokens that are spelt are those tokens: a rendered chat.
+
+        >>> from groundup.tokenizer.imported.vocabulary import word_pieces
+        >>> word_pieces(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat"]).read("[CLS] cat")
+        [2, 5]
+        """
+        return self.placed(self.with_hidden(well_formed(text))).ids
+
+    def with_hidden(self, text: str) -> str:
+        """The text with the hidden names of the special tokens that are spelt in it."""
+        return self.spelt.sub(lambda found: self.hidden[found[0]], text)
 
     def library_for(self, text: str) -> tokenizers.Tokenizer:
         """What encodes a text: the library as it is, or with our cutter in it."""

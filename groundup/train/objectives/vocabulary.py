@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int, Int64
 
-from groundup.core import ConfigError, Tokenizer
+from groundup.core import ConfigError, DataError, Tokenizer
 from groundup.tokenizer import SENTINELS, SPECIAL_SETS
 
 SENTENCE_ENDS = b".!?"
@@ -73,7 +73,7 @@ def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
     size = tokenizer.vocab_size
     is_special = np.zeros(size, dtype=bool)
     is_special[list(tokenizer.specials.values())] = True
-    spelt = [b"" if is_special[id] else tokenizer.decode_bytes([id]) for id in range(size)]
+    spelt = [b"" if is_special[id] else bytes_inside(tokenizer, id) for id in range(size)]
     return Vocabulary(
         specials=dict(tokenizer.specials),
         plain=np.flatnonzero(~is_special),
@@ -83,6 +83,17 @@ def vocabulary(tokenizer: Tokenizer) -> Vocabulary:
         ends_sentence=np.array([ends_sentence(token) for token in spelt]),
         sizes=np.array([len(token) for token in spelt]),
     )
+
+
+def bytes_inside(tokenizer: Tokenizer, id: int) -> bytes:
+    """Bytes of a token behind another: at a text's beginning some tokenizers take a space away.
+
+    None for an id that stands for nothing: imported vocabularies may have holes.
+    """
+    try:
+        return tokenizer.decode_bytes([id, id])[len(tokenizer.decode_bytes([id])) :]
+    except DataError:
+        return b""
 
 
 def is_letter(byte: bytes) -> bool:

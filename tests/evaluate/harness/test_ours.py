@@ -7,9 +7,11 @@ import torch
 
 from groundup.core import ArtifactError, ConfigError, Message, Pair, Sampling, Stops
 from groundup.evaluate.harness.ours import OurModel, digest_of, ends_of, open_ours
+from groundup.generate import Engine
 from groundup.model import save
-from groundup.tokenizer import FastTokenizer, template_digest
+from groundup.tokenizer import ChatTemplate, FastTokenizer, template_digest
 from groundup.tokenizer import save as save_tokenizer
+from tests.align.imported import TURNS, bytes_with_turns, directory_of
 from tests.evaluate.harness.test_local import TOKENIZER
 from tests.evaluate.test_likelihood import tiny
 
@@ -51,11 +53,42 @@ def test_a_chat_needs_the_directory_s_own_template(directory):
     assert "<|im_start|>user" in model.render(talk)
     assert f"|template:{template_digest()[:12]}" in model.signature
     (directory / "chat_template.jinja").write_text("{{ messages }}")
-    with pytest.raises(ArtifactError, match="not the chat format that groundup renders; hf:"):
+    with pytest.raises(ArtifactError, match="not the chat format that groundup renders"):
         open_ours(directory, chat=True)
     (directory / "chat_template.jinja").unlink()
     with pytest.raises(ConfigError, match="has no chat_template.jinja"):
         open_ours(directory, chat=True).render(talk)
+
+
+def test_another_models_template_is_used_and_read_as_tokens(tmp_path):
+    tokenizer = bytes_with_turns(chat_template=TURNS)
+    directory = directory_of(tmp_path / "theirs", tokenizer, ends=[1])
+    talk = (Message("user", "Why <stop>?"),)
+    model = open_ours(directory, chat=True)
+    shown = model.render(talk)
+    assert shown == "<|begin|><turn>user\nWhy <stop>?<stop>\n<turn>assistant\n"
+    assert f"|template:{template_digest(TURNS)[:12]}" in model.signature
+    ids = model.codec.encode(shown)
+    specials = tokenizer.specials
+    assert ids.count(specials["<turn>"]) == 2 and ids.count(specials["<stop>"]) == 2
+    assert ids.count(0) == 1, "the template's own <|begin|>, and no second one"
+    assert model.codec.encode("Why?")[0] == 0 and 0 not in model.codec.encode("Why?", whole=False)
+    typed = (Message("user", "Why?"),)
+    rendered = ChatTemplate.of(tokenizer).ids(typed, add_generation_prompt=True)
+    assert model.codec.encode(model.render(typed)) == rendered
+    assert open_ours(directory).codec.encode("<stop>").count(specials["<stop>"]) == 0
+
+
+def test_a_template_in_the_tokenizers_settings_counts(tmp_path):
+    tokenizer = bytes_with_turns(chat_template=TURNS)
+    directory = directory_of(tmp_path / "theirs", tokenizer)
+    (directory / "chat_template.jinja").unlink()
+    with pytest.raises(ConfigError, match="has no chat_template.jinja"):
+        open_ours(directory, chat=True).render((Message("user", "Why?"),))
+    file = directory / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": TURNS}))
+    assert "<turn>user" in open_ours(directory, chat=True).render((Message("user", "Why?"),))
+    assert Engine.open(directory).template.source == TURNS
 
 
 def test_a_tokenizer_of_another_model_is_refused(directory, tmp_path):

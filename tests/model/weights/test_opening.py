@@ -22,6 +22,7 @@ from groundup.model import (
     save_with_head,
 )
 from groundup.model.weights.opening import name_of
+from groundup.tokenizer.imported.vocabulary import word_pieces
 from tests.model.shapes import shape, tiny_config, tiny_model
 
 PEERS = Path(__file__).parents[2] / "fixtures" / "decoders"
@@ -44,11 +45,47 @@ def source(tmp_path):
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     (folder / "LICENSE").write_text("Apache License", encoding="utf-8")
     (folder / "generation_config.json").write_text('{"eos_token_id": [1, 2], "top_k": 20}')
-    (folder / "tokenizer.json").write_text('{"model": {}}')
+    write_words(folder, 17)
     (folder / "chat_template.jinja").write_text("{{ messages }}")
     (folder / "training_args.bin").write_bytes(b"\x80\x04")
     (folder / "runs.log").write_text("not needed")
     return folder
+
+
+def write_words(folder, size):
+    """A tokenizer of so many ids, the last one a special token of a picture."""
+    words = ["[UNK]", *(f"w{number}" for number in range(size - 1))]
+    content = word_pieces(words).content
+    added = [{"id": size, "content": "<picture>", "special": True, "normalized": False}]
+    for flag in ("single_word", "lstrip", "rstrip"):
+        added[0][flag] = False
+    content = content | {"added_tokens": [*content["added_tokens"], *added]}
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_is_refused_with_both_numbers(source, tmp_path):
+    write_words(source, 18)  # the special token of a picture, one id beyond, is no fault
+    with pytest.raises(ArtifactError, match=r"gives ids up to 17, and the model has 17 embeddings"):
+        import_model(AS_IS, source, tmp_path / "base")
+    assert not (tmp_path / "base" / "manifest.json").exists()
+    (source / "tokenizer.json").write_text('{"model": {}}')
+    with pytest.raises(ArtifactError, match=r"tokenizer.json: No tokenizer \(KeyError: 'vocab'\)"):
+        import_model(AS_IS, source, tmp_path / "base")
+
+
+@pytest.mark.parametrize("size", [10**6, 2**40, 10**18])
+def test_a_huge_vocabulary_is_an_error_before_memory_is_asked_for(source, tmp_path, size):
+    edit(source / "config.json", vocab_size=size)
+    told = r"describes a model of .* numbers or more, and its|expected a whole number from 1 to"
+    with pytest.raises(ArtifactError, match=told):
+        import_model(AS_IS, source, tmp_path / "base")
+    assert main_fails(["import", str(source), "--out", str(tmp_path / "base")])
+
+
+def main_fails(words):
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return ended.value.code == 1
 
 
 def edit(path, **changes):

@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import ConfigError, DataError, Message
-from groundup.tokenizer import TEMPLATE, ChatTemplate, FastTokenizer, render
+from groundup.core import ArtifactError, ConfigError, DataError, Message
+from groundup.tokenizer import (
+    PLAIN,
+    TEMPLATE,
+    ChatTemplate,
+    FastTokenizer,
+    render,
+    template_of,
+)
 from groundup.tokenizer.fast import tokenizer_json
 from groundup.tokenizer.imported.tokenizer import ImportedTokenizer
 from tests.tokenizer.imported.fixtures import large, told
@@ -22,6 +29,8 @@ TRIMMED = (
     "{{ bos_token }}{% for m in messages %}<|im_start|>{{ m.role }}:"
     "{{ m.content | trim }} <|im_end|>{% endfor %}"
 )
+NO_THINKING = "<think>\n\n</think>"
+"""What Qwen 3's template puts before a last answer, and does not into the prompt."""
 THINKING = (
     "{% for m in messages %}{{ m.content.split('</think>')[-1] }}<|im_end|>{% endfor %}"
 )  # fmt: skip
@@ -55,7 +64,8 @@ def test_texts_and_ids_are_those_of_transformers(name):
         stops = [id for id in trained if id in tokenizer.specials.values()]
         assert len(stops) == len(answers) and len(set(stops)) <= 1
         spelt = tokenizer.decode(trained).split(tokenizer.decode(stops[:1]) or None)
-        assert [text.strip() for text in spelt[:-1]] == [text.strip() for text in answers]
+        written = [text.strip().removeprefix(NO_THINKING).strip() for text in spelt[:-1]]
+        assert written == [text.strip() for text in answers]
 
 
 def test_trimmed_answers_are_found_with_their_stop():
@@ -132,3 +142,85 @@ def test_errors_say_what_to_do():
     many = [{"name": "tool", "template": "x"}, {"name": "default", "template": "y"}]
     named = ImportedTokenizer(tokenizer_json(OURS), {"chat_template": many})
     assert ChatTemplate.of(named).source == "y"
+
+
+OPENED = (
+    "{% for m in messages %}{% if m.role == 'user' %}[Q]{{ m.content }}[/Q]"
+    "{% else %}OPENING{{ m.content }}<|im_end|>{% endif %}{% endfor %}PROMPT"
+)
+ASKED = (Message("user", "1+1?"), Message("assistant", "2"))
+
+
+def trained_by(source: str) -> str:
+    template = ChatTemplate(source, IMPORTED)
+    rendered = template.render(ASKED)
+    template.check_prompts(ASKED, rendered)
+    pairs = zip(rendered.ids, rendered.mask, strict=True)
+    return IMPORTED.decode(id for id, own in pairs if own)
+
+
+def opened(opening: str, prompt: str = "") -> str:
+    end = f"{{% if add_generation_prompt %}}{prompt}{{% endif %}}"
+    return OPENED.replace("OPENING", opening).replace("PROMPT", end)
+
+
+@pytest.mark.parametrize(
+    ("opening", "prompt", "trained"),
+    [
+        (" ", "", " 2<|im_end|>"),  # as Llama 2: the space is the model's to write
+        ("A:<think></think>", "A:", "<think></think>2<|im_end|>"),  # as Qwen 3's last answer
+        ("<|im_start|>A:", "<|im_start|>A:", "2<|im_end|>"),
+    ],
+)
+def test_what_follows_the_prompt_is_trained(opening, prompt, trained):
+    assert trained_by(opened(opening, prompt)) == trained
+
+
+@pytest.mark.parametrize(
+    ("opening", "prompt"),
+    [
+        ("A:", "A:<think>"),  # as DeepSeek R1: asked in another way than written
+        ("<|im_start|>A:", ""),  # never asks
+    ],
+)
+def test_a_template_that_asks_otherwise_than_it_writes_is_told(opening, prompt):
+    with pytest.raises(ConfigError, match="asks for message 1 with ids that do not stand before"):
+        trained_by(opened(opening, prompt))
+
+
+def test_an_opening_and_an_answer_in_one_token_are_told():
+    merged = FastTokenizer([(b"\n", b"\n")])
+    tokenizer = ImportedTokenizer(tokenizer_json(merged), {})
+    template = ChatTemplate(TEMPLATE, tokenizer)
+    for answer, is_exact in (("2", True), ("\n2", False)):
+        turns = (Message("user", "1+1?"), Message("assistant", answer))
+        rendered = template.render(turns)
+        if is_exact:
+            template.check_prompts(turns, rendered)
+        else:
+            with pytest.raises(ConfigError, match="first letters are one token; take white space"):
+                template.check_prompts(turns, rendered)
+
+
+def test_plain_turns_need_only_an_end_of_text():
+    tokenizer = ImportedTokenizer(tokenizer_json(OURS), {"eos_token": "<|endoftext|>"})
+    template = ChatTemplate(PLAIN, tokenizer)
+    turns = (Message("system", "Be brief."), *ASKED, *ASKED)
+    rendered = template.render(turns)
+    template.check_prompts(turns, rendered)
+    assert rendered.text == (
+        "System: Be brief.\nUser: 1+1?\nAssistant: 2<|endoftext|>"
+        "User: 1+1?\nAssistant: 2<|endoftext|>"
+    )
+    pairs = zip(rendered.ids, rendered.mask, strict=True)
+    assert tokenizer.decode(id for id, own in pairs if own) == " 2<|endoftext|>" * 2
+
+
+def test_our_format_beside_another_tokenizer_is_ours_and_theirs_is_found_anywhere(tmp_path):
+    (tmp_path / "chat_template.jinja").write_text("{{ messages }}", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="not the chat format that groundup renders"):
+        template_of(tmp_path, OURS)
+    for source, found in ((TEMPLATE, None), ("", None), ("{{ messages }}", "{{ messages }}")):
+        tokenizer = ImportedTokenizer(tokenizer_json(OURS), {"chat_template": source})
+        template = template_of(tmp_path, tokenizer)
+        assert (template and template.source) == found

@@ -1,12 +1,15 @@
 """Words are whole, specials are none of them, and a missing special says how to get it."""
 
+import json
+
 import numpy as np
 import pytest
 
 from groundup.core import ConfigError
-from groundup.tokenizer import FastTokenizer
+from groundup.tokenizer import FastTokenizer, ImportedTokenizer
 from groundup.train import vocabulary
 from groundup.train.objectives.vocabulary import Span, pieces, tokens, words
+from tests.tokenizer.imported.fixtures import small
 from tests.train.objectives.rows import setting, shard, tokenizer
 
 
@@ -55,3 +58,15 @@ def test_sentinels_are_counted_in_a_row():
 def test_a_missing_special_names_its_set():
     with pytest.raises(ConfigError, match=r'no \[MASK\].*specials=\["chat", "encoder"\]'):
         vocabulary(FastTokenizer([])).special("[MASK]")
+
+
+def test_an_imported_vocabulary_counts_spaces_and_may_have_holes():
+    llama = small("llama")
+    known = vocabulary(llama)
+    ids = llama.encode("a cat")  # a space is put before the first word, and taken away again
+    assert known.sizes[ids].sum() == len(" a cat")
+    assert not known.begins_inside[ids[0]]
+    content = json.loads(json.dumps(llama.content))
+    content["model"]["vocab"]["far"] = 430
+    far = vocabulary(ImportedTokenizer(content))
+    assert far.sizes[420:].tolist() == [0] * 10 + [3]

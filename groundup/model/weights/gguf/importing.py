@@ -1,8 +1,9 @@
 """A GGUF file as a directory of Transformers: weights whole, tokenizer, template, ends of texts.
 
 The tokenizer becomes a tokenizer.json. It cannot say the scores by which SentencePiece joins, only
-an order of merges; where pieces score alike, as long runs of spaces do, the two may differ, which
-is told.
+an order of merges; where pieces score alike, as long runs of spaces do, the two may differ. So the
+scores stand beside it in pieces.json: ids are llama.cpp's here, and it is told that others' may not
+be.
 """
 
 from pathlib import Path
@@ -68,17 +69,17 @@ def ends_of(file: GgufFile) -> dict[str, Any]:
 
 
 def write_tokenizer(metadata: dict[str, Value], path: Path) -> None:
-    """Write a file's tokenizer as tokenizer.json and tokenizer_config.json.
+    """Write a file's tokenizer with its chat template, as the files that everybody opens.
 
     Raises DataError if it is damaged or of a kind that is not known.
     """
-    from groundup.tokenizer import tokenizer_of_gguf
+    from groundup.tokenizer import save_imported, tokenizer_of_gguf
 
     tokenizer = tokenizer_of_gguf(metadata)
-    write_json(path / "tokenizer.json", tokenizer.content)
-    write_json(path / "tokenizer_config.json", tokenizer.settings)
+    save_imported(tokenizer, path)
     if tokenizer.cutter is not None:
         record.say(
-            "The file's tokenizer joins pieces by score, which tokenizer.json cannot say; where "
-            "scores are equal, as of long runs of spaces, ids may differ from llama.cpp's."
+            "The file's tokenizer joins pieces by score, which tokenizer.json cannot say; groundup "
+            "does, and other programs may give other ids where scores are equal, as of long runs "
+            "of spaces."
         )

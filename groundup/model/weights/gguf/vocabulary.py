@@ -18,6 +18,7 @@ from groundup.tokenizer import (
     PATTERNS,
     FastTokenizer,
     ImportedTokenizer,
+    ids_needed,
     load_tokenizer,
     tokenizer_of_gguf,
 )
@@ -40,9 +41,9 @@ def tokenizer_metadata(directory: Path, vocab_size: int) -> dict[str, Value]:
     has more ids than the model.
     """
     tokenizer = load_tokenizer(directory)
-    if tokenizer.vocab_size > vocab_size:
+    if ids_needed(tokenizer) > vocab_size:
         raise ConfigError(
-            f"The tokenizer of {directory} has {tokenizer.vocab_size} ids and its model "
+            f"The tokenizer of {directory} has {ids_needed(tokenizer)} ids and its model "
             f"{vocab_size}; they do not belong together."
         )
     if isinstance(tokenizer, FastTokenizer):
@@ -67,6 +68,8 @@ def tokens_of(content: Mapping[str, Any], vocab_size: int) -> dict[str, Value]:
     for text, id in content["model"]["vocab"].items():
         texts[id], kinds[id] = text, NORMAL
     for token in content["added_tokens"]:
+        if token["id"] >= vocab_size:
+            continue  # a special token that the model has no row for, and nothing puts in
         texts[token["id"]] = token["content"]
         kinds[token["id"]] = CONTROL if token["special"] else USER_DEFINED
     merges = content["model"]["merges"]
