@@ -13,7 +13,6 @@ tables of docs/attention.md; `--page` also writes an HTML page with the two char
 import argparse
 import json
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -44,6 +43,8 @@ BLOCK = re.compile(r"(<!-- cost -->\n).*?(<!-- end of cost -->)", re.DOTALL)
 HEADS, HEAD_DIM, WINDOW, LENGTH = 8, 64, 256, 8192
 LENGTHS = (256, 512, 1024, 2048, 4096, 8192, 16_384)
 REPEATS = 3
+LEAST = 0.1
+"""Milliseconds or MiB that are drawn; less is noise."""
 TOO_LONG = {"full": 8192, "anew": 2048}
 """Longest length at which a way is measured: beyond, its scores fill the memory or the day."""
 
@@ -131,37 +132,35 @@ def rate(run: Callable[[], Tensor]) -> Callable[[], float]:
     return measured
 
 
-def full(length: int) -> None:
+def full(q: Tensor, k: Tensor, v: Tensor) -> None:
     """All scores at once: the definition as two matrix products."""
-    matmul_attention(*tensors(length), chunk=length)
+    matmul_attention(q, k, v, chunk=q.shape[2])
 
 
-def flash(length: int) -> None:
+def flash(q: Tensor, k: Tensor, v: Tensor) -> None:
     """PyTorch's fused kernel: all products, no stored scores."""
-    flash_attention(*tensors(length))
+    flash_attention(q, k, v)
 
 
-def native(length: int) -> None:
+def native(q: Tensor, k: Tensor, v: Tensor) -> None:
     """Our loop for CPUs: all products, no stored scores."""
-    attention(*tensors(length))
+    attention(q, k, v)
 
 
-def sparse(length: int) -> None:
+def sparse(q: Tensor, k: Tensor, v: Tensor) -> None:
     """A window of 256: what lies beyond is never touched."""
-    attention(*tensors(length), mask=Mask(pattern=Pattern("window", window=WINDOW)))
+    attention(q, k, v, mask=Mask(pattern=Pattern("window", window=WINDOW)))
 
 
-def cached(length: int) -> None:
+def cached(q: Tensor, k: Tensor, v: Tensor) -> None:
     """Generation, one token after another, keys and values kept."""
-    q, k, v = tensors(length)
-    for end in range(1, length + 1):
+    for end in range(1, q.shape[2] + 1):
         attention(q[:, :, end - 1 : end], k[:, :, :end], v[:, :, :end])
 
 
-def anew(length: int) -> None:
+def anew(q: Tensor, k: Tensor, v: Tensor) -> None:
     """Generation without a cache: every token computes all before it again."""
-    q, k, v = tensors(length)
-    for end in range(1, length + 1):
+    for end in range(1, q.shape[2] + 1):
         attention(q[:, :, :end], k[:, :, :end], v[:, :, :end])
 
 
@@ -170,16 +169,23 @@ WAYS = {each.__name__: each for each in (full, flash, native, sparse, cached, an
 
 def point(way: str, length: int) -> dict[str, float]:
     """Seconds and bytes of one way at one length; called in a process of its own."""
-    tensors(length)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = []
+    given, seconds = tensors(length), []
     with torch.inference_mode():
+        WAYS[way](*tensors(64))  # what is loaded at first use is not counted
+        before = peak_bytes(reset=True)
         for _ in range(REPEATS):
             started = time.perf_counter()
-            WAYS[way](length)
+            WAYS[way](*given)
             seconds.append(time.perf_counter() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": median(seconds), "bytes": 1024 * (peak - before)}
+    return {"seconds": median(seconds), "bytes": peak_bytes() - before}
+
+
+def peak_bytes(reset: bool = False) -> int:
+    """The most memory that this process held, since the last reset; Linux alone tells."""
+    if reset:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
 def sweep() -> dict[str, list[dict[str, float]]]:
@@ -214,28 +220,27 @@ def markdown(found: dict[str, list[dict[str, float]]]) -> str:
 
 
 def page(found: dict[str, list[dict[str, float]]], folder: Path) -> None:
-    """The two charts as one page, both axes in powers of two."""
+    """The two charts as one page."""
     sheet = Page("What attention costs", f"{HEADS} heads of {HEAD_DIM}, {table.machine_class()}.")
-    for name, label in (("seconds", "log2 of seconds"), ("bytes", "log2 of bytes")):
+    for name, title, label, scale in (
+        ("seconds", "Time of one pass over a row", "milliseconds", 1e3),
+        ("bytes", "Memory on top of the row", "MiB", 2.0**-20),
+    ):
         series = [
-            Series(way, [log2(row["length"]) for row in rows], [log2(row[name]) for row in rows])
+            Series(way, [row["length"] for row in rows],
+                   [value if (value := row[name] * scale) > LEAST else None for row in rows])
             for way, rows in found.items()
-        ]
-        title = "Time of one pass over a row" if name == "seconds" else "Memory on top of the row"
-        chart = line_chart(title, series, x_label="log2 of tokens", y_label=label)
-        sheet.section(title, "A slope of 2 is the square of the length, of 1 its own.", chart)
+        ]  # fmt: skip
+        chart = line_chart(title, series, x_label="tokens", y_label=label, logarithmic=True)
+        told = "Both axes are logarithmic: the square of the length climbs twice as steeply as it."
+        sheet.section(title, told, chart)
     write_text(folder / "attention.html", sheet.render())
-
-
-def log2(value: float) -> float:
-    """The logarithm, of at least one byte or nanosecond."""
-    return float(torch.tensor(max(value, 1e-9), dtype=torch.float64).log2())
 
 
 def main() -> None:
     """Race, then sweep."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="of the race; 0: no race")
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--point", nargs=2)
@@ -244,7 +249,8 @@ def main() -> None:
     if given.point:
         print(json.dumps(point(given.point[0], int(given.point[1]))))
         return
-    race(given.rounds)
+    if given.rounds:
+        race(given.rounds)
     if given.sweep:
         found = sweep()
         text = DOCS.read_text("utf-8")

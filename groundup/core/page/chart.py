@@ -6,11 +6,11 @@ width, vertical ones are pixels.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from .html import Html, element, join
-from .number import compact, number, ticks
+from .number import compact, number, powers, ticks
 from .parts import Column, details, spoken, table
 
 WIDTH, HEIGHT = 1000.0, 220.0
@@ -47,20 +47,26 @@ class Point(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """The data range that the plot shows."""
+    """The range that the plot shows, in units of its scale."""
 
     left: float
     right: float
     bottom: float
     top: float
+    scale: Callable[[float], float] = float
+    """From data to the plot: as it is, or its logarithm."""
 
     def x(self, value: float) -> float:
         """Thousandths of the plot's width."""
-        return (value - self.left) / (self.right - self.left) * WIDTH
+        return (self.scale(value) - self.left) / (self.right - self.left) * WIDTH
 
     def y(self, value: float) -> float:
         """Pixels from the plot's top."""
-        return (self.top - value) / (self.top - self.bottom) * HEIGHT
+        return (self.top - self.scale(value)) / (self.top - self.bottom) * HEIGHT
+
+    def marks(self, low: float, high: float, count: int = 5) -> Sequence[float]:
+        """Round values of the data between two places of an axis."""
+        return ticks(low, high, count) if self.scale is float else powers(10**low, 10**high, count)
 
 
 class Label(NamedTuple):
@@ -78,18 +84,21 @@ def line_chart(
     x_label: str,
     y_label: str,
     baselines: Sequence[Baseline] = (),
+    logarithmic: bool = False,
 ) -> Html:
     """Draw lines over one horizontal axis.
 
-    Values that are None or not finite leave gaps. The vertical axis covers the data and the
-    baselines and need not start at zero. Without a single point the chart is a sentence.
+    Values that are None or not finite leave gaps, on logarithmic axes those up to zero too. The
+    vertical axis covers the data and the baselines and need not start at zero. Without a single
+    point the chart is a sentence.
     """
-    curves = [(one, segments(one.x, one.y)) for one in series]
+    least = 0.0 if logarithmic else -math.inf
+    curves = [(one, segments(one.x, one.y, least)) for one in series]
     points = [point for _, parts in curves for part in parts for point in part]
     head = element("figcaption", element("strong", title))
     if not points:
         return element("figure.chart", head, element("p.empty", "No points were recorded."))
-    frame = frame_of(points, bands(series), baselines)
+    frame = frame_of(points, bands(series), baselines, math.log10 if logarithmic else float)
     return element(
         "figure.chart",
         head,
@@ -107,11 +116,13 @@ def line_chart(
     )
 
 
-def segments(x: Sequence[float], y: Sequence[float | None]) -> list[list[Point]]:
-    """Runs of finite points; a missing value ends a run."""
+def segments(
+    x: Sequence[float], y: Sequence[float | None], least: float = -math.inf
+) -> list[list[Point]]:
+    """Runs of finite points above `least`; a missing value ends a run."""
     runs: list[list[Point]] = [[]]
     for across, up in zip(x, y, strict=True):
-        if up is None or not math.isfinite(up) or not math.isfinite(across):
+        if up is None or not least < min(across, up) or not math.isfinite(across + up):
             runs.append([])
         else:
             runs[-1].append(Point(float(across), float(up)))
@@ -125,15 +136,20 @@ def bands(series: Iterable[Series]) -> list[float]:
 
 
 def frame_of(
-    points: Sequence[Point], ends: Sequence[float], baselines: Sequence[Baseline]
+    points: Sequence[Point],
+    ends: Sequence[float],
+    baselines: Sequence[Baseline],
+    scale: Callable[[float], float] = float,
 ) -> Frame:
     """The range that holds everything, with some air above and below."""
-    across = [point.x for point in points]
+    across = [scale(point.x) for point in points]
     up = [*(point.y for point in points), *ends, *(float(line.value) for line in baselines)]
+    up = [scale(value) for value in up]
     first, last = min(across), max(across)
-    left, right = widened(0.0 if 0 < first < NEAR_ZERO * last else first, last, 0.0)
+    is_near_zero = scale is float and 0 < first < NEAR_ZERO * last
+    left, right = widened(0.0 if is_near_zero else first, last, 0.0)
     bottom, top = widened(min(up), max(up), 0.06)
-    return Frame(left, right, bottom, top)
+    return Frame(left, right, bottom, top, scale)
 
 
 def widened(low: float, high: float, share: float) -> tuple[float, float]:
@@ -183,7 +199,7 @@ def drawing(
     baselines: Sequence[Baseline],
 ) -> Html:
     """The plot itself: grid, bands, baselines, lines."""
-    grid = [level("grid", frame.y(value)) for value in ticks(frame.bottom, frame.top)]
+    grid = [level("grid", frame.y(value)) for value in frame.marks(frame.bottom, frame.top)]
     dashed = [level("baseline", frame.y(line.value)) for line in baselines]
     shapes, lines = [], []
     for index, (one, runs) in enumerate(curves):
@@ -209,7 +225,7 @@ def level(name: str, at: float) -> Html:
 
 def y_axis(frame: Frame) -> Html:
     """Values at the left of the plot."""
-    values = [(value, compact(value)) for value in ticks(frame.bottom, frame.top)]
+    values = [(value, compact(value)) for value in frame.marks(frame.bottom, frame.top)]
     marks = [
         element("span", text, attributes={"style": f"top:{frame.y(value):.1f}px"})
         for value, text in values
@@ -223,7 +239,7 @@ def x_axis(frame: Frame) -> Html:
     """Values under the plot."""
     marks = [
         element("span", compact(value), attributes={"style": f"left:{frame.x(value) / 10:.2f}%"})
-        for value in ticks(frame.left, frame.right, 4)
+        for value in frame.marks(frame.left, frame.right, 4)
     ]
     return element("div.x-axis", *marks, attributes={"aria-hidden": "true"})
 

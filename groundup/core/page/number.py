@@ -105,3 +105,16 @@ def ticks(low: float, high: float, count: int = 5) -> Sequence[float]:
     step = next(s for s in STEPS if s * power >= rough * 0.999999) * power
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [float(f"{k * step:.12g}") for k in range(first, last + 1)]
+
+
+def powers(low: float, high: float, count: int = 5) -> Sequence[float]:
+    """Powers of ten inside a logarithmic axis, or of two where those are few; about `count`.
+
+    >>> powers(200, 20_000), powers(0.002, 30)
+    ([256.0, 1024.0, 4096.0, 16384.0], [0.01, 0.1, 1.0, 10.0])
+    """
+    base = 10.0 if high / low >= 1000 else 2.0
+    first = math.ceil(math.log(low, base) - 1e-9)
+    last = math.floor(math.log(high, base) + 1e-9)
+    step = math.ceil((last - first + 1) / count) or 1
+    return [base**k for k in range(first, last + 1, step)]

@@ -1,7 +1,9 @@
 """A chart shows every point it got, or says that it got none."""
 
 import math
+import re
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,3 +100,16 @@ def test_labels_never_lie_on_each_other(places):
     moved = spread(sorted(places))
     assert all(b - a >= LABEL_GAP - 1e-6 for a, b in zip(moved, moved[1:], strict=False))
     assert all(-1e-6 <= place <= HEIGHT for place in moved)
+
+
+def test_logarithmic_axes_show_powers_and_leave_out_what_has_none():
+    one = Series("square", [256, 1024, 4096, 16384, 20000], [0.1, 1.6, 25.6, 409.6, 0.0])
+    drawn = str(
+        line_chart("Cost", [one], x_label="tokens", y_label="ms", logarithmic=True)
+    ).replace("\u00a0", " ")
+    for mark in ("256", "1.02 k", "4.1 k", "16.4 k", "0.1", "1", "10", "100"):
+        assert f">{mark}</span>" in drawn
+    [path] = re.findall(r'<path class="line[^"]*" d="M([^"]+)"', drawn)
+    places = np.array([point.split() for point in path.split("L")], float)
+    steps = np.diff(places, axis=0)  # a power is a straight line
+    assert len(places) == 4 and np.abs(steps - steps[0]).max() < 0.21
