@@ -10,6 +10,7 @@
 The first of these that a directory has is opened. A GGUF file's is `tokenizer_of_gguf`'s.
 """
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from groundup.core import ArtifactError, DataError, write_json, write_text
 
 from ..fast import FastTokenizer
 from ..files import load
+from .normaliser import Normaliser
 from .pieces import Cutter, Piece
 from .sentencepiece import open_sentencepiece
 from .tekken import open_tekken
@@ -86,9 +88,10 @@ def own(directory: Path) -> FastTokenizer | None:
 def save_imported(tokenizer: ImportedTokenizer, directory: Path | str) -> None:
     """Write a tokenizer as the files that everybody opens; `load_tokenizer` gives it back.
 
-    What a tokenizer.json cannot say (pieces.py: equal scores; a space before the text alone) goes
-    into pieces.json beside it, which only groundup reads: others then cut long runs of spaces, and
-    text after matched pieces, a little differently, as transformers' own conversion does.
+    What a tokenizer.json cannot say (pieces.py: equal scores; a space before the text alone;
+    normaliser.py) goes into pieces.json beside it, which only groundup reads: others then cut long
+    runs of spaces, text after matched pieces, and accents after what is normalised a little
+    differently, as transformers' own conversion does.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -103,6 +106,12 @@ def save_imported(tokenizer: ImportedTokenizer, directory: Path | str) -> None:
     more: dict[str, Any] = {"lead": tokenizer.lead} if tokenizer.lead else {}
     if cutter := tokenizer.cutter:
         more |= {"run": cutter.run, "pieces": [list(piece) for piece in cutter.pieces]}
+    if normaliser := tokenizer.normaliser:
+        more["normaliser"] = {
+            "prefix": normaliser.prefix, "squeezed": normaliser.squeezed,
+            "charsmap": base64.b64encode(normaliser.charsmap).decode(),
+            "protected": normaliser.protected,
+        }  # fmt: skip
     if more:
         write_json(directory / PIECES, more)
 
@@ -115,9 +124,22 @@ def open_json(file: Path, settings: Settings) -> ImportedTokenizer:
         pieces = [Piece(str(text), float(score), int(kind)) for text, score, kind in
                   more.get("pieces", ())]  # fmt: skip
         cutter = Cutter(pieces, str(more["run"])) if pieces else None
-        return ImportedTokenizer(content, settings, cutter, lead=str(more.get("lead", "")))
+        lead, normaliser = str(more.get("lead", "")), normaliser_in(more)
+        return ImportedTokenizer(content, settings, cutter, lead=lead, normaliser=normaliser)
     except (DataError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{file}: {error}") from None
+
+
+def normaliser_in(more: Mapping[str, Any]) -> Normaliser | None:
+    """The normaliser of a pieces.json, if it has one."""
+    if (said := more.get("normaliser")) is None:
+        return None
+    return Normaliser(
+        base64.b64decode(said["charsmap"]),
+        prefix=bool(said["prefix"]),
+        squeezed=bool(said["squeezed"]),
+        protected=[str(piece) for piece in said["protected"]],
+    )
 
 
 def settings_beside(file: Path) -> dict[str, Any]:
