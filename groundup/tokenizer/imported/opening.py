@@ -5,7 +5,7 @@
     tekken.json             Mistral
     *.model                 SentencePiece
     vocab.txt               WordPiece
-    vocab.json, merges.txt  byte-level pairs, as GPT-2 was published
+    vocab.json, merges.txt  pairs, as GPT-2 and GPT-1 were published
 
 The first of these that a directory has is opened. A GGUF file's is `tokenizer_of_gguf`'s.
 """
