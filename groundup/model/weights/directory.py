@@ -104,7 +104,8 @@ def at_least(config: ModelConfig) -> int:
     rows = config.vocab_size + config.context_length * (config.position.kind == "learned")
     inner = feed.width if experts is None else feed.width * experts.count // experts.every
     layers = config.layers + config.encoder_layers
-    return config.width * (rows + 2 * layers * (part.heads * part.head_dim + inner))
+    buckets = config.position.buckets * part.heads * (config.position.kind == "buckets")
+    return buckets + config.width * (rows + 2 * layers * (part.heads * part.head_dim + inner))
 
 
 def read_values(path: Path) -> dict[str, Any]:

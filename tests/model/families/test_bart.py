@@ -63,6 +63,10 @@ def test_a_missing_bias_of_the_logits_is_zero_and_a_free_model_has_three_tables(
         ({"encoder_attention_heads": 3, "decoder_attention_heads": 3}, "no multiple of"),
         ({"activation_function": "mish"}, "activation_function='mish'"),
         ({"d_model": None}, "no d_model; a bart needs it"),
+        ({"d_model": "8"}, "d_model='8'; expected a whole number"),
+        ({"encoder_layers": 2.0}, "encoder_layers=2.0; expected a whole number"),
+        ({"encoder_attention_heads": 0}, "encoder_attention_heads=0; expected a whole number"),
+        ({"scale_embedding": 1}, "scale_embedding=1; expected true or false"),
     ],
 )
 def test_what_we_do_not_compute_is_refused(changes, message):

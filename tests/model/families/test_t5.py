@@ -90,6 +90,13 @@ def test_gates_have_their_names():
         ({"is_decoder": True}, "is_decoder=True"),
         ({"feed_forward_proj": "tanh"}, "feed_forward_proj='tanh'"),
         ({"d_kv": None}, "no d_kv; a t5 needs it"),
+        ({"d_model": True}, "d_model=True; expected a whole number"),
+        ({"d_model": "8"}, "d_model='8'; expected a whole number"),
+        ({"num_layers": 3.0}, "num_layers=3.0; expected a whole number"),
+        ({"n_positions": 0}, "n_positions=0; expected a whole number"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings='no'; expected true or false"),
+        ({"layer_norm_epsilon": "x"}, "layer_norm_epsilon='x'; expected a number"),
+        ({"feed_forward_proj": 3}, "feed_forward_proj=3"),
     ],
 )
 def test_what_we_do_not_compute_is_refused(changes, message):
