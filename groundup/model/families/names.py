@@ -136,6 +136,21 @@ def answered(values: Mapping[str, Any], key: str, default: bool) -> bool:
     return value
 
 
+def architectures(values: Mapping[str, Any]) -> list[str]:
+    """The peer's classes that a config.json names; none where it says nothing.
+
+    Raises ArtifactError for anything but a list of names.
+    """
+    found = values.get("architectures")
+    found = [] if found is None else found
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise ArtifactError(
+            f"config.json has architectures={str(found)[:60]!r}; expected a list of names, such as "
+            '["BertModel"].'
+        )
+    return found
+
+
 def only(values: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:
     """Refuse values of config.json that ask for what we do not compute.
 

@@ -11,7 +11,6 @@ The first of these that a directory has is opened. A GGUF file's is `tokenizer_o
 """
 
 import base64
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from groundup.core import ArtifactError, DataError, write_json, write_text
 
 from ..fast import FastTokenizer
 from ..files import load
+from .content import read_object
 from .normaliser import Normaliser
 from .pieces import Cutter, Piece
 from .sentencepiece import open_sentencepiece
@@ -55,7 +55,8 @@ def found_in(directory: Path) -> Path:
     for name in ("tokenizer.json", "tekken.json"):
         if (directory / name).is_file():
             return directory / name
-    if models := sorted(directory.glob("*.model")):
+    models = sorted(directory.glob("*.model")) or sorted(directory.glob("*.model.v*"))
+    if models:
         return models[0]
     if (directory / "vocab.txt").is_file():
         return directory / "vocab.txt"
@@ -154,15 +155,4 @@ def settings_beside(file: Path) -> dict[str, Any]:
         found["chat_template"] = template.read_text(encoding="utf-8")
     elif older.is_file():
         found |= read_object(older)
-    return found
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """The object in a JSON file; ArtifactError if there is none."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"Cannot read {file} as JSON: {str(error)[:200]}.") from None
-    if not isinstance(found, dict):
-        raise ArtifactError(f"{file} holds {type(found).__name__}; expected an object.")
     return found

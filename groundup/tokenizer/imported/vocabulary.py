@@ -4,7 +4,6 @@ GPT-2's pairs are of bytes. GPT-1's are of characters of words in lower case, cu
 and the last piece of a word ends with a mark.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from groundup.core import ArtifactError, DataError
 
 from ..bpe import PATTERNS, byte_characters
-from .content import added, bpe, byte_level, content, framed
+from .content import added, bpe, byte_level, content, framed, read_object
 from .tokenizer import ImportedTokenizer, named
 
 BERT = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
@@ -85,7 +84,7 @@ def open_pairs(
 ) -> ImportedTokenizer:
     """Open GPT-2's vocab.json and merges.txt, or GPT-1's; ArtifactError if they are none."""
     try:
-        ids = json.loads(vocab.read_text(encoding="utf-8"))
+        ids = read_object(vocab)
         lines = merges.read_text(encoding="utf-8").split("\n")
         pairs = [line.split(" ") for line in lines if line.strip() and line[:9] != "#version:"]
         if any(pair[-1].endswith(WORD_END) for pair in pairs):

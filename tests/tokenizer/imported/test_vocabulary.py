@@ -99,5 +99,5 @@ def test_what_is_no_vocabulary_is_an_error(tmp_path: Path):
     for content in ("[]", json.dumps({"a": "b"}), "{"):
         (tmp_path / "vocab.json").write_text(content)
         (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
-        with pytest.raises(ArtifactError, match="no byte-level vocabulary"):
+        with pytest.raises(ArtifactError, match=r"no byte-level|vocab\.json"):
             open_pairs(tmp_path / "vocab.json", tmp_path / "merges.txt")
