@@ -64,7 +64,10 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
     path = Path(path)
     values = read_values(path)
     if has_head(values):
-        raise ArtifactError(f"{path} has a head on its model; open it with load_with_head.")
+        raise ArtifactError(
+            f"{path} is a classifier, which has no logits of tokens; expected a language model or "
+            "an encoder without a head (from Python, load_with_head opens this one)."
+        )
     return assembled(
         path, values, read_config(values, str(path / CONFIG)), read_tensors(path), dtype
     )
