@@ -138,7 +138,7 @@ def scatter(
         drawn.append(mark(word, x, y, colour))
         if spot := room_for(word, x, y, taken):
             taken.append(spot)
-            drawn.append(label(word, spot))
+            drawn.append(label(word, spot, is_left=spot.right < x))
     attributes = {
         "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}",
         "aria-hidden": "true",
@@ -181,7 +181,7 @@ def room_for(word: str, x: float, y: float, taken: Sequence[Placed]) -> Placed |
 def breadth(word: str) -> float:
     """About how broad a label is.
 
-    >>> breadth("aB文")
+    >>> round(breadth("aB文"), 6)
     30.4
     """
     wide = sum(one in "mwMW@" or unicodedata.east_asian_width(one) in "WF" for one in word)
@@ -206,11 +206,11 @@ def mark(word: str, x: float, y: float, colour: str) -> page.Html:
     return page.element(f"circle.{colour}", title, attributes=attributes)
 
 
-def label(word: str, spot: Placed) -> page.Html:
-    """A word beside its dot."""
-    return page.element(
-        "text", word, attributes={"x": f"{spot.left:.1f}", "y": f"{spot.y + 4:.1f}"}
-    )
+def label(word: str, spot: Placed, *, is_left: bool) -> page.Html:
+    """A word beside its dot, which it begins or ends at."""
+    x, anchor = (spot.right, "end") if is_left else (spot.left, "start")
+    attributes = {"x": f"{x:.1f}", "y": f"{spot.y + 4:.1f}", "text-anchor": anchor}
+    return page.element("text", word, attributes=attributes)
 
 
 STYLE = """
