@@ -45,6 +45,8 @@ ANY_KEYWORD = {
     "groundup/core/record.py: _Bar.advance",
     "groundup/core/record.py: _Lines.advance",
     "groundup/measure/code/asking.py: Remote.__call__",
+    "groundup/tokenizer/imported/sandbox.py: Sandbox.call",
+    "groundup/tokenizer/imported/sandbox.py: Sandbox.guarded.weighed",
 }
 POOR_NAMES = re.compile(r"(?i)(^|_)(utils?|helpers?|misc|common|managers?|handlers?)($|_)")
 POOR_CLASSES = re.compile(r"(Manager|Handler|Helper|Utils?)$|^Base[A-Z]")

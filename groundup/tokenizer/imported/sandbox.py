@@ -193,7 +193,7 @@ def weight(value: Any) -> int:
     """Characters and items in a value, however often the same one stands in it.
 
     >>> weight(["ab", {"c": [1, 2]}])
-    7
+    8
 
     A value of more than MOST_ITEMS items is endless.
     """
