@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.model import NormConfig, OutputConfig, load, preset, save
+from groundup.model import NormConfig, OutputConfig, preset
 from groundup.model.families import FAMILIES, family_for
 from groundup.model.families.bart import COPIES, ours, read, theirs, write
 from tests.model.families.encoder_decoders import (
     OURS,
     Peer,
     check_gradients,
+    check_saved,
     check_states,
     names,
     shape,
@@ -35,12 +36,7 @@ def test_configurations_go_there_and_back(config):
 
 
 def test_a_directory_that_we_save_opens_again(tmp_path):
-    peer = Peer("bart", "scaled_free")
-    save(peer.model, tmp_path)
-    again = load(tmp_path)
-    assert again.config == peer.model.config
-    for name, tensor in peer.model.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[name]), name
+    check_saved("bart", "scaled_free", tmp_path)
 
 
 def test_a_missing_bias_of_the_logits_is_zero_and_a_free_model_has_three_tables():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.model import FeedForwardConfig, load, preset, save
+from groundup.model import FeedForwardConfig, preset
 from groundup.model.families import FAMILIES, family_for
 from groundup.model.families.switch import read, sparse_layers, theirs, unlike, write
 from tests.model.families.encoder_decoders import (
@@ -12,6 +12,7 @@ from tests.model.families.encoder_decoders import (
     OURS,
     Peer,
     check_gradients,
+    check_saved,
     check_states,
     names,
     shape,
@@ -48,12 +49,7 @@ def test_configurations_go_there_and_back(config):
 
 
 def test_a_directory_that_we_save_opens_again(tmp_path):
-    peer = Peer(FAMILY, "all_free")
-    save(peer.model, tmp_path)
-    again = load(tmp_path)
-    assert again.config == peer.model.config
-    for name, tensor in peer.model.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[name]), name
+    check_saved(FAMILY, "all_free", tmp_path)
 
 
 def test_each_expert_is_a_tensor_there_and_a_missing_one_is_named(tmp_path):
