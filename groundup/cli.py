@@ -341,9 +341,18 @@ class Setting(NamedTuple):
     about: str
 
 
+FILLED_IN = ("source_digest",)
+"""Settings that stages fill in themselves, so that other content is another result."""
+
+
 def settings_of(config: type[Config], given: Any = None, prefix: str = "") -> Iterator[Setting]:
-    """Yield every dotted key; `given` is a nested configuration's default, which sets its own."""
+    """Yield every dotted key that is the user's.
+
+    `given` is a nested configuration's default, which sets its own.
+    """
     for name, field in config.model_fields.items():
+        if name in FILLED_IN:
+            continue
         default = getattr(given, name, field.get_default(call_default_factory=True))
         if inspect.isclass(field.annotation) and issubclass(field.annotation, Config):
             yield from settings_of(field.annotation, default, f"{prefix}{name}.")

@@ -29,7 +29,7 @@ ROOM_FILES, PARAMETERS = 13, 6
 BUDGET = 66_000
 SHARES = {
     "core": 4_200, "measure": 8_300, "kernels": 1_600, "documents": 2_200, "corpus": 2_850,
-    "tokenizer": 3_500, "model": 9_100, "embeddings": 2_500, "adapt": 800, "train": 3_900,
+    "tokenizer": 3_900, "model": 9_400, "embeddings": 2_500, "adapt": 800, "train": 3_900,
     "generate": 2_900, "prompt": 700, "align": 2_100, "compress": 1_600, "retrieve": 2_000,
     "evaluate": 9_400, "redteam": 600, "monitor": 1_000, "serve": 1_000, "console": 600,
     "recipes": 4_200, "": 500,
@@ -45,6 +45,8 @@ ANY_KEYWORD = {
     "groundup/core/record.py: _Bar.advance",
     "groundup/core/record.py: _Lines.advance",
     "groundup/measure/code/asking.py: Remote.__call__",
+    "groundup/tokenizer/imported/sandbox.py: Sandbox.call",
+    "groundup/tokenizer/imported/sandbox.py: Sandbox.guarded.weighed",
 }
 POOR_NAMES = re.compile(r"(?i)(^|_)(utils?|helpers?|misc|common|managers?|handlers?)($|_)")
 POOR_CLASSES = re.compile(r"(Manager|Handler|Helper|Utils?)$|^Base[A-Z]")

@@ -100,6 +100,8 @@ def test_the_help_of_a_stage_shows_artifacts_settings_and_its_docstring(run):
     for part in ("--tokens", "--tokenizer", "--out", "--config", "--set", "shards made by"):
         assert part in out
     assert run("run", "tiny", "--help")[1].count("--epochs") == 1
+    assert "licence=" in run("import", "--help")[1]
+    assert "source_digest" not in run("import", "--help")[1]
 
 
 def table(out: str) -> dict[str, str]:
@@ -160,7 +162,8 @@ def test_help_lists_every_setting_with_its_default_and_meaning(run, monkeypatch)
         for config in configs_of(load(verb.target)).values():
             for key, default, about in settings_of(config):
                 assert f"\n  {key}={default}" in out and about.split()[0] in out
-            assert [setting.key for setting in settings_of(config)] == list(field_names(config))
+            names = [name for name in field_names(config) if name != "source_digest"]
+            assert [setting.key for setting in settings_of(config)] == names
     assert "optim.learning_rate=0.004 " in run("pretrain", "--help")[1]
     assert "optim.learning_rate=0.002 " in run("finetune", "--help")[1]  # its own default
 

@@ -87,7 +87,7 @@ def read_word2vec(path: Path, form: Format | None = None) -> Vectors:
             size = os.fstat(file.fileno()).st_size
             words, width = header(file, path)
             if form is None:
-                form = form_of(file)
+                form = "text" if words == 0 else form_of(file)  # only text has no header
             if words == 0:
                 words = sum(1 for _ in file)
                 file.seek(0)
@@ -109,7 +109,8 @@ def header(file: IO[bytes], path: Path) -> tuple[int, int]:
         return words, width
     if len(fields) > 2 and is_number(fields[-1]):
         file.seek(0)
-        return 0, len(fields) - 1
+        text = next(i for i in range(len(fields), 0, -1) if i == 1 or not is_number(fields[i - 1]))
+        return 0, len(fields) - text  # some of GloVe's words have spaces in them
     shown = line[:40].decode("utf-8", "replace").strip()
     raise DataError(
         f"{path} does not begin as vectors do: expected a line with the numbers of words and of "

@@ -8,6 +8,7 @@ Source: van der Maaten and Hinton 2008, https://jmlr.org/papers/v9/vandermaaten0
 early exaggeration and momentum; the learning rate of Belkina et al. 2019.
 """
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -19,10 +20,12 @@ Projection = Literal["pca", "tsne"]
 MOST_POINTS = 2000
 WIDTH, HEIGHT, MARGIN = 1000.0, 640.0, 48.0
 COLOURS = 6
-LETTER = 7.2
-"""Mean width of a letter of a label in the picture's units."""
+LETTER, CAPITAL, WIDE = 7.9, 9.0, 13.5
+"""Width of a letter of a label in the picture's units: small; capital or digit; m, w or Chinese."""
 LINE = 15.0
 DOT = 3.5
+LEAST_SCALE = 0.85
+"""A narrower page scrolls the picture: its letters keep 11 px."""
 TOO_NEAR = 1e-12
 
 
@@ -135,14 +138,18 @@ def scatter(
         drawn.append(mark(word, x, y, colour))
         if spot := room_for(word, x, y, taken):
             taken.append(spot)
-            drawn.append(label(word, spot))
-    attributes = {"viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}", "aria-hidden": "true"}
+            drawn.append(label(word, spot, is_left=spot.right < x))
+    attributes = {
+        "viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}",
+        "aria-hidden": "true",
+        "style": f"min-width:{WIDTH * LEAST_SCALE:.0f}px",
+    }
     columns = ["Word", page.Column("across", True), page.Column("up", True)]
     rows = [[word, *map(float, point)] for word, point in zip(words, points, strict=True)]
     return page.element(
         "figure.words",
         page.element("figcaption", page.element("strong", title)),
-        page.element("svg", *drawn, attributes=attributes),
+        page.scrolling(page.element("svg", *drawn, attributes=attributes), title),
         page.spoken(f"{title}: {len(words)} words at places that the table below lists."),
         page.details("Rows behind this picture", page.table(title, columns, rows)),
     )
@@ -161,7 +168,7 @@ def fitted(points: np.ndarray) -> np.ndarray:
 
 def room_for(word: str, x: float, y: float, taken: Sequence[Placed]) -> Placed | None:
     """Where a label fits: right of its dot or left, level with it or half above or below."""
-    length = len(word) * LETTER
+    length = breadth(word)
     for up in (0.0, -LINE / 2, LINE / 2):
         for left in (x + 8, x - 8 - length):
             spot = Placed(left, left + length, y + up)
@@ -171,10 +178,25 @@ def room_for(word: str, x: float, y: float, taken: Sequence[Placed]) -> Placed |
     return None
 
 
+def breadth(word: str) -> float:
+    """About how broad a label is.
+
+    >>> round(breadth("aB文"), 6)
+    30.4
+    """
+    wide = sum(one in "mwMW@" or unicodedata.east_asian_width(one) in "WF" for one in word)
+    capital = sum((one.isupper() or one.isdigit()) and one not in "MW" for one in word)
+    return wide * WIDE + capital * CAPITAL + (len(word) - wide - capital) * LETTER
+
+
 def overlap(a: Placed, b: Placed) -> bool:
     """Whether two labels, or a label and a dot, touch."""
     is_dot = min(a.right - a.left, b.right - b.left) <= 2 * DOT
-    return abs(a.y - b.y) < (LINE / 2 if is_dot else LINE) and a.left < b.right and b.left < a.right
+    return (
+        abs(a.y - b.y) < (LINE / 2 + DOT if is_dot else LINE)
+        and a.left < b.right
+        and b.left < a.right
+    )
 
 
 def mark(word: str, x: float, y: float, colour: str) -> page.Html:
@@ -184,16 +206,17 @@ def mark(word: str, x: float, y: float, colour: str) -> page.Html:
     return page.element(f"circle.{colour}", title, attributes=attributes)
 
 
-def label(word: str, spot: Placed) -> page.Html:
-    """A word beside its dot."""
-    return page.element(
-        "text", word, attributes={"x": f"{spot.left:.1f}", "y": f"{spot.y + 4:.1f}"}
-    )
+def label(word: str, spot: Placed, *, is_left: bool) -> page.Html:
+    """A word beside its dot, which it begins or ends at."""
+    x, anchor = (spot.right, "end") if is_left else (spot.left, "start")
+    attributes = {"x": f"{x:.1f}", "y": f"{spot.y + 4:.1f}", "text-anchor": anchor}
+    return page.element("text", word, attributes=attributes)
 
 
 STYLE = """
 .words { background: var(--card); border: 1px solid var(--line); }
 .words { border-radius: 8px; padding: 16px; }
+.words .scroll { border: 0; padding: 0; background: none; }
 .words svg { display: block; width: 100%; height: auto; }
 .words circle { fill: var(--stroke); fill-opacity: .85; }
 .words text { fill: var(--ink); font-size: 13px; }

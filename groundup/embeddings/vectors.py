@@ -22,6 +22,8 @@ AnalogyMethod = Literal["add", "multiply"]
 EPSILON = 1e-6
 BLOCK_BYTES = 1 << 28
 """Similarities in memory at a time."""
+MOST_EDITS, MOST_COMPARED = 2, 50_000
+"""Letters that a misspelt word may have more, less or otherwise; and words that are compared."""
 
 
 class Neighbour(NamedTuple):
@@ -104,10 +106,25 @@ class Vectors:
                 f"There is no vector of {word!r}; did you mean "
                 f"{self.words[self.folded[word.casefold()]]!r}?"
             )
-        alike = [w for w in self.words if w[:1] == word[:1] and abs(len(w) - len(word)) < 3]
-        near = difflib.get_close_matches(word, alike, n=3, cutoff=0.6)
+        near = [self.words[place] for place in self.spelt_like(word.casefold())]
         hint = f"spelt most like it: {', '.join(near)}." if near else "none is spelt like it."
         raise ConfigError(f"There is no vector of {word!r} among {len(self):,} words; {hint}")
+
+    def spelt_like(self, word: str) -> list[int]:
+        """Rows of three words at most that are spelt like one, without regard to case.
+
+        Of millions only those are compared whose length and letters leave at most two to change.
+        """
+        letters = set(word)
+        alike = [
+            other
+            for other in self.folded
+            if abs(len(other) - len(word)) <= MOST_EDITS
+            and len(letters.symmetric_difference(other)) <= 2 * MOST_EDITS
+        ]
+        frequent = sorted(alike, key=self.folded.__getitem__)[:MOST_COMPARED]
+        near = difflib.get_close_matches(word, frequent, n=3, cutoff=0.6)
+        return [self.folded[other] for other in near]
 
     def similarity(self, a: str, b: str) -> float:
         """Cosine of two words."""

@@ -48,10 +48,12 @@ class Tested(NamedTuple):
 
     def __str__(self) -> str:
         """One file after another."""
-        lines = []
+        lines: list[str] = []
         for name, result in self.results.items():
-            lines.append(f"{name}: {result}" if isinstance(result, Correlation) else f"{name}:")
-            lines += [f"  {line}" for line in str(result).splitlines() if lines[-1] == f"{name}:"]
+            if isinstance(result, Correlation):
+                lines.append(f"{name}: {result}")
+            else:
+                lines += [f"{name}:", *(f"  {line}" for line in str(result).splitlines())]
         return "\n".join(lines)
 
 

@@ -22,6 +22,14 @@ def vectors():
     return Vectors(["the", "naïve", "cat-like", "日本"], rows)
 
 
+def test_a_word_of_gloves_with_a_space_may_stand_first(tmp_path):
+    (tmp_path / "glove.txt").write_text("at name@domain 0.5 -1\nthe 1 2\n7 3 4\n")
+    found = read_word2vec(tmp_path / "glove.txt")
+    assert found.words == ["at name@domain", "the", "7"] and found.width == 2
+    (tmp_path / "number.txt").write_text("7 3 4\nthe 1 2\n")
+    assert read_word2vec(tmp_path / "number.txt").words == ["7", "the"]
+
+
 @pytest.mark.parametrize("name", ["vectors.bin", "vectors.txt"])
 def test_gensims_files_are_read_and_written(folder, tmp_path, name):
     found = read_word2vec(folder / name)

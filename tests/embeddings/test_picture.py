@@ -8,8 +8,10 @@ import pytest
 
 from groundup.core import CapacityError, DataError
 from groundup.embeddings.picture import (
+    DOT,
     WIDTH,
     Placed,
+    breadth,
     fitted,
     gradient_of,
     joint,
@@ -97,6 +99,28 @@ def test_labels_never_overlap():
     assert 20 < len(taken) < 300
     assert not any(overlap(a, b) for a, b in itertools.combinations(taken, 2))
     assert all(spot.left > 0 and spot.right < WIDTH for spot in taken)
+
+
+def test_labels_keep_off_dots():
+    dots = [Placed(x - DOT, x + DOT, y) for x, y in
+            np.random.default_rng(1).uniform(0, 600, (80, 2)).tolist()]  # fmt: skip
+    taken = list(dots)
+    for dot in dots:
+        if spot := room_for("文字 OF", dot.left + DOT, dot.y, taken):
+            taken.append(spot)
+    labels = taken[len(dots) :]
+    assert len(labels) > 10
+    height = 13 / 2  # of a letter's font, which the dot's radius is added to
+    for one in labels:
+        assert one.right - one.left == pytest.approx(breadth("文字 OF"))
+        near = [dot for dot in dots if one.left < dot.right and dot.left < one.right]
+        assert all(abs(one.y - dot.y) >= height + DOT for dot in near)
+
+
+def test_a_narrow_page_scrolls_the_picture_and_keeps_its_letters(clusters):
+    html = scatter("Words", ["a"] * 60, pca(clusters))
+    assert "min-width:850px" in html and 'tabindex="0"' in html
+    assert html.index('class="scroll"') < html.index("<svg")
 
 
 def test_every_word_is_drawn_listed_and_escaped(clusters):

@@ -68,6 +68,10 @@ def test_unknown_words_are_told_with_those_spelt_alike():
         vectors["paris"]
     with pytest.raises(ConfigError, match="spelt most like it: king, kings"):
         vectors.neighbours("kinga")
+    with pytest.raises(ConfigError, match="spelt most like it: queen"):
+        vectors.neighbours("Wueen")
+    with pytest.raises(ConfigError, match="spelt most like it: Paris"):
+        vectors.neighbours("pariss")
     with pytest.raises(ConfigError, match="among 4 words; none is spelt like it"):
         vectors.similarity("queen", "zebra")
 

@@ -24,7 +24,8 @@ from ..config import (
 from .names import (
     State,
     activation,
-    needed,
+    answered,
+    counted,
     one_table,
     only,
     renamed,
@@ -69,7 +70,7 @@ def read(values: dict[str, Any]) -> ModelConfig:
     Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
     """
     only(values, ONLY)
-    width, heads = needed(values, "d_model", "bart"), alike(values, "attention_heads")
+    width, heads = counted(values, "d_model", "bart"), alike(values, "attention_heads")
     if width % heads:
         raise ArtifactError(
             f"config.json has d_model={width}, which is no multiple of "
@@ -77,11 +78,11 @@ def read(values: dict[str, Any]) -> ModelConfig:
         )
     return ModelConfig(
         kind="encoder_decoder",
-        vocab_size=needed(values, "vocab_size", "bart"),
+        vocab_size=counted(values, "vocab_size", "bart"),
         width=width,
-        layers=needed(values, "decoder_layers", "bart"),
-        encoder_layers=needed(values, "encoder_layers", "bart"),
-        context_length=needed(values, "max_position_embeddings", "bart"),
+        layers=counted(values, "decoder_layers", "bart"),
+        encoder_layers=counted(values, "encoder_layers", "bart"),
+        context_length=counted(values, "max_position_embeddings", "bart"),
         attention=AttentionConfig(
             heads=heads, kv_heads=heads, head_dim=width // heads, qk_norm="none", bias="all"
         ),
@@ -94,10 +95,10 @@ def read(values: dict[str, Any]) -> ModelConfig:
         position=PositionConfig(kind="learned", offset=OFFSET),
         norm=NormConfig(kind="layer", eps=EPS, place="post"),
         embedding=EmbeddingConfig(
-            scale=math.sqrt(width) if values.get("scale_embedding") else 1.0, norm=True
+            scale=math.sqrt(width) if answered(values, "scale_embedding", False) else 1.0, norm=True
         ),
         output=OutputConfig(bias=True),
-        tied_embeddings=values.get("tie_word_embeddings") is not False,
+        tied_embeddings=answered(values, "tie_word_embeddings", True),
     )
 
 
@@ -106,7 +107,9 @@ def alike(values: dict[str, Any], name: str) -> int:
 
     Raises ArtifactError naming the keys if they differ.
     """
-    encoder, decoder = (needed(values, f"{side}_{name}", "bart") for side in ("encoder", "decoder"))
+    encoder, decoder = (
+        counted(values, f"{side}_{name}", "bart") for side in ("encoder", "decoder")
+    )
     if encoder != decoder:
         raise ArtifactError(
             f"config.json has encoder_{name}={encoder} and decoder_{name}={decoder}; groundup "

@@ -26,6 +26,7 @@ from .names import (
     State,
     activation,
     answered,
+    architectures,
     counted,
     head_width,
     measured,
@@ -147,7 +148,7 @@ def has_masked_head(values: dict[str, Any]) -> bool:
     >>> has_masked_head({"architectures": ["BertModel"]})
     False
     """
-    classes = values.get("architectures") or ["BertForMaskedLM"]
+    classes = architectures(values) or ["BertForMaskedLM"]
     return any(name.endswith(("ForMaskedLM", "ForPreTraining")) for name in classes)
 
 

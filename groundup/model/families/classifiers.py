@@ -16,7 +16,7 @@ from groundup.core import ArtifactError, ConfigError
 
 from ..config import ModelConfig, OutputConfig
 from ..heads import HeadConfig, Pooling
-from .names import Pairs, answered, counted, only
+from .names import Pairs, answered, architectures, counted, only
 
 KEY = "groundup_head"
 CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification")
@@ -88,8 +88,7 @@ def class_of(values: Mapping[str, Any]) -> str | None:
     >>> class_of({"architectures": ["BertForTokenClassification"]})
     'token'
     """
-    classes = values.get("architectures")
-    names = [str(name) for name in classes] if isinstance(classes, list) else []
+    names = architectures(values)
     found = (end for end in CLASSIFIERS for name in names if name.endswith(end))
     ending = next(found, None)
     return ending and ending.removeprefix("For").removesuffix("Classification").lower()

@@ -90,9 +90,9 @@ def needed(values: Mapping[str, Any], key: str, family: str) -> Any:
 
 def counted(
     values: Mapping[str, Any], key: str, family: str, default: int | None = None, *,
-    most: int = 2**31,
+    least: int = 1, most: int = 2**31,
 ) -> int:  # fmt: skip
-    """A size of config.json: a whole number from 1 on.
+    """A size of config.json: a whole number from `least` on.
 
     default  where the key is absent or null; None: the family needs it
 
@@ -103,9 +103,9 @@ def counted(
     """
     value = needed(values, key, family) if default is None else values.get(key)
     value = default if value is None else value
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ArtifactError(
-            f"config.json has {key}={value!r}; expected a whole number from 1 to {most}."
+            f"config.json has {key}={value!r}; expected a whole number from {least} to {most}."
         )
     return value
 
@@ -134,6 +134,21 @@ def answered(values: Mapping[str, Any], key: str, default: bool) -> bool:
     if not isinstance(value, bool):
         raise ArtifactError(f"config.json has {key}={value!r}; expected true or false.")
     return value
+
+
+def architectures(values: Mapping[str, Any]) -> list[str]:
+    """The peer's classes that a config.json names; none where it says nothing.
+
+    Raises ArtifactError for anything but a list of names.
+    """
+    found = values.get("architectures")
+    found = [] if found is None else found
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise ArtifactError(
+            f"config.json has architectures={str(found)[:60]!r}; expected a list of names, such as "
+            '["BertModel"].'
+        )
+    return found
 
 
 def only(values: Mapping[str, Any], allowed: Mapping[str, tuple[Any, ...]]) -> None:

@@ -44,6 +44,8 @@ class Family(NamedTuple):
     """Ours, under their names and in their layout."""
     packs: bool = True
     """Whether its files can hold packed 8-bit weights; fused, transposed, stacked ones cannot."""
+    unlike: Callable[[dict[str, Any]], str] | None = None
+    """What of a config.json is computed otherwise here and is no reason to refuse it; or empty."""
 
 
 FAMILIES: dict[str, Family] = {
@@ -57,7 +59,9 @@ FAMILIES: dict[str, Family] = {
     "olmo2": Family(olmo2.read, olmo2.write, olmo2.ours, olmo2.theirs),
     "t5": Family(t5.read, t5.write, t5.ours, t5.theirs),
     "bart": Family(bart.read, bart.write, bart.ours, bart.theirs),
-    "switch_transformers": Family(switch.read, switch.write, switch.ours, switch.theirs),
+    "switch_transformers": Family(
+        switch.read, switch.write, switch.ours, switch.theirs, unlike=switch.unlike
+    ),
     "bert": Family(bert.read, bert.write, bert.ours, bert.theirs),
     "roberta": Family(roberta.read, roberta.write, roberta.ours, roberta.theirs),
     "modernbert": Family(

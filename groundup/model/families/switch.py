@@ -7,7 +7,7 @@ training, which they lack, is kept as `capacity_factor`.
 Source: transformers 5.24, models/switch_transformers; Switch: arXiv:2101.03961.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -19,15 +19,18 @@ from .names import (
     Pairs,
     State,
     activation,
-    needed,
+    answered,
+    counted,
+    measured,
     one_table,
     only,
     renamed,
     their_activation,
     unsaid,
 )
-from .t5 import COPIES, ONLY, attention_names, feedforward_names, shape, written
+from .t5 import CONTEXT, COPIES, ONLY, attention_names, feedforward_names, shape, written
 
+FAMILY = "switch_transformers"
 REFUSED = ONLY | {"router_bias": (False, None)}
 STACKS = (("encoder", "encoder.", 1), ("decoder", "", 2))
 """Their name, what ours begins with, and their number of the feed-forward in a block."""
@@ -48,16 +51,16 @@ def read(values: dict[str, Any]) -> ModelConfig:
     Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
     """
     only(values, REFUSED)
-    is_tied = values.get("tie_word_embeddings") is not False
+    is_tied = answered(values, "tie_word_embeddings", True)
     experts = ExpertsConfig(
-        count=needed(values, "num_experts", "switch_transformers"),
+        count=counted(values, "num_experts", FAMILY),
         chosen=1,
         every=every(values),
         normalised=False,
-        capacity_factor=values.get("capacity_factor"),
+        capacity_factor=measured(values, "capacity_factor", None),
     )
     feedforward = FeedForwardConfig(
-        width=needed(values, "d_ff", "switch_transformers"),
+        width=counted(values, "d_ff", FAMILY),
         activation=activation(values, "dense_act_fn", "relu"),
         gated=False,
         experts=experts,
@@ -65,14 +68,14 @@ def read(values: dict[str, Any]) -> ModelConfig:
     return shape(values, feedforward, is_tied=is_tied, is_scaled=is_tied)
 
 
-def sparse_layers(layers: int, count: int) -> list[int]:
+def sparse_layers(layers: int, count: int) -> range:
     """The layers that have experts there: the second of every layers // count, or all.
 
-    >>> sparse_layers(6, 3), sparse_layers(6, 2), sparse_layers(2, 2)
-    ([1, 3, 5], [1, 4], [0, 1])
+    >>> [[*sparse_layers(*each)] for each in ((6, 3), (6, 2), (2, 2))]
+    [[1, 3, 5], [1, 4], [0, 1]]
     """
     step = max(1, layers // count) if count else layers
-    return [layer for layer in range(layers) if layer % step == 1 or step == 1]
+    return range(int(step > 1), layers, step)
 
 
 def every(values: dict[str, Any]) -> int:
@@ -80,24 +83,29 @@ def every(values: dict[str, Any]) -> int:
 
     Raises ArtifactError where others have them.
     """
-    encoder = needed(values, "num_layers", "switch_transformers")
-    decoder = values.get("num_decoder_layers")
-    decoder = encoder if decoder is None else decoder
-    sparse = values.get("num_sparse_encoder_layers", 3), values.get("num_sparse_decoder_layers", 3)
+    encoder = counted(values, "num_layers", FAMILY)
+    decoder = counted(values, "num_decoder_layers", FAMILY, encoder)
+    sparse = [counted(values, f"num_sparse_{each}_layers", FAMILY, 3, least=0)
+              for each in ("encoder", "decoder")]  # fmt: skip
     theirs = sparse_layers(encoder, sparse[0]), sparse_layers(decoder, sparse[1])
-    for found in range(1, encoder + 1):
+    for found in (1, 2):  # theirs have the first layer or the second
         if theirs == (our_layers(encoder, found), our_layers(decoder, found)):
             return found
     raise ArtifactError(
         f"config.json has num_sparse_encoder_layers={sparse[0]} and num_sparse_decoder_layers="
-        f"{sparse[1]}, experts in layers {theirs[0]} and {theirs[1]}; groundup computes all or "
-        "every second, alike in both stacks."
+        f"{sparse[1]}, experts in layers {told(theirs[0])} and {told(theirs[1])}; groundup "
+        "computes all or every second, alike in both stacks."
     )
 
 
-def our_layers(layers: int, every: int) -> list[int]:
+def told(layers: range) -> str:
+    """The first of some layers."""
+    return ", ".join(map(str, layers[:4])) + (", …" if len(layers) > 4 else "")
+
+
+def our_layers(layers: int, every: int) -> range:
     """The layers that have experts here."""
-    return list(range(every - 1, layers, every))
+    return range(every - 1, layers, every)
 
 
 def sparse_count(layers: int, every: int) -> int:
@@ -111,6 +119,22 @@ def sparse_count(layers: int, every: int) -> int:
     raise ConfigError(
         f"ExpertsConfig.every={every} of {layers} layers cannot be written as switch_transformers, "
         "whose experts are in all layers or every second."
+    )
+
+
+def unlike(values: Mapping[str, Any]) -> str:
+    """What of a config.json is computed otherwise here, for who imports it; empty if nothing.
+
+    >>> unlike({"expert_capacity": 2})[:52]
+    'Transformers lets an expert serve expert_capacity=2 '
+    """
+    capacity = counted(values, "expert_capacity", FAMILY, 64)
+    if capacity >= counted(values, "n_positions", FAMILY, CONTEXT):
+        return ""
+    return (
+        f"Transformers lets an expert serve expert_capacity={capacity} tokens of a sequence and "
+        "passes the rest by; groundup serves every token, so the two agree where no expert is "
+        "full. It has no such limit outside of training (experts.capacity_factor)."
     )
 
 

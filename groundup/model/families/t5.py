@@ -24,7 +24,9 @@ from .names import (
     ACTIVATIONS,
     Pairs,
     State,
-    needed,
+    answered,
+    counted,
+    measured,
     one_table,
     only,
     renamed,
@@ -80,14 +82,14 @@ def read(values: dict[str, Any]) -> ModelConfig:
     Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
     """
     only(values, ONLY)
-    is_tied = values.get("tie_word_embeddings") is not False
-    is_scaled = values.get("scale_decoder_outputs", is_tied)
+    is_tied = answered(values, "tie_word_embeddings", True)
+    is_scaled = answered(values, "scale_decoder_outputs", is_tied)
     # Transformers 5 writes that every T5 is tied; whether its outputs are scaled tells the truth.
     is_gated, activation = feedforward_of(values.get("feed_forward_proj", "relu"))
     return shape(
         values,
         FeedForwardConfig(
-            width=needed(values, "d_ff", "t5"), activation=activation, gated=is_gated
+            width=counted(values, "d_ff", "t5"), activation=activation, gated=is_gated
         ),
         is_tied=is_tied and is_scaled,
         is_scaled=is_scaled,
@@ -98,35 +100,35 @@ def shape(
     values: dict[str, Any], feedforward: FeedForwardConfig, *, is_tied: bool, is_scaled: bool
 ) -> ModelConfig:
     """What T5 and Switch have alike."""
-    width, heads, layers = (needed(values, k, "t5") for k in ("d_model", "num_heads", "num_layers"))
-    decoder_layers = values.get("num_decoder_layers")
+    sizes = ("d_model", "num_heads", "num_layers")
+    width, heads, layers = (counted(values, key, "t5") for key in sizes)
     return ModelConfig(
         kind="encoder_decoder",
-        vocab_size=needed(values, "vocab_size", "t5"),
+        vocab_size=counted(values, "vocab_size", "t5"),
         width=width,
-        layers=layers if decoder_layers is None else decoder_layers,
+        layers=counted(values, "num_decoder_layers", "t5", layers),
         encoder_layers=layers,
-        context_length=values.get("n_positions") or CONTEXT,
+        context_length=counted(values, "n_positions", "t5", CONTEXT),
         attention=AttentionConfig(
             heads=heads,
             kv_heads=heads,
-            head_dim=needed(values, "d_kv", "t5"),
+            head_dim=counted(values, "d_kv", "t5"),
             qk_norm="none",
             scale=1.0,
         ),
         feedforward=feedforward,
         position=PositionConfig(
             kind="buckets",
-            buckets=values.get("relative_attention_num_buckets", 32),
-            max_distance=values.get("relative_attention_max_distance", 128),
+            buckets=counted(values, "relative_attention_num_buckets", "t5", 32),
+            max_distance=counted(values, "relative_attention_max_distance", "t5", 128),
         ),
-        norm=NormConfig(eps=values.get("layer_norm_epsilon", 1e-6)),
+        norm=NormConfig(eps=measured(values, "layer_norm_epsilon", 1e-6)),
         output=OutputConfig(scale=1 / math.sqrt(width) if is_scaled else 1.0),
         tied_embeddings=is_tied,
     )
 
 
-def feedforward_of(name: str) -> tuple[bool, Activation]:
+def feedforward_of(name: Any) -> tuple[bool, Activation]:
     """Whether a `feed_forward_proj` has gates, and its activation.
 
     >>> feedforward_of("gated-gelu")
@@ -134,8 +136,8 @@ def feedforward_of(name: str) -> tuple[bool, Activation]:
 
     Raises ArtifactError if we do not have it.
     """
-    is_gated = name.startswith("gated-")
-    theirs = name.removeprefix("gated-")
+    is_gated = str(name).startswith("gated-")
+    theirs = str(name).removeprefix("gated-")
     if name == "gated-gelu":  # published before the exact one had a name
         return True, "gelu_tanh"
     if theirs not in ACTIVATIONS:

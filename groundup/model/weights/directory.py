@@ -36,8 +36,11 @@ GENERATION = "generation_config.json"
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "tokenizer.model", "spiece.model",
-    "sentencepiece.bpe.model", "tekken.json", "chat_template.json", "pieces.json",
+    "sentencepiece.bpe.model", "spm.model", "tokenizer.model.v1", "tokenizer.model.v2",
+    "tokenizer.model.v3", "tokenizer.model.v7", "tekken.json", "pieces.json", "chat_template.json",
 )  # fmt: skip
+SHARD = re.compile(r"[^\0\n]{1,1000}\.safetensors")
+"""What an index may call a file."""
 ROLES = ("bos", "eos", "pad")
 ENDS = tuple(f"{role}_token_id" for role in ROLES)
 START = "decoder_start_token_id"
@@ -61,7 +64,10 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
     path = Path(path)
     values = read_values(path)
     if has_head(values):
-        raise ArtifactError(f"{path} has a head on its model; open it with load_with_head.")
+        raise ArtifactError(
+            f"{path} is a classifier, which has no logits of tokens; expected a language model or "
+            "an encoder without a head (from Python, load_with_head opens this one)."
+        )
     return assembled(
         path, values, read_config(values, str(path / CONFIG)), read_tensors(path), dtype
     )
@@ -104,7 +110,8 @@ def at_least(config: ModelConfig) -> int:
     rows = config.vocab_size + config.context_length * (config.position.kind == "learned")
     inner = feed.width if experts is None else feed.width * experts.count // experts.every
     layers = config.layers + config.encoder_layers
-    return config.width * (rows + 2 * layers * (part.heads * part.head_dim + inner))
+    buckets = config.position.buckets * part.heads * (config.position.kind == "buckets")
+    return buckets + config.width * (rows + 2 * layers * (part.heads * part.head_dim + inner))
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -241,15 +248,24 @@ def fill(model: Transformer, state: dict[str, Tensor], path: Path) -> None:
 
 
 def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Copy tensors into a module; every one must be known, present and of the right shape."""
+    """Copy tensors into a module; every one must be known, present, of the right shape and type.
+
+    Weights may be of any type that a config.json names, and become the module's.
+    """
     expected = module.state_dict()
+    both = expected.keys() & state.keys()
     wrong = [
         ("lacks", expected.keys() - state.keys()),
         ("has unexpected", state.keys() - expected.keys()),
         ("has misshapen", {
             f"{name} {tuple(state[name].shape)} for {tuple(expected[name].shape)}"
-            for name in expected.keys() & state.keys()
+            for name in both
             if state[name].shape != expected[name].shape
+        }),
+        ("has, for numbers of another type,", {
+            f"{name} of {str(state[name].dtype).removeprefix('torch.')}"
+            for name in both
+            if not fits(state[name].dtype, expected[name].dtype)
         }),
     ]  # fmt: skip
     faults = [f"{verb} {listed(names)}" for verb, names in wrong if names]
@@ -258,6 +274,15 @@ def fit(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
             f"{path} {'; '.join(faults)}: the weights do not belong to its configuration."
         )
     module.load_state_dict(state)
+
+
+def fits(found: torch.dtype, expected: torch.dtype) -> bool:
+    """Whether weights of one type may be read as another: any float that has a range of its own.
+
+    >>> fits(torch.bfloat16, torch.float32), fits(torch.int32, torch.float32)
+    (True, False)
+    """
+    return found == expected or (expected.is_floating_point and found in DTYPES.values())
 
 
 def listed(names: Iterable[str]) -> str:
@@ -273,8 +298,15 @@ def listed(names: Iterable[str]) -> str:
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """Every tensor of model.safetensors, or of the shards that its index names."""
-    shards = [read_safetensors(file) for file in weight_files(path)]
-    state = {name: tensor for shard in shards for name, tensor in shard.items()}
+    state: dict[str, Tensor] = {}
+    for file in weight_files(path):
+        shard = read_safetensors(file)
+        if twice := state.keys() & shard.keys():
+            raise ArtifactError(
+                f"{file} has {listed(twice)}, which another shard of {path} has too: which is "
+                "meant? Copy the model again."
+            )
+        state |= shard
     if has_shards(path) and state.keys() != indexed(path).keys():
         different = listed(state.keys() ^ indexed(path).keys())
         raise ArtifactError(f"{path / INDEX} and its shards differ in {different}.")
@@ -297,6 +329,12 @@ def indexed(path: Path) -> dict[str, str]:
     """The file of each tensor, as the index says; ArtifactError if it says no such thing."""
     places = read_json(path / INDEX).get("weight_map")
     is_map = isinstance(places, dict) and all(isinstance(name, str) for name in places.values())
+    wrong = [name for name in places.values() if not SHARD.fullmatch(name)] if is_map else []
+    if wrong:
+        raise ArtifactError(
+            f"{path / INDEX} names the file {wrong[0][:80]!r}; expected names that end with "
+            ".safetensors."
+        )
     if not is_map or not places:
         raise ArtifactError(
             f"{path / INDEX} has no weight_map from tensors to files; copy or make the model again."
@@ -332,5 +370,5 @@ def read_any_json(path: Path) -> Any:
         raise ArtifactError(
             f"{path} cannot be read ({error.strerror}); expected a model directory."
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path} is damaged ({error}); copy or make the model again.") from None

@@ -30,7 +30,7 @@ from groundup.core import (
 )
 
 from ..families.classifiers import has_head
-from ..families.registry import read_config
+from ..families.registry import family_of, read_config
 from ..heads import WithHead
 from ..transformer import Transformer
 from .directory import (
@@ -47,8 +47,8 @@ from .directory import (
     save,
     weight_files,
 )
-from .gguf.format import open_gguf
-from .gguf.importing import open_all, write_directory
+from .gguf.format import GgufFile, open_gguf
+from .gguf.importing import open_all, write_unpacked
 from .gguf.reading import model_config
 from .heads import load_with_head, save_with_head
 from .licence import CARD, UNKNOWN, Licence, licence_of, to_json
@@ -92,15 +92,14 @@ def import_model(config: ImportConfig, source: Path, out: Path) -> Artifact:
     source, out = Path(source), Path(out)
     if out.resolve().is_relative_to(source.resolve()):
         raise ConfigError(f"{out} lies inside the source {source}; choose an --out outside of it.")
-    is_gguf = source.suffix == GGUF and source.is_file()
-    if is_gguf:
-        model_config(open_gguf(source))  # before anything large is read
+    file = open_gguf(source) if source.suffix == GGUF and source.is_file() else None
+    if file is not None:
+        model_config(file)  # before anything large is read
         files = hashed(source.parent, [source.name])
     else:
         check_source(source)
         read_config(read_json(source / CONFIG), str(source / CONFIG))
         files = hashed(source, kept_files(source))
-    write = write_gguf if is_gguf else write_model
     config = config.model_copy(update={"source_digest": digest(files)})
     return produce(
         out,
@@ -109,7 +108,11 @@ def import_model(config: ImportConfig, source: Path, out: Path) -> Artifact:
         version=1,
         config=config,
         parents={},
-        write=lambda draft: write(draft, source, files, config),
+        write=lambda draft: (
+            write_model(draft, source, files, config)
+            if file is None
+            else write_gguf(draft, file, files, config)
+        ),
     )
 
 
@@ -191,7 +194,9 @@ def hashed(source: Path, names: Iterable[str]) -> Files:
 
 def write_model(draft: Draft, source: Path, files: Files, config: ImportConfig) -> None:
     """Check the weights, then copy or convert; the body of the stage."""
-    as_is = config.dtype == "as_is"
+    as_is, values = config.dtype == "as_is", read_json(source / CONFIG)
+    if (unlike := family_of(values, str(source / CONFIG)).unlike) and (told := unlike(values)):
+        record.say(told)
     model = opened(source, None if as_is else DTYPES[config.dtype])
     check_finite(model, source)
     check_tokenizer(source, model)
@@ -203,15 +208,15 @@ def write_model(draft: Draft, source: Path, files: Files, config: ImportConfig) 
     note(draft, model, name_of(source), files, licence_of(source, config.licence))
 
 
-def write_gguf(draft: Draft, source: Path, files: Files, config: ImportConfig) -> None:
+def write_gguf(draft: Draft, file: GgufFile, files: Files, config: ImportConfig) -> None:
     """Make the weights of a GGUF file whole and check them; the body of the stage."""
     as_is = config.dtype == "as_is"
-    found = open_all(source, torch.float32 if as_is else DTYPES[config.dtype])
-    check_finite(found.model, source)
-    write_directory(source, found.model, draft.path)
+    found = open_all(file, torch.float32 if as_is else DTYPES[config.dtype])
+    check_finite(found.model, file.path)
+    write_unpacked(file, found.model, draft.path)
     check_tokenizer(draft.path, found.model)
     licence = Licence(found.licence or config.licence or UNKNOWN)
-    note(draft, found.model, found.name or source.stem, files, licence)
+    note(draft, found.model, found.name or file.path.stem, files, licence)
 
 
 def note(

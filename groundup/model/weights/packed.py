@@ -72,7 +72,7 @@ def is_packed(config: dict[str, Any]) -> bool:
     found = config.get("quantization_config")
     if not found:
         return False
-    groups = list(found.get("config_groups", {}).values())
+    groups = groups_of(found)
     weights = [group.get("weights") or {} for group in groups]
     keys = QUANTIZATION_CONFIG["config_groups"]["group_0"]["weights"]
     wanted = {key: keys[key] for key in ("num_bits", "type", "strategy", "symmetric")}
@@ -84,6 +84,21 @@ def is_packed(config: dict[str, Any]) -> bool:
             "one scale a channel: quantize the original with `groundup quantize`."
         )
     return True
+
+
+def groups_of(found: Any) -> list[dict[str, Any]]:
+    """The groups of weights of a quantization_config; ArtifactError if it is no such thing."""
+    inner = found.get("config_groups", {}) if isinstance(found, dict) else None
+    groups = [*inner.values()] if isinstance(inner, dict) else [inner]
+    are_groups = all(
+        isinstance(group, dict) and isinstance(group.get("weights") or {}, dict) for group in groups
+    )
+    if not are_groups:
+        raise ArtifactError(
+            f"config.json has quantization_config={str(found)[:60]!r}; expected an object as "
+            "compressed-tensors writes it, or none."
+        )
+    return groups
 
 
 def unpack_all(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -100,6 +115,11 @@ def unpack_all(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         words, scale, shape = (state.pop(f"{name}.{suffix}", None) for suffix in SUFFIXES)
         if not isinstance(linear, nn.Linear) or words is None or scale is None:
             raise ArtifactError(f"The packed weight {name} has no scale or no place in this model.")
+        if words.dtype != torch.int32 or not scale.is_floating_point():
+            raise ArtifactError(
+                f"The packed weight {name} is of {words.dtype} with a scale of {scale.dtype}; "
+                "expected int32 and a float."
+            )
         size = (linear.out_features, linear.in_features)
         if (shape is not None and tuple(shape.tolist()) != size) or words.shape[0] != size[0]:
             raise ArtifactError(f"The packed weight {name} does not have the shape {size}.")

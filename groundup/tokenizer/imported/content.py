@@ -1,16 +1,31 @@
-"""The value of a tokenizer.json, put together from parts: every other format becomes one.
+"""The value of a tokenizer.json, read, or put together from parts: every format becomes one.
 
 Only what decides ids and bytes is in it: truncation and padding are a batch's affair.
 """
 
 import base64
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from groundup.core import ArtifactError
 
 from .pieces import CONTROL, UNKNOWN, USER_DEFINED, Piece
 from .spelling import SPACE
 
 Content = dict[str, Any]
+
+
+def read_object(file: Path) -> dict[str, Any]:
+    """The object in a JSON file; ArtifactError if there is none."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"Cannot read {file} as JSON: {str(error)[:200]}.") from None
+    if not isinstance(found, dict):
+        raise ArtifactError(f"{file} holds {type(found).__name__}; expected an object.")
+    return found
 
 
 def content(model: Content, added: Sequence[Content], steps: Mapping[str, Any]) -> Content:

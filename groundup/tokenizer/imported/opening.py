@@ -5,12 +5,12 @@
     tekken.json             Mistral
     *.model                 SentencePiece
     vocab.txt               WordPiece
-    vocab.json, merges.txt  byte-level pairs, as GPT-2 was published
+    vocab.json, merges.txt  pairs, as GPT-2 and GPT-1 were published
 
 The first of these that a directory has is opened. A GGUF file's is `tokenizer_of_gguf`'s.
 """
 
-import json
+import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from groundup.core import ArtifactError, DataError, Tokenizer, write_json, write
 
 from ..fast import FastTokenizer
 from ..files import load
+from .content import read_object
+from .normaliser import Normaliser
 from .pieces import Cutter, Piece
 from .sentencepiece import open_sentencepiece
 from .tekken import open_tekken
@@ -63,7 +65,8 @@ def found_in(directory: Path) -> Path:
     for name in ("tokenizer.json", "tekken.json"):
         if (directory / name).is_file():
             return directory / name
-    if models := sorted(directory.glob("*.model")):
+    models = sorted(directory.glob("*.model")) or sorted(directory.glob("*.model.v*"))
+    if models:
         return models[0]
     if (directory / "vocab.txt").is_file():
         return directory / "vocab.txt"
@@ -96,9 +99,10 @@ def own(directory: Path) -> FastTokenizer | None:
 def save_imported(tokenizer: ImportedTokenizer, directory: Path | str) -> None:
     """Write a tokenizer as the files that everybody opens; `load_tokenizer` gives it back.
 
-    What a tokenizer.json cannot say (pieces.py: equal scores; a space before the text alone) goes
-    into pieces.json beside it, which only groundup reads: others then cut long runs of spaces, and
-    text after matched pieces, a little differently, as transformers' own conversion does.
+    What a tokenizer.json cannot say (pieces.py: equal scores; a space before the text alone;
+    normaliser.py) goes into pieces.json beside it, which only groundup reads: others then cut long
+    runs of spaces, text after matched pieces, and accents after what is normalised a little
+    differently, as transformers' own conversion does.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -113,6 +117,12 @@ def save_imported(tokenizer: ImportedTokenizer, directory: Path | str) -> None:
     more: dict[str, Any] = {"lead": tokenizer.lead} if tokenizer.lead else {}
     if cutter := tokenizer.cutter:
         more |= {"run": cutter.run, "pieces": [list(piece) for piece in cutter.pieces]}
+    if normaliser := tokenizer.normaliser:
+        more["normaliser"] = {
+            "prefix": normaliser.prefix, "squeezed": normaliser.squeezed,
+            "charsmap": base64.b64encode(normaliser.charsmap).decode(),
+            "protected": normaliser.protected,
+        }  # fmt: skip
     if more:
         write_json(directory / PIECES, more)
 
@@ -125,9 +135,22 @@ def open_json(file: Path, settings: Settings) -> ImportedTokenizer:
         pieces = [Piece(str(text), float(score), int(kind)) for text, score, kind in
                   more.get("pieces", ())]  # fmt: skip
         cutter = Cutter(pieces, str(more["run"])) if pieces else None
-        return ImportedTokenizer(content, settings, cutter, lead=str(more.get("lead", "")))
+        lead, normaliser = str(more.get("lead", "")), normaliser_in(more)
+        return ImportedTokenizer(content, settings, cutter, lead=lead, normaliser=normaliser)
     except (DataError, KeyError, TypeError, ValueError) as error:
         raise ArtifactError(f"{file}: {error}") from None
+
+
+def normaliser_in(more: Mapping[str, Any]) -> Normaliser | None:
+    """The normaliser of a pieces.json, if it has one."""
+    if (said := more.get("normaliser")) is None:
+        return None
+    return Normaliser(
+        base64.b64decode(said["charsmap"]),
+        prefix=bool(said["prefix"]),
+        squeezed=bool(said["squeezed"]),
+        protected=[str(piece) for piece in said["protected"]],
+    )
 
 
 def settings_beside(file: Path) -> dict[str, Any]:
@@ -142,15 +165,4 @@ def settings_beside(file: Path) -> dict[str, Any]:
         found["chat_template"] = template.read_text(encoding="utf-8")
     elif older.is_file():
         found |= read_object(older)
-    return found
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """The object in a JSON file; ArtifactError if there is none."""
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"Cannot read {file} as JSON: {str(error)[:200]}.") from None
-    if not isinstance(found, dict):
-        raise ArtifactError(f"{file} holds {type(found).__name__}; expected an object.")
     return found

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from groundup.core import ArtifactError, DataError
 
 from .content import Content, added_of, bpe, content, framed, marked, sequence
+from .normaliser import Normaliser
 from .pieces import (
     BYTE,
     UNKNOWN,
@@ -157,10 +158,18 @@ def open_model(path: Path) -> Model:
         ) from None
 
 
-def lead(model: Model) -> str:
-    """What the tokenizer itself must put before a text: a space, if pieces are matched before."""
-    has_matched = any(piece.kind == USER_DEFINED for piece in model.pieces)
-    return " " if model.prefix and has_matched else ""
+def protected(model: Model) -> list[str]:
+    """The user-defined pieces: matched in the text before anything is joined."""
+    return [piece.text for piece in model.pieces if piece.kind == USER_DEFINED]
+
+
+def normaliser_of(model: Model) -> Normaliser | None:
+    """What changes texts of this model; None if it only marks spaces, which `tokenizers` does."""
+    if not model.charsmap and not model.squeezed:
+        return None
+    return Normaliser(
+        model.charsmap, prefix=model.prefix, squeezed=model.squeezed, protected=protected(model)
+    )
 
 
 def of_model(
@@ -168,9 +177,11 @@ def of_model(
     settings: Mapping[str, Any] | None = None,
 ) -> ImportedTokenizer:  # fmt: skip
     """The tokenizer of a model; `before` and `after` are ids put around a text."""
-    made = content_of(model, before, after)
+    made, normaliser = content_of(model, before, after), normaliser_of(model)
     cutter = cutter_of(model.pieces) if model.kind == "bpe" else None
-    return ImportedTokenizer(made, settings, cutter, lead=lead(model))
+    # `tokenizers` would put the space after user-defined pieces too.
+    lead = " " if model.prefix and protected(model) and normaliser is None else ""
+    return ImportedTokenizer(made, settings, cutter, lead=lead, normaliser=normaliser)
 
 
 def open_sentencepiece(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
@@ -210,7 +221,7 @@ def content_of(model: Model, before: Sequence[int] = (), after: Sequence[int] = 
     if unknown is None and not is_fallback:
         raise DataError("The model has no piece for unknown characters, and not all 256 bytes.")
     steps = marked(
-        prefix=model.prefix, once=bool(lead(model)), charsmap=model.charsmap,
+        prefix=model.prefix, once=bool(protected(model)), charsmap=model.charsmap,
         squeezed=model.squeezed,
     )  # fmt: skip
     if not is_fallback:
@@ -226,4 +237,5 @@ def content_of(model: Model, before: Sequence[int] = (), after: Sequence[int] = 
             {name: id for id, name in enumerate(names)}, merges_of(joined(model.pieces)),
             byte_fallback=is_fallback, unk_token=None if unknown is None else names[unknown],
         )  # fmt: skip
-    return content(inner, added_of(model.pieces, marked=True), steps)
+    is_marking = not model.charsmap and not model.squeezed  # else a piece may become nothing
+    return content(inner, added_of(model.pieces, marked=is_marking), steps)

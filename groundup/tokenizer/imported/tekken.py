@@ -4,7 +4,6 @@ Ranks are scores, so pieces.py has their merges. Special tokens have the first i
 """
 
 import base64
-import json
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 from groundup.core import ArtifactError, DataError
 
 from ..bpe import byte_characters
-from .content import added, bpe, byte_level, content, framed
+from .content import added, bpe, byte_level, content, framed, read_object
 from .pieces import merges_of
 from .tokenizer import ImportedTokenizer
 
@@ -28,8 +27,8 @@ SPECIAL = (
 def open_tekken(path: Path, settings: Mapping[str, Any] | None = None) -> ImportedTokenizer:
     """Open a tekken.json; ArtifactError if it is none."""
     try:
-        return of_tekken(json.loads(path.read_text(encoding="utf-8")), settings)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, DataError) as error:
+        return of_tekken(read_object(path), settings)
+    except (ValueError, LookupError, TypeError, AttributeError, DataError) as error:
         raise ArtifactError(
             f"{path} is no tekken.json ({type(error).__name__}: {str(error)[:200]})."
         ) from None

@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 from jinja2 import TemplateError, TemplateSyntaxError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from groundup.core import ArtifactError, ConfigError, Conversation, DataError, Message, Tokenizer
 
 from ..bpe import well_formed
 from ..chat import ROLES, TEMPLATE, Rendered, template_digest
+from .sandbox import Sandbox, weight
 from .tokenizer import ImportedTokenizer, named
 
 
@@ -70,15 +70,18 @@ class ChatTemplate:
 
     def __init__(self, source: str, tokenizer: ImportedTokenizer) -> None:
         self.source, self.tokenizer = source, tokenizer
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
-        )
-        environment.filters["tojson"] = as_json
-        environment.globals |= {"raise_exception": refuse, "strftime_now": now}
+        self._sandbox = Sandbox([Generation, loopcontrols])
+        self._sandbox.filters["tojson"] = self._sandbox.guarded("tojson", as_json)
+        self._sandbox.globals |= {"raise_exception": refuse, "strftime_now": now}
+        self._sandbox.begin(len(source))
         try:
-            self._template = environment.from_string(source)
+            self._template = self._sandbox.from_string(source)
         except TemplateSyntaxError as error:
             raise ConfigError(f"The chat template is none: {error}, line {error.lineno}.") from None
+        except (RecursionError, MemoryError, SyntaxError) as error:
+            raise ConfigError(
+                f"The chat template is none: it is nested too deeply ({type(error).__name__})."
+            ) from None
         settings = tokenizer.settings.items()
         names = {key: named(value) for key, value in settings if key.endswith("_token")}
         self.variables = {key: name for key, name in names.items() if name is not None}
@@ -115,13 +118,17 @@ class ChatTemplate:
         messages = [
             {"role": role, "content": well_formed(content)} for role, content in conversation
         ]
+        self._sandbox.begin(weight(messages) + weight(given))
         try:
             return self._template.render(
                 given, messages=messages, add_generation_prompt=add_generation_prompt
             )
         except Refused as error:
             raise DataError(f"The chat template refuses the conversation: {error}") from None
-        except (TemplateError, TypeError, ValueError, KeyError, ArithmeticError) as error:
+        except (
+            TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError,
+            RecursionError, MemoryError,
+        ) as error:  # fmt: skip
             raise ConfigError(
                 f"The chat template fails: {type(error).__name__}: {str(error)[:200]}."
             ) from None

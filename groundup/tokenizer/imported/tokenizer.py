@@ -24,6 +24,7 @@ from groundup.core import ConfigError, DataError, Reason, digest
 
 from ..bpe import well_formed
 from .content import Content
+from .normaliser import Normaliser
 from .pieces import Cutter
 from .spelling import Spelling, loss, parts, spelling
 
@@ -61,6 +62,7 @@ class ImportedTokenizer:
     settings  value of tokenizer_config.json: names of special tokens, chat template
     cutter    encodes where merges cannot say what scores do (pieces.py)
     lead      put before every text that is not empty, and taken away again by the decoder
+    normaliser  changes texts instead of the content's own, which others read
 
     Raises DataError if the content is no tokenizer.
     """
@@ -72,8 +74,9 @@ class ImportedTokenizer:
         cutter: Cutter | None = None,
         *,
         lead: str = "",
+        normaliser: Normaliser | None = None,
     ) -> None:
-        self.settings, self.lead = dict(settings or {}), lead
+        self.settings, self.lead, self.normaliser = dict(settings or {}), lead, normaliser
         try:
             self.content = with_specials(content, self.settings)
             self.added = {token["id"]: token["content"] for token in self.content["added_tokens"]}
@@ -84,8 +87,9 @@ class ImportedTokenizer:
                 if token["special"]
             }
             self.hidden = {name: secrets.token_hex(16) for name in self.special_ids}
-            self._library = library(hide(self.content, self.hidden))
-            self._careful = None if cutter is None else careful(self.content, self.hidden, cutter)
+            inner = self.content if normaliser is None else self.content | {"normalizer": None}
+            self._library = library(hide(inner, self.hidden))
+            self._careful = None if cutter is None else careful(inner, self.hidden, cutter)
             self.spelling = spelling(self.content, self.tokens, self.added)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise DataError(
@@ -127,7 +131,8 @@ class ImportedTokenizer:
     def _digest(self) -> str:
         decides = ("added_tokens", "normalizer", "pre_tokenizer", "model")
         scores = self.cutter and sorted(self.cutter.scores.items())
-        return digest([{name: self.content.get(name) for name in decides}, scores, self.lead])
+        found = [{name: self.content.get(name) for name in decides}, scores, self.lead]
+        return digest(found if self.normaliser is None else [*found, "normaliser"])
 
     @cached_property
     def lossy(self) -> Reason | None:
@@ -167,7 +172,7 @@ class ImportedTokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, in order, on all cores."""
-        texts = [self.led(well_formed(text)) for text in texts]
+        texts = [self.changed(well_formed(text)) for text in texts]
         batch = self._library.encode_batch_fast(texts, add_special_tokens=False)
         ids = [encoding.ids for encoding in batch]
         for place, text in enumerate(texts):
@@ -200,8 +205,10 @@ class ImportedTokenizer:
             return self._library
         return self._careful
 
-    def led(self, text: str) -> str:
-        """The text with what is put before it."""
+    def changed(self, text: str) -> str:
+        """The text as the library gets it, without special tokens in it."""
+        if self.normaliser is not None:
+            return self.normaliser.changed(text)
         return self.lead + text if text else text
 
     def encode_exactly(self, text: str) -> list[int] | Reason:
@@ -217,11 +224,33 @@ class ImportedTokenizer:
 
         Places are ranges of characters of that text.
         """
-        text = self.led(text)
+        if self.normaliser is not None:
+            return self.aligned(text, self.normaliser)
+        text, shift = self.changed(text), len(self.lead)
         found = self.library_for(text).encode(text, add_special_tokens=False)
-        shift = len(self.lead)
         places = [(max(0, start - shift), max(0, end - shift)) for start, end in found.offsets]
         return Placed(found.ids, places)
+
+    def aligned(self, text: str, normaliser: Normaliser) -> Placed:
+        """The same where we normalise: each stretch between special tokens by itself."""
+        shown, places, place = "", list[tuple[int, int]](), 0
+        for number, part in enumerate(self._borders.split(text)):
+            if number % 2:
+                shown += part
+                places += [(place + at, place + at + 1) for at in range(len(part))]
+            else:
+                new = normaliser.aligned(part)
+                shown += new.text
+                places += [(place + start, place + end) for start, end in new.places]
+            place += len(part)
+        found = self.library_for(shown).encode(shown, add_special_tokens=False)
+        spans = [(places[start][0], places[max(start, end - 1)][1]) for start, end in found.offsets]
+        return Placed(found.ids, spans)
+
+    @cached_property
+    def _borders(self) -> "re.Pattern[str]":
+        """Finds the hidden names of special tokens."""
+        return re.compile("(" + ("|".join(self.hidden.values()) or r"(?!)") + ")")
 
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids, special tokens spelt out; bytes that are not UTF-8 become U+FFFD."""
@@ -344,7 +373,11 @@ def hide(content: Content, hidden: Mapping[str, str]) -> Content:
 
 
 def library(content: Content) -> tokenizers.Tokenizer:
-    """The tokenizer of `tokenizers`; ValueError if the library refuses it or gives other ids."""
+    """The tokenizer of `tokenizers`; ValueError if the library refuses it or gives other ids.
+
+    It also is if an added token is looked for in normalised texts, and is nothing when normalised:
+    it would be found everywhere, and the library then fails or takes all memory.
+    """
     try:
         made = tokenizers.Tokenizer.from_str(json.dumps(content))
     except BaseException as error:  # the library panics at some contents, with a BaseException
@@ -357,6 +390,12 @@ def library(content: Content) -> tokenizers.Tokenizer:
                 f"the added token {token['content'][:40]!r} has id {token['id']}, and the library "
                 f"gives it {made.token_to_id(token['content'])}"
             )
+        if token.get("normalized") and made.normalizer is not None:
+            if not made.normalizer.normalize_str(token["content"]):
+                raise ValueError(
+                    f"the added token {token['content'][:40]!r} is nothing after the tokenizer's "
+                    'own normalisation; set its "normalized" to false'
+                )
     return made
 
 

@@ -1,18 +1,23 @@
-"""Vocabularies in plain files: WordPiece's vocab.txt, GPT-2's vocab.json with merges.txt."""
+"""Vocabularies in plain files: WordPiece's vocab.txt, and vocab.json with merges.txt.
 
-import json
+GPT-2's pairs are of bytes. GPT-1's are of characters of words in lower case, cut as BERT cuts them,
+and the last piece of a word ends with a mark.
+"""
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from groundup.core import ArtifactError, DataError
 
-from ..bpe import PATTERNS
-from .content import added, bpe, byte_level, content, framed
+from ..bpe import PATTERNS, byte_characters
+from .content import added, bpe, byte_level, content, framed, read_object
 from .tokenizer import ImportedTokenizer, named
 
 BERT = {"unk": "[UNK]", "sep": "[SEP]", "pad": "[PAD]", "cls": "[CLS]", "mask": "[MASK]"}
 """Special tokens where the settings are silent."""
+PAIR_ROLES = ("bos_token", "eos_token", "unk_token")
+WORD_END = "</w>"
 LONGEST_WORD = 100
 """Characters; a longer word is unknown."""
 
@@ -77,13 +82,14 @@ def open_word_pieces(path: Path, settings: Mapping[str, Any] | None = None) -> I
 def open_pairs(
     vocab: Path, merges: Path, settings: Mapping[str, Any] | None = None
 ) -> ImportedTokenizer:
-    """Open GPT-2's vocab.json and merges.txt; ArtifactError if they are none."""
+    """Open GPT-2's vocab.json and merges.txt, or GPT-1's; ArtifactError if they are none."""
     try:
-        ids = json.loads(vocab.read_text(encoding="utf-8"))
+        ids = read_object(vocab)
         lines = merges.read_text(encoding="utf-8").split("\n")
         pairs = [line.split(" ") for line in lines if line.strip() and line[:9] != "#version:"]
-        roles = ("bos_token", "eos_token", "unk_token")
-        special = {str(named((settings or {}).get(role))) for role in roles}
+        if any(pair[-1].endswith(WORD_END) for pair in pairs):
+            return pairs_of_words(ids, pairs, settings)
+        special = {str(named((settings or {}).get(role))) for role in PAIR_ROLES}
         found = [added(ids[name], name, True) for name in special if name in ids]
         steps = byte_level([PATTERNS["gpt-2"]])
         return ImportedTokenizer(content(bpe(ids, pairs), found, steps), settings)
@@ -91,3 +97,31 @@ def open_pairs(
         raise ArtifactError(
             f"{vocab} and {merges.name} are no byte-level vocabulary ({error})."
         ) from None
+
+
+def pairs_of_words(
+    ids: Mapping[str, int], pairs: Sequence[Sequence[str]], settings: Mapping[str, Any] | None
+) -> ImportedTokenizer:
+    """GPT-1's pairs, as transformers' OpenAIGPTTokenizer has them.
+
+    Raises DataError for pairs of bytes that end words so, as CLIP's, and without an unknown token.
+    """
+    settings = {"unk_token": "<unk>"} | dict(settings or {})
+    unknown = str(named(settings["unk_token"]))
+    if ids.keys() >= {*byte_characters().values()}:
+        raise DataError(f"pairs of bytes with {WORD_END} after words, as CLIP has; not known")
+    if unknown not in ids:
+        raise DataError(f"no {unknown} for unknown characters")
+    special = {str(named(settings.get(role))) for role in PAIR_ROLES}
+    found = [added(ids[name], name, True) for name in special if name in ids]
+    inner = bpe(ids, pairs, unk_token=unknown) | {"fuse_unk": False, "end_of_word_suffix": WORD_END}
+    normaliser = {
+        "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True,
+        "strip_accents": None, "lowercase": True,
+    }  # fmt: skip
+    steps = {
+        "normalizer": normaliser,
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "decoder": {"type": "BPEDecoder", "suffix": WORD_END},
+    }
+    return ImportedTokenizer(content(inner, found, steps), settings)

@@ -18,6 +18,7 @@ from groundup.model import (
     PositionConfig,
     Transformer,
     load,
+    save,
 )
 from groundup.model.families import FAMILIES
 
@@ -128,3 +129,13 @@ def check_gradients(family: str, name: str) -> None:
     assert set(theirs) <= set(ours)
     for key, expected in theirs.items():
         torch.testing.assert_close(ours[key], expected, rtol=1e-4, atol=1e-4, msg=key)
+
+
+def check_saved(family: str, name: str, path: Path) -> None:
+    """Whether a directory that we save of a peer's model opens again, bit for bit."""
+    peer = Peer(family, name)
+    save(peer.model, path)
+    again = load(path)
+    assert again.config == peer.model.config
+    for key, tensor in peer.model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[key]), key

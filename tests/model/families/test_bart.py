@@ -4,13 +4,14 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.model import NormConfig, OutputConfig, load, preset, save
+from groundup.model import NormConfig, OutputConfig, preset
 from groundup.model.families import FAMILIES, family_for
 from groundup.model.families.bart import COPIES, ours, read, theirs, write
 from tests.model.families.encoder_decoders import (
     OURS,
     Peer,
     check_gradients,
+    check_saved,
     check_states,
     names,
     shape,
@@ -35,12 +36,7 @@ def test_configurations_go_there_and_back(config):
 
 
 def test_a_directory_that_we_save_opens_again(tmp_path):
-    peer = Peer("bart", "scaled_free")
-    save(peer.model, tmp_path)
-    again = load(tmp_path)
-    assert again.config == peer.model.config
-    for name, tensor in peer.model.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[name]), name
+    check_saved("bart", "scaled_free", tmp_path)
 
 
 def test_a_missing_bias_of_the_logits_is_zero_and_a_free_model_has_three_tables():
@@ -63,6 +59,10 @@ def test_a_missing_bias_of_the_logits_is_zero_and_a_free_model_has_three_tables(
         ({"encoder_attention_heads": 3, "decoder_attention_heads": 3}, "no multiple of"),
         ({"activation_function": "mish"}, "activation_function='mish'"),
         ({"d_model": None}, "no d_model; a bart needs it"),
+        ({"d_model": "8"}, "d_model='8'; expected a whole number"),
+        ({"encoder_layers": 2.0}, "encoder_layers=2.0; expected a whole number"),
+        ({"encoder_attention_heads": 0}, "encoder_attention_heads=0; expected a whole number"),
+        ({"scale_embedding": 1}, "scale_embedding=1; expected true or false"),
     ],
 )
 def test_what_we_do_not_compute_is_refused(changes, message):

@@ -62,8 +62,11 @@ def test_a_head_takes_the_place_of_what_reads_tokens():
     assert config == encoder()
     assert class_of(bert.write(encoder(output=MASKED))) is None
     assert class_of({"architectures": ["x", "QwenForSequenceClassification"]}) == "sequence"
-    for nonsense in (None, 3, [], "BertForTokenClassification", {"a": 1}, [7]):
-        assert class_of({"architectures": nonsense}) is None
+    for silent in (None, []):
+        assert class_of({"architectures": silent}) is None
+    for nonsense in (3, "BertForTokenClassification", {"a": 1}, [7]):
+        with pytest.raises(ArtifactError, match="expected a list of names"):
+            class_of({"architectures": nonsense})
 
 
 SAID = bert.write(encoder()) | {"architectures": ["BertForSequenceClassification"]}

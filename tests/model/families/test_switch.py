@@ -4,14 +4,15 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.model import FeedForwardConfig, load, preset, save
+from groundup.model import FeedForwardConfig, preset
 from groundup.model.families import FAMILIES, family_for
-from groundup.model.families.switch import read, sparse_layers, theirs, write
+from groundup.model.families.switch import read, sparse_layers, theirs, unlike, write
 from tests.model.families.encoder_decoders import (
     EXPERTS,
     OURS,
     Peer,
     check_gradients,
+    check_saved,
     check_states,
     names,
     shape,
@@ -48,12 +49,7 @@ def test_configurations_go_there_and_back(config):
 
 
 def test_a_directory_that_we_save_opens_again(tmp_path):
-    peer = Peer(FAMILY, "all_free")
-    save(peer.model, tmp_path)
-    again = load(tmp_path)
-    assert again.config == peer.model.config
-    for name, tensor in peer.model.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[name]), name
+    check_saved(FAMILY, "all_free", tmp_path)
 
 
 def test_each_expert_is_a_tensor_there_and_a_missing_one_is_named(tmp_path):
@@ -69,21 +65,41 @@ def test_each_expert_is_a_tensor_there_and_a_missing_one_is_named(tmp_path):
 
 
 def test_their_experts_are_in_the_second_of_every_so_many_layers():
-    assert sparse_layers(12, 6) == [1, 3, 5, 7, 9, 11]
-    assert sparse_layers(12, 3) == [1, 5, 9]
-    assert sparse_layers(3, 1) == [1]
-    assert sparse_layers(4, 0) == [1]  # none were asked for, and theirs has one all the same
-    assert sparse_layers(2, 5) == [0, 1]
+    for layers, count, expected in [
+        (12, 6, [1, 3, 5, 7, 9, 11]),
+        (12, 3, [1, 5, 9]),
+        (3, 1, [1]),
+        (4, 0, [1]),  # none were asked for, and theirs has one all the same
+        (2, 5, [0, 1]),
+    ]:
+        assert [*sparse_layers(layers, count)] == expected
+
+
+def test_a_hundred_million_layers_are_counted_not_listed():
+    values = write(PLAIN) | {"num_layers": 10**8, "num_decoder_layers": 10**8}
+    values |= {"num_sparse_encoder_layers": 5 * 10**7, "num_sparse_decoder_layers": 5 * 10**7}
+    assert read(values).layers == 10**8  # refused where there are too few weights for it
+    with pytest.raises(ArtifactError, match="layers 1 and 1, 3, 5, 7, …"):
+        read(values | {"num_sparse_encoder_layers": 1})
+
+
+def test_a_capacity_that_is_not_kept_is_told():
+    values = write(PLAIN)
+    assert unlike(values) == ""
+    assert "expert_capacity=2 tokens" in unlike(values | {"expert_capacity": 2})
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"router_bias": True}, "router_bias=True"),
-        ({"num_layers": 12, "num_sparse_encoder_layers": 3}, r"experts in layers \[1, 5, 9\]"),
+        ({"num_layers": 12, "num_sparse_encoder_layers": 3}, "experts in layers 1, 5, 9 and"),
         ({"num_layers": 4, "num_sparse_encoder_layers": 4}, "alike in both stacks"),
         ({"dense_act_fn": "gated-gelu"}, "dense_act_fn='gated-gelu'"),
         ({"num_experts": None}, "no num_experts; a switch_transformers needs it"),
+        ({"num_experts": "4"}, "num_experts='4'; expected a whole number"),
+        ({"capacity_factor": -1}, "capacity_factor=-1; expected a number above 0"),
+        ({"num_sparse_encoder_layers": True}, "num_sparse_encoder_layers=True"),
     ],
 )
 def test_what_we_do_not_compute_is_refused(changes, message):

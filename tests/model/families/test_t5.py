@@ -6,13 +6,14 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError, ConfigError
-from groundup.model import FeedForwardConfig, OutputConfig, load, preset, save
+from groundup.model import FeedForwardConfig, OutputConfig, preset
 from groundup.model.families import FAMILIES, family_for
 from groundup.model.families.t5 import UNUSED, feedforward_of, ours, read, theirs, write
 from tests.model.families.encoder_decoders import (
     OURS,
     Peer,
     check_gradients,
+    check_saved,
     check_states,
     names,
     shape,
@@ -37,12 +38,7 @@ def test_configurations_go_there_and_back(config):
 
 
 def test_a_directory_that_we_save_opens_again(tmp_path):
-    peer = Peer("t5", "gates_free")
-    save(peer.model, tmp_path)
-    again = load(tmp_path)
-    assert again.config == peer.model.config
-    for name, tensor in peer.model.state_dict().items():
-        assert torch.equal(tensor, again.state_dict()[name]), name
+    check_saved("t5", "gates_free", tmp_path)
 
 
 def test_old_and_new_files_tell_a_free_head_differently():
@@ -90,6 +86,13 @@ def test_gates_have_their_names():
         ({"is_decoder": True}, "is_decoder=True"),
         ({"feed_forward_proj": "tanh"}, "feed_forward_proj='tanh'"),
         ({"d_kv": None}, "no d_kv; a t5 needs it"),
+        ({"d_model": True}, "d_model=True; expected a whole number"),
+        ({"d_model": "8"}, "d_model='8'; expected a whole number"),
+        ({"num_layers": 3.0}, "num_layers=3.0; expected a whole number"),
+        ({"n_positions": 0}, "n_positions=0; expected a whole number"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings='no'; expected true or false"),
+        ({"layer_norm_epsilon": "x"}, "layer_norm_epsilon='x'; expected a number"),
+        ({"feed_forward_proj": 3}, "feed_forward_proj=3"),
     ],
 )
 def test_what_we_do_not_compute_is_refused(changes, message):

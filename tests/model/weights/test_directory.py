@@ -84,6 +84,16 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, edit, message):
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "dtype", [torch.int32, torch.bool, torch.complex64, torch.float8_e4m3fn], ids=str
+)
+def test_numbers_of_another_type_are_named(tmp_path, dtype):
+    save(tiny_model(), tmp_path)
+    change(tmp_path, lambda s: s.update({"model.norm.weight": s["model.norm.weight"].to(dtype)}))
+    with pytest.raises(ArtifactError, match=f"norm.weight of {str(dtype)[6:]}"):
+        load(tmp_path)
+
+
 def test_a_tied_head_that_repeats_the_embedding_is_welcome(tmp_path):
     save(tiny_model(), tmp_path)
     change(tmp_path, lambda s: s.update({"lm_head.weight": s["model.embed_tokens.weight"].clone()}))
@@ -121,6 +131,14 @@ def test_an_index_that_disagrees_with_its_shards_is_an_error(peers, tmp_path):
     del index["weight_map"]["model.norm.weight"]
     (copy / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ArtifactError, match="differ in model.norm.weight"):
+        load(copy)
+
+
+def test_a_tensor_in_two_shards_is_an_error(peers, tmp_path):
+    copy = shutil.copytree(peers / "wide_heads_untied", tmp_path / "copy")
+    first, last = (copy / f"model-0000{i}-of-00006.safetensors" for i in (1, 6))
+    save_file(load_file(first) | load_file(last), last)
+    with pytest.raises(ArtifactError, match="which another shard of .* has too"):
         load(copy)
 
 

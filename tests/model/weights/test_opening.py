@@ -215,9 +215,22 @@ def damage_index(source):
     (source / "model.safetensors.index.json").write_text('{"weight_map": {"a": 5}}')
 
 
+def damage_name(source):
+    (source / "model.safetensors").unlink()
+    (source / "model-00001-of-00001.safetensors").touch()
+    named = {"weight_map": {"a": "a\0b.safetensors"}}
+    (source / "model.safetensors.index.json").write_text(json.dumps(named))
+
+
 @pytest.mark.parametrize(
     "damage, message",
     [
+        (damage_name, "names the file 'a.x00b.safetensors'"),
+        (lambda at: (at / "config.json").write_text("[" * 100_000), "config.json is damaged"),
+        (lambda at: edit(at / "config.json", architectures="LlamaForCausalLM"), "a list of names"),
+        (lambda at: edit(at / "config.json", quantization_config="x"), "quantization_config='x'"),
+        (lambda at: edit(at / "config.json", quantization_config={"config_groups": [1]}),
+         "as compressed-tensors writes it"),
         (damage_shape, r"has misshapen norm.weight \(3,\) for \(10,\)"),
         (damage_values, "norm.weight has values that are infinite or no numbers in bfloat16"),
         (damage_end, "model.safetensors cannot be read"),
@@ -243,6 +256,28 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(source, tmp_path, damage, 
         import_model(AS_IS, source, tmp_path / "base")
     assert "\n" not in str(told.value)
     assert not (tmp_path / "base").exists()
+
+
+def test_what_is_computed_otherwise_is_told(tmp_path, capsys):
+    folder = shutil.copytree(PEERS.parent / "switch_transformers" / "every_second", tmp_path / "s")
+    edit(folder / "config.json", expert_capacity=2)
+    record.use("plain")
+    import_model(AS_IS, folder, tmp_path / "base")
+    assert "expert_capacity=2 tokens of a sequence" in capsys.readouterr().err
+
+
+def test_a_billion_buckets_are_refused_before_room_is_made(tmp_path):
+    folder = shutil.copytree(PEERS.parent / "switch_transformers" / "every_second", tmp_path / "s")
+    edit(folder / "config.json", relative_attention_num_buckets=10**9)
+    with pytest.raises(ArtifactError, match="describes a model of"):
+        import_model(AS_IS, folder, tmp_path / "base")
+
+
+def test_every_file_of_a_tokenizer_is_copied(source, tmp_path):
+    names = ["spm.model", "tokenizer.model.v3", "pieces.json"]
+    for name in names:
+        (source / name).write_bytes(b"{}")
+    assert {*names} <= {*import_model(AS_IS, source, tmp_path / "base").files}
 
 
 def test_numbers_beyond_half_precision_are_refused(source, tmp_path):

@@ -217,3 +217,14 @@ def test_errors_say_what_to_do():
 def test_the_library_itself_would_match_typed_special_tokens():
     theirs = tokenizers.Tokenizer.from_file(str(ROOT / "pairs" / "tokenizer.json"))
     assert theirs.encode("<|end|>", add_special_tokens=False).ids == [1]
+
+
+def test_an_added_token_that_normalisation_makes_empty_is_refused():
+    model = {"type": "BPE", "vocab": {"a": 0}, "merges": []}
+    token = {"id": 1, "content": "\n", "normalized": True, "special": False,
+             "single_word": False, "lstrip": False, "rstrip": False}  # fmt: skip
+    strip = {"type": "Strip", "strip_left": True, "strip_right": True}
+    made = {"version": "1.0", "added_tokens": [token], "normalizer": strip, "model": model}
+    with pytest.raises(DataError, match="is nothing after the tokenizer's own normalisation"):
+        ImportedTokenizer(made)
+    assert ImportedTokenizer(made | {"added_tokens": [token | {"normalized": False}]})

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from groundup.core import ArtifactError, DataError
+from groundup.tokenizer.bpe import byte_characters
 from groundup.tokenizer.imported.vocabulary import open_pairs, open_word_pieces, word_pieces
 from tests.tokenizer.imported.fixtures import ROOT, ids_of, large, lines, small
 
@@ -49,6 +51,40 @@ def test_pairs_in_two_files():
             assert tokenizer.encode(text) == expected, text
 
 
+def write_pairs(folder: Path, ids: list[str], merges: list[str]) -> tuple[Path, Path]:
+    vocab = {text: id for id, text in enumerate(ids)}
+    (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
+    return folder / "vocab.json", folder / "merges.txt"
+
+
+def test_gpt_1s_pairs_have_the_ids_of_its_pipeline(tmp_path: Path):
+    ids = [*"abc\u00e9", *"a</w>,b</w>,c</w>,.</w>,ab,ab</w>,abc</w>".split(","), "<unk>"]
+    merges = ["a b", "a b</w>", "ab c</w>"]
+    tokenizer = open_pairs(*write_pairs(tmp_path, ids, merges))
+    # as transformers 5.24's OpenAIGPTTokenizer puts it together
+    pairs = [tuple(pair.split(" ")) for pair in merges]
+    theirs = tokenizers.Tokenizer(tokenizers.models.BPE(
+        vocab={text: id for id, text in enumerate(ids)}, merges=pairs, dropout=None,
+        continuing_subword_prefix="", end_of_word_suffix="</w>", fuse_unk=False,
+        unk_token="<unk>",
+    ))  # fmt: skip
+    theirs.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    theirs.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    for text in ["ABC ab. abab", "a\u0301b cab", "zz a\tb\u4e2dc", "abc.abc", *lines()]:
+        assert tokenizer.encode(text) == theirs.encode(text).ids, text
+    assert tokenizer.decode(tokenizer.encode("Abc ab.")) == "abc ab ."
+    assert tokenizer.lossy.code == "words" and tokenizer.role_ids == {"unk": 11}
+
+
+def test_pairs_of_bytes_that_end_words_are_refused(tmp_path: Path):
+    ids = [*byte_characters().values(), "a</w>", "b</w>", "ab</w>", "<unk>"]
+    with pytest.raises(ArtifactError, match="after words, as CLIP has"):
+        open_pairs(*write_pairs(tmp_path, ids, ["a b</w>"]))
+    with pytest.raises(ArtifactError, match="no <unk> for unknown characters"):
+        open_pairs(*write_pairs(tmp_path, ["a", "b</w>", "ab</w>"], ["a b</w>"]))
+
+
 def test_what_is_no_vocabulary_is_an_error(tmp_path: Path):
     with pytest.raises(DataError, match=r"no \[UNK\] for unknown words"):
         word_pieces(["a"])
@@ -63,5 +99,5 @@ def test_what_is_no_vocabulary_is_an_error(tmp_path: Path):
     for content in ("[]", json.dumps({"a": "b"}), "{"):
         (tmp_path / "vocab.json").write_text(content)
         (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
-        with pytest.raises(ArtifactError, match="no byte-level vocabulary"):
+        with pytest.raises(ArtifactError, match=r"no byte-level|vocab\.json"):
             open_pairs(tmp_path / "vocab.json", tmp_path / "merges.txt")

@@ -16,7 +16,7 @@ from groundup.core import ArtifactError, ConfigError
 
 from ...config import ModelConfig
 from ...families.names import State, unsaid
-from ...families.registry import FAMILIES, read_config
+from ...families.registry import FAMILIES, family_for, read_config
 from .format import Value
 from .names import theirs
 from .rotary import Factors, factors_of, llama3_values, scaling_metadata, scaling_values
@@ -129,7 +129,7 @@ def config_of(
     """
     one = architecture_of(metadata, where)
     told = {
-        key.removeprefix(f"{one.name}."): alike(value, key, where)
+        key.removeprefix(f"{one.name}."): one_for_all(value, key, where)
         for key, value in metadata.items()
         if key.startswith(f"{one.name}.")
     }
@@ -164,7 +164,7 @@ def architecture_of(metadata: Mapping[str, Value], where: str) -> Architecture:
     return found[-1] if has_experts else found[0]
 
 
-def alike(value: Value, key: str, where: str) -> Any:
+def one_for_all(value: Value, key: str, where: str) -> Any:
     """A value that may be given layer by layer and has to be one for all of ours."""
     if not isinstance(value, (np.ndarray, list)):
         return value
@@ -215,7 +215,8 @@ def describe_model(config: ModelConfig, sketch: State) -> Described:
 
     sketch  its tensors, which may be without numbers (on torch's meta device)
 
-    Raises ConfigError if llama.cpp has no such architecture, naming what a LLaMA lacks.
+    Raises ConfigError if llama.cpp has no such architecture, with the reason of the family that the
+    model is written as, or of a LLaMA for what no family can say.
     """
     reasons = {}
     for one in ARCHITECTURES:
@@ -227,7 +228,20 @@ def describe_model(config: ModelConfig, sketch: State) -> Described:
             return found
         except (ConfigError, ArtifactError) as error:
             reasons[one.family] = str(error)
-    raise ConfigError(f"No architecture of llama.cpp computes this model: {reasons['llama']}")
+    raise ConfigError(
+        f"No architecture of llama.cpp computes this model: {reason(config, reasons)}"
+    )
+
+
+def reason(config: ModelConfig, reasons: Mapping[str, str]) -> str:
+    """Why a model is none of the architectures: what the nearest of them lacks."""
+    family = family_for(config)
+    name = next(name for name, one in FAMILIES.items() if one is family)
+    if name in reasons or name == "groundup":
+        is_encoder = config.kind == "encoder"
+        return reasons.get(name, reasons["bert" if is_encoder else "llama"])
+    known = ", ".join(dict.fromkeys(one.name for one in ARCHITECTURES))
+    return f"it is a {name}; groundup writes {known}."
 
 
 def described(config: ModelConfig, one: Architecture) -> Described:

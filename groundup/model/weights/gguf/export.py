@@ -70,10 +70,10 @@ def export_gguf(model: Artifact, gguf: Path, type: StoredAs = "Q8_0") -> Exporte
     opened = load(model.path)
     tokenizer = tokenizer_metadata(model.path, opened.config.vocab_size)
     about: dict[str, Value] = {"general.name": model.path.resolve().name}
-    return save_gguf(opened, gguf, type, about | licence(model.path) | tokenizer)
+    return save_gguf(opened, gguf, type, about | licence_metadata(model.path) | tokenizer)
 
 
-def licence(directory: Path) -> dict[str, Value]:
+def licence_metadata(directory: Path) -> dict[str, Value]:
     """The metadata of the licence that an imported model came with."""
     told = read_json(directory / SOURCE) if (directory / SOURCE).is_file() else {}
     name = told.get("licence", {}).get("name", UNKNOWN)

@@ -1,9 +1,6 @@
 """A GGUF file as a directory of Transformers: weights whole, tokenizer, template, ends of texts.
 
-The tokenizer becomes a tokenizer.json. It cannot say the scores by which SentencePiece joins, only
-an order of merges; where pieces score alike, as long runs of spaces do, the two may differ. So the
-scores stand beside it in pieces.json: ids are llama.cpp's here, and it is told that others' may not
-be.
+The tokenizer becomes a tokenizer.json, with pieces.json beside it for what that cannot say.
 """
 
 from pathlib import Path
@@ -11,11 +8,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from groundup.core import record, write_json
+from groundup.core import DataError, write_json
 
 from ...transformer import Transformer
 from ..directory import CONFIG, GENERATION, read_json, save
-from .format import GgufFile, Value, open_gguf
+from .format import GgufFile
 from .reading import load_gguf
 
 KIND = "tokenizer.ggml.model"
@@ -34,28 +31,26 @@ class Unpacked(NamedTuple):
     """Empty if the file does not name one."""
 
 
-def open_all(path: Path, dtype: torch.dtype) -> Unpacked:
+def open_all(file: GgufFile, dtype: torch.dtype) -> Unpacked:
     """Open a file's model; the weights become `dtype`, whatever they are stored as.
 
     Raises ArtifactError as `load_gguf` does.
     """
-    metadata = open_gguf(path).metadata
-    name, licence = (str(metadata.get(f"general.{key}", "")) for key in ("name", "license"))
-    return Unpacked(load_gguf(path, dtype), name, licence)
+    told = (str(file.metadata.get(f"general.{key}", "")) for key in ("name", "license"))
+    return Unpacked(load_gguf(file, dtype), *told)
 
 
-def write_directory(source: Path, model: Transformer, path: Path) -> None:
+def write_unpacked(file: GgufFile, model: Transformer, path: Path) -> None:
     """Write a file's model with its tokenizer and the ends of its texts.
 
     Raises DataError for a tokenizer whose ids we could not give.
     """
-    file = open_gguf(source)
     save(model, path)
     ends = ends_of(file)
     for name in (CONFIG, GENERATION):
         write_json(path / name, read_json(path / name) | ends)
     if KIND in file.metadata:
-        write_tokenizer(file.metadata, path)
+        write_tokenizer(file, path)
 
 
 def ends_of(file: GgufFile) -> dict[str, Any]:
@@ -68,18 +63,14 @@ def ends_of(file: GgufFile) -> dict[str, Any]:
     return found
 
 
-def write_tokenizer(metadata: dict[str, Value], path: Path) -> None:
-    """Write a file's tokenizer with its chat template, as the files that everybody opens.
+def write_tokenizer(file: GgufFile, path: Path) -> None:
+    """Write a file's tokenizer; `load_tokenizer` gives its ids exactly.
 
     Raises DataError if it is damaged or of a kind that is not known.
     """
     from groundup.tokenizer import save_imported, tokenizer_of_gguf
 
-    tokenizer = tokenizer_of_gguf(metadata)
-    save_imported(tokenizer, path)
-    if tokenizer.cutter is not None:
-        record.say(
-            "The file's tokenizer joins pieces by score, which tokenizer.json cannot say; groundup "
-            "does, and other programs may give other ids where scores are equal, as of long runs "
-            "of spaces."
-        )
+    try:
+        save_imported(tokenizer_of_gguf(file.metadata), path)
+    except DataError as error:
+        raise DataError(f"{file.path}: {error}") from None

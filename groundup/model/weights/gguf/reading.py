@@ -16,15 +16,16 @@ from .format import GgufFile, open_gguf
 from .names import ROPE_FACTORS, ours
 
 
-def load_gguf(path: Path | str, dtype: torch.dtype = torch.float32) -> Transformer:
+def load_gguf(path: Path | str | GgufFile, dtype: torch.dtype = torch.float32) -> Transformer:
     """Open the model of a GGUF file, ready for inference.
 
+    path   of the file, or the file opened already
     dtype  of the weights in memory, whatever they are stored as
 
     Raises ArtifactError for a file that is damaged, an architecture that we do not compute, and
     tensors that are missing, unexpected or misshapen.
     """
-    file = open_gguf(path)
+    file = path if isinstance(path, GgufFile) else open_gguf(path)
     config = model_config(file)
     model = Transformer(config, seed=None).to(dtype)
     state: dict[str, Tensor] = {}

@@ -136,6 +136,16 @@ def test_what_no_architecture_computes_is_refused(config):
         describe_model(config, sketch(config))
 
 
+def test_the_reason_is_the_nearest_architectures():
+    t5, gpt2 = ENCODER_DECODERS["t5"], MODELS["gpt2"]
+    with pytest.raises(ConfigError, match="it is a t5; groundup writes qwen3, llama, "):
+        describe_model(t5, sketch(t5))
+    feed = gpt2.feedforward.model_copy(update={"activation": "relu"})
+    relu = gpt2.model_copy(update={"feedforward": feed})
+    with pytest.raises(ConfigError, match="'relu' cannot be written as gpt2, which has"):
+        describe_model(relu, sketch(relu))
+
+
 def test_every_family_of_the_table_is_ours():
     assert {one.name for one in ARCHITECTURES} == {
         "llama", "qwen2", "qwen3", "gemma3", "olmo2", "gpt2", "bert",

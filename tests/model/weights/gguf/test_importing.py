@@ -13,7 +13,7 @@ from groundup.model.weights.gguf.format import Value, open_gguf
 from groundup.model.weights.gguf.importing import ends_of, open_all
 from groundup.model.weights.gguf.reading import load_gguf
 from groundup.model.weights.gguf.vocabulary import tokenizer_metadata
-from groundup.tokenizer import load_tokenizer
+from groundup.tokenizer import load_tokenizer, tokenizer_of_gguf
 from tests.model.weights.gguf.models import MODELS, artifact_of, decoder, exact_model
 
 AS_IS = ImportConfig()
@@ -67,7 +67,7 @@ def test_ends_of_texts_are_read_by_their_roles(tmp_path):
 def test_a_file_names_itself_or_is_named_by_its_file(tmp_path):
     model = exact_model(decoder())
     save_gguf(model, tmp_path / "m.gguf", "F32", {"general.name": "Small 1B"})
-    assert open_all(tmp_path / "m.gguf", torch.float32).name == "Small 1B"
+    assert open_all(open_gguf(tmp_path / "m.gguf"), torch.float32).name == "Small 1B"
     assert import_model(AS_IS, tmp_path / "m.gguf", tmp_path / "a").numbers["source"] == "Small 1B"
     save_gguf(model, tmp_path / "plain.gguf", "F32")
     made = import_model(AS_IS, tmp_path / "plain.gguf", tmp_path / "b")
@@ -79,9 +79,26 @@ def test_a_tokenizer_that_cannot_be_had_is_an_error_and_leaves_no_artifact(tmp_p
                 "tokenizer.ggml.tokens": ["a", "b"], "tokenizer.ggml.merges": ["a b"],
                 "tokenizer.ggml.token_type": np.array([1, 1], np.int32)}  # fmt: skip
     save_gguf(exact_model(decoder()), tmp_path / "m.gguf", "F32", metadata)
-    with pytest.raises(DataError, match="nobody's"):
+    with pytest.raises(DataError, match="m.gguf: .*nobody's"):
         import_model(AS_IS, tmp_path / "m.gguf", tmp_path / "base")
     assert not (tmp_path / "base" / "manifest.json").exists()
+
+
+def test_scores_are_kept_where_merges_cannot_say_them(tmp_path):
+    # of two pieces with one score the left is joined first, whatever the order of merges
+    pieces = ["<unk>", "</s>", "a", "b", "ba", "ab"]
+    metadata: dict[str, Value] = {
+        "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": pieces,
+        "tokenizer.ggml.scores": np.array([0, 0, -9, -9, -1, -1], np.float32),
+        "tokenizer.ggml.token_type": np.array([2, 3, 1, 1, 1, 1], np.int32),
+        "tokenizer.ggml.add_space_prefix": False,
+    }  # fmt: skip
+    save_gguf(exact_model(decoder()), tmp_path / "m.gguf", "F32", metadata)
+    made = import_model(AS_IS, tmp_path / "m.gguf", tmp_path / "base")
+    before, after = tokenizer_of_gguf(metadata), load_tokenizer(made.path)
+    for text in ("aba", "bab", "abba", "baab" * 9):
+        assert after.encode(text) == before.encode(text)
+    assert after.encode("aba") == [5, 2] and (made.path / "pieces.json").is_file()
 
 
 def test_a_file_cut_short_is_an_error_and_leaves_nothing(tmp_path):

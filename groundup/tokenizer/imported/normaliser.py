@@ -1,0 +1,198 @@
+"""SentencePiece's normalisation, written out: what happens to a text before it is cut.
+
+`tokenizers` has the same rules, and applies them to grapheme clusters first: of the ligature of
+f and i with an accent behind it, which is one cluster and in no rule, nothing is changed.
+SentencePiece reads from the left and takes the longest rule at each place. It also leaves its
+user-defined pieces as they are, of which `tokenizers` would change some to nothing and then fail.
+
+The rules are a double-array trie (Aoe 1989; github.com/s-yata/darts-clone) of UTF-8 sequences, and
+the texts that replace them: a node's child stands at the node's offset, the child's byte
+exclusive-or'd to it, and bears that byte. Source: sentencepiece, normalizer.cc.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from groundup.core import DataError
+
+from .spelling import SPACE
+
+ASCII = range(1, 128)
+MOST, LONGEST = 2**16, 256
+"""Nodes below ASCII characters, and bytes of what a rule replaces: a trie with more is damaged."""
+IS_LEAF, VALUE, LABEL = 1 << 8, 0x7FFFFFFF, 0x800000FF
+"""Parts of a trie's unit."""
+DAMAGED = "The charsmap of a SentencePiece model is damaged ({}); get the model again."
+
+
+class Aligned(NamedTuple):
+    """A changed text, and the range in the original that every character of it came from."""
+
+    text: str
+    places: list[tuple[int, int]]
+
+
+class Step(NamedTuple):
+    """So many characters are replaced by a text."""
+
+    size: int
+    shown: str
+
+
+class Rules:
+    """A compiled charsmap; DataError if it is damaged."""
+
+    def __init__(self, charsmap: bytes) -> None:
+        size = int.from_bytes(charsmap[:4], "little")
+        if charsmap and (len(charsmap) < 4 + size or size % 4 or not size):
+            raise DataError(DAMAGED.format(f"its trie has {size} of {len(charsmap)} bytes"))
+        self.units = np.frombuffer(charsmap, "<u4", size // 4, min(4, len(charsmap))).tolist()
+        self.texts = charsmap[4 + size :]
+        self.root = offset(self.units[0]) if self.units else 0
+        self.first: dict[str, tuple[str | None, int]] = {}
+        """What a character alone becomes (None: no rule) and its node, of those seen before."""
+
+    def below(self, node: int, character: str) -> tuple[str | None, int]:
+        """What a rule that ends with this character gives, and its node; -1 if there is none."""
+        unit = 0
+        for byte in character.encode():
+            node ^= byte
+            unit = self.units[node] if node < len(self.units) else -1
+            if unit & LABEL != byte:
+                return None, -1
+            node ^= offset(unit)
+        return self.text_of(node) if unit & IS_LEAF else None, node
+
+    def text_of(self, node: int) -> str:
+        """The text that a rule ends in."""
+        at = self.units[node] & VALUE if node < len(self.units) else len(self.texts)
+        end = self.texts.find(b"\0", at)
+        if end < 0:
+            raise DataError(DAMAGED.format("a text in it does not end"))
+        return self.texts[at:end].decode("utf-8", "replace")
+
+    def longest(self, text: str, place: int) -> Step:
+        """What happens at a place of a text: the longest rule, or the character as it is."""
+        character = text[place]
+        if (found := self.first.get(character)) is None:
+            found = self.first[character] = self.below(self.root, character)
+        shown, node = found
+        step, at = Step(1, character if shown is None else shown), place + 1
+        while node >= 0 and at < len(text):
+            shown, node = self.below(node, text[at])
+            at += 1
+            if shown is not None:
+                step = Step(at - place, shown)
+        return step
+
+    def from_ascii(self) -> Iterator[str]:
+        """Yield what is replaced and begins with an ASCII character.
+
+        DataError if the trie is damaged.
+        """
+        units = np.array(self.units, np.int64)
+        todo, seen, labels = [(self.root, b"")], 0, np.arange(1, 256)
+        while todo and self.units:
+            node, key = todo.pop()
+            tried = node ^ (labels if key else labels[: ASCII.stop - 1])
+            tried = tried[tried < len(units)]
+            found = tried[units[tried] & LABEL == tried ^ node]
+            seen += len(found)
+            if seen > MOST or len(key) > LONGEST:
+                raise DataError(DAMAGED.format("its trie is none"))
+            for child in found.tolist():
+                longer = key + bytes([child ^ node])
+                todo.append((child ^ offset(self.units[child]), longer))
+                if self.units[child] & IS_LEAF:
+                    yield longer.decode("utf-8", "replace")
+
+
+def offset(unit: int) -> int:
+    """How far a node's children stand from it."""
+    return (unit >> 10) << ((unit & 512) >> 6)
+
+
+class Normaliser:
+    """What one model does to a text.
+
+    charsmap   its rules; empty changes nothing
+    prefix     a space is put before the text
+    squeezed   spaces at the ends are left out, and runs of them are one
+    protected  user-defined pieces, which stay as they are
+
+    >>> Normaliser(b"", prefix=True, squeezed=True).changed("  a  b ")
+    '▁a▁b'
+
+    Raises DataError if the charsmap is damaged.
+    """
+
+    def __init__(
+        self, charsmap: bytes, *, prefix: bool, squeezed: bool, protected: Sequence[str] = ()
+    ) -> None:
+        self.charsmap, self.prefix, self.squeezed = charsmap, prefix, squeezed
+        self.protected = sorted(filter(None, protected), key=len, reverse=True)
+        self.rules = Rules(charsmap)
+        changing = {*self.rules.from_ascii()}
+        back = max(map(len, changing), default=1) - 1
+        touched = {one for one in changing if len(one) == 1}
+        touched |= {character for one in changing for character in one[1:]} & {*map(chr, ASCII)}
+        inside = "".join(map(re.escape, sorted(touched))) + r"\x00\x80-\U0010ffff"
+        self.runs = re.compile(rf"[\s\S]{{0,{back}}}?[{inside}]+")
+        """Where a rule may begin: elsewhere are ASCII characters that none changes."""
+
+    def changed(self, text: str) -> str:
+        """The text as the model cuts it, its spaces marked."""
+        if self.protected:
+            return self.aligned(text).text
+        found = self.replaced(text) if self.charsmap else text
+        if self.squeezed:
+            found = re.sub(" {2,}", " ", found.lstrip(" "))
+        if not found and (self.squeezed or not text):
+            return ""
+        found = SPACE * self.prefix + found.replace(" ", SPACE)
+        return found.rstrip(SPACE) if self.squeezed else found
+
+    def replaced(self, text: str) -> str:
+        """The text with its rules applied."""
+        found, place = [], 0
+        while run := self.runs.search(text, place):
+            found.append(text[place : run.start()])
+            place = run.start()
+            while place < run.end():
+                step = self.rules.longest(text, place)
+                found.append(step.shown)
+                place += step.size
+        return "".join([*found, text[place:]])
+
+    def aligned(self, text: str) -> Aligned:
+        """The changed text, character by character, with their places."""
+        steps = [*self.steps(text)]
+        first = 0
+        while self.squeezed and first < len(steps) and steps[first].shown == " ":
+            first += 1
+        if first == len(steps):
+            return Aligned("", [])
+        place = sum(step.size for step in steps[:first])
+        shown, places = [SPACE] * self.prefix, [(place, place)] * self.prefix
+        was_space = self.squeezed
+        for size, kept in steps[first:]:
+            kept = kept.lstrip(" ") if was_space else kept
+            shown += kept.replace(" ", SPACE)
+            places += [(place, place + size)] * len(kept)
+            was_space = self.squeezed and (kept.endswith(" ") if kept else was_space)
+            place += size
+        found = "".join(shown)
+        found = found.rstrip(SPACE) if self.squeezed else found
+        return Aligned(found, places[: len(found)])
+
+    def steps(self, text: str) -> Iterator[Step]:
+        """Yield what happens from left to right; a user-defined piece stays as it is."""
+        place = 0
+        while place < len(text):
+            same = next((one for one in self.protected if text.startswith(one, place)), "")
+            step = Step(len(same), same) if same else self.rules.longest(text, place)
+            yield step
+            place += step.size

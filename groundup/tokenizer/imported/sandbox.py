@@ -1,0 +1,215 @@
+"""Where templates of others run: jinja's sandbox, with bounds of time and of memory.
+
+jinja's keeps a template from the machine. It bounds a `range`, and neither loops in loops, nor a
+text that is doubled forty times, nor `'%999999999d' | format`. Here every turn of a loop or a macro
+looks at the clock, and whatever a filter, a call or an operator makes is weighed: before, where it
+could be far larger than what it is made of, and after. What is compared or written is weighed too:
+a list that holds a list twice, forty times over, is small in memory and endless as text.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from types import BuiltinMethodType
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.runtime import Context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from groundup.core import ConfigError
+
+MOST_SECONDS = 5.0
+MOST = 2**24
+"""Characters and items that a rendering makes in all, and that one step may make."""
+SHARE = 256
+"""And so many more for each character that it was given."""
+MOST_COUNT = 10_000
+"""A larger number is no width, indent or count of anything in a conversation."""
+WIDE = re.compile(r"\d{5,}|\{[^{}]*\{")
+"""In a format: a width of five digits, or one that stands in a variable."""
+MULTIPLYING = {
+    "replace",
+    "join",
+    "indent",
+    "wordwrap",
+    "expandtabs",
+    "format",
+    "%",
+    "sum",
+    "tojson",
+}
+"""What makes of two texts one that may be as long as their product."""
+MOST_ITEMS, ENDLESS = 2**20, 2**62
+PLAIN = {"", "default", "d"}
+"""What makes nothing of a number."""
+MOST_BITS = 65_536
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """The environment of one template, for any number of threads."""
+
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def __init__(self, extensions: Sequence[Any]) -> None:
+        super().__init__(
+            trim_blocks=True, lstrip_blocks=True, extensions=extensions, finalize=self.written
+        )
+        self.spent = threading.local()
+        self.filters = {name: self.guarded(name, one) for name, one in self.filters.items()}
+        self.tests = {name: self.guarded("", one) for name, one in self.tests.items()}
+
+    def begin(self, given: int) -> None:
+        """Start to count for a rendering in this thread; `given` is the size of what it is of."""
+        self.spent.left, self.spent.until = MOST + SHARE * given, time.monotonic() + MOST_SECONDS
+
+    def tick(self, size: int = 0) -> str:
+        """Count a turn of a loop that writes so many characters by itself."""
+        self.spent.left = getattr(self.spent, "left", MOST) - size - 1
+        if self.spent.left < 0:
+            raise ConfigError(
+                f"The chat template makes more than {MOST:,} characters and items of a small "
+                "conversation; it is no template for chats."
+            )
+        if time.monotonic() > getattr(self.spent, "until", float("inf")):
+            raise ConfigError(
+                f"The chat template takes more than {MOST_SECONDS:g} seconds for one conversation."
+            )
+        return ""
+
+    def bounded(self, value: Any) -> Any:
+        """A value that is small enough to be compared or written."""
+        if not isinstance(value, (str, int)):
+            self.tick(weight(value))
+        return value
+
+    def written(self, value: Any) -> Any:
+        """A value that is written."""
+        self.tick(weight(value))
+        return value
+
+    def concatenated(self, *values: Any) -> str:
+        """What `~` makes of values."""
+        self.tick(sum(map(weight, values)))
+        return "".join(map(str, values))
+
+    def guarded(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A filter that is weighed, or a test, which has no name and makes nothing."""
+
+        @wraps(function)  # with jinja's mark of whether it takes the environment first
+        def weighed(*values: Any, **named: Any) -> Any:
+            self.weigh(name, [*values, *named.values()])
+            return self.bounded_result(function(*values, **named))
+
+        return weighed
+
+    def bounded_result(self, value: Any) -> Any:
+        """What a step made, counted."""
+        self.tick(weight(value))
+        return value
+
+    def weigh(self, name: str, values: Sequence[Any]) -> None:
+        """Refuse a step that would make far more than it is given."""
+        sizes = [weight(value) for value in values]
+        counts = values[1:] if name not in PLAIN else []
+        if any(isinstance(value, int) and abs(value) > MOST_COUNT for value in counts):
+            raise ConfigError(f"The chat template asks `{name}` for more than {MOST_COUNT:,}.")
+        if name in ("format", "%") and wide(values[0]):
+            raise ConfigError(f"The chat template asks `{name}` for a width without bounds.")
+        if name in MULTIPLYING:
+            sizes += [abs(value) for value in values if isinstance(value, int)]
+            first, second = (sorted(sizes, reverse=True) + [1, 1])[:2]
+            sizes.append(first * max(1, second))
+        if max(sizes, default=0) > self.room():
+            raise ConfigError(f"The chat template makes too much of its texts by `{name}`.")
+
+    def room(self) -> int:
+        """What a rendering may still make."""
+        return max(0, getattr(self.spent, "left", MOST))
+
+    def call(self, context: Context, function: Any, *values: Any, **named: Any) -> Any:  # type: ignore[override]
+        """Call what a template calls."""
+        inner = getattr(function, "__wrapped__", function)  # jinja wraps `str.format`
+        if isinstance(inner, BuiltinMethodType):
+            self.weigh(inner.__name__, [inner.__self__, *values, *named.values()])
+        return self.bounded_result(super().call(context, function, *values, **named))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        """Work out `left operator right`."""
+        if operator == "%" and isinstance(left, str):
+            self.weigh("%", [left, *(right if isinstance(right, tuple) else [right])])
+        elif isinstance(left, int) and isinstance(right, int):
+            bits = left.bit_length() * right if operator == "**" else 0
+            bits = left.bit_length() + right.bit_length() if operator == "*" else bits
+            if bits > MOST_BITS:
+                raise ConfigError("The chat template makes a number of thousands of digits.")
+        elif operator == "*":
+            text, count = (right, left) if isinstance(left, int) else (left, right)
+            if isinstance(count, int) and weight(text) * count > self.room():
+                raise ConfigError("The chat template repeats a text too often.")
+        elif operator == "+":
+            self.tick(weight(left) + weight(right))
+        return super().call_binop(context, operator, left, right)
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        """Parse a template, and put the counting in."""
+        tree = super()._parse(source, name, filename)
+        for node in [*tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock))]:
+            own = sum(len(text.data) for text in node.find_all(nodes.TemplateData))
+            turn = called("tick", [nodes.Const(own)])
+            node.body = [nodes.ExprStmt(turn), *node.body]
+        for node in [*tree.find_all(nodes.Compare)]:
+            node.expr = called("bounded", [node.expr])
+            for operand in node.ops:
+                operand.expr = called("bounded", [operand.expr])
+        return swapped(tree).set_environment(self)
+
+
+def called(name: str, values: list[nodes.Expr]) -> nodes.Call:
+    """A call of the environment's own method."""
+    return nodes.Call(nodes.EnvironmentAttribute(name), values, [], None, None)
+
+
+def swapped(node: Any) -> Any:
+    """A tree whose `~` are calls."""
+    for name in node.fields:
+        value = getattr(node, name)
+        if isinstance(value, list):
+            new = [swapped(each) if isinstance(each, nodes.Node) else each for each in value]
+            setattr(node, name, new)
+        elif isinstance(value, nodes.Node):
+            setattr(node, name, swapped(value))
+    return called("concatenated", node.nodes) if isinstance(node, nodes.Concat) else node
+
+
+def wide(value: Any) -> bool:
+    """Whether a text is a format of a giant or variable width."""
+    return isinstance(value, str) and WIDE.search(value) is not None
+
+
+def weight(value: Any) -> int:
+    """Characters and items in a value, however often the same one stands in it.
+
+    >>> weight(["ab", {"c": [1, 2]}])
+    8
+
+    A value of more than MOST_ITEMS items is endless.
+    """
+    if isinstance(value, (str, bytes)):
+        return len(value)
+    found, items, todo = 0, 0, [value]
+    while todo:
+        one, items = todo.pop(), items + 1
+        if items > MOST_ITEMS:
+            return ENDLESS
+        if isinstance(one, (str, bytes)):
+            found += len(one)
+        else:
+            found += 1
+            if isinstance(one, Mapping):
+                todo += [*one.keys(), *one.values()]
+            elif isinstance(one, (list, tuple, set, frozenset)):
+                todo += one
+    return found

@@ -1,0 +1,107 @@
+"""normaliser.py: texts as SentencePiece 0.2.3 changes them, and charsmaps that are damaged."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from groundup.core import DataError
+from groundup.tokenizer import load_tokenizer, save_imported
+from groundup.tokenizer.imported.normaliser import Normaliser
+from groundup.tokenizer.imported.pieces import CONTROL, UNKNOWN, USER_DEFINED, Piece
+from groundup.tokenizer.imported.sentencepiece import Model, of_model, parse
+from tests.tokenizer.imported.fixtures import imported, lines, model_bytes, small
+
+USER_PIECES = ("<x>", "  ", "\n")
+
+
+def normaliser(protected: tuple[str, ...] = ()) -> Normaliser:
+    model = parse(model_bytes("t5"))
+    return Normaliser(model.charsmap, prefix=True, squeezed=True, protected=protected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\u017f\u0301", "\u2581\u015b"),
+        ("\ufb01\u0301 x", "\u2581fi\u0301\u2581x"),
+        ("\uff10\u0301", "\u25810\u0301"),
+        ("a\u200d b", "\u2581a\u200d\u2581b"),
+        ("e\u0301", "\u2581\xe9"),
+        ("  a \xb4\t\n b  ", "\u2581a\u2581\u0301\u2581b"),
+        ("\u1112\u1161\u11ab\u0301", "\u2581\ud55c\u0301"),
+        ("\u2581a\u2581", "\u2581a"),
+        ("   ", ""),
+    ],
+)
+def test_a_text_is_changed_as_the_maker_changes_it(text, expected):
+    assert normaliser().changed(text) == normaliser().aligned(text).text == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a  b\n", "\u2581a\u2581\u2581b\n"),
+        ("  a", "\u2581a"),
+        ("\n\n", "\u2581\n\n"),
+        ("a<x>b", "\u2581a<x>b"),
+        ("\r\n", "\u2581\n"),
+        (" <x> ", "\u2581<x>"),
+    ],
+)
+def test_user_defined_pieces_stay_as_they_are(text, expected):
+    assert normaliser(USER_PIECES).changed(text) == expected
+
+
+def test_the_quick_way_is_the_one_with_places():
+    fast = normaliser()
+    for text in lines():
+        found = fast.aligned(text)
+        assert found.text == fast.changed(text)
+        assert all(0 <= start <= end <= len(text) for start, end in found.places)
+        assert [start for start, _ in found.places] == sorted(start for start, _ in found.places)
+
+
+def with_user_pieces() -> Model:
+    specials = [Piece("<unk>", 0, UNKNOWN), Piece("<s>", 0, CONTROL), Piece("</s>", 0, CONTROL)]
+    words = [Piece(text, -place) for place, text in enumerate(["\u2581", *"abcx<>", "\u2581a"])]
+    user = [Piece(text, 0, USER_DEFINED) for text in USER_PIECES]
+    return Model([*specials, *user, *words], "bpe", charsmap=parse(model_bytes("t5")).charsmap)
+
+
+def test_plain_text_of_a_model_with_user_defined_line_ends(tmp_path: Path):
+    # `tokenizers` finds such a piece, which its own normalisation makes empty, everywhere
+    tokenizer = of_model(with_user_pieces())
+    text = "a  b\nc<x>a"
+    ids = tokenizer.encode(text)
+    assert [tokenizer.names[id] for id in ids] == ["\u2581a", "\u2581", "\u2581", "b", "\n", "c",
+                                                   "<x>", "a"]  # fmt: skip
+    assert tokenizer.offsets(text)[-3:] == [(5, 6), (6, 9), (9, 10)]
+    save_imported(tokenizer, tmp_path)
+    again = imported(load_tokenizer(tmp_path))
+    assert again.encode(text) == ids and again.digest == tokenizer.digest
+
+
+def test_places_are_those_of_the_text_that_was_given():
+    text = "  \ufb01ne e\u0301t\u00e9 "
+    tokenizer = small("t5")
+    offsets = tokenizer.offsets(text)
+    assert offsets[-1][1] <= len(text.encode()) and offsets[0][0] >= 2
+    assert all(before[1] <= after[0] for before, after in zip(offsets, offsets[1:], strict=False))
+
+
+def test_damaged_charsmaps_end_in_an_error_or_a_normaliser():
+    pick, whole = random.Random(0), parse(model_bytes("t5")).charsmap
+    for _ in range(20):
+        data = bytearray(whole)
+        for _ in range(300):
+            data[pick.randrange(len(data))] = pick.randrange(256)
+        data[:4] = whole[:4]
+        try:
+            assert Normaliser(bytes(data), prefix=True, squeezed=True).changed(
+                "".join(lines()[:40])
+            )
+        except DataError as error:
+            assert "charsmap" in str(error)
+    with pytest.raises(DataError, match="its trie has 1701606770 of 7 bytes"):
+        Normaliser(b"rule\0\0\0", prefix=True, squeezed=True)

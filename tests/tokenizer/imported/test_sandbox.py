@@ -1,0 +1,91 @@
+"""sandbox.py: templates that would take all time or memory are errors, others are as they were."""
+
+import pytest
+
+from groundup.core import ConfigError, Message
+from groundup.tokenizer import ChatTemplate, FastTokenizer
+from groundup.tokenizer.fast import tokenizer_json
+from groundup.tokenizer.imported import sandbox
+from groundup.tokenizer.imported.sandbox import Sandbox, weight
+from groundup.tokenizer.imported.tokenizer import ImportedTokenizer
+
+IMPORTED = ImportedTokenizer(tokenizer_json(FastTokenizer([])))
+TALK = (Message("user", "hi"), Message("assistant", "yo"))
+DOUBLED = "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = "
+NESTED = "{% set n = namespace(x='a', y='a') %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}"
+
+
+def shown(source: str) -> str:
+    return ChatTemplate(source, IMPORTED).text(TALK)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(90) }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{{ 'a' * 10**10 }}",
+        "{{ (range(99999) | list * 100000) | length }}",
+        "{{ 2 ** (10 ** 8) }}",
+        "{% set n = namespace(x=9) %}{% for i in range(60) %}{% set n.x = n.x * n.x %}{% endfor %}",
+        DOUBLED + "n.x + n.x %}{% endfor %}",
+        DOUBLED + "n.x ~ n.x %}{% endfor %}",
+        DOUBLED + "n.x.replace('a', 'aa') %}{% endfor %}",
+        DOUBLED + "[n.x, n.x] | join %}{% endfor %}",
+        NESTED + "{% endfor %}{{ n.x }}",
+        NESTED + "{% endfor %}{{ n.x | tojson }}",
+        NESTED + "{% set n.y = [n.y, n.y] %}{% endfor %}{{ n.x == n.y }}",
+        NESTED + "{% set n.y = [n.y, n.y] %}{% endfor %}{{ n.x is eq(n.y) }}",
+        "{{ '%999999999d' | format(1) | length }}",
+        "{{ '%*d' % (999999999, 1) }}",
+        "{{ '{:>999999999}'.format(1) | length }}",
+        "{{ '{:>{}}'.format(1, '999999999') | length }}",
+        "{{ 'a' | center(10**10) | length }}",
+        "{{ 'a'.ljust(10**10) | length }}",
+        "{% for x in 'a' | batch(10**9, 'b') %}{{ x | length }}{% endfor %}",
+        "{% for i in range(99999) %}" + "x" * 1000 + "{% endfor %}",
+        "{% set x = 'a' * 99999 %}{% for i in range(99999) %}{{ x }}{% endfor %}",
+        "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+    ],
+)
+def test_what_would_never_end_is_an_error(monkeypatch, source):
+    monkeypatch.setattr(sandbox, "MOST_SECONDS", 0.3)
+    with pytest.raises(ConfigError, match="The chat template"):
+        shown(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{% for m in messages %}{{ loop.index ~ m.role ~ ':' ~ 2.5 }}{% endfor %}",
+         "1user:2.52assistant:2.5"),
+        ("{{ messages | map(attribute='content') | join(', ') }}", "hi, yo"),
+        ("{{ messages | selectattr('role', 'eq', 'user') | list | length }}", "1"),
+        ("{{ '%s %05d' % ('12345678', 7) }}|{{ '%s' | format('99999') }}", "12345678 00007|99999"),
+        ("{{ '{:>5}'.format('ab') }}{{ 'a b'.split() }}", "   ab['a', 'b']"),
+        ("{{ {'a': [1, 2]} | tojson(indent=2) }}", '{\n  "a": [\n    1,\n    2\n  ]\n}'),
+        ("{{ 1 < 2 and messages[0].content == 'hi' }}{{ none is none }}", "TrueTrue"),
+        ("{{ 100000 is ge(20000) }}{{ '30000' | int + 1 }}{{ x | default(70000) }}",
+         "True3000170000"),
+        ("{% macro f(x) %}<{{ x }}>{% endmacro %}{{ f('a') }}{% set y %}b{% endset %}{{ y }}",
+         "<a>b"),
+    ],
+)  # fmt: skip
+def test_what_templates_do_is_as_it_was(source, expected):
+    assert shown(source) == expected
+
+
+def test_a_long_conversation_is_no_giant():
+    long = tuple(Message(role, "word " * 20_000) for role in ("user", "assistant") * 20)
+    source = "{% for m in messages %}{{ m.content | trim | replace('\n', '\n  ') }}{% endfor %}"
+    assert len(ChatTemplate(source, IMPORTED).text(long)) == 40 * 99_999
+
+
+def test_what_a_value_weighs_as_text():
+    assert weight({"ab": [1, ("c", None)]}) == 2 + 1 + 1 + 1 + 1 + 1 + 1
+    twice = ["a"]
+    for _ in range(60):
+        twice = [twice, twice]
+    assert weight(twice) > sandbox.MOST
+    assert Sandbox([]).from_string("{{ 1 ~ 2 }}").render() == "12"
