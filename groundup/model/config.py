@@ -241,7 +241,8 @@ class ModelConfig(Config):
     tied_embeddings: bool = True
     """The output head is the input embedding."""
     parallel: bool = False
-    """Attention and feed-forward read the same norm and are added together (GPT-J)."""
+    """Attention and feed-forward read the same norm and are added together (GPT-J); not beside an
+    encoder."""
     kind: Literal["decoder", "encoder", "encoder_decoder"] = "decoder"
     """A token sees itself and what came before it; or all; or an encoder's output on top."""
     encoder_layers: int = Field(default=0, ge=0)
@@ -270,6 +271,11 @@ class ModelConfig(Config):
             raise ConfigError(
                 f"ModelConfig.parallel=true has norm.place={self.norm.place!r}; parallel blocks "
                 "read one norm: use place='pre'."
+            )
+        if self.parallel and self.kind == "encoder_decoder":
+            raise ConfigError(
+                "ModelConfig.parallel=true has kind='encoder_decoder'; cross attention reads what "
+                "self-attention found, so its blocks are no sum: use parallel=false."
             )
         return self
 

@@ -60,6 +60,10 @@ def test_every_derived_value_has_a_reason_and_is_in_the_configuration():
         (lambda: ModelConfig(kind="encoder_decoder"), "encoder_layers=0"),
         (lambda: ModelConfig(encoder_layers=2), "encoder_layers=2"),
         (lambda: ModelConfig(parallel=True, norm=NormConfig(place="post")), "place='post'"),
+        (
+            lambda: ModelConfig(kind="encoder_decoder", encoder_layers=1, parallel=True),
+            "kind='encoder_decoder'.*parallel=false",
+        ),
         (lambda: ModelConfig(width=15, position=PositionConfig(kind="sinusoidal")), "try 16"),
     ],
 )
