@@ -20,15 +20,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.core import CapacityError, ConfigError, device
+from groundup.core import ConfigError, device
 from groundup.kernels import Mask, places_of
 
 from .attention import Attention, Context, CrossAttention, Encoded, linear
 from .cache import Cache
 from .config import AttentionConfig, ModelConfig, RopeScaling
-from .experts import Experts
-from .feedforward import FeedForward
+from .feedforward import Experts, FeedForward
 from .heads import Transform, capped
+from .inputs import Given, check_ids, check_inputs, check_length, look_up
 from .norm import norm_when
 from .positions.absolute import sinusoids
 from .positions.relative import BucketBias, alibi_bias
@@ -161,13 +161,15 @@ class Stack(nn.Module):
             if positions is None:
                 positions = places(context.mask.documents, start, T, hidden.device)
             if self.embed_positions is not None:
-                hidden = hidden + self.embed_positions(positions + self.config.position.offset)
+                offset = self.config.position.offset
+                hidden = hidden + look_up(self.embed_positions, positions, "Place", offset)
             else:
                 exact = torch.promote_types(hidden.dtype, torch.float32)
                 hidden = hidden + sinusoids(positions, self.config.width, exact).to(hidden.dtype)
         if self.embed_types is not None:
             first = torch.zeros(1, T, dtype=torch.long, device=hidden.device)
-            hidden = hidden + self.embed_types(first if types is None else types)
+            types = first if types is None else types
+            hidden = hidden + look_up(self.embed_types, types, "Type")
         return self.embed_norm(hidden)
 
     def with_positions(
@@ -236,19 +238,25 @@ class Transformer(Stack):
     ) -> Float[Tensor, "B T D"]:
         """Hidden states after the last norm.
 
-        positions  default: counted from the start of the cache; a first size of 1 serves all rows
+        positions  places in the document; a first size of 1 serves all rows. Default: rotary ones
+                   count from the start of the row and the cache, for distances alone matter to
+                   them; learned and sinusoidal ones from the start of each document, whose
+                   earlier tokens may lie in the cache. The other kinds do not read them
         cache      keys and values of earlier calls; this call's are added
         documents  number of each token's document, -1 for padding; None: each row is one document
         types      kind of segment of each token; None: 0
-        prefix     tokens that their whole document sees, earlier ones too; not with a cache
+        prefix     tokens that their whole document sees, earlier ones too; with a cache in its
+                   first call alone
         encoded    what `encode` gave of the source; an encoder–decoder needs it
         routing    router logits (B * T, E) of each layer with experts are appended here
         states     the inputs of every block and the output are appended here
 
-        Raises CapacityError if the cache and the ids exceed the context; ConfigError for a source
-        without an encoder, an encoder without a source, and a cache in an encoder.
+        Raises CapacityError if the cache and the ids exceed the context; ShapeError if tensors do
+        not fit each other; ConfigError for a source without an encoder, an encoder without a
+        source, a cache in an encoder, and types or a prefix that this model has no use for.
         """
-        self.check(ids.shape[1], cache, encoded)
+        given = Given(positions, documents, types, prefix, cache, encoded)
+        check_inputs(self.config, ids, given)
         own = documents
         if cache is not None:
             documents = cache.begin(ids.shape[1], documents)
@@ -269,15 +277,16 @@ class Transformer(Stack):
     ) -> Encoded:
         """What the encoder beside a decoder makes of the source; see `forward`.
 
-        Raises ConfigError if there is none, CapacityError if the source exceeds the context.
+        Raises ConfigError if there is none, CapacityError if the source exceeds the context,
+        ShapeError if documents do not fit it.
         """
         if self.encoder is None:
             raise ConfigError(
                 f"This model is of kind {self.config.kind!r}; only an encoder_decoder encodes a "
                 "source for its decoder: call the model itself."
             )
-        if ids.shape[1] > self.config.context_length:
-            raise CapacityError(too_long(ids.shape[1], self.config.context_length))
+        check_ids(ids, documents)
+        check_length(self.config, ids.shape[1])
         context = Context(Mask(causal=False, documents=documents), routing=routing)
         hidden = self.encoder.run(self.embed(ids), context, states=states)
         return Encoded(hidden, documents)
@@ -310,27 +319,10 @@ class Transformer(Stack):
 
     def embed(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """The tokens' vectors, scaled."""
-        scale, hidden = self.config.embedding.scale, self.embed_tokens(ids)
+        scale, hidden = self.config.embedding.scale, look_up(self.embed_tokens, ids, "Id")
         if scale == 1.0:
             return hidden
         return hidden * torch.tensor(scale, dtype=hidden.dtype)  # rounded as the weights are
-
-    def check(self, tokens: int, cache: Cache | None, encoded: Encoded | None) -> None:
-        """Refuse what this kind of model cannot do."""
-        needed = tokens + (0 if cache is None else cache.length)
-        if needed > self.config.context_length:
-            raise CapacityError(too_long(needed, self.config.context_length))
-        if cache is not None and not self.is_causal:
-            raise ConfigError(
-                "An encoder cannot generate: every token sees those after it, so nothing can be "
-                "kept from call to call; use a decoder or an encoder_decoder."
-            )
-        if (encoded is None) != (self.encoder is None):
-            raise ConfigError(
-                f"A model of kind {self.config.kind!r} "
-                + ("reads a source: give encoded=model.encode(source)." if encoded is None else
-                   "has no encoder and takes no encoded source.")
-            )  # fmt: skip
 
     def initialise(self, seed: int) -> None:
         """Draw every matrix from `INITIAL_STD` with a generator of this seed; norms scale by 1."""
@@ -413,11 +405,3 @@ def compiled_block() -> Callable[..., Tensor]:
 def can_compile(place: torch.device) -> bool:
     """Whether torch.compile has what it needs: on CPUs a C++ compiler."""
     return place.type != "cpu" or bool(device.compiler())
-
-
-def too_long(needed: int, context_length: int) -> str:
-    """Say that a sequence does not fit and what to do."""
-    return (
-        f"{needed} tokens do not fit the model's context_length={context_length}; "
-        "shorten the prompt or ask for fewer tokens."
-    )
