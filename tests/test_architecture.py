@@ -29,7 +29,7 @@ ROOM_FILES, PARAMETERS = 13, 6
 BUDGET = 66_000
 SHARES = {
     "core": 4_200, "measure": 8_300, "kernels": 1_600, "documents": 2_200, "corpus": 2_850,
-    "tokenizer": 3_500, "model": 9_100, "embeddings": 2_500, "adapt": 800, "train": 3_900,
+    "tokenizer": 3_500, "model": 9_400, "embeddings": 2_500, "adapt": 800, "train": 3_900,
     "generate": 2_900, "prompt": 700, "align": 2_100, "compress": 1_600, "retrieve": 2_000,
     "evaluate": 9_400, "redteam": 600, "monitor": 1_000, "serve": 1_000, "console": 600,
     "recipes": 4_200, "": 500,

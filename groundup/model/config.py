@@ -349,7 +349,7 @@ class ModelConfig(Config):
         return experts is not None and layer % experts.every == experts.every - 1
 
 
-class Choice(NamedTuple):
+class Size(NamedTuple):
     """One derived value with the reason for it."""
 
     name: str
@@ -361,7 +361,7 @@ class Derived(NamedTuple):
     """A configuration and how each of its sizes came about."""
 
     config: ModelConfig
-    choices: tuple[Choice, ...]
+    choices: tuple[Size, ...]
 
     def __str__(self) -> str:
         """One line a value: name, value, reason."""
@@ -387,15 +387,15 @@ def from_depth(depth: int, vocab_size: int, context_length: int = 2048) -> Deriv
     heads = max(1, round(depth * WIDTH_PER_LAYER / HEAD_DIM + 1e-9))
     width, kv_heads = heads * HEAD_DIM, largest_divisor(heads, max(1, heads // 2))
     choices = (
-        Choice("layers", depth, "the dial"),
-        Choice("width", width, "51 features a layer, in whole heads"),
-        Choice("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
-        Choice("attention.heads", heads, "width / head_dim"),
-        Choice("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
-        Choice("feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"),
-        Choice("vocab_size", vocab_size, "the tokenizer's"),
-        Choice("context_length", context_length, "longest prompt and answer together"),
-        Choice("tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"),
+        Size("layers", depth, "the dial"),
+        Size("width", width, "51 features a layer, in whole heads"),
+        Size("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
+        Size("attention.heads", heads, "width / head_dim"),
+        Size("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
+        Size("feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"),
+        Size("vocab_size", vocab_size, "the tokenizer's"),
+        Size("context_length", context_length, "longest prompt and answer together"),
+        Size("tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"),
     )  # fmt: skip
     config = ModelConfig(
         vocab_size=vocab_size,

@@ -34,20 +34,18 @@ from .positions.absolute import sinusoids
 from .positions.relative import BucketBias, alibi_bias
 from .positions.rotary import Rotation, frequencies, magnitude, rotation
 
-INITIAL_STD: tuple[tuple[str, Callable[[int], float]], ...] = (
-    ("embed_positions.weight", lambda fan_in: 0.02),
-    ("embed_types.weight", lambda fan_in: 0.02),
-    ("embed_tokens.weight", lambda fan_in: 0.02),
-    ("lm_head.weight", lambda fan_in: 0.02),
-    ("relative.weight", lambda fan_in: 0.02),
-    ("router.weight", lambda fan_in: 0.02),
-    ("o_proj.weight", lambda fan_in: 0.0),
-    ("down_proj.weight", lambda fan_in: 0.0),
-    ("down_proj", lambda fan_in: 0.0),
-    ("", lambda fan_in: 1 / math.sqrt(fan_in)),
-)
-"""Standard deviation of a matrix by the end of its name, first match; norms start at one and
-biases at zero.
+INITIAL_STD = {
+    "embed_tokens": 0.02,
+    "embed_positions": 0.02,
+    "embed_types": 0.02,
+    "lm_head": 0.02,
+    "relative": 0.02,
+    "router": 0.02,
+    "o_proj": 0.0,
+    "down_proj": 0.0,
+}
+"""Standard deviation of a matrix by its own name, all others 1 / sqrt(inputs); norms start at one
+and biases at zero.
 
 A tied embedding at 0.02 makes the first loss close to log(vocab_size); one that is only input, or
 whose output is scaled (T5), starts at one, the size that blocks add to. Projections keep the size
@@ -185,8 +183,10 @@ class Stack(nn.Module):
             case "rope":
                 if positions is None:  # distances alone count, so a row's own places will do
                     positions = torch.arange(start, start + T, device=hidden.device)[None]
-                turns = [rotation_of(config, positions, dtype, is_window=w) for w in (False, True)]
-                return context._replace(rotation=turns[0], window_rotation=turns[1])
+                turned = windows = rotation_of(config, positions, dtype)
+                if config.position.window_base is not None:
+                    windows = rotation_of(config, positions, dtype, is_window=True)
+                return context._replace(rotation=turned, window_rotation=windows)
             case "alibi":
                 heads, S = config.attention.heads, start + T
                 return context._replace(bias=alibi_bias(heads, T, S, hidden.device, dtype))
@@ -327,22 +327,24 @@ class Transformer(Stack):
     def initialise(self, seed: int) -> None:
         """Draw every matrix from `INITIAL_STD` with a generator of this seed; norms scale by 1."""
         generator = torch.Generator().manual_seed(seed)
-        begins_at_one = self.lm_head is not None or self.config.output.scale != 1.0
         inwards = sorted(self.named_parameters(), key=lambda p: p[0] != "embed_tokens.weight")
         with torch.no_grad():
             for name, weight in inwards:  # from the ids on
                 if name.endswith("bias"):
                     weight.zero_()
-                    continue
-                if weight.ndim == 1:
+                elif weight.ndim == 1:
                     weight.fill_(0.0 if self.config.norm.zero_centred else 1.0)
-                    continue
-                std = next(std for ending, std in INITIAL_STD if name.endswith(ending))
-                if name.startswith("embed_tokens") and begins_at_one:
-                    std = lambda fan_in: 1.0  # noqa: E731
-                drawn = torch.randn(weight.shape, generator=generator)
-                share = query_share(self.config.attention) if "q_proj" in name else 1.0
-                weight.copy_(drawn * std(weight.shape[-1]) * share)
+                else:
+                    drawn = torch.randn(weight.shape, generator=generator)
+                    own = name.removesuffix(".weight").rpartition(".")[2]
+                    share = query_share(self.config.attention) if own == "q_proj" else 1.0
+                    weight.copy_(drawn * self.deviation(own, weight.shape[-1]) * share)
+
+    def deviation(self, own: str, inputs: int) -> float:
+        """Standard deviation of a new matrix of this name."""
+        if own == "embed_tokens" and (self.lm_head is not None or self.config.output.scale != 1.0):
+            return 1.0
+        return INITIAL_STD.get(own, 1 / math.sqrt(inputs))
 
     def compile_blocks(self) -> bool:
         """Compile the blocks for training; return whether that was possible.
@@ -385,15 +387,34 @@ def places(
 
 
 def rotation_of(
-    config: ModelConfig, positions: Int[Tensor, "b T"], dtype: torch.dtype, *, is_window: bool
+    config: ModelConfig,
+    positions: Int[Tensor, "b T"],
+    dtype: torch.dtype,
+    *,
+    is_window: bool = False,
 ) -> Rotation:
     """The positions' cosines and sines, for layers with a window or for the others."""
     part, exact = config.position, torch.promote_types(dtype, torch.float32)
     base, scaling = part.base, part.scaling
     if is_window and part.window_base is not None:
         base, scaling = part.window_base, RopeScaling()
-    turns = frequencies(config.attention.head_dim, base, scaling, config.context_length, exact)
-    return rotation(positions, turns, magnitude(scaling))
+    known = config.attention.head_dim, base, scaling, config.context_length
+    return rotation(
+        positions, kept_frequencies(*known, exact, positions.device), magnitude(scaling)
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def kept_frequencies(
+    head_dim: int, base: float, scaling: RopeScaling, context_length: int,
+    dtype: torch.dtype, place: torch.device,
+) -> Float[Tensor, " half"]:  # fmt: skip
+    """`frequencies` on a device, made once: all passes of all models share them.
+
+    No buffer of the model, which `model.to(dtype)` would round.
+    """
+    with torch.inference_mode(mode=False):  # for passes with gradients too
+        return frequencies(head_dim, base, scaling, context_length, dtype).to(place)
 
 
 @functools.cache
