@@ -112,12 +112,16 @@ class Decoding:
         positions: Int[Tensor, "B T"],
         documents: Int[Tensor, "B T"] | None = None,
     ) -> None:
-        """Take in tokens of every row; `logits` are those after the last."""
+        """Take in tokens of every row; `logits` are those after the last.
+
+        Raises ArtifactError if they are not finite.
+        """
         logits = self.model.logits(
             ids, positions=positions, cache=self.cache, documents=documents,
             encoded=self.encoded, last_only=True,
         )  # fmt: skip
         self.logits: Float[Tensor, "B V"] = logits[:, -1, : self.vocab_size]
+        check_finite(self.logits)
         self.position = positions[:, -1:]
 
     def write(self, ids: Int[Tensor, " B"]) -> None:
@@ -144,6 +148,15 @@ def evaluating(model: Transformer) -> Iterator[None]:
         yield
     finally:
         model.train(was_training)
+
+
+def check_finite(logits: Float[Tensor, "B V"]) -> None:
+    """Refuse logits of which the largest is no number: nan, or more than the dtype holds."""
+    if not bool(logits.amax(-1).isfinite().all()):
+        raise ArtifactError(
+            "The model's logits are not finite, so no token can be chosen: its weights are damaged "
+            "or too large for their dtype; train or import it again, or open it in float32."
+        )
 
 
 def logprobs_of(logits: Float[Tensor, "N V"], ids: Int[Tensor, " N"]) -> Float[Tensor, " N"]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from .interval import interval_attention, intervals, runs_natively
-from .mask import CAUSAL, Mask, visible
+from .mask import CAUSAL, Mask, check_fit, visible
 from .sparse import narrowed, skips, sparse_attention
 
 MATMUL_UP_TO = 2048
@@ -85,7 +85,11 @@ def attention(
     mask: Mask = CAUSAL,
     scores: Scores = PLAIN,
 ) -> Float[Tensor, "B H T W"]:
-    """Attention by the fastest way for these shapes; equal to `reference_attention`."""
+    """Attention by the fastest way for these shapes; equal to `reference_attention`.
+
+    Raises ShapeError if queries, keys and mask do not fit each other.
+    """
+    check_fit(q, k, mask)
     if scores.bias is None and scores.softcap is None:
         seen = intervals(mask, q.shape[2], k.shape[2], q.device) if runs_natively(q) else None
         if seen is not None:

@@ -101,7 +101,7 @@ def experts(
     hidden: Float[Tensor, "N D"], weights: ExpertWeights, choice: Choice, activation: Activation
 ) -> Float[Tensor, "N D"]:
     """The same, expert by expert over sorted tokens; pairs of weight 0 are left out."""
-    served = choice.weights.flatten() > 0  # (N * c)
+    served = choice.weights.flatten() != 0  # (N * c); nan is computed, so that it is seen
     pairs = served.nonzero().squeeze(-1)
     order = choice.experts.flatten()[pairs].sort(stable=True)
     pairs = pairs[order.indices]

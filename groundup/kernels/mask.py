@@ -12,8 +12,10 @@ Source: Child et al. 2019, arXiv:1904.10509 (strided, fixed); Beltagy et al. 202
 from typing import Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from groundup.core import ShapeError
 
 
 class Pattern(NamedTuple):
@@ -62,6 +64,36 @@ class Mask(NamedTuple):
 
 
 CAUSAL = Mask()
+
+
+def check_fit(q: Float[Tensor, "B H T K"], k: Float[Tensor, "B G S K"], mask: Mask) -> None:
+    """Refuse queries, keys and a mask that do not fit each other, by their shapes alone.
+
+    Raises ShapeError.
+    """
+    (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
+    if k.shape[0] != B or k.shape[3] != K or H % G:
+        raise ShapeError(
+            f"Queries have the shape {tuple(q.shape)} and keys {tuple(k.shape)}; expected "
+            "(B, H, T, K) and (B, G, S, K) with H a multiple of G."
+        )
+    given = (
+        ("documents", mask.documents, S),
+        ("prefix", mask.prefix, S),
+        ("queries", mask.queries, T),
+    )
+    for name, numbers, length in given:
+        if numbers is not None and tuple(numbers.shape) not in ((B, length), (1, length)):
+            raise ShapeError(
+                f"Mask.{name} has the shape {tuple(numbers.shape)}; expected {(B, length)}, for "
+                f"{T} queries of {S} keys."
+            )
+    is_own = mask.causal or mask.pattern.kind != "full"
+    if T > S and (is_own or mask.documents is not None and mask.queries is None):
+        raise ShapeError(
+            f"{T} queries cannot be the last of {S} keys; give all keys, or a mask without order "
+            "and pattern and with the queries' own documents."
+        )
 
 
 def visible(mask: Mask, T: int, S: int, device: torch.device | str) -> Bool[Tensor, "b T S"]:

@@ -27,7 +27,7 @@ from .describe.costs import (
     parameters,
 )
 from .describe.routing import routing
-from .experts import balance_loss, z_loss
+from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, SpanBoundary, WithHead
 from .presets.preset import Preset
 from .presets.table import preset, presets

@@ -6,6 +6,7 @@ number of layers gives every other size, each with its reason. Learning rates an
 follow from these sizes in `train`, not here.
 """
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -125,11 +126,39 @@ class RopeScaling(Config):
     low: float = 1.0
     """Turns over the original length below which a wavelength is stretched whole."""
     high: float = 4.0
-    """Turns from which it is left alone; 32 in YaRN."""
+    """Turns from which it is left alone; what is not given is 32, as in its paper, with YaRN."""
     attention: float | None = None
     """Factor of queries and keys each; None: YaRN's 0.1 ln(factor) + 1, else 1."""
     truncate: bool = True
     """Whether YaRN's ramp begins and ends at whole features."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def high_of_kind(cls, values: Any) -> Any:
+        """Fill in YaRN's own `high`; a number that is given stays."""
+        if isinstance(values, Mapping) and values.get("kind") == "yarn":
+            return {"high": 32.0} | dict(values)
+        return values
+
+    @model_validator(mode="after")
+    def check(self) -> "RopeScaling":
+        """Refuse turns that bound no ramp, and a factor of nothing."""
+        if self.kind == "none" and self.factor != 1:
+            raise ConfigError(
+                f"RopeScaling.factor={self.factor} has kind='none', which stretches nothing; give "
+                "a kind, such as kind='yarn', or factor=1."
+            )
+        if self.kind in ("yarn", "llama3") and not self.low < self.high:
+            raise ConfigError(
+                f"RopeScaling.low={self.low} must be less than high={self.high} with "
+                f"kind={self.kind!r}: between these turns the stretching fades."
+            )
+        if self.kind == "yarn" and self.low <= 0:
+            raise ConfigError(
+                f"RopeScaling.low={self.low} must be above 0 with kind='yarn', whose ramp runs "
+                "over the turns' logarithms; its paper has 1."
+            )
+        return self
 
 
 PositionKind = Literal[
@@ -160,6 +189,22 @@ class PositionConfig(Config):
     """Number of buckets of distances."""
     max_distance: int = Field(default=128, ge=2)
     """Tokens from which on all distances share the last bucket."""
+
+    @model_validator(mode="after")
+    def check(self) -> "PositionConfig":
+        """Refuse stretching of what does not turn, and buckets that no distance would reach."""
+        if self.kind != "rope" and (self.scaling.kind != "none" or self.window_base is not None):
+            raise ConfigError(
+                f"PositionConfig.kind={self.kind!r} has scaling.kind={self.scaling.kind!r} and "
+                f"window_base={self.window_base}; only rotary positions (kind='rope') have them."
+            )
+        if self.kind == "buckets" and self.max_distance <= self.buckets // 2:
+            raise ConfigError(
+                f"PositionConfig.max_distance={self.max_distance} must exceed {self.buckets // 2}, "
+                f"the distances that half of buckets={self.buckets} hold alone; try "
+                f"max_distance={4 * self.buckets}."
+            )
+        return self
 
 
 class NormConfig(Config):
@@ -241,7 +286,8 @@ class ModelConfig(Config):
     tied_embeddings: bool = True
     """The output head is the input embedding."""
     parallel: bool = False
-    """Attention and feed-forward read the same norm and are added together (GPT-J)."""
+    """Attention and feed-forward read the same norm and are added together (GPT-J); not beside an
+    encoder."""
     kind: Literal["decoder", "encoder", "encoder_decoder"] = "decoder"
     """A token sees itself and what came before it; or all; or an encoder's output on top."""
     encoder_layers: int = Field(default=0, ge=0)
@@ -257,10 +303,16 @@ class ModelConfig(Config):
             )
         if self.feedforward.experts is not None and self.feedforward.bias:
             raise ConfigError("FeedForwardConfig.bias=true has experts; experts have no biases.")
+        self.check_places_of_experts()
         if self.position.kind == "rope" and self.attention.head_dim % 2:
             raise ConfigError(
                 f"AttentionConfig.head_dim={self.attention.head_dim} must be even for rotary "
                 f"positions; try {self.attention.head_dim + 1}."
+            )
+        if self.position.scaling.kind == "ntk" and self.attention.head_dim == 2:
+            raise ConfigError(
+                "AttentionConfig.head_dim=2 has one pair of features, which turns once a token "
+                "whatever the base, so that scaling.kind='ntk' cannot stretch it; try 4."
             )
         if self.position.kind in ("sinusoidal", "transformer_xl") and self.width % 2:
             raise ConfigError(
@@ -271,7 +323,21 @@ class ModelConfig(Config):
                 f"ModelConfig.parallel=true has norm.place={self.norm.place!r}; parallel blocks "
                 "read one norm: use place='pre'."
             )
+        if self.parallel and self.kind == "encoder_decoder":
+            raise ConfigError(
+                "ModelConfig.parallel=true has kind='encoder_decoder'; cross attention reads what "
+                "self-attention found, so its blocks are no sum: use parallel=false."
+            )
         return self
+
+    def check_places_of_experts(self) -> None:
+        """Refuse experts that no layer would have."""
+        experts, layers = self.feedforward.experts, max(self.layers, self.encoder_layers)
+        if experts is not None and experts.every > layers:
+            raise ConfigError(
+                f"ExpertsConfig.every={experts.every} is more than the {layers} layers, so none "
+                "would have experts; try every=1."
+            )
 
     def pattern(self, layer: int) -> Pattern:
         """The attention pattern of a layer."""
@@ -283,7 +349,7 @@ class ModelConfig(Config):
         return experts is not None and layer % experts.every == experts.every - 1
 
 
-class Choice(NamedTuple):
+class Size(NamedTuple):
     """One derived value with the reason for it."""
 
     name: str
@@ -295,7 +361,7 @@ class Derived(NamedTuple):
     """A configuration and how each of its sizes came about."""
 
     config: ModelConfig
-    choices: tuple[Choice, ...]
+    choices: tuple[Size, ...]
 
     def __str__(self) -> str:
         """One line a value: name, value, reason."""
@@ -321,15 +387,15 @@ def from_depth(depth: int, vocab_size: int, context_length: int = 2048) -> Deriv
     heads = max(1, round(depth * WIDTH_PER_LAYER / HEAD_DIM + 1e-9))
     width, kv_heads = heads * HEAD_DIM, largest_divisor(heads, max(1, heads // 2))
     choices = (
-        Choice("layers", depth, "the dial"),
-        Choice("width", width, "51 features a layer, in whole heads"),
-        Choice("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
-        Choice("attention.heads", heads, "width / head_dim"),
-        Choice("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
-        Choice("feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"),
-        Choice("vocab_size", vocab_size, "the tokenizer's"),
-        Choice("context_length", context_length, "longest prompt and answer together"),
-        Choice("tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"),
+        Size("layers", depth, "the dial"),
+        Size("width", width, "51 features a layer, in whole heads"),
+        Size("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
+        Size("attention.heads", heads, "width / head_dim"),
+        Size("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),
+        Size("feedforward.width", 3 * width, "3 x width: SwiGLU's three matrices near 2 of 4 x"),
+        Size("vocab_size", vocab_size, "the tokenizer's"),
+        Size("context_length", context_length, "longest prompt and answer together"),
+        Size("tied_embeddings", False, "a free input table learns faster: 2.04 for 2.20 bits"),
     )  # fmt: skip
     config = ModelConfig(
         vocab_size=vocab_size,

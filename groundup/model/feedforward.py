@@ -3,18 +3,30 @@
     out = act(x W_up) W_down                    ReLU, GELU
     out = (act(x W_gate) * (x W_up)) W_down     gated: SwiGLU with SiLU, GeGLU with GELU
 
-It works on each token alone; tokens meet only in attention.
-Source: Vaswani et al. 2017, arXiv:1706.03762; gates: Shazeer 2020, arXiv:2002.05202.
+It works on each token alone; tokens meet only in attention. With experts there are many networks,
+of which each token uses few, and a router:
+
+    shares = softmax(x W_router);   out = sum over the chosen e of weight_e * network_e(x)
+
+Two losses keep a router useful: one is least when all experts get equal work, the other keeps its
+logits small. Both are means over real tokens: padding is routed nowhere and counts for nothing.
+Source: Vaswani et al. 2017, arXiv:1706.03762; gates: Shazeer 2020, arXiv:2002.05202; Switch: Fedus
+et al. 2021, arXiv:2101.03961, section 2.2; z loss: Zoph et al. 2022, arXiv:2202.08906; Mixtral:
+Jiang et al. 2024, arXiv:2401.04088.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention import linear
+from groundup.kernels import ExpertWeights, choose, experts
+
+from .attention import NO_CONTEXT, Context, linear
 from .config import Activation, ModelConfig
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
@@ -42,3 +54,77 @@ class FeedForward(nn.Module):
         if self.gate_proj is None:
             return self.down_proj(self.activation(up))
         return self.down_proj(self.activation(self.gate_proj(hidden)) * up)
+
+
+class Experts(nn.Module):
+    """A layer's experts with their router."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        part = config.feedforward
+        assert part.experts is not None, "a layer with experts has a configuration of them"
+        self.config, count = part.experts, part.experts.count
+        self.router = linear(config.width, count)
+        inner = (count, part.width, config.width)
+        is_gated = part.gated if self.config.gated is None else self.config.gated
+        self.gate_proj = nn.Parameter(torch.empty(inner)) if is_gated else None
+        self.up_proj = nn.Parameter(torch.empty(inner))
+        self.down_proj = nn.Parameter(torch.empty(count, config.width, part.width))
+        self.activation = ACTIVATIONS[part.activation]
+
+    def forward(
+        self, hidden: Float[Tensor, "B T D"], context: Context = NO_CONTEXT
+    ) -> Float[Tensor, "B T D"]:
+        """Return the change to each token's features; logits go to the context's `routing`."""
+        flat = hidden.flatten(0, 1)  # (N, D)
+        with torch.autocast(hidden.device.type, enabled=False):  # a router is exact
+            exact = torch.promote_types(flat.dtype, torch.float32)
+            logits = flat.to(exact) @ self.router.weight.to(exact).T  # (N, E)
+        if context.routing is not None:
+            context.routing.append(logits)
+        documents = context.mask.documents
+        is_real = None if documents is None else (documents[:, -hidden.shape[1] :] >= 0).flatten()
+        choice = choose(
+            logits, self.config.chosen, normalised=self.config.normalised,
+            capacity=self.capacity(len(flat)), is_real=is_real,
+        )  # fmt: skip
+        weights = ExpertWeights(self.up_proj, self.down_proj, self.gate_proj)
+        return experts(flat, weights, choice, self.activation).view_as(hidden)
+
+    def capacity(self, tokens: int) -> int | None:
+        """Tokens that one expert serves of so many; None: all that come."""
+        if self.config.capacity_factor is None or not self.training:
+            return None
+        share = tokens * self.config.chosen / self.config.count
+        return math.ceil(self.config.capacity_factor * share)
+
+
+def balance_loss(
+    logits: Float[Tensor, "N E"], chosen: int, is_real: Bool[Tensor, " N"] | None = None
+) -> Float[Tensor, ""]:
+    """E * sum_e f_e P_e: 1 if all experts get equal work, more the more unequal it is.
+
+    f_e is the share of choices that fall on an expert, P_e its mean share of the softmax.
+
+    >>> round(float(balance_loss(torch.eye(4) * 20, 1)), 3)
+    1.0
+    """
+    real = logits if is_real is None else logits[is_real]
+    if len(real) == 0:
+        return logits.sum() * 0.0
+    shares = real.softmax(-1)
+    count = logits.shape[1]
+    picked = shares.topk(chosen, dim=-1).indices.flatten().bincount(minlength=count)
+    return count * (picked / picked.sum() * shares.mean(0)).sum()
+
+
+def z_loss(
+    logits: Float[Tensor, "N E"], is_real: Bool[Tensor, " N"] | None = None
+) -> Float[Tensor, ""]:
+    """Mean square of the logits' logsumexp: small logits round better.
+
+    >>> float(z_loss(torch.zeros(3, 1)))
+    0.0
+    """
+    real = logits if is_real is None else logits[is_real]
+    return real.logsumexp(-1).square().mean() if len(real) else logits.sum() * 0.0

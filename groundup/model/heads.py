@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.core import Config, ConfigError
+from groundup.core import Config, ConfigError, ShapeError
 
 from .attention import linear
 from .config import ModelConfig, NormConfig
@@ -88,11 +88,14 @@ def pool(
 ) -> Float[Tensor, "B D"]:
     """One state a row: of its first or last real token, or the mean of all; zeros if it has none.
 
+    Raises ShapeError if a row holds several documents.
+
     >>> states = torch.tensor([[[1.0], [3.0], [9.0]]])
     >>> pool(states, torch.tensor([[0, 0, -1]]), "mean")
     tensor([[2.]])
     """
     B, T = hidden.shape[:2]
+    check_one_text(documents)
     is_real = hidden.new_ones(B, T) if documents is None else (documents >= 0).to(hidden.dtype)
     if pooling == "mean":
         total = (hidden * is_real[..., None]).sum(1)
@@ -103,6 +106,20 @@ def pool(
     else:
         place = torch.where(is_real > 0, order, 0).amax(1)
     return hidden[torch.arange(B, device=hidden.device), place] * is_real.amax(1, keepdim=True)
+
+
+def check_one_text(documents: Int[Tensor, "B T"] | None) -> None:
+    """Refuse packed rows: a state of two texts would stand for neither."""
+    if documents is None or not documents.numel():
+        return
+    last = documents.amax(1, keepdim=True)
+    packed = ((documents >= 0) & (documents != last)).any(1)
+    if bool(packed.any()):
+        row = int(packed.nonzero()[0])
+        raise ShapeError(
+            f"Row {row} holds several documents, and a head gives one answer a row; give every "
+            "text a row of its own."
+        )
 
 
 class Head(nn.Module):
@@ -149,6 +166,10 @@ class SpanBoundary(nn.Module):
     """SpanBERT's head: predict a masked span's tokens from the states at its two edges.
 
     y_i = LN(gelu(W2 LN(gelu(W1 [h_{s-1}; h_{e+1}; p_{i-s+1}]))))
+
+    It serves training alone and is not kept with the model: it needs a span's edges, which a text
+    to be used on has not, no peer's class has it, and its authors' files came without it. A
+    stopped run finds it in its checkpoints.
     """
 
     def __init__(self, config: ModelConfig, longest: int = 10) -> None:
@@ -191,11 +212,27 @@ class WithHead(nn.Module):
     """A model and a head on it, trained and saved as one."""
 
     def __init__(self, model: nn.Module, head: nn.Module) -> None:
+        """Put a head on a decoder or an encoder; ConfigError for an encoder–decoder."""
         super().__init__()
+        config = getattr(model, "config", None)
+        if isinstance(config, ModelConfig) and config.kind == "encoder_decoder":
+            raise ConfigError(
+                "A head reads one text, and a model of kind 'encoder_decoder' has two sides and a "
+                "start token that its configuration does not name; put the head on an encoder or a "
+                "decoder."
+            )
         self.model, self.head = model, head
 
     def forward(
-        self, ids: Int[Tensor, "B T"], *, documents: Int[Tensor, "B T"] | None = None
+        self,
+        ids: Int[Tensor, "B T"],
+        *,
+        documents: Int[Tensor, "B T"] | None = None,
+        types: Int[Tensor, "B T"] | None = None,
     ) -> Tensor:
-        """What the head says of these ids; see `Head.forward`."""
-        return self.head(self.model(ids, documents=documents), documents)
+        """What the head says of these ids, one text a row; see `Head.forward`.
+
+        documents  0 for the tokens of the text, -1 for padding; a pair of texts is one document
+        types      kind of segment of each token: 0 in the first text of a pair, 1 in the second
+        """
+        return self.head(self.model(ids, documents=documents, types=types), documents)

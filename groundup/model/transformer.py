@@ -20,34 +20,32 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.core import CapacityError, ConfigError, device
+from groundup.core import ConfigError, device
 from groundup.kernels import Mask, places_of
 
 from .attention import Attention, Context, CrossAttention, Encoded, linear
 from .cache import Cache
 from .config import AttentionConfig, ModelConfig, RopeScaling
-from .experts import Experts
-from .feedforward import FeedForward
+from .feedforward import Experts, FeedForward
 from .heads import Transform, capped
+from .inputs import Given, check_ids, check_inputs, check_length, look_up
 from .norm import norm_when
 from .positions.absolute import sinusoids
 from .positions.relative import BucketBias, alibi_bias
 from .positions.rotary import Rotation, frequencies, magnitude, rotation
 
-INITIAL_STD: tuple[tuple[str, Callable[[int], float]], ...] = (
-    ("embed_positions.weight", lambda fan_in: 0.02),
-    ("embed_types.weight", lambda fan_in: 0.02),
-    ("embed_tokens.weight", lambda fan_in: 0.02),
-    ("lm_head.weight", lambda fan_in: 0.02),
-    ("relative.weight", lambda fan_in: 0.02),
-    ("router.weight", lambda fan_in: 0.02),
-    ("o_proj.weight", lambda fan_in: 0.0),
-    ("down_proj.weight", lambda fan_in: 0.0),
-    ("down_proj", lambda fan_in: 0.0),
-    ("", lambda fan_in: 1 / math.sqrt(fan_in)),
-)
-"""Standard deviation of a matrix by the end of its name, first match; norms start at one and
-biases at zero.
+INITIAL_STD = {
+    "embed_tokens": 0.02,
+    "embed_positions": 0.02,
+    "embed_types": 0.02,
+    "lm_head": 0.02,
+    "relative": 0.02,
+    "router": 0.02,
+    "o_proj": 0.0,
+    "down_proj": 0.0,
+}
+"""Standard deviation of a matrix by its own name, all others 1 / sqrt(inputs); norms start at one
+and biases at zero.
 
 A tied embedding at 0.02 makes the first loss close to log(vocab_size); one that is only input, or
 whose output is scaled (T5), starts at one, the size that blocks add to. Projections keep the size
@@ -161,13 +159,15 @@ class Stack(nn.Module):
             if positions is None:
                 positions = places(context.mask.documents, start, T, hidden.device)
             if self.embed_positions is not None:
-                hidden = hidden + self.embed_positions(positions + self.config.position.offset)
+                offset = self.config.position.offset
+                hidden = hidden + look_up(self.embed_positions, positions, "Place", offset)
             else:
                 exact = torch.promote_types(hidden.dtype, torch.float32)
                 hidden = hidden + sinusoids(positions, self.config.width, exact).to(hidden.dtype)
         if self.embed_types is not None:
             first = torch.zeros(1, T, dtype=torch.long, device=hidden.device)
-            hidden = hidden + self.embed_types(first if types is None else types)
+            types = first if types is None else types
+            hidden = hidden + look_up(self.embed_types, types, "Type")
         return self.embed_norm(hidden)
 
     def with_positions(
@@ -183,8 +183,10 @@ class Stack(nn.Module):
             case "rope":
                 if positions is None:  # distances alone count, so a row's own places will do
                     positions = torch.arange(start, start + T, device=hidden.device)[None]
-                turns = [rotation_of(config, positions, dtype, is_window=w) for w in (False, True)]
-                return context._replace(rotation=turns[0], window_rotation=turns[1])
+                turned = windows = rotation_of(config, positions, dtype)
+                if config.position.window_base is not None:
+                    windows = rotation_of(config, positions, dtype, is_window=True)
+                return context._replace(rotation=turned, window_rotation=windows)
             case "alibi":
                 heads, S = config.attention.heads, start + T
                 return context._replace(bias=alibi_bias(heads, T, S, hidden.device, dtype))
@@ -236,19 +238,25 @@ class Transformer(Stack):
     ) -> Float[Tensor, "B T D"]:
         """Hidden states after the last norm.
 
-        positions  default: counted from the start of the cache; a first size of 1 serves all rows
+        positions  places in the document; a first size of 1 serves all rows. Default: rotary ones
+                   count from the start of the row and the cache, for distances alone matter to
+                   them; learned and sinusoidal ones from the start of each document, whose
+                   earlier tokens may lie in the cache. The other kinds do not read them
         cache      keys and values of earlier calls; this call's are added
         documents  number of each token's document, -1 for padding; None: each row is one document
         types      kind of segment of each token; None: 0
-        prefix     tokens that their whole document sees, earlier ones too; not with a cache
+        prefix     tokens that their whole document sees, earlier ones too; with a cache in its
+                   first call alone
         encoded    what `encode` gave of the source; an encoder–decoder needs it
         routing    router logits (B * T, E) of each layer with experts are appended here
         states     the inputs of every block and the output are appended here
 
-        Raises CapacityError if the cache and the ids exceed the context; ConfigError for a source
-        without an encoder, an encoder without a source, and a cache in an encoder.
+        Raises CapacityError if the cache and the ids exceed the context; ShapeError if tensors do
+        not fit each other; ConfigError for a source without an encoder, an encoder without a
+        source, a cache in an encoder, and types or a prefix that this model has no use for.
         """
-        self.check(ids.shape[1], cache, encoded)
+        given = Given(positions, documents, types, prefix, cache, encoded)
+        check_inputs(self.config, ids, given)
         own = documents
         if cache is not None:
             documents = cache.begin(ids.shape[1], documents)
@@ -269,15 +277,16 @@ class Transformer(Stack):
     ) -> Encoded:
         """What the encoder beside a decoder makes of the source; see `forward`.
 
-        Raises ConfigError if there is none, CapacityError if the source exceeds the context.
+        Raises ConfigError if there is none, CapacityError if the source exceeds the context,
+        ShapeError if documents do not fit it.
         """
         if self.encoder is None:
             raise ConfigError(
                 f"This model is of kind {self.config.kind!r}; only an encoder_decoder encodes a "
                 "source for its decoder: call the model itself."
             )
-        if ids.shape[1] > self.config.context_length:
-            raise CapacityError(too_long(ids.shape[1], self.config.context_length))
+        check_ids(ids, documents)
+        check_length(self.config, ids.shape[1])
         context = Context(Mask(causal=False, documents=documents), routing=routing)
         hidden = self.encoder.run(self.embed(ids), context, states=states)
         return Encoded(hidden, documents)
@@ -310,47 +319,32 @@ class Transformer(Stack):
 
     def embed(self, ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """The tokens' vectors, scaled."""
-        scale, hidden = self.config.embedding.scale, self.embed_tokens(ids)
+        scale, hidden = self.config.embedding.scale, look_up(self.embed_tokens, ids, "Id")
         if scale == 1.0:
             return hidden
         return hidden * torch.tensor(scale, dtype=hidden.dtype)  # rounded as the weights are
 
-    def check(self, tokens: int, cache: Cache | None, encoded: Encoded | None) -> None:
-        """Refuse what this kind of model cannot do."""
-        needed = tokens + (0 if cache is None else cache.length)
-        if needed > self.config.context_length:
-            raise CapacityError(too_long(needed, self.config.context_length))
-        if cache is not None and not self.is_causal:
-            raise ConfigError(
-                "An encoder cannot generate: every token sees those after it, so nothing can be "
-                "kept from call to call; use a decoder or an encoder_decoder."
-            )
-        if (encoded is None) != (self.encoder is None):
-            raise ConfigError(
-                f"A model of kind {self.config.kind!r} "
-                + ("reads a source: give encoded=model.encode(source)." if encoded is None else
-                   "has no encoder and takes no encoded source.")
-            )  # fmt: skip
-
     def initialise(self, seed: int) -> None:
         """Draw every matrix from `INITIAL_STD` with a generator of this seed; norms scale by 1."""
         generator = torch.Generator().manual_seed(seed)
-        begins_at_one = self.lm_head is not None or self.config.output.scale != 1.0
         inwards = sorted(self.named_parameters(), key=lambda p: p[0] != "embed_tokens.weight")
         with torch.no_grad():
             for name, weight in inwards:  # from the ids on
                 if name.endswith("bias"):
                     weight.zero_()
-                    continue
-                if weight.ndim == 1:
+                elif weight.ndim == 1:
                     weight.fill_(0.0 if self.config.norm.zero_centred else 1.0)
-                    continue
-                std = next(std for ending, std in INITIAL_STD if name.endswith(ending))
-                if name.startswith("embed_tokens") and begins_at_one:
-                    std = lambda fan_in: 1.0  # noqa: E731
-                drawn = torch.randn(weight.shape, generator=generator)
-                share = query_share(self.config.attention) if "q_proj" in name else 1.0
-                weight.copy_(drawn * std(weight.shape[-1]) * share)
+                else:
+                    drawn = torch.randn(weight.shape, generator=generator)
+                    own = name.removesuffix(".weight").rpartition(".")[2]
+                    share = query_share(self.config.attention) if own == "q_proj" else 1.0
+                    weight.copy_(drawn * self.deviation(own, weight.shape[-1]) * share)
+
+    def deviation(self, own: str, inputs: int) -> float:
+        """Standard deviation of a new matrix of this name."""
+        if own == "embed_tokens" and (self.lm_head is not None or self.config.output.scale != 1.0):
+            return 1.0
+        return INITIAL_STD.get(own, 1 / math.sqrt(inputs))
 
     def compile_blocks(self) -> bool:
         """Compile the blocks for training; return whether that was possible.
@@ -393,15 +387,34 @@ def places(
 
 
 def rotation_of(
-    config: ModelConfig, positions: Int[Tensor, "b T"], dtype: torch.dtype, *, is_window: bool
+    config: ModelConfig,
+    positions: Int[Tensor, "b T"],
+    dtype: torch.dtype,
+    *,
+    is_window: bool = False,
 ) -> Rotation:
     """The positions' cosines and sines, for layers with a window or for the others."""
     part, exact = config.position, torch.promote_types(dtype, torch.float32)
     base, scaling = part.base, part.scaling
     if is_window and part.window_base is not None:
         base, scaling = part.window_base, RopeScaling()
-    turns = frequencies(config.attention.head_dim, base, scaling, config.context_length, exact)
-    return rotation(positions, turns, magnitude(scaling))
+    known = config.attention.head_dim, base, scaling, config.context_length
+    return rotation(
+        positions, kept_frequencies(*known, exact, positions.device), magnitude(scaling)
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def kept_frequencies(
+    head_dim: int, base: float, scaling: RopeScaling, context_length: int,
+    dtype: torch.dtype, place: torch.device,
+) -> Float[Tensor, " half"]:  # fmt: skip
+    """`frequencies` on a device, made once: all passes of all models share them.
+
+    No buffer of the model, which `model.to(dtype)` would round.
+    """
+    with torch.inference_mode(mode=False):  # for passes with gradients too
+        return frequencies(head_dim, base, scaling, context_length, dtype).to(place)
 
 
 @functools.cache
@@ -413,11 +426,3 @@ def compiled_block() -> Callable[..., Tensor]:
 def can_compile(place: torch.device) -> bool:
     """Whether torch.compile has what it needs: on CPUs a C++ compiler."""
     return place.type != "cpu" or bool(device.compiler())
-
-
-def too_long(needed: int, context_length: int) -> str:
-    """Say that a sequence does not fit and what to do."""
-    return (
-        f"{needed} tokens do not fit the model's context_length={context_length}; "
-        "shorten the prompt or ask for fewer tokens."
-    )

@@ -10,7 +10,7 @@ gradient is the same.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -65,8 +65,8 @@ def train(
 ) -> Iterator[Step]:
     """Train and yield after each optimizer step.
 
-    Raises DataError naming the step and the documents if a loss or gradient is not finite, and if
-    a step has no target at all.
+    Raises DataError naming the step and the documents if a loss or gradient is not finite, the
+    weights as they were before that step, and if a step has no target at all.
     """
     model.train()
     for number in range(plan.start, plan.steps):
@@ -75,15 +75,16 @@ def train(
         weight = sum(float(batch.weights.sum(dtype=torch.float64)) for batch in micro_batches)
         if weight == 0:
             raise DataError(
-                f"Step {number} has no target to learn from: every label of "
-                f"{sources(micro_batches)} is masked."
+                f"Step {number} has no target to learn from: in {sources(micro_batches)} nothing "
+                "is to be told. All labels are masked, or the rows are too short for the objective "
+                "to hide a token; give longer rows or more of them."
             )
         total = 0.0
         for batch in micro_batches:
             total += backward(model, batch, loss, weight, plan.dtype)
-        norm = optimizer.step(rate(number))
+        norm = optimizer.step(rate(number)) if math.isfinite(total) else math.nan
         optimizer.zero_grad()
-        if not math.isfinite(total) or not math.isfinite(norm):
+        if not math.isfinite(norm):
             raise DataError(
                 f"The loss of step {number} is {total} and its gradient's norm {norm}; its "
                 f"documents were {sources(micro_batches)}. Lower the learning rate, or read them."
@@ -105,9 +106,9 @@ def backward(
     return float(share.detach())
 
 
-def sources(micro_batches: "list[Batch] | tuple[Batch, ...] | object") -> str:
+def sources(micro_batches: Sequence[Batch]) -> str:
     """Name at most five documents of a step."""
-    names = [name for batch in micro_batches for name in batch.names]  # type: ignore[union-attr]
+    names = [name for batch in micro_batches for name in batch.names]
     unique = list(dict.fromkeys(names))
     more = f" and {len(unique) - 5} more" if len(unique) > 5 else ""
     return ", ".join(unique[:5]) + more if unique else "unnamed"

@@ -119,9 +119,14 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, multiplier: float) -> float:
-        """Move the weights by their gradients; return the gradient's norm before clipping."""
-        self.steps += 1
+        """Move the weights by their gradients; return the gradient's norm before clipping.
+
+        Where the norm is not finite, weights and state stay as they are.
+        """
         norm = self._clip()
+        if not math.isfinite(norm):
+            return norm
+        self.steps += 1
         self._muon(multiplier)
         rest = [name for name in self.others if name not in self.tables]
         self._adamw(self.tables, self.config.embedding_learning_rate * multiplier)

@@ -13,7 +13,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import nn
 
-from groundup.core import Artifact, Config, ConfigError, Draft, device, produce, record
+from groundup.core import Artifact, Config, ConfigError, Draft, changed, device, produce, record
 from groundup.kernels import LossSum
 from groundup.model import ModelConfig, Transformer, WithHead, from_depth, preset, save
 from groundup.tokenizer import Loader, Shard, load_tokenizer
@@ -27,6 +27,18 @@ from .objectives.objective import NoiseConfig, Objective, ObjectiveName, Setting
 from .objectives.table import objective
 from .objectives.vocabulary import vocabulary
 from .optim import OptimConfig, Optimizer, schedule
+
+NOISE: dict[ObjectiveName, tuple[str, ...]] = {
+    "causal": (),
+    "prefix": ("dynamic",),
+    "middle": ("dynamic", "middle_rate", "suffix_first", "characters"),
+    "masked": ("dynamic", "rate", "whole_words"),
+    "boundary": ("dynamic", "rate", "whole_words"),
+    "next_sentence": ("dynamic", "rate", "whole_words"),
+    "corruption": ("dynamic", "rate", "mean_length"),
+    "denoising": ("dynamic", "rate", "mean_length", "permute"),
+}
+"""What each objective reads of `noise`."""
 
 
 class PretrainConfig(Config):
@@ -50,11 +62,11 @@ class PretrainConfig(Config):
     """Optimizer and schedule."""
     seed: int = 0
     """Of the first weights and of the order of the text."""
-    validations: int = 4
+    validations: int = Field(default=4, ge=1)
     """How often held-out text is scored during the run."""
-    validation_tokens: int = 16_384
+    validation_tokens: int = Field(default=16_384, ge=1)
     """Tokens of held-out text that are scored each time."""
-    save_seconds: float = 15.0
+    save_seconds: float = Field(default=15.0, ge=0)
     """Time between checkpoints."""
     preset: str | None = None
     """Published shape to train, such as `bert-tiny`, in place of `depth`; the vocabulary is the
@@ -68,7 +80,7 @@ class PretrainConfig(Config):
 
     @model_validator(mode="after")
     def check(self) -> "PretrainConfig":
-        """Refuse a preset that there is not, and an objective for another kind of model."""
+        """Refuse a preset that there is not, an objective for another kind, and what is unread."""
         wanted, shape = self.wanted(), None if self.preset is None else preset(self.preset)
         kind = "decoder" if shape is None else shape.config.kind
         if wanted.kind != kind:
@@ -76,6 +88,19 @@ class PretrainConfig(Config):
                 f"objective={wanted.name!r} trains a model of kind {wanted.kind!r}, and "
                 f"{self.preset or 'a model of a depth'} is of kind {kind!r}; "
                 + (f"try objective={shape.objective!r}." if shape else "give a preset.")
+            )
+        given, own = self.depth, PretrainConfig.model_fields["depth"].default
+        if shape is not None and given != own:
+            raise ConfigError(
+                f"depth={given} came with preset={self.preset!r}, which has its own "
+                f"{shape.config.layers} layers; leave one of them out."
+            )
+        unread = [name for name in changed(self.noise) if name not in NOISE[wanted.name]]
+        if unread:
+            told = ", ".join(NOISE[wanted.name]) or "none of them"
+            raise ConfigError(
+                f"noise.{unread[0]} is set, and objective={wanted.name!r} does not read it; it "
+                f"reads {told}."
             )
         return self
 

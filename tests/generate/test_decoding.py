@@ -1,5 +1,7 @@
 """Sources are read once and whatever company they have; what is written is Transformers' own."""
 
+import math
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -7,6 +9,7 @@ from torch.testing import assert_close
 from groundup.core import ArtifactError, CapacityError, ConfigError, Sampling, write_json
 from groundup.generate import Engine, Frame
 from groundup.generate import engine as module
+from groundup.generate.beam import BeamConfig, beams
 from groundup.generate.decoding import Decoding, frame_of
 from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer
@@ -23,7 +26,7 @@ from tests.generate.sources import (
     tiny_reader,
     until_end,
 )
-from tests.generate.tiny import user
+from tests.generate.tiny import tiny_engine, user
 from tests.model.shapes import ENCODERS, tiny_model
 
 KINDS = ("t5", "bart", "switch")
@@ -152,3 +155,17 @@ def test_a_directory_opens_with_the_start_that_it_was_saved_with(tmp_path):
         opened = Engine.open(tmp_path / name)
         sampling = Sampling(max_tokens=6)
         assert opened.continue_text("abc", sampling) == reader.continue_text("abc", sampling)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_logits_that_are_not_finite_are_an_error_and_no_answer(bad, temperature):
+    engine = tiny_engine()
+    prompts, sampling = [[1, 2, 3]], Sampling(temperature=temperature, max_tokens=3)
+    assert engine.continue_ids(prompts, sampling)
+    with torch.no_grad():
+        engine.model.norm.weight[0] = bad
+    with pytest.raises(ArtifactError, match="logits are not finite"):
+        engine.continue_ids(prompts, sampling)
+    with pytest.raises(ArtifactError, match="logits are not finite"):
+        beams(engine, prompts, BeamConfig(max_tokens=3))

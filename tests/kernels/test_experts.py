@@ -62,3 +62,14 @@ def test_no_token_at_all_gives_nothing():
     hidden, weights, logits = example(tokens=3)
     choice = choose(logits, 1, normalised=True, is_real=torch.zeros(3, dtype=torch.bool))
     assert not experts(hidden, weights, choice, silu).any()
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_a_router_that_is_not_finite_is_seen_in_what_comes_out(normalised):
+    hidden, weights, logits = example()
+    logits[3] = torch.nan
+    choice = choose(logits, 2, normalised=normalised)
+    out = experts(hidden, weights, choice, silu)
+    assert out[3].isnan().all()
+    assert_close(out, reference_experts(hidden, weights, choice, silu), equal_nan=True)
+    assert out[:3].isfinite().all() and out[4:].isfinite().all()

@@ -1,8 +1,11 @@
 """Masks: order, documents, prefixes and patterns, each by its own words."""
 
+import pytest
 import torch
 
-from groundup.kernels import Mask, Pattern, places_of, visible
+from groundup.core import ShapeError
+from groundup.kernels import Mask, Pattern, attention, places_of, visible
+from tests.checking import unchecked
 
 
 def seen(mask, queries, keys):
@@ -40,3 +43,21 @@ def test_a_prefix_stays_within_its_document():
     mask = Mask(documents=torch.tensor([[0, 0, 0, 1, 1]]), prefix=prefix)
     assert seen(mask, 5, 5)[0][0] == [1, 1, 0, 0, 0]
     assert seen(mask, 5, 5)[0][4] == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "heads, keys, mask, message",
+    [
+        ((2, 5), (2, 4), Mask(), "5 queries cannot be the last of 4 keys"),
+        ((2, 5), (2, 4), Mask(False, documents=torch.zeros(1, 4).long()), "5 queries"),
+        ((3, 4), (2, 4), Mask(), "H a multiple of G"),
+        ((2, 4), (2, 4), Mask(documents=torch.zeros(1, 3).long()), r"documents.*\(1, 3\)"),
+        ((2, 4), (2, 4), Mask(prefix=torch.zeros(2, 4).bool()), r"prefix.*\(2, 4\)"),
+    ],
+)
+def test_queries_keys_and_masks_that_do_not_fit_are_refused(heads, keys, mask, message):
+    q, k = torch.zeros(1, *heads, 8), torch.zeros(1, *keys, 8)
+    with unchecked(), pytest.raises(ShapeError, match=message):
+        attention(q, k, k, mask=mask)
+    more, few = torch.zeros(1, 2, 5, 8), torch.zeros(1, 2, 4, 8)  # of elsewhere: as many as wanted
+    assert attention(more, few, few, mask=Mask(causal=False)).shape == (1, 2, 5, 8)

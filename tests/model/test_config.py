@@ -7,9 +7,11 @@ from groundup.kernels import Pattern
 from groundup.model import (
     AttentionConfig,
     ExpertsConfig,
+    FeedForwardConfig,
     ModelConfig,
     NormConfig,
     PositionConfig,
+    RopeScaling,
     from_depth,
     parameters,
 )
@@ -60,9 +62,46 @@ def test_every_derived_value_has_a_reason_and_is_in_the_configuration():
         (lambda: ModelConfig(kind="encoder_decoder"), "encoder_layers=0"),
         (lambda: ModelConfig(encoder_layers=2), "encoder_layers=2"),
         (lambda: ModelConfig(parallel=True, norm=NormConfig(place="post")), "place='post'"),
+        (
+            lambda: ModelConfig(kind="encoder_decoder", encoder_layers=1, parallel=True),
+            "kind='encoder_decoder'.*parallel=false",
+        ),
+        (
+            lambda: PositionConfig(kind="buckets", max_distance=16),
+            "max_distance=16 must exceed 16.*try max_distance=128",
+        ),
+        (
+            lambda: ModelConfig(
+                attention=AttentionConfig(head_dim=2),
+                position=PositionConfig(scaling=RopeScaling(kind="ntk", factor=2)),
+            ),
+            "head_dim=2.*try 4",
+        ),
+        (lambda: RopeScaling(kind="yarn", factor=2, low=0), "low=0.0 must be above 0"),
+        (lambda: RopeScaling(kind="llama3", factor=2, low=4, high=1), "low=4.0 must be less"),
+        (lambda: RopeScaling(kind="llama3", factor=2, low=2, high=2), "low=2.0 must be less"),
+        (lambda: RopeScaling(factor=8), "factor=8.0 has kind='none'"),
+        (
+            lambda: PositionConfig(kind="learned", scaling=RopeScaling(kind="yarn", factor=4)),
+            "kind='learned' has scaling.kind='yarn'",
+        ),
+        (lambda: PositionConfig(kind="alibi", window_base=1e4), "window_base=10000.0"),
+        (
+            lambda: ModelConfig(
+                layers=2, feedforward=FeedForwardConfig(experts=ExpertsConfig(every=3))
+            ),
+            "every=3 is more than the 2 layers",
+        ),
         (lambda: ModelConfig(width=15, position=PositionConfig(kind="sinusoidal")), "try 16"),
     ],
 )
 def test_parts_that_do_not_fit_are_errors_that_help(wrong, message):
     with pytest.raises(ConfigError, match=message):
         wrong()
+
+
+def test_what_is_not_given_of_yarn_is_its_papers_and_what_is_given_stays():
+    assert RopeScaling(kind="yarn", factor=4).high == 32
+    assert RopeScaling(kind="llama3", factor=4).high == 4
+    told = RopeScaling(kind="yarn", factor=4, high=4)
+    assert told.high == 4 and RopeScaling(**told.plain()) == told

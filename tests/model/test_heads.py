@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.core import ConfigError
+from groundup.core import ConfigError, ShapeError
 from groundup.model import Head, HeadConfig, NormConfig, SpanBoundary, WithHead
 from groundup.model.heads import capped, pool
-from tests.model.shapes import ENCODERS, VOCAB, tiny_model
+from tests.model.shapes import ENCODER_DECODERS, ENCODERS, VOCAB, tiny_model
 
 LEFT = torch.tensor([[-1, -1, 0, 0, 0]])
 RIGHT = torch.tensor([[0, 0, 0, -1, -1]])
@@ -82,3 +82,29 @@ def test_capped_numbers_stay_within_the_cap():
     x = torch.tensor([0.0, 1.0, 1e9, -1e9])
     assert_close(capped(x, 2.0), torch.tensor([0.0, 2 * 0.46211716, 2.0, -2.0]))
     assert capped(x, None) is x
+
+
+@pytest.mark.parametrize("kind", ["sequence", "number", "embedding"])
+def test_a_packed_row_is_refused_where_it_would_be_one_answer(kind):
+    model = WithHead(tiny_model(ENCODERS["bert"]), Head(HeadConfig(kind=kind), 16).double())
+    ids = torch.randint(VOCAB, (2, 5))
+    documents = torch.tensor([[0, 0, 0, 0, -1], [-1, 0, 0, 1, 1]])
+    with pytest.raises(ShapeError, match="Row 1 holds several documents"):
+        model(ids, documents=documents)
+    tokens = WithHead(model.model, Head(HeadConfig(kind="token"), 16).double())
+    assert tokens(ids, documents=documents).shape == (2, 5, 2)
+
+
+@torch.no_grad()
+def test_a_head_reads_pairs_whose_second_text_is_marked():
+    model = WithHead(tiny_model(ENCODERS["bert"]), Head(HeadConfig(), 16).double())
+    ids, types = torch.randint(VOCAB, (1, 6)), torch.tensor([[0, 0, 0, 1, 1, 1]])
+    assert_close(model(ids, types=torch.zeros_like(types)), model(ids))
+    assert not torch.allclose(model(ids, types=types), model(ids))
+    assert_close(model(ids, types=types), model.head(model.model(ids, types=types)))
+
+
+@pytest.mark.parametrize("name", ENCODER_DECODERS)
+def test_a_head_on_an_encoder_decoder_is_refused_when_it_is_made(name):
+    with pytest.raises(ConfigError, match="put the head on an encoder or a decoder"):
+        WithHead(tiny_model(ENCODER_DECODERS[name]), Head(HeadConfig(), 16))

@@ -7,9 +7,11 @@ import torch
 from torch.testing import assert_close
 
 from groundup.kernels import cross_entropy
-from groundup.model import AttentionConfig, ModelConfig, Transformer, from_depth
+from groundup.model import AttentionConfig, ModelConfig, PositionConfig, Transformer, from_depth
+from groundup.model import transformer as module
+from groundup.model.positions.rotary import frequencies, rotation
 from groundup.model.transformer import can_compile
-from tests.model.shapes import VOCAB, tiny_config, tiny_model
+from tests.model.shapes import ALL, VOCAB, tiny_config, tiny_model
 
 
 @torch.no_grad()
@@ -143,3 +145,30 @@ def test_new_scores_have_unit_size_whatever_scales_them(scale):
     hidden = torch.randn(1, 400, 64, generator=torch.Generator().manual_seed(0))
     scores = part.queries(hidden) @ part.keys_values(hidden).keys.mT * part.scale
     assert 0.85 < float(scores.std()) < 1.15
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name, made", [("grouped", 1), ("gemma3", 2)])
+def test_angles_are_made_once_a_pass_and_for_windows_only_with_a_base_of_their_own(
+    monkeypatch, name, made
+):
+    model, calls = tiny_model(ALL[name], torch.float32), []
+    monkeypatch.setattr(module, "rotation", lambda *given: calls.append(given) or rotation(*given))
+    model(torch.randint(VOCAB, (1, 5)))
+    assert len(calls) == made
+    model(torch.randint(VOCAB, (1, 5)))
+    first, second = ([turns for _, turns, _ in part] for part in (calls[:made], calls[made:]))
+    assert all(one is other for one, other in zip(first, second, strict=True))
+    assert not any("frequenc" in key for key in model.state_dict())
+
+
+def test_frequencies_first_made_without_gradients_serve_training_and_half_precision_keeps_them():
+    config = tiny_config().model_copy(update={"position": PositionConfig(base=12_345.0)})
+    with torch.inference_mode():
+        Transformer(config).bfloat16()(torch.zeros(1, 3, dtype=torch.long))
+    model = Transformer(config)
+    model(torch.zeros(1, 3, dtype=torch.long)).sum().backward()
+    kept = module.kept_frequencies(
+        6, 12_345.0, config.position.scaling, 64, torch.float32, torch.device("cpu")
+    )
+    assert torch.equal(kept, frequencies(6, 12_345.0)) and not kept.is_inference()

@@ -73,9 +73,11 @@ def small(folder: Path) -> Small:
 
 
 def tiny_training(**changes: Any) -> PretrainConfig:
-    """Sixteen steps of one layer."""
+    """Sixteen steps of one layer, or of a preset's."""
     settings: dict[str, Any] = {
-        "depth": 1, "tokens": 8192, "batch_tokens": 512, "length": 64, "context_length": 128,
+        "tokens": 8192, "batch_tokens": 512, "length": 64, "context_length": 128,
         "validation_tokens": 512, "optim": OptimConfig(warmup=0.0),
     }  # fmt: skip
+    if changes.get("preset") is None:
+        settings["depth"] = 1
     return PretrainConfig(**(settings | changes))

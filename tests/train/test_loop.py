@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from groundup.core import DataError
+from groundup.kernels import LossSum
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
 from groundup.train import Batch, OptimConfig, Optimizer, Plan, causal, split, train
 
@@ -87,8 +88,29 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step_and_documents():
         run(model, batches)
 
 
+@pytest.mark.parametrize("where", ["loss", "gradient"])
+def test_weights_and_state_survive_a_step_that_is_not_finite(where):
+    model = tiny_model()
+    optimizer = Optimizer(model.named_parameters(), OptimConfig())
+    before = {name: t.clone() for name, t in model.state_dict().items()}
+    state = {name: t.clone() for name, t in optimizer.state().items()}
+
+    def loss(model: Transformer, batch: Batch) -> LossSum:
+        found = causal(model, batch)
+        if where == "loss":
+            return found._replace(total=found.total * torch.nan)
+        roots = (found.total - found.total.detach()).abs().sqrt()  # 0, and its slope infinite
+        return found._replace(total=found.total + roots)
+
+    with pytest.raises(DataError, match="step 0"):
+        list(train(model, lambda step: [ragged_batch()], loss, optimizer, lambda s: 1.0, Plan(1)))
+    assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+    assert all(torch.equal(state[n], t) for n, t in optimizer.state().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
 def test_a_step_without_a_target_names_its_rows():
     batch = ragged_batch(rows=2)
     masked = batch._replace(weights=torch.zeros_like(batch.weights))
-    with pytest.raises(DataError, match="every label of row 0, row 1 is masked"):
+    with pytest.raises(DataError, match="in row 0, row 1 nothing is to be told.*longer rows"):
         run(tiny_model(), lambda step: [masked])

@@ -13,8 +13,8 @@ from groundup.core import MANIFEST, ConfigError, record
 from groundup.model import load, preset
 from groundup.tokenizer import Shard, TokenizerConfig, TokensConfig, train_tokenizer
 from groundup.tokenizer import tokens as make_tokens
-from groundup.train import OBJECTIVES, pretrain
-from groundup.train.pretrain import stretch
+from groundup.train import OBJECTIVES, NoiseConfig, pretrain
+from groundup.train.pretrain import NOISE, stretch
 from groundup.train.services import BITS
 from tests.train.small import Small, small, tiny_training, without_compiler
 
@@ -154,9 +154,7 @@ def special(made, tmp_path_factory) -> Small:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_train_by_their_own_objective_and_open(special, tmp_path, name: str):
-    config = tiny_training(
-        depth=5, tokens=1536, preset=name, validations=1, long_share=0.0, micro_batches=2
-    )
+    config = tiny_training(tokens=1536, preset=name, validations=1, long_share=0.0, micro_batches=2)
     base = pretrain(config, special.tokens, special.tokenizer, tmp_path / "base")
     assert base.numbers["objective"] == preset(name).objective
     # Twelve steps teach little; two losses in one, and large embeddings, start higher.
@@ -204,6 +202,14 @@ def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path
         ({"preset": "birt-tiny"}, "no preset 'birt-tiny'; the nearest are bert-tiny"),
         ({"objective": "mask"}, "objective"),
         ({"noise": {"rate": 1.5}}, "NoiseConfig.rate.*less than 1"),
+        ({"noise": {"rate": 0.2}}, "noise.rate is set, and objective='causal'.*none of them"),
+        (
+            {"preset": "bert-tiny", "noise": {"permute": False}},
+            "noise.permute.*'masked'.*dynamic, rate, whole_words",
+        ),
+        ({"preset": "bert-tiny", "depth": 3}, "depth=3 came with preset='bert-tiny'.*4 layers"),
+        ({"validations": -1}, "validations.*greater than or equal to 1"),
+        ({"validation_tokens": 0}, "validation_tokens.*greater than or equal to 1"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(changes, said: str):
@@ -218,3 +224,8 @@ def test_a_tokenizer_without_masks_is_refused_before_anything_starts(made, tmp_p
             tiny_training(preset="bert-tiny"), made.tokens, made.tokenizer, tmp_path / "base"
         )  # fmt: skip
     assert not (tmp_path / "base").exists()
+
+
+def test_every_objective_says_what_noise_it_reads():
+    assert NOISE.keys() == OBJECTIVES.keys()
+    assert {name for read in NOISE.values() for name in read} == NoiseConfig.model_fields.keys()

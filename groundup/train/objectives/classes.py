@@ -43,6 +43,6 @@ def class_batch(rows: Sequence[list[int]], labels: Sequence[int], *, padding: in
 def classes(model: WithHead, batch: Batch) -> LossSum:
     """Cross-entropy of each row's class, in nats."""
     assert batch.labels is not None and batch.label_weights is not None, "texts have labels"
-    logits = model(batch.ids, documents=batch.documents)  # (B, labels)
+    logits = model(batch.ids, documents=batch.documents, types=batch.types)  # (B, labels)
     nats = F.cross_entropy(logits.float(), batch.labels, reduction="none")
     return LossSum((nats * batch.label_weights).sum(), batch.label_weights.sum())
