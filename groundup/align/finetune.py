@@ -103,6 +103,8 @@ def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: A
             f"length={config.length} exceeds the model's context_length="
             f"{model.config.context_length}; give at most that."
         )
+    # Turns are tuned in order, and so are they read from here on, whatever the base was trained on.
+    model.config = model.config.model_copy(update={"prefix": False})
     rows = {name: packed(examples, name, base, config.length) for name in ("train", "validation")}
     draft.numbers |= {"rows": len(rows["train"].ids), "left out": len(rows["train"].dropped)}
     run(draft, config, model, rows)

@@ -246,6 +246,9 @@ class ModelConfig(Config):
     """A token sees itself and what came before it; or all; or an encoder's output on top."""
     encoder_layers: int = Field(default=0, ge=0)
     """Blocks of the encoder beside a decoder; 0 otherwise."""
+    prefix: bool = False
+    """A decoder's prompt is read as one: its tokens see each other both ways, as in training with
+    the objective `prefix`; what follows it sees what came before, as ever."""
 
     @model_validator(mode="after")
     def check(self) -> "ModelConfig":
@@ -254,6 +257,11 @@ class ModelConfig(Config):
             raise ConfigError(
                 f"ModelConfig.kind={self.kind!r} has encoder_layers={self.encoder_layers}; "
                 "an encoder_decoder needs at least 1, the others have 0."
+            )
+        if self.prefix and self.kind != "decoder":
+            raise ConfigError(
+                f"ModelConfig.prefix=true is of kind={self.kind!r}; only a decoder has a prompt "
+                "that it would not see whole."
             )
         if self.feedforward.experts is not None and self.feedforward.bias:
             raise ConfigError("FeedForwardConfig.bias=true has experts; experts have no biases.")

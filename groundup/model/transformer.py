@@ -240,15 +240,18 @@ class Transformer(Stack):
         cache      keys and values of earlier calls; this call's are added
         documents  number of each token's document, -1 for padding; None: each row is one document
         types      kind of segment of each token; None: 0
-        prefix     tokens that their whole document sees, earlier ones too; not with a cache
+        prefix     tokens that their whole document sees, earlier ones too; with a cache in its
+                   first call alone
         encoded    what `encode` gave of the source; an encoder–decoder needs it
         routing    router logits (B * T, E) of each layer with experts are appended here
         states     the inputs of every block and the output are appended here
 
         Raises CapacityError if the cache and the ids exceed the context; ConfigError for a source
-        without an encoder, an encoder without a source, and a cache in an encoder.
+        without an encoder, an encoder without a source, a cache in an encoder, and a prefix after
+        what a cache holds.
         """
         self.check(ids.shape[1], cache, encoded)
+        check_prefix(prefix, cache)
         own = documents
         if cache is not None:
             documents = cache.begin(ids.shape[1], documents)
@@ -289,13 +292,15 @@ class Transformer(Stack):
         positions: Int[Tensor, "b T"] | None = None,
         cache: Cache | None = None,
         documents: Int[Tensor, "B T"] | None = None,
+        prefix: Bool[Tensor, "B T"] | None = None,
         encoded: Encoded | None = None,
         last_only: bool = False,
     ) -> Float[Tensor, "B t V"]:
         """Logits of the token after each one, or after the last one alone; see `forward`."""
         hidden = self(
-            ids, positions=positions, cache=cache, documents=documents, encoded=encoded
-        )  # (B, T, D)
+            ids, positions=positions, cache=cache, documents=documents, prefix=prefix,
+            encoded=encoded,
+        )  # (B, T, D)  # fmt: skip
         return self.project(hidden[:, -1:] if last_only else hidden)
 
     def project(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
@@ -365,6 +370,15 @@ class Transformer(Stack):
         if self.encoder is not None:
             self.encoder.is_compiled = self.is_compiled
         return self.is_compiled
+
+
+def check_prefix(prefix: Tensor | None, cache: Cache | None) -> None:
+    """Refuse a prefix that comes after what a cache holds."""
+    if prefix is not None and cache is not None and cache.length:
+        raise ConfigError(
+            f"A prefix comes after {cache.length} tokens in the cache, which would have to see it "
+            "and cannot any more; give the whole prefix in the first call."
+        )
 
 
 def query_share(part: AttentionConfig) -> float:
