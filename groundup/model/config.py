@@ -81,8 +81,8 @@ class ExpertsConfig(Config):
     normalised: bool = True
     """Weights of the chosen experts sum to one (Mixtral); else they are their shares of all."""
     capacity_factor: float | None = Field(default=None, gt=0)
-    """An expert takes at most this times its even share of tokens; the rest pass by the residual.
-    None: every token is served."""
+    """In training an expert takes at most this times its even share of a pass's tokens, padding
+    counted; the rest pass by the residual. None, and when the model is used: all are served."""
 
     @model_validator(mode="after")
     def check(self) -> "ExpertsConfig":
