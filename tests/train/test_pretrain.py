@@ -204,6 +204,7 @@ def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path
         ({"objective": "masked"}, "'masked' trains.*'encoder'.*depth.*give a preset"),
         ({"preset": "birt-tiny"}, "no preset 'birt-tiny'; the nearest are bert-tiny"),
         ({"objective": "mask"}, "objective"),
+        ({"nonsense": 3}, "has no key `nonsense`; valid keys: depth, tokens,"),
         ({"noise": {"rate": 1.5}}, "NoiseConfig.rate.*less than 1"),
     ],
 )

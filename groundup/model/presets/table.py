@@ -39,7 +39,7 @@ def preset(name: str) -> Preset:
     """
     known = presets()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=4, cutoff=0.4)
+        near = difflib.get_close_matches(name, known, n=4, cutoff=0.6)
         raise ConfigError(
             f"There is no preset {name!r}; "
             + (f"the nearest are {', '.join(near)}." if near else f"there are {', '.join(known)}.")
