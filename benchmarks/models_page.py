@@ -7,6 +7,7 @@ Parity is of results/parity.json (`python benchmarks/parity.py`), learning of re
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ Made by `python benchmarks/models_page.py`; do not edit. `groundup model describ
 
 *here* counts our weights; *paper* is what the source prints (–: nothing). *parity* is the largest
 difference of a logit from Transformers' in float32, on small random models of three and more odd
-shapes of the family's files ({date}); *written out*: no peer has the class, so a reference in the
-tests computes it. *learning* is what the family's tiny preset reached against its threshold, which
-was set before the run.
+shapes ({date}), with the `model_type` that it is against: the one whose files say the preset
+whole, which need not have its name (Jurassic-1 is written as a `gpt2`, SpanBERT as a `bert`);
+*written out*: no peer has the class, so a reference in the tests computes it. *learning* is what
+the family's tiny preset reached against its threshold, which was set before the run.
 """
 SCALES = (("T", 1e12), ("B", 1e9), ("M", 1e6))
 
@@ -53,9 +55,12 @@ def file_kind(each: Preset) -> str:
 
 
 def parity_of(each: Preset, parity: dict[str, Any]) -> str:
-    """The largest difference of the preset's family."""
-    found = parity.get("families", {}).get(file_kind(each))
-    return f"{found['largest']:.0e}" if found else "written out"
+    """The largest difference of the files that a preset is written as, and whose they are."""
+    kind = file_kind(each)
+    found = parity.get("families", {}).get(kind)
+    if not found:
+        return "written out"
+    return f"{found['largest']:.0e} `{kind}`" if found["largest"] else f"0 `{kind}`"
 
 
 def learning_of(family: str, learning: dict[str, Any]) -> str:
@@ -65,6 +70,20 @@ def learning_of(family: str, learning: dict[str, Any]) -> str:
     if row is None:
         return "to come"
     return f"{row['reached']:.2f} {'' if row['passed'] else 'not '}below {row['threshold']:.2f}"
+
+
+def notes_of(members: Sequence[Preset]) -> list[str]:
+    """What differs from the papers: once each, behind the names that it is of if not of all."""
+    named: dict[str, list[str]] = {}
+    told_of = [(each.differs, each.name) for each in members]
+    for note, name in told_of + [(each.shared, each.name) for each in members]:
+        if note:
+            named.setdefault(note, []).append(f"`{name}`")
+    told = [
+        note if len(names) == len(members) else f"{', '.join(names)}: {note}"
+        for note, names in named.items()
+    ]
+    return [f"- {note}" for note in told]
 
 
 def markdown() -> str:
@@ -94,8 +113,7 @@ def markdown() -> str:
                 parity_of(each, parity), learning_of(family, learning) if is_tiny else "",
             )  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
-        notes = dict.fromkeys(each.differs for each in members if not each.name.endswith(TINY))
-        notes = [note for note in notes if note]
+        notes = notes_of([each for each in members if not each.name.endswith(TINY)])
         lines += ["", *notes, ""] if notes else [""]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -145,6 +145,8 @@ def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: A
             f"{base.path} is of kind {model.config.kind!r}, and conversations are continued by "
             "decoders alone; give a decoder."
         )
+    # Turns are tuned in order, and so are they read from here on, whatever the base was trained on.
+    model.config = model.config.model_copy(update={"prefix": False})
     form = form_of(base.path, config.template)
     form.check_fit(model.config.vocab_size)
     rows = {name: packed(examples, name, form, config.length) for name in ("train", "validation")}

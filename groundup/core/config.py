@@ -61,7 +61,7 @@ def nearest(given: str, known: Sequence[str], all_of_them: str) -> str:
     >>> nearest("higer", ["higher", "lower"], "valid"), nearest("x", ["a", "b"], "valid")
     ('did you mean `higher`?', 'valid: a, b.')
     """
-    near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(given, known, n=1, cutoff=0.6)
     return f"did you mean `{near[0]}`?" if near else f"{all_of_them}: {', '.join(known)}."
 
 

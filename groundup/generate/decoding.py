@@ -1,8 +1,9 @@
 """A batch of sequences that are being written: what the model has read, and what it says next.
 
-A decoder reads prompts, padded on the left; an encoder–decoder reads sources, padded on the right,
-and then a start token. From there on both are written alike: token by token over one cache, rows
-chosen anew by `select`. Padding is attended by nobody. Knows no text and no sampling.
+A decoder reads prompts, padded on the left, and both ways if it was trained on prefixes; an
+encoder–decoder reads sources, padded on the right, and then a start token. From there on both are
+written alike: token by token over one cache, rows chosen anew by `select`. Padding is attended by
+nobody. Knows no text and no sampling.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.core import ArtifactError
@@ -87,7 +88,8 @@ class Decoding:
         """A decoder that has read prompts and will write `limit` tokens at most."""
         padded = left_padded(prompts, model.head.device)
         made = cls(model, len(prompts), padded.ids.shape[1] + limit, vocab_size)
-        made.read(padded.ids, padded.positions, padded.documents)
+        prefix = torch.ones_like(padded.ids, dtype=torch.bool) if model.config.prefix else None
+        made.read(padded.ids, padded.positions, padded.documents, prefix)
         return made
 
     @classmethod
@@ -111,6 +113,7 @@ class Decoding:
         ids: Int[Tensor, "B T"],
         positions: Int[Tensor, "B T"],
         documents: Int[Tensor, "B T"] | None = None,
+        prefix: Bool[Tensor, "B T"] | None = None,
     ) -> None:
         """Take in tokens of every row; `logits` are those after the last.
 
@@ -118,7 +121,7 @@ class Decoding:
         """
         logits = self.model.logits(
             ids, positions=positions, cache=self.cache, documents=documents,
-            encoded=self.encoded, last_only=True,
+            prefix=prefix, encoded=self.encoded, last_only=True,
         )  # fmt: skip
         self.logits: Float[Tensor, "B V"] = logits[:, -1, : self.vocab_size]
         check_finite(self.logits)

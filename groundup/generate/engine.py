@@ -3,7 +3,8 @@
 Requests are sorted by length and run in batches over the plain cache, padded on the left; padding
 is attended by nobody and positions count from each row's first token, so a row computes what it
 would compute alone. Rows that have ended leave the batch. Every special token ends an answer. An
-encoder–decoder's prompts are sources: it reads each whole and writes its own text.
+encoder–decoder's prompts are sources: it reads each whole and writes its own text. A
+decoder that was trained on prefixes reads its prompts both ways, and what it writes in order.
 Knows no HTTP and no terminal; see talk.py for the verbs and beam.py for beam search.
 """
 
@@ -14,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from groundup.core import (
@@ -325,14 +326,15 @@ class Engine:
         """
         if len(conversations) != len(answers):
             raise DataError(f"{len(conversations)} conversations have {len(answers)} answers.")
-        rows, scored = [], []
+        rows, scored, read = [], [], []
         for conversation, answer in zip(conversations, answers, strict=True):
             whole = self.rendered((*conversation, Message("assistant", answer)))
             start = len(self.prompt(conversation))
             rows.append(whole.ids)
+            read.append(start)
             scored.append([i for i in range(start, len(whole.ids)) if whole.mask[i]])
         found: dict[int, list[float]] = {}
-        for chosen, hidden in self.hidden(rows):
+        for chosen, hidden in self.hidden(rows, read):
             for row, i in enumerate(chosen):
                 places = torch.tensor(scored[i])
                 logits = self.model.project(hidden[row, places - 1])
@@ -349,16 +351,19 @@ class Engine:
         """
         rows = [self.tokenizer.encode(text)[: self.context_length] for text in texts]
         vectors = np.zeros((len(texts), self.model.config.width), dtype=np.float32)
-        for chosen, hidden in self.hidden(rows):
+        for chosen, hidden in self.hidden(rows, [len(row) for row in rows]):
             for row, i in enumerate(chosen):
                 if rows[i]:
                     vectors[i] = hidden[row, : len(rows[i])].mean(0).float().cpu().numpy()
         return vectors
 
     def hidden(
-        self, rows: Sequence[Sequence[int]]
+        self, rows: Sequence[Sequence[int]], read: Sequence[int]
     ) -> Iterator[tuple[list[int], Float[Tensor, "B T D"]]]:
-        """Yield each batch's places and hidden states; what is right of a row's end is junk."""
+        """Yield each batch's places and hidden states; what is right of a row's end is junk.
+
+        read  tokens at the start of each row that are its prompt
+        """
         for chosen in batches([len(row) for row in rows], 0, self.context_length):
             longest = max(len(rows[i]) for i in chosen)
             if longest > self.context_length:
@@ -368,5 +373,12 @@ class Engine:
             if longest:
                 ids = right_padded([rows[i] for i in chosen]).to(self.model.head.device)
                 with evaluating(self.model):
-                    hidden = self.model(ids)
+                    hidden = self.model(ids, prefix=self.prefix(ids, [read[i] for i in chosen]))
                 yield chosen, hidden
+
+    def prefix(self, ids: Int[Tensor, "B T"], read: Sequence[int]) -> Bool[Tensor, "B T"] | None:
+        """The tokens of each row's prompt, where the model reads prompts both ways."""
+        if not self.model.config.prefix:
+            return None
+        lengths = torch.tensor(read, device=ids.device)
+        return torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]

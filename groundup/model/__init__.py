@@ -25,6 +25,7 @@ from .describe.costs import (
     describe_config,
     flops_per_token,
     parameters,
+    row_flops,
 )
 from .describe.routing import routing
 from .feedforward import balance_loss, z_loss
@@ -81,6 +82,7 @@ __all__ = [
     "preset",
     "presets",
     "routing",
+    "row_flops",
     "save",
     "save_gguf",
     "save_tensors",

@@ -82,8 +82,8 @@ class ExpertsConfig(Config):
     normalised: bool = True
     """Weights of the chosen experts sum to one (Mixtral); else they are their shares of all."""
     capacity_factor: float | None = Field(default=None, gt=0)
-    """An expert takes at most this times its even share of tokens; the rest pass by the residual.
-    None: every token is served."""
+    """In training an expert takes at most this times its even share of a pass's tokens, padding
+    counted; the rest pass by the residual. None, and when the model is used: all are served."""
 
     @model_validator(mode="after")
     def check(self) -> "ExpertsConfig":
@@ -292,6 +292,9 @@ class ModelConfig(Config):
     """A token sees itself and what came before it; or all; or an encoder's output on top."""
     encoder_layers: int = Field(default=0, ge=0)
     """Blocks of the encoder beside a decoder; 0 otherwise."""
+    prefix: bool = False
+    """A decoder's prompt is read as one: its tokens see each other both ways, as in training with
+    the objective `prefix`; what follows it sees what came before, as ever."""
 
     @model_validator(mode="after")
     def check(self) -> "ModelConfig":
@@ -300,6 +303,11 @@ class ModelConfig(Config):
             raise ConfigError(
                 f"ModelConfig.kind={self.kind!r} has encoder_layers={self.encoder_layers}; "
                 "an encoder_decoder needs at least 1, the others have 0."
+            )
+        if self.prefix and self.kind != "decoder":
+            raise ConfigError(
+                f"ModelConfig.prefix=true is of kind={self.kind!r}; only a decoder has a prompt "
+                "that it would not see whole."
             )
         if self.feedforward.experts is not None and self.feedforward.bias:
             raise ConfigError("FeedForwardConfig.bias=true has experts; experts have no biases.")

@@ -298,13 +298,15 @@ class Transformer(Stack):
         positions: Int[Tensor, "b T"] | None = None,
         cache: Cache | None = None,
         documents: Int[Tensor, "B T"] | None = None,
+        prefix: Bool[Tensor, "B T"] | None = None,
         encoded: Encoded | None = None,
         last_only: bool = False,
     ) -> Float[Tensor, "B t V"]:
         """Logits of the token after each one, or after the last one alone; see `forward`."""
         hidden = self(
-            ids, positions=positions, cache=cache, documents=documents, encoded=encoded
-        )  # (B, T, D)
+            ids, positions=positions, cache=cache, documents=documents, prefix=prefix,
+            encoded=encoded,
+        )  # (B, T, D)  # fmt: skip
         return self.project(hidden[:, -1:] if last_only else hidden)
 
     def project(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:

@@ -110,11 +110,13 @@ class PretrainConfig(Config):
         return objective(self.objective or own)
 
     def shape(self, vocab_size: int) -> ModelConfig:
-        """The model's configuration."""
+        """The model's configuration; it keeps that prompts are read both ways, if they are."""
+        kept: dict[str, Any] = {"prefix": self.wanted().name == "prefix"}
         if self.preset is None:
-            return from_depth(self.depth, vocab_size, self.context_length).config
-        sizes: dict[str, Any] = {"vocab_size": vocab_size, "context_length": self.context_length}
-        return ModelConfig(**(dict(preset(self.preset).config) | sizes))
+            derived = from_depth(self.depth, vocab_size, self.context_length).config
+            return derived.model_copy(update=kept)
+        kept |= {"vocab_size": vocab_size, "context_length": self.context_length}
+        return ModelConfig(**(dict(preset(self.preset).config) | kept))
 
 
 class Stretch(NamedTuple):

@@ -131,6 +131,13 @@ def test_the_loss_falls_and_the_chat_model_keeps_its_tokenizer(base, examples, t
     assert not np.array_equal(weights(chat), weights(base))
 
 
+def test_turns_make_a_causal_model_of_one_of_prefixes(made, examples, tmp_path):
+    config = tiny_training(tokens=512, context_length=512, objective="prefix", validations=1)
+    whole = pretrain(config, made.tokens, made.tokenizer, tmp_path / "base")
+    chat = finetune(TUNING.model_copy(update={"epochs": 1}), whole, examples, tmp_path / "chat")
+    assert load(whole.path).config.prefix and not load(chat.path).config.prefix
+
+
 def weights(artifact: Artifact) -> np.ndarray:
     return load(artifact.path).head.detach().numpy()
 

@@ -45,6 +45,31 @@ def full_forward(engine: Engine, prompt: list[int], ids: tuple[int, ...]) -> tor
     return logits.log_softmax(-1)[torch.arange(len(ids)), torch.tensor(ids)]
 
 
+def read_whole(engine: Engine, prompt: list[int], ids: list[int]) -> list[float]:
+    """Log-probabilities of an answer's tokens by one pass that sees the whole prompt."""
+    row = torch.tensor([[*prompt, *ids]])
+    with torch.no_grad():
+        logits = engine.model.logits(row, prefix=torch.arange(row.shape[1])[None] < len(prompt))
+    logits = logits[0, len(prompt) - 1 : -1, : engine.tokenizer.vocab_size]
+    return logits.log_softmax(-1)[torch.arange(len(ids)), torch.tensor(ids)].tolist()
+
+
+def test_a_model_of_prefixes_reads_its_prompt_both_ways_and_writes_in_order():
+    engine, sampling = tiny_engine(prefix=True), Sampling(max_tokens=12)
+    found = engine.generate(QUESTIONS, sampling)
+    for conversation, answer, other in zip(
+        QUESTIONS, found, tiny_engine().generate(QUESTIONS, sampling), strict=True
+    ):
+        expected = read_whole(engine, engine.prompt(conversation), list(answer.ids))
+        assert_close(list(answer.logprobs), expected, rtol=0, atol=1e-12)
+        assert abs(answer.logprobs[0] - other.logprobs[0]) > 1e-6
+    prompt = engine.prompt(QUESTIONS[0])
+    whole = engine.rendered((*QUESTIONS[0], Message("assistant", "so")))
+    (scored,) = engine.logprobs([QUESTIONS[0]], ["so"])
+    expected = read_whole(engine, prompt, whole.ids[len(prompt) :])
+    assert_close(scored, expected[: len(scored)], rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("sampling", SAMPLINGS, ids=["greedy", "sampled"])
 def test_batched_is_single_is_the_full_forward_pass(engine, sampling):
     together = engine.generate(QUESTIONS, sampling)

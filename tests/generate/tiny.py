@@ -18,7 +18,9 @@ from groundup.tokenizer import FastTokenizer, save
 CONTEXT = 96
 
 
-def tiny_model(dtype: torch.dtype = torch.float64, context_length: int = CONTEXT) -> Transformer:
+def tiny_model(
+    dtype: torch.dtype = torch.float64, context_length: int = CONTEXT, *, prefix: bool = False
+) -> Transformer:
     """A model whose every weight counts: none starts at zero, so layers and cache matter."""
     config = ModelConfig(
         vocab_size=260,
@@ -27,6 +29,7 @@ def tiny_model(dtype: torch.dtype = torch.float64, context_length: int = CONTEXT
         context_length=context_length,
         attention=AttentionConfig(heads=4, kv_heads=2, head_dim=8),
         feedforward=FeedForwardConfig(width=48),
+        prefix=prefix,
     )
     model = Transformer(config, seed=0)
     generator = torch.Generator().manual_seed(1)

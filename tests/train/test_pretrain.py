@@ -173,6 +173,7 @@ def test_other_objectives_of_a_kind_are_for_choosing(special, tmp_path, name: st
     config = tiny_training(tokens=1024, preset=shape, objective=name, validations=1)
     base = pretrain(config, special.tokens, special.tokenizer, tmp_path / "base")
     assert base.numbers["objective"] == name and base.config["objective"] == name
+    assert load(base.path).config.prefix is (name == "prefix")
 
 
 def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path, monkeypatch):
@@ -201,6 +202,7 @@ def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path
         ({"objective": "masked"}, "'masked' trains.*'encoder'.*depth.*give a preset"),
         ({"preset": "birt-tiny"}, "no preset 'birt-tiny'; the nearest are bert-tiny"),
         ({"objective": "mask"}, "objective"),
+        ({"nonsense": 3}, "has no key `nonsense`; valid keys: depth, tokens,"),
         ({"noise": {"rate": 1.5}}, "NoiseConfig.rate.*less than 1"),
         ({"noise": {"rate": 0.2}}, "noise.rate is set, and objective='causal'.*none of them"),
         (

@@ -61,7 +61,7 @@ def parameters(config: ModelConfig) -> Parameters:
     5771264
     """
     width, table = config.width, config.vocab_size * config.width
-    layers = config.layers + config.encoder_layers
+    layers, stacks = config.layers + config.encoder_layers, 2 if config.encoder_layers else 1
     sparse = len(layers_with_experts(config))
     transform, is_layer_norm = config.output.transform == "dense", config.norm.kind == "layer"
     norm = width * (2 if is_layer_norm and config.norm.bias else 1)
@@ -69,7 +69,7 @@ def parameters(config: ModelConfig) -> Parameters:
     head += config.vocab_size if config.output.bias else 0
     head += width * width + width * config.output.dense_bias + norm if transform else 0
     return Parameters(
-        embedding=table + config.embedding.types * width,
+        embedding=table + stacks * config.embedding.types * width,
         positions=of_positions(config),
         attention=layers * of_attention(config),
         cross=config.layers * of_attention(config) if config.encoder_layers else 0,
@@ -159,40 +159,89 @@ def active_parameters(config: ModelConfig) -> int:
     return count.total - len(layers_with_experts(config)) * resting
 
 
-def seen(pattern: Pattern, context: int) -> int:
-    """About how many of `context` keys a token at its end sees under a pattern."""
+def seen(pattern: Pattern, context: int, *, both_ways: bool = False) -> int:
+    """About how many of `context` keys a token sees under a pattern.
+
+    both_ways  in an encoder, where a window reaches to both sides; else the token is the last
+
+    >>> seen(Pattern("window", 4), 100), seen(Pattern("window", 4), 100, both_ways=True)
+    (4, 7)
+    """
+    near = 2 * pattern.window - 1 if both_ways else pattern.window
     match pattern.kind:
         case "full":
             return context
+        case "block":
+            return min(context, pattern.window)
         case "strided":
-            return min(context, pattern.window + context // pattern.stride)
+            return min(context, near + context // pattern.stride)
         case "fixed":
             far = context // pattern.stride * pattern.tokens
             return min(context, pattern.stride + far)
         case _:
-            return min(context, pattern.window + pattern.tokens)
+            return min(context, near + pattern.tokens)
+
+
+def seen_in_order(pattern: Pattern, length: int) -> float:
+    """About how many keys a token of a causal row of a length sees in the mean.
+
+    >>> seen_in_order(Pattern(), 9), seen_in_order(Pattern("window", 1), 9)
+    (5.0, 1.0)
+    """
+    most = seen(pattern, length)
+    match pattern.kind:
+        case "strided" | "fixed":  # what they see grows with the place: as in the middle
+            return float(seen(pattern, (length + 1) // 2))
+        case "block":
+            return (most + 1) / 2
+        case _:
+            return (most * (most + 1) / 2 + (length - most) * most) / length
 
 
 def flops_per_token(config: ModelConfig, context: int) -> Flops:
     """Arithmetic of one token that sees `context` tokens, itself included.
 
-    In training on rows of length T, causal masks leave (T + 1) / 2 on average; kernels that
-    compute the masked half too do more, which is not counted as useful. Of an encoder–decoder
-    it is a token of the source and one of the target together.
+    Of an encoder–decoder it is a token of the source and one of the target together. For what a
+    token of a row costs in the mean see `row_flops`.
     """
+    own = sum(seen(config.pattern(i), context, both_ways=config.kind == "encoder")
+              for i in range(config.layers))  # fmt: skip
+    return flops_of(config, own + keys_of_source(config, context))
+
+
+def row_flops(config: ModelConfig, length: int) -> Flops:
+    """Arithmetic of a token in the mean over a row of a length.
+
+    In a causal row the first sees itself and the last all: (length + 1) / 2 in the mean. Kernels
+    that compute the masked half too do more, which is not counted as useful.
+
+    >>> whole = flops_per_token(ModelConfig(), 2048).training
+    >>> flops_per_token(ModelConfig(), 0).training < row_flops(ModelConfig(), 2048).training < whole
+    True
+    """
+    if config.kind == "encoder":
+        return flops_per_token(config, length)
+    own = sum(seen_in_order(config.pattern(i), length) for i in range(config.layers))
+    return flops_of(config, own + keys_of_source(config, length))
+
+
+def keys_of_source(config: ModelConfig, length: int) -> int:
+    """Keys that a source's token sees in its encoder, and a target's of it; 0 without a source."""
+    if not config.encoder_layers:
+        return 0
+    within = sum(seen(config.pattern(i), length, both_ways=True)
+                 for i in range(config.encoder_layers))  # fmt: skip
+    return within + config.layers * length
+
+
+def flops_of(config: ModelConfig, keys: float) -> Flops:
+    """Arithmetic of a token that sees so many keys in all layers together."""
     count, part = parameters(config), config.attention
     tables = count.embedding + count.norms
     tables += count.positions if config.position.kind != "transformer_xl" else 0
     matrices = active_parameters(config) - tables
     matrices += config.vocab_size * config.width if config.tied_embeddings else 0
-    keys = sum(
-        seen(config.pattern(i), context)
-        for n in (config.layers, config.encoder_layers)
-        for i in range(n)
-    )
-    keys += config.layers * context if config.encoder_layers else 0
-    scores = 2 * part.heads * part.head_dim * keys
-    inference = 2 * (matrices + scores)
+    inference = 2 * matrices + round(4 * part.heads * part.head_dim * keys)
     return Flops(inference, 3 * inference)
 
 
@@ -215,8 +264,12 @@ class Description(NamedTuple):
     parameters: Parameters
     active: int
     """Parameters that compute one token."""
+    flops_of: str
+    """What the arithmetic below is of: a token, or of an encoder–decoder one of each side."""
     flops: Flops
-    """At a full context."""
+    """Of the last token of a row, which sees a full context."""
+    row_flops: Flops
+    """In the mean over the tokens of a row of a full context, as in training."""
     cache_bytes_per_token: int
     """In bfloat16."""
     training_bytes: int
@@ -237,8 +290,10 @@ class Description(NamedTuple):
             "context": f"{config.context_length:,} tokens",
             "parameters": f"{count.total:,} ({', '.join(share)})",
             "active": f"{self.active:,} of them compute a token",
-            "inference": f"{self.flops.inference / 1e6:,.1f} MFLOP a token at a full context",
-            "training": f"{self.flops.training / 1e6:,.1f} MFLOP a token at a full context",
+            "inference": f"{self.flops.inference / 1e6:,.1f} MFLOP for {self.flops_of} at a full "
+            "context",
+            "training": f"{self.row_flops.training / 1e6:,.1f} MFLOP for {self.flops_of}, the mean "
+            "over a row of a full context",
             "cache": f"{self.cache_bytes_per_token:,} bytes a token in bfloat16, "
             f"{full / 2**20:,.1f} MiB when full",
             "to train": f"{self.training_bytes / 2**30:,.1f} GiB of weights, gradients and AdamW's "
@@ -257,9 +312,11 @@ def told(preset: Preset | None) -> dict[str, str]:
     """What a preset's source says."""
     if preset is None:
         return {}
-    paper = f"the paper says {preset.paper}. " if preset.paper else ""
-    rows = {"special": preset.special, "source": preset.source, "differs": paper + preset.differs}
-    return {name: text[:1].upper() + text[1:] for name, text in rows.items() if text}
+    paper = f"The paper says {preset.paper}." if preset.paper else ""
+    differs = " ".join(filter(None, (paper, preset.differs, preset.shared)))
+    special = preset.special[:1].upper() + preset.special[1:]
+    rows = {"special": special, "source": preset.source, "differs": differs}
+    return {name: text for name, text in rows.items() if text}
 
 
 def shape_of(config: ModelConfig) -> str:
@@ -306,7 +363,9 @@ def describe_config(config: ModelConfig) -> Description:
         config,
         parameters(config),
         active_parameters(config),
+        "a source's token and a target's together" if config.encoder_layers else "a token",
         flops_per_token(config, config.context_length),
+        row_flops(config, config.context_length),
         cache,
         training_bytes=TRAINED_BYTES * total,
         serving_bytes=2 * total + cache * config.context_length,

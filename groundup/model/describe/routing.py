@@ -60,10 +60,14 @@ def routes(model: Transformer, ids: Int[Tensor, "1 T"]) -> list[Routed]:
     Raises ConfigError if the model has no experts or reads a source.
     """
     experts = model.config.feedforward.experts
-    if experts is None or model.encoder is not None:
+    if experts is None:
         raise ConfigError(
-            f"This model is a dense {model.config.kind} or reads a source; only a decoder or "
-            "encoder with experts has routes to show."
+            f"This {model.config.kind} is dense: it has no experts, so there are no routes to show."
+        )
+    if model.encoder is not None:
+        raise ConfigError(
+            "This encoder_decoder has experts but reads a source and writes a target, and a page "
+            "shows one text; only decoders and encoders are drawn."
         )
     logits: list[Tensor] = []
     model.eval()(ids, routing=logits)
@@ -101,13 +105,14 @@ def routing(model: Path, text: Path, out: Path) -> Shares:
     text   a file of plain text, of which the first 2,000 tokens are read
     out    the HTML file to write
 
-    Raises ConfigError if the model has no experts or the text no tokens.
+    Raises ConfigError if the model has no experts, or the text is missing or has no tokens.
     """
     from groundup.tokenizer import load_tokenizer  # here: shapes and costs need no tokenizer
 
+    written = read_text(text)
     network, tokenizer = load(model), load_tokenizer(model)
     limit = min(LONGEST, network.config.context_length)
-    ids = tokenizer.encode(Path(text).read_text(encoding="utf-8"))[:limit]
+    ids = tokenizer.encode(written)[:limit]
     if not ids:
         raise ConfigError(f"{text} has no token to route; give a file with text.")
     found = routes(network, torch.tensor([ids]))
@@ -118,6 +123,16 @@ def routing(model: Path, text: Path, out: Path) -> Shares:
         tuple(tuple(each.shares.tolist()) for each in found),
         tuple(each.balance for each in found),
     )  # fmt: skip
+
+
+def read_text(place: Path) -> str:
+    """A file's text; ConfigError if there is none."""
+    try:
+        return Path(place).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{place} is no file of plain text ({error}); give one, such as a page of a document."
+        ) from None
 
 
 def drawn(found: Sequence[Routed], tokens: Sequence[str], name: str) -> page.Page:

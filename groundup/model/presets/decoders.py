@@ -1,5 +1,7 @@
 """Decoders from GPT-1 to LLaMA: each token sees what came before it."""
 
+from typing import Literal
+
 from groundup.kernels import Pattern
 
 from ..config import (
@@ -9,34 +11,49 @@ from ..config import (
     NormConfig,
     PositionConfig,
 )
-from .preset import Preset
+from .preset import Paper, Preset
 
-SOURCES = {
-    "GPT-1": "Radford et al. 2018, Improving Language Understanding by Generative Pre-Training",
-    "GPT-2": "Radford et al. 2019, Language Models are Unsupervised Multitask Learners",
-    "GPT-3": "Brown et al. 2020, arXiv:2005.14165, table 2.1",
-    "Jurassic-1": "Lieber et al. 2021, Jurassic-1: Technical Details and Evaluation",
-    "Gopher": "Rae et al. 2021, arXiv:2112.11446, table 1",
-    "Chinchilla": "Hoffmann et al. 2022, arXiv:2203.15556, table 4",
-    "LaMDA": "Thoppilan et al. 2022, arXiv:2201.08239",
-    "LLaMA": "Touvron et al. 2023, arXiv:2302.13971, table 2",
-}
-SPECIAL = {
-    "GPT-1": "one decoder pre-trained on books, then fine-tuned on each task",
-    "GPT-2": "norms before each part, bytes as the alphabet, tasks without training",
-    "GPT-3": "few-shot tasks by size alone; every second layer sees a band",
-    "Jurassic-1": "wider and less deep than GPT-3, a vocabulary of 256,000 with whole phrases",
-    "Gopher": "RMS norms and Transformer-XL's distances, 280 billion parameters",
-    "Chinchilla": "four times smaller than Gopher and trained on four times as much",
-    "LaMDA": "gated GELU and T5's buckets of distances, tuned for dialogue and grounding",
-    "LLaMA": "rotary positions, SwiGLU and RMS norms, trained on public text alone",
-}
-NOT_SAID = "The band's width is not in the paper: 128 tokens here."
+GPT1 = Paper(
+    "GPT-1", "causal", "one decoder pre-trained on books, then fine-tuned on each task",
+    "Radford et al. 2018, Improving Language Understanding by Generative Pre-Training",
+)  # fmt: skip
+GPT2 = Paper(
+    "GPT-2", "causal", "norms before each part, bytes as the alphabet, tasks without training",
+    "Radford et al. 2019, Language Models are Unsupervised Multitask Learners",
+)  # fmt: skip
+GPT3 = Paper(
+    "GPT-3", "causal", "few-shot tasks by size alone; every second layer sees a band",
+    "Brown et al. 2020, arXiv:2005.14165, table 2.1",
+    "The band's width is not in the paper: 128 tokens here, 32 in the tiny one.",
+)  # fmt: skip
+JURASSIC = Paper(
+    "Jurassic-1", "causal",
+    "wider and less deep than GPT-3, a vocabulary of 256,000 with whole phrases",
+    "Lieber et al. 2021, Jurassic-1: Technical Details and Evaluation",
+)  # fmt: skip
+GOPHER = Paper(
+    "Gopher", "causal", "RMS norms and Transformer-XL's distances, 280 billion parameters",
+    "Rae et al. 2021, arXiv:2112.11446, table 1",
+)  # fmt: skip
+CHINCHILLA = Paper(
+    "Chinchilla", "causal", "four times smaller than Gopher and trained on four times as much",
+    "Hoffmann et al. 2022, arXiv:2203.15556, table 4",
+)  # fmt: skip
+LAMDA = Paper(
+    "LaMDA", "causal",
+    "gated GELU and T5's buckets of distances, tuned for dialogue and grounding",
+    "Thoppilan et al. 2022, arXiv:2201.08239",
+)  # fmt: skip
+LLAMA = Paper(
+    "LLaMA", "causal", "rotary positions, SwiGLU and RMS norms, trained on public text alone",
+    "Touvron et al. 2023, arXiv:2302.13971, table 2",
+)  # fmt: skip
 
 
 def gpt(
     layers: int, width: int, heads: int, vocab_size: int, context_length: int, *,
-    place: str = "pre", head_dim: int | None = None, patterns: tuple[Pattern, ...] = (Pattern(),),
+    place: Literal["pre", "post"] = "pre", head_dim: int | None = None,
+    patterns: tuple[Pattern, ...] = (Pattern(),),
 ) -> ModelConfig:  # fmt: skip
     """GPT's shape: learned places, biases, GELU, layer norms, tied embeddings."""
     return ModelConfig(
@@ -49,7 +66,7 @@ def gpt(
             width=4 * width, activation="gelu_tanh", gated=False, bias=True
         ),
         position=PositionConfig(kind="learned"),
-        norm=NormConfig(kind="layer", eps=1e-5, place="post" if place == "post" else "pre"),
+        norm=NormConfig(kind="layer", eps=1e-5, place=place),
     )  # fmt: skip
 
 
@@ -91,64 +108,70 @@ def gpt3(layers: int, width: int, heads: int, head_dim: int) -> ModelConfig:
 
 def presets() -> list[Preset]:
     """All of them."""
-    rows = [
-        ("gpt-1", gpt(12, 768, 12, 40_478, 512, place="post"), "GPT-1",
-         "", "The paper prints no number; 117M is told of it later."),
-        *gpt2_rows(), *gpt3_rows(), *google_rows(),
-        ("jurassic-1-7.5b", gpt(32, 4096, 32, 256_000, 2048), "Jurassic-1", "7.5B", ""),
-        ("jurassic-1-178b", gpt(76, 13_824, 96, 256_000, 2048), "Jurassic-1", "178B", ""),
-        ("llama-7b", llama(32, 4096, 32, 11_008), "LLaMA", "6.7B", ""),
-        ("llama-13b", llama(40, 5120, 40, 13_824), "LLaMA", "13.0B", ""),
-        ("llama-33b", llama(60, 6656, 52, 17_920), "LLaMA", "32.5B", ""),
-        ("llama-65b", llama(80, 8192, 64, 22_016), "LLaMA", "65.2B", ""),
-    ]  # fmt: skip
+    untold = "The paper prints no number; 117M is told of it later."
     return [
-        Preset(name, config, family, "causal", SPECIAL[family], SOURCES[family], paper, differs)
-        for name, config, family, paper, differs in rows
-    ]
+        GPT1.preset("gpt-1", gpt(12, 768, 12, 40_478, 512, place="post"), differs=untold),
+        *gpt2_sizes(), *gpt3_sizes(), *gopher_sizes(), *lamda_sizes(),
+        JURASSIC.preset("jurassic-1-7.5b", gpt(32, 4096, 32, 256_000, 2048), paper="7.5B"),
+        JURASSIC.preset("jurassic-1-178b", gpt(76, 13_824, 96, 256_000, 2048), paper="178B"),
+        LLAMA.preset("llama-7b", llama(32, 4096, 32, 11_008), paper="6.7B"),
+        LLAMA.preset("llama-13b", llama(40, 5120, 40, 13_824), paper="13.0B"),
+        LLAMA.preset("llama-33b", llama(60, 6656, 52, 17_920), paper="32.5B"),
+        LLAMA.preset("llama-65b", llama(80, 8192, 64, 22_016), paper="65.2B"),
+    ]  # fmt: skip
 
 
-Row = tuple[str, ModelConfig, str, str, str]
-
-
-def gpt2_rows() -> list[Row]:
-    """GPT-2's four sizes."""
+def gpt2_sizes() -> list[Preset]:
+    """GPT-2's four."""
+    sizes = {
+        "gpt-2": (gpt(12, 768, 12, 50_257, 1024), "117M"),
+        "gpt-2-medium": (gpt(24, 1024, 16, 50_257, 1024), "345M"),
+        "gpt-2-large": (gpt(36, 1280, 20, 50_257, 1024), "762M"),
+        "gpt-2-xl": (gpt(48, 1600, 25, 50_257, 1024), "1542M"),
+    }
     wrong = "The paper's number is too small for its own shape; its authors corrected it later."
     return [
-        ("gpt-2", gpt(12, 768, 12, 50_257, 1024), "GPT-2", "117M", wrong),
-        ("gpt-2-medium", gpt(24, 1024, 16, 50_257, 1024), "GPT-2", "345M", wrong),
-        ("gpt-2-large", gpt(36, 1280, 20, 50_257, 1024), "GPT-2", "762M", wrong),
-        ("gpt-2-xl", gpt(48, 1600, 25, 50_257, 1024), "GPT-2", "1542M", wrong),
+        GPT2.preset(name, config, paper=number, differs=wrong)
+        for name, (config, number) in sizes.items()
     ]
 
 
-def gpt3_rows() -> list[Row]:
-    """GPT-3's eight sizes."""
-    heads = NOT_SAID + " The paper's 24 heads of 128 are not its 2,048 features: 16 heads here."
+def gpt3_sizes() -> list[Preset]:
+    """GPT-3's eight."""
+    fewer = "The paper's 24 heads of 128 are not its 2,048 features: 16 heads here."
+    narrow = (
+        "The paper's 40 heads of 128 are 5,120 features, not its 5,140: maps lead to each other."
+    )
     return [
-        ("gpt-3-125m", gpt3(12, 768, 12, 64), "GPT-3", "125M", NOT_SAID),
-        ("gpt-3-350m", gpt3(24, 1024, 16, 64), "GPT-3", "350M", NOT_SAID),
-        ("gpt-3-760m", gpt3(24, 1536, 16, 96), "GPT-3", "760M", NOT_SAID),
-        ("gpt-3-1.3b", gpt3(24, 2048, 16, 128), "GPT-3", "1.3B", heads),
-        ("gpt-3-2.7b", gpt3(32, 2560, 32, 80), "GPT-3", "2.7B", NOT_SAID),
-        ("gpt-3-6.7b", gpt3(32, 4096, 32, 128), "GPT-3", "6.7B", NOT_SAID),
-        ("gpt-3-13b", gpt3(40, 5140, 40, 128), "GPT-3", "13.0B", NOT_SAID),
-        ("gpt-3-175b", gpt3(96, 12_288, 96, 128), "GPT-3", "175.0B", NOT_SAID),
+        GPT3.preset("gpt-3-125m", gpt3(12, 768, 12, 64), paper="125M"),
+        GPT3.preset("gpt-3-350m", gpt3(24, 1024, 16, 64), paper="350M"),
+        GPT3.preset("gpt-3-760m", gpt3(24, 1536, 16, 96), paper="760M"),
+        GPT3.preset("gpt-3-1.3b", gpt3(24, 2048, 16, 128), paper="1.3B", differs=fewer),
+        GPT3.preset("gpt-3-2.7b", gpt3(32, 2560, 32, 80), paper="2.7B"),
+        GPT3.preset("gpt-3-6.7b", gpt3(32, 4096, 32, 128), paper="6.7B"),
+        GPT3.preset("gpt-3-13b", gpt3(40, 5140, 40, 128), paper="13.0B", differs=narrow),
+        GPT3.preset("gpt-3-175b", gpt3(96, 12_288, 96, 128), paper="175.0B"),
     ]
 
 
-def google_rows() -> list[Row]:
-    """Gopher, Chinchilla and LaMDA."""
+def gopher_sizes() -> list[Preset]:
+    """Gopher's six, and Chinchilla."""
+    return [
+        GOPHER.preset("gopher-44m", gopher(8, 512, 16, 32), paper="44M"),
+        GOPHER.preset("gopher-117m", gopher(12, 768, 12, 64), paper="117M"),
+        GOPHER.preset("gopher-417m", gopher(12, 1536, 12, 128), paper="417M"),
+        GOPHER.preset("gopher-1.4b", gopher(24, 2048, 16, 128), paper="1.4B"),
+        GOPHER.preset("gopher-7.1b", gopher(32, 4096, 32, 128), paper="7.1B"),
+        GOPHER.preset("gopher-280b", gopher(80, 16_384, 128, 128), paper="280B"),
+        CHINCHILLA.preset("chinchilla-70b", gopher(80, 8192, 64, 128), paper="70B"),
+    ]
+
+
+def lamda_sizes() -> list[Preset]:
+    """LaMDA's three."""
     outside = "The paper counts without embeddings, and does not say the context: 2,048 here."
     return [
-        ("gopher-44m", gopher(8, 512, 16, 32), "Gopher", "44M", ""),
-        ("gopher-117m", gopher(12, 768, 12, 64), "Gopher", "117M", ""),
-        ("gopher-417m", gopher(12, 1536, 12, 128), "Gopher", "417M", ""),
-        ("gopher-1.4b", gopher(24, 2048, 16, 128), "Gopher", "1.4B", ""),
-        ("gopher-7.1b", gopher(32, 4096, 32, 128), "Gopher", "7.1B", ""),
-        ("gopher-280b", gopher(80, 16_384, 128, 128), "Gopher", "280B", ""),
-        ("chinchilla-70b", gopher(80, 8192, 64, 128), "Chinchilla", "70B", ""),
-        ("lamda-2b", lamda(10, 2560, 40), "LaMDA", "2B", outside),
-        ("lamda-8b", lamda(16, 4096, 64), "LaMDA", "8B", outside),
-        ("lamda-137b", lamda(64, 8192, 128), "LaMDA", "137B", outside),
+        LAMDA.preset("lamda-2b", lamda(10, 2560, 40), paper="2B", differs=outside),
+        LAMDA.preset("lamda-8b", lamda(16, 4096, 64), paper="8B", differs=outside),
+        LAMDA.preset("lamda-137b", lamda(64, 8192, 128), paper="137B", differs=outside),
     ]

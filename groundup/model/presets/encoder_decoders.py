@@ -11,10 +11,17 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
-from .preset import Preset
+from .preset import Paper, Preset
 
-T5 = "Raffel et al. 2019, arXiv:1910.10683"
-BART = "Lewis et al. 2019, arXiv:1910.13461"
+T5 = Paper(
+    "T5", "corruption", "every task as text to text; spans told by sentinels",
+    "Raffel et al. 2019, arXiv:1910.10683",
+)  # fmt: skip
+BART = Paper(
+    "BART", "denoising",
+    "an autoencoder: the text is damaged in several ways and written out whole",
+    "Lewis et al. 2019, arXiv:1910.13461",
+)  # fmt: skip
 
 
 def t5(layers: int, width: int, heads: int, inner: int, head_dim: int = 64) -> ModelConfig:
@@ -50,23 +57,13 @@ def bart(layers: int, width: int) -> ModelConfig:
 def presets() -> list[Preset]:
     """All of them."""
     wrong = "The paper's number is not its shape's; the published weights have 738M, as here."
-    rows = [
-        ("t5-small", t5(6, 512, 8, 2048), "60M", ""),
-        ("t5-base", t5(12, 768, 12, 3072), "220M", ""),
-        ("t5-large", t5(24, 1024, 16, 4096), "770M", wrong),
-        ("t5-3b", t5(24, 1024, 32, 16_384, 128), "2.8B", ""),
-        ("t5-11b", t5(24, 1024, 128, 65_536, 128), "11B", ""),
-    ]
-    made = [
-        Preset(name, config, "T5", "corruption",
-               "every task as text to text; spans told by sentinels", T5, paper, differs)
-        for name, config, paper, differs in rows
-    ]  # fmt: skip
-    special = "an autoencoder: the text is damaged in several ways and written out whole"
+    untold = "The paper prints no number; its code's page says {}."
     return [
-        *made,
-        Preset("bart-base", bart(6, 768), "BART", "denoising", special, BART, "",
-               "The paper prints no number; its code's page says 140M."),
-        Preset("bart-large", bart(12, 1024), "BART", "denoising", special, BART, "",
-               "The paper prints no number; its code's page says 400M."),
-    ]  # fmt: skip
+        T5.preset("t5-small", t5(6, 512, 8, 2048), paper="60M"),
+        T5.preset("t5-base", t5(12, 768, 12, 3072), paper="220M"),
+        T5.preset("t5-large", t5(24, 1024, 16, 4096), paper="770M", differs=wrong),
+        T5.preset("t5-3b", t5(24, 1024, 32, 16_384, 128), paper="2.8B"),
+        T5.preset("t5-11b", t5(24, 1024, 128, 65_536, 128), paper="11B"),
+        BART.preset("bart-base", bart(6, 768), differs=untold.format("140M")),
+        BART.preset("bart-large", bart(12, 1024), differs=untold.format("400M")),
+    ]

@@ -11,12 +11,26 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
-from .preset import Preset
+from .preset import Paper, Preset
 
-BERT = "Devlin et al. 2018, arXiv:1810.04805"
-ROBERTA = "Liu et al. 2019, arXiv:1907.11692"
-SPANBERT = "Joshi et al. 2019, arXiv:1907.10529"
-MODERNBERT = "Warner et al. 2024, arXiv:2412.13663"
+BERT = Paper(
+    "BERT", "masked", "masked tokens and the next sentence, both sides seen",
+    "Devlin et al. 2018, arXiv:1810.04805",
+    "Its own objective here is the masked tokens alone; objective=next_sentence trains both.",
+)  # fmt: skip
+ROBERTA = Paper(
+    "RoBERTa", "masked", "masks drawn anew each time, no next sentence, more text",
+    "Liu et al. 2019, arXiv:1907.11692",
+)  # fmt: skip
+SPANBERT = Paper(
+    "SpanBERT", "boundary", "whole spans masked and told from the tokens at their edges",
+    "Joshi et al. 2019, arXiv:1907.10529",
+)  # fmt: skip
+MODERNBERT = Paper(
+    "ModernBERT", "masked",
+    "rotary positions, gates, windows in two of three layers, 8,192 tokens",
+    "Warner et al. 2024, arXiv:2412.13663",
+)  # fmt: skip
 
 
 def bert(
@@ -55,31 +69,26 @@ def modernbert(layers: int, width: int, inner: int) -> ModelConfig:
 
 def presets() -> list[Preset]:
     """All of them."""
-    special = {
-        "BERT": "masked tokens and the next sentence, both sides seen",
-        "RoBERTa": "masks drawn anew each time, no next sentence, more text",
-        "SpanBERT": "whole spans masked and told from the tokens at their edges",
-        "ModernBERT": "rotary positions, gates, windows in two of three layers, 8,192 tokens",
-    }
     pooler = "The pooler over [CLS], {} parameters, is a head here and not counted."
-    rows = [
-        ("bert-base", bert(12, 768, 30_522), "BERT", BERT, "110M", pooler.format("590,592")),
-        ("bert-large", bert(24, 1024, 30_522), "BERT", BERT, "340M", pooler.format("1,049,600")),
-        ("roberta-base", bert(12, 768, 50_265, types=1, offset=2, eps=1e-5), "RoBERTa", ROBERTA,
-         "", "The paper prints only the large one's number."),
-        ("roberta-large", bert(24, 1024, 50_265, types=1, offset=2, eps=1e-5), "RoBERTa", ROBERTA,
-         "355M", ""),
-        ("spanbert-base", bert(12, 768, 28_996, types=2), "SpanBERT", SPANBERT,
-         "", "The paper prints only the large one's number; the span head comes on top."),
-        ("spanbert-large", bert(24, 1024, 28_996, types=2), "SpanBERT", SPANBERT,
-         "340M", "The paper's number is BERT's, of a larger vocabulary; the span head on top."),
-        ("modernbert-base", modernbert(22, 768, 1152), "ModernBERT", MODERNBERT, "149M", ""),
-        ("modernbert-large", modernbert(28, 1024, 2624), "ModernBERT", MODERNBERT, "395M", ""),
-    ]  # fmt: skip
+    untold = "The paper prints only the large one's number"
+    base, large = (12, 768), (24, 1024)
     return [
-        Preset(
-            name, config, family, "boundary" if family == "SpanBERT" else "masked", special[family],
-            source, paper, differs,
-        )
-        for name, config, family, source, paper, differs in rows
+        BERT.preset("bert-base", bert(*base, 30_522), paper="110M",
+                    differs=pooler.format("590,592")),
+        BERT.preset("bert-large", bert(*large, 30_522), paper="340M",
+                    differs=pooler.format("1,049,600")),
+        ROBERTA.preset("roberta-base", roberta(*base), differs=untold + "."),
+        ROBERTA.preset("roberta-large", roberta(*large), paper="355M"),
+        SPANBERT.preset("spanbert-base", bert(*base, 28_996),
+                        differs=untold + "; the span head comes on top."),
+        SPANBERT.preset("spanbert-large", bert(*large, 28_996), paper="340M",
+                        differs="The paper's number is BERT's, of a larger vocabulary; "
+                        "the span head on top."),
+        MODERNBERT.preset("modernbert-base", modernbert(22, 768, 1152), paper="149M"),
+        MODERNBERT.preset("modernbert-large", modernbert(28, 1024, 2624), paper="395M"),
     ]  # fmt: skip
+
+
+def roberta(layers: int, width: int) -> ModelConfig:
+    """RoBERTa's shape: BERT's with one type and places that begin after the padding's id."""
+    return bert(layers, width, 50_265, types=1, offset=2, eps=1e-5)

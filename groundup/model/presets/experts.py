@@ -9,18 +9,24 @@ from ..config import (
     PositionConfig,
 )
 from .encoder_decoders import t5
-from .preset import Preset
+from .preset import Paper, Preset
 
-SOURCES = {
-    "Switch": "Fedus et al. 2021, arXiv:2101.03961, table 9",
-    "GLaM": "Du et al. 2021, arXiv:2112.06905, table 4",
-    "Mixtral": "Jiang et al. 2024, arXiv:2401.04088",
-}
-SPECIAL = {
-    "Switch": "one expert a token; what overflows an expert passes by",
-    "GLaM": "two experts a token in every second layer, a third of GPT-3's energy",
-    "Mixtral": "two of eight experts, their weights a softmax over the two; open weights",
-}
+CAPACITY = "An expert's capacity acts in training alone, and its even share counts padding too."
+SWITCH = Paper(
+    "Switch", "corruption", "one expert a token; what overflows an expert passes by",
+    "Fedus et al. 2021, arXiv:2101.03961, table 9", CAPACITY,
+)  # fmt: skip
+GLAM = Paper(
+    "GLaM", "causal", "two experts a token in every second layer, a third of GPT-3's energy",
+    "Du et al. 2021, arXiv:2112.06905, table 4",
+    "The paper's relative positions are a bias of each layer; one table serves all here. "
+    + CAPACITY,
+)  # fmt: skip
+MIXTRAL = Paper(
+    "Mixtral", "causal",
+    "two of eight experts, their weights a softmax over the two; open weights",
+    "Jiang et al. 2024, arXiv:2401.04088",
+)  # fmt: skip
 
 
 def switch(dense: ModelConfig, experts: int, every: int) -> ModelConfig:
@@ -53,11 +59,11 @@ def glam(layers: int, width: int, heads: int, head_dim: int, experts: int) -> Mo
     )  # fmt: skip
 
 
-def mixtral(layers: int, width: int, heads: int, inner: int, context_length: int) -> ModelConfig:
-    """Mixtral's shape: a Mistral of experts."""
+def mixtral(shape: tuple[int, int, int, int], vocab_size: int, context_length: int) -> ModelConfig:
+    """Mixtral's shape, a Mistral of experts; shape is layers, width, heads, inner."""
+    layers, width, heads, inner = shape
     return ModelConfig(
-        vocab_size=32_000 if width == 4096 else 32_768, width=width, layers=layers,
-        context_length=context_length,
+        vocab_size=vocab_size, width=width, layers=layers, context_length=context_length,
         attention=AttentionConfig(heads=heads, kv_heads=8, head_dim=128, qk_norm="none"),
         feedforward=FeedForwardConfig(width=inner, experts=ExpertsConfig(count=8, chosen=2)),
         position=PositionConfig(base=1_000_000.0),
@@ -68,24 +74,19 @@ def mixtral(layers: int, width: int, heads: int, inner: int, context_length: int
 
 def presets() -> list[Preset]:
     """All of them."""
-    base = t5(12, 768, 12, 3072)
-    shared = "The paper's relative positions are a bias of each layer; one table serves all here."
-    rows = [
-        ("switch-base-8", switch(base, 8, 2), "Switch", "",
-         "The paper prints the number with 128 experts only; the published weights begin at 8."),
-        ("switch-base-128", switch(base, 128, 2), "Switch", "7B", ""),
-        ("switch-c", switch(t5(15, 2080, 32, 6144), 2048, 1), "Switch", "1571B", ""),
-        ("glam-1.9b", glam(12, 768, 12, 64, 64), "GLaM", "1.9B",
-         shared + " The number fits without the embeddings: 1.88B."),
-        ("glam-27b", glam(24, 2048, 16, 128, 64), "GLaM", "27B", shared),
-        ("glam-143b", glam(32, 4096, 32, 128, 64), "GLaM", "143B", shared),
-        ("glam-1.2t", glam(64, 8192, 128, 128, 64), "GLaM", "1.2T", shared),
-        ("mixtral-8x7b", mixtral(32, 4096, 32, 14_336, 32_768), "Mixtral", "47B", ""),
-        ("mixtral-8x22b", mixtral(56, 6144, 48, 16_384, 65_536), "Mixtral", "",
-         "Announced without a paper; its maker says 141B."),
-    ]  # fmt: skip
+    base, largest = t5(12, 768, 12, 3072), t5(15, 2080, 32, 6144)
+    few = "The paper prints the number with 128 experts only; the published weights begin at 8."
+    inner = "The number fits without the embeddings: 1.88B."
+    later = "Announced without a paper; its maker says 141B."
+    small, large = (32, 4096, 32, 14_336), (56, 6144, 48, 16_384)
     return [
-        Preset(name, config, family, "corruption" if family == "Switch" else "causal",
-               SPECIAL[family], SOURCES[family], paper, differs)
-        for name, config, family, paper, differs in rows
-    ]  # fmt: skip
+        SWITCH.preset("switch-base-8", switch(base, 8, 2), differs=few),
+        SWITCH.preset("switch-base-128", switch(base, 128, 2), paper="7B"),
+        SWITCH.preset("switch-c", switch(largest, 2048, 1), paper="1571B"),
+        GLAM.preset("glam-1.9b", glam(12, 768, 12, 64, 64), paper="1.9B", differs=inner),
+        GLAM.preset("glam-27b", glam(24, 2048, 16, 128, 64), paper="27B"),
+        GLAM.preset("glam-143b", glam(32, 4096, 32, 128, 64), paper="143B"),
+        GLAM.preset("glam-1.2t", glam(64, 8192, 128, 128, 64), paper="1.2T"),
+        MIXTRAL.preset("mixtral-8x7b", mixtral(small, 32_000, 32_768), paper="47B"),
+        MIXTRAL.preset("mixtral-8x22b", mixtral(large, 32_768, 65_536), differs=later),
+    ]

@@ -28,3 +28,24 @@ class Preset(NamedTuple):
     """Number of parameters as the source prints it; empty if it prints none."""
     differs: str = ""
     """What is not as in the source, and why a number is not its."""
+    shared: str = ""
+    """What is not as in the source in all of the family, the tiny one too."""
+
+
+class Paper(NamedTuple):
+    """What the models of one paper have in common."""
+
+    family: str
+    objective: Objective
+    special: str
+    source: str
+    shared: str = ""
+
+    def preset(
+        self, name: str, config: ModelConfig, *, paper: str = "", differs: str = ""
+    ) -> Preset:
+        """One of its models; see `Preset`."""
+        return Preset(
+            name, config, self.family, self.objective, self.special, self.source,
+            paper=paper, differs=differs, shared=self.shared,
+        )  # fmt: skip

@@ -1,17 +1,18 @@
 """The presets by name, and the tiny one of every family.
 
 `gpt-2` is the published shape; `gpt-2-tiny` has its every trait at sizes that a laptop trains in
-minutes. A tiny one is derived, never written down, so it cannot differ from its family.
+minutes. A tiny one is derived from its family's first, never written down, so it cannot differ from
+it; where a later one stretches its angles, the tiny one does too.
 """
 
 import difflib
 import functools
 import math
+from collections.abc import Sequence
 
 from groundup.core import ConfigError
-from groundup.kernels import Pattern
 
-from ..config import ModelConfig, largest_divisor
+from ..config import ModelConfig, RopeScaling, largest_divisor
 from . import decoders, encoder_decoders, encoders, experts, recent
 from .preset import Preset
 
@@ -25,9 +26,10 @@ def presets() -> dict[str, Preset]:
     """Every preset by name, tiny ones of each family last."""
     groups = (decoders, encoders, encoder_decoders, experts, recent)
     published = {each.name: each for group in groups for each in group.presets()}
-    firsts = {each.family: each for each in reversed(published.values())}
-    small = (made_tiny(each) for each in published.values() if each is firsts[each.family])
-    return published | {each.name: each for each in small}
+    families: dict[str, list[Preset]] = {}
+    for each in published.values():
+        families.setdefault(each.family, []).append(each)
+    return published | {each.name: each for each in map(made_tiny, families.values())}
 
 
 def preset(name: str) -> Preset:
@@ -37,7 +39,7 @@ def preset(name: str) -> Preset:
     """
     known = presets()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=4, cutoff=0.4)
+        near = difflib.get_close_matches(name, known, n=4, cutoff=0.6)
         raise ConfigError(
             f"There is no preset {name!r}; "
             + (f"the nearest are {', '.join(near)}." if near else f"there are {', '.join(known)}.")
@@ -45,66 +47,69 @@ def preset(name: str) -> Preset:
     return known[name]
 
 
-def made_tiny(large: Preset) -> Preset:
-    """The family's traits at a size that trains on a laptop; its context is 256 tokens.
+def made_tiny(family: Sequence[Preset]) -> Preset:
+    """A family's traits at a size that trains on a laptop; its context is 256 tokens.
 
-    >>> made_tiny(presets()["mistral-7b"]).name
+    >>> made_tiny([presets()["mistral-7b"]]).name
     'mistral-tiny'
     """
-    name = large.family.lower().replace(" ", "-") + TINY
-    return large._replace(
-        name=name, config=tiny(large.config), paper="",
-        differs=f"{large.name} with sizes that train on a laptop.",
-    )  # fmt: skip
+    first = family[0]
+    config, differs = tiny(first.config), f"{first.name} with sizes that train on a laptop"
+    stretched = [each for each in family if each.config.position.scaling.kind != "none"]
+    if stretched and first not in stretched:
+        scaling = shortened(stretched[0].config.position.scaling)
+        position = config.position.model_copy(update={"scaling": scaling})
+        config = config.model_copy(update={"position": position})
+        differs += f", and {stretched[0].name}'s stretched angles"
+    name = first.family.lower().replace(" ", "-") + TINY
+    return first._replace(name=name, config=config, paper="", differs=differs + ".")
 
 
 def tiny(config: ModelConfig, vocab_size: int = TINY_VOCABULARY) -> ModelConfig:
     """A configuration with the same parts and small sizes."""
-    part, feed = config.attention, config.feedforward
-    cycle = len(part.patterns)
-    layers = max(TINY_LAYERS, cycle)
-    groups = part.heads // part.kv_heads
-    attention = part.model_copy(
-        update={
-            "heads": TINY_HEADS,
-            "kv_heads": largest_divisor(TINY_HEADS, max(1, TINY_HEADS // min(groups, TINY_HEADS))),
-            "head_dim": TINY_WIDTH // TINY_HEADS,
-            "patterns": tuple(narrowed(pattern) for pattern in part.patterns),
-            "scale": part.scale if part.scale == 1.0 else None,
-        }
+    part, feed, width = config.attention, config.feedforward, config.width
+    layers = max(TINY_LAYERS, len(part.patterns))
+    groups = min(part.heads // part.kv_heads, TINY_HEADS)
+    attention = {
+        "heads": TINY_HEADS,
+        "kv_heads": largest_divisor(TINY_HEADS, max(1, TINY_HEADS // groups)),
+        "head_dim": TINY_WIDTH // TINY_HEADS,
+        "patterns": tuple(each._replace(window=min(each.window, TINY_WINDOW))
+                          for each in part.patterns),
+        "scale": part.scale if part.scale == 1.0 else None,
+    }  # fmt: skip
+    inner = round(feed.width / width * TINY_WIDTH / 32) * 32
+    experts = feed.experts and feed.experts.model_copy(
+        update={"count": min(feed.experts.count, TINY_EXPERTS)}
     )
-    inner = round(feed.width / config.width * TINY_WIDTH / 32) * 32
+    feedforward = {"width": max(inner, 2 * TINY_WIDTH), "experts": experts}
     updates = {
-        "vocab_size": vocab_size, "width": TINY_WIDTH, "layers": layers, "attention": attention,
+        "vocab_size": vocab_size, "width": TINY_WIDTH, "layers": layers,
         "context_length": TINY_CONTEXT, "encoder_layers": layers if config.encoder_layers else 0,
-        "feedforward": feed.model_copy(
-            update={"width": max(inner, 2 * TINY_WIDTH), "experts": fewer(config)}
+        "attention": part.model_copy(update=attention),
+        "feedforward": feed.model_copy(update=feedforward),
+        "embedding": config.embedding.model_copy(
+            update={"scale": narrowed(config.embedding.scale, width)}
         ),
-        "embedding": rescaled(config), "output": reread(config),
+        "output": config.output.model_copy(update={"scale": narrowed(config.output.scale, width)}),
     }  # fmt: skip
     return ModelConfig(**(dict(config) | updates))
 
 
-def narrowed(pattern: Pattern) -> Pattern:
-    """The pattern with a window that a short row is longer than."""
-    return pattern._replace(window=min(pattern.window, TINY_WINDOW))
+def narrowed(scale: float, width: int) -> float:
+    """A factor at the tiny width: a root of the width, or one over it, stays one.
+
+    >>> round(narrowed(512**-0.5, 512) ** -2), narrowed(1.0, 512)
+    (128, 1.0)
+    """
+    root, tiny_root = math.sqrt(width), math.sqrt(TINY_WIDTH)
+    if math.isclose(scale, root):
+        return tiny_root
+    return 1 / tiny_root if math.isclose(scale, 1 / root) else scale
 
 
-def fewer(config: ModelConfig) -> object:
-    """The experts, fewer of them."""
-    experts = config.feedforward.experts
-    return experts and experts.model_copy(update={"count": min(experts.count, TINY_EXPERTS)})
-
-
-def rescaled(config: ModelConfig) -> object:
-    """The way in; a factor of sqrt(width) stays one."""
-    is_root = math.isclose(config.embedding.scale, math.sqrt(config.width))
-    scale = math.sqrt(TINY_WIDTH) if is_root else config.embedding.scale
-    return config.embedding.model_copy(update={"scale": scale})
-
-
-def reread(config: ModelConfig) -> object:
-    """The way out; a factor of 1 / sqrt(width) stays one."""
-    is_root = math.isclose(config.output.scale, 1 / math.sqrt(config.width))
-    scale = 1 / math.sqrt(TINY_WIDTH) if is_root else config.output.scale
-    return config.output.model_copy(update={"scale": scale})
+def shortened(scaling: RopeScaling) -> RopeScaling:
+    """The same stretching, up to the tiny context; linear, it has no length before."""
+    if not scaling.original_length:
+        return scaling
+    return scaling.model_copy(update={"original_length": round(TINY_CONTEXT / scaling.factor)})

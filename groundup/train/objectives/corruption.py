@@ -19,8 +19,7 @@ from groundup.tokenizer import DOCUMENT_END
 from ..batches import Batch
 from .draws import Draws
 from .objective import Making, NoiseConfig
-from .sequences import SourceTarget, sequence_batch
-from .vocabulary import pieces
+from .sequences import SourceTarget, damaged_batch
 
 RATE = 0.15
 PADDED = 32
@@ -31,17 +30,13 @@ LEAST = 3
 
 def corruption_batch(making: Making) -> Batch:
     """Rows of documents, each with spans taken out, and what they were."""
-    rows, (known, noise, _, _) = making.rows, making.setting
+    known, noise = making.setting.known, making.setting.noise
     sentinels, end = known.sentinels, known.special(DOCUMENT_END)
-    pairs = []
-    for row, documents in enumerate(rows.documents):
-        draws, ids = making.draws(row), rows.ids[row, 1:].tolist()
-        found = [ids[start:stop] for start, stop in pieces(documents)]
-        pairs.append([corrupted(each, sentinels, end, noise, draws) for each in found])
-    length = rows.documents.shape[1]
-    return sequence_batch(
-        pairs, start=end, names=rows.names, length=length, multiple=PADDED
-    )  # fmt: skip
+
+    def damage(ids: list[int], draws: Draws) -> SourceTarget:
+        return corrupted(ids, sentinels, end, noise, draws)
+
+    return damaged_batch(making, damage, PADDED)
 
 
 def corrupted(

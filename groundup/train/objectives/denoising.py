@@ -20,8 +20,8 @@ from groundup.tokenizer import DOCUMENT_END, MASK
 from ..batches import Batch
 from .draws import Draws
 from .objective import Making, NoiseConfig
-from .sequences import SourceTarget, sequence_batch
-from .vocabulary import Vocabulary, pieces
+from .sequences import SourceTarget, damaged_batch
+from .vocabulary import Vocabulary
 
 RATE = 0.3
 LONGEST = 30
@@ -29,16 +29,12 @@ LONGEST = 30
 
 def denoising_batch(making: Making) -> Batch:
     """Rows of damaged documents, and the documents."""
-    rows, setting = making.rows, making.setting
-    pairs = []
-    for row, documents in enumerate(rows.documents):
-        draws, ids = making.draws(row), rows.ids[row, 1:].tolist()
-        found = [ids[start:stop] for start, stop in pieces(documents)]
-        pairs.append([damaged(each, setting.known, setting.noise, draws) for each in found])
-    length, end = rows.documents.shape[1], setting.known.special(DOCUMENT_END)
-    return sequence_batch(
-        pairs, start=end, names=rows.names, length=length, multiple=length
-    )  # fmt: skip
+    known, noise = making.setting.known, making.setting.noise
+
+    def damage(ids: list[int], draws: Draws) -> SourceTarget:
+        return damaged(ids, known, noise, draws)
+
+    return damaged_batch(making, damage, making.rows.documents.shape[1])
 
 
 def damaged(ids: list[int], known: Vocabulary, noise: NoiseConfig, draws: Draws) -> SourceTarget:

@@ -29,7 +29,7 @@ MASKED, RANDOM = 0.8, 0.1
 
 def masked_batch(making: Making) -> Batch:
     """Rows with hidden tokens; the targets are what stood there, weighted where it was hidden."""
-    rows, (known, noise, _, _) = making.rows, making.setting
+    rows, known, noise = making.rows, making.setting.known, making.setting.noise
     original = rows.ids[:, 1:]  # the token of each document's number
     ids, chosen = original.copy(), np.zeros(original.shape, dtype=bool)
     units = words if noise.whole_words else tokens

@@ -98,17 +98,26 @@ class Objective(NamedTuple):
             )
         for name in self.needs:
             setting.known.special(name)
-        wanted = 0 if self.sentinels is None else self.sentinels(length, setting.noise)
-        if wanted > (there := len(setting.known.sentinels)):
-            raise ConfigError(
-                f"The objective {self.name!r} needs {wanted} sentinels for rows of {length} "
-                f"tokens, and the tokenizer has {there}; "
-                + (
-                    f"shorten the rows to {length * there // wanted}."
-                    if there > 1
-                    else """make it with --set 'specials=["chat", "sentinels"]'."""
-                )
-            )
+        if self.sentinels is not None:
+            self.check_sentinels(self.sentinels, setting, length)
+
+    def check_sentinels(
+        self, needed: Callable[[int, NoiseConfig], int], setting: Setting, length: int
+    ) -> None:
+        """Raise ConfigError if a document as long as a row has more spans than sentinels."""
+        wanted, there = needed(length, setting.noise), len(setting.known.sentinels)
+        if wanted <= there:
+            return
+        said = (
+            f"The objective {self.name!r} needs {wanted} sentinels for rows of {length} tokens, "
+            f"and the tokenizer has {there}; "
+        )
+        if there < 2:
+            raise ConfigError(said + """make it with --set 'specials=["chat", "sentinels"]'.""")
+        fitting = length * there // wanted
+        raise ConfigError(
+            said + f"shorten the rows: set length and context_length to {fitting} at most."
+        )
 
     def batch(self, setting: Setting, rows: Windows, step: int) -> Batch:
         """The batch of a step."""

@@ -4,8 +4,9 @@
     [CLS] the cat sat [SEP] by law of 1871 [SEP]  is not
     types 0 0 0 0 0   1 1 1 1
 
-A "sentence" is a span of text, as in the paper. Each row's longest document is cut at a word;
-for every second row what follows is taken from another document of the batch.
+A "sentence" is a span of text, as in the paper. Each row's longest document is cut at a word; with
+a chance of one half what follows is taken from another document of the batch. A batch whose rows
+all lie in one document has none, and all its pairs are next: give a step several documents.
 Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1, task 2.
 """
 

@@ -8,15 +8,19 @@ Padding is number -1 and weighs nothing.
 Source: shifted targets ("teacher forcing"): Sutskever et al. 2014, arXiv:1409.3215.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from groundup.core import DataError
+from groundup.tokenizer import DOCUMENT_END
 
 from ..batches import Batch
+from .draws import Draws
+from .objective import Making
+from .vocabulary import pieces
 
 
 class SourceTarget(NamedTuple):
@@ -61,6 +65,24 @@ def sequence_batch(
     return Batch(
         filled(shifted, T, start), filled(targets, T, start), (documents >= 0).float(), documents,
         names, source=filled(sources, S, start), source_documents=numbers(sources, S),
+    )  # fmt: skip
+
+
+def damaged_batch(
+    making: Making, damage: Callable[[list[int], Draws], SourceTarget], multiple: int
+) -> Batch:
+    """Rows of documents, each damaged on its own, and what is to be written of them.
+
+    damage    makes source and target of a document's ids
+    multiple  see `sequence_batch`
+    """
+    rows, pairs = making.rows, []
+    for row, documents in enumerate(rows.documents):
+        draws, ids = making.draws(row), rows.ids[row, 1:].tolist()
+        pairs.append([damage(ids[start:stop], draws) for start, stop in pieces(documents)])
+    return sequence_batch(
+        pairs, start=making.setting.known.special(DOCUMENT_END), names=rows.names,
+        length=rows.documents.shape[1], multiple=multiple,
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ TRIES = 4
 
 def boundary_batch(making: Making) -> Batch:
     """Rows with hidden spans; `edges` tells each hidden token's span and its place in it."""
-    rows, (known, noise, _, _) = making.rows, making.setting
+    rows, known, noise = making.rows, making.setting.known, making.setting.noise
     original = rows.ids[:, 1:]
     ids, chosen = original.copy(), np.zeros(original.shape, dtype=bool)
     edges = np.zeros((*original.shape, 3), dtype=np.int64)

@@ -1,16 +1,27 @@
 """What a model costs: the counts are those of the model itself."""
 
+import random
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from groundup.model import (
+    AttentionConfig,
+    EmbeddingConfig,
+    ExpertsConfig,
+    FeedForwardConfig,
     ModelConfig,
+    NormConfig,
+    OutputConfig,
+    PositionConfig,
     Transformer,
     describe,
     describe_config,
     flops_per_token,
     parameters,
+    row_flops,
     save,
 )
 from tests.model.shapes import tiny_config, tiny_model
@@ -19,6 +30,63 @@ from tests.model.shapes import tiny_config, tiny_model
 @pytest.mark.parametrize("config", [tiny_config(), tiny_config(tied=False, qk_norm="none")])
 def test_parameters_are_those_of_the_model(config):
     assert parameters(config).total == sum(p.numel() for p in Transformer(config).parameters())
+
+
+def random_config(chance: random.Random) -> ModelConfig:
+    """A small configuration with parts that are drawn."""
+    pick = chance.choice
+    kind = pick(["decoder", "encoder", "encoder_decoder"])
+    norm = NormConfig(
+        kind=pick(["rms", "layer"]), place=pick(["pre", "post", "sandwich", "output"]),
+        bias=pick([True, False]),
+    )  # fmt: skip
+    is_parallel = kind != "encoder_decoder" and norm.place == "pre" and pick([True, False])
+    experts = ExpertsConfig(count=4, every=pick([1, 2]), gated=pick([None, False]))
+    feed = pick([{"bias": True}, {"bias": False}, {"experts": experts}])
+    positions = "rope learned sinusoidal alibi buckets transformer_xl none".split()
+    return ModelConfig(
+        vocab_size=40, width=16, layers=pick([1, 2, 3]), context_length=48, kind=kind,
+        encoder_layers=2 if kind == "encoder_decoder" else 0, norm=norm, parallel=is_parallel,
+        attention=AttentionConfig(
+            heads=4, kv_heads=pick([1, 2, 4]), head_dim=8, bias=pick(["none", "qkv", "all"]),
+            qk_norm=pick(["none", "head", "all"]),
+        ),
+        position=PositionConfig(kind=pick(positions), offset=pick([0, 2])),
+        feedforward=FeedForwardConfig(width=24, gated=pick([True, False]), **feed),
+        output=OutputConfig(transform=pick(["none", "dense"]), bias=pick([True, False])),
+        embedding=EmbeddingConfig(norm=pick([True, False]), types=pick([0, 2])),
+        tied_embeddings=pick([True, False]),
+    )  # fmt: skip
+
+
+def test_parameters_are_those_of_any_configuration():
+    chance = random.Random(0)
+    for _ in range(60):
+        config = random_config(chance)
+        with torch.device("meta"):
+            model = Transformer(config, seed=None)
+        assert parameters(config).total == sum(p.numel() for p in model.parameters()), config
+
+
+def test_a_causal_row_costs_half_the_keys_and_the_last_token_all():
+    config = ModelConfig(layers=1)
+    keys = 12 * config.attention.heads * config.attention.head_dim  # FLOP of training a key
+    last, mean = flops_per_token(config, 999), row_flops(config, 999)
+    assert last.training - mean.training == keys * (999 - 500)
+    encoder = config.model_copy(update={"kind": "encoder"})
+    assert row_flops(encoder, 999) == flops_per_token(encoder, 999)
+
+
+def test_arithmetic_says_what_it_is_of():
+    seven, t5 = describe(Path("llama-7b")), describe(Path("t5-small"))
+    assert f"{seven.row_flops.training / 1e6:,.1f} MFLOP for a token, the mean over a row" in str(
+        seven
+    )
+    # As people count: 6 a weight without the table, and attention to half of 2,048 tokens.
+    expected = 6 * (6_738_415_616 - 32_000 * 4096) + 12 * 32 * 4096 * 1024.5
+    assert seven.row_flops.training == pytest.approx(expected, rel=1e-4)
+    assert "MFLOP for a source's token and a target's together" in str(t5)
+    assert t5._asdict()["flops_of"] == "a source's token and a target's together"
 
 
 def test_flops_are_those_that_torch_counts():

@@ -49,14 +49,23 @@ def test_the_verb_writes_a_page_with_the_text(tmp_path):
         routing(tmp_path / "model", tmp_path / "text.txt", tmp_path / "page.html")
 
 
-@pytest.mark.parametrize("name", ["gpt2", "switch"])
-def test_a_model_without_routes_says_so(name):
-    with pytest.raises(ConfigError, match="only a decoder or encoder with experts"):
-        routes(tiny_model(ALL[name]), torch.zeros(1, 3).long())
-
-
 def test_the_least_even_layer_is_named():
     found = [Routed(3, torch.zeros(2, 1).long(), torch.tensor([1.0, 0.0])),
              Routed(1, torch.tensor([[0], [1]]), torch.tensor([0.5, 0.5]))]  # fmt: skip
     assert "least even layer is 3" in drawn(found, ["a", "b"], "m").render()
     assert shape().feedforward.experts is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("gpt2", "This decoder is dense"), ("t5", "encoder_decoder is dense"),
+     ("switch", "has experts but reads a source")],
+)  # fmt: skip
+def test_what_has_no_routes_to_show_says_which_it_is(name, said):
+    with pytest.raises(ConfigError, match=said):
+        routes(tiny_model(ALL[name]), torch.zeros(1, 4, dtype=torch.long))
+
+
+def test_a_text_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match="absent.txt is no file of plain text"):
+        routing(tmp_path, tmp_path / "absent.txt", tmp_path / "page.html")

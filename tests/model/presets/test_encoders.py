@@ -20,3 +20,9 @@ def test_roberta_has_two_unused_rows_of_places_and_one_type():
 def test_modernbert_sees_64_tokens_to_each_side_in_two_of_three_layers():
     kinds = [preset("modernbert-base").config.pattern(i).window for i in range(6)]
     assert kinds == [0, 65, 65, 0, 65, 65]
+
+
+def test_bert_says_that_its_own_objective_leaves_the_next_sentence_out():
+    for name in ("bert-base", "bert-tiny"):
+        assert preset(name).objective == "masked"
+        assert "objective=next_sentence trains both" in preset(name).shared

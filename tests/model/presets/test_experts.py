@@ -15,3 +15,8 @@ def test_switch_uses_no_more_than_the_t5_that_it_grew_from():
     dense = parameters(preset("t5-base").config).total
     routers = 12 * 768 * 128
     assert active_parameters(preset("switch-base-128").config) == dense + routers
+
+
+def test_where_capacity_acts_is_told():
+    for name in ("switch-c", "switch-tiny", "glam-27b"):
+        assert "acts in training alone" in preset(name).shared

@@ -18,3 +18,11 @@ def test_weights_are_those_of_the_published_file(name, weights):
 def test_gemma_sees_everything_in_every_sixth_layer():
     kinds = [preset("gemma-3-1b").config.pattern(i).kind for i in range(12)]
     assert kinds == (["window"] * 5 + ["full"]) * 2
+
+
+def test_tiny_ones_stretch_their_angles_up_to_their_own_context():
+    config = preset("llama-3-tiny").config
+    scaling = config.position.scaling
+    assert scaling.kind == "llama3"
+    assert scaling.factor * scaling.original_length == config.context_length
+    assert preset("gemma-3-tiny").config.position.scaling.kind == "linear"

@@ -54,14 +54,19 @@ def test_the_names_that_people_type_are_there():
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(ConfigError, match="no preset 'chinchila-70'.*chinchilla-70b"):
         preset("chinchila-70")
+    with pytest.raises(ConfigError, match="no preset 'zzzz'; there are gpt-1"):
+        preset("zzzz")
 
 
 @pytest.mark.parametrize("each", SMALL, ids=lambda each: each.name)
 def test_a_tiny_one_has_every_trait_and_computes(each):
-    large = next(other.config for other in PUBLISHED if other.family == each.family)
+    family = [other.config for other in PUBLISHED if other.family == each.family]
+    large = family[0]
     same = ("kind", "tied_embeddings", "parallel", "norm")
     assert [getattr(each.config, name) for name in same] == [getattr(large, name) for name in same]
     assert each.config.position.kind == large.position.kind
+    scalings = {other.position.scaling.kind for other in family}
+    assert each.config.position.scaling.kind == max(scalings, key=lambda kind: kind != "none")
     assert len(each.config.attention.patterns) == len(large.attention.patterns)
     assert (each.config.feedforward.experts is None) == (large.feedforward.experts is None)
     model = Transformer(each.config, seed=0).eval()

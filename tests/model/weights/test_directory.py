@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
 
-from groundup.core import Artifact, ArtifactError, Config, produce
-from groundup.model import Cache, PositionConfig, load, save, save_tensors
+from groundup.core import Artifact, ArtifactError, Config, ConfigError, produce
+from groundup.model import Cache, PositionConfig, Transformer, load, save, save_tensors
+from groundup.model.weights.gguf.configuration import describe_model
 from tests.model.shapes import tiny_config, tiny_model
 
 PEERS = ["one_kv_head", "wide_heads_untied", "no_groups", "ours", "ours_int8"]
@@ -193,6 +194,15 @@ def test_a_model_that_no_peer_can_express_is_saved_as_our_own(tmp_path):
     assert again.config == model.config
     ids = torch.arange(20)[None]
     assert torch.equal(again.logits(ids), model.logits(ids))
+
+
+def test_a_model_of_prefixes_stays_one_and_no_peer_opens_it_as_causal(tmp_path):
+    config = tiny_config().model_copy(update={"prefix": True})
+    save(Transformer(config, seed=0), tmp_path)
+    assert load(tmp_path).config == config
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "groundup"
+    with pytest.raises(ConfigError):
+        describe_model(config, Transformer(config, seed=None).to("meta").state_dict())
 
 
 def test_a_file_that_the_disk_does_not_take_is_the_systems_error_with_its_number(tmp_path):

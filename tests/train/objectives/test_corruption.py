@@ -83,3 +83,10 @@ def test_too_few_sentinels_are_an_error_before_anything_starts():
     with pytest.raises(ConfigError, match="needs 14 sentinels for rows of 256 tokens.*has 2"):
         objective("corruption").check(ENCODER_DECODERS["t5"], setting, 256)
     objective("corruption").check(ENCODER_DECODERS["t5"], setting, 16)
+
+
+def test_the_length_that_the_hundred_sentinels_serve_is_told_by_its_settings():
+    task, config, setting = objective("corruption"), ENCODER_DECODERS["t5"], many().setting
+    with pytest.raises(ConfigError, match="set length and context_length to 1988 at most"):
+        task.check(config, setting, 2048)
+    task.check(config, setting, 1988)
