@@ -166,7 +166,7 @@ def pretrain(config: PretrainConfig, tokens: Artifact, tokenizer: Artifact, out:
         out,
         kind="model",
         stage="pretrain",
-        version=1,
+        version=2,
         config=config,
         parents={"tokens": tokens, "tokenizer": tokenizer},
         write=lambda draft: write_base(draft, config, setting, tokens, tokenizer),
