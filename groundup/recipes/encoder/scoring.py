@@ -71,7 +71,7 @@ def assess(
 ) -> Artifact:
     """Ask all systems; figures and answers become an artifact."""
     return produce(
-        out, kind="report", stage="encoder_assess", version=1, config=config,
+        out, kind="report", stage="encoder_assess", version=2, config=config,
         parents={"encoder": encoder, "ratings": ratings, "testset": testset},
         write=lambda draft: write_assessment(draft, config, encoder, ratings, testset),
     )  # fmt: skip
