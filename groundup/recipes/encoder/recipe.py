@@ -132,9 +132,11 @@ def tell(made: Made, out: Path) -> ReportData:
         verdict=f"{worked}: the encoder is right in {scores['encoder']['estimate']:.1%} of "
         f"{found['sentences']} unseen sentences, logistic regression on words in "
         f"{scores['words']['estimate']:.1%}; the difference is {gap['estimate']:+.1%}, "
-        f"95 % from {gap['low']:+.1%} to {gap['high']:+.1%}.",
+        f"95\u00a0% from {gap['low']:+.1%} to {gap['high']:+.1%}.",
         checks=tuple(check_row(row) for row in judged.checks),
-        headline=tuple(headline(name, scores[name]) for name in (*SYSTEMS, "encoder - words")),
+        headline=tuple(
+            headline(name, scores[name]) for name in ("encoder - words", *SYSTEMS[::-1])
+        ),
         artifacts=tuple(artifact_rows(made._asdict(), out)),
         curves=(curve(made.encoder),),
         stages=tuple(StageRow(n, a.seconds, flat(a.numbers)) for n, a in made._asdict().items()),
@@ -148,10 +150,12 @@ def tell(made: Made, out: Path) -> ReportData:
 
 
 def headline(name: str, row: dict[str, float]) -> HeadlineNumber:
-    """Right answers of a system, or what one has more than the other."""
+    """Right answers of a system, or what one has more than the other, of a hundred."""
+    estimate, low, high = (100 * row[part] for part in ("estimate", "low", "high"))
     return HeadlineNumber(
-        name, row["estimate"], "of answers right", row["low"], row["high"], artifact="assessment"
-    )
+        name.replace(" - ", " − "), estimate, "of 100 answers right", low, high,
+        artifact="assessment",
+    )  # fmt: skip
 
 
 def evaluation(scores: dict[str, dict[str, float]]) -> EvaluationRow:

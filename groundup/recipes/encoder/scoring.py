@@ -126,6 +126,6 @@ def judge(assessment: Artifact, encoder: Artifact, testset: Artifact, out: Path)
     difference = Interval(**found["scores"]["encoder - words"])
     one = check(
         "right answers above the bag of words", difference, above(0), unit="share of answers",
-        next="give more --tokens, or more rated texts",
+        next="give more prose (--folder) and --tokens, or more rated texts",
     )  # fmt: skip
     return verdict([one], encoder, None, testset, author="the encoder recipe", out=out)

@@ -54,8 +54,8 @@ from .ratings import Rated, opinions, read_ratings
 
 VOCABULARY = TokenizerConfig(vocab_size=16384, pattern="gpt-2", specials=("chat", "encoder"))
 PRETRAINING = PretrainConfig(
-    preset="modernbert-tiny", layers=2, tokens=1_500_000, batch_tokens=1024, length=128,
-    context_length=128, long_share=0.0, validations=2,
+    preset="modernbert-tiny", layers=2, tokens=400_000, batch_tokens=1024, length=128,
+    context_length=128, long_share=0.0,
 )  # fmt: skip
 REPEATS, EVERY = 5, 4
 """The vocabulary is of the rated texts so many times, and of one in so many others."""
@@ -73,7 +73,7 @@ class TuningConfig(Config):
 
     seeds: tuple[int, ...] = (0, 1, 2)
     """One classifier of each."""
-    epochs: int = Field(default=3, ge=1)
+    epochs: int = Field(default=2, ge=1)
     """How often each text is seen at most."""
     sharpness: float = Field(default=1.5, gt=0)
     """How sure a rating is: p(positive) = sigmoid(sharpness * rating)."""
