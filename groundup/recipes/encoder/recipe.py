@@ -34,7 +34,7 @@ from ..tiny import told
 from .begin import BeginConfig, make_vectors
 from .prose import make_reading
 from .ratings import RatingsConfig, make_ratings
-from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal
+from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal, validate
 from .training import PRETRAINING, VOCABULARY, learn_tokenizer, make_tokens
 
 SHOWN = 24
@@ -67,6 +67,7 @@ def encoder(
     out: Path = Path("runs/encoder"),
     tokens: int = PRETRAINING.tokens,
     preset: str = str(PRETRAINING.preset),
+    validation: bool = False,
 ) -> str:
     """Pre-train an encoder on hidden words, tune it to tell opinions, and hold it against words.
 
@@ -77,13 +78,18 @@ def encoder(
     out        where the artifacts go; run again, it goes on or says that all is done
     tokens     tokens of masked pre-training, the dial for time
     preset     shape of the encoder: modernbert-tiny, bert-tiny or roberta-tiny
+    validation tell how often all are right on the validation texts and stop before the test set
     """
     started = time.monotonic()
     settings = PRETRAINING.model_dump() | {"tokens": tokens, "preset": preset}
     training = PretrainConfig(**settings)
     fresh = not (out / "report" / MANIFEST).is_file()
     read = make_reading([Path(one) for one in folder], thesaurus, out / "reading")
-    made = make(told("reading", read), ratings, out, training)
+    learnt = learn(told("reading", read), ratings, out, training)
+    if validation:
+        found = validate(ScoreConfig(), learnt["encoder"], learnt["ratings"])
+        return "\n".join(f"{name:<8} {share:.4f}" for name, share in found.items())
+    made = score(learnt, out)
     report = make_report(made, out)
     took = f"Done in {record.duration(time.monotonic() - started)}." if fresh else "All is done."
     require(made.verdict)
@@ -95,18 +101,26 @@ def encoder(
     ])  # fmt: skip
 
 
-def make(reading: Artifact, folder: Path, out: Path, training: PretrainConfig) -> Made:
-    """Run the stages; what is complete is not run again."""
+def learn(
+    reading: Artifact, folder: Path, out: Path, training: PretrainConfig
+) -> dict[str, Artifact]:
+    """Run the stages up to the encoder; what is complete is not run again."""
     ratings = told("ratings", make_ratings(RatingsConfig(), folder, out / "ratings"))
-    testset = told("testset", seal(ratings, out / "testset"))
     words = told("tokenizer", learn_tokenizer(VOCABULARY, reading, ratings, out / "tokenizer"))
-    shards = told("tokens", make_tokens(reading, ratings, words, out / "tokens"))
-    begun = told("vectors", make_vectors(BeginConfig(), shards, out / "vectors"))
-    model = pretrain(training, shards, words, out / "encoder", vectors=begun)
-    told("encoder", model)
+    tokens = told("tokens", make_tokens(reading, ratings, words, out / "tokens"))
+    vectors = told("vectors", make_vectors(BeginConfig(), tokens, out / "vectors"))
+    model = told("encoder", pretrain(training, tokens, words, out / "encoder", vectors=vectors))
+    return {"reading": reading, "ratings": ratings, "tokenizer": words, "tokens": tokens,
+            "vectors": vectors, "encoder": model}  # fmt: skip
+
+
+def score(learnt: dict[str, Artifact], out: Path) -> Made:
+    """Seal the test set and hold the encoder against the words on it."""
+    model, ratings = learnt["encoder"], learnt["ratings"]
+    testset = told("testset", seal(ratings, out / "testset"))
     scored = told("assessment", assess(ScoreConfig(), model, ratings, testset, out / "assessment"))
     judged = judge(scored, model, testset, out / "verdict")
-    return Made(reading, ratings, testset, words, shards, begun, model, scored, judged)
+    return Made(**learnt, testset=testset, assessment=scored, verdict=judged)
 
 
 def make_report(made: Made, out: Path) -> Artifact:

@@ -103,6 +103,18 @@ def write_assessment(
     draft.numbers |= {name: round(row["estimate"], 4) for name, row in scores.items()}
 
 
+def validate(config: ScoreConfig, encoder: Artifact, ratings: Artifact) -> dict[str, float]:
+    """Share of right answers on the validation texts; the test set is not read.
+
+    The bag of words and each classifier chose on these texts, so all are flattered alike.
+    """
+    training, held = (parts(opinions(ratings, split)) for split in ("train", "validation"))
+    said = {"words": tuned(training, held).says(held[0]).tolist()}
+    said |= answers(config.tuning, encoder, ratings, "validation")
+    found = {name: float(np.mean(np.array(row) == held[1])) for name, row in said.items()}
+    return found | {"encoder": float(np.mean([found[name] for name in found if name != "words"]))}
+
+
 def parts(rows: Sequence[Rated]) -> tuple[list[str], list[bool]]:
     """Texts and whether each is positive."""
     return [row.text for row in rows], [row.rating > 0 for row in rows]

@@ -53,9 +53,12 @@ from .prose import plain, read_lines
 from .ratings import Rated, opinions, read_ratings
 
 VOCABULARY = TokenizerConfig(vocab_size=16384, pattern="gpt-2", specials=("chat", "encoder"))
+# Gentle rates: at the defaults, meant for a beginning by chance, the classifiers were no better than
+# the words on validation (docs/LOG.md).
 PRETRAINING = PretrainConfig(
     preset="modernbert-tiny", layers=2, tokens=400_000, batch_tokens=1024, length=128,
     context_length=128, long_share=0.0,
+    optim=OptimConfig(learning_rate=3e-4, muon_learning_rate=0.005),
 )  # fmt: skip
 REPEATS, EVERY = 5, 4
 """The vocabulary is of the rated texts so many times, and of one in so many others."""

@@ -8,6 +8,7 @@ from groundup.model import WithHead
 from groundup.recipes.encoder.begin import BeginConfig, make_vectors
 from groundup.recipes.encoder.prose import make_reading
 from groundup.recipes.encoder.ratings import RatingsConfig, make_ratings, read_ratings
+from groundup.recipes.encoder.scoring import ScoreConfig, validate
 from groundup.recipes.encoder.training import (
     TuningConfig,
     encoded,
@@ -116,3 +117,20 @@ def test_a_classifier_learns_and_is_its_seed_s_alone(made):
     assert told[0] == told[1]
     right = sum(a == (row.rating > 0) for a, row in zip(told[0], rows, strict=True)) / len(rows)
     assert right > 0.75
+
+
+def test_validation_tells_all_systems_and_reads_no_test(made, monkeypatch):
+    ratings, _, encoder = made
+    asked = list[str]()
+
+    def noted(artifact: Artifact, split: str):
+        asked.append(split)
+        return read_ratings(artifact, split)
+
+    monkeypatch.setattr("groundup.recipes.encoder.training.read_ratings", noted)
+    monkeypatch.setattr("groundup.recipes.encoder.ratings.read_ratings", noted)
+    config = ScoreConfig(tuning=TuningConfig(seeds=(0, 1), epochs=1))
+    found = validate(config, encoder, ratings)
+    assert list(found) == ["words", "seed 0", "seed 1", "encoder"]
+    assert found["encoder"] == pytest.approx((found["seed 0"] + found["seed 1"]) / 2)
+    assert set(asked) == {"train", "validation"}
