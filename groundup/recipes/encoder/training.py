@@ -53,8 +53,8 @@ from .prose import plain, read_lines
 from .ratings import Rated, opinions, read_ratings
 
 VOCABULARY = TokenizerConfig(vocab_size=16384, pattern="gpt-2", specials=("chat", "encoder"))
-# Gentle rates: at the defaults, meant for a beginning by chance, the classifiers were no better than
-# the words on validation (docs/LOG.md).
+# Gentle rates: at the defaults, meant for a beginning by chance, the classifiers were no better
+# than the words on validation (docs/LOG.md).
 PRETRAINING = PretrainConfig(
     preset="modernbert-tiny", layers=2, tokens=400_000, batch_tokens=1024, length=128,
     context_length=128, long_share=0.0,
