@@ -34,8 +34,8 @@ class Batch(NamedTuple):
     """Positions that their whole document sees."""
     edges: Int[Tensor, "B T 3"] | None = None
     """For a token of a hidden span: positions just left and right of the span, place in it."""
-    labels: Int[Tensor, " B"] | None = None
-    """Class of each row."""
+    labels: Int[Tensor, " B"] | Float[Tensor, " B"] | None = None
+    """Class of each row, or a number."""
     label_weights: Float[Tensor, " B"] | None = None
     """How many targets a row's class counts for."""
 

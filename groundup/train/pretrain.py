@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from torch import nn
 
 from groundup.core import Artifact, Config, ConfigError, Draft, changed, device, produce, record
+from groundup.embeddings import load_vectors
 from groundup.kernels import LossSum
 from groundup.model import ModelConfig, Transformer, WithHead, from_depth, preset, save
 from groundup.tokenizer import Loader, Shard, load_tokenizer
@@ -71,6 +72,8 @@ class PretrainConfig(Config):
     preset: str | None = None
     """Published shape to train, such as `bert-tiny`, in place of `depth`; the vocabulary is the
     tokenizer's, the context is `context_length`."""
+    layers: int | None = Field(default=None, ge=1)
+    """Layers of the preset's shape; None: its own number."""
     objective: ObjectiveName | None = None
     """What to train it to do; None: what the preset was trained to do, and the next token else."""
     noise: NoiseConfig = NoiseConfig()
@@ -116,6 +119,8 @@ class PretrainConfig(Config):
             derived = from_depth(self.depth, vocab_size, self.context_length).config
             return derived.model_copy(update=kept)
         kept |= {"vocab_size": vocab_size, "context_length": self.context_length}
+        if self.layers is not None:
+            kept["layers"] = self.layers
         return ModelConfig(**(dict(preset(self.preset).config) | kept))
 
 
@@ -144,11 +149,19 @@ class Learner(NamedTuple):
         )  # fmt: skip
 
 
-def pretrain(config: PretrainConfig, tokens: Artifact, tokenizer: Artifact, out: Path) -> Artifact:
+def pretrain(
+    config: PretrainConfig,
+    tokens: Artifact,
+    tokenizer: Artifact,
+    out: Path,
+    *,
+    vectors: Artifact | None = None,
+) -> Artifact:
     """Train a base model; a run that was stopped goes on from its last checkpoint.
 
     tokens     shards made by `groundup tokens`
     tokenizer  the tokenizer that made them; it is copied into the model
+    vectors    vectors of ids, each named by its number, with which the embedding begins
 
     Raises ConfigError if the shards are too few or of another tokenizer, or if that lacks a special
     token of the objective.
@@ -168,8 +181,9 @@ def pretrain(config: PretrainConfig, tokens: Artifact, tokenizer: Artifact, out:
         stage="pretrain",
         version=2,
         config=config,
-        parents={"tokens": tokens, "tokenizer": tokenizer},
-        write=lambda draft: write_base(draft, config, setting, tokens, tokenizer),
+        parents={"tokens": tokens, "tokenizer": tokenizer}
+        | ({} if vectors is None else {"vectors": vectors}),
+        write=lambda draft: write_base(draft, config, setting, tokens, tokenizer, vectors),
     )
 
 
@@ -180,15 +194,44 @@ def setting_of(config: PretrainConfig, tokenizer: Artifact) -> Setting:
 
 
 def write_base(
-    draft: Draft, config: PretrainConfig, setting: Setting, tokens: Artifact, tokenizer: Artifact
+    draft: Draft,
+    config: PretrainConfig,
+    setting: Setting,
+    tokens: Artifact,
+    tokenizer: Artifact,
+    vectors: Artifact | None,
 ) -> None:
     """Train and save; the body of the stage."""
     vocab_size = len(setting.known.sizes)
     if config.preset is None:
         record.say(str(from_depth(config.depth, vocab_size, config.context_length)))
-    body = Transformer(config.shape(vocab_size), seed=config.seed).to(device.pick())
+    body = Transformer(config.shape(vocab_size), seed=config.seed)
+    if vectors is not None:
+        begin(body, vectors)
+    body = body.to(device.pick())
     run(draft, config, learner(config, body, setting), tokens)
     save(body, draft.path, tokenizer.path)
+
+
+@torch.no_grad()
+def begin(body: Transformer, vectors: Artifact) -> None:
+    """Give the embedding's rows the vectors of their ids, centred, with 1/20 as their RMS.
+
+    That is little more than drawn rows have, which ids without a vector keep: rows begin alike in
+    size. Raises ConfigError if the vectors are of other ids or of another width.
+    """
+    found, table = load_vectors(vectors.path), body.embed_tokens.weight
+    ids = [int(word) if word.isdecimal() else -1 for word in found.words]
+    if not all(0 <= id < len(table) for id in ids) or found.matrix.shape[1] != table.shape[1]:
+        raise ConfigError(
+            f"{vectors.path} must name vectors of width {table.shape[1]} by ids below "
+            f"{len(table):,}; it has width {found.matrix.shape[1]} and names such as "
+            f"{', '.join(found.words[:3])}. Make vectors of these tokens' ids."
+        )
+    matrix = torch.from_numpy(found.matrix)
+    matrix = matrix - matrix.mean(0)
+    size = matrix.norm(dim=1).mean().clamp(min=1e-12)
+    table[torch.tensor(ids)] = matrix / size * (0.05 * table.shape[1] ** 0.5)
 
 
 def learner(config: PretrainConfig, body: Transformer, setting: Setting) -> Learner:

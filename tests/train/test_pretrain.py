@@ -6,15 +6,19 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
+from torch.testing import assert_close
 
-from groundup.core import MANIFEST, ConfigError, record
-from groundup.model import load, preset
+from groundup.core import MANIFEST, Artifact, ConfigError, produce, record
+from groundup.embeddings import Vectors, save_vectors
+from groundup.model import Transformer, load, preset
 from groundup.tokenizer import Shard, TokenizerConfig, TokensConfig, train_tokenizer
 from groundup.tokenizer import tokens as make_tokens
 from groundup.train import OBJECTIVES, NoiseConfig, pretrain
-from groundup.train.pretrain import NOISE, stretch
+from groundup.train.pretrain import NOISE, begin, stretch
 from groundup.train.services import BITS
 from tests.train.small import Small, small, tiny_training, without_compiler
 
@@ -74,6 +78,31 @@ def test_killed_and_interrupted_runs_resume_to_the_same_bits(made, tmp_path):
     after = [row for row in record.read_metrics(out / "log" / "metrics.jsonl") if "loss" in row]
     assert [row["step"] for row in after] == list(range(48))  # none twice, none missing
     assert [r["loss"] for r in rows if "loss" in r] == [r["loss"] for r in after][: len(rows)]
+
+
+def test_the_embedding_begins_with_vectors_of_ids(made, tmp_path):
+    config = tiny_training(tokens=512)
+    body = Transformer(config.shape(300), seed=0)
+    drawn, width = body.embed_tokens.weight.detach().clone(), body.config.width
+    given = np.random.default_rng(0).normal(size=(3, width)).astype(np.float32)
+
+    def vectors(words: list[str], matrix: np.ndarray, name: str) -> Artifact:
+        return produce(
+            tmp_path / name, kind="vectors", stage="t", version=1, config=config, parents={},
+            write=lambda draft: save_vectors(Vectors(words, matrix), draft),
+        )  # fmt: skip
+
+    begin(body, vectors(["7", "2", "9"], given, "good"))
+    found = body.embed_tokens.weight.detach()
+    assert torch.equal(found[3], drawn[3])
+    rows = found[[7, 2, 9]]
+    centred = torch.from_numpy(given - given.mean(0))
+    assert_close(F.cosine_similarity(rows, centred), torch.ones(3))
+    assert float(rows.norm(dim=1).mean()) == pytest.approx(0.05 * width**0.5, rel=1e-4)
+    with pytest.raises(ConfigError, match="names such as cat"):
+        begin(body, vectors(["cat"], given[:1], "words"))
+    with pytest.raises(ConfigError, match=f"of width {width}"):
+        begin(body, vectors(["1"], given[:1, :8], "narrow"))
 
 
 def test_the_loss_falls_and_the_model_opens(made, tmp_path):

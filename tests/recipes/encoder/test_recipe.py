@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.core import GateFailed
-from groundup.recipes.encoder import encoder, recipe, training
+from groundup.recipes.encoder import encoder, prose, recipe
 from groundup.tokenizer import TokenizerConfig
 from tests.recipes.encoder.tables import write_tables
 from tests.train.small import without_compiler
@@ -12,7 +12,7 @@ from tests.train.small import without_compiler
 @pytest.mark.slow
 def test_it_runs_reports_and_goes_on(tmp_path, monkeypatch):
     few = [("a.txt", "The library has many modules. " * 40)]
-    monkeypatch.setattr(training, "manual", lambda: iter(few))
+    monkeypatch.setattr(prose, "manual", lambda: iter(few))
     small = TokenizerConfig(vocab_size=320, specials=("chat", "encoder"))
     monkeypatch.setattr(recipe, "VOCABULARY", small)
     folder, out = write_tables(tmp_path / "tables"), tmp_path / "run"
@@ -27,7 +27,7 @@ def test_it_runs_reports_and_goes_on(tmp_path, monkeypatch):
     assert "An encoder&#x27;s sense of opinions" in page or "An encoder's sense" in page
     assert "logistic regression on words" in page
     before = {path: path.stat().st_mtime_ns for path in out.rglob("manifest.json")}
-    assert len(before) == 8
+    assert len(before) == 10
     with without_compiler(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "require", lambda verdict: None)
         assert encoder(folder, out=out, tokens=4096).startswith("All is done.")

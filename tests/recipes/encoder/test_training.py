@@ -1,15 +1,24 @@
 """Every text is seen once an epoch, long ones are cut, and a classifier is its seed's alone."""
 
 import pytest
+import torch
 
+from groundup.core import Artifact
+from groundup.model import WithHead
+from groundup.recipes.encoder.begin import BeginConfig, make_vectors
+from groundup.recipes.encoder.prose import make_reading
 from groundup.recipes.encoder.ratings import RatingsConfig, make_ratings, read_ratings
+from groundup.recipes.encoder.scoring import ScoreConfig, validate
 from groundup.recipes.encoder.training import (
     TuningConfig,
     encoded,
+    hidden,
     learn_tokenizer,
     make_tokens,
+    opinion,
     order,
     prose,
+    rated,
     says,
     tune,
 )
@@ -23,18 +32,21 @@ from tests.train.small import without_compiler
 def made(tmp_path_factory):
     """An encoder of a few steps, on made-up texts and a little prose."""
     folder = tmp_path_factory.mktemp("encoder")
-    with without_compiler(), pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         few = [("a.txt", "The library has many modules. " * 40)]
-        patch.setattr("groundup.recipes.encoder.training.manual", lambda: iter(few))
+        patch.setattr("groundup.recipes.encoder.prose.manual", lambda: iter(few))
+        reading = make_reading([], None, folder / "reading")
         ratings = make_ratings(RatingsConfig(), write_tables(folder / "tables"), folder / "ratings")
         config = TokenizerConfig(vocab_size=320, specials=("chat", "encoder"))
-        words = learn_tokenizer(config, ratings, folder / "tokenizer")
-        shards = make_tokens(ratings, words, folder / "tokens")
+        words = learn_tokenizer(config, reading, ratings, folder / "tokenizer")
+        shards = make_tokens(reading, ratings, words, folder / "tokens")
+        begun = make_vectors(BeginConfig(), shards, folder / "vectors")
+    with without_compiler():
         training = PretrainConfig(
-            preset="modernbert-tiny", tokens=5120, batch_tokens=512, length=64, context_length=64,
-            long_share=0.0, validation_tokens=512,
+            preset="modernbert-tiny", layers=2, tokens=5120, batch_tokens=512, length=64,
+            context_length=64, long_share=0.0, validation_tokens=512,
         )  # fmt: skip
-        yield ratings, shards, pretrain(training, shards, words, folder / "encoder")
+        yield ratings, shards, pretrain(training, shards, words, folder / "encoder", vectors=begun)
 
 
 def test_the_tests_texts_are_never_read(made):
@@ -44,7 +56,9 @@ def test_the_tests_texts_are_never_read(made):
     assert not read & {row.id for row in read_ratings(ratings, "test")}
     assert {row.id for row in read_ratings(ratings, "train")} < read
     assert "many modules" in known.decode(Shard.open(shards, "train").document(0).tolist())
-    assert not [text for text in prose(ratings, "validation") if text.name == "a.txt"]
+    reading = Artifact.open(shards.path.parent / "reading")
+    held = [text.name for text in prose(reading, ratings, "validation")]
+    assert held == [row.id for row in read_ratings(ratings, "validation")]
 
 
 def test_every_text_is_seen_once_an_epoch_and_seeds_differ():
@@ -63,6 +77,37 @@ def test_texts_end_as_in_pre_training(made):
     assert all(len(row) <= 6 and row[-1] == end for row in found)
 
 
+def test_the_loss_is_least_at_the_share_of_the_rating():
+    batch = rated([[5, 6], [7]], torch.tensor([0.8, 0.5]))
+
+    class Says(WithHead):
+        """A model that says what it is told to."""
+
+        def __init__(self, numbers: list[float]) -> None:
+            super().__init__(torch.nn.Identity(), torch.nn.Identity())
+            self.numbers = torch.tensor(numbers)
+
+        def forward(self, ids, *, documents=None):
+            return self.numbers
+
+    def loss(numbers: list[float]) -> float:
+        return float(opinion(Says(numbers), batch).total)
+
+    best = [float(torch.tensor(0.8).logit()), 0.0]
+    assert loss(best) == pytest.approx(0.5004 + 0.6931, abs=1e-3)
+    assert all(loss([best[0] + a, best[1] + b]) > loss(best) for a, b in ((0.3, 0), (0, -0.3)))
+
+
+def test_a_share_of_the_tokens_is_hidden_and_never_padding():
+    batch = rated([[5] * 400, [6] * 100], torch.tensor([0.8, 0.5]))
+    found = hidden(batch, 0.2, 99, (0, 1))
+    is_hidden = found.ids == 99
+    assert 0.15 < float(is_hidden[0].float().mean()) < 0.25
+    assert not is_hidden[1, 100:].any() and is_hidden[1, :100].any()
+    assert torch.equal(found.ids, hidden(batch, 0.2, 99, (0, 1)).ids)
+    assert not torch.equal(found.ids, hidden(batch, 0.2, 99, (0, 2)).ids)
+
+
 def test_a_classifier_learns_and_is_its_seed_s_alone(made):
     ratings, _, encoder = made
     rows = [row for row in read_ratings(ratings, "train") if abs(row.rating) > 0.5]
@@ -72,3 +117,20 @@ def test_a_classifier_learns_and_is_its_seed_s_alone(made):
     assert told[0] == told[1]
     right = sum(a == (row.rating > 0) for a, row in zip(told[0], rows, strict=True)) / len(rows)
     assert right > 0.75
+
+
+def test_validation_tells_all_systems_and_reads_no_test(made, monkeypatch):
+    ratings, _, encoder = made
+    asked = list[str]()
+
+    def noted(artifact: Artifact, split: str):
+        asked.append(split)
+        return read_ratings(artifact, split)
+
+    monkeypatch.setattr("groundup.recipes.encoder.training.read_ratings", noted)
+    monkeypatch.setattr("groundup.recipes.encoder.ratings.read_ratings", noted)
+    config = ScoreConfig(tuning=TuningConfig(seeds=(0, 1), epochs=1))
+    found = validate(config, encoder, ratings)
+    assert list(found) == ["words", "seed 0", "seed 1", "encoder"]
+    assert found["encoder"] == pytest.approx((found["seed 0"] + found["seed 1"]) / 2)
+    assert set(asked) == {"train", "validation"}
