@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
+from torch.testing import assert_close
 
 from groundup.core import ConfigError, DataError
+from groundup.model import Transformer
 from groundup.recipes.translate.pairs import SentencePair
 from groundup.recipes.translate.training import (
     Encoded,
@@ -13,11 +16,13 @@ from groundup.recipes.translate.training import (
     check_length,
     cut,
     encoded,
+    folded,
     length,
     model_config,
     noisy,
+    scaled,
 )
-from groundup.train import SourceTarget
+from groundup.train import SourceTarget, sequence
 
 PAIRS = [SourceTarget([5] * (1 + i % 17), [6] * (1 + i % 11)) for i in range(200)]
 
@@ -54,6 +59,22 @@ def test_the_head_is_free_or_tied():
     assert tied.tied_embeddings and tied.output.scale < 1
     with pytest.raises(ConfigError, match="gpt-2-tiny is a decoder"):
         model_config(TrainingConfig(preset="gpt-2-tiny"), 300)
+
+
+def test_scores_scaled_in_training_are_told_by_the_queries_after_it():
+    shape = model_config(TrainingConfig(), 300)
+    assert shape.attention.scale == 1.0  # T5's, which its files can say
+    model = Transformer(scaled(shape), seed=1)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "o_proj" in name or "down_proj" in name:  # else a new model is the identity
+                weight.normal_(std=0.05, generator=torch.Generator().manual_seed(len(name)))
+    batch = batch_of(Encoded([SourceTarget([*range(9, 20)], [*range(30, 37)])] * 2, 7), range(2))
+    found = folded(model, shape)
+    assert found.config == shape
+    assert_close(sequence(found, batch).total, sequence(model, batch).total)
+    bart = model_config(TrainingConfig(preset="bart-tiny"), 300)
+    assert scaled(bart) == bart and folded(model, bart) is model
 
 
 def test_a_pair_that_the_context_cannot_hold_is_told():
