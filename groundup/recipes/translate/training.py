@@ -52,7 +52,7 @@ class TrainingConfig(Config):
     """Shape of the model: a tiny encoder–decoder."""
     tied: bool = False
     """Whether the output head is the input embedding; T5's is, T5 1.1's is free."""
-    epochs: float = Field(default=6.0, gt=0)
+    epochs: float = Field(default=4.0, gt=0)
     """How often each pair is seen."""
     batch_tokens: int = Field(default=1024, ge=1)
     """Most tokens of one step, the longer side of every pair counted, padding included."""
