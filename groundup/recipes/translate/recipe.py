@@ -192,7 +192,8 @@ def curve(model: Artifact) -> Curve:
 def samples(assessment: Artifact) -> list[SampleRow]:
     """Sentences evenly over the test set, good and bad alike."""
     lines = assessment.file("answers.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines[:: max(1, len(lines) // SHOWN)]]
+    most = min(SHOWN, len(lines))
+    rows = [json.loads(lines[i * len(lines) // most]) for i in range(most)]
     return [
         SampleRow("sentence", row["source"], row["reference"],
                   {system: ShownAnswer(row[system]) for system in SYSTEMS})
