@@ -24,7 +24,10 @@ ENDINGS = (".page", ".html", ".xhtml", ".htm", ".xml")
 BLOCKS = frozenset(
     "title desc p h1 h2 h3 h4 h5 h6 li td th dt dd item div para simpara caption".split()
 )
-LEFT_OUT = frozenset("script style pre screen code-block credit mal:credit".split())
+LEFT_OUT = frozenset(
+    "script style pre screen code-block credit mal:credit noscript nav aside footer".split()
+)
+"""Code, credits, and what every page of a site has around its text."""
 SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=[^\W\d_]|[¿¡\"“«„(])")
 WORD = re.compile(r"[^\W\d_]{2,}")
 

@@ -60,15 +60,15 @@ def translate(
     out: Path = Path("runs/translate"),
     epochs: float = TrainingConfig().epochs,
     preset: str = TrainingConfig().preset,
-    vocab: int = 2048,
+    vocab: int = 4096,
     licence: str = "",
 ) -> str:
     """Learn to translate from a manual in two languages, and say by how much it beats a dictionary.
 
     The two folders hold the same pages under the same names, such as those of Debian's
-    gnome-user-docs (CC-BY-SA-3.0) and debian-handbook (GPL-2+ or CC-BY-SA-3.0):
-    apt-get download gnome-user-docs; dpkg-deb -x gnome-user-docs_*.deb manual; then give
-    manual/usr/share/help/C and manual/usr/share/help/de.
+    libreoffice-help-en-us and libreoffice-help-de (MPL-2.0): apt-get download both,
+    dpkg-deb -x each of them manual; then give manual/usr/share/libreoffice/help/en-US and
+    manual/usr/share/libreoffice/help/de.
 
     source   folder of pages in the language to translate from
     target   folder of the same pages in the language to translate to
@@ -192,7 +192,8 @@ def curve(model: Artifact) -> Curve:
 def samples(assessment: Artifact) -> list[SampleRow]:
     """Sentences evenly over the test set, good and bad alike."""
     lines = assessment.file("answers.jsonl").read_text(encoding="utf-8").splitlines()
-    rows = [json.loads(line) for line in lines[:: max(1, len(lines) // SHOWN)]]
+    most = min(SHOWN, len(lines))
+    rows = [json.loads(lines[i * len(lines) // most]) for i in range(most)]
     return [
         SampleRow("sentence", row["source"], row["reference"],
                   {system: ShownAnswer(row[system]) for system in SYSTEMS})

@@ -4,6 +4,7 @@ Pairs of like length run together, so little is padding. The target begins with 
 which is also its own last token: the frame that `groundup generate` uses. The one loop trains.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +52,7 @@ class TrainingConfig(Config):
     """Shape of the model: a tiny encoder–decoder."""
     tied: bool = False
     """Whether the output head is the input embedding; T5's is, T5 1.1's is free."""
-    epochs: float = Field(default=6.0, gt=0)
+    epochs: float = Field(default=4.0, gt=0)
     """How often each pair is seen."""
     batch_tokens: int = Field(default=1024, ge=1)
     """Most tokens of one step, the longer side of every pair counted, padding included."""
@@ -100,7 +101,8 @@ def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer
     """The body of the stage: the loop with its services around it."""
     known = load_tokenizer(tokenizer.path)
     place = device.pick()
-    model = Transformer(model_config(config, known.vocab_size), seed=config.seed).to(place)
+    shape = model_config(config, known.vocab_size)
+    model = Transformer(scaled(shape), seed=config.seed).to(place)
     rows = {
         split: encoded(read_pairs(pairs, split), known.encode, known.specials[DOCUMENT_END])
         for split in ("train", "validation")
@@ -129,7 +131,7 @@ def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer
         steps = validating(steps, score, max(1, len(order) // config.validations), metrics)
         for _ in saving(steps, draft.scratch, model, optimizer):
             pass
-    save(model, draft.path, tokenizer.path)
+    save(folded(model, shape), draft.path, tokenizer.path)
     draft.numbers |= {"parameters": sum(p.numel() for p in model.parameters())}
     draft.numbers |= {"steps": len(order)} | summary(draft.log / METRICS)
 
@@ -146,6 +148,31 @@ def model_config(config: TrainingConfig, vocab_size: int) -> ModelConfig:
     if not config.tied:  # what a free head meets is not scaled, as in T5 1.1
         updates["output"] = shape.output.model_copy(update={"scale": 1.0})
     return shape.model_copy(update=updates)
+
+
+def scaled(shape: ModelConfig) -> ModelConfig:
+    """The shape as it is trained: its scores times 1 / sqrt(head_dim), also where T5's are not.
+
+    Muon moves every matrix equally far. Without the factor the same step moves scores
+    sqrt(head_dim) times as far, and attention to the source is found late (docs/LOG.md).
+    """
+    attention = shape.attention.model_copy(update={"scale": None})
+    return shape.model_copy(update={"attention": attention})
+
+
+def folded(model: Transformer, shape: ModelConfig) -> Transformer:
+    """The same function in the preset's shape: what scores are scaled by goes into the queries."""
+    part = shape.attention
+    if part.scale is None:
+        return model
+    factor = 1 / (part.scale * math.sqrt(part.head_dim))
+    state = {
+        name: tensor * factor if ".q_proj." in name else tensor
+        for name, tensor in model.state_dict().items()
+    }
+    made = Transformer(shape, seed=None)
+    made.load_state_dict(state)
+    return made
 
 
 def encoded(pairs: Sequence[SentencePair], encode: Callable[[str], list[int]], end: int) -> Encoded:

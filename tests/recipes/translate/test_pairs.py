@@ -30,6 +30,13 @@ def test_the_elements_of_a_page_have_their_text():
     ]  # fmt: skip
 
 
+def test_what_every_page_has_around_its_text_is_left_out():
+    page = """<body><nav><p>Home</p></nav><noscript><h1>Enable scripts</h1></noscript>
+    <h1>Sort</h1><p>Sort rows.</p><aside><p>News</p></aside><footer><p>Title is: Sort</p></footer>
+    </body>"""
+    assert [block.text for block in blocks_of(page)] == ["Sort", "Sort rows."]
+
+
 @pytest.mark.parametrize("broken", ["", "<p", "<p>a", "</p></p>x", "<p>a<p>b</q>", "&#xffffff;<p>"])
 def test_broken_pages_are_read_as_far_as_they_go(broken):
     assert all(block.text for block in blocks_of(broken))
