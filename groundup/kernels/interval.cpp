@@ -44,7 +44,8 @@ inline Lanes all(float value) { return Lanes{} + value; }
 
 inline Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
 
-// e^x for x <= 0: 2^n times the series of what is left; zero where a float would not hold it.
+// e^x for x <= 0: 2^n times the series of what is left; zero where a float would not hold it, and no
+// number where x is none, so that a model's damage is seen.
 inline Lanes exponential(Lanes x) {
     const Lanes magic = all(12582912.0f);
     Lanes clamped = larger(x, all(-87.0f));
@@ -62,7 +63,7 @@ inline Lanes exponential(Lanes x) {
     std::memcpy(&bits, &series, sizeof bits);
     bits += power;
     std::memcpy(&series, &bits, sizeof bits);
-    return x > -87.0f ? series : Lanes{};
+    return x == x ? (x > -87.0f ? series : Lanes{}) : x;
 }
 
 // sums[r] += sum_i a[r * across + i * along] * b[i]

@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.core import native
+from groundup.core import ShapeError, native
 
-from .mask import Mask, places_of
+from .mask import Mask, check_fit, is_scattered, places_of
 
 LEAST = 32
 """Queries from which on the tiles are full enough to be faster than torch's kernel."""
@@ -59,6 +59,9 @@ def intervals(mask: Mask, T: int, S: int, device: torch.device) -> Intervals | N
     """
     if mask.pattern.kind not in PATTERNS or mask.prefix is not None or mask.queries is not None:
         return None
+    if not mask.causal and mask.pattern.kind == "full" and mask.documents is None:
+        low = torch.zeros(1, T, dtype=torch.int32, device=device)  # there may be more than S
+        return Intervals(low, low + S)
     places = torch.arange(S, device=device)[None]
     low, high = torch.zeros_like(places), torch.full_like(places, S)
     if mask.documents is not None:
@@ -80,17 +83,6 @@ def intervals(mask: Mask, T: int, S: int, device: torch.device) -> Intervals | N
     if mask.documents is not None:
         high = torch.where(mask.documents < 0, low, high)
     return Intervals(*(each[:, S - T :].int().contiguous() for each in (low, high)))
-
-
-def is_scattered(documents: Int[Tensor, "B S"]) -> bool:
-    """Whether a document may lie in more than one piece: its number comes again, or after a larger.
-
-    >>> is_scattered(torch.tensor([[-1, 0, 0, 1]])), is_scattered(torch.tensor([[0, -1, 0, 1]]))
-    (False, True)
-    """
-    highest = documents.cummax(1).values[:, :-1]
-    begins = (documents[:, 1:] >= 0) & (documents[:, 1:] != documents[:, :-1])
-    return bool((begins & (documents[:, 1:] <= highest)).any())
 
 
 def runs_natively(q: Float[Tensor, "B H T K"]) -> bool:
@@ -117,11 +109,14 @@ def interval_attention(
 ) -> Float[Tensor, "B H T W"]:
     """Attention of rows on a CPU, without gradients; see `runs_natively` for which.
 
-    Numbers of 16 bits are computed as 32. Call it where `compiled` has something.
+    Numbers of 16 bits are computed as 32. Call it where `compiled` has something. Raises ShapeError
+    if queries, keys, values and intervals do not fit: what lies beyond them is never read.
     """
     code = compiled()
     assert code is not None, "asked for without a compiler"
+    check_fit(q, k, Mask(causal=False))
     (B, H, T, K), G = q.shape, k.shape[1]
+    check_intervals(seen, (B, T), k, v)
     dtype, (q, k, v) = q.dtype, (floats(each) for each in (q, k, v))
     out = q.new_empty(B, T, H, v.shape[3]).transpose(1, 2)
     work = _Work(
@@ -131,6 +126,23 @@ def interval_attention(
     )  # fmt: skip
     code.interval_attention(ctypes.byref(work), ctypes.c_int64(torch.get_num_threads()))
     return out.to(dtype)
+
+
+def check_intervals(seen: Intervals, shape: tuple[int, int], k: Tensor, v: Tensor) -> None:
+    """Raise ShapeError if values are not those of the keys, or an interval lies beyond them."""
+    if v.shape[:3] != k.shape[:3]:
+        raise ShapeError(f"Keys have the shape {tuple(k.shape)} and values {tuple(v.shape)}.")
+    for bound in seen:
+        fits = bound.dtype == torch.int32 and bound.is_contiguous() and bound.dim() == 2
+        if not fits or bound.shape[1] != shape[1] or len(bound) not in (1, shape[0]):
+            raise ShapeError(
+                f"Bounds have the shape {tuple(bound.shape)} and {bound.dtype}; expected int32, "
+                f"{shape} or one row for all."
+            )
+    if len(seen.low) != len(seen.high) or (
+        seen.low.numel() and (int(seen.low.min()) < 0 or int(seen.high.max()) > k.shape[2])
+    ):
+        raise ShapeError(f"Intervals reach beyond the {k.shape[2]} keys.")
 
 
 def floats(x: Tensor) -> Tensor:

@@ -158,3 +158,16 @@ def places_of(documents: Int[Tensor, "B S"]) -> Int[Tensor, "B S"]:
     is_first = torch.ones_like(documents, dtype=torch.bool)
     is_first[:, 1:] = documents[:, 1:] != documents[:, :-1]
     return index - torch.where(is_first, index, 0).cummax(1).values
+
+
+def is_scattered(documents: Int[Tensor, "B S"]) -> bool:
+    """Whether a document may lie in more than one piece: its number comes again, or after a larger.
+
+    >>> is_scattered(torch.tensor([[-1, 0, 0, 1]])), is_scattered(torch.tensor([[0, -1, 0, 1]]))
+    (False, True)
+    """
+    if torch.compiler.is_compiling():
+        return False  # what trains is packed in order, and no graph breaks here
+    highest = documents.cummax(1).values[:, :-1]
+    begins = (documents[:, 1:] >= 0) & (documents[:, 1:] != documents[:, :-1])
+    return bool((begins & (documents[:, 1:] <= highest)).any())

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from .mask import Mask, Pattern, places_of, sees
+from .mask import Mask, Pattern, is_scattered, places_of, sees
 
 WORTH = 4
 """A row at least this many times as long as what a query sees is computed by bands."""
@@ -42,8 +42,10 @@ def skips(mask: Mask, T: int, S: int) -> bool:
     """Whether a whole row is long enough for its pattern to be worth bands.
 
     Patterns with far keys take rows of one document: where a packed row's far keys lie differs
-    from row to row.
+    from row to row. A document that comes again after another has places that lie far apart.
     """
+    if mask.documents is not None and is_scattered(mask.documents):
+        return False
     if mask.pattern.kind == "full" or T != S or mask.prefix is not None:
         return False
     has_far = mask.pattern.kind in ("strided", "fixed", "global")
@@ -55,6 +57,8 @@ def narrowed(k: Tensor, v: Tensor, mask: Mask, T: int) -> tuple[Tensor, Tensor, 
     S = k.shape[2]
     kept = T + mask.pattern.window - 1
     if mask.pattern.kind != "window" or S <= kept or mask.prefix is not None:
+        return k, v, mask
+    if mask.documents is not None and is_scattered(mask.documents):
         return k, v, mask
     documents = None if mask.documents is None else mask.documents[:, S - kept :]
     return k[:, :, S - kept :], v[:, :, S - kept :], mask._replace(documents=documents)

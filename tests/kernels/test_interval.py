@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.core import device
+from groundup.core import ShapeError, device
 from groundup.kernels import Mask, Pattern, attention, reference_attention, visible
 from groundup.kernels.interval import (
     LEAST,
+    Intervals,
+    check_intervals,
     compiled,
     interval_attention,
     intervals,
-    is_scattered,
     runs_natively,
 )
 
@@ -134,6 +135,45 @@ def test_threads_do_not_change_a_bit():
 
 
 @needs_compiler
+@pytest.mark.parametrize(("T", "S"), [(64, 5), (33, 1), (200, 64)])
+def test_more_queries_than_keys_of_a_source(T, S):
+    q, k, v = tensors(T=T, S=S)
+    with torch.inference_mode():
+        near(attention(q, k, v, mask=Mask(causal=False)), q, k, v, Mask(causal=False))
+
+
+def test_nothing_beyond_what_is_given_is_read():
+    _, k, v = tensors()
+    seen = intervals(Mask(), 150, 150, CPU)
+    check_intervals(seen, (2, 150), k, v)
+    for values in (v[:, :, :20], v[:, :1], v[:1]):
+        with pytest.raises(ShapeError, match="values"):
+            check_intervals(seen, (2, 150), k, values)
+    for wrong in (
+        Intervals(seen.low[:, :9], seen.high[:, :9]),
+        Intervals(seen.low, seen.high + 1),
+        Intervals(seen.low - 1, seen.high),
+        Intervals(seen.low.long(), seen.high.long()),
+        Intervals(seen.low, seen.high.expand(2, -1).contiguous()),
+    ):
+        with pytest.raises(ShapeError):
+            check_intervals(wrong, (2, 150), k, v)
+
+
+@needs_compiler
+def test_what_is_no_number_is_seen_where_it_is_read():
+    for part in range(2):  # of a query, then of a key that all later queries read
+        given = tensors()
+        given[part][:, :, 70, 0] = float("nan")
+        found = interval_attention(*given, intervals(Mask(), 150, 150, CPU))
+        assert found[:, :, 70].isnan().all() and found[:, :, :70].isfinite().all()
+        assert found[:, :, 71:].isnan().all() if part else found[:, :, 71:].isfinite().all()
+    q, k, v = tensors()
+    q[:, :, 70, 0] = float("inf")
+    assert interval_attention(q, k, v, intervals(Mask(), 150, 150, CPU))[:, :, 70].isnan().any()
+
+
+@needs_compiler
 def test_where_it_is_asked(monkeypatch):
     calls = []
     monkeypatch.setattr(
@@ -152,7 +192,6 @@ def test_where_it_is_asked(monkeypatch):
         attention(q, k, v, mask=Mask(prefix=torch.zeros(2, 150, dtype=torch.bool)))
         attention(q, k, v, mask=Mask(pattern=Pattern("strided", window=3, stride=14)))
         scattered = torch.tensor([[0] * 50 + [-1] * 50 + [0] * 50] * 2)
-        assert is_scattered(scattered)
         near(attention(q, k, v, mask=Mask(documents=scattered)), q, k, v, Mask(documents=scattered))
         assert len(calls) == 1
 

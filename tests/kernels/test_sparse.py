@@ -86,3 +86,13 @@ def test_cached_keys_behind_a_window_are_left_out():
     assert narrow.documents.shape == (1, 6)
     found = attention(q[:, :, -2:], k, v, mask=mask)
     assert_close(found, reference_attention(q, k, v, mask=mask)[:, :, -2:], atol=1e-12, rtol=0)
+
+
+def test_a_document_that_comes_again_is_masked_instead():
+    q, k, v = tensors(400)
+    documents = torch.tensor([[0] * 100 + [1] * 200 + [0] * 100])
+    mask = Mask(pattern=Pattern("window", window=5), documents=documents)
+    assert not skips(mask, 400, 400)
+    for T in (400, 10):
+        expected = reference_attention(q[:, :, -T:], k, v, mask=mask)
+        assert_close(attention(q[:, :, -T:], k, v, mask=mask), expected, atol=1e-12, rtol=0)

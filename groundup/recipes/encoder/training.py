@@ -22,6 +22,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from groundup.core import Artifact, Config, device, produce, record
 from groundup.kernels import LossSum
@@ -82,6 +83,8 @@ class TuningConfig(Config):
     """How sure a rating is: p(positive) = sigmoid(sharpness * rating)."""
     hidden: float = Field(default=0.2, ge=0, lt=1)
     """Share of the tokens that are hidden, drawn anew each time."""
+    average: float = Field(default=0.99, ge=0, lt=1)
+    """What stays of the mean of the weights at each step; 0: the weights themselves are kept."""
     rows: int = Field(default=32, ge=1)
     """Texts of a step."""
     most: int = Field(default=128, ge=1)
@@ -144,16 +147,17 @@ def tune(config: TuningConfig, encoder: Artifact, ratings: Artifact, seed: int) 
         return [placed(hidden(rated(rows, shares), config.hidden, mask, (seed, step)), place)]
 
     rate, plan = schedule(config.optim, len(runs)), Plan(len(runs), 0, device.compute_dtype(place))
+    mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
     best, kept = -1, dict[str, Tensor]()
     with record.progress(f"classifier {seed}", len(runs), "steps") as bar:
         for step in train(model, batches, opinion, optimizer, rate, plan):
             bar.advance(1, loss=step.loss)
+            mean.update_parameters(model)
             if (step.number + 1) % (len(runs) // config.epochs) == 0:
-                found = says(model.eval(), asked)
+                found = says(mean.module.eval(), asked)
                 right = sum(a == (row.rating > 0) for a, row in zip(found, held, strict=True))
                 if right > best:
-                    best, kept = right, {n: t.clone() for n, t in model.state_dict().items()}
-                model.train()
+                    best, kept = right, {n: t.clone() for n, t in mean.module.state_dict().items()}
     model.load_state_dict(kept)
     return model.eval()
 
