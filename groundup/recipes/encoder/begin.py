@@ -19,7 +19,7 @@ class BeginConfig(Config):
     """How the vectors are learnt."""
 
     word2vec: Word2VecConfig = Word2VecConfig(
-        model="skip_gram", width=128, epochs=1, sample=1e-4, learning_rate=0.04
+        model="skip_gram", width=128, epochs=5, sample=1e-4, learning_rate=0.04
     )
     """Frequent ids are thinned out more than by gensim's default: most of them are no words."""
     seed: int = Field(default=1, ge=0)
