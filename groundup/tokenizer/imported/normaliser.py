@@ -134,6 +134,11 @@ class Normaliser:
     ) -> None:
         self.charsmap, self.prefix, self.squeezed = charsmap, prefix, squeezed
         self.protected = sorted(filter(None, protected), key=len, reverse=True)
+        self.known = frozenset(self.protected)
+        self.lengths: dict[str, list[int]] = {}
+        """How long the user-defined pieces are that begin with a character, longest first."""
+        for first, size in dict.fromkeys((one[0], len(one)) for one in self.protected):
+            self.lengths.setdefault(first, []).append(size)
         self.rules = Rules(charsmap)
         changing = {*self.rules.from_ascii()}
         back = max(map(len, changing), default=1) - 1
@@ -192,7 +197,9 @@ class Normaliser:
         """Yield what happens from left to right; a user-defined piece stays as it is."""
         place = 0
         while place < len(text):
-            same = next((one for one in self.protected if text.startswith(one, place)), "")
+            sizes = self.lengths.get(text[place], ())
+            ends = (place + size for size in sizes)
+            same = next((text[place:end] for end in ends if text[place:end] in self.known), "")
             step = Step(len(same), same) if same else self.rules.longest(text, place)
             yield step
             place += step.size

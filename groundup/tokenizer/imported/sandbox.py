@@ -8,14 +8,15 @@ a list that holds a list twice, forty times over, is small in memory and endless
 """
 
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from types import BuiltinMethodType
-from typing import Any
+from typing import Any, NoReturn
 
-from jinja2 import nodes
+from jinja2 import Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -30,6 +31,7 @@ MOST_COUNT = 10_000
 """A larger number is no width, indent or count of anything in a conversation."""
 WIDE = re.compile(r"\d{5,}|\{[^{}]*\{")
 """In a format: a width of five digits, or one that stands in a variable."""
+FORMATS = {"format", "format_map", "%"}
 MULTIPLYING = {
     "replace",
     "join",
@@ -37,6 +39,8 @@ MULTIPLYING = {
     "wordwrap",
     "expandtabs",
     "format",
+    "format_map",
+    "translate",
     "%",
     "sum",
     "tojson",
@@ -46,6 +50,12 @@ MOST_ITEMS, ENDLESS = 2**20, 2**62
 PLAIN = {"", "default", "d"}
 """What makes nothing of a number."""
 MOST_BITS = 65_536
+GIANT = "The chat template makes a number of thousands of digits."
+FAILURES = (
+    TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError,
+    RuntimeError, MemoryError,
+)  # fmt: skip
+"""What a template's own mistakes raise; a RecursionError is a RuntimeError."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -60,6 +70,27 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.spent = threading.local()
         self.filters = {name: self.guarded(name, one) for name, one in self.filters.items()}
         self.tests = {name: self.guarded("", one) for name, one in self.tests.items()}
+        del self.globals["lipsum"]  # random words, as many as are asked for
+
+    def from_string(self, source: Any, *values: Any, **named: Any) -> Template:
+        """Compile a template; ConfigError if it is none."""
+        try:
+            return super().from_string(source, *values, **named)
+        except TemplateSyntaxError as error:
+            raise ConfigError(f"The chat template is none: {error}, line {error.lineno}.") from None
+        except (RecursionError, MemoryError, SyntaxError) as error:
+            raise ConfigError(
+                f"The chat template is none: it is nested too deeply ({type(error).__name__})."
+            ) from None
+
+    def handle_exception(self, source: str | None = None) -> NoReturn:
+        """Raise what jinja caught: a mistake of a template that runs is a ConfigError."""
+        error = sys.exception()
+        if isinstance(error, ConfigError | TemplateSyntaxError) or not isinstance(error, FAILURES):
+            super().handle_exception(source)
+        raise ConfigError(
+            f"The chat template fails: {type(error).__name__}: {str(error)[:200]}."
+        ) from None
 
     def begin(self, given: int) -> None:
         """Start to count for a rendering in this thread; `given` is the size of what it is of."""
@@ -108,6 +139,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def bounded_result(self, value: Any) -> Any:
         """What a step made, counted."""
         self.tick(weight(value))
+        if isinstance(value, int) and value.bit_length() > MOST_BITS:
+            raise ConfigError(GIANT)
         return value
 
     def weigh(self, name: str, values: Sequence[Any]) -> None:
@@ -116,7 +149,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         counts = values[1:] if name not in PLAIN else []
         if any(isinstance(value, int) and abs(value) > MOST_COUNT for value in counts):
             raise ConfigError(f"The chat template asks `{name}` for more than {MOST_COUNT:,}.")
-        if name in ("format", "%") and wide(values[0]):
+        if name in FORMATS and wide(values[0]):
             raise ConfigError(f"The chat template asks `{name}` for a width without bounds.")
         if name in MULTIPLYING:
             sizes += [abs(value) for value in values if isinstance(value, int)]
@@ -134,7 +167,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
         inner = getattr(function, "__wrapped__", function)  # jinja wraps `str.format`
         if isinstance(inner, BuiltinMethodType):
             self.weigh(inner.__name__, [inner.__self__, *values, *named.values()])
+        elif max(map(weight, [*values, *named.values()]), default=0) > self.room():
+            raise ConfigError("The chat template calls a function with too much.")
         return self.bounded_result(super().call(context, function, *values, **named))
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Look up `obj.attribute`; filters do, for each item."""
+        self.tick()
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Look up `obj[argument]`, which is hashed."""
+        self.tick()
+        return super().getitem(obj, self.bounded(argument))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Work out `left operator right`."""
@@ -144,7 +189,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             bits = left.bit_length() * right if operator == "**" else 0
             bits = left.bit_length() + right.bit_length() if operator == "*" else bits
             if bits > MOST_BITS:
-                raise ConfigError("The chat template makes a number of thousands of digits.")
+                raise ConfigError(GIANT)
         elif operator == "*":
             text, count = (right, left) if isinstance(left, int) else (left, right)
             if isinstance(count, int) and weight(text) * count > self.room():
@@ -164,6 +209,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             node.expr = called("bounded", [node.expr])
             for operand in node.ops:
                 operand.expr = called("bounded", [operand.expr])
+        for node in [*tree.find_all(nodes.Pair)]:
+            node.key = called("bounded", [node.key])
         return swapped(tree).set_environment(self)
 
 
@@ -173,7 +220,7 @@ def called(name: str, values: list[nodes.Expr]) -> nodes.Call:
 
 
 def swapped(node: Any) -> Any:
-    """A tree whose `~` are calls."""
+    """A tree whose `~` are calls, and whose lists, tuples and dicts are weighed."""
     for name in node.fields:
         value = getattr(node, name)
         if isinstance(value, list):
@@ -181,7 +228,12 @@ def swapped(node: Any) -> Any:
             setattr(node, name, new)
         elif isinstance(value, nodes.Node):
             setattr(node, name, swapped(value))
-    return called("concatenated", node.nodes) if isinstance(node, nodes.Concat) else node
+    if isinstance(node, nodes.Concat):
+        return called("concatenated", node.nodes)
+    is_made = isinstance(node, (nodes.List, nodes.Dict)) or (
+        isinstance(node, nodes.Tuple) and node.ctx == "load"
+    )
+    return called("bounded_result", [node]) if is_made else node
 
 
 def wide(value: Any) -> bool:

@@ -53,6 +53,19 @@ def test_user_defined_pieces_stay_as_they_are(text, expected):
     assert normaliser(USER_PIECES).changed(text) == expected
 
 
+def test_of_user_defined_pieces_the_longest_is_taken():
+    pick = random.Random(0)
+    pieces = ["".join(pick.choices("ab<>", k=pick.randrange(1, 6))) for _ in range(40)]
+    plain = Normaliser(b"", prefix=False, squeezed=False, protected=pieces)
+    for text in ("".join(pick.choices("ab<>c", k=60)) for _ in range(50)):
+        place = 0
+        for size, shown in plain.steps(text):
+            fitting = [one for one in pieces if text.startswith(one, place)]
+            assert shown == max(fitting, key=len, default=text[place]) and size == len(shown)
+            place += size
+        assert place == len(text)
+
+
 def test_the_quick_way_is_the_one_with_places():
     fast = normaliser()
     for text in lines():

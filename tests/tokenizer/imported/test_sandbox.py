@@ -14,6 +14,10 @@ TALK = (Message("user", "hi"), Message("assistant", "yo"))
 DOUBLED = "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = "
 NESTED = "{% set n = namespace(x='a', y='a') %}{% for i in range(60) %}{% set n.x = [n.x, n.x] %}"
 
+TUPLES = (
+    "{% set n = namespace(x=(1,)) %}{% for i in range(60) %}{% set n.x = (n.x, n.x) %}{% endfor %}"
+)
+
 
 def shown(source: str) -> str:
     return ChatTemplate(source, IMPORTED).text(TALK)
@@ -37,6 +41,17 @@ def shown(source: str) -> str:
         NESTED + "{% endfor %}{{ n.x | tojson }}",
         NESTED + "{% set n.y = [n.y, n.y] %}{% endfor %}{{ n.x == n.y }}",
         NESTED + "{% set n.y = [n.y, n.y] %}{% endfor %}{{ n.x is eq(n.y) }}",
+        TUPLES + "{% set d = {n.x: 1} %}",
+        TUPLES + "{{ {}[n.x] }}",
+        TUPLES + "{{ {}.get(n.x) }}",
+        NESTED + "{% set n.y = [n.y, n.y] %}{% endfor %}{{ [n.x].index(n.y) }}",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1, varargs, varargs) }}{% else %}{{ {}[varargs] }}"
+        "{% endif %}{% endmacro %}{{ f(50) }}",
+        "{{ ('a' * 100000).translate({97: 'x' * 100000}) | length }}",
+        "{{ '{a:>999999999}'.format_map({'a': 1}) | length }}",
+        "{{ lipsum(n=1, min=99999999, max=999999999) | length }}",
+        "{{ ('1' * 8000000) | int(0, 2) | string }}",
+        "{{ (10 ** 3000) | filesizeformat }}",
         "{{ '%999999999d' | format(1) | length }}",
         "{{ '%*d' % (999999999, 1) }}",
         "{{ '{:>999999999}'.format(1) | length }}",
@@ -65,6 +80,9 @@ def test_what_would_never_end_is_an_error(monkeypatch, source):
         ("{{ '%s %05d' % ('12345678', 7) }}|{{ '%s' | format('99999') }}", "12345678 00007|99999"),
         ("{{ '{:>5}'.format('ab') }}{{ 'a b'.split() }}", "   ab['a', 'b']"),
         ("{{ {'a': [1, 2]} | tojson(indent=2) }}", '{\n  "a": [\n    1,\n    2\n  ]\n}'),
+        ("{% set (a, b) = (1, [2, 3]) %}{{ a }}{{ b[1:] }}{{ {a: {'x': (b, a)}}[1].x }}",
+         "1[3]([2, 3], 1)"),
+        ("{% for k, v in {'a': 1}.items() %}{{ k }}{{ v in [1, 2] }}{% endfor %}", "aTrue"),
         ("{{ 1 < 2 and messages[0].content == 'hi' }}{{ none is none }}", "TrueTrue"),
         ("{{ 100000 is ge(20000) }}{{ '30000' | int + 1 }}{{ x | default(70000) }}",
          "True3000170000"),
@@ -74,6 +92,32 @@ def test_what_would_never_end_is_an_error(monkeypatch, source):
 )  # fmt: skip
 def test_what_templates_do_is_as_it_was(source, expected):
     assert shown(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "fails: RecursionError"),
+        ("{{ (10 ** 3000) | filesizeformat }}", "fails: OverflowError"),
+        ("{{ 10 ** 9000 }}", "fails: ValueError"),
+        ("{{ 1 // 0 }}", "fails: ZeroDivisionError"),
+        ("{{ a.b.c }}", "fails: UndefinedError"),
+        ("{% for %}", "is none: .*line 1"),
+        ("{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}", "is none: it is nested too deeply"),
+    ],
+)
+def test_errors_are_the_sandbox_s_own(source, message):
+    with pytest.raises(ConfigError, match=f"The chat template {message}"):
+        Sandbox([]).from_string(source).render()
+
+
+def test_look_ups_of_filters_look_at_the_clock(monkeypatch):
+    monkeypatch.setattr(sandbox, "MOST_SECONDS", 0.0)
+    box = Sandbox([])
+    template = box.from_string("{{ items | map(attribute='real') | first }}")
+    box.begin(0)
+    with pytest.raises(ConfigError, match="takes more than 0 seconds"):
+        template.render(items=[1])
 
 
 def test_a_long_conversation_is_no_giant():
