@@ -52,6 +52,7 @@ def shown(source: str) -> str:
         "{{ lipsum(n=1, min=99999999, max=999999999) | length }}",
         "{{ ('1' * 8000000) | int(0, 2) | string }}",
         "{{ (10 ** 3000) | filesizeformat }}",
+        "{{ ('a-' * 2000000) | title | length }}",
         "{{ '%999999999d' | format(1) | length }}",
         "{{ '%*d' % (999999999, 1) }}",
         "{{ '{:>999999999}'.format(1) | length }}",
