@@ -112,7 +112,7 @@ def test_a_classifier_learns_and_is_its_seed_s_alone(made):
     ratings, _, encoder = made
     rows = [row for row in read_ratings(ratings, "train") if abs(row.rating) > 0.5]
     ids = encoded(encoder, rows, 64)
-    config = TuningConfig(epochs=3, rows=16, optim=OptimConfig(learning_rate=2e-3))
+    config = TuningConfig(epochs=8, rows=16, average=0.9, optim=OptimConfig(learning_rate=2e-3))
     told = [says(tune(config, encoder, ratings, 0), ids) for _ in range(2)]
     assert told[0] == told[1]
     right = sum(a == (row.rating > 0) for a, row in zip(told[0], rows, strict=True)) / len(rows)
