@@ -124,16 +124,19 @@ def check_cache(config: ModelConfig, cache: Cache, rows: int) -> None:
 def check_encoded(config: ModelConfig, encoded: Encoded, rows: int) -> None:
     """Refuse a source of another batch or width, and documents that are not its own."""
     shape = tuple(encoded.hidden.shape)
-    if len(shape) != 3 or (shape[0], shape[2]) != (rows, config.width):
+    is_like = len(shape) == 3 and (shape[0], shape[2]) == (rows, config.width)
+    if not is_like or not encoded.hidden.is_floating_point():
         raise ShapeError(
-            f"The encoded source has the shape {shape}; expected ({rows}, S, {config.width}): one "
-            "source a row of ids, as model.encode gives it."
+            f"The encoded source has the shape {shape} and {encoded.hidden.dtype}; expected floats "
+            f"({rows}, S, {config.width}): one source a row of ids, as model.encode gives it."
         )
     documents = encoded.documents
-    if documents is not None and tuple(documents.shape) != shape[:2]:
+    if documents is None:
+        return
+    if tuple(documents.shape) != shape[:2] or not is_whole(documents):
         raise ShapeError(
-            f"The source's documents have the shape {tuple(documents.shape)} and the source "
-            f"{shape[:2]}; expected {A_MASK}."
+            f"The source's documents have the shape {tuple(documents.shape)} and "
+            f"{documents.dtype}, and the source {shape[:2]}; expected {A_MASK}."
         )
 
 

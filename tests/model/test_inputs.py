@@ -101,7 +101,9 @@ def test_a_source_is_of_the_batch_and_its_documents_are_its_own():
     with pytest.raises(ShapeError, match=r"documents.*\(2, 4\).*\(2, 5\)"):
         model.encode(IDS, documents=whole(2, 4))
     source = model.encode(IDS)
-    with pytest.raises(ShapeError, match=r"\(2, 5, 16\); expected \(1, S, 16\)"):
+    with pytest.raises(ShapeError, match=r"\(2, 5, 16\) and .* floats \(1, S, 16\)"):
         model(IDS[:1], encoded=source)
-    with pytest.raises(ShapeError, match=r"\(2, 4\) and the source \(2, 5\)"):
+    with pytest.raises(ShapeError, match=r"\(2, 4\) and torch.int64, and the source \(2, 5\)"):
         model(IDS, encoded=source._replace(documents=whole(2, 4)))
+    with pytest.raises(ShapeError, match="floats"):
+        model(IDS, encoded=source._replace(hidden=source.hidden.long()))

@@ -74,10 +74,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.tests = {name: self.guarded("", one) for name, one in self.tests.items()}
         del self.globals["lipsum"]  # random words, as many as are asked for
 
-    def from_string(self, source: Any, *values: Any, **named: Any) -> Template:
+    def from_string(
+        self, source: Any, globals: Any = None, template_class: type[Template] | None = None
+    ) -> Template:
         """Compile a template; ConfigError if it is none."""
         try:
-            return super().from_string(source, *values, **named)
+            return super().from_string(source, globals, template_class)
         except TemplateSyntaxError as error:
             raise ConfigError(f"The chat template is none: {error}, line {error.lineno}.") from None
         except (RecursionError, MemoryError, SyntaxError) as error:
