@@ -45,7 +45,7 @@ def random_config(chance: random.Random) -> ModelConfig:
     feed = pick([{"bias": True}, {"bias": False}, {"experts": experts}])
     positions = "rope learned sinusoidal alibi buckets transformer_xl none".split()
     return ModelConfig(
-        vocab_size=40, width=16, layers=pick([1, 2, 3]), context_length=48, kind=kind,
+        vocab_size=40, width=16, layers=pick([2, 3, 4]), context_length=48, kind=kind,
         encoder_layers=2 if kind == "encoder_decoder" else 0, norm=norm, parallel=is_parallel,
         attention=AttentionConfig(
             heads=4, kv_heads=pick([1, 2, 4]), head_dim=8, bias=pick(["none", "qkv", "all"]),

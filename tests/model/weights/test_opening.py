@@ -268,7 +268,8 @@ def test_what_is_computed_otherwise_is_told(tmp_path, capsys):
 
 def test_a_billion_buckets_are_refused_before_room_is_made(tmp_path):
     folder = shutil.copytree(PEERS.parent / "switch_transformers" / "every_second", tmp_path / "s")
-    edit(folder / "config.json", relative_attention_num_buckets=10**9)
+    far = {"relative_attention_num_buckets": 10**9, "relative_attention_max_distance": 2 * 10**9}
+    edit(folder / "config.json", **far)
     with pytest.raises(ArtifactError, match="describes a model of"):
         import_model(AS_IS, folder, tmp_path / "base")
 
