@@ -49,9 +49,8 @@ def load(source: Path, compiler: str, instead: str) -> ctypes.CDLL | None:
         except OSError:
             continue  # a cache that cannot be written to, or lies where nothing may be run from
         except subprocess.SubprocessError as error:
-            said = getattr(error, "stderr", None) or str(error)
-            tell(f"{compiler} cannot compile {source.stem} ({said.strip().splitlines()[0]}): it",
-                 instead)  # fmt: skip
+            said = (getattr(error, "stderr", None) or "").strip() or str(error)
+            tell(f"{compiler} cannot compile {source.stem} ({said.splitlines()[0]}): it", instead)
             return None
     return None
 
@@ -85,7 +84,7 @@ def compiled(source: Path, compiler: str, folder: Path) -> Path:
     try:
         subprocess.run(
             [compiler, *flags, "-o", partial, str(source)],
-            check=True, capture_output=True, text=True, timeout=SECONDS,
+            check=True, capture_output=True, text=True, errors="replace", timeout=SECONDS,
         )  # fmt: skip
         os.chmod(partial, 0o755)
         os.replace(partial, target)

@@ -17,10 +17,12 @@ from groundup.core import device as machine
 
 from .files import save_vectors
 from .glove.glove import GloveConfig, glove
+from .glove.glove import compiled as glove_loops
 from .phrases import PhrasesConfig, join_phrases
 from .text import TextConfig, by_frequency, number_words, pieces, sentences
 from .vectors import Vectors
 from .word2vec import Word2VecConfig, word2vec
+from .word2vec import compiled as word2vec_loops
 
 
 class VectorsConfig(Config):
@@ -92,7 +94,7 @@ def write_vectors(draft: Draft, source: Artifact | Sequence[Path], config: Vecto
     record.say(f"{found:,} words of text; {size:,} different ones {config.min_count} times or more")
     draft.numbers |= {
         "text_words": found, "trained_words": len(text.ids), "joined_words": joined, "words": size,
-        "native": bool(machine.compiler()),
+        "native": (glove_loops if config.method == "glove" else word2vec_loops)() is not None,
         "threads": config.threads or machine.cores(),
     }  # fmt: skip
     if config.method == "glove":

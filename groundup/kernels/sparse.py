@@ -44,12 +44,14 @@ def skips(mask: Mask, T: int, S: int) -> bool:
     Patterns with far keys take rows of one document: where a packed row's far keys lie differs
     from row to row. A document that comes again after another has places that lie far apart.
     """
-    if mask.documents is not None and is_scattered(mask.documents):
-        return False
     if mask.pattern.kind == "full" or T != S or mask.prefix is not None:
         return False
+    if T < WORTH * reach(mask.pattern):
+        return False
+    if mask.documents is None:
+        return True
     has_far = mask.pattern.kind in ("strided", "fixed", "global")
-    return T >= WORTH * reach(mask.pattern) and not (has_far and mask.documents is not None)
+    return not has_far and not is_scattered(mask.documents)
 
 
 def narrowed(k: Tensor, v: Tensor, mask: Mask, T: int) -> tuple[Tensor, Tensor, Mask]:

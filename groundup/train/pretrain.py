@@ -98,6 +98,11 @@ class PretrainConfig(Config):
                 f"depth={given} came with preset={self.preset!r}, which has its own "
                 f"{shape.config.layers} layers; leave one of them out."
             )
+        if shape is None and self.layers is not None:
+            raise ConfigError(
+                f"layers={self.layers} changes a preset's shape, and there is no preset; give "
+                f"depth={self.layers}, or a preset."
+            )
         unread = [name for name in changed(self.noise) if name not in NOISE[wanted.name]]
         if unread:
             told = ", ".join(NOISE[wanted.name]) or "none of them"

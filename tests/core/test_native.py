@@ -83,6 +83,18 @@ def test_a_cache_that_is_a_file_is_done_without(source, tmp_path, monkeypatch):
     assert library(source, "numpy") is not None
 
 
+@pytest.mark.parametrize("said", ["  ", "\\377 is no letter"], ids=["blank", "bytes"])
+def test_a_compiler_may_fail_in_any_words(source, tmp_path, monkeypatch, capsys, said):
+    broken = tmp_path / "c++"
+    broken.write_text(f"#!/bin/sh\nprintf '{said}' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(record, "say", print)
+    load.cache_clear()
+    assert load(source, str(broken), "numpy") is None
+    assert "cannot compile small" in capsys.readouterr().out
+
+
 @needs_compiler
 def test_what_lies_in_a_shared_folder_is_not_loaded(source, tmp_path, monkeypatch):
     (tmp_path / "groundup").write_text("")  # the cache cannot be used

@@ -239,6 +239,7 @@ def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path
             "noise.permute.*'masked'.*dynamic, rate, whole_words",
         ),
         ({"preset": "bert-tiny", "depth": 3}, "depth=3 came with preset='bert-tiny'.*4 layers"),
+        ({"layers": 3}, "layers=3 changes a preset.*depth=3"),
         ({"validations": -1}, "validations.*greater than or equal to 1"),
         ({"validation_tokens": 0}, "validation_tokens.*greater than or equal to 1"),
     ],
