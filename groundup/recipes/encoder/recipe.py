@@ -84,8 +84,9 @@ def encoder(
     settings = PRETRAINING.model_dump() | {"tokens": tokens, "preset": preset}
     training = PretrainConfig(**settings)
     fresh = not (out / "report" / MANIFEST).is_file()
-    read = make_reading([Path(one) for one in folder], thesaurus, out / "reading")
-    learnt = learn(told("reading", read), ratings, out, training)
+    rated = told("ratings", make_ratings(RatingsConfig(), ratings, out / "ratings"))
+    read = told("reading", make_reading([Path(one) for one in folder], thesaurus, out / "reading"))
+    learnt = learn(read, rated, out, training)
     if validation:
         found = validate(ScoreConfig(), learnt["encoder"], learnt["ratings"])
         return "\n".join(f"{name:<8} {share:.4f}" for name, share in found.items())
@@ -102,10 +103,9 @@ def encoder(
 
 
 def learn(
-    reading: Artifact, folder: Path, out: Path, training: PretrainConfig
+    reading: Artifact, ratings: Artifact, out: Path, training: PretrainConfig
 ) -> dict[str, Artifact]:
     """Run the stages up to the encoder; what is complete is not run again."""
-    ratings = told("ratings", make_ratings(RatingsConfig(), folder, out / "ratings"))
     words = told("tokenizer", learn_tokenizer(VOCABULARY, reading, ratings, out / "tokenizer"))
     tokens = told("tokens", make_tokens(reading, ratings, words, out / "tokens"))
     vectors = told("vectors", make_vectors(BeginConfig(), tokens, out / "vectors"))
