@@ -1,24 +1,60 @@
 """Documents: what does a folder of files say, and where exactly does it say it?"""
 
+from .batch import (
+    Judged,
+    Named,
+    Removal,
+    arrow,
+    from_batch,
+    judge,
+    plain_json,
+    removal_schema,
+    removals_to_batch,
+    schema,
+    to_batch,
+)
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings
 from .readers import KINDS, Rejected, fingerprint_folder, read_bytes, read_folder
+from .record import PASS, Edit, Made, Record, Ruling, Span, Step, follow, record_id
+from .steps import STEPS
 
 __all__ = [
     "KINDS",
+    "PASS",
+    "STEPS",
     "Document",
     "DocumentKind",
+    "Edit",
     "Heading",
+    "Judged",
+    "Made",
     "Markup",
+    "Named",
+    "Record",
     "Rejected",
+    "Removal",
+    "Ruling",
     "Segment",
     "SourceMap",
+    "Span",
+    "Step",
+    "arrow",
     "fingerprint_folder",
+    "follow",
+    "from_batch",
+    "judge",
     "make_document",
     "markdown_headings",
+    "plain_json",
     "python_headings",
     "read_bytes",
     "read_folder",
     "read_html",
+    "record_id",
+    "removal_schema",
+    "removals_to_batch",
+    "schema",
+    "to_batch",
 ]

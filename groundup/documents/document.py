@@ -107,6 +107,13 @@ class SourceMap:
         """The segment that holds a character."""
         return self.segments[bisect_right(self.starts, character) - 1]
 
+    def segments_in(self, start: int, end: int) -> tuple[Segment, ...]:
+        """The segments that hold `text[start:end]`, the first and last perhaps only in part."""
+        if start >= end:
+            return ()
+        first = bisect_right(self.starts, start) - 1
+        return self.segments[first : bisect_right(self.starts, end - 1)]
+
     def place(self, segment: Segment, character: int) -> int:
         """Byte at which a character of this segment begins."""
         if not segment.exact:

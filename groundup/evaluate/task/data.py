@@ -263,7 +263,7 @@ def read_parquet(path: Path) -> list[Row]:
     try:
         import pyarrow.parquet as parquet
     except ImportError:
-        raise MissingExtra("pyarrow", "parquet") from None
+        raise MissingExtra("pyarrow", "corpus") from None
     try:
         return parquet.read_table(path).to_pylist()
     except (OSError, ValueError) as error:

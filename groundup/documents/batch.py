@@ -1,0 +1,205 @@
+"""Records as Arrow, and steps as pure functions over batches of them.
+
+`judge` is what every runner calls: a batch goes in; records that stay, a log of all that went, and
+counters come out. Whoever runs it — this process, a pool, a cluster — gets the same bytes, because
+nothing but the batch and the steps' configurations goes in. Knows nothing of shards or workers.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from groundup.core import MissingExtra
+
+from .document import SourceMap
+from .record import Record, Ruling, Span, Step, follow
+
+if TYPE_CHECKING:
+    import pyarrow
+
+EXCERPT_CHARACTERS = 2_000
+FAILED = "step failed"
+
+
+class Named(NamedTuple):
+    """A step under the name that the log and the report give it."""
+
+    name: str
+    """As in the pipeline, such as `03 web.lines`."""
+    step: Step
+    is_for: Callable[[Record], bool] = lambda record: True
+    """Whether a record concerns it; others pass."""
+
+
+class Removal(NamedTuple):
+    """One thing that did not get into the corpus, or not as it was."""
+
+    id: str
+    """Of the record."""
+    source: str
+    path: str
+    step: str
+    what: str
+    """record; removed, replaced or aside for a slice."""
+    reason: str
+    value: float | None
+    details: str
+    start: int
+    """First character, in the text as the step saw it; 0 for a whole record."""
+    end: int
+    byte_start: int
+    """First byte in the original."""
+    byte_end: int
+    text: str
+    """The slice, or how the record began: 2,000 characters at most."""
+    put: str
+    """What stands there instead."""
+
+
+class Judged(NamedTuple):
+    """What came of a batch."""
+
+    kept: list[Record]
+    removed: list[Removal]
+    counters: Counter[str]
+    """`STEP|in`, `STEP|out`, `STEP|characters`, `STEP|WHAT|REASON`: numbers of records, slices."""
+
+
+def judge(steps: Sequence[Named], records: Iterable[Record]) -> Judged:
+    """Take records through steps; one on which a step fails is set aside with the error's words."""
+    kept, removed = [], []
+    counters: Counter[str] = Counter()
+    for record in records:
+        left: Record | None = record
+        for named in steps:
+            if left is None:
+                break
+            if named.is_for(left):
+                left = take(named, left, removed, counters)
+        if left is not None:
+            kept.append(left)
+    return Judged(kept, removed, counters)
+
+
+def take(
+    named: Named, record: Record, removed: list[Removal], counters: Counter[str]
+) -> Record | None:
+    """One record through one step, logged and counted; None if it is dropped."""
+    counters[f"{named.name}|in"] += 1
+    try:
+        ruling = named.step(record)
+        after = None if ruling.reason else follow(record, ruling)
+    except MissingExtra:
+        raise
+    except Exception as error:  # a bad record must not cost the others
+        said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        ruling, after = Ruling(FAILED, details=said), None
+    lost = list(removals(named.name, record, ruling))
+    removed += lost
+    for removal in lost:
+        counters[f"{named.name}|{removal.what}|{removal.reason}"] += 1
+    if after is not None:
+        counters[f"{named.name}|out"] += 1
+        counters[f"{named.name}|characters"] += len(after.text)
+    return after
+
+
+def removals(step: str, record: Record, ruling: Ruling) -> Iterator[Removal]:
+    """Yield what a ruling takes from a record."""
+    place = (record.id, record.source, record.path, step)
+    if ruling.reason:
+        text = record.text or record.data[:EXCERPT_CHARACTERS].decode("utf-8", "replace")
+        size = record.map.segments[-1].byte_end if record.map.segments else len(record.data)
+        yield Removal(
+            *place, "record", ruling.reason, ruling.value, ruling.details, 0, len(record.text),
+            0, size, text[:EXCERPT_CHARACTERS], "",
+        )  # fmt: skip
+        return
+    map = record.map if ruling.made is None else ruling.made.map
+    for edit in ruling.edits:
+        if edit.start < edit.end or edit.put:
+            what = "aside" if edit.aside else "replaced" if edit.put else "removed"
+            bytes = map.byte_range(edit.start, edit.end)
+            text = map.text[edit.start : edit.end][:EXCERPT_CHARACTERS]
+            yield Removal(
+                *place, what, edit.reason, ruling.value, ruling.details, edit.start, edit.end,
+                *bytes, text, edit.put[:EXCERPT_CHARACTERS],
+            )  # fmt: skip
+
+
+@cache
+def schema() -> "pyarrow.Schema":
+    """Columns of a shard of records."""
+    pa = arrow()
+    span = pa.struct(
+        [("kind", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("value", pa.string())]
+    )
+    columns = [(name, pa.string()) for name in ("id", "source", "path", "kind", "text")]
+    return pa.schema(
+        [
+            *columns,
+            ("map", pa.list_(pa.int64())),
+            ("spans", pa.list_(span)),
+            ("metadata", pa.string()),
+            ("data", pa.binary()),
+        ]
+    )
+
+
+@cache
+def removal_schema() -> "pyarrow.Schema":
+    """Columns of a shard of removals."""
+    pa = arrow()
+    kinds = {"value": pa.float64(), "start": pa.int64(), "end": pa.int64(),
+             "byte_start": pa.int64(), "byte_end": pa.int64()}  # fmt: skip
+    return pa.schema([(name, kinds.get(name, pa.string())) for name in Removal._fields])
+
+
+def to_batch(records: Sequence[Record]) -> "pyarrow.RecordBatch":
+    """Records as one Arrow batch with the columns of `schema`."""
+    columns = {
+        "id": [record.id for record in records],
+        "source": [record.source for record in records],
+        "path": [record.path for record in records],
+        "kind": [record.kind for record in records],
+        "text": [record.text for record in records],
+        "map": [record.map.to_numbers() for record in records],
+        "spans": [[span._asdict() for span in record.spans] for record in records],
+        "metadata": [plain_json(record.metadata) for record in records],
+        "data": [record.data for record in records],
+    }
+    return arrow().RecordBatch.from_pydict(columns, schema=schema())
+
+
+def from_batch(batch: "pyarrow.RecordBatch") -> Iterator[Record]:
+    """Yield the records of an Arrow batch."""
+    for row in batch.to_pylist():
+        map = SourceMap.from_numbers(row["text"], row["map"])
+        spans = tuple(Span(**span) for span in row["spans"])
+        metadata = json.loads(row["metadata"])
+        yield Record(**(row | {"map": map, "spans": spans, "metadata": metadata}))
+
+
+def removals_to_batch(removed: Sequence[Removal]) -> "pyarrow.RecordBatch":
+    """Removals as one Arrow batch."""
+    rows = zip(*removed, strict=True) if removed else [[] for _ in Removal._fields]
+    columns = {name: list(row) for name, row in zip(Removal._fields, rows, strict=True)}
+    return arrow().RecordBatch.from_pydict(columns, schema=removal_schema())
+
+
+def plain_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal bytes."""
+    return json.dumps(
+        value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False
+    )
+
+
+def arrow() -> Any:
+    """pyarrow, or the command that installs it."""
+    try:
+        import pyarrow
+    except ImportError:
+        raise MissingExtra("pyarrow", "corpus") from None
+    return pyarrow

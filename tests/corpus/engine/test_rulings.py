@@ -1,0 +1,21 @@
+"""Files of rulings say again what was written."""
+
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from groundup.corpus.engine.rulings import read_rulings, write_rulings
+from groundup.documents import Edit, Ruling
+
+
+def test_rulings_survive_their_file(tmp_path):
+    rulings = {
+        "a": Ruling("near-duplicate", 0.9, "of b"),
+        "b": Ruling(edits=(Edit(0, 3, "repeated", aside="copies"),), metadata={"cluster": 2}),
+    }
+    path = write_rulings(tmp_path / "0.parquet", rulings.items())
+    assert read_rulings(path) == rulings
+
+
+def test_no_rulings_are_a_file_too(tmp_path):
+    assert read_rulings(write_rulings(tmp_path / "0.parquet", [])) == {}

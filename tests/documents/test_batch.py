@@ -1,0 +1,91 @@
+"""Batches: what a step rules is carried out, logged with its reason and counted."""
+
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from groundup.core import Config
+from groundup.documents import (
+    PASS,
+    Edit,
+    Named,
+    Record,
+    Ruling,
+    SourceMap,
+    Span,
+    from_batch,
+    judge,
+    removals_to_batch,
+    to_batch,
+)
+
+
+class Short(Config):
+    """Fewest characters."""
+
+    fewest: int = 4
+    """Characters."""
+
+
+class DropShort:
+    """Drops short texts, cuts the word `ad `, fails on `!`."""
+
+    def __init__(self, config: Short) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        if "!" in record.text:
+            raise ValueError("a mark")
+        if len(record.text) < self.config.fewest:
+            return Ruling("too short", len(record.text), f"fewest={self.config.fewest}")
+        at = record.text.find("ad ")
+        return PASS if at < 0 else Ruling(edits=(Edit(at, at + 3, "advertisement"),))
+
+
+def record(text: str, name: str = "p") -> Record:
+    return Record(name, "s", f"{name}.txt", "text", text, SourceMap.identity(text))
+
+
+STEPS = [Named("short", DropShort(Short()))]
+
+
+def test_each_removal_says_what_went_why_and_where_it_lay():
+    judged = judge(STEPS, [record("no", "a"), record("buy ad now é", "b"), record("fine", "c")])
+    assert [r.text for r in judged.kept] == ["buy now é", "fine"]
+    first, second = judged.removed
+    assert (first.what, first.reason, first.value, first.text) == ("record", "too short", 2.0, "no")
+    assert (second.what, second.reason, second.byte_start, second.byte_end) == (
+        "removed", "advertisement", 4, 7,
+    )  # fmt: skip
+    assert judged.counters == {
+        "short|in": 3, "short|out": 2, "short|characters": 13,
+        "short|record|too short": 1, "short|removed|advertisement": 1,
+    }  # fmt: skip
+
+
+def test_a_step_that_fails_costs_one_record():
+    judged = judge(STEPS, [record("what!", "a"), record("good", "b")])
+    assert [r.id for r in judged.kept] == ["b"]
+    assert (judged.removed[0].reason, judged.removed[0].details) == (
+        "step failed", "ValueError: a mark",
+    )  # fmt: skip
+
+
+def test_a_step_sees_only_what_concerns_it():
+    named = Named("short", DropShort(Short()), lambda one: one.kind == "html")
+    assert judge([named], [record("no")]).counters == {}
+
+
+def test_records_survive_arrow():
+    one = Record(
+        "1", "s", "p#2", "conversation", "é 1", SourceMap.identity("é 1", 3),
+        (Span("turn", 0, 1, "user"),), {"licence": "MIT", "scores": [1, 2.5]}, b"\x00\xff",
+    )  # fmt: skip
+    assert list(from_batch(to_batch([one, record("")]))) == [one, record("")]
+
+
+def test_removals_become_columns():
+    judged = judge(STEPS, [record("no")])
+    table = removals_to_batch(judged.removed)
+    assert table.num_rows == 1 and table.to_pylist()[0]["reason"] == "too short"
+    assert removals_to_batch([]).num_rows == 0

@@ -1,0 +1,88 @@
+"""Rulings: carried out in one place, so text, map, spans and log cannot disagree."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.core import DataError
+from groundup.documents import PASS, Edit, Made, Record, Ruling, SourceMap, Span, follow, record_id
+
+
+def plain(text: str) -> Record:
+    return Record(record_id("s", "p"), "s", "p", "text", text, SourceMap.identity(text))
+
+
+@st.composite
+def texts_and_edits(draw: st.DrawFn) -> tuple[str, tuple[Edit, ...]]:
+    text = draw(st.text(st.characters(codec="utf-8"), max_size=40))
+    places = sorted(draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    puts = st.sampled_from(["", "", "x", "é\n"])
+    pairs = zip(places[::2], places[1::2], strict=False)
+    return text, tuple(Edit(start, end, "why", draw(puts)) for start, end in pairs)
+
+
+@given(texts_and_edits())
+def test_every_kept_character_keeps_its_bytes(given):
+    text, edits = given
+    after = follow(plain(text), Ruling(edits=edits))
+    data = text.encode()
+    inside = [range(edit.start, edit.end) for edit in edits]
+    kept = [i for i in range(len(text)) if not any(i in one for one in inside)]
+    exact = [s for s in after.map.segments if s.exact]
+    found = [i for segment in exact for i in range(segment.start, segment.end)]
+    assert len(found) == len(kept)
+    for new, old in zip(found, kept, strict=True):
+        assert after.text[new] == text[old]
+        start, end = after.map.byte_range(new, new + 1)
+        assert data[start:end].decode() == text[old]
+        assert after.map.line(new) == text.count("\n", 0, old) + 1
+
+
+@given(texts_and_edits(), st.data())
+def test_spans_move_with_their_text(given, data):
+    text, edits = given
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    after = follow(plain(text), Ruling(edits=edits, spans=(Span("heading", start, end),)))
+    kept = [
+        text[i] for i in range(start, end) if not any(edit.start <= i < edit.end for edit in edits)
+    ]
+    for span in after.spans:
+        inside = after.text[span.start : span.end]
+        assert 0 <= span.start <= span.end <= len(after.text)
+        assert [c for c in inside if c in kept] or not kept
+    if kept:
+        assert len(after.spans) == 1
+
+
+def test_a_map_survives_its_numbers_after_edits():
+    after = follow(plain("one two\nthree"), Ruling(edits=(Edit(0, 4, "a"), Edit(7, 8, "b", " "))))
+    assert after.text == "two three"
+    assert SourceMap.from_numbers(after.text, after.map.to_numbers()) == after.map
+
+
+def test_what_is_kept_aside_stays_with_the_record():
+    edits = (Edit(4, 9, "footnote", aside="footnotes"),)
+    after = follow(plain("body* note"), Ruling(edits=edits, metadata={"score": 0.5}))
+    assert after.text == "bodye"[:4] + "e"
+    assert after.metadata == {"score": 0.5, "aside": {"footnotes": ["* not"]}}
+
+
+def test_bytes_become_text_once_and_go():
+    record = Record("1", "s", "p", "html", data=b"<b>hi</b> you")
+    map = SourceMap.identity("hi you", 3)
+    after = follow(record, Ruling(made=Made(map), edits=(Edit(2, 6, "tail"),)))
+    assert (after.text, after.data) == ("hi", b"")
+
+
+def test_an_empty_ruling_changes_nothing():
+    record = plain("same")
+    assert follow(record, PASS) is record
+
+
+@pytest.mark.parametrize(
+    "edits", [(Edit(2, 4, "a"), Edit(3, 5, "b")), (Edit(3, 2, "a"),), (Edit(0, 9, "a"),)]
+)
+def test_edits_that_overlap_or_leave_the_text_are_refused(edits):
+    with pytest.raises(DataError, match="overlaps the one before"):
+        follow(plain("abcdef"), Ruling(edits=edits))
