@@ -1,10 +1,11 @@
-"""The tokenizer that everything uses: the ids of bpe.py, encoded by tiktoken's compiled loop.
+"""The tokenizer that everything uses: the ids of bpe.py, encoded by a compiled loop.
 
-tiktoken joins the neighbours whose *joined token* is lowest, bpe.py and `tokenizers` those whose
-*merge* is lowest. The two agree on every text exactly if each token has one merge, and replaying
-the merges before it on the token's own bytes ends in that merge's two halves: then two neighbours
-that spell a token can only be those halves. Training always gives such merges; merges from
-elsewhere may not, and are then encoded by `tokenizers`, slower and still right.
+That is ours in C++ (compiled.py), or without a compiler tiktoken's. tiktoken joins the neighbours
+whose *joined token* is lowest, bpe.py and `tokenizers` those whose *merge* is lowest. The two agree
+on every text exactly if each token has one merge, and replaying the merges before it on the token's
+own bytes ends in that merge's two halves: then two neighbours that spell a token can only be those
+halves. Training always gives such merges; merges from elsewhere may not, and are then encoded by
+`tokenizers`, slower and still right.
 Special tokens have the last ids and never arise from text. Knows nothing of chats and files.
 """
 
@@ -14,14 +15,19 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate, pairwise
 
+import numpy as np
 import tiktoken
 import tokenizers
+from jaxtyping import Int
 
-from groundup.core import ConfigError, DataError, digest
+from groundup.core import ConfigError, DataError, device, digest
 
+from . import compiled
 from .bpe import PATTERNS, BytePairs, byte_characters, well_formed
 from .specials import SPECIALS
 
+LEAST_COMPILED = 256
+"""Characters from which on a text is worth the way to C++ and back."""
 LONG_SPACE = 500_000
 """White space in a row that tiktoken is not given: its splitter panics at 999,999 characters."""
 NOT_UTF8 = re.compile("([\udc80-\udcff]+)")
@@ -94,6 +100,12 @@ class FastTokenizer:
         )
 
     @cached_property
+    def _compiled(self) -> compiled.Encoder | None:
+        """The merges in C++, where that can be had."""
+        found = compiled.library()
+        return None if found is None else compiled.Encoder(self.reference, self.pattern)
+
+    @cached_property
     def _tokenizers(self) -> tokenizers.Tokenizer:
         """The same tokenizer for Hugging Face's library, special tokens left out."""
         return tokenizers.Tokenizer.from_str(
@@ -114,6 +126,8 @@ class FastTokenizer:
         Surrogate pairs are joined and a lone surrogate counts as U+FFFD: what comes back from
         `decode` is `well_formed(text)`.
         """
+        if self._compiled is not None and len(text) >= LEAST_COMPILED:
+            return self._compiled.encode([text])[0].tolist()
         text = well_formed(text)
         if self.is_exact and not has_long_space(text):
             return self._tiktoken.encode_ordinary(text)
@@ -121,7 +135,13 @@ class FastTokenizer:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, in order."""
-        return [self.encode(text) for text in texts]
+        return [row.tolist() for row in self.encode_rows(texts)]
+
+    def encode_rows(self, texts: Sequence[str]) -> list[Int[np.ndarray, "..."]]:
+        """Ids of many texts as arrays, in order, on all cores."""
+        if self._compiled is not None:
+            return self._compiled.encode(texts, device.cores())
+        return [np.array(self.encode(text), np.int32) for text in texts]
 
     def encode_bytes(self, content: bytes) -> list[int]:
         r"""Ids of any bytes, UTF-8 or not; `decode_bytes` gives exactly these bytes back.

@@ -21,11 +21,13 @@ from groundup.core import (
     Config,
     DataError,
     Draft,
+    device,
     produce,
     write_json,
     write_text,
 )
 
+from . import compiled
 from .bpe import PATTERNS, byte_characters, train_bpe
 from .chat import TEMPLATE
 from .fast import FastTokenizer, tokenizer_json
@@ -74,7 +76,11 @@ def train_tokenizer(config: TokenizerConfig, corpus: Artifact, out: Path) -> Art
 
 def write_tokenizer(draft: Draft, config: TokenizerConfig, texts: Iterable[str]) -> None:
     """Train on texts and write the directory; the body of the stage."""
-    merges = train_bpe(texts, config.vocab_size - len(config.specials), config.pattern)
+    size = config.vocab_size - len(config.specials)
+    if compiled.library() is None:
+        merges = train_bpe(texts, size, config.pattern)
+    else:
+        merges = compiled.learn_merges(texts, size, config.pattern, device.cores())
     tokenizer = FastTokenizer(merges, config.pattern, config.specials)
     if tokenizer.vocab_size < config.vocab_size:
         raise DataError(

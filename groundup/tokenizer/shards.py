@@ -140,13 +140,13 @@ def write_split(
     kind: str,
 ) -> dict[str, int]:
     """Write one split's files; return its documents, tokens and bytes."""
-    frame = document_frame(tokenizer)
+    before, after = (np.array(ids, dtype=kind) for ids in document_frame(tokenizer))
     names, lengths, sizes = list[str](), list[int](), list[int]()
     with open(draft.file(f"{split}.bin"), "wb") as file:
         for group in batched(texts):
-            rows = tokenizer.encode_batch([text for _, text in group])
+            rows = tokenizer.encode_rows([text for _, text in group])
             for (name, text), row in zip(group, rows, strict=True):
-                ids = np.array(frame.around(row), dtype=kind)
+                ids = np.concatenate([before, row.astype(kind), after])
                 file.write(ids.tobytes())
                 names.append(name)
                 lengths.append(len(ids))
