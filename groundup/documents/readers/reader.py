@@ -23,6 +23,7 @@ READERS: dict[str, str] = {
     for name, target in {
         "folder": "folder:Folder",
         "jsonl": "jsonl:JsonLines",
+        "warc": "warc:Warc",
     }.items()
 }
 """Name, as a pipeline gives it, to `module:Class`; the class is made from its configuration."""
