@@ -12,7 +12,7 @@ from typing import Any
 
 from groundup.core import Config
 
-from ..document import Heading, SourceMap
+from ..document import Heading
 from ..markup import CHARSET, Extraction, Markup
 from ..outline import markdown_headings, python_headings, rst_headings
 from ..record import Made, Record, Ruling, Span
@@ -184,10 +184,3 @@ class ReadMarkup:
         return Made(read.map, spans), {"charset": read.charset} | (
             {"title": title} if title else {}
         )
-
-
-def whole_map(text: str, data: bytes) -> SourceMap:
-    """Map of a text that all of the bytes say together."""
-    from ..document import Segment
-
-    return SourceMap(text, (Segment(0, len(text), 0, len(data), 1, False),) if text else ())

@@ -22,7 +22,11 @@ READERS: dict[str, str] = {
     name: f"groundup.documents.readers.{target}"
     for name, target in {
         "folder": "folder:Folder",
+        "archive": "archives:Archive",
+        "epub": "epub:Epub",
         "jsonl": "jsonl:JsonLines",
+        "parquet": "parquet:Parquet",
+        "pdf": "pdf:Pdf",
         "warc": "warc:Warc",
     }.items()
 }
