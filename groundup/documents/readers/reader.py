@@ -23,8 +23,11 @@ READERS: dict[str, str] = {
     for name, target in {
         "folder": "folder:Folder",
         "archive": "archives:Archive",
+        "conversations": "conversations:Conversations",
         "epub": "epub:Epub",
+        "git": "git:Git",
         "jsonl": "jsonl:JsonLines",
+        "mail": "mail:Mail",
         "parquet": "parquet:Parquet",
         "pdf": "pdf:Pdf",
         "warc": "warc:Warc",

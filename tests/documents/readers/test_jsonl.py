@@ -7,7 +7,7 @@ import lzma
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.documents import Part, Record, Rejected, SourceMap
@@ -37,6 +37,7 @@ def test_the_bytes_of_a_slice_unescape_to_the_slice(text, ascii, data):
     assert json.loads(b'"' + line.encode()[first:last] + b'"') == text[start:end]
 
 
+@settings(max_examples=40)
 @given(st.lists(WORDS, max_size=12), st.integers(1, 300))
 def test_split_anywhere_the_records_are_the_same(tmp_path_factory, texts, part_bytes):
     root = tmp_path_factory.mktemp("rows")
