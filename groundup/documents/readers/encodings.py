@@ -219,6 +219,22 @@ class Pieces:
         self.texts.append(text)
         self.segments.append(Segment(begin, self.length, start, end, line, exact))
 
+    def run(self, text: str, start: int, line: int) -> int:
+        """Add a text that is these bytes in UTF-8; returns the byte of its end."""
+        end = start + (len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass")))
+        begin, self.length = self.length, self.length + len(text)
+        if begin < self.length:
+            self.texts.append(text)
+            self.segments.append(Segment(begin, self.length, start, end, line, True))
+        return end
+
+    def whole(self, text: str, start: int, size: int, line: int) -> int:
+        """Add a text that stands for `size` bytes together; returns the byte of its end."""
+        begin, self.length = self.length, self.length + len(text)
+        self.texts.append(text)
+        self.segments.append(Segment(begin, self.length, start, start + size, line, False))
+        return start + size
+
     def next_line(self) -> int:
         """The line on which the last piece ended."""
         if not self.segments:

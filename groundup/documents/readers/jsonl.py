@@ -38,6 +38,7 @@ ENDINGS = (".jsonl", ".ndjson", ".jsonlines", ".jsonl.gz", ".jsonl.bz2", ".jsonl
            ".json.gz", ".json.zst", ".ndjson.gz", ".ndjson.zst")  # fmt: skip
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 ESCAPES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u.{4}|\\.")
+SHORT = {"\\n": "\n", "\\t": "\t", "\\r": "\r", '\\"': '"', "\\\\": "\\", "\\/": "/"}
 CHUNK = 2**20
 BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
 """What unpacking a damaged file may raise."""
@@ -117,20 +118,29 @@ def add_located(pieces: Pieces, text: str, value: Located, byte: int = 0, line: 
 
     `byte` is where the string begins in the bytes that `text` was decoded from.
     """
-    at = value.start
-    for escape in ESCAPES.finditer(text, value.start, value.end):
-        byte = add_plain(pieces, text[at : escape.start()], byte, line)
-        stop = byte + len(escape[0])  # escapes are ASCII
-        pieces.add(json.loads(f'"{escape[0]}"'), byte, stop, line, exact=False)
-        at, byte = escape.end(), stop
-    return add_plain(pieces, text[at : value.end], byte, line)
+    line = line or pieces.next_line()
+    raw = text[value.start : value.end]
+    if len(raw) == len(value):  # an escape is longer than what it stands for
+        return pieces.run(raw, byte, line)
+    at = 0
+    for escape in ESCAPES.finditer(raw):
+        start, stop = escape.span()
+        if start > at:
+            byte = pieces.run(raw[at:start], byte, line)
+        code = raw[start:stop]
+        said = SHORT.get(code) or unescaped(code)
+        byte = pieces.whole(said, byte, stop - start, line)  # escapes are ASCII
+        at = stop
+    return pieces.run(raw[at:], byte, line) if at < len(raw) else byte
 
 
-def add_plain(pieces: Pieces, text: str, byte: int, line: int) -> int:
-    """Add a run without escapes; returns the byte of its end."""
-    stop = byte + (len(text) if text.isascii() else len(text.encode("utf-8")))
-    pieces.add(text, byte, stop, line)
-    return stop
+def unescaped(code: str) -> str:
+    """What an escape stands for.
+
+    >>> unescaped("\\\\u00e9"), unescaped("\\\\ud83d\\\\ude00")
+    ('é', '😀')
+    """
+    return chr(int(code[2:], 16)) if len(code) == 6 else json.loads(f'"{code}"')
 
 
 def map_of(text: str, value: Located) -> SourceMap:

@@ -169,11 +169,13 @@ def located(root: Path, path: str) -> Path:
         raise Refused("name not UTF-8", "rename the file")
     if ".." in path.split("/") or path.startswith("/"):
         raise Refused("out of the folder")
-    home = os.path.realpath(root)
-    if os.path.realpath(root / path) != os.path.normpath(os.path.join(home, path)):
-        target = os.path.realpath(root / path)
-        inside = target == home or target.startswith(home + os.sep)
-        raise Refused(f"link {'inside' if inside else 'out of'} the folder")
+    names = path.split("/")
+    for count in range(1, len(names) + 1):
+        place = os.path.join(root, *names[:count])
+        if os.path.islink(place):
+            target, home = os.path.realpath(place), os.path.realpath(root)
+            inside = target == home or target.startswith(home + os.sep)
+            raise Refused(f"link {'inside' if inside else 'out of'} the folder")
     return root / path
 
 
