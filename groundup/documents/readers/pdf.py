@@ -31,6 +31,9 @@ from .reader import (
 MAX_OPERATIONS = 500_000
 """Drawing instructions of a page; a page dense with text has some thousand. Own choice."""
 
+FORM_OPERATIONS = 100
+"""What drawing a form counts as: forms may draw forms, twice each, thirty deep."""
+
 
 class PdfLimits(NamedTuple):
     """How much of a file is read."""
@@ -141,13 +144,15 @@ def text_of(page: Any) -> str:
     """The text of one page; Stopped if its drawing goes on for too long."""
     done = 0
 
-    def count(*_: Any) -> None:
+    def count(operator: bytes, *_: Any) -> None:
         nonlocal done
-        done += 1
+        done += FORM_OPERATIONS if operator == b"Do" else 1
         if done > MAX_OPERATIONS:
             raise Stopped
 
     text = page.extract_text(visitor_operand_before=count)
+    if done > MAX_OPERATIONS:  # pypdf forgives what fails inside a form
+        raise Stopped
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "")
 
 

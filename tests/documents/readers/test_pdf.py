@@ -99,6 +99,20 @@ def test_page_trees_and_forms_that_hold_themselves_end(tmp_path):
     assert read(tmp_path, again).reason in ("broken file", "empty")
 
 
+def test_forms_that_draw_forms_twice_each_end(tmp_path):
+    shape = b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources "
+    shape += b"<< /XObject << /X %d 0 R >> >>"
+    twice = b" /Length 12 >>\nstream\n/X Do /X Do \nendstream"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources "
+        b"<< /XObject << /X 5 0 R >> >> >>",
+        b"<< /Length 6 >>\nstream\n/X Do \nendstream",
+        *(shape % (6 + level) + twice for level in range(30)), shape % 35 + twice,
+    ]  # fmt: skip
+    assert read(tmp_path, assemble(objects)).reason == "broken file"
+
+
 def test_a_page_that_draws_for_ever_is_left_empty_and_listed(tmp_path, monkeypatch):
     monkeypatch.setattr(pdf, "MAX_OPERATIONS", 200)
     one = read(tmp_path, make(["Short", "Long"]))
