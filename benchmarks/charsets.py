@@ -5,7 +5,8 @@
 FOLDER holds gettext catalogues as `…/LANGUAGE/LC_MESSAGES/*.po` (Debian's python3-django has 90
 languages, BSD). Slices of their translations are written in the charsets that the language was
 written in before Unicode, and read with no declaration; right means equal text. Slices come from a
-fixed seed; nothing was tuned on them.
+fixed seed. The rule of alphabets was added after a look at the errors of seed 11; no constant was
+tuned.
 """
 
 import argparse
@@ -55,6 +56,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     options.add_argument("folder", type=Path)
     options.add_argument("--slices", type=int, default=40)
+    options.add_argument("--seed", type=int, default=11)
     given = options.parse_args()
     rows = {}
     for charset, languages in CHARSETS.items():
@@ -62,7 +64,7 @@ def main() -> None:
         texts = [text.encode(charset, "ignore").decode(charset) for text in texts]
         rows[charset] = {}
         for length in LENGTHS:
-            chance, right, tried = random.Random(11), 0, 0
+            chance, right, tried = random.Random(given.seed), 0, 0
             for _ in range(given.slices):
                 text = chance.choice(texts)
                 start = chance.randrange(max(1, len(text) - length))

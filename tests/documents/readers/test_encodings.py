@@ -56,6 +56,18 @@ def test_an_undeclared_charset_is_guessed(text, charset):
     assert decode(text.encode(charset)).map.text == text
 
 
+@pytest.mark.parametrize(
+    "text, charset",
+    [("Zażółć gęślą jaźń. Pchnąć w tę łódź jeża lub ośm skrzyń fig.", "cp1250"),
+     ("Zażółć gęślą jaźń. Pchnąć w tę łódź jeża lub ośm skrzyń fig.", "iso8859_2"),
+     ("Įlinkdama fechtuotojo špaga sublykčiojusi pragręžė apvalų arbūzą.", "cp1257"),
+     ("Pijamalı hasta yağız şoföre çabucak güvendi, İstanbul ığdır.", "cp1254"),
+     ("El pingüino Wenceslao hizo kilómetros bajo exhaustiva lluvia y frío, añoraba.", "cp1252")],
+)  # fmt: skip
+def test_latin_charsets_are_told_apart_by_alphabets(text, charset):
+    assert decode(text.encode(charset)).map.text == text
+
+
 def test_a_wrong_declaration_is_not_believed():
     assert decode("größer".encode(), declared="shift_jis2").map.text == "größer"
     assert decode(("größer " * 9).encode(), declared="us-ascii").charset in ("cp1252", "utf-8")
