@@ -15,15 +15,19 @@ from .batch import (
 )
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
-from .outline import markdown_headings, python_headings
-from .readers import KINDS, Rejected, fingerprint_folder, read_bytes, read_folder
+from .outline import markdown_headings, python_headings, rst_headings
+from .readers.encodings import Decoded, Pieces, decode
+from .readers.folder import KINDS, fingerprint_folder, read_bytes, read_folder
+from .readers.reader import READERS, Part, Reader, ReaderConfig, Rejected
 from .record import PASS, Edit, Made, Record, Ruling, Span, Step, follow, record_id
 from .steps import STEPS
 
 __all__ = [
     "KINDS",
     "PASS",
+    "READERS",
     "STEPS",
+    "Decoded",
     "Document",
     "DocumentKind",
     "Edit",
@@ -32,6 +36,10 @@ __all__ = [
     "Made",
     "Markup",
     "Named",
+    "Part",
+    "Pieces",
+    "Reader",
+    "ReaderConfig",
     "Record",
     "Rejected",
     "Removal",
@@ -41,6 +49,7 @@ __all__ = [
     "Span",
     "Step",
     "arrow",
+    "decode",
     "fingerprint_folder",
     "follow",
     "from_batch",
@@ -55,6 +64,7 @@ __all__ = [
     "record_id",
     "removal_schema",
     "removals_to_batch",
+    "rst_headings",
     "schema",
     "to_batch",
 ]

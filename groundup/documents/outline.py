@@ -121,3 +121,28 @@ def add(headings: list[Heading], level: int, start: int, words: str) -> None:
     if title:
         start += len(words) - len(words.lstrip())
         headings.append(Heading(level, start, start + len(title)))
+
+
+RST_TITLE = re.compile(r"(?m)^(\S[^\n]*)\n([!-/:-@\[-`{-~])\2*[ \t]*$")
+
+
+def rst_headings(text: str) -> list[Heading]:
+    """Titles of reStructuredText; a level for each kind of line under (or over and under) them.
+
+    >>> [(h.level, h.start) for h in rst_headings("Top\\n===\\n\\nPart\\n----\\nx\\n\\n")]
+    [(1, 0), (2, 9)]
+    """
+    found: list[Heading] = []
+    styles: list[str] = []
+    for title in RST_TITLE.finditer(text):
+        words, rule = title[1].rstrip(), text[title.end(1) + 1 : title.end()].rstrip()
+        if len(rule) < max(len(words), 2) or not any(c.isalnum() for c in words):
+            continue
+        before = text.rfind("\n", 0, max(title.start() - 1, 0)) + 1
+        over = title.start() > 0 and text[before : title.start() - 1].rstrip() == rule
+        style = rule[0] * (2 if over else 1)
+        if style not in styles:
+            styles.append(style)
+        start = title.start()
+        found.append(Heading(styles.index(style) + 1, start, start + len(words)))
+    return found

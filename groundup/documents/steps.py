@@ -4,5 +4,7 @@ A step is a class whose only argument is its configuration; its module is import
 names it, so that nobody waits for, or installs, what is not used.
 """
 
-STEPS: dict[str, str] = {}
+STEPS: dict[str, str] = {
+    "documents.read": "groundup.documents.readers.kinds:ReadMarkup",
+}
 """Name, such as `web.lines`, to `module:Class`."""

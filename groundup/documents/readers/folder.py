@@ -1,23 +1,34 @@
-"""Readers: a folder of files in, documents and rejects out, nothing lost in silence.
+"""Folders: files in, documents or records out, nothing lost in silence.
 
 The kind of a file is decided by its ending, and by its first bytes where the ending says nothing.
-Text is never repaired: a file that is not UTF-8 is set aside with the place of the first bad byte,
-because a guess would put characters into quotes that the file does not have. HTML may declare a
-single-byte charset. Knows nothing of corpora or passages.
+`read_folder` gives documents for quoting and never repairs text: a file that is not UTF-8 is set
+aside with the place of the first bad byte. The reader `folder` gives records for a corpus and by
+default finds out charsets. Knows nothing of corpora or passages.
 """
 
 import hashlib
-import os
-import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from groundup.core import DataError
 
-from .document import Document, DocumentKind, SourceMap, make_document
-from .markup import read_html
-from .outline import markdown_headings, python_headings
+from ..document import Document, DocumentKind, SourceMap, make_document
+from ..markup import read_html
+from ..outline import markdown_headings, python_headings
+from ..record import Record
+from .kinds import KIND_BY_ENDING, kind_of_file, make_record
+from .reader import (
+    Part,
+    ReaderConfig,
+    Refused,
+    Rejected,
+    located,
+    plan_files,
+    printable,
+    read_all,
+    suffix_of,
+)
 
 KINDS: dict[str, DocumentKind] = {
     "": "text", ".txt": "text", ".text": "text", ".rst": "text", ".adoc": "text", ".org": "text",
@@ -28,17 +39,6 @@ KINDS: dict[str, DocumentKind] = {
 MAX_BYTES = 64 * 2**20
 MARK = b"\xef\xbb\xbf"
 OTHER_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x00\x00\xfe\xff": "UTF-32"}
-SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
-
-
-class Rejected(NamedTuple):
-    """A file that was set aside."""
-
-    path: str
-    reason: str
-    """Short and stable, such as `not UTF-8`; rejects are counted by it."""
-    details: str = ""
-    """What exactly was found, for a person."""
 
 
 class Raw(NamedTuple):
@@ -46,6 +46,44 @@ class Raw(NamedTuple):
 
     path: str
     data: bytes
+
+
+class FolderConfig(ReaderConfig):
+    """Which files of a folder are records."""
+
+    kinds: tuple[str, ...] = ()
+    """Kinds to read, such as html or rst; the others are rejected by name. None: all known."""
+    endings: dict[str, str] = {}
+    """Further endings and their kinds, such as `.log` = text."""
+
+
+class Folder:
+    """The reader `folder`: one record a file, by its ending."""
+
+    def __init__(self, config: FolderConfig) -> None:
+        self.config = config
+        self.known = KIND_BY_ENDING | {key.lower(): kind for key, kind in config.endings.items()}
+
+    def plan(self, root: Path) -> list[Part]:
+        """A part for every visible file."""
+        return plan_files(root)
+
+    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+        """Yield the record of a file, or why there is none."""
+        config = self.config
+        suffix = suffix_of(part.path)
+        try:
+            located(root, part.path)
+            if suffix and suffix not in self.known and not part.path.lower().endswith("makefile"):
+                raise Refused("another kind of file", f"its ending is {suffix}")
+            data = read_all(root, part.path, config.max_bytes)
+            kind = kind_of_file(part.path, data, self.known)
+            if not kind or (config.kinds and kind not in config.kinds):
+                raise Refused("another kind of file", f"it is {kind}, its ending {suffix}")
+        except Refused as refused:
+            yield refused.reject(printable(part.path))
+        else:
+            yield make_record(source, part.path, kind, data, {}, config.repair)
 
 
 def read_folder(
@@ -154,66 +192,17 @@ def read_files(
         kind = "a file" if root.exists() else "missing"
         raise DataError(f"Expected a folder of documents; {root} is {kind}.")
     accepted = {suffix.lower() for suffix in (KINDS if suffixes is None else suffixes)}
-    entries = sorted(walk(os.fspath(root)), key=lambda e: e if isinstance(e, str) else e.path)
-    for entry in entries:
-        yield entry if isinstance(entry, Rejected) else read_file(root, entry, accepted, max_bytes)
+    for part in plan_files(root):
+        yield read_file(root, part.path, accepted, max_bytes)
 
 
 def read_file(root: Path, path: str, accepted: set[str], max_bytes: int) -> Raw | Rejected:
     """The bytes of one file, or why it is not read."""
-    if printable(path) != path:
-        return Rejected(printable(path), "name not UTF-8", "rename the file")
     suffix = PurePosixPath(path).suffix
-    if suffix.lower() not in accepted:
-        return Rejected(path, "another kind of file", f"its ending is {suffix}")
     try:
-        with open(root / path, "rb", opener=open_regular) as file:
-            data = file.read(max_bytes + 1)
-    except IsADirectoryError:
-        return Rejected(path, "not a regular file")
-    except OSError as error:
-        return Rejected(path, "unreadable", error.strerror or str(error))
-    if len(data) > max_bytes:
-        return Rejected(path, "too large", f"more than {max_bytes} bytes")
-    return Raw(path, data)
-
-
-def printable(path: str) -> str:
-    """The path with bytes that are not UTF-8 spelt out, as in caf\\xe9."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def open_regular(path: str, flags: int) -> int:
-    """Open without waiting (a pipe would block) and refuse what is no regular file."""
-    handle = os.open(path, flags | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise IsADirectoryError
-    return handle
-
-
-def walk(root: str) -> Iterator[str | Rejected]:
-    """Yield the path of every visible file under `root`; links and closed folders as rejects."""
-    home = os.path.realpath(root)
-    folders = [""]
-    while folders:
-        folder = folders.pop()
-        try:
-            entries = list(os.scandir(os.path.join(root, folder)))
-        except OSError as error:
-            yield Rejected(printable(folder) or ".", "unreadable", error.strerror or str(error))
-            continue
-        for entry in entries:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS:
-                continue
-            if entry.is_symlink():
-                target = os.path.realpath(entry.path)
-                inside = target == home or target.startswith(home + os.sep)
-                yield Rejected(
-                    printable(path), f"link {'inside' if inside else 'out of'} the folder"
-                )
-            elif entry.is_dir(follow_symlinks=False):
-                folders.append(path)
-            else:
-                yield path
+        located(root, path)
+        if suffix.lower() not in accepted:
+            raise Refused("another kind of file", f"its ending is {suffix}")
+        return Raw(path, read_all(root, path, max_bytes))
+    except Refused as refused:
+        return refused.reject(printable(path))

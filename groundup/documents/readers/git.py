@@ -1,0 +1,301 @@
+"""Git repositories: the files at HEAD, read from the object store, never checked out.
+
+Only three plumbing commands run, with the machine's and the user's configuration off, no hooks, no
+filters, no file system monitor, no replaced objects and no network: a repository's configuration
+could otherwise name programs to run. Links and submodules are passed over by name. The root is a
+repository, with or without work tree, or a folder of them. Knows nothing of what code is worth.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from groundup.core import DataError
+
+from ..record import Record
+from .kinds import KIND_BY_ENDING, kind_of_file, make_record
+from .reader import (
+    SKIPPED_FOLDERS,
+    Part,
+    ReaderConfig,
+    Refused,
+    Rejected,
+    printable,
+    suffix_of,
+)
+
+SAFE = {
+    "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull,
+    "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_LITERAL_PATHSPECS": "1", "LC_ALL": "C", "HOME": os.devnull,
+}  # fmt: skip
+FLAGS = ("--no-pager", "--no-replace-objects", "-c", "safe.directory=*",
+         "-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}",
+         "-c", "protocol.allow=never", "-c", f"core.attributesFile={os.devnull}")  # fmt: skip
+LICENCE_NAMES = ("license", "licence", "copying", "copyright", "unlicense", "notice")
+MODES = {b"120000": "a link", b"160000": "a submodule"}
+LOOKED_INTO = ("", ".txt", ".xml")
+SECONDS = 600
+"""Time for a listing; a repository that takes longer is rejected."""
+
+
+class GitConfig(ReaderConfig):
+    """Which files of a repository are records."""
+
+    kinds: tuple[str, ...] = ("python", "notebook", "code")
+    """Kinds to read; empty for all known, prose included."""
+    max_bytes: int = 4 * 2**20
+    """Bytes of the largest file. Own choice; sources written by hand are far smaller."""
+    depth: int = 3
+    """How many folders below the root repositories are looked for."""
+
+
+class Blob(NamedTuple):
+    """A file in a commit's tree."""
+
+    mode: bytes
+    sha: str
+    bytes: int
+    path: str
+
+
+class Repository(NamedTuple):
+    """What a repository holds at HEAD."""
+
+    commit: str
+    date: str
+    blobs: list[Blob]
+    licences: list[str]
+
+
+class Git:
+    """The reader `git`."""
+
+    def __init__(self, config: GitConfig) -> None:
+        self.config = config
+
+    def plan(self, root: Path) -> list[Part]:
+        """Ranges of the files of every repository, in the order of their paths."""
+        root = Path(root)
+        if not root.is_dir():
+            raise DataError(f"Expected a repository or a folder of them; {root} is missing.")
+        parts = []
+        for path in repositories(root, self.config.depth):
+            try:
+                blobs = look(root / path).blobs
+            except Refused:
+                parts.append(Part(path, 0, 0, 0))  # reading it says why
+                continue
+            parts += ranges(path, blobs, self.config.part_bytes)
+        return parts
+
+    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+        """Yield the files of a range as records."""
+        name = part.path if part.path != "." else Path(root).resolve().name.removesuffix(".git")
+        try:
+            where = Path(root) / part.path
+            found = look(where)
+            yield from self.files(where, found, part, name, source)
+        except Refused as refused:
+            yield refused.reject(printable(part.path))
+
+    def files(
+        self, where: Path, found: Repository, part: Part, name: str, source: str
+    ) -> Iterator[Record | Rejected]:
+        """Yield the records of a range of a tree."""
+        about = {"repository": name, "commit": found.commit, "commit_date": found.date,
+                 "licence_files": found.licences}  # fmt: skip
+        with Objects(where) as objects:
+            for blob in found.blobs[part.start : part.end]:
+                path = f"{name}/{blob.path}"
+                try:
+                    kind = self.wanted(blob)
+                    data = objects.get(blob)
+                    kind = kind or kind_of_file(blob.path, data)
+                    if self.config.kinds and kind not in self.config.kinds:
+                        raise Refused("another kind of file", kind)
+                except Refused as refused:
+                    yield refused.reject(path)
+                else:
+                    metadata = about | {"blob": blob.sha, "file": blob.path}
+                    yield make_record(source, path, kind, data, metadata, self.config.repair)
+
+    def wanted(self, blob: Blob) -> str:
+        """Kind of a file as far as its name tells; Refused if it is not to be read."""
+        if blob.mode in MODES:
+            raise Refused("not a regular file", MODES[blob.mode])
+        if blob.bytes > self.config.max_bytes:
+            raise Refused("too large", f"{blob.bytes} bytes")
+        suffix = suffix_of(blob.path)
+        kind = kind_of_file(blob.path, b"", KIND_BY_ENDING)
+        if not kind:
+            raise Refused("another kind of file", f"its ending is {suffix}")
+        if suffix in LOOKED_INTO:  # the content has a say
+            return ""
+        if self.config.kinds and kind not in self.config.kinds:
+            raise Refused("another kind of file", kind)
+        return kind
+
+
+class Objects:
+    """A `git cat-file --batch` that answers with one object at a time."""
+
+    def __init__(self, where: Path) -> None:
+        self.process = subprocess.Popen(
+            command(where, "cat-file", "--batch"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, env=environment(), cwd="/",
+        )  # fmt: skip
+
+    def __enter__(self) -> "Objects":
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End git."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream:
+                try:
+                    stream.close()
+                except OSError:
+                    continue
+
+    def get(self, blob: Blob) -> bytes:
+        """The bytes of a file; Refused if the repository lacks them."""
+        stdin, stdout = self.process.stdin, self.process.stdout
+        assert stdin and stdout
+        try:
+            stdin.write(blob.sha.encode() + b"\n")
+            stdin.flush()
+        except OSError:
+            raise Refused("broken repository", "git ended") from None
+        head = stdout.readline().split()
+        if len(head) != 3 or head[1] != b"blob":
+            raise Refused("broken repository", f"{blob.sha} is {b' '.join(head[1:]).decode()}")
+        data = stdout.read(int(head[2]))
+        stdout.read(1)
+        if len(data) != int(head[2]):
+            raise Refused("broken repository", f"{blob.sha} ends within")
+        return data
+
+
+def repositories(root: Path, depth: int) -> list[str]:
+    """Paths under the root of every repository; the root itself is `.`."""
+    found, waiting = [], [("", 0)]
+    while waiting:
+        folder, level = waiting.pop()
+        where = root / folder
+        if git_folder(where):
+            found.append(folder or ".")
+            continue
+        if level < depth:
+            try:
+                entries = list(os.scandir(where))
+            except OSError:
+                continue
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                hidden = entry.name.startswith(".") or entry.name in SKIPPED_FOLDERS
+                if is_folder and not hidden:
+                    waiting.append((f"{folder}/{entry.name}".lstrip("/"), level + 1))
+    return sorted(found)
+
+
+def git_folder(where: Path) -> Path | None:
+    """The folder that holds a repository's objects: `.git`, or the place itself if it is bare.
+
+    A `.git` that is a link or a file leads elsewhere and is no repository of its own.
+    """
+    for place in (where / ".git", where):
+        links = any(one.is_symlink() for one in (place, place / "HEAD", place / "objects"))
+        if not links and (place / "HEAD").is_file() and (place / "objects").is_dir():
+            return place
+    return None
+
+
+def command(where: Path, *words: str) -> list[str]:
+    """A git command on a repository, all that could run a program turned off."""
+    folder = git_folder(where)
+    if folder is None:
+        raise Refused("not a repository")
+    return ["git", *FLAGS, f"--git-dir={folder.resolve()}", *words]
+
+
+def environment() -> dict[str, str]:
+    """The environment of git: the path and what is safe."""
+    return {"PATH": os.environ.get("PATH", os.defpath)} | SAFE
+
+
+def run(where: Path, *words: str) -> bytes:
+    """What a git command says; Refused if it fails."""
+    try:
+        done = subprocess.run(
+            command(where, *words), capture_output=True, env=environment(), cwd="/",
+            timeout=SECONDS, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise DataError("The reader git needs the program git; install it.") from None
+    except subprocess.TimeoutExpired:
+        raise Refused("broken repository", f"git took more than {SECONDS} s") from None
+    if done.returncode:
+        raise Refused("broken repository", done.stderr.decode("utf-8", "replace").strip()[:200])
+    return done.stdout
+
+
+def look(where: Path) -> Repository:
+    """The commit at HEAD and its files; Refused if there is none."""
+    folder = git_folder(where)
+    elsewhere = ("objects/info/alternates", "objects/info/http-alternates", "commondir")
+    if folder is not None and any((folder / name).exists() for name in elsewhere):
+        raise Refused("broken repository", "its objects lie in another one")
+    said = run(where, "cat-file", "commit", "HEAD").partition(b"\n\n")[0]
+    commit = run(where, "rev-parse", "--verify", "--end-of-options", "HEAD").decode().strip()
+    date = next((line for line in said.split(b"\n") if line.startswith(b"committer ")), b"")
+    blobs = []
+    for entry in run(where, "ls-tree", "-r", "-z", "-l", "--full-tree", "HEAD").split(b"\0"):
+        head, tab, path = entry.partition(b"\t")
+        if tab:
+            mode, _, sha, size = head.split()
+            number = int(size) if size.isdigit() else 0
+            name = path.decode("utf-8", "backslashreplace")
+            blobs.append(Blob(mode, sha.decode(), number, name))
+    return Repository(commit, seconds_to_date(date), blobs, licences(blobs))
+
+
+def seconds_to_date(committer: bytes) -> str:
+    """The day of a committer line, in UTC; empty if it has none."""
+    from datetime import datetime
+
+    words = committer.split()
+    try:
+        return datetime.fromtimestamp(int(words[-2]), UTC).date().isoformat()
+    except (IndexError, ValueError, OverflowError, OSError):
+        return ""
+
+
+def licences(blobs: list[Blob]) -> list[str]:
+    """Paths of the files that by their name hold a licence, outermost first."""
+    found = [
+        blob.path
+        for blob in blobs
+        if PurePosixPath(blob.path).name.lower().startswith(LICENCE_NAMES)
+        and suffix_of(blob.path) in ("", ".txt", ".md", ".rst", ".mit", ".apache", ".gpl", ".bsd")
+    ]
+    return sorted(found, key=lambda path: (path.count("/"), path))[:100]
+
+
+def ranges(path: str, blobs: list[Blob], part_bytes: int) -> list[Part]:
+    """A tree's files as ranges of about `part_bytes`."""
+    parts: list[Part] = []
+    start = total = 0
+    for number, blob in enumerate(blobs, 1):
+        total += blob.bytes
+        if total >= part_bytes or number == len(blobs):
+            parts.append(Part(path, start, number, total))
+            start, total = number, 0
+    return parts or [Part(path, 0, 0, 0)]

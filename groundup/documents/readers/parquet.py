@@ -1,0 +1,194 @@
+"""Parquet: one record a row, read by row groups, only the columns that are wanted.
+
+Files of one folder may have different columns; a file without the text's column is rejected with
+the columns that it has. The map is to the bytes of the row's value. Knows nothing of what the texts
+are.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from groundup.core import MissingExtra
+
+from ..document import SourceMap
+from ..record import Record, record_id
+from .kinds import AS_BYTES, make_record
+from .reader import (
+    Part,
+    ReaderConfig,
+    Refused,
+    Rejected,
+    data_record,
+    open_part,
+    plan_files,
+    printable,
+    text_record,
+)
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.parquet
+
+ENDINGS = (".parquet",)
+ROWS = 256
+"""Rows in memory at a time."""
+
+
+class ParquetConfig(ReaderConfig):
+    """Which columns of a row are a record."""
+
+    text_column: str = "text"
+    """Column of the text, a string, or of the document's bytes."""
+    id_column: str = ""
+    """Column whose value makes the record's id in place of its place in the file."""
+    metadata_columns: tuple[str, ...] = (
+        "url", "title", "author", "date", "language", "licence", "license", "source", "path",
+    )  # fmt: skip
+    """Columns kept as metadata where a file has them; `license` is kept as `licence`."""
+    kind: str = "text"
+    """Kind of the records; html, pdf and epub stay bytes."""
+
+
+class Group(NamedTuple):
+    """A row group of a file."""
+
+    number: int
+    first: int
+    """Number in the file of its first row."""
+    rows: int
+    bytes: int
+
+
+class Parquet:
+    """The reader `parquet`."""
+
+    def __init__(self, config: ParquetConfig) -> None:
+        self.config = config
+
+    def plan(self, root: Path) -> list[Part]:
+        """Ranges of rows, whole row groups each; a file that cannot be opened is one part."""
+        parts: list[Part] = []
+        for part in plan_files(root, ENDINGS):
+            try:
+                with open_part(root, part.path) as file:
+                    groups = groups_of(opened(file))
+            except Refused:
+                parts.append(part._replace(start=0, end=0))
+                continue
+            parts += ranges(part.path, groups, self.config.part_bytes)
+        return parts
+
+    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+        """Yield the records of the rows in the range."""
+        try:
+            with open_part(root, part.path) as file:
+                yield from self.rows(opened(file), part, source)
+        except Refused as refused:
+            yield refused.reject(printable(part.path))
+
+    def rows(
+        self, file: "pyarrow.parquet.ParquetFile", part: Part, source: str
+    ) -> Iterator[Record | Rejected]:
+        """Yield the records of a range of rows; a row group that is damaged is one reject."""
+        names = self.columns(file)
+        for group in groups_of(file):
+            if not part.start <= group.first < part.end:
+                continue
+            number = group.first
+            try:
+                batches = file.iter_batches(ROWS, [group.number], names, use_threads=False)
+                for batch in batches:
+                    for row in batch.to_pylist():
+                        yield self.record(row, f"{part.path}#{number}", source)
+                        number += 1
+            except (OSError, ValueError) as error:  # Arrow's errors are among these
+                yield Rejected(
+                    f"{part.path}#{number}",
+                    "broken file",
+                    f"row group {group.number}: {error}"[:300],
+                )
+
+    def columns(self, file: "pyarrow.parquet.ParquetFile") -> list[str]:
+        """The columns to read; Refused if the text's is missing or no text."""
+        import pyarrow as pa
+
+        config, schema = self.config, file.schema_arrow
+        if config.text_column not in schema.names:
+            has = ", ".join(schema.names[:20])
+            raise Refused("no text column", f"expected {config.text_column}; it has {has}")
+        kind = schema.field(config.text_column).type
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        allowed = (pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.large_binary())
+        if kind not in allowed:
+            raise Refused("no text column", f"{config.text_column} is {kind}")
+        wanted = (config.text_column, config.id_column, *config.metadata_columns)
+        return [name for name in dict.fromkeys(wanted) if name in schema.names]
+
+    def record(self, row: dict[str, Any], path: str, source: str) -> Record | Rejected:
+        """The record of one row."""
+        config = self.config
+        value = row[config.text_column]
+        if value is None:
+            return Rejected(path, "no text", f"{config.text_column} is null")
+        if len(value) > config.max_bytes:
+            return Rejected(path, "too large", f"{len(value)}; {config.max_bytes} at most")
+        metadata = {
+            "licence" if name == "license" else name: row.get(name)
+            for name in config.metadata_columns
+            if row.get(name) is not None
+        }
+        name = row.get(config.id_column) if config.id_column else None
+        metadata |= {"id": name} if name is not None else {}
+        made = self.make(value, path, source, metadata)
+        if name is None or isinstance(made, Rejected):
+            return made
+        return replace(made, id=record_id(source, ascii(name)))
+
+    def make(
+        self, value: str | bytes, path: str, source: str, metadata: dict[str, Any]
+    ) -> Record | Rejected:
+        """The record of one value."""
+        kind = self.config.kind
+        if kind in AS_BYTES:
+            data = value if isinstance(value, bytes) else value.encode("utf-8", "replace")
+            return data_record(source, path, kind, data, metadata)
+        if isinstance(value, bytes):
+            return make_record(source, path, kind, value, metadata, self.config.repair)
+        return text_record(source, path, kind, SourceMap.identity(value), metadata)
+
+
+def opened(file: Any) -> "pyarrow.parquet.ParquetFile":
+    """A Parquet file by its footer; Refused if it is none."""
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise MissingExtra("pyarrow", "corpus") from None
+    try:
+        return parquet.ParquetFile(file)
+    except (OSError, ValueError) as error:
+        raise Refused("broken file", str(error)[:200]) from None
+
+
+def groups_of(file: "pyarrow.parquet.ParquetFile") -> list[Group]:
+    """The row groups of a file."""
+    groups, first = [], 0
+    for number in range(file.metadata.num_row_groups):
+        found = file.metadata.row_group(number)
+        groups.append(Group(number, first, found.num_rows, found.total_byte_size))
+        first += found.num_rows
+    return groups
+
+
+def ranges(path: str, groups: list[Group], part_bytes: int) -> list[Part]:
+    """Row groups joined to ranges of rows of at least `part_bytes`."""
+    parts: list[Part] = []
+    start = bytes = 0
+    for group in groups:
+        bytes += group.bytes
+        end = group.first + group.rows
+        if bytes >= part_bytes or group is groups[-1]:
+            parts.append(Part(path, start, end, bytes))
+            start, bytes = end, 0
+    return parts or [Part(path, 0, 0, 0)]

@@ -1,0 +1,369 @@
+"""Web archives: the pages of WARC files and the texts of WET files, one record each.
+
+A compressed archive is split at byte ranges; a record belongs to the range in which its gzip member
+begins. Where a member is damaged or cut off, reading goes on at the next one, so a bad record costs
+itself alone. Pages stay bytes with the charset that their server declared; what is not a page that
+was delivered (another status or type) is rejected by name. Knows nothing of what a page says.
+Source of the format: ISO 28500 (WARC 1.1); FastWARC parses it.
+"""
+
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import MissingExtra
+
+from ..record import Record
+from .encodings import decode
+from .kinds import make_record
+from .reader import (
+    Part,
+    ReaderConfig,
+    Refused,
+    Rejected,
+    data_record,
+    open_part,
+    plan_files,
+    printable,
+    split,
+    suffix_of,
+    text_record,
+)
+
+ENDINGS = (".warc", ".warc.gz", ".wet", ".wet.gz", ".warc.wet.gz")
+MEMBER = re.compile(rb"\x1f\x8b\x08[\x00-\x1f]")
+START = re.compile(rb"WARC/[01]\.\d")
+PLAIN_START = re.compile(rb"(?:\r?\n){2}(WARC/[01]\.\d\r?\n)")
+WINDOW = 2**20
+HEADER_BYTES = 64 * 2**10
+STATUS = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})[^\n]{0,1000}\n")
+HEADERS_END = re.compile(rb"(?<=\n)\r?\n")
+DAMAGED = ("broken archive", "cut off")
+LENGTH = re.compile(rb"(?i)\nContent-Length:[ \t]*(\d{1,15})[ \t]*\r?\n")
+
+
+class WarcConfig(ReaderConfig):
+    """Which records of an archive are read."""
+
+    max_bytes: int = 5 * 2**20
+    """Bytes of the largest page, unpacked; larger ones are rejected. Own choice: crawls cut
+    pages at 1 MiB (Common Crawl) to some MB."""
+    statuses: tuple[int, int] = (200, 299)
+    """First and last HTTP status that counts as delivered."""
+    types: tuple[str, ...] = ("text/html", "application/xhtml+xml")
+    """Content types of pages that are read; text/plain and application/pdf can be added."""
+
+
+class Body(NamedTuple):
+    """What a server sent."""
+
+    data: bytes
+    type: str
+    charset: str
+
+
+class Warc:
+    """The reader `warc`: .warc and .wet, plain or with a gzip member a record."""
+
+    def __init__(self, config: WarcConfig) -> None:
+        self.config = config
+
+    def plan(self, root: Path) -> list[Part]:
+        """Byte ranges of every archive."""
+        parts = []
+        for part in plan_files(root, ENDINGS):
+            try:
+                parts += self.ranges(root, part)
+            except Refused:  # reading it says why
+                parts.append(part)
+        return parts
+
+    def ranges(self, root: Path, part: Part) -> list[Part]:
+        """Byte ranges of one archive."""
+        part_bytes = self.config.part_bytes
+        if part.bytes <= part_bytes:
+            return [part]
+        with open_part(root, part.path) as file:
+            if suffix_of(part.path) == ".gz":
+                has_members = next_member(file, 1, part.bytes // 2 + part_bytes) is not None
+                return split(part, part_bytes) if has_members else [part]
+            cuts = plain_cuts(file, part.bytes, part_bytes)
+        ranges = zip(cuts, cuts[1:], strict=False)
+        return [Part(part.path, start, end, end - start) for start, end in ranges]
+
+    def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
+        """Yield the records that begin in the range."""
+        try:
+            with open_part(root, part.path) as file:
+                yield from self.read_range(file, part, source)
+        except Refused as refused:
+            yield refused.reject(printable(part.path))
+
+    def read_range(self, file: Any, part: Part, source: str) -> Iterator[Record | Rejected]:
+        """Yield what begins in the range, going on behind every damage."""
+        is_packed = suffix_of(part.path) == ".gz"
+        find = next_member if is_packed else next_plain
+        is_last = part.end >= os.fstat(file.fileno()).st_size
+        at, made = find(file, part.start, part.end), None
+        if at != part.start == 0 and part.end:
+            yield Rejected(part.path, "not an archive", "it does not begin with a WARC record")
+        while at is not None:
+            seen, broken = False, ""
+            file.seek(at)
+            try:
+                for place, record in numbered(archive(file)):
+                    if record.stream_pos >= part.end and not is_last:
+                        return
+                    seen, at = True, record.stream_pos
+                    made = self.look_at(record, f"{part.path}#{place}", source)
+                    if made is not None:
+                        yield made
+            except OSError as error:
+                broken = str(error)[:200]
+            told = isinstance(made, Rejected) and made.reason in DAMAGED
+            if (broken and not told) or not seen:
+                place = (next_magic(file, at + 1) or at) if seen and is_packed else at
+                yield Rejected(f"{part.path}#{place}", "broken archive", broken or "ends within")
+            at = find(file, at + 1, part.end)
+
+    def look_at(self, record: Any, path: str, source: str) -> Record | Rejected | None:
+        """The record of an archive's record, if it is of a type that holds content."""
+        type = record.headers.get("WARC-Type", "").lower()
+        try:
+            if type == "conversion":
+                return self.converted(record, path, source)
+            if type in ("response", "resource"):
+                return self.page(record, path, source)
+        except Refused as refused:
+            return refused.reject(path)
+        return None
+
+    def converted(self, record: Any, path: str, source: str) -> Record | Rejected:
+        """The text that someone else made of a page."""
+        data = self.payload(record)
+        read = decode(data, "utf-8", self.config.repair)
+        language = record.headers.get("WARC-Identified-Content-Language")
+        metadata = about(record) | {"language": language, "replaced_bytes": read.replaced or None}
+        return text_record(source, path, "text", read.map, metadata)
+
+    def page(self, record: Any, path: str, source: str) -> Record | Rejected:
+        """A page as its server sent it; Refused if it is none."""
+        body = self.body(record)
+        if body.type not in self.config.types:
+            raise Refused("another kind of content", body.type or "no content type")
+        metadata = about(record) | {"charset": body.charset}
+        if body.type.startswith("text/plain"):
+            return make_record(source, path, "text", body.data, metadata, self.config.repair)
+        kind = "pdf" if body.type == "application/pdf" else "html"
+        return data_record(source, path, kind, body.data, metadata)
+
+    def body(self, record: Any) -> Body:
+        """The content of a response or resource, its transfer undone."""
+        if not record.is_http:
+            label = record.headers.get("Content-Type", "")
+            return Body(self.payload(record), *content_type(label))
+        head, data = split_http(self.payload(record, HEADER_BYTES))
+        type, charset = content_type(head.get("content-type", ""))
+        first, last = self.config.statuses
+        if not first <= int(head["status"]) <= last:
+            raise Refused("not delivered", f"status {head['status']}")
+        if type not in self.config.types:
+            return Body(b"", type, charset)
+        if "chunked" in head.get("transfer-encoding", "").lower():
+            data = unchunked(data)
+        packed = head.get("content-encoding", "").strip().lower()
+        return Body(unpacked(data, packed, self.config.max_bytes), type, charset)
+
+    def payload(self, record: Any, extra: int = 0) -> bytes:
+        """The record's bytes; Refused if they are too many or cut off."""
+        limit, length = self.config.max_bytes + extra, record.content_length
+        if length > limit:
+            raise Refused("too large", f"{length} bytes; {limit} at most")
+        try:
+            data = record.reader.read(length)
+        except OSError as error:
+            raise Refused("broken archive", str(error)[:200]) from None
+        if len(data) < length or "Content-Length" not in record.headers:
+            raise Refused("cut off", f"{len(data)} of {length} bytes are there")
+        return data
+
+
+def split_http(block: bytes) -> tuple[dict[str, str], bytes]:
+    """Headers (with the `status`) and body of a response; Refused if it is none.
+
+    >>> split_http(b"HTTP/1.1 200 OK\\r\\nContent-Type: text/html\\r\\n\\r\\n<p>")
+    ({'status': '200', 'content-type': 'text/html'}, b'<p>')
+    """
+    status = STATUS.match(block)
+    if status is None:
+        raise Refused("not HTTP", "no status line")
+    end = HEADERS_END.search(block, 0, HEADER_BYTES)
+    stop = end.start() if end else min(len(block), HEADER_BYTES)
+    found = {"status": status[1].decode("ascii")}
+    for line in block[status.end() : stop].split(b"\n"):
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            found.setdefault(name.strip().lower(), value.strip())
+    return found, block[end.end() :] if end else b""
+
+
+def numbered(records: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield records with their place: the byte of their gzip member, and a number inside it."""
+    last, count = -1, 0
+    for record in records:
+        count = count + 1 if record.stream_pos == last else 0
+        last = record.stream_pos
+        yield f"{last}.{count}" if count else f"{last}", record
+
+
+def archive(file: Any) -> Any:
+    """FastWARC's iterator over a file from its place on, or the command that installs it."""
+    try:
+        from fastwarc.warc import ArchiveIterator
+    except ImportError:
+        raise MissingExtra("fastwarc", "corpus") from None
+    return ArchiveIterator(file, parse_http=False)
+
+
+def about(record: Any) -> dict[str, Any]:
+    """What the archive says about a record."""
+    headers = record.headers
+    return {
+        "url": headers.get("WARC-Target-URI"),
+        "date": headers.get("WARC-Date"),
+        "warc_id": headers.get("WARC-Record-ID"),
+        "warc_truncated": headers.get("WARC-Truncated"),
+    }
+
+
+def content_type(label: str) -> tuple[str, str]:
+    """Type and charset of a Content-Type header.
+
+    >>> content_type('Text/HTML; Charset="ISO-8859-1"')
+    ('text/html', 'ISO-8859-1')
+    """
+    type, _, rest = label.partition(";")
+    found = re.search(r"(?i)charset\s*=\s*[\"']?\s*([\w.:-]{1,40})", rest)
+    return type.strip().lower(), found[1] if found else ""
+
+
+def unchunked(data: bytes) -> bytes:
+    """A body without the lengths between its chunks; as it is, if there are none."""
+    pieces, at = [], 0
+    while at < len(data):
+        stop = data.find(b"\n", at, at + 1024)
+        try:
+            size = int(data[at:stop].split(b";")[0].strip() or b"x", 16) if stop >= 0 else -1
+        except ValueError:
+            size = -1
+        if size < 0:
+            return data if not pieces else b"".join(pieces)
+        if size == 0:
+            break
+        pieces.append(data[stop + 1 : stop + 1 + size])
+        at = stop + 1 + size
+        at += 2 if data[at : at + 2] == b"\r\n" else 1
+    return b"".join(pieces)
+
+
+def unpacked(data: bytes, packed: str, max_bytes: int) -> bytes:
+    """A body without its Content-Encoding; many archives keep the header of what they unpacked."""
+    if packed in ("gzip", "x-gzip") and data.startswith(b"\x1f\x8b"):
+        return inflated(data, 31, max_bytes)
+    if packed == "deflate" and data[:1] == b"\x78":
+        return inflated(data, 15, max_bytes)
+    if packed in ("br", "zstd") and not data[:512].lstrip().startswith(b"<"):
+        raise Refused("another compression", packed)
+    return data
+
+
+def inflated(data: bytes, window: int, max_bytes: int) -> bytes:
+    """Unpack at most `max_bytes`; Refused if there are more or the data are broken."""
+    unpacker = zlib.decompressobj(window)
+    try:
+        found = unpacker.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise Refused("broken compression", str(error)) from None
+    if len(found) > max_bytes:
+        raise Refused("too large", f"{len(data)} bytes unpack to more than {max_bytes}")
+    if not unpacker.eof:
+        raise Refused("cut off", "the compressed page ends within")
+    return found
+
+
+def next_member(file: Any, start: int, end: int) -> int | None:
+    """Where the first gzip member at or after `start`, and before `end`, holds a WARC record."""
+    while start < end:
+        file.seek(start)
+        window = file.read(WINDOW)
+        for found in MEMBER.finditer(window):
+            at = start + found.start()
+            if at >= end:
+                return None
+            if begins_record(file, at):
+                return at
+        if len(window) < WINDOW:
+            return None
+        start += WINDOW - 3
+    return None
+
+
+def next_magic(file: Any, start: int) -> int | None:
+    """Where the next gzip member seems to begin, whatever it holds."""
+    file.seek(start)
+    found = MEMBER.search(file.read(WINDOW))
+    return start + found.start() if found else None
+
+
+def begins_record(file: Any, at: int) -> bool:
+    """Whether the gzip member at this place unpacks to the beginning of a WARC record."""
+    file.seek(at)
+    try:
+        head = zlib.decompressobj(31).decompress(file.read(4096), 64)
+    except zlib.error:
+        return False
+    return START.match(head) is not None
+
+
+def next_plain(file: Any, start: int, end: int) -> int | None:
+    """Where the first record of an archive without compression begins in a range."""
+    if start == 0:
+        file.seek(0)
+        if START.match(file.read(16)):
+            return 0
+    at = max(start - 4, 0)
+    while at < end:
+        file.seek(at)
+        window = file.read(WINDOW)
+        for found in PLAIN_START.finditer(window):
+            if start <= at + found.start(1) < end:
+                return at + found.start(1)
+        if len(window) < WINDOW:
+            return None
+        at += WINDOW - 32
+    return None
+
+
+def plain_cuts(file: Any, size: int, part_bytes: int) -> list[int]:
+    """Where to cut an archive without compression, walking from record to record.
+
+    A page may hold the beginning of a record as text, so a search for one would be fooled.
+    """
+    cuts, at = [0], 0
+    while at < size:
+        file.seek(at)
+        head = file.read(HEADER_BYTES)
+        stop = re.search(rb"\r?\n\r?\n", head)
+        found = LENGTH.search(head, 0, stop.end()) if stop else None
+        if not START.match(head) or stop is None or found is None:
+            break
+        at += stop.end() + int(found[1])
+        file.seek(at)
+        rest = file.read(4)
+        at += len(rest) - len(rest.lstrip(b"\r\n"))
+        if at - cuts[-1] >= part_bytes and at < size:
+            cuts.append(at)
+    return [*cuts, size]

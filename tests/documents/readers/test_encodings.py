@@ -1,0 +1,146 @@
+"""Bytes become text by the first of mark, declaration, UTF-8 and guess that fits, with a map."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.documents import Pieces, SourceMap, decode, read_html
+from groundup.documents.readers.encodings import charset_named, through
+from groundup.documents.readers.kinds import read_page
+from groundup.documents.readers.reader import Refused
+
+GERMAN = (
+    "Über die Brücke gehen süße Mädchen.\nStraßen, Häuser und Gärten füllen die schöne Stadt.\n"
+)
+RUSSIAN = "Съешь ещё этих мягких французских булок, да выпей чаю.\nОчень длинный русский текст.\n"
+CHINESE = "北京是中华人民共和国的首都。\n这是一个很长的中文句子,用来测试编码。\n"
+JAPANESE = (
+    "東京は日本の首都です。\nこれは文字コードを調べるための長い文です。カタカナもあります。\n"
+)
+
+
+@given(st.text(st.characters(codec="cp1251", exclude_characters="\0"), min_size=1), st.data())
+def test_one_byte_a_character_keeps_exact_places(text, data):
+    raw = text.encode("cp1251")
+    read = decode(raw, declared="windows-1251")
+    assert read.map.text == text
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    first, last = read.map.byte_range(start, end)
+    assert raw[first:last].decode("cp1251") == text[start:end]
+
+
+@pytest.mark.parametrize(
+    "text, charset",
+    [(CHINESE, "gb18030"), (CHINESE, "big5hkscs"), (JAPANESE, "shift_jis"), (JAPANESE, "euc_jp"),
+     (JAPANESE, "iso2022_jp"), (JAPANESE, "utf-16"), (CHINESE, "utf-32"),
+     ("가나다\n라마\n", "euc_kr"), ("\u010a한\u0a0a\nx", "utf-16")],
+)  # fmt: skip
+def test_several_bytes_a_character_are_mapped_by_line(text, charset):
+    raw = text.encode(charset, "ignore")
+    text = raw.decode(charset)
+    read = decode(raw, declared=charset)
+    assert read.map.text == text
+    second = text.index("\n") + 1
+    first, last = read.map.byte_range(second, second + 1)
+    whole = "utf-16-le" if charset == "utf-16" else "utf-32-le" if charset == "utf-32" else charset
+    assert raw[first:last].decode(whole) == text[second:]
+    assert read.map.line(second) == 2
+
+
+@pytest.mark.parametrize("text, charset", [(GERMAN, "cp1252"), (RUSSIAN, "cp1251"),
+                                           (RUSSIAN, "koi8_r"), (JAPANESE, "euc_jp"),
+                                           (JAPANESE, "shift_jis")])  # fmt: skip
+def test_an_undeclared_charset_is_guessed(text, charset):
+    text = text * 4
+    assert decode(text.encode(charset)).map.text == text
+
+
+@pytest.mark.parametrize(
+    "text, charset",
+    [("Zażółć gęślą jaźń. Pchnąć w tę łódź jeża lub ośm skrzyń fig.", "cp1250"),
+     ("Zażółć gęślą jaźń. Pchnąć w tę łódź jeża lub ośm skrzyń fig.", "iso8859_2"),
+     ("Įlinkdama fechtuotojo špaga sublykčiojusi pragręžė apvalų arbūzą.", "cp1257"),
+     ("Pijamalı hasta yağız şoföre çabucak güvendi, İstanbul ığdır.", "cp1254"),
+     ("El pingüino Wenceslao hizo kilómetros bajo exhaustiva lluvia y frío, añoraba.", "cp1252")],
+)  # fmt: skip
+def test_latin_charsets_are_told_apart_by_alphabets(text, charset):
+    assert decode(text.encode(charset)).map.text == text
+
+
+def test_a_wrong_declaration_is_not_believed():
+    assert decode("größer".encode(), declared="shift_jis2").map.text == "größer"
+    assert decode(("größer " * 9).encode(), declared="us-ascii").charset in ("cp1252", "utf-8")
+    read = decode("日本語のテキスト".encode(), declared="euc_kr")
+    assert (read.charset, read.map.text) == ("utf-8", "日本語のテキスト")
+    assert read_page("<meta charset=utf-16><p>é".encode())[0].map.text == "é"
+
+
+def test_labels_that_are_no_charset_are_not_run():
+    for label in ("zlib", "rot13", "unicode_escape", "punycode", "idna", "utf-7", "\0", "é" * 99):
+        assert charset_named(label) == ""
+
+
+def test_damaged_utf8_is_mended_by_the_replacement_character_and_counted():
+    raw = ("é" * 600).encode() + b"\xff" + "ü".encode() + b"\n"
+    read = decode(raw)
+    assert (read.charset, read.replaced) == ("utf-8", 1)
+    assert read.map.text == "é" * 600 + "\ufffdü\n"
+    assert read.map.byte_range(600, 601) == (1200, 1201)
+    assert read.map.byte_range(601, 602) == (1201, 1203)
+
+
+def test_without_repair_only_utf8_is_taken():
+    assert decode("\ufeffé".encode(), repair=False).map.byte_range(0, 1) == (3, 5)
+    for raw in ("é".encode("utf-16"), GERMAN.encode("cp1252"), b"ab\xff"):
+        with pytest.raises(Refused, match="not UTF-8|binary"):
+            decode(raw, declared="cp1252", repair=False)
+
+
+def test_what_is_no_text_is_refused():
+    for raw in (b"a\0b", b"\x7fELF\0\0"):
+        with pytest.raises(Refused, match="binary"):
+            decode(raw)
+    with pytest.raises(Refused):
+        decode(b"\xff\xfea")
+
+
+@given(st.text(st.sampled_from("aé\n &<>;日"), max_size=40))
+def test_html_in_any_charset_says_what_it_says_in_utf8(text):
+    page = "<h1>T</h1><p>" + text.replace("日", "")
+    for charset in ("utf-8", "cp1252", "utf-16"):
+        raw = page.encode(charset)
+        found, _ = read_page(raw, charset)
+        assert found.map.text == read_html(page.encode()).map.text
+        assert found.headings == read_html(page.encode()).headings
+        if charset != "utf-16":
+            for s in found.map.segments:
+                if s.exact:
+                    assert (
+                        raw[s.byte_start : s.byte_end].decode() == found.map.text[s.start : s.end]
+                    )
+
+
+def test_pieces_keep_their_places_and_lines():
+    pieces = Pieces()
+    pieces.add("one\n", 10, 14, 3)
+    pieces.put("--")
+    pieces.take(SourceMap.identity("a\nbé"), 2, 4, shift=20, lines=8)
+    map = pieces.map()
+    assert map.text == "one\n--bé"
+    assert [map.byte_range(0, 3), map.byte_range(4, 6), map.byte_range(7, 8)] == [
+        (10, 13), (14, 14), (23, 25),
+    ]  # fmt: skip
+    assert [map.line(0), map.line(4), map.line(7)] == [3, 4, 10]
+
+
+def test_a_megabyte_of_anything_is_read_in_one_pass():
+    for raw in (b"\xc3" * 2**20, b"\x80\n" * 2**19, b"a" * 2**20, "й".encode("cp1251") * 2**20):
+        try:
+            assert len(decode(raw).map.text) > 0
+        except Refused as refused:
+            assert refused.reason in ("unknown charset", "not UTF-8")
+    assert through(SourceMap.identity("x"), b"x", SourceMap.identity("x", 3)).byte_range(0, 1) == (
+        3,
+        4,
+    )

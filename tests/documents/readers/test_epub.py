@@ -1,0 +1,142 @@
+"""Books come in the order of their spine; their containers can do no harm."""
+
+import io
+import zipfile
+
+import pytest
+
+from groundup.documents import Record, Rejected, follow
+from groundup.documents.readers.epub import Epub, EpubConfig
+from groundup.documents.readers.kinds import ReadMarkup, ReadMarkupConfig
+
+pytest.importorskip("lxml")
+CONTAINER = (
+    '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles>'
+    '<rootfile full-path="OEBPS/book.opf"/></rootfiles></container>'
+)
+ONE = "<html><head><title>One</title></head><body><h1>Chapter 1</h1>\n<p>It was caf&eacute;.</p>"
+TWO = "<html><head><title>Two</title></head><body><h1>Chapter 2</h1>\n<p>Größe &amp; Glück.</p>"
+
+
+def package(hrefs: list[str], head: str = "") -> str:
+    items = "".join(
+        f'<item id="i{n}" href="{href}" media-type="application/xhtml+xml"/>'
+        for n, href in enumerate(hrefs)
+    )
+    order = "".join(f'<itemref idref="i{n}"/>' for n in range(len(hrefs)))
+    return (
+        f'{head}<package xmlns="http://www.idpf.org/2007/opf" '
+        'xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata><dc:title>A Book</dc:title>'
+        "<dc:creator>A. Author</dc:creator><dc:rights>CC0</dc:rights></metadata>"
+        f"<manifest>{items}</manifest><spine>{order}</spine></package>"
+    )
+
+
+def book(members: dict[str, str | bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {"META-INF/container.xml": CONTAINER, **members}.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+GOOD = {
+    "OEBPS/book.opf": package(["text/two%20.xhtml#x", "../one.xhtml"]),
+    "one.xhtml": ONE, "OEBPS/text/two .xhtml": TWO, "OEBPS/text/unlisted.xhtml": "<p>no",
+}  # fmt: skip
+
+
+def read(tmp_path, data: bytes, config: EpubConfig | None = None) -> list[Record | Rejected]:
+    (tmp_path / "a.epub").write_bytes(data)
+    reader = Epub(config or EpubConfig())
+    return [one for part in reader.plan(tmp_path) for one in reader.read(tmp_path, part, "s")]
+
+
+def test_chapters_come_in_the_order_of_the_spine(tmp_path):
+    (one,) = read(tmp_path, book(GOOD))
+    assert one.text == "Chapter 2\n\nGröße & Glück.\n\nChapter 1\n\nIt was café."
+    assert one.metadata == {"title": "A Book", "author": "A. Author", "rights": "CC0"}
+    spans = [(s.kind, s.value, one.text[s.start : s.end][:9]) for s in one.spans]
+    assert spans == [
+        ("chapter", "Two", "Chapter 2"), ("heading", "1", "Chapter 2"),
+        ("chapter", "One", "Chapter 1"), ("heading", "1", "Chapter 1"),
+    ]  # fmt: skip
+    joined = (TWO + ONE).encode()
+    for word in ("Glück", "It was"):
+        at = one.text.index(word)
+        start, end = one.map.byte_range(at, at + len(word))
+        assert joined[start:end].decode() == word
+    at = one.text.index("It was")
+    start = one.map.byte_range(at, at + 1)[0]
+    assert one.map.line(at) == joined.count(b"\n", 0, start) + 1
+
+
+def test_a_record_a_chapter_maps_to_the_chapter(tmp_path):
+    two, one = read(tmp_path, book(GOOD), EpubConfig(whole=False))
+    assert (two.path, one.path) == ("a.epub#1-OEBPS/text/two .xhtml", "a.epub#2-one.xhtml")
+    start, end = one.map.byte_range(one.text.index("It"), one.text.index(" was"))
+    assert ONE.encode()[start:end] == b"It" and one.metadata["chapter"] == 2
+
+
+def test_the_step_reads_what_the_reader_reads(tmp_path):
+    (one,) = read(tmp_path, book(GOOD))
+    record = Record("1", "s", "a.epub", "epub", data=book(GOOD))
+    after = follow(record, ReadMarkup(ReadMarkupConfig())(record))
+    assert (after.text, after.map, after.metadata) == (one.text, one.map, one.metadata)
+
+
+def test_paths_lead_to_members_alone(tmp_path):
+    (tmp_path / "secret.xhtml").write_text("secret")
+    hrefs = ["../../secret.xhtml", "/etc/passwd", "file:///etc/passwd", "../one.xhtml"]
+    *lost, whole = read(tmp_path, book({"OEBPS/book.opf": package(hrefs), "one.xhtml": ONE}))
+    assert [one.reason for one in lost] == ["missing member"] * 3
+    assert whole.text == "Chapter 1\n\nIt was café."
+
+
+def test_entities_are_not_expanded(tmp_path):
+    laughs = '<!DOCTYPE p [<!ENTITY a0 "ha">' + "".join(
+        f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 12)
+    )
+    outside = ' <!ENTITY x SYSTEM "file:///etc/passwd">]>'
+    for said in ("&a11;", "&x;"):
+        opf = package(["../one.xhtml"], laughs + outside).replace("CC0", said)
+        found = read(tmp_path, book({"OEBPS/book.opf": opf, "one.xhtml": ONE}))
+        for one in found:
+            assert isinstance(one, Rejected) or "root:" not in str(one.metadata)
+            assert isinstance(one, Rejected) or len(str(one.metadata)) < 2_000
+
+
+@pytest.mark.parametrize(
+    "data, reason",
+    [
+        (b"no zip", "broken file"),
+        (book(GOOD)[:-300], "broken file"),
+        (book({}), "missing member"),
+        (book({"OEBPS/book.opf": "<package>"}), "broken file"),
+        (book({"OEBPS/book.opf": "<a>" * 100_000}), "broken file"),
+        (book({"OEBPS/book.opf": package([])}), "no chapters"),
+        (book({**GOOD, "META-INF/encryption.xml": '<x URI="one.xhtml"/>'}), "encrypted"),
+    ],
+)
+def test_what_is_no_book_is_named(tmp_path, data, reason):
+    assert [one.reason for one in read(tmp_path, data)] == [reason]
+
+
+def test_bombs_are_put_out(tmp_path):
+    zeros = "0" * 30_000_000
+    big = book({**GOOD, "one.xhtml": zeros})
+    lost, whole = read(tmp_path, big)
+    assert lost.reason == "bomb" and whole.text.startswith("Chapter 2")
+    (lost,) = read(tmp_path, big, EpubConfig(max_total_bytes=10**6))
+    assert lost.reason == "bomb"
+    (lost,) = read(tmp_path, book(GOOD), EpubConfig(max_members=3))
+    assert lost.reason == "too many members"
+
+
+def test_a_damaged_chapter_costs_itself(tmp_path):
+    data = bytearray(book({**GOOD, "one.xhtml": ONE + "x y z" * 500}))
+    at = data.index(b"one.xhtml") + 60
+    data[at : at + 9] = b"\xff" * 9
+    found = read(tmp_path, bytes(data))
+    assert [type(one) for one in found] == [Rejected, Record]
+    assert found[1].text.startswith("Chapter 2")

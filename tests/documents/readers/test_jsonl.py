@@ -1,0 +1,111 @@
+"""Every line is a record or a reject, however the file is split, and every character has bytes."""
+
+import bz2
+import gzip
+import json
+import lzma
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundup.documents import Part, Record, Rejected, SourceMap
+from groundup.documents.readers.jsonl import JsonLines, JsonLinesConfig, located_json, map_of
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
+
+
+def all_of(root: Path, reader: JsonLines) -> list[Record | Rejected]:
+    return [one for part in reader.plan(root) for one in reader.read(root, part, "s")]
+
+
+def write(path: Path, rows: list) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@given(WORDS, st.booleans(), st.data())
+def test_the_bytes_of_a_slice_unescape_to_the_slice(text, ascii, data):
+    line = json.dumps({"é": ["x", {"text": text}]}, ensure_ascii=ascii)
+    value = located_json(line)["é"][1]["text"]
+    map = map_of(line, value)
+    assert map.text == value == text
+    start = data.draw(st.integers(0, len(text)))
+    end = data.draw(st.integers(start, len(text)))
+    first, last = map.byte_range(start, end)
+    assert json.loads(b'"' + line.encode()[first:last] + b'"') == text[start:end]
+
+
+@settings(max_examples=40)
+@given(st.lists(WORDS, max_size=12), st.integers(1, 300))
+def test_split_anywhere_the_records_are_the_same(tmp_path_factory, texts, part_bytes):
+    root = tmp_path_factory.mktemp("rows")
+    write(root / "a.jsonl", [{"text": text} for text in texts])
+    whole = all_of(root, JsonLines(JsonLinesConfig()))
+    pieces = all_of(root, JsonLines(JsonLinesConfig(part_bytes=part_bytes)))
+    assert pieces == whole and len(whole) == len(texts)
+    data = (root / "a.jsonl").read_bytes()
+    for one in whole:
+        if isinstance(one, Record):
+            line = data[int(one.path.partition("#")[2]) :].split(b"\n")[0]
+            assert json.loads(line)["text"] == one.text
+
+
+def test_bad_lines_cost_themselves_alone(tmp_path):
+    deep = b"[" * 200_000 + b"]" * 200_000
+    lines = [
+        b'{"text": "one"}', b'{"text": "cut', b'{"text": 3}', b'[]', b'{"text": "\xff"}',
+        b'{"text": "half \\ud800"}', b'{"text": "zero \\u0000"}', b'{"text": NaN}', b'{"text": ""}',
+        b'{"text": "' + b"x" * 2_000_000 + b'"}', deep, b'{"text": ' + b"9" * 5_000 + b"}", b"",
+        b'{"text": "last", "license": "MIT", "title": "\\udfff", "author": 1e999}',
+    ]  # fmt: skip
+    (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
+    found = all_of(tmp_path, JsonLines(JsonLinesConfig(max_bytes=1_000_000)))
+    assert [one.reason if isinstance(one, Rejected) else one.text for one in found] == [
+        "one", "not JSON", "no text", "no text", "not UTF-8", "lone surrogate", "binary",
+        "not JSON", "empty", "too large", "nested too deeply", "not JSON", "last",
+    ]  # fmt: skip
+    assert found[-1].metadata == {"licence": "MIT", "title": "'\\udfff'", "author": "inf"}
+    replaced = all_of(tmp_path, JsonLines(JsonLinesConfig(surrogates="replace")))
+    assert [one.text for one in replaced if isinstance(one, Record)][1] == "half \ufffd"
+
+
+def test_ids_of_a_key_are_given_as_they_are(tmp_path):
+    write(tmp_path / "a.jsonl", [{"id": 7, "text": "a"}, {"id": 7, "text": "b"}, {"text": "c"}])
+    one, two, three = all_of(tmp_path, JsonLines(JsonLinesConfig(id_key="id")))
+    assert one.id == two.id != three.id and one.path != two.path
+    assert one.metadata == {"id": 7}
+
+
+@pytest.mark.parametrize("ending, pack", [(".gz", gzip.compress), (".bz2", bz2.compress),
+                                          (".xz", lzma.compress)])  # fmt: skip
+def test_packed_files_and_where_they_break(tmp_path, ending, pack):
+    rows = [{"text": f"row {number} " + "é" * 50} for number in range(300)]
+    plain = write(tmp_path / "a.jsonl", rows).read_bytes()
+    packed = tmp_path / f"b.jsonl{ending}"
+    packed.write_bytes(pack(plain))
+    reader = JsonLines(JsonLinesConfig(part_bytes=10))
+    whole = [one.text for one in reader.read(tmp_path, Part(packed.name, 0, 1, 1), "s")]
+    assert whole == [row["text"] for row in rows]
+    packed.write_bytes(pack(plain)[:-20])
+    *before, last = reader.read(tmp_path, Part(packed.name, 0, 1, 1), "s")
+    assert isinstance(last, Rejected) and last.reason == "broken archive"
+    assert [one.text for one in before] == whole[: len(before)]
+
+
+def test_zstd_is_read_through_arrow(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    data = b'{"text": "one"}\n{"text": "two"}\n' * 1000
+    (tmp_path / "a.jsonl.zst").write_bytes(pa.compress(data, "zstd", asbytes=True))
+    found = all_of(tmp_path, JsonLines(JsonLinesConfig()))
+    assert len(found) == 2000 and found[-1].text == "two"
+
+
+def test_html_in_json_stays_bytes_and_empty_files_have_no_records(tmp_path):
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    assert all_of(tmp_path, JsonLines(JsonLinesConfig())) == []
+    write(tmp_path / "a.jsonl", [{"html": "<p>é", "url": "http://a/"}])
+    (one,) = all_of(tmp_path, JsonLines(JsonLinesConfig(kind="html", text_key="html")))
+    assert (one.kind, one.data, one.text) == ("html", "<p>é".encode(), "")
+    assert one.metadata == {"url": "http://a/"} and one.map == SourceMap("", ())

@@ -1,0 +1,79 @@
+"""A plan names everything under the root; opening keeps to regular files inside it."""
+
+import os
+from importlib import import_module
+from typing import get_type_hints
+
+import pytest
+
+from groundup.core import Config, DataError
+from groundup.documents import READERS, Part, Reader, Rejected, SourceMap
+from groundup.documents.readers.reader import (
+    Refused,
+    open_part,
+    plan_files,
+    read_all,
+    split,
+    text_record,
+)
+
+
+@pytest.mark.parametrize("name", sorted(READERS))
+def test_a_reader_is_made_from_its_configuration_alone(name, tmp_path):
+    module, _, cls = READERS[name].partition(":")
+    made = getattr(import_module(module), cls)
+    config = get_type_hints(made.__init__)["config"]
+    assert issubclass(config, Config)
+    undocumented = [key for key, field in config.model_fields.items() if not field.description]
+    assert not undocumented
+    reader = made(config())
+    assert isinstance(reader, Reader) and reader.plan(tmp_path) == []
+    with pytest.raises(DataError, match="missing"):
+        reader.plan(tmp_path / "nowhere")
+
+
+def test_a_plan_is_sorted_and_hides_nothing_but_hidden_files(tmp_path):
+    for name in ("b.txt", "a/z.txt", "a.txt", ".git/x", "node_modules/y"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"xyz")
+    (tmp_path / "link").symlink_to("b.txt")
+    found = plan_files(tmp_path)
+    assert [part.path for part in found] == ["a.txt", "a/z.txt", "b.txt", "link"]
+    assert [part.bytes for part in found] == [3, 3, 3, 0]
+    assert plan_files(tmp_path / "b.txt") == [Part("b.txt", 0, 3, 3)]
+
+
+def test_ranges_cover_a_file():
+    for size in (0, 1, 99, 100, 101, 12_345):
+        ranges = split(Part("a", 0, size, size), 100)
+        assert ranges[0].start == 0 and ranges[-1].end == size
+        assert all(one.end == two.start for one, two in zip(ranges, ranges[1:], strict=False))
+        assert all(part.bytes <= 150 for part in ranges)
+
+
+def test_links_pipes_and_what_lies_outside_are_not_opened(tmp_path):
+    root = tmp_path / "root"
+    (root / "in").mkdir(parents=True)
+    (root / "in" / "x.txt").write_text("x")
+    (tmp_path / "secret.txt").write_text("secret")
+    (root / "up").symlink_to(tmp_path)
+    (root / "same").symlink_to("in")
+    os.mkfifo(root / "pipe")
+    for path, reason in {
+        "up/secret.txt": "link out of", "same/x.txt": "link inside",
+        "../secret.txt": "out of the folder",
+        "pipe": "not a regular file", "in": "not a regular file", "gone": "unreadable",
+    }.items():  # fmt: skip
+        with pytest.raises(Refused) as raised:
+            open_part(root, path).close()
+        assert raised.value.reason.startswith(reason), path
+    assert read_all(root, "in/x.txt", 1) == b"x"
+    with pytest.raises(Refused, match="too large"):
+        read_all(root, "in/x.txt", 0)
+
+
+def test_a_text_that_no_corpus_can_hold_is_a_reject():
+    for text, reason in ((" \n", "empty"), ("a\0", "binary"), ("\ud800", "lone surrogate")):
+        segments = SourceMap.identity("x" * len(text)).segments
+        found = text_record("s", "p", "text", SourceMap(text, segments), {})
+        assert isinstance(found, Rejected) and found.reason == reason
