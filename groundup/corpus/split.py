@@ -69,10 +69,9 @@ def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
     if split not in SPLITS:
         raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
     if artifact.stage != "prepare":
-        yield from read_documents(artifact.file(f"{split}.jsonl"))
-        return
-    for record in read_records(artifact, split):
-        yield as_document(record, has_sources=len(artifact.config["sources"]) > 1)
+        return read_documents(artifact.file(f"{split}.jsonl"))
+    has_sources = len(artifact.config["sources"]) > 1
+    return (as_document(record, has_sources) for record in read_records(artifact, split))
 
 
 def read_records(artifact: Artifact, split: str) -> Iterator[Record]:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from groundup.core import ConfigError, GroundupError, MissingExtra
 
 from .pool import LIMIT_SECONDS, Pool
-from .run import Heard
+from .survey import Each
 from .worker import Worker, error_of
 
 RunnerName = Literal["pool", "daft", "ray"]
@@ -24,7 +24,7 @@ RunnerName = Literal["pool", "daft", "ray"]
 @contextlib.contextmanager
 def open_runner(
     name: RunnerName, workers: int = 0, limit_seconds: float = LIMIT_SECONDS, address: str = ""
-) -> Iterator[Heard]:
+) -> Iterator[Each]:
     """Whoever does the tasks: a pool here, Daft here, or Daft on the Ray cluster at `address`."""
     if address and name != "ray":
         raise ConfigError(f"--address is of a Ray cluster; --runner is {name}. Add --runner ray.")

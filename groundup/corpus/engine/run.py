@@ -14,7 +14,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from groundup.core import ConfigError, DataError, record, write_json
 from groundup.documents import arrow
@@ -23,19 +23,6 @@ from .job import ENGINE, KEPT, Job, Origin, Use, do, made
 from .shards import Done, File, finished, shard_path
 from .survey import Each, Survey
 from .unique import UniqueIds
-
-
-class Heard(Protocol):
-    """An `Each` that tells of each result as it comes: what runners are."""
-
-    def __call__(
-        self,
-        task: Callable[[Any], Any],
-        items: Sequence[Any],
-        done: Callable[[Any], None] = lambda result: None,
-    ) -> list[Any]:
-        """Results of `task` for every item, in the items' order."""
-        ...
 
 
 class Plan(NamedTuple):
@@ -89,7 +76,7 @@ def phases(plan: Plan) -> list[Phase]:
 def run(
     plan: Plan,
     folder: Path,
-    each: Heard,
+    each: Each,
     choose: Callable[[Sequence[Path]], Use | None] = lambda shards: None,
 ) -> Ran:
     """Run a plan, or what is left of it, in a folder of its own.
@@ -155,7 +142,7 @@ def plan_jobs(plan: Plan, phase: Phase, place: Path, before: Path | None) -> Ite
 
 
 def map_shards(
-    jobs: Sequence[Job], each: Heard, label: str, before: Sequence[Done] | None
+    jobs: Sequence[Job], each: Each, label: str, before: Sequence[Done] | None
 ) -> tuple[Done, ...]:
     """Do the jobs that are not done yet and tell how far it is."""
     old = {job.number: finished(job.folder, job.number) for job in jobs}
@@ -211,13 +198,13 @@ def surveyed(use: Use, jobs: list[Job], scratch: Path, each: Each, label: str) -
 def claim(plan: Plan, folder: Path) -> None:
     """Take a folder for a plan; ConfigError saying what differs if it holds another's run."""
     folder.mkdir(parents=True, exist_ok=True)
-    told, file = described(plan), folder / "plan.json"
+    told, file = json.loads(json.dumps(described(plan))), folder / "plan.json"
     try:
         old = json.loads(file.read_text())
     except OSError:
         write_json(file, told)
         return
-    if old != json.loads(json.dumps(told)):
+    if old != told:
         raise ConfigError(
             f"{folder} holds an unfinished run of another plan: {difference(old, told)}; "
             "choose another --out, or remove it to begin anew."

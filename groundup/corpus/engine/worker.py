@@ -160,8 +160,8 @@ class Worker:
         """Start the process, with a page to note on and a pipe to hear by."""
         self.end()
         with tempfile.TemporaryFile() as file:
-            file.truncate(mmap.PAGESIZE)
-            self.page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+            file.truncate(NOTE.size)
+            self.page = mmap.mmap(file.fileno(), NOTE.size)
             self.pipe, theirs = Pipe()
             inherited = (theirs.fileno(), file.fileno())
             path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
@@ -235,7 +235,7 @@ def serve(inherited: tuple[int, int], limit_seconds: float) -> None:
     global _page
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends us
     pipe, _armed[1] = Connection(inherited[0]), limit_seconds
-    _page = mmap.mmap(inherited[1], mmap.PAGESIZE)
+    _page = mmap.mmap(inherited[1], NOTE.size)
     os.close(inherited[1])
     parent = os.getppid()
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()

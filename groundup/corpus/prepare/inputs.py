@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from groundup.core import DataError, digest, hash_file, record
 
 from ..engine.job import Origin, made
-from ..engine.run import Heard
+from ..engine.survey import Each
 from .pipeline import Pipeline, Source, reader_use
 
 HASHED_TOGETHER_BYTES = 256 * 2**20
@@ -88,7 +88,7 @@ def together(parts: Sequence[Any], shard_bytes: int) -> Iterator[tuple[Any, ...]
         yield tuple(group)
 
 
-def fingerprints(found: Sequence[Found], each: Heard) -> list[str]:
+def fingerprints(found: Sequence[Found], each: Each) -> list[str]:
     """Hash of every source's paths and contents, files shared out over workers."""
     tasks, owners = [], []
     for number, (_, root, parts) in enumerate(found):

@@ -119,6 +119,10 @@ def surveyed(use: Use, records: Sequence[Record]) -> Ruled:
         return Ruled(read_rulings(path))
 
 
-def here(task: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
+def here(
+    task: Callable[[Any], Any],
+    items: Sequence[Any],
+    done: Callable[[Any], None] = lambda result: None,
+) -> list[Any]:
     """An `Each` in this process."""
     return [task(item) for item in items]

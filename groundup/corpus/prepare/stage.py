@@ -23,8 +23,9 @@ from groundup.documents import arrow
 from ..engine.cluster import RunnerName, open_runner
 from ..engine.job import Use, made
 from ..engine.pool import LIMIT_SECONDS
-from ..engine.run import Heard, Plan, difference, run
+from ..engine.run import Plan, difference, run
 from ..engine.shards import full_disk
+from ..engine.survey import Each
 from ..split import split_paths
 from .inputs import Found, fingerprints, look, origins
 from .pipeline import Pipeline, portable, read_pipeline, surveys, uses
@@ -118,7 +119,7 @@ def refuse_other(out: Path, config: Pipeline) -> None:
 REMEDY = "choose another --out, or remove it to begin anew."
 
 
-def carry_out(draft: Draft, config: Pipeline, found: Sequence[Found], each: Heard) -> None:
+def carry_out(draft: Draft, config: Pipeline, found: Sequence[Found], each: Each) -> None:
     """Run the pipeline and write its corpus; the body of `prepare`."""
     write_json(draft.path / UNFINISHED, config.plain())
     found_uses = (*uses(config.steps), HAS_TEXT)

@@ -1,6 +1,7 @@
 """A reader and steps for the engine's tests: one record a line, some of which misbehave."""
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -78,8 +79,8 @@ class Tidy:
             raise RuntimeError("no idea")
         if len(text) < self.config.short:
             return Ruling("too short", float(len(text)))
-        at = text.find(self.config.word)
-        edits = (Edit(at, at + len(self.config.word), "bad word"),) if at >= 0 else ()
+        found = re.finditer(re.escape(self.config.word), text)
+        edits = tuple(Edit(*match.span(), "bad word") for match in found)
         return Ruling(edits=edits, metadata={"length": len(text)})
 
 

@@ -19,14 +19,9 @@ SLOW = Use("03 slow", f"{HERE}:Slow")
 def write_lines(root: Path, files: int = 6, lines: int = 60) -> Path:
     """Files of random short lines, some of them equal."""
     root.mkdir(parents=True, exist_ok=True)
-    chance = random.Random(0)
+    chance, words = random.Random(0), ["a", "bb", "bad", "ccc"]
     for number in range(files):
-        rows = (
-            " ".join(
-                chance.choice(["a", "bb", "bad", "ccc"]) for _ in range(chance.randrange(1, 6))
-            )
-            for _ in range(lines)
-        )
+        rows = (" ".join(chance.choices(words, k=chance.randrange(1, 6))) for _ in range(lines))
         (root / f"{number}.txt").write_text("\n".join(rows))
     return root
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from groundup.core import CapacityError, ConfigError, DataError
+from groundup.core import ConfigError, DataError
 from groundup.corpus.engine.pool import Pool
 from groundup.corpus.engine.run import Plan, difference, phases, run
 from groundup.corpus.engine.shards import read_shard, shard_path
@@ -161,15 +161,6 @@ def test_twenty_kills_change_nothing(tmp_path):
     kill_and_resume(tmp_path, 20)
 
 
-def orphans(source: Path) -> list[int]:
-    """Processes that still name a folder in their command or work for one that did."""
-    import psutil
-
-    return [
-        p.pid for p in psutil.process_iter(["cmdline"]) if str(source) in str(p.info["cmdline"])
-    ]
-
-
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_stop_leaves_no_orphan_and_the_run_goes_on(tmp_path, how):
     psutil = pytest.importorskip("psutil")
@@ -184,8 +175,6 @@ def test_a_stop_leaves_no_orphan_and_the_run_goes_on(tmp_path, how):
     process.communicate(timeout=20)
     _, alive = psutil.wait_procs(workers, timeout=5)
     assert alive == []
-    if how == signal.SIGINT:
-        assert not list(out.rglob("*.tmp")) or process.returncode
     assert start(source, out).communicate(timeout=100)[0] == b"complete\n"
     assert not list(out.rglob("*.tmp"))
 
@@ -207,8 +196,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path):
         env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=100,
     )  # fmt: skip
     assert b"CapacityError: No space left while writing" in process.stderr
-    assert not list(out.rglob("*.tmp"))
     assert start(source, out).communicate(timeout=100)[0] == b"complete\n"
+    assert not list(out.rglob("*.tmp"))
     assert start(source, tmp_path / "other").communicate(timeout=100)[0] == b"complete\n"
     assert digest_of(out) == digest_of(tmp_path / "other")
-    assert issubclass(CapacityError, Exception)
