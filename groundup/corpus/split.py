@@ -7,6 +7,7 @@ too much of each other. A split is read back the same whether `corpus` wrote it 
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,6 +18,8 @@ from groundup.documents import Document, Heading, Record
 from .engine.shards import read_shard
 
 Split = Literal["train", "validation", "test"]
+COUNTERS = "counters.json"
+"""A file that prepared corpora have."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -68,9 +71,9 @@ def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
     """
     if split not in SPLITS:
         raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
-    if artifact.stage != "prepare":
+    if COUNTERS not in artifact.files:
         return read_documents(artifact.file(f"{split}.jsonl"))
-    has_sources = len(artifact.config["sources"]) > 1
+    has_sources = len(json.loads(artifact.file(COUNTERS).read_text())["sources"]) > 1
     return (as_document(record, has_sources) for record in read_records(artifact, split))
 
 

@@ -22,7 +22,7 @@ from groundup.documents import PASS, Record, Ruling
 from ..engine.job import ENGINE, READ, Use, made
 from ..engine.run import Ran
 from ..engine.shards import REMOVED, link, shard_path
-from ..split import SPLITS, Split, place
+from ..split import COUNTERS, SPLITS, Split, place
 from .pipeline import Pipeline, to_toml, uses
 
 BINS_OF_ONE = 20
@@ -179,7 +179,7 @@ def write(draft: Draft, ran: Ran, pipeline: Pipeline) -> None:
     told = summary(ran, pipeline)
     if not documents["train"]:
         raise DataError(f"No document is left to train on: {why_none(told)}.")
-    write_json(draft.file("counters.json"), told)
+    write_json(draft.file(COUNTERS), told)
     write_text(draft.file("pipeline.toml"), to_toml(pipeline))
     draft.numbers |= {
         "documents": {split: documents[split] for split in SPLITS},
