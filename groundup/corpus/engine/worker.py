@@ -244,13 +244,24 @@ def serve(inherited: tuple[int, int], limit_seconds: float) -> None:
             task, item = pipe.recv()
         except (EOFError, ConnectionError):
             return
+        except Exception as error:  # an item whose class is not in a module that can be imported
+            pipe.send(told(error))
+            continue
         nowhere()
         try:
             answer = (True, task(item))
         except Exception as error:
-            answer = (False, type(error).__name__, str(error), traceback.format_exc())
+            answer = told(error)
         nowhere()
-        pipe.send(answer)
+        try:
+            pipe.send(answer)
+        except (AttributeError, TypeError, ValueError) as error:
+            pipe.send(told(error))
+
+
+def told(error: Exception) -> tuple[bool, str, str, str]:
+    """An error in words, for the parent."""
+    return (False, type(error).__name__, str(error), traceback.format_exc())
 
 
 def end_with(parent: int) -> None:

@@ -47,7 +47,7 @@ class Shown(NamedTuple):
     """What the step added."""
 
 
-def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int) -> str:
+def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int) -> Path:
     """Take some records of each source through all steps; returns where the lines were written."""
     some = [record for one in found for record in first(config, one, records)]
     rows: list[Shown] = []
@@ -66,7 +66,7 @@ def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int) ->
     with replacing(out / SAMPLE_FILE) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for row in rows:
             file.write(plain_json(row._asdict()).encode("utf-8", "replace").decode() + "\n")
-    return str(out / SAMPLE_FILE)
+    return out / SAMPLE_FILE
 
 
 def read_sample(path: Path) -> Iterator[Shown]:

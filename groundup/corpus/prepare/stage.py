@@ -70,7 +70,7 @@ def prepare(
         if out.resolve().is_relative_to(one.root.resolve()):
             raise ConfigError(f"{out} lies inside the source {one.root}; choose another --out.")
     if dry_run:
-        return sample(config, found, out, samples)
+        return str(sample(config, found, out, samples))
     with open_runner(runner, workers, limit_seconds, address) as each:
         named = with_digests(config, fingerprints(found, each))
         refuse_other(out, named)

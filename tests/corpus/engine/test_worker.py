@@ -100,7 +100,13 @@ def test_errors_keep_their_kind_and_words(one):
     with pytest.raises(RuntimeError, match="KeyError: 'x'") as other:
         one(fail, "x")
     assert "in fail" in other.value.__notes__[0]
+    with pytest.raises(RuntimeError, match="lambda|pickle"):
+        one(unfit, None)
     assert one(os.path.basename, "a/b") == "b", "a worker outlives its tasks' errors"
+
+
+def unfit(item):
+    return lambda: "a result that cannot be sent"
 
 
 def test_more_than_some_such_records_stop_the_run():
