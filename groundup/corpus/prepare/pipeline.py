@@ -172,7 +172,7 @@ def portable(pipeline: Pipeline) -> Pipeline:
 def to_toml(pipeline: Pipeline) -> str:
     """The pipeline as TOML, every default written out.
 
-    >>> print(to_toml(Pipeline(sources=(Source(name="a", path="a"),)))[:46])
+    >>> print(to_toml(Pipeline(sources=(Source(name="a", path="a"),)))[:41])
     seed = 0
     shard_bytes = 134217728
     <BLANKLINE>

@@ -157,6 +157,7 @@ def test_three_kills_change_nothing(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_twenty_kills_change_nothing(tmp_path):
     kill_and_resume(tmp_path, 20)
 

@@ -1,5 +1,6 @@
 """Shards are written whole or not at all; a marker tells whether they still are what they were."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,15 +18,19 @@ from groundup.corpus.engine.shards import (
     shard_path,
     writing,
 )
-from groundup.documents import Record, SourceMap, record_id
+from groundup.documents import Record, Segment, SourceMap, record_id
 
 
 def record(number: int, text: str, metadata=None) -> Record:
     path = str(number)
-    return Record(
-        record_id("s", path), "s", path, "text", text, SourceMap(text, ()) if not text else
-        SourceMap.identity(text) if text.isprintable() else SourceMap(text, ()), (), metadata or {},
-    )  # fmt: skip
+    is_plain = text.isprintable() or text.isascii()
+    map = SourceMap.identity(text) if is_plain else odd_map(text)
+    return Record(record_id("s", path), "s", path, "text", text, map, (), metadata or {})
+
+
+def odd_map(text: str) -> SourceMap:
+    """One segment for a text that perhaps cannot be encoded."""
+    return SourceMap(text, (Segment(0, len(text), 0, 9, 1, False),))
 
 
 def write(folder: Path, records) -> shards.Done:
@@ -43,6 +48,15 @@ def test_records_come_back_and_row_groups_are_bounded(tmp_path, monkeypatch):
     assert list(read_shard(path)) == records
     assert parquet.ParquetFile(path).num_row_groups == 3, "4 + 4 + 3"
     assert done.files["kept"].rows == 11 and finished(tmp_path, 0) == done
+
+
+def test_hostile_texts_come_back_as_they_were(tmp_path):
+    texts = ["", "a\0b", "\ufeff\u202e\U0001f600", "x" * 5_000_000, "\r\n\x0b" * 1_000]
+    records = [record(n, text) for n, text in enumerate(texts)]
+    records = [one if one.text else replace(one, data=b"\xff\0") for one in records]
+    write(tmp_path, records)
+    back = list(read_shard(shard_path(tmp_path, 0, "kept")))
+    assert [(one.text, one.data) for one in back] == [(one.text, one.data) for one in records]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing", "marker"])
