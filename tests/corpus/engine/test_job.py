@@ -39,7 +39,7 @@ def test_rulings_go_before_steps_and_only_concern_whom_they_name(tmp_path):
     job = Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), rulings=((SAME, path),))
     done = do(job._replace(steps=(TIDY._replace(kinds=("html",)),)))
     kept = [one.text for one in read_shard(shard_path(tmp_path / "out", 0, "kept"))]
-    assert kept == [" text 1", "bad text 2", "bad text 3"]
+    assert kept == ["text 1", "bad text 2", "bad text 3"]
     assert done.counters["02 same|record|seen before"] == 1
     assert not any(key.startswith("01 tidy") for key in done.counters)
     elsewhere = do(job._replace(rulings=((SAME._replace(sources=("other",)), path),)))
