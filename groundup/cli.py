@@ -38,6 +38,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("doctor", "groundup.recipes.doctor:doctor", "what this machine has, does and lacks"),
     Verb("show", "groundup.recipes.show:show", "what an artifact is, holds and came from"),
     Verb("corpus", "groundup.corpus:corpus", "documents of a folder, split, without duplicates"),
+    Verb("prepare", "groundup.corpus:prepare", "a corpus by a pipeline, every removal explained"),
     Verb("tokenizer", "groundup.tokenizer:train_tokenizer", "a byte-level vocabulary of a corpus"),
     Verb("tokens", "groundup.tokenizer:tokens", "a corpus as shards of token ids"),
     Verb("import", "groundup.model:import_model", "a model of others, checked, with its licence"),

@@ -13,12 +13,13 @@ from .dedup import (
     remove_overlapping,
     shingles,
 )
-from .prepare import CorpusConfig, corpus, read_documents, read_split, write_corpus
+from .folder import CorpusConfig, corpus, write_corpus
+from .prepare.stage import prepare
 from .questions.make import QuestionsConfig, make_questions
 from .questions.names import Pool, count_identifiers, make_up, module_name, word_pools, words
 from .questions.rules import HELD_OUT_RULE, RULES, training_rules
 from .questions.show import show_testset
-from .split import SPLITS, Split, split_paths
+from .split import SPLITS, Split, read_documents, read_records, read_split, split_paths
 
 __all__ = [
     "HELD_OUT_RULE",
@@ -41,7 +42,9 @@ __all__ = [
     "minhash",
     "module_name",
     "near_duplicates",
+    "prepare",
     "read_documents",
+    "read_records",
     "read_split",
     "remove_exact",
     "remove_near",

@@ -2,16 +2,24 @@
 
 A document's place is decided by its path and a seed alone, so that adding or removing files leaves
 every other file where it was. Whole files are split, never passages: two halves of one file know
-too much of each other.
+too much of each other. A split is read back the same whether `corpus` wrote it as lines of JSON or
+`prepare` as Parquet shards.
 """
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal, get_args
 
-from groundup.core import ConfigError
+from groundup.core import Artifact, ConfigError, DataError
+from groundup.documents import Document, Heading, Record
+
+from .engine.shards import read_shard
 
 Split = Literal["train", "validation", "test"]
+COUNTERS = "counters.json"
+"""A file that prepared corpora have."""
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
@@ -54,3 +62,51 @@ def split_paths(
     for number, path in enumerate(order):
         splits[path] = "test" if number < tests else "validation" if number < held_out else "train"
     return splits
+
+
+def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
+    """Yield a split's documents in the order in which they were written, one in memory at a time.
+
+    Raises ConfigError for a split of another name and DataError naming a line that is damaged.
+    """
+    if split not in SPLITS:
+        raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
+    if COUNTERS not in artifact.files:
+        return read_documents(artifact.file(f"{split}.jsonl"))
+    has_sources = len(json.loads(artifact.file(COUNTERS).read_text())["sources"]) > 1
+    return (as_document(record, has_sources) for record in read_records(artifact, split))
+
+
+def read_records(artifact: Artifact, split: str) -> Iterator[Record]:
+    """Yield the records of a split of a prepared corpus, in the order of shards."""
+    for name in sorted(artifact.files):
+        if name.startswith(f"{split}/"):
+            yield from read_shard(artifact.file(name))
+
+
+def as_document(record: Record, has_sources: bool) -> Document:
+    """A record as a document; its path begins with its source's name if there are several."""
+    return Document(
+        id=record.id,
+        path=f"{record.source}/{record.path}" if has_sources else record.path,
+        text=record.text,
+        kind=record.kind,
+        sha256=record.metadata.get("sha256", ""),
+        map=record.map,
+        headings=tuple(
+            Heading(int(span.value) if span.value.isdigit() else 1, span.start, span.end)
+            for span in record.spans
+            if span.kind == "heading"
+        ),
+        metadata=record.metadata,
+    )
+
+
+def read_documents(path: Path) -> Iterator[Document]:
+    """Yield the documents of a file of lines; DataError names a line that is damaged."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield Document.from_json(line)
+            except DataError as error:
+                raise DataError(f"{path}, line {number}: {error}") from None

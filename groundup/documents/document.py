@@ -180,7 +180,8 @@ class Document:
     path: str
     """Relative to the collection's root, with forward slashes."""
     text: str = field(repr=False)
-    kind: DocumentKind
+    kind: str
+    """A DocumentKind, or what a reader of a prepared corpus calls it: see `Record.kind`."""
     sha256: str
     """Of the file's bytes, hex."""
     map: SourceMap = field(repr=False)

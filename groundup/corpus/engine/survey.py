@@ -19,8 +19,16 @@ Item = TypeVar("Item")
 class Each(Protocol):
     """Calls a function of the module level once for every item, in workers; results in order."""
 
-    def __call__(self, task: Callable[[Item], Any], items: Sequence[Item]) -> list[Any]:
-        """Results of `task`, small ones: what is large it writes to a file and names."""
+    def __call__(
+        self,
+        task: Callable[[Item], Any],
+        items: Sequence[Item],
+        done: Callable[[Any], None] = lambda result: None,
+    ) -> list[Any]:
+        """Results of `task`, small ones: what is large it writes to a file and names.
+
+        `done` hears each result as it comes, in any order.
+        """
         ...
 
 

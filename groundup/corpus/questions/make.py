@@ -29,8 +29,7 @@ from groundup.core import (
 from groundup.documents import Document, Rejected, read_folder
 from groundup.measure import Card, make_testset
 
-from ..prepare import read_split
-from ..split import SPLITS, place
+from ..split import SPLITS, place, read_split
 from .candidates import Candidate, Collection, candidates, is_generated
 from .names import count_identifiers, make_up, style, word_pools, words
 from .rules import RULES

@@ -1,17 +1,17 @@
-"""Prepare a corpus: documents in, three files of documents out, and a list of what was left out.
+"""A folder as a corpus: documents in, three files of documents out, and a list of what went.
 
     train.jsonl  validation.jsonl  test.jsonl     one document a line (Document.to_json), by path
     removed.jsonl                                 path, reason, of (what was kept instead), details
 
 In this order: rejects are recorded, too short documents go, exact duplicates go, the rest is split
 by path, near-duplicates go — from train also those of anything held out. All documents are held in
-memory: for collections of gigabytes, prepare parts.
+memory: for collections of gigabytes, see prepare/.
 """
 
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -205,24 +205,3 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     with replacing(path) as temporary, open(temporary, "wb") as file:
         for line in lines:
             file.write(line.encode("utf-8") + b"\n")
-
-
-def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
-    """Yield a split's documents in the order of paths, one in memory at a time.
-
-    Raises ConfigError for a split of another name and DataError naming a line that is damaged.
-    """
-    if split not in SPLITS:
-        raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
-    path = artifact.file(f"{split}.jsonl")
-    return read_documents(path)
-
-
-def read_documents(path: Path) -> Iterator[Document]:
-    """Yield the documents of a file of lines; DataError names a line that is damaged."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                yield Document.from_json(line)
-            except DataError as error:
-                raise DataError(f"{path}, line {number}: {error}") from None

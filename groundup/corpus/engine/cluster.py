@@ -1,0 +1,139 @@
+"""Clusters: the same tasks through Daft, on this machine or on a Ray cluster.
+
+One adapter and the only file that knows Daft, because its interface changes between versions. Daft
+gets a column of tasks and returns one of results; on each machine a task is done by a worker of our
+own (worker.py), so time limits, killed workers and quarantine are the same everywhere. Tasks name
+files: on a cluster, inputs and the output directory must be on a disk that all machines share.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, Literal
+
+from groundup.core import ConfigError, GroundupError, MissingExtra
+
+from .pool import LIMIT_SECONDS, Pool
+from .survey import Each
+from .worker import Worker, error_of
+
+RunnerName = Literal["pool", "daft", "ray"]
+
+
+@contextlib.contextmanager
+def open_runner(
+    name: RunnerName, workers: int = 0, limit_seconds: float = LIMIT_SECONDS, address: str = ""
+) -> Iterator[Each]:
+    """Whoever does the tasks: a pool here, Daft here, or Daft on the Ray cluster at `address`."""
+    if address and name != "ray":
+        raise ConfigError(f"--address is of a Ray cluster; --runner is {name}. Add --runner ray.")
+    with (
+        Pool(workers, limit_seconds)
+        if name == "pool"
+        else Daft(name, workers, limit_seconds, address) as each
+    ):
+        yield each
+
+
+class Daft:
+    """An `Each` over Daft."""
+
+    def __init__(self, name: str, workers: int, limit_seconds: float, address: str) -> None:
+        """Start Daft's runner; ConfigError if this process has started another."""
+        try:
+            import daft
+        except ImportError:
+            raise MissingExtra("daft", "scale") from None
+        self.name, self.limit_seconds = name, limit_seconds
+        try:
+            if name == "daft":
+                daft.set_runner_native(num_threads=workers or None)
+            else:
+                start_ray(workers, address)
+                daft.set_runner_ray(address or None, noop_if_initialized=True)
+        except GroundupError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"Daft cannot start its runner {name}: {error}") from None
+
+    def __call__(
+        self,
+        task: Callable[[Any], Any],
+        items: Sequence[Any],
+        done: Callable[[Any], None] = lambda result: None,
+    ) -> list[Any]:
+        """Results of `task` for every item, in the items' order."""
+        import daft
+
+        if not items:
+            return []
+        column, limit = daft.col("item"), self.limit_seconds
+
+        @daft.func(return_dtype=daft.DataType.binary(), use_process=False)
+        def carry_out(packed: bytes) -> bytes:
+            return answer(packed, limit)
+
+        packed = [bytes(ForkingPickler.dumps((task, item))) for item in items]
+        frame = daft.from_pydict({"number": list(range(len(items))), "item": packed})
+        if self.name == "ray":
+            frame = frame.into_partitions(len(items))
+        frame = frame.into_batches(1)
+        results: list[Any] = [None] * len(items)
+        for row in frame.select("number", carry_out(column).alias("said")).iter_rows():
+            is_done, *said = ForkingPickler.loads(row["said"])
+            if not is_done:
+                raise error_of(*said)
+            results[row["number"]] = said[0]
+            done(said[0])
+        return results
+
+    def __enter__(self) -> "Daft":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        while idle:
+            idle.pop().end()
+
+
+def start_ray(workers: int, address: str) -> None:
+    """Join a Ray cluster, or start one of this machine; its processes import what we do."""
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtra("ray", "scale") from None
+    import os
+    import sys
+
+    if not ray.is_initialized():
+        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
+        here: dict[str, Any] = {
+            "num_cpus": workers or None,
+            "include_dashboard": False,
+            # Ray's workers are at niceness 15 by default: on a busy machine they never get a turn.
+            "_system_config": {"worker_niceness": 0},
+        }
+        ray.init(
+            **({"address": address} if address else here),
+            log_to_driver=False,
+            runtime_env={"env_vars": {"PYTHONPATH": path}},
+        )
+
+
+idle: list[Worker] = []
+"""Workers of this process that wait for their next task."""
+lock = threading.Lock()
+
+
+def answer(packed: bytes, limit_seconds: float) -> bytes:
+    """Do one task in a worker of this process; errors come back as words."""
+    task, item = ForkingPickler.loads(packed)
+    with lock:
+        worker = idle.pop() if idle else Worker(limit_seconds)
+    try:
+        said: tuple[Any, ...] = (True, worker(task, item))
+    except Exception as error:
+        said = (False, type(error).__name__, str(error), "")
+    with lock:
+        idle.append(worker)
+    return bytes(ForkingPickler.dumps(said))

@@ -1,0 +1,116 @@
+"""A pool: several workers on this machine, each with one task at a time, results in order.
+
+Nothing waits in queues: a worker gets its next task when it has handed in the last, so memory does
+not grow with the number of tasks. An error or Ctrl-C ends every worker before it is raised.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+from groundup.core import ConfigError
+
+from .worker import Stopped, Worker
+
+LIMIT_SECONDS = 60.0
+"""Time for one record by default. Own choice: a hundred times what the slowest of our steps takes
+for a megabyte."""
+
+
+class Report(NamedTuple):
+    """A task that came to its end."""
+
+    number: int
+    result: Any
+    error: BaseException | None
+
+
+class Pool:
+    """An `Each` (see survey.py) over processes of this machine; close it or use it in a `with`."""
+
+    def __init__(self, workers: int = 0, limit_seconds: float = LIMIT_SECONDS) -> None:
+        """`workers` processes, one a core if 0. ConfigError if a number makes no sense."""
+        if workers < 0 or limit_seconds <= 0:
+            raise ConfigError(
+                f"workers={workers} and limit_seconds={limit_seconds}: give at least 0 workers "
+                "(0 is one a core) and a limit above 0."
+            )
+        self.workers = [Worker(limit_seconds) for _ in range(workers or cores())]
+
+    def __call__(
+        self,
+        task: Callable[[Any], Any],
+        items: Sequence[Any],
+        done: Callable[[Any], None] = lambda result: None,
+    ) -> list[Any]:
+        """Results of `task` for every item, in the items' order; `done` hears each as it comes."""
+        results: list[Any] = [None] * len(items)
+        todo, lock, reports = iter(enumerate(items)), threading.Lock(), SimpleQueue[Report]()
+        threads = [
+            threading.Thread(target=drive, args=(worker, task, todo, lock, reports), daemon=True)
+            for worker in self.workers[: len(items)]
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            for _ in items:
+                report = reports.get()
+                if report.error is not None:
+                    raise report.error
+                results[report.number] = report.result
+                done(report.result)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            for thread in threads:
+                thread.join()
+        return results
+
+    def close(self) -> None:
+        """End all workers, whatever they are doing."""
+        for worker in self.workers:
+            worker.stopping.set()
+            if (process := worker.process) is not None:
+                process.kill()
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+        for worker in self.workers:
+            worker.end()
+
+
+def drive(
+    worker: Worker,
+    task: Callable[[Any], Any],
+    todo: Iterator[tuple[int, Any]],
+    lock: threading.Lock,
+    reports: SimpleQueue[Report],
+) -> None:
+    """Give a worker tasks until there are none, one fails or it is stopped."""
+    # Ctrl-C shall wake the main thread; the workers started here inherit the mask.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    while not worker.stopping.is_set():
+        with lock:
+            number, item = next(todo, (-1, None))
+        if number < 0:
+            return
+        try:
+            reports.put(Report(number, worker(task, item), None))
+        except Stopped:
+            return
+        except BaseException as error:
+            reports.put(Report(number, None, error))
+            return
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

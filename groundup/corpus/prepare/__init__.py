@@ -1,0 +1,1 @@
+"""Prepare: one TOML file in, a corpus out, every removal with its reason."""

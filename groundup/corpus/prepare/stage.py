@@ -1,0 +1,152 @@
+"""Prepare a corpus by a pipeline: the verb, from a TOML file or a folder to a `corpus` artifact.
+
+Everything that decides the result is in the configuration: the pipeline and a hash of what its
+sources hold. Who does the work is not. A run that was stopped goes on where it was; one whose
+pipeline or sources changed is refused with what changed.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    ConfigError,
+    Draft,
+    produce,
+    write_json,
+)
+from groundup.documents import arrow
+
+from ..engine.cluster import RunnerName, open_runner
+from ..engine.job import Use, made
+from ..engine.pool import LIMIT_SECONDS
+from ..engine.run import Plan, difference, run
+from ..engine.shards import full_disk
+from ..engine.survey import Each
+from ..split import split_paths
+from .inputs import Found, fingerprints, look, origins
+from .pipeline import Pipeline, portable, read_pipeline, surveys, uses
+from .sample import SAMPLE_FILE, sample
+from .write import HAS_TEXT, ending, split_name, write
+
+SMALL = 10_000
+"""Documents up to which every held-out split is given at least one."""
+UNFINISHED = ".scratch/pipeline.json"
+
+
+def prepare(
+    pipeline: Path,
+    out: Path,
+    *,
+    workers: int = 0,
+    runner: RunnerName = "pool",
+    address: str = "",
+    limit_seconds: float = LIMIT_SECONDS,
+    dry_run: bool = False,
+    samples: int = 20,
+) -> Artifact | str:
+    """Prepare a corpus from a pipeline in TOML, or from a folder with the default steps.
+
+    pipeline        a TOML file (see docs/corpus-engine.md), or a folder of documents
+    workers         processes; 0 is one a core
+    runner          who does the work: a pool of processes, Daft on this machine, Daft on Ray
+    address         of a Ray cluster that is running, such as ray://host:10001
+    limit_seconds   time for one record; one that takes longer is set aside
+    dry_run         only show what each step does to some records of each source
+    samples         records a source of a dry run
+
+    Raises ConfigError naming what is wrong in the pipeline, ArtifactError if `out` holds another
+    corpus or a part of one, CapacityError if the disk is full.
+    """
+    arrow()
+    pipeline, out = Path(pipeline), Path(out)
+    config = read_pipeline(pipeline)
+    home = pipeline.parent
+    found = look(config, home)
+    for one in found:
+        if out.resolve().is_relative_to(one.root.resolve()):
+            raise ConfigError(f"{out} lies inside the source {one.root}; choose another --out.")
+    if dry_run:
+        return str(sample(config, found, out, samples))
+    with open_runner(runner, workers, limit_seconds, address) as each:
+        named = with_digests(config, fingerprints(found, each))
+        refuse_other(out, named)
+        (out / SAMPLE_FILE).unlink(missing_ok=True)
+        try:
+            return produce(
+                out,
+                kind="corpus",
+                stage="prepare",
+                version=1,
+                config=named,
+                parents={},
+                write=lambda draft: carry_out(draft, named, found, each),
+            )
+        except OSError as error:
+            raise full_disk(out, error) from error
+
+
+def with_digests(config: Pipeline, digests: list[str]) -> Pipeline:
+    """The configuration that names the result."""
+    kept = portable(config)
+    sources = (
+        source.model_copy(update={"digest": found})
+        for source, found in zip(kept.sources, digests, strict=True)
+    )
+    return kept.model_copy(update={"sources": tuple(sources)})
+
+
+def refuse_other(out: Path, config: Pipeline) -> None:
+    """Raise ArtifactError if `out` holds a corpus, or part of one, of something else."""
+    for file, what in ((out / MANIFEST, "a corpus"), (out / UNFINISHED, "an unfinished run")):
+        try:
+            old = json.loads(file.read_text())
+        except (OSError, ValueError):
+            continue
+        old, new = old.get("config", old), config.plain()
+        for before, now in zip(old.get("sources", ()), new["sources"], strict=False):
+            if before | {"digest": ""} == now | {"digest": ""} and before != now:
+                said = f"the files of source {now['name']} have changed since"
+                raise ArtifactError(f"{out} holds {what}, and {said}; {REMEDY}")
+        if old != new and "sources" in old:
+            said = difference(old, new)
+            raise ArtifactError(f"{out} holds {what} of another pipeline: {said}; {REMEDY}")
+
+
+REMEDY = "choose another --out, or remove it to begin anew."
+
+
+def carry_out(draft: Draft, config: Pipeline, found: Sequence[Found], each: Each) -> None:
+    """Run the pipeline and write its corpus; the body of `prepare`."""
+    write_json(draft.path / UNFINISHED, config.plain())
+    found_uses = (*uses(config.steps), HAS_TEXT)
+    plan = Plan(
+        tuple(origins(found, config.shard_bytes)),
+        found_uses,
+        surveys(found_uses),
+        ending(config),
+        SMALL,
+    )
+    ran = run(plan, draft.scratch / "phases", each, lambda shards: chosen_ending(config, shards))
+    write(draft, ran, config)
+
+
+def chosen_ending(config: Pipeline, shards: Sequence[Path]) -> Use:
+    """The ending of a small collection: every split that is asked for gets a document."""
+    whole = [source.name for source in config.sources if source.whole_files]
+    names = [split_name(*pair, whole) for shard in shards for pair in names_of(shard)]
+    shares = config.split
+    wanted = split_paths(names, shares.validation_share, shares.test_share, config.seed)
+    plain = made(ending(config))
+    return ending(config, {name: one for name, one in wanted.items() if plain.split(name) != one})
+
+
+def names_of(shard: Path) -> list[tuple[str, str]]:
+    """Source and path of every record of a shard."""
+    import pyarrow.parquet as parquet
+
+    table = parquet.read_table(shard, columns=["source", "path"])
+    return list(zip(table["source"].to_pylist(), table["path"].to_pylist(), strict=True))

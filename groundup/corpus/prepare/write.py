@@ -1,0 +1,260 @@
+"""Writing: what the engine left becomes the files of a corpus.
+
+    train/ validation/ test/   Parquet shards of records (documents.schema), in the sources' order
+    removed/                   what went and why (documents.removal_schema): PHASE-SHARD.parquet
+    counters.json              the funnel by step and source, reasons, splits, histograms, licences
+    pipeline.toml              the pipeline as it was run, every default written out
+
+Files are linked, not copied, from the engine's folder. A document's split is decided by its source
+and path alone. Histograms have fixed bins, so shards can be counted apart and added.
+"""
+
+import json
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from groundup.core import Config, DataError, Draft, write_json, write_text
+from groundup.documents import PASS, Record, Ruling
+
+from ..engine.job import ENGINE, READ, Use, made
+from ..engine.run import Ran
+from ..engine.shards import REMOVED, link, shard_path
+from ..split import COUNTERS, SPLITS, Split, place
+from .pipeline import Pipeline, to_toml, uses
+
+BINS_OF_ONE = 20
+"""Bins between 0 and 1; outside, bins begin at 1, 2 and 5 times powers of ten."""
+HISTOGRAMS = 200
+"""Names of numbers that are counted, the most frequent ones: sources may bring any."""
+NUMBER_NAME = re.compile(r"[\w .-]{1,64}\Z")
+
+
+class EndingConfig(Config):
+    """How records are parted."""
+
+    seed: int = 0
+    """Of the split."""
+    validation_share: float = 0.05
+    """Share of documents for validation."""
+    test_share: float = 0.05
+    """Share of documents for the test."""
+    whole_files: tuple[str, ...] = ()
+    """Sources whose files are not parted."""
+    chosen: dict[str, Split] = {}
+    """Splits of single documents, by `split_name`: how a small collection gets one in each."""
+    derive: tuple[tuple[str, str, str, tuple[str, ...], tuple[str, ...]], ...] = ()
+    """What makes further records of those for training, as `Use`."""
+
+
+class SplitEnding:
+    """The ending of the last phase: a record goes to its split, what is derived to train."""
+
+    def __init__(self, config: EndingConfig) -> None:
+        self.config = config
+        self.derive = [(use, made(use)) for use in (Use(*fields) for fields in config.derive)]
+
+    def __call__(self, record: Record, counters: Counter[str]) -> Iterator[tuple[str, Record]]:
+        """The record in its split; for training also what is made of it."""
+        split = self.split(split_name(record.source, record.path, self.config.whole_files))
+        rows = [record]
+        if split == "train":
+            for use, derive in self.derive:
+                if use.concerns(record):
+                    rows += derived(use.name, derive, record, counters)
+        for row in rows:
+            counters[f"split|{split}|documents"] += 1
+            counters[f"split|{split}|characters"] += len(row.text)
+            counters[f"split|{split}|bytes"] += len(row.text.encode("utf-8", "replace"))
+            count_numbers(row.metadata, counters)
+            yield split, row
+
+    def split(self, name: str) -> Split:
+        """The split of a document, by its `split_name`."""
+        if name in self.config.chosen:
+            return self.config.chosen[name]
+        number = place(name, self.config.seed)
+        if number < self.config.test_share:
+            return "test"
+        is_validation = number < self.config.test_share + self.config.validation_share
+        return "validation" if is_validation else "train"
+
+
+def derived(name: str, derive: Any, record: Record, counters: Counter[str]) -> list[Record]:
+    """What is made of a record; a failure costs that alone."""
+    counters[f"{name}|in"] += 1
+    try:
+        rows = list(derive(record))
+    except Exception as error:  # what is derived must not cost the record itself
+        counters[f"{name}|record|failed: {type(error).__name__}"] += 1
+        return []
+    counters[f"{name}|out"] += len(rows)
+    counters[f"{name}|characters"] += sum(len(row.text) for row in rows)
+    return rows
+
+
+def split_name(source: str, path: str, whole_files: Sequence[str]) -> str:
+    """What decides a record's split: its source and path, or its file's."""
+    return f"{source}/{path.partition('#')[0] if source in whole_files else path}"
+
+
+def count_numbers(metadata: Mapping[str, Any], counters: Counter[str]) -> None:
+    """Count each number of the metadata in its bin, those one level down as `outer.inner`."""
+    for name, value in metadata.items():
+        inner = value.items() if isinstance(value, dict) else ()
+        for key, number in ((name, value), *((f"{name}.{k}", v) for k, v in inner)):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                if NUMBER_NAME.match(key):
+                    counters[f"number|{key}|{bin_of(number):g}"] += 1
+
+
+def bin_of(number: float) -> float:
+    """Where a number's bin begins.
+
+    >>> [bin_of(number) for number in (0.07, 1, 37, -37, 0)]
+    [0.05, 1.0, 20.0, -50.0, 0.0]
+    """
+    if 0 <= number < 1:
+        return math.floor(number * BINS_OF_ONE) / BINS_OF_ONE
+    size = abs(number)
+    if math.isinf(size) or size < 1e-9:
+        return math.copysign(1e308, number) if size > 1 else 0.0
+    power = 10.0 ** math.floor(math.log10(size))
+    starts = [factor * power for factor in (1, 2, 5, 10)]
+    if number > 0:
+        return max(start for start in starts if start <= size) if size >= starts[0] else starts[0]
+    return -min((start for start in starts if start >= size), default=starts[-1])
+
+
+class HasTextConfig(Config):
+    """None."""
+
+
+class HasText:
+    """The last step of every pipeline: what has no text by now is no document."""
+
+    def __init__(self, config: HasTextConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Drop a record of white space, or of bytes that no step made text of."""
+        if record.text.strip():
+            return PASS
+        return Ruling("no step made text of it" if record.data else "no text")
+
+
+HAS_TEXT = Use("99 text", f"{__name__}:HasText")
+
+
+def ending(pipeline: Pipeline, chosen: Mapping[str, Split] = {}) -> Use:
+    """The ending that a pipeline asks for."""
+    config = EndingConfig(
+        seed=pipeline.seed,
+        validation_share=pipeline.split.validation_share,
+        test_share=pipeline.split.test_share,
+        whole_files=tuple(s.name for s in pipeline.sources if s.whole_files),
+        chosen=dict(chosen),
+        derive=tuple(tuple(use) for use in uses(pipeline.derive)),
+    )
+    return Use("98 split", f"{__name__}:SplitEnding", json.dumps(config.plain(), sort_keys=True))
+
+
+def write(draft: Draft, ran: Ran, pipeline: Pipeline) -> None:
+    """Put the files of a complete run in their places; DataError if nothing is left to train on."""
+    last = ran.folders[-1]
+    documents: Counter[str] = Counter()
+    for done in ran.jobs[-1]:
+        for split in SPLITS:
+            if split in done.files and done.files[split].rows:
+                documents[split] += done.files[split].rows
+                name = f"{split}/{done.number:05d}.parquet"
+                link(shard_path(last, done.number, split), draft.file(name))
+    for number, (folder, jobs) in enumerate(zip(ran.folders, ran.jobs, strict=True), start=1):
+        for done in jobs:
+            if REMOVED in done.files and done.files[REMOVED].rows:
+                name = f"removed/{number:02d}-{done.number:05d}.parquet"
+                link(shard_path(folder, done.number, REMOVED), draft.file(name))
+    told = summary(ran, pipeline)
+    if not documents["train"]:
+        raise DataError(f"No document is left to train on: {why_none(told)}.")
+    write_json(draft.file(COUNTERS), told)
+    write_text(draft.file("pipeline.toml"), to_toml(pipeline))
+    draft.numbers |= {
+        "documents": {split: documents[split] for split in SPLITS},
+        "bytes": {split: told["splits"][split]["bytes"] for split in SPLITS},
+        "removed": told["reasons"],
+    }
+
+
+def summary(ran: Ran, pipeline: Pipeline) -> dict[str, Any]:
+    """All counters of a run, as counters.json has them."""
+    by_source: dict[str, Counter[str]] = defaultdict(Counter)
+    for jobs in ran.jobs:
+        for done, source in zip(jobs, ran.sources, strict=True):
+            by_source[source].update(done.counters)
+    every: Counter[str] = Counter()
+    for counters in by_source.values():
+        every.update(counters)
+    names = [READ, *(use.name for use in uses(pipeline.steps)), HAS_TEXT.name]
+    names += [*(use.name for use in uses(pipeline.derive)), ENGINE]
+    reasons: Counter[str] = Counter()
+    for key, count in every.items():
+        if "|record|" in key:
+            reasons[key.split("|record|", 1)[1]] += count
+    return {
+        "steps": funnel(every, names),
+        "sources": {
+            source.name: {
+                "licence": source.licence,
+                "reader": source.reader,
+                "steps": funnel(by_source[source.name], names),
+                "splits": splits(by_source[source.name]),
+            }
+            for source in pipeline.sources
+        },
+        "splits": splits(every),
+        "reasons": dict(sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))),
+        "histograms": histograms(every),
+    }
+
+
+def funnel(counters: Mapping[str, int], names: Iterable[str]) -> list[dict[str, Any]]:
+    """Each step's counts: records in and out, characters left, what it took by kind and reason."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, count in sorted(counters.items()):
+        step, what, *reason = key.split("|", 2)
+        row = found.setdefault(step, {"in": 0, "out": 0, "characters": 0, "taken": {}})
+        if reason:
+            row["taken"].setdefault(what, {})[reason[0]] = count
+        else:
+            row[what] = count
+    return [{"name": name, **found[name]} for name in names if name in found]
+
+
+def splits(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Documents, characters and bytes by split."""
+    units = ("documents", "characters", "bytes")
+    return {
+        split: {unit: counters.get(f"split|{split}|{unit}", 0) for unit in units}
+        for split in SPLITS
+    }
+
+
+def histograms(counters: Mapping[str, int]) -> dict[str, list[tuple[float, int]]]:
+    """By name of a number: where bins begin, and counts, in rising order."""
+    found: dict[str, list[tuple[float, int]]] = defaultdict(list)
+    for key, count in counters.items():
+        if key.startswith("number|"):
+            _, name, start = key.split("|")
+            found[name].append((float(start), count))
+    most = sorted(found, key=lambda name: (-sum(n for _, n in found[name]), name))[:HISTOGRAMS]
+    return {name: sorted(found[name]) for name in sorted(most)}
+
+
+def why_none(told: Mapping[str, Any]) -> str:
+    """What became of all documents, in a line."""
+    reasons = [f"{count} {reason}" for reason, count in list(told["reasons"].items())[:5]]
+    held = sum(one["documents"] for one in told["splits"].values())
+    return ", ".join([*([f"{held} are held out"] if held else []), *reasons]) or "nothing was read"

@@ -1,0 +1,55 @@
+"""Daft here and Daft on Ray write what the pool writes, hung and killed workers included."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from groundup.core import ConfigError
+from groundup.corpus.engine.cluster import open_runner
+from groundup.corpus.engine.pool import Pool
+from groundup.corpus.engine.run import run
+
+from .runs import digest_of, plan_of, write_lines
+
+ROOT = Path(__file__).resolve().parents[3]
+CHILD = """
+import sys
+from pathlib import Path
+from groundup.core import DataError
+from groundup.corpus.engine.cluster import open_runner
+from groundup.corpus.engine.run import run
+from tests.corpus.engine.runs import plan_of
+from tests.corpus.engine.test_pool import refuse
+with open_runner(sys.argv[3], 2, 3.0) as each:
+    run(plan_of(Path(sys.argv[1])), Path(sys.argv[2]), each)
+    try:
+        each(refuse, [1, 3])
+    except DataError as error:
+        print("refused", error)
+"""
+
+
+@pytest.mark.parametrize("name", ["daft", pytest.param("ray", marks=pytest.mark.slow)])
+def test_a_cluster_writes_what_a_pool_writes(tmp_path, name):
+    pytest.importorskip(name)
+    source = write_lines(tmp_path / "in")
+    (source / "3.txt").write_text("fine\nhang\ndie\nfail\nsurrogate\nlast")
+    with Pool(2, 3.0) as each:
+        run(plan_of(source), tmp_path / "pool", each)
+    process = subprocess.run(
+        [sys.executable, "-c", CHILD, source, tmp_path / name, name], cwd=ROOT, text=True,
+        capture_output=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=170,
+    )  # fmt: skip
+    assert process.stdout.endswith("refused not three\n"), process.stderr[-2_000:]
+    assert digest_of(tmp_path / name) == digest_of(tmp_path / "pool")
+
+
+def test_an_address_without_a_cluster_is_refused():
+    with pytest.raises(ConfigError, match="Add --runner ray"):
+        with open_runner("pool", address="ray://host:10001"):
+            pass

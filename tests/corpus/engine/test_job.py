@@ -1,0 +1,80 @@
+"""A job is a pure function of what it says; a survey's rulings are steps like others."""
+
+from collections import Counter
+
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from groundup.core import ConfigError
+from groundup.corpus.engine.job import Job, Use, configured, do
+from groundup.corpus.engine.rulings import write_rulings
+from groundup.corpus.engine.shards import read_shard, shard_path
+from groundup.documents import Edit, Ruling
+
+from .lines import TidyConfig
+from .runs import HERE, SAME, TIDY, plan_of, write_lines
+from .test_shards import record, write
+
+
+class Odd:
+    """An ending with two streams."""
+
+    def __init__(self, config: TidyConfig) -> None:
+        self.config = config
+
+    def __call__(self, record, counters: Counter):
+        counters["odd"] += len(record.text) % 2
+        yield "odd" if len(record.text) % 2 else "even", record
+
+
+def test_rulings_go_before_steps_and_only_concern_whom_they_name(tmp_path):
+    records = [record(n, f"bad text {n}") for n in range(4)]
+    write(tmp_path, records)
+    rulings = {
+        records[0].id: Ruling("seen before"),
+        records[1].id: Ruling(edits=(Edit(0, 4, "x"),)),
+    }
+    path = write_rulings(tmp_path / "r.parquet", rulings.items())
+    job = Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), rulings=((SAME, path),))
+    done = do(job._replace(steps=(TIDY._replace(kinds=("html",)),)))
+    kept = [one.text for one in read_shard(shard_path(tmp_path / "out", 0, "kept"))]
+    assert kept == ["text 1", "bad text 2", "bad text 3"]
+    assert done.counters["02 same|record|seen before"] == 1
+    assert not any(key.startswith("01 tidy") for key in done.counters)
+    elsewhere = do(job._replace(rulings=((SAME._replace(sources=("other",)), path),)))
+    assert elsewhere.files["kept"].rows == 4
+
+
+def test_a_shard_without_rulings_is_passed_on_as_it_is_and_counted(tmp_path):
+    first = write(tmp_path, [record(n, "é" * n) for n in range(1, 4)])
+    empty = write_rulings(tmp_path / "r.parquet", [])
+    job = Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), rulings=((SAME, empty),))
+    done = do(job)
+    assert done.files == first.files
+    assert done.counters == {"02 same|in": 3, "02 same|out": 3, "02 same|characters": 6}
+
+
+def test_the_ending_chooses_streams(tmp_path):
+    write(tmp_path, [record(n, "x" * n) for n in range(1, 6)])
+    ending = Use("odd", f"{__name__}:Odd")
+    job = Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), ending=ending)
+    done = do(job)
+    assert {name: file.rows for name, file in done.files.items()} == {"even": 2, "odd": 3}
+    assert done.counters["odd"] == 3
+
+
+def test_reading_counts_every_record_and_reject(tmp_path):
+    root = write_lines(tmp_path / "in", 1, 10)
+    (root / "1.txt").write_text("!no\nyes\nraise")
+    plan = plan_of(root)
+    done = do(Job(0, tmp_path / "out", origin=plan.origins[0], source="lines", steps=(TIDY,)))
+    assert done.counters["00 read|in"] == 13 and done.counters["00 read|out"] == 11
+    assert done.files["kept"].rows + done.counters["01 tidy|record|too short"] == 11
+
+
+def test_what_cannot_be_made_is_named():
+    with pytest.raises(ConfigError, match="09 x: .* cannot be used"):
+        configured(Use("09 x", "tests.nowhere:X"))
+    with pytest.raises(ConfigError, match="01 tidy: .* no key `wort`; did you mean `word`"):
+        configured(Use("01 tidy", f"{HERE}:Tidy", '{"wort": "x"}'))

@@ -1,0 +1,44 @@
+"""A pool gives results in the order of its items and ends with its block."""
+
+import os
+import time
+
+import pytest
+
+from groundup.core import ConfigError, DataError
+from groundup.corpus.engine.pool import Pool, cores
+
+
+def late(item):
+    time.sleep(0.2 if item == 0 else 0)
+    return item * 2, os.getpid()
+
+
+def refuse(item):
+    if item == 3:
+        raise DataError("not three")
+    time.sleep(0.01)
+
+
+def test_results_are_in_the_order_of_items_and_heard_as_they_come():
+    heard = []
+    with Pool(3) as each:
+        results = each(late, range(20), heard.append)
+        assert [result for result, _ in results] == [2 * n for n in range(20)]
+        assert sorted(heard) == sorted(results)
+        assert 1 < len({pid for _, pid in results}) <= 3, "bounded workers, used again"
+        assert each(late, []) == []
+
+
+def test_an_error_ends_all_workers():
+    with Pool(2) as each:
+        with pytest.raises(DataError, match="not three"):
+            each(refuse, range(1_000))
+    assert [worker.process for worker in each.workers] == [None, None]
+
+
+@pytest.mark.parametrize("workers, limit", [(-1, 1.0), (1, 0.0)])
+def test_numbers_that_make_no_sense_are_refused(workers, limit):
+    with pytest.raises(ConfigError, match="0 is one a core"):
+        Pool(workers, limit)
+    assert len(Pool(0).workers) == cores() >= 1

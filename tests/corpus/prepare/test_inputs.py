@@ -1,0 +1,55 @@
+"""Sources are shared out in one order, and their fingerprint changes with what they hold."""
+
+import os
+from typing import NamedTuple
+
+import pytest
+
+pytest.importorskip("pyarrow")
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.corpus.prepare.inputs import fingerprints, hash_one, look, origins, together
+from groundup.corpus.prepare.pipeline import read_pipeline
+from groundup.corpus.prepare.sample import here
+
+from .pipelines import write_pipeline
+
+
+class Part(NamedTuple):
+    bytes: int
+
+
+@given(st.lists(st.integers(0, 50)), st.integers(1, 60))
+def test_parts_go_together_in_order_up_to_the_size(sizes, most):
+    groups = list(together([Part(size) for size in sizes], most))
+    assert [part.bytes for group in groups for part in group] == sizes
+    for group in groups:
+        assert len(group) == 1 or sum(part.bytes for part in group) <= most
+    for one, other in zip(groups, groups[1:], strict=False):
+        assert sum(part.bytes for part in one) + other[0].bytes > most, "no shard is needless"
+
+
+def test_patterns_choose_files_and_fingerprints_follow_contents(tmp_path):
+    config = read_pipeline(write_pipeline(tmp_path))
+    found = look(config, tmp_path)
+    assert [part.path for part in found[0].parts] == [f"{n}.txt" for n in range(4)]
+    assert [origin.source for origin in origins(found, 1)] == ["notes"] * 4 + ["logs"] * 3
+    first = fingerprints(found, here)
+    assert fingerprints(look(config, tmp_path), here) == first
+    os.utime(tmp_path / "in" / "0.txt", (1, 1))
+    assert fingerprints(found, here) == first, "times are nothing"
+    (tmp_path / "in" / "5.txt").write_text("not chosen by the pattern")
+    (tmp_path / "logs" / "0.txt").write_text("other")
+    second = fingerprints(look(config, tmp_path), here)
+    assert second[0] == first[0] and second[1] != first[1]
+
+
+def test_folders_links_and_what_is_missing_have_a_hash_too(tmp_path):
+    (tmp_path / "a").mkdir()
+    before = hash_one(tmp_path / "a")
+    (tmp_path / "a" / "b").write_text("x")
+    assert hash_one(tmp_path / "a") != before
+    (tmp_path / "l").symlink_to("a")
+    assert hash_one(tmp_path / "l") == "link to 'a'"
+    assert hash_one(tmp_path / "none") == "not a regular file"

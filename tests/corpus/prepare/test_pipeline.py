@@ -1,0 +1,61 @@
+"""A pipeline is checked whole before anything is read, and is written again as it was run."""
+
+import tomllib
+
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from groundup.core import ConfigError
+from groundup.corpus.prepare.pipeline import (
+    Pipeline,
+    Source,
+    portable,
+    read_pipeline,
+    surveys,
+    to_toml,
+    uses,
+)
+
+from .pipelines import HERE, TOML, write_pipeline
+
+
+def test_names_are_numbered_and_surveys_known(tmp_path):
+    found = uses(read_pipeline(write_pipeline(tmp_path)).steps)
+    assert [use.name for use in found] == ["01 tidy", "02 same"]
+    assert [use.name for use in surveys(found)] == ["02 same"]
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ("short = 4", "shorts = 4", r"01 tidy: TidyConfig has no key `shorts`; did you mean"),
+        ("short = 4", 'short = "no"', r"01 tidy: TidyConfig.short: .*integer"),
+        (f'"{HERE}:Tidy"', '"web.lins"', r"use='web.lins' is unknown"),
+        (f'"{HERE}:Lines"', '"jsno"', r"reader='jsno' is unknown"),
+        (f'"{HERE}:Tidy"', '"no.such:Step"', r"01 tidy: no.such:Step cannot be used"),
+        ('["notes"]', '["nots"]', r"only.sources has nots, which is no source; there are notes"),
+        ('"logs"', '"notes"', r"Two sources are called notes"),
+        ("test_share = 0.1", "test_share = 0.9", r"nothing to train on"),
+        ("seed = 1", "sede = 1", r"no key `sede`; did you mean `seed`"),
+        ('"notes"\npath', '"a|b"\npath', r"Source.name: .* should match"),
+        ("seed = 1", "seed = ", r"not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, old, new, said):
+    path = write_pipeline(tmp_path, TOML.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=said):
+        read_pipeline(path)
+
+
+def test_toml_says_it_again(tmp_path):
+    config = read_pipeline(write_pipeline(tmp_path))
+    assert Pipeline(**tomllib.loads(to_toml(config))) == config
+    odd = Source(name="x", path='a"\\\n\x7fé', settings={"a b": [1, 2.5, True, {"c": "d"}]})
+    odd = Pipeline(sources=(odd,))
+    assert Pipeline(**tomllib.loads(to_toml(odd))) == odd
+
+
+def test_places_of_this_machine_are_not_in_the_name():
+    config = Pipeline(sources=(Source(name="a", path="/x/y/docs"), Source(name="b", path="z/w")))
+    assert [source.path for source in portable(config).sources] == ["docs", "z/w"]

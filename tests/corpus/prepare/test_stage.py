@@ -1,0 +1,106 @@
+"""The verb: a corpus that others read, equal however it was made; what changed is refused."""
+
+import json
+
+import pytest
+
+pytest.importorskip("pyarrow")
+import pyarrow.parquet as parquet
+
+from groundup.core import ArtifactError, ConfigError, DataError
+from groundup.corpus import SPLITS, prepare, read_records, read_split
+from groundup.corpus.prepare import stage
+
+from .pipelines import TOML, write_pipeline
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("prepare")
+
+
+@pytest.fixture(scope="module")
+def made(folder):
+    return prepare(write_pipeline(folder), folder / "out", workers=2)
+
+
+def test_every_record_is_in_one_split_or_among_the_removed(made):
+    told = json.loads(made.file("counters.json").read_text())
+    kept = {split: [r.id for r in read_records(made, split)] for split in SPLITS}
+    every = [name for names in kept.values() for name in names]
+    assert len(every) == len(set(every)) and all(kept.values())
+    files = [made.file(name) for name in made.files if name.startswith("removed/")]
+    rows = [row for file in files for row in parquet.read_table(file).to_pylist()]
+    gone = {row["id"] for row in rows if row["what"] == "record"}
+    read = told["steps"][0]
+    assert read["name"] == "00 read" and read["in"] == 4 * 60 + 3 * 20
+    assert len(every) + len(gone) == read["in"] and not gone & set(every)
+    assert sum(told["reasons"].values()) == len(gone)
+    assert {split: one["documents"] for split, one in told["splits"].items()} == {
+        split: len(names) for split, names in kept.items()
+    }
+
+
+def test_counts_are_by_step_and_source(made):
+    told = json.loads(made.file("counters.json").read_text())
+    assert [step["name"] for step in told["steps"]] == [
+        "00 read", "01 tidy", "02 same", "99 text", "engine",
+    ]  # fmt: skip
+    notes, logs = told["sources"]["notes"], told["sources"]["logs"]
+    assert notes["licence"] == "MIT" and "01 tidy" not in [s["name"] for s in logs["steps"]]
+    assert sum(count for _, count in told["histograms"]["length"]) > 0
+
+
+def test_splits_read_as_documents(made):
+    documents = [d for split in SPLITS for d in read_split(made, split)]
+    assert {d.path.split("/")[0] for d in documents} == {"notes", "logs"}
+    assert all(d.kind == "text" and len(d.sha256) == 64 for d in documents)
+    one = next(d for d in documents if d.path.startswith("notes/") and "c" in d.text)
+    at = one.text.index("c")
+    assert one.quote(at, at + 1).text == "c"
+    with pytest.raises(ConfigError, match="train, validation, test"):
+        read_split(made, "dev")
+    of_file = {}
+    for split in SPLITS:
+        for record in read_records(made, split):
+            if record.source == "logs":
+                of_file.setdefault(record.path.split("#")[0], set()).add(split)
+    assert all(len(splits) == 1 for splits in of_file.values()), "whole files"
+
+
+def test_the_same_files_elsewhere_give_the_same_corpus(made, tmp_path):
+    again = prepare(write_pipeline(tmp_path), tmp_path / "out", workers=1)
+    assert again.id == made.id
+    assert prepare(tmp_path / "pipeline.toml", tmp_path / "out").id == made.id, "nothing is redone"
+
+
+def test_a_changed_pipeline_or_source_is_refused_with_what_changed(made, folder, tmp_path):
+    other = folder / "other.toml"
+    other.write_text(TOML.replace("short = 4", "short = 5"))
+    with pytest.raises(ArtifactError, match=r"steps.0.settings.short was 4 and now is 5"):
+        prepare(other, folder / "out", workers=1)
+    path = write_pipeline(tmp_path)
+    (tmp_path / "out" / ".scratch").mkdir(parents=True)
+    (tmp_path / "out" / ".scratch" / "key").write_text("unfinished")
+    (tmp_path / "out" / ".scratch" / "pipeline.json").write_text(json.dumps(made.config))
+    (tmp_path / "logs" / "0.txt").write_text("other lines")
+    with pytest.raises(ArtifactError, match="unfinished run.* source logs have changed"):
+        prepare(path, tmp_path / "out", workers=1)
+
+
+def test_nothing_to_read_or_to_train_on_is_said(tmp_path):
+    path = write_pipeline(tmp_path)
+    path.write_text(TOML.replace('"in/[0-3].txt"', '"nowhere"'))
+    with pytest.raises(DataError, match="Source notes: nowhere holds nothing"):
+        prepare(path, tmp_path / "out", workers=1)
+    path.write_text(TOML.replace("short = 4", "short = 400").replace('"logs"', '"in"', 1))
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ConfigError, match="lies inside the source"):
+        prepare(path, tmp_path / "in" / "out", workers=1)
+
+
+def test_a_dry_run_may_come_before_the_run(tmp_path):
+    path = write_pipeline(tmp_path)
+    assert prepare(path, tmp_path / "out", dry_run=True, samples=2).endswith("dry-run.jsonl")
+    assert prepare(path, tmp_path / "out", workers=2).kind == "corpus"
+    assert stage.SMALL == 10_000
