@@ -7,6 +7,7 @@ too much of each other. A split is read back the same whether `corpus` wrote it 
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -68,11 +69,12 @@ def read_split(artifact: Artifact, split: str) -> Iterator[Document]:
     """
     if split not in SPLITS:
         raise ConfigError(f"A corpus has the splits {', '.join(SPLITS)}; got {split!r}.")
-    if artifact.stage != "prepare":
+    if f"{split}.jsonl" in artifact.files:
         yield from read_documents(artifact.file(f"{split}.jsonl"))
         return
+    told = json.loads(artifact.file("counters.json").read_text(encoding="utf-8"))
     for record in read_records(artifact, split):
-        yield as_document(record, has_sources=len(artifact.config["sources"]) > 1)
+        yield as_document(record, has_sources=len(told["sources"]) > 1)
 
 
 def read_records(artifact: Artifact, split: str) -> Iterator[Record]:
