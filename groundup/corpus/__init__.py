@@ -13,6 +13,11 @@ from .dedup import (
     remove_overlapping,
     shingles,
 )
+from .explain.compare import compare_runs
+from .explain.dry_run import dry_run_page
+from .explain.report import report
+from .explain.why import why
+from .explain.withdraw import WithdrawConfig, withdraw
 from .folder import CorpusConfig, corpus, write_corpus
 from .prepare.stage import prepare
 from .questions.make import QuestionsConfig, make_questions
@@ -33,9 +38,12 @@ __all__ = [
     "QuestionsConfig",
     "Removed",
     "Split",
+    "WithdrawConfig",
+    "compare_runs",
     "contamination",
     "corpus",
     "count_identifiers",
+    "dry_run_page",
     "jaccard",
     "make_questions",
     "make_up",
@@ -49,10 +57,13 @@ __all__ = [
     "remove_exact",
     "remove_near",
     "remove_overlapping",
+    "report",
     "shingles",
     "show_testset",
     "split_paths",
     "training_rules",
+    "why",
+    "withdraw",
     "word_pools",
     "words",
     "write_corpus",

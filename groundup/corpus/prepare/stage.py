@@ -29,7 +29,7 @@ from ..engine.survey import Each
 from ..split import split_paths
 from .inputs import Found, fingerprints, look, origins
 from .pipeline import Pipeline, portable, read_pipeline, surveys, uses
-from .sample import SAMPLE_FILE, sample
+from .sample import SAMPLE_FILE, read_sample, sample
 from .write import HAS_TEXT, ending, split_name, write
 
 SMALL = 10_000
@@ -70,11 +70,12 @@ def prepare(
         if out.resolve().is_relative_to(one.root.resolve()):
             raise ConfigError(f"{out} lies inside the source {one.root}; choose another --out.")
     if dry_run:
-        return str(sample(config, found, out, samples))
+        return shown(sample(config, found, out, samples))
     with open_runner(runner, workers, limit_seconds, address) as each:
         named = with_digests(config, fingerprints(found, each))
         refuse_other(out, named)
-        (out / SAMPLE_FILE).unlink(missing_ok=True)
+        for suffix in (".jsonl", ".html"):  # of a dry run before
+            (out / SAMPLE_FILE).with_suffix(suffix).unlink(missing_ok=True)
         try:
             return produce(
                 out,
@@ -87,6 +88,13 @@ def prepare(
             )
         except OSError as error:
             raise full_disk(out, error) from error
+
+
+def shown(lines: Path) -> str:
+    """Write the page beside the lines of a dry run; returns its path."""
+    from ..explain.dry_run import dry_run_page
+
+    return str(dry_run_page(list(read_sample(lines)), lines.with_suffix(".html")))
 
 
 def with_digests(config: Pipeline, digests: list[str]) -> Pipeline:

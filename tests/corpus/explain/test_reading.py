@@ -1,0 +1,39 @@
+"""A prepared corpus can be read back: its counters, what went, one record."""
+
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from groundup.core import ConfigError, DataError
+from groundup.corpus.explain.reading import counters, identities, kept, only, removals
+from groundup.corpus.folder import CorpusConfig
+from groundup.corpus.folder import corpus as folder_corpus
+
+from .made import corpus, home
+
+
+def test_every_record_is_either_kept_or_removed():
+    told = counters(corpus())
+    read = told["steps"][0]["out"]
+    dropped = [one for one in removals(corpus()) if one.what == "record"]
+    assert read == 44 and len(identities(corpus())) + len(dropped) == read
+
+
+def test_removals_can_be_read_by_column():
+    reasons = {one.reason for one in removals(corpus(), ("reason",))}
+    assert reasons == {"bad word", "too short", "same text"}
+    assert all(not one.text for one in removals(corpus(), ("reason",)))
+
+
+def test_a_record_is_found_by_path_and_by_the_beginning_of_its_id():
+    (one,) = kept(corpus(), "a.txt#5")
+    assert kept(corpus(), one.record.id[:8]) == [one]
+    assert kept(corpus(), "a.txt") == []
+    with pytest.raises(DataError, match="never saw a record 'x'"):
+        only([], "x", corpus())
+
+
+def test_a_corpus_without_a_log_is_refused(tmp_path):
+    plain = folder_corpus(CorpusConfig(), home() / "notes", tmp_path / "plain")
+    with pytest.raises(ConfigError, match="keeps no log"):
+        counters(plain)
