@@ -1,0 +1,1 @@
+"""How good a text is: by an n-gram model, by a trained classifier, by any scorer."""

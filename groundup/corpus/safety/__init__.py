@@ -1,0 +1,1 @@
+"""What a text may not say: personal data, and words that hurt."""
