@@ -85,7 +85,8 @@ def word_runs(text: str, config: FeaturesConfig) -> list[np.ndarray]:
 
 def margins(features: Features, weights: np.ndarray, bias: float) -> np.ndarray:
     """w · x + b of every row."""
-    ends = np.concatenate([[0], np.cumsum(features.values * weights[features.columns])])
+    products = features.values * weights[features.columns]
+    ends = np.concatenate([[0.0], np.cumsum(products, dtype=np.float64)])
     at = np.concatenate([[0], np.cumsum(features.sizes)])
     return ends[at[1:]] - ends[at[:-1]] + bias
 

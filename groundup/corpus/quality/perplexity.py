@@ -2,7 +2,7 @@
 
 A model of good text finds good text likely. As in CCNet the score is cut into head, middle and
 tail: the thirds of a sample of the texts to be sorted, which `cuts` measures. Very low bits mean
-boilerplate rather than quality, so there is a floor too. Nothing is dropped unless a policy says so.
+boilerplate rather than quality, so there is a floor too. Nothing is dropped but by policy.
 """
 
 from collections.abc import Iterable
