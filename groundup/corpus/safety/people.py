@@ -17,7 +17,7 @@ PERSON = rf"(?P<it>{BEGIN}{WORD}(?:[ ]\p{{Lu}}\.)?(?:{LINK}{{0,2}}[ ]{WORD}){{0,
 FULL = rf"(?P<it>{WORD}(?:[ ]\p{{Lu}}\.)?(?:{LINK}{{0,2}}[ ]{WORD}){{1,3}})"
 TITLE = (
     r"(?:(?:Mr|Mrs|Ms|Miss|Dr|Prof|Herrn?|Frau|M|Mme|Mlle|Monsieur|Madame|Sr|Sra|Srta|Señora?|Don"
-    r"|Doña|Sig|Signora?|Sig\.ra|Dott|Dott\.ssa|Dhr|Mevr|Mevrouw|Meneer|Heer|Pan|Pani|Pana"
+    r"|Doña|Sig|Signora?|Sig\.ra|Dott|Dott\.ssa|Dhr|Mevr|Mevrouw|Meneer|Heer|Panie|Pani|Pana|Pan"
     r"|Senhora?)"
     r"\.?[ ])"
 )
@@ -78,7 +78,8 @@ def person(text: str, match: "regex.Match[str]") -> Place | None:
 
 
 STREET = (
-    r"(?:(?:de|del|della|delle|dei|degli|di|da|do|dos|das|la|las|los|lo|el|le|les|des|du|l['’]|d['’])"
+    r"(?:(?:de|del|della|delle|dei|degli|di|da|do|dos|das|la|las|los|lo|el|le|les|des|du"
+    r"|l['’]|d['’])"
     r"[ ]?){0,3}(?=\p{Lu})(?:\p{L}|[ .'’-]){2,40}"
 )
 TOWN = r"\p{Lu}[\p{L}\p{M}'’-]{1,30}+"
@@ -90,7 +91,8 @@ ADDRESSES = (
     r"|St|Avenue|Ave"
     r"|Road|Rd|Lane|Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Way|Place|Square|Terrace|Close|Crescent"
     r"|Gardens"
-    r"|Grove|Parkway|Highway|Hill|Row)\b(?:(?<=St|Ave|Rd|Ln|Dr|Blvd|Ct)\.)?(?:,?[ ](?:Apt|Suite|Unit|Flat|\#)\.?[ ]?\w{1,6})?"
+    r"|Grove|Parkway|Highway|Hill|Row)\b(?:(?<=St|Ave|Rd|Ln|Dr|Blvd|Ct)\.)?"
+    r"(?:,?[ ](?:Apt|Suite|Unit|Flat|\#)\.?[ ]?\w{1,6})?"
     rf"(?:,[ \n]?{CITY}(?:,[ ]|[ ]))?(?:(?<=[ ])(?:[A-Z]{{2}}[ ]\d{{5}}(?:-\d{{4}})?"
     rf"|[A-Z]{{1,2}}\d[A-Z\d]?[ ]\d[A-Z]{{2}}))?",
     # Germany, Austria, the Netherlands: the street's word is the name's end

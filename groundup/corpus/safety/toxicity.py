@@ -36,7 +36,8 @@ YOU = regex.compile(
 )
 MENTION = regex.compile(
     r"(?i)\b(?:the (?:word|term|phrase|expression)|the insult|slurs?|profanit\w+|swear ?words?"
-    r"|offensive|derogatory|pejorative|vulgar|obscene|etymolog\w+|das wort|der begriff|schimpfw\w+|le mot"
+    r"|offensive|derogatory|pejorative|vulgar|obscene|etymolog\w+|das wort|der begriff|schimpfw\w+"
+    r"|le mot"
     r"|insulte|la palabra|insulto|la parola|het woord|hate speech|harassment|content policy)\b"
 )
 

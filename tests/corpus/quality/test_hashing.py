@@ -8,7 +8,7 @@ from groundup.corpus.quality.hashing import UNSPACED, character_runs, mixed, wor
 
 UNSPACED_CLASS = "".join(f"{chr(a)}-{chr(b)}" for a, b in UNSPACED)
 PLAIN = regex.compile(
-    rf"[[\p{{L}}\p{{N}}\p{{M}}_]&&[\u0000-\uffff]--[{UNSPACED_CLASS}]]+|[^\s\p{{Cc}}\p{{Cf}}\p{{Cs}}]",
+    rf"[[\p{{L}}\p{{N}}\p{{M}}_]&&[\u0000-\uffff]--[[{UNSPACED_CLASS}]--\p{{Nd}}]]+|[^\s\p{{Cc}}\p{{Cf}}\p{{Cs}}]",
     regex.V1,
 )
 

@@ -25,13 +25,18 @@ NAMES = [
     "Mit freundlichen Grüßen\n\n*Karl Huber*\n",
     "Saludos\n*Pablo Gil*",
 ]
-ADDRESSES = """*Musterstraße 12a, 10115 Berlin*|*Am Kirchweg 3, 80331 München*|*12 rue de la Paix, 75002 Paris*
-*Calle Mayor 5, 28013 Madrid*|*Via Roma 12, 00184 Roma*|*221B Baker Street, London NW1 6XE*
-*1600 Pennsylvania Avenue*|*Prinsengracht 263, 1016 GV Amsterdam*|*ul. Długa 7/3, 00-238 Warszawa*""".replace(
-    "\n", "|"
-).split("|")
-NOBODY = """Dear Customer,|Hello World|Hello everyone,|Name: Value|Dear Sir or Madam,|Hi there,
-The author says: Use it|in the street 12 people|Section 12 Way of working|Via the menu choose 3 items"""
+ADDRESSES = [
+    "*Musterstraße 12a, 10115 Berlin*", "*Am Kirchweg 3, 80331 München*",
+    "*12 rue de la Paix, 75002 Paris*", "*Calle Mayor 5, 28013 Madrid*",
+    "*Via Roma 12, 00184 Roma*", "*221B Baker Street, London NW1 6XE*",
+    "*1600 Pennsylvania Avenue*", "*Prinsengracht 263, 1016 GV Amsterdam*",
+    "*ul. Długa 7/3, 00-238 Warszawa*",
+]  # fmt: skip
+NOBODY = [
+    "Dear Customer,", "Hello World", "Hello everyone,", "Name: Value", "Dear Sir or Madam,",
+    "Hi there,", "The author says: Use it", "in the street 12 people", "Section 12 Way of working",
+    "Via the menu choose 3 items",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("marked", NAMES)
@@ -49,15 +54,15 @@ def test_an_address_is_found_with_its_place(marked):
     assert found == [marked.split("*")[1]]
 
 
-@pytest.mark.parametrize("text", NOBODY.replace("\n", "|").split("|"))
+@pytest.mark.parametrize("text", NOBODY)
 def test_what_greets_anybody_is_no_name(text):
     assert find_personal(text, BY_CONTEXT) == []
 
 
 @pytest.mark.parametrize(
     "hostile",
-    ["a" * 300_000, "Ab " * 100_000, "Dear " * 60_000, "straße " * 40_000, "12 Ab " * 40_000,
-     "Calle " * 40_000, "rue " * 60_000, "1 rue " * 40_000],
+    ["a" * 50_000, "Ab " * 15_000, "Dear " * 10_000, "straße " * 7_000, "12 Ab " * 7_000,
+     "Calle " * 7_000, "rue " * 10_000, "1 rue " * 7_000],
 )  # fmt: skip
 def test_hostile_text_is_linear(hostile):
     find_personal(hostile, BY_CONTEXT)
