@@ -23,9 +23,10 @@ from groundup.measure import wilson
 LANGUAGES = ("en", "de", "fr", "es", "it")
 TAG = re.compile(r"<(?:script|style)[^>]*>.*?</(?:script|style)>|<[^>]*>", re.DOTALL)
 SAME = {
-    "ssn": "national_id", "tax_id": "national_id", "id": "national_id", "ipv4": "ip", "ipv6": "ip",
-    "credit_card": "card", "person": "name", "postal_address": "address", "e-mail": "email",
+    "national": "national_id", "ssn": "national_id", "tax_id": "national_id", "ipv4": "ip",
+    "ipv6": "ip", "credit_card": "card", "person": "name", "postal_address": "address",
 }  # fmt: skip
+"""Other names for the kinds."""
 
 
 def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -55,7 +56,8 @@ def templates(seed: int, count: int, show: int) -> None:
                 tally[kind][which] += 1
                 if which != "right" and shown < show:
                     shown += 1
-                    print(f"    {language} {which} {kind}: {text[max(0, a - 25):b + 15]!r} {text[a:b]!r}")
+                    around = text[max(0, a - 25) : b + 15]
+                    print(f"    {language} {which} {kind}: {text[a:b]!r} in {around!r}")
         tally["all validated"] = sum((tally[k] for k in VALIDATED if k in tally), Counter())
         tally["all"] = sum((tally[k] for k in (*VALIDATED, *BY_CONTEXT) if k in tally), Counter())
         everything += tally["all"]
@@ -70,7 +72,8 @@ def line(one: Counter[str]) -> str:
     precision, recall = right / max(right + false, 1), right / max(right + missed, 1)
     f1 = 2 * right / max(2 * right + missed + false, 1)
     low = wilson(right, max(right + missed, 1)).low
-    return f"n={right + missed} precision {precision:.3f} recall {recall:.3f} (≥ {low:.3f}) F1 {f1:.3f}"
+    shares = f"precision {precision:.3f} recall {recall:.3f} (≥ {low:.3f}) F1 {f1:.3f}"
+    return f"n={right + missed} {shares}"
 
 
 def manuals(folder: Path, characters: int, show: int) -> None:
@@ -91,10 +94,14 @@ def manuals(folder: Path, characters: int, show: int) -> None:
             examples[kind].add(" ".join(text[max(0, start - 30) : end + 10].split()))
         if seen >= characters:
             break
-    print(f"{pages} pages, {seen:,} characters, {seen / seconds / 1e6:.2f} M characters/s (all kinds)")
+    print(
+        f"{pages} pages, {seen:,} characters, {seen / seconds / 1e6:.2f} M characters/s (all kinds)"
+    )
     for kind in (*VALIDATED, *BY_CONTEXT):
         print(f"{kind:12} {counts[kind] * 1e6 / seen:8.2f} in 1M characters ({counts[kind]})")
-        for example in random.Random(0).sample(sorted(examples[kind]), min(show, len(examples[kind]))):
+        for example in random.Random(0).sample(
+            sorted(examples[kind]), min(show, len(examples[kind]))
+        ):
             print("     ", example)
 
 

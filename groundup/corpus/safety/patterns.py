@@ -217,8 +217,12 @@ PATTERNS = (
     ),
     pattern(
         "national_id",
-        EDGE + r"(?i:[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]|[A-Z]{3} [A-Z]{3} \d\d[A-EHLMPRST]"
-        r"\d\d [A-Z]\d{3}[A-Z])" + END,
+        EDGE + r"[A-Za-z]{6}\d\d[A-EHLMPRSTa-ehlmprst]\d\d[A-Za-z]\d{3}[A-Za-z]" + END,
+        national(numbers.is_codice_fiscale),
+    ),
+    pattern(
+        "national_id",
+        EDGE + r"[A-Z]{3} [A-Z]{3} \d\d[A-EHLMPRST]\d\d [A-Z]\d{3}[A-Z]" + END,
         national(numbers.is_codice_fiscale),
     ),
     pattern(

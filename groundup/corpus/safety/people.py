@@ -120,7 +120,7 @@ ADDRESSES = (
 
 PEOPLE: tuple[Pattern, ...] = (
     *(pattern("address", written, whole) for written in ADDRESSES),
-    pattern("name", rf"(?<!\w){GREETING},?[ ]{TITLE}{{0,3}}+{PERSON}", person),
+    pattern("name", rf"(?<!\w)(?=\p{{Lu}}){GREETING},?[ ]{TITLE}{{0,3}}+{PERSON}", person),
     pattern("name", rf"(?<![\w.]){TITLE}{{1,3}}+{PERSON}", person),
     pattern("name", rf"(?<!\w){LABEL}[ ]?:[ \t]{{0,4}}{TITLE}{{0,3}}+{PERSON}", person, ":"),
     pattern("name", rf"(?<!\w){INTRODUCING}[ ]{TITLE}{{0,3}}+{FULL}", person),

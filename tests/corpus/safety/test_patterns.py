@@ -23,7 +23,8 @@ FOUND = [
     ("national_id", "529.982.247-25"),
     ("coordinates", "52°31'12\" N, 13°24'18\" E"),
 ]
-NOT_FOUND = """user@example.com|root@localhost|getty@tty1.service|a@b|git@host.conf|192.168.1.1|10.0.0.1
+NOT_FOUND = """user@example.com|root@localhost
+getty@tty1.service|a@b|git@host.conf|192.168.1.1|10.0.0.1
 127.0.0.1|203.0.113.7|2001:db8::1|fe80::1|::1|std::vector|12:30:45|4111 1111 1111 1112
 DE88 3704 0044 0532 0130 00|version 1.2.3.4|2.6.32.5
 00:11:22:33:44:55|000-12-3456|12345678A
@@ -63,7 +64,8 @@ def test_what_follows_an_account_stays():
 @pytest.mark.parametrize(
     "hostile",
     ["a" * 10**6, "<" * 10**6, "1" * 10**6, "1." * 300_000, "1 " * 300_000, "a@" * 300_000,
-     "A" * 10**6, "a:" * 300_000, "(0)" * 50_000, "AB12 " * 50_000, "+" * 10**6, "\0\ud800" * 10**5],
+     "A" * 10**6, "a:" * 300_000, "(0)" * 50_000, "AB12 " * 50_000, "+" * 10**6,
+     "\0\ud800" * 10**5],
 )  # fmt: skip
 def test_hostile_text_is_linear(hostile):
     assert find_personal(hostile, VALIDATED) == []
