@@ -100,7 +100,7 @@ def main() -> None:
     config = LanguageConfig()
     ten: list[bool] = []
     seconds = asked = 0
-    for code in sorted(options.languages or manuals):
+    for code in sorted(set(options.languages or manuals) & set(manuals)):
         manual = manuals[code]
         texts = slices(manual, set() if code == "en" else english, options.half, options.size)
         random.Random(0).shuffle(texts)
