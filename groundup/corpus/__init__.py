@@ -1,7 +1,7 @@
 """Corpus: which documents may be trained on, which measure, and what was left out and why?"""
 
-from .decontaminate import Contamination, contamination
-from .dedup import (
+from .decontaminate.lineage import Contamination, contamination
+from .dedup.in_memory import (
     Kept,
     Pair,
     Removed,
