@@ -215,9 +215,8 @@ def exact(arguments: argparse.Namespace) -> None:
     _, low, high, *_ = wilson(int((made == true).sum()), len(true))
     print(f"equal decisions {(made == true).mean():.4f} [{low:.4f}, {high:.4f}]")
     both = (made & true).sum()
-    print(
-        f"of the exact drops {both / true.sum():.4f} found, of MinHash's {both / made.sum():.4f} exact"
-    )
+    print(f"of the exact drops {both / true.sum():.4f} were found")
+    print(f"of MinHash's drops {both / made.sum():.4f} are exact ones")
     hit = np.zeros(len(pairs), bool)
     for at in range(0, len(pairs), 1_000_000):
         part = pairs[at : at + 1_000_000]

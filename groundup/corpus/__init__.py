@@ -13,6 +13,7 @@ from .dedup.in_memory import (
     remove_overlapping,
     shingles,
 )
+from .mixture import MixtureConfig, Regression, Turns, reweighted, weights_from_losses, weights_of
 from .prepare import CorpusConfig, corpus, read_documents, read_split, write_corpus
 from .questions.make import QuestionsConfig, make_questions
 from .questions.names import Pool, count_identifiers, make_up, module_name, word_pools, words
@@ -27,11 +28,14 @@ __all__ = [
     "Contamination",
     "CorpusConfig",
     "Kept",
+    "MixtureConfig",
     "Pair",
     "Pool",
     "QuestionsConfig",
+    "Regression",
     "Removed",
     "Split",
+    "Turns",
     "contamination",
     "corpus",
     "count_identifiers",
@@ -46,10 +50,13 @@ __all__ = [
     "remove_exact",
     "remove_near",
     "remove_overlapping",
+    "reweighted",
     "shingles",
     "show_testset",
     "split_paths",
     "training_rules",
+    "weights_from_losses",
+    "weights_of",
     "word_pools",
     "words",
     "write_corpus",
