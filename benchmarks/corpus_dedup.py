@@ -264,17 +264,18 @@ def speed(arguments: argparse.Namespace) -> None:
 
 
 def memory(arguments: argparse.Namespace) -> None:
-    """Peak memory of processes that survey the shards once, twice and four times over."""
-    if arguments.times:
-        shards = sorted(arguments.shards.glob("*.parquet")) * arguments.times
+    """Peak memory of processes that survey a quarter of the shards, a half, and all."""
+    shards = sorted(arguments.shards.glob("*.parquet"))
+    if arguments.take:
         with tempfile.TemporaryDirectory() as folder:
-            MinHash(MinHashConfig(memory_bytes=16 * 2**20)).rulings(shards, each, Path(folder))
+            config = MinHashConfig(memory_bytes=16 * 2**20)
+            MinHash(config).rulings(shards[: arguments.take], each, Path(folder))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         return
-    for times in (1, 2, 4):
-        command = [sys.executable, __file__, "memory", str(arguments.shards), "--times", str(times)]
+    for take in (len(shards) // 4, len(shards) // 2, len(shards)):
+        command = [sys.executable, __file__, "memory", str(arguments.shards), "--take", str(take)]
         made = subprocess.run(command, capture_output=True, text=True, check=True)
-        print(f"{times} times the shards: {made.stdout.strip()} MiB")
+        print(f"{take} of {len(shards)} shards: {made.stdout.strip()} MiB")
 
 
 def main() -> None:
@@ -294,7 +295,7 @@ def main() -> None:
         verb.add_argument("--threshold", type=float, default=0.7)
         verb.add_argument("--limit", type=int, default=2)
         verb.add_argument("--rounds", type=int, default=3)
-        verb.add_argument("--times", type=int, default=0)
+        verb.add_argument("--take", type=int, default=0)
         verb.add_argument("--oracle", default="")
         verb.add_argument("--datatrove", default="")
     arguments = parser.parse_args()
