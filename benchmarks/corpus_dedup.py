@@ -272,7 +272,7 @@ def memory(arguments: argparse.Namespace) -> None:
             MinHash(config).rulings(shards[: arguments.take], each, Path(folder))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         return
-    for take in (len(shards) // 4, len(shards) // 2, len(shards)):
+    for take in sorted({max(1, len(shards) // part) for part in (4, 2, 1)}):
         command = [sys.executable, __file__, "memory", str(arguments.shards), "--take", str(take)]
         made = subprocess.run(command, capture_output=True, text=True, check=True)
         print(f"{take} of {len(shards)} shards: {made.stdout.strip()} MiB")
