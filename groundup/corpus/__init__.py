@@ -1,7 +1,7 @@
 """Corpus: which documents may be trained on, which measure, and what was left out and why?"""
 
-from .decontaminate import Contamination, contamination
-from .dedup import (
+from .decontaminate.lineage import Contamination, contamination
+from .dedup.in_memory import (
     Kept,
     Pair,
     Removed,
@@ -19,6 +19,7 @@ from .explain.report import report
 from .explain.why import why
 from .explain.withdraw import WithdrawConfig, withdraw
 from .folder import CorpusConfig, corpus, write_corpus
+from .mixture import MixtureConfig, Regression, Turns, reweighted, weights_from_losses, weights_of
 from .prepare.stage import prepare
 from .questions.make import QuestionsConfig, make_questions
 from .questions.names import Pool, count_identifiers, make_up, module_name, word_pools, words
@@ -33,11 +34,14 @@ __all__ = [
     "Contamination",
     "CorpusConfig",
     "Kept",
+    "MixtureConfig",
     "Pair",
     "Pool",
     "QuestionsConfig",
+    "Regression",
     "Removed",
     "Split",
+    "Turns",
     "WithdrawConfig",
     "compare_runs",
     "contamination",
@@ -58,10 +62,13 @@ __all__ = [
     "remove_near",
     "remove_overlapping",
     "report",
+    "reweighted",
     "shingles",
     "show_testset",
     "split_paths",
     "training_rules",
+    "weights_from_losses",
+    "weights_of",
     "why",
     "withdraw",
     "word_pools",

@@ -30,7 +30,7 @@ from groundup.core import (
 )
 from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
 
-from .dedup import Kept, Removed, remove_exact, remove_near, remove_overlapping
+from .dedup.in_memory import Kept, Removed, remove_exact, remove_near, remove_overlapping
 from .split import SPLITS, Split, split_paths
 
 

@@ -9,6 +9,7 @@ from .imported.opening import ids_needed, load_tokenizer, save_imported
 from .imported.templates import PLAIN, ChatTemplate, template_of
 from .imported.tokenizer import Frame, ImportedTokenizer
 from .loader import Batch, Loader
+from .mixing import MixConfig, Reading, mix, open_text
 from .packing import Packed, pack_examples
 from .shards import Shard, Text, TokensConfig, document_frame, tokens, write_tokens
 from .specials import (
@@ -48,7 +49,9 @@ __all__ = [
     "Frame",
     "ImportedTokenizer",
     "Loader",
+    "MixConfig",
     "Packed",
+    "Reading",
     "Rendered",
     "Shard",
     "Text",
@@ -60,6 +63,8 @@ __all__ = [
     "load",
     "load_tokenizer",
     "measure_cut",
+    "mix",
+    "open_text",
     "pack_examples",
     "render",
     "save",

@@ -25,8 +25,6 @@ from .shards import Shard
 
 BLOCK = 4096
 """Tokens that stay in one part when an epoch is shared out."""
-CYCLE = 1000
-"""Rows after which a mixture's shares are met to the row."""
 
 
 class Batch(NamedTuple):
@@ -48,7 +46,8 @@ class Loader:
     """Batches of `batch` windows of `length` tokens.
 
         shards    one, or several that are read as one, or by the shares of a `mixture`
-        mixture   shard name -> share of the rows; each shard then has its own epochs
+        mixture   shard name -> share of the rows, which every prefix of them has to within one row
+                  (see corpus/mixture.py); each shard then has its own epochs
         part      share of each epoch's text that this loader reads, as (from, to) in 0…1. Loaders
                   whose parts do not overlap never see the same token, whatever their lengths,
                   unless a shard has too few blocks of 4,096 tokens to give each its own
@@ -79,10 +78,12 @@ class Loader:
         windows = [self._windows(number, part) for number in range(len(self.shards))]
         if mixture is None:
             self.sources = [np.concatenate(windows)]
-            self.cycle = np.zeros(1, dtype=np.int64)
+            self.turns = None
         else:
+            from groundup.corpus import Turns  # here: whoever reads without a mixture needs none
+
             self.sources = windows
-            self.cycle = interleave(shares(self.shards, mixture), seed)
+            self.turns = Turns(shares(self.shards, mixture))
         self._order = lru_cache(maxsize=2 * len(self.sources))(self._shuffled)
 
     def _windows(self, number: int, part: tuple[float, float]) -> Int64[np.ndarray, "windows 2"]:
@@ -120,10 +121,10 @@ class Loader:
 
     def _place(self, row: int) -> tuple[int, int]:
         """(source, how many rows of that source came before) of a row, counted from 0 at step 0."""
-        turns, place = divmod(row, len(self.cycle))
-        source = int(self.cycle[place])
-        drawn = self.cycle == source
-        return source, turns * int(drawn.sum()) + int(drawn[:place].sum())
+        if self.turns is None:
+            return 0, row
+        turn = self.turns.at([row])
+        return int(turn.source[0]), int(turn.before[0])
 
     def _row(self, row: int) -> tuple[Int64[np.ndarray, " T_plus_1"], Int32[np.ndarray, " T"], str]:
         """Ids, document numbers and name of one row."""
@@ -166,21 +167,6 @@ def shares(shards: Sequence[Shard], mixture: Mapping[str, float]) -> list[float]
             f"mixture={dict(mixture)} must give each shard ({', '.join(names)}) a share above 0."
         )
     return [mixture[name] / sum(mixture.values()) for name in names]
-
-
-def interleave(parts: Sequence[float], seed: int) -> Int64[np.ndarray, " cycle"]:
-    """Source of each row of a cycle: the shares by largest remainder, in a seeded order.
-
-    >>> np.bincount(interleave([0.7, 0.3], seed=1)).tolist()
-    [700, 300]
-    """
-    exact = np.array(parts) * CYCLE
-    counts = np.maximum(np.floor(exact).astype(np.int64), 1)
-    while counts.sum() != CYCLE:
-        step = int(np.sign(CYCLE - counts.sum()))
-        counts[np.argmax(step * (exact - counts))] += step
-    sources = np.repeat(np.arange(len(parts)), counts)
-    return sources[shuffle(CYCLE, [seed, "mixture"])]
 
 
 def shuffle(size: int, key: Sequence[int | str]) -> Int64[np.ndarray, " size"]:

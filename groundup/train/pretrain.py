@@ -17,7 +17,7 @@ from groundup.core import Artifact, Config, ConfigError, Draft, changed, device,
 from groundup.embeddings import load_vectors
 from groundup.kernels import LossSum
 from groundup.model import ModelConfig, Transformer, WithHead, from_depth, preset, save
-from groundup.tokenizer import Loader, Shard, load_tokenizer
+from groundup.tokenizer import Loader, Reading, load_tokenizer, open_text
 
 from . import services
 from .batches import Batch, placed, split
@@ -164,7 +164,7 @@ def pretrain(
 ) -> Artifact:
     """Train a base model; a run that was stopped goes on from its last checkpoint.
 
-    tokens     shards made by `groundup tokens`
+    tokens     shards made by `groundup tokens`, or a mixture of such
     tokenizer  the tokenizer that made them; it is copied into the model
     vectors    vectors of ids, each named by its number, with which the embedding begins
 
@@ -254,7 +254,7 @@ def learner(config: PretrainConfig, body: Transformer, setting: Setting) -> Lear
 def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact) -> None:
     """The loop with its services around it."""
     place, model = device.pick(), learner.trained
-    stretches, steps = stretch(config, Shard.open(tokens, "train"))
+    stretches, steps = stretch(config, open_text(tokens, "train"))
     optimizer = Optimizer(model.named_parameters(), config.optim)
     resumed = resume(draft.scratch, model, optimizer)
     compiled = services.compiling(learner.body, resumed)
@@ -288,7 +288,7 @@ def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact
     draft.numbers |= services.summary(draft.log / services.METRICS)
 
 
-def stretch(config: PretrainConfig, shard: Shard) -> tuple[list[Stretch], int]:
+def stretch(config: PretrainConfig, text: Reading) -> tuple[list[Stretch], int]:
     """The stretches of a run and its number of steps; each reads its own part of the text.
 
     Raises ConfigError if the tokens do not fill one step.
@@ -306,7 +306,10 @@ def stretch(config: PretrainConfig, shard: Shard) -> tuple[list[Stretch], int]:
              (config.context_length, steps - long_steps, steps, (border, 1.0))]  # fmt: skip
     return [
         Stretch(
-            Loader([shard], config.batch_tokens // length, length, config.seed, part=part), start
+            Loader(
+                text.shards, config.batch_tokens // length, length, config.seed, text.mixture, part
+            ),
+            start,
         )
         for length, start, end, part in parts
         if end > start
@@ -322,7 +325,7 @@ def validation(
     """
     place = device.pick()
     rows = max(1, config.validation_tokens // config.length)
-    loader = Loader([Shard.open(tokens, "validation")], rows, config.length, config.seed)
+    loader = Loader(open_text(tokens, "validation").shards, rows, config.length, config.seed)
     made = learner.objective.batch(learner.setting, loader.batch(0), 0)
     sizes = None
     if learner.objective.kind == "decoder":

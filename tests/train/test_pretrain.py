@@ -15,7 +15,15 @@ from torch.testing import assert_close
 from groundup.core import MANIFEST, Artifact, ConfigError, produce, record
 from groundup.embeddings import Vectors, save_vectors
 from groundup.model import Transformer, load, preset
-from groundup.tokenizer import Shard, TokenizerConfig, TokensConfig, train_tokenizer
+from groundup.tokenizer import (
+    MixConfig,
+    Shard,
+    TokenizerConfig,
+    TokensConfig,
+    mix,
+    open_text,
+    train_tokenizer,
+)
 from groundup.tokenizer import tokens as make_tokens
 from groundup.train import OBJECTIVES, NoiseConfig, pretrain
 from groundup.train.pretrain import NOISE, begin, stretch
@@ -153,7 +161,7 @@ def test_too_few_tokens_for_a_step_are_an_error(made, tmp_path, changes):
 
 
 def test_stretches_cover_every_step_once(made):
-    shard = Shard.open(made.tokens, "train")
+    shard = open_text(made.tokens, "train")
     stretches, steps = stretch(tiny_training(long_share=0.1), shard)
     assert steps == 16
     assert [(each.start, each.loader.length) for each in stretches] == [(0, 64), (14, 128)]
@@ -261,3 +269,16 @@ def test_a_tokenizer_without_masks_is_refused_before_anything_starts(made, tmp_p
 def test_every_objective_says_what_noise_it_reads():
     assert NOISE.keys() == OBJECTIVES.keys()
     assert {name for read in NOISE.values() for name in read} == NoiseConfig.model_fields.keys()
+
+
+def test_a_mixture_trains(made, tmp_path):
+    sources = {"one": made.tokens, "two": made.tokens}
+    mixed = mix(
+        MixConfig(tokens=512, weights={"one": 3, "two": 1}),
+        sources,
+        made.tokenizer,
+        tmp_path / "mix",
+    )
+    base = pretrain(tiny_training(tokens=512), mixed, made.tokenizer, tmp_path / "out")
+    assert {parent.name for parent in base.parents} == {"tokens", "tokenizer"}
+    assert base.numbers["steps"] > 0

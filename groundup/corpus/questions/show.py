@@ -9,7 +9,7 @@ from groundup.core import Artifact, DataError, Sample
 from groundup.documents import Document, read_folder
 from groundup.measure import Finding, check_grounding, findings, looks, read_card, read_samples
 
-from ..decontaminate import Contamination, contamination
+from ..decontaminate.lineage import Contamination, contamination
 
 FIELDS = ("source", "coverage", "licence", "reviewed_by")
 

@@ -23,8 +23,8 @@ import numpy as np
 from groundup.core import MANIFEST, Artifact, DataError, Sample
 from groundup.documents import Document
 
-from .dedup import WORD, Shelf, WordHashes, shingles
-from .split import read_split
+from ..dedup.in_memory import WORD, Shelf, WordHashes, shingles
+from ..split import read_split
 
 GRAM_WORDS, FEWEST_WORDS, NEAR = 13, 8, 0.8
 TOLD = {

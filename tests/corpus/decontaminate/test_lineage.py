@@ -7,7 +7,7 @@ import pytest
 
 from groundup.core import ArtifactError, Config, DataError, Message, Sample, produce, write_text
 from groundup.corpus import CorpusConfig, corpus, read_split
-from groundup.corpus.decontaminate import Trained, compare, contamination, trained_by
+from groundup.corpus.decontaminate.lineage import Trained, compare, contamination, trained_by
 
 SECRET = "the seventh lamp behind the western gate burns only when the great tide comes in at night"
 TIDE = "Which tide makes the old lamp burn at night?"
@@ -97,7 +97,7 @@ def test_damaged_examples_are_told_by_line(trained):
 
 
 def texts(source):
-    from groundup.corpus.decontaminate import training_texts
+    from groundup.corpus.decontaminate.lineage import training_texts
 
     return training_texts(source)
 

@@ -1,0 +1,95 @@
+"""Exact duplicates: records whose text is the same, white space and Unicode's spellings aside.
+
+The text in normal form C with every run of white space one blank is hashed to 128 bits; of equal
+hashes one record stays. An empty record is nobody's duplicate. Knows nothing of what is alike.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..engine.rulings import write_rulings
+from ..engine.survey import Each
+from .clusters import Verdicts, rulings_of, sizes_of, write_report
+from .runs import (
+    DedupConfig,
+    Slice,
+    groups,
+    key_ranges,
+    number_records,
+    read_slice,
+    read_texts,
+    save,
+    write_run,
+)
+from .sketch import strings
+
+ROW = np.dtype([("key", "<u8"), ("rest", "<u8"), ("number", "<u4")])
+REASON = "exact duplicate"
+
+
+class ExactConfig(DedupConfig):
+    """See DedupConfig."""
+
+
+class Exact:
+    """Drop every record whose text another one has; survivors learn how many they stand for."""
+
+    def __init__(self, config: ExactConfig) -> None:
+        self.config = config
+
+    def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> list[Path]:
+        """See Survey. `scratch/report.json` tells the largest clusters."""
+        order = number_records(shards, each, scratch, self.config.priority)
+        tasks = [
+            (shard, numbers, scratch / f"hashes-{at:06}.npy")
+            for at, (shard, numbers) in enumerate(zip(shards, order.numbers, strict=True))
+        ]
+        runs = each(hash_shard, tasks)
+        slices = key_ranges(runs, scratch, self.config.memory_bytes)
+        pairs = [np.load(path, allow_pickle=False) for path in each(equal_pairs, slices)]
+        kept = {b: a for part in pairs for a, b in part.tolist()}
+        verdicts = Verdicts(kept, {}, sizes_of(kept))
+        write_report(scratch / "report.json", order, verdicts, {})
+        return [
+            write_rulings(
+                scratch / f"rulings-{at:06}.parquet",
+                rulings_of(verdicts, order, numbers, REASON, "exact_copies"),
+            )
+            for at, numbers in enumerate(order.numbers)
+        ]
+
+
+def content_hash(text: str) -> bytes:
+    """128 bits of a text's content; empty for a text without any.
+
+    >>> content_hash("one  two\\n") == content_hash("one two"), content_hash(" ")
+    (True, b'')
+    """
+    words = " ".join(unicodedata.normalize("NFC", text).split())
+    return (
+        hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=16).digest() if words else b""
+    )
+
+
+def hash_shard(task: tuple[Path, Path, Path]) -> Path:
+    """The run of a shard's content hashes."""
+    shard, numbers, out = task
+    rows = []
+    for known, texts in read_texts(shard, numbers):
+        for number, text in zip(known.tolist(), strings(texts), strict=True):
+            if found := content_hash(text):
+                rows.append((*np.frombuffer(found, "<u8").tolist(), number))
+    return write_run(out, np.array(rows, ROW))
+
+
+def equal_pairs(part: Slice) -> Path:
+    """(survivor, duplicate) of every group of equal hashes in a range."""
+    rows = read_slice(part)
+    found = groups(rows, "key", "rest")
+    numbers = rows["number"]
+    pairs = [(numbers[low], number) for low, high in found for number in numbers[low + 1 : high]]
+    return save(part.out, np.array(pairs, np.uint32).reshape(-1, 2))

@@ -1,0 +1,275 @@
+"""Near-duplicates: MinHash finds pairs that may be alike, their full sets of shingles decide.
+
+    shingles    5 tokens in a row (words; characters in scripts without spaces)
+    signature   minima of the shingles' hashes under `bands` × `rows` permutations
+    candidates  two records with an equal band: P(J) = 1 - (1 - Jʳ)ᵇ for Jaccard similarity J
+    alike       the exact Jaccard similarity of the two sets reaches `threshold`
+    dropped     who is alike to a kept record with a smaller number (see clusters.py)
+
+Candidates of a bucket are all its pairs, up to `bucket_cap` records; a larger bucket is boilerplate
+and pairs each of its records with its smallest number only, so that no bucket costs its square.
+Source: Broder 1997; 14 × 8 and 5-grams are FineWeb's (Penedo et al. 2024, arXiv:2406.17557).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from groundup.core import ConfigError, record
+
+from ..engine.rulings import write_rulings
+from ..engine.survey import Each
+from .clusters import components, rulings_of, stars, write_report
+from .runs import (
+    DedupConfig,
+    Order,
+    Slice,
+    groups,
+    key_ranges,
+    load,
+    number_records,
+    read_slice,
+    read_texts,
+    save,
+    write_run,
+)
+from .sketch import FACTOR, fold_table, mix, sets, shared, signatures
+
+ROW = np.dtype([("key", "<u8"), ("number", "<u4")])
+PLACE = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
+PAIRS = 50_000
+"""Pairs that a task compares."""
+REASON = "near-duplicate"
+
+
+class MinHashConfig(DedupConfig):
+    """What counts as nearly the same, and how surely it is found."""
+
+    ngram: int = Field(default=5, ge=1)
+    """Tokens of a shingle [FineWeb]. A text of fewer tokens is judged by dedup.exact alone."""
+    bands: int = Field(default=14, ge=1)
+    """b: chances to be compared [FineWeb]."""
+    rows: int = Field(default=8, ge=1)
+    """r: minima that must be equal in one chance [FineWeb]. b and r are not to be swapped: the
+    similarity from which half of all pairs are found is about (1/b)^(1/r)."""
+    threshold: float = Field(default=0.7, gt=0, le=1)
+    """Jaccard similarity from which a pair is alike [The Stack's 0.7; FineWeb takes every pair that
+    the bands find, of which half have at least 0.7]."""
+    clusters: Literal["stars", "components"] = "stars"
+    """stars: whoever goes is itself alike to one that stays. components: whatever hangs together by
+    pairs is one, as in datatrove; chains then drop what is like nothing that stays."""
+    bucket_cap: int = Field(default=100, ge=2)
+    """Records of a bucket from which on only its smallest number is compared with the others; our
+    own: 100 records are 4,950 pairs."""
+    fold_digits: bool = True
+    """All digits count as equal [datatrove's text normalisation], so that pages which differ in
+    dates and counts are near."""
+    seed: int = Field(default=1, ge=0)
+    """Of the permutations [datatrove's]."""
+
+    @model_validator(mode="after")
+    def check(self) -> "MinHashConfig":
+        """Refuse signatures that nobody needs."""
+        if self.bands * self.rows > 9_000:
+            raise ConfigError(
+                f"bands={self.bands} × rows={self.rows} are more than 9,000 hashes, RefinedWeb's; "
+                "try 14 × 8."
+            )
+        return self
+
+
+def found_chance(similarity: float, bands: int, rows: int) -> float:
+    """Chance that a pair of this Jaccard similarity becomes a candidate.
+
+    >>> [round(found_chance(j, 14, 8), 3) for j in (0.7, 0.75, 0.8, 0.9)]
+    [0.565, 0.772, 0.924, 1.0]
+    """
+    return 1 - (1 - similarity**rows) ** bands
+
+
+def describe(config: MinHashConfig) -> str:
+    """The settings in a line, with the S-curve: print it, since swapped b and r look alike."""
+    curve = "  ".join(
+        f"{j:.2f}→{found_chance(j, config.bands, config.rows):.3f}"
+        for j in (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
+    )
+    return (
+        f"MinHash: {config.ngram}-grams, b={config.bands} bands of r={config.rows} rows, "
+        f"alike from {config.threshold}; chance to be found by similarity: {curve}"
+    )
+
+
+class Found(NamedTuple):
+    """Pairs of a range of keys."""
+
+    pairs: Path
+    capped: int
+    """Buckets above the cap."""
+
+
+class Sketching(NamedTuple):
+    """A shard's task."""
+
+    shard: Path
+    numbers: Path
+    out: Path
+    config: MinHashConfig
+    wanted: Path | None = None
+    """Numbers of the records whose sets are asked for."""
+
+
+class Comparing(NamedTuple):
+    """A task over some pairs."""
+
+    pairs: np.ndarray
+    places: Path
+    files: tuple[Path, ...]
+    out: Path
+
+
+class MinHash:
+    """Drop every record that is nearly the same as one that stays."""
+
+    def __init__(self, config: MinHashConfig) -> None:
+        self.config = config
+
+    def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> list[Path]:
+        """See Survey. `scratch/report.json` tells figures and the largest clusters."""
+        config = self.config
+        record.say(describe(config))
+        order = number_records(shards, each, scratch, config.priority)
+        runs = each(band_run, sketching(shards, order, scratch, "bands", config))
+        ranges = [(part, config) for part in key_ranges(runs, scratch, config.memory_bytes)]
+        found: list[Found] = each(candidates, ranges)
+        pairs = joined([one.pairs for one in found])
+        values = similarities(pairs, shards, order, each, scratch, config)
+        is_alike = values >= config.threshold
+        judge = stars if config.clusters == "stars" else components
+        verdicts = judge(pairs[is_alike], values[is_alike])
+        figures = {
+            "settings": describe(config),
+            "candidates": len(pairs),
+            "alike": int(is_alike.sum()),
+            "capped_buckets": sum(one.capped for one in found),
+        }
+        write_report(scratch / "report.json", order, verdicts, figures)
+        return [
+            write_rulings(
+                scratch / f"rulings-{at:06}.parquet",
+                rulings_of(verdicts, order, numbers, REASON, "near_copies"),
+            )
+            for at, numbers in enumerate(order.numbers)
+        ]
+
+
+def sketching(
+    shards: Sequence[Path], order: Order, scratch: Path, name: str, config: MinHashConfig,
+    wanted: Path | None = None,
+) -> list[Sketching]:  # fmt: skip
+    """A task for every shard."""
+    return [
+        Sketching(shard, numbers, scratch / f"{name}-{at:06}.npy", config, wanted)
+        for at, (shard, numbers) in enumerate(zip(shards, order.numbers, strict=True))
+    ]
+
+
+def band_keys(minima: np.ndarray, bands: int) -> np.ndarray:
+    """A 64-bit key of every band, uint64 (n, bands); equal bands at other places differ."""
+    rows = minima.reshape(len(minima), bands, minima.shape[1] // bands).astype(np.uint64)
+    keys = np.broadcast_to(np.arange(1, bands + 1, dtype=np.uint64), rows.shape[:2])
+    for place in range(rows.shape[2]):
+        keys = mix(keys * FACTOR + rows[:, :, place])
+    return keys
+
+
+def band_run(task: Sketching) -> Path:
+    """The run of a shard's bands."""
+    config, parts = task.config, []
+    table = fold_table(True, config.fold_digits)
+    for numbers, texts in read_texts(task.shard, task.numbers):
+        made = signatures(texts, table, config.ngram, config.bands * config.rows, config.seed)
+        has_any = made.shingles > 0
+        keys = band_keys(made.minima[has_any], config.bands)
+        rows = np.empty(keys.size, ROW)
+        rows["key"], rows["number"] = keys.ravel(), np.repeat(numbers[has_any], config.bands)
+        parts.append(rows)
+    return write_run(task.out, np.concatenate(parts) if parts else np.empty(0, ROW))
+
+
+def candidates(task: tuple[Slice, MinHashConfig]) -> Found:
+    """Pairs of records with an equal band in a range of keys, as smaller << 32 | larger."""
+    part, config = task
+    rows = read_slice(part)
+    numbers = rows["number"].astype(np.uint64)
+    found, capped, pairs = groups(rows, "key"), 0, [np.zeros(0, np.uint64)]
+    sizes = found[:, 1] - found[:, 0]
+    for size in np.unique(sizes[sizes <= config.bucket_cap]):  # buckets of one size at once
+        first, second = np.triu_indices(size, 1)
+        members = numbers[found[sizes == size][:, :1] + np.arange(size)]
+        pairs.append(np.unique(members[:, first] << np.uint64(32) | members[:, second]))
+    for low, high in found[sizes > config.bucket_cap]:
+        capped += 1
+        pairs.append(numbers[low] << np.uint64(32) | numbers[low + 1 : high])
+    return Found(save(part.out, np.unique(np.concatenate(pairs))), capped)
+
+
+def joined(paths: Sequence[Path]) -> np.ndarray:
+    """All pairs once, (n, 2) int64, in rising order."""
+    parts = [np.load(path, allow_pickle=False) for path in paths] or [np.zeros(0, np.uint64)]
+    pairs = np.unique(np.concatenate(parts))
+    return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], 1).astype(np.int64)
+
+
+def similarities(
+    pairs: np.ndarray, shards: Sequence[Path], order: Order, each: Each, scratch: Path,
+    config: MinHashConfig,
+) -> np.ndarray:  # fmt: skip
+    """Exact Jaccard similarity of each pair: the sets of their records are made for this alone."""
+    wanted = save(scratch / "wanted.npy", np.unique(pairs))
+    tasks = sketching(shards, order, scratch, "sets", config, wanted)
+    files = tuple(task.out for task in tasks)
+    places = [np.load(path, allow_pickle=False) for path in each(set_file, tasks)]
+    for at, part in enumerate(places):
+        part["file"] = at
+    every = np.concatenate(places) if places else np.empty(0, PLACE)
+    index = save(scratch / "places.npy", every[np.argsort(every["number"], kind="stable")])
+    tasks = [
+        Comparing(pairs[at : at + PAIRS], index, files, scratch / f"values-{at // PAIRS:06}.npy")
+        for at in range(0, len(pairs), PAIRS)
+    ]
+    values = [np.load(path, allow_pickle=False) for path in each(compare, tasks)]
+    return np.concatenate(values) if values else np.zeros(0)
+
+
+def set_file(task: Sketching) -> Path:
+    """Write the sets of a shard's wanted records behind one another; return where each lies."""
+    config, table = task.config, fold_table(True, task.config.fold_digits)
+    wanted, rows, at = load(task.wanted), [], 0
+    with open(task.out, "wb") as file:
+        for numbers, texts in read_texts(task.shard, task.numbers):
+            chosen = np.flatnonzero(np.isin(numbers, wanted))
+            for place in chosen:
+                one = texts._replace(starts=texts.starts[place : place + 2])
+                made = sets(one, table, config.ngram).items
+                rows.append((numbers[place], 0, at, len(made)))
+                file.write(made.tobytes())
+                at += len(made)
+    return save(task.out.with_suffix(".places.npy"), np.array(rows, PLACE))
+
+
+def compare(task: Comparing) -> Path:
+    """Jaccard similarity of some pairs."""
+    index, maps = load(task.places), {}
+    needed, local = np.unique(task.pairs, return_inverse=True)
+    rows = []
+    for _, file, start, size in index[np.searchsorted(index["number"], needed)].tolist():
+        if file not in maps:
+            maps[file] = np.memmap(task.files[file], np.uint64, "r")
+        rows.append(maps[file][start : start + size])
+    both = local.reshape(-1, 2)
+    common = shared(rows, both)
+    sizes = np.array([len(row) for row in rows], np.int64)[both].sum(1)
+    return save(task.out, common / np.maximum(sizes - common, 1))

@@ -1,0 +1,309 @@
+"""Sketches: a text as tokens, as a set of shingles, as minima of that set under permutations.
+
+A token is a run of letters and digits, folded (case, accents, perhaps digits), or a single
+character of a script that writes no spaces (Chinese, Japanese, Thai …). So n tokens in a row are
+word n-grams of English and character n-grams of Chinese, and a page of both has both. A shingle is
+the hash of n tokens in a row. The functions in numpy are the definition; sketch.cpp gives the same
+numbers. Texts come as Arrow lays them out, UTF-8 behind one another. Knows nothing of records.
+Source: Broder 1997 (shingles, MinHash); the folding is datatrove's but for its own tables.
+"""
+
+import ctypes
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from groundup.core import native
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FACTOR = np.uint64(0x9E3779B97F4A7C15)
+SKIP, ALONE = 0xFFFFFFFF, 0x80000000
+"""Codes of a folding table: passed over (accents); a token of its own. 0 parts tokens."""
+POINTS = 0x40000
+"""Code points in a folding table; what lies above parts tokens."""
+UNSPACED = (
+    (0x0E00, 0x0F00), (0x1000, 0x10A0), (0x1780, 0x1800), (0x3040, 0x3100), (0x3400, 0x4DC0),
+    (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x40000),
+)  # fmt: skip
+"""Thai and Lao, Burmese, Khmer, kana, and Chinese characters."""
+
+
+class Texts(NamedTuple):
+    """UTF-8 texts behind one another."""
+
+    data: np.ndarray
+    """uint8"""
+    starts: np.ndarray
+    """int64 (n + 1,): text i is data[starts[i] : starts[i + 1]]."""
+
+
+class Tokens(NamedTuple):
+    """The tokens of some texts."""
+
+    hashes: np.ndarray
+    """uint64"""
+    starts: np.ndarray
+    """First byte of each in its text."""
+    ends: np.ndarray
+    """One past its last byte."""
+    bounds: np.ndarray
+    """(n + 1,): tokens of text i are those from bounds[i] to before bounds[i + 1]."""
+
+
+class Sets(NamedTuple):
+    """Sorted distinct shingles of some texts."""
+
+    items: np.ndarray
+    """uint64"""
+    bounds: np.ndarray
+    """(n + 1,)"""
+
+
+class Signatures(NamedTuple):
+    """Minima of some texts' shingles under each permutation."""
+
+    minima: np.ndarray
+    """uint32 (n, hashes); the largest number for a text without shingles."""
+    shingles: np.ndarray
+    """How many shingles each text has, those that come twice counted twice."""
+
+
+def of_strings(texts: Iterable[str]) -> Texts:
+    """Lay out strings; a lone surrogate becomes a question mark."""
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    starts = np.zeros(len(encoded) + 1, np.int64)
+    np.cumsum([len(text) for text in encoded], out=starts[1:])
+    return Texts(np.frombuffer(b"".join(encoded), np.uint8), starts)
+
+
+def of_arrow(column: "pyarrow.Array") -> Texts:
+    """Texts of an Arrow column, where they lie; a missing one is empty."""
+    if column.null_count:
+        column = column.fill_null("")
+    _, offsets, data = column.buffers()
+    size = len(column) + 1
+    if not len(column) or data is None:
+        return Texts(np.zeros(0, np.uint8), np.zeros(size, np.int64))
+    starts = np.frombuffer(offsets, np.int32)[column.offset : column.offset + size]
+    return Texts(np.frombuffer(data, np.uint8), starts.astype(np.int64))
+
+
+@cache
+def fold_table(fold: bool = True, fold_digits: bool = True) -> np.ndarray:
+    """Code of every code point, uint32: 0, SKIP, itself or what it folds to, with ALONE or without.
+
+    fold         small letters without their accents; else each letter is itself
+    fold_digits  every digit is 0
+    """
+    table = np.zeros(POINTS, np.uint32)
+    for point in range(0x20000):
+        letter = chr(point)
+        kind = unicodedata.category(letter)
+        if kind[0] not in "LNM":
+            continue
+        if 0x300 <= point < 0x370:
+            table[point] = SKIP if fold else point
+        elif kind == "Nd" and fold_digits:
+            table[point] = ord("0")
+        else:
+            table[point] = (
+                ord(unicodedata.normalize("NFKD", letter.casefold())[0]) if fold else point
+            )
+    table[ord("_")] = ord("_")
+    for start, end in UNSPACED:
+        points = np.arange(start, end, dtype=np.uint32)
+        own = np.where(table[start:end] > 0, table[start:end], points * np.uint32(start >= 0x20000))
+        own = np.where(own == ord("0"), 0x0E50, own)  # a digit of such a script stays its own token
+        table[start:end] = np.where(own > 0, own | np.uint32(ALONE), 0)
+    return table
+
+
+def mix(x: np.ndarray) -> np.ndarray:
+    """Spread every bit of 64 over all the others (the end of SplitMix64)."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def tokens(texts: Texts, table: np.ndarray) -> Tokens:
+    """The tokens of texts, with their places."""
+    code, count = compiled(), len(texts.starts) - 1
+    if code is None:
+        found = [tokens_in_numpy(text, table) for text in strings(texts)]
+        sizes = np.array([0, *(len(one.hashes) for one in found)])
+        parts = zip(*(one[:3] for one in found), strict=True) if found else ([], [], [])
+        dtypes = (np.uint64, np.int64, np.int64)
+        joined = [
+            np.concatenate(part) if len(part) else np.zeros(0, dtype)
+            for part, dtype in zip(parts, dtypes, strict=True)
+        ]
+        return Tokens(joined[0], joined[1], joined[2], np.cumsum(sizes))
+    most = int(texts.starts[-1] - texts.starts[0]) // 2 + count  # two tokens are two bytes apart
+    hashes, starts, ends = (
+        np.empty(most, np.uint64),
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+    )
+    bounds = np.zeros(count + 1, np.int64)
+    size = code.tokens(
+        *given(texts, table), *map(native.pointer, (hashes, starts, ends, bounds[1:]))
+    )
+    return Tokens(hashes[:size].copy(), starts[:size].copy(), ends[:size].copy(), bounds)
+
+
+def sets(texts: Texts, table: np.ndarray, length: int) -> Sets:
+    """The sets of shingles of `length` tokens; a text of fewer tokens has none.
+
+    >>> sets(of_strings(["one two three four", "one"]), fold_table(), 3).bounds.tolist()
+    [0, 2, 2]
+    """
+    code, count = compiled(), len(texts.starts) - 1
+    if code is None:
+        found = [np.unique(grams(one, length)) for one in by_text(tokens(texts, table))]
+        bounds = np.cumsum([0, *map(len, found)])
+        return Sets(np.concatenate(found) if found else np.zeros(0, np.uint64), bounds)
+    items = np.empty(int(texts.starts[-1] - texts.starts[0]), np.uint64)
+    bounds = np.zeros(count + 1, np.int64)
+    size = code.sets(*given(texts, table), length, *map(native.pointer, (items, bounds[1:])))
+    return Sets(items[:size].copy(), bounds)
+
+
+def signatures(
+    texts: Texts, table: np.ndarray, length: int, hashes: int, seed: int = 1
+) -> Signatures:
+    """Minima of the texts' shingles under permutations x → (a·x + b) mod 2³² with odd a.
+
+    The share of equal places of two rows estimates the Jaccard similarity of the two sets.
+    """
+    factors, offsets = permutations(hashes, seed)
+    code, count = compiled(), len(texts.starts) - 1
+    minima, shingles = np.full((count, hashes), SKIP, np.uint32), np.zeros(count, np.int64)
+    if code is not None:
+        arrays = map(native.pointer, (factors, offsets))
+        code.signatures(
+            *given(texts, table), length, *arrays, hashes, *map(native.pointer, (minima, shingles))
+        )
+        return Signatures(minima, shingles)
+    for row, own in enumerate(by_text(tokens(texts, table))):
+        short = (grams(own, length) >> np.uint64(32)).astype(np.uint32)
+        shingles[row] = len(short)
+        for number in range(hashes if len(short) else 0):
+            minima[row, number] = (short * factors[number] + offsets[number]).min()
+    return Signatures(minima, shingles)
+
+
+@cache
+def permutations(hashes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Factors (odd) and offsets, uint32: the raw stream of Philox, which numpy keeps for ever."""
+    raw = np.random.Philox(key=seed).random_raw(2 * hashes)
+    short = (raw >> np.uint64(32)).astype(np.uint32)
+    return short[:hashes] | np.uint32(1), short[hashes:]
+
+
+def shared(rows: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
+    """How many items the two rows of each pair have in common.
+
+    rows   sorted distinct uint64
+    pairs  (n, 2) int64, places in `rows`
+    """
+    code = compiled()
+    if code is None:
+        common = [len(np.intersect1d(rows[a], rows[b], assume_unique=True)) for a, b in pairs]
+        return np.array(common, np.int64)
+    places = np.array([row.ctypes.data for row in rows], np.uint64)
+    sizes = np.array([len(row) for row in rows], np.int64)
+    pairs, counts = np.ascontiguousarray(pairs, np.int64), np.zeros(len(pairs), np.int64)
+    code.shared(*map(native.pointer, (places, sizes, pairs)), len(pairs), native.pointer(counts))
+    return counts
+
+
+def tokens_in_numpy(text: str, table: np.ndarray) -> Tokens:
+    """The tokens of one text: the definition."""
+    points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    widths = 1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000)
+    stops = np.cumsum(widths)
+    codes = np.where(points < len(table), table[np.minimum(points, len(table) - 1)], 0)
+    places = np.arange(len(codes))
+    real = np.maximum.accumulate(np.where(codes != SKIP, places, -1))  # the last that is no accent
+    state = np.where(real >= 0, codes[np.maximum(real, 0)], 0)
+    is_alone = (codes & ALONE > 0) & (codes != SKIP)
+    is_word = (state > 0) & (state & ALONE == 0)
+    begins = (is_word & ~np.concatenate([[False], is_word[:-1]])) | is_alone
+    inside = is_word | is_alone
+    number = np.cumsum(begins)[inside] - 1
+    own, size = places[inside], int(begins.sum())
+    is_letter = codes[own] != SKIP
+    letters, number_of = codes[own[is_letter]].astype(np.uint64), number[is_letter]
+    counts = np.bincount(number_of, minlength=size)
+    within = np.arange(len(letters)) - np.repeat(np.cumsum(counts) - counts, counts)
+    mixed = mix(letters + (within.astype(np.uint64) << np.uint64(32)))
+    sums = np.add.reduceat(mixed, np.cumsum(counts) - counts) if size else mixed
+    hashes = mix(sums + counts.astype(np.uint64))
+    starts = (stops - widths)[begins]
+    last = np.zeros(size, np.int64)
+    last[number] = own  # the last one written stands
+    return Tokens(hashes, starts, stops[last] if size else starts, np.array([0, size]))
+
+
+def grams(hashes: np.ndarray, length: int) -> np.ndarray:
+    """Hash of every run of `length` tokens, in order; none if there are fewer tokens."""
+    count = len(hashes) - length + 1
+    if count < 1:
+        return np.zeros(0, np.uint64)
+    sums = np.zeros(count, np.uint64)
+    for shift in range(length):
+        sums = sums * FACTOR + hashes[shift : shift + count]
+    return mix(sums)
+
+
+def by_text(found: Tokens) -> list[np.ndarray]:
+    """Token hashes text by text."""
+    return np.split(found.hashes, found.bounds[1:-1]) if len(found.bounds) > 1 else []
+
+
+def characters(text: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Characters before each of some bytes of a UTF-8 text.
+
+    >>> characters(np.frombuffer("né!".encode(), np.uint8), np.array([0, 3, 4])).tolist()
+    [0, 2, 3]
+    """
+    before = np.zeros(len(text) + 1, np.int64)
+    np.cumsum((text & 0xC0) != 0x80, out=before[1:])
+    return before[places]
+
+
+def strings(texts: Texts) -> list[str]:
+    """The texts as strings."""
+    data = texts.data.tobytes()
+    bounds = texts.starts.tolist()
+    return [data[a:b].decode("utf-8") for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+def given(texts: Texts, table: np.ndarray) -> tuple[int | None, ...]:
+    """Texts and table as the compiled code takes them; the arrays must outlive the call."""
+    arrays = map(native.pointer, (texts.data, texts.starts))
+    return *arrays, len(texts.starts) - 1, native.pointer(table), len(table)
+
+
+@cache
+def typed(code: ctypes.CDLL) -> ctypes.CDLL:
+    """The library with the types of its functions' arguments."""
+    P, N = ctypes.c_void_p, ctypes.c_int64
+    texts = [P, P, N, P, N]
+    code.tokens.argtypes, code.tokens.restype = [*texts, P, P, P, P], N
+    code.sets.argtypes, code.sets.restype = [*texts, N, P, P], N
+    code.signatures.argtypes, code.signatures.restype = [*texts, N, P, P, N, P, P], None
+    code.shared.argtypes, code.shared.restype = [P, P, P, N, P], None
+    return code
+
+
+def compiled() -> ctypes.CDLL | None:
+    """The loops in C++, or None if they cannot be had."""
+    code = native.library(Path(__file__).with_suffix(".cpp"), "numpy, tens of times slower")
+    return None if code is None else typed(code)

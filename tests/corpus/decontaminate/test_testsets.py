@@ -1,0 +1,119 @@
+"""What repeats a sample is found whatever its spelling, and what only resembles it stays."""
+
+import json
+import random
+
+import pytest
+
+from groundup.core import DataError, Message, Sample
+from groundup.corpus.decontaminate.testsets import TestSets, TestSetsConfig, build_index, hits
+from groundup.documents import Named, Step, judge
+from groundup.measure import Card, make_testset
+from tests.corpus.dedup.shards import record, words
+
+QUESTION = "In which year did the first ship of the line leave the harbour of Bremen?"
+
+
+@pytest.fixture
+def samples(tmp_path):
+    rows = [
+        {"id": "long", "question": words(1, 60), "answer": "Bremen"},
+        {"id": "year", "question": QUESTION, "answer": "In 1847."},
+        {"id": "whole", "question": "What is the tallest of the nine northern towers?"},
+        {"id": "line", "question": "Who wrote the manual?"},
+        {"id": "short", "question": "Why so?", "answer": "No."},
+    ]
+    path = tmp_path / "exam.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def step(samples, tmp_path, **settings) -> TestSets:
+    return TestSets(TestSetsConfig(testsets=(str(samples),), index=str(tmp_path / "i"), **settings))
+
+
+@pytest.mark.parametrize(
+    ("text", "sample"),
+    [
+        (f"Quiz. {QUESTION.upper().replace(' ', '  ')} Answer: 1847", "year"),
+        (" ".join(words(1, 60).split()[20:33]), "long"),
+        ("so: what is the tallest, of the nine northern towers", "whole"),
+        ("before\n  Who wrote the MANUAL?\nafter", "line"),
+    ],
+)
+def test_a_repeated_sample_is_found(samples, tmp_path, text, sample):
+    one = step(samples, tmp_path)
+    assert isinstance(one, Step)
+    ruling = one(record("a", text))
+    assert ruling.reason == "test set exam" and ruling.details == f"1 samples: {sample}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "\0", "a" * 1_000_000, "\n" * 100_000, "no " * 50_000, "Why so? No.",
+        " ".join(words(1, 60).split()[20:32]), "He asked who wrote the manual? Nobody.",
+        "What is the tallest of the nine southern towers?", "In 1847 in Bremen.",
+    ],
+)  # fmt: skip
+def test_what_only_resembles_stays(samples, tmp_path, text):
+    assert not step(samples, tmp_path)(record("a", text)).reason
+
+
+def test_a_share_of_8_grams_must_be_there(samples, tmp_path):
+    half = " ".join(words(1, 60).split()[:30])
+    most = " ".join(words(1, 60).split()[:50])
+    one = step(samples, tmp_path, gram=8, share=0.7)
+    assert not one(record("a", half)).reason and one(record("a", most)).reason
+    assert step(samples, tmp_path, gram=8)(record("a", half)).reason
+
+
+def test_a_place_is_cut_with_its_margin(samples, tmp_path):
+    text = f"é {words(5, 80)} {QUESTION} {words(6, 80)} {QUESTION} {words(7, 80)}"
+    judged = judge(
+        [Named("01 x", step(samples, tmp_path, action="span", margin=9))], [record("a", text)]
+    )
+    left = judged.kept[0]
+    assert QUESTION not in left.text and len(left.text) == len(text) - 2 * (len(QUESTION) + 17)
+    assert left.metadata["testset_samples"] == {"exam": ["year"]}
+    assert [one.what for one in judged.removed] == ["removed", "removed"]
+    (found,) = hits(judged.removed)
+    assert (found.testset, found.records, found.spans) == ("exam", 0, 2)
+    assert "year" in found.examples[0] and "ship of the line" in found.examples[0]
+    many = f" {words(8, 300)} ".join([QUESTION] * 12)
+    assert step(samples, tmp_path, action="span")(record("a", many)).reason
+    assert step(samples, tmp_path, action="span")(record("a", QUESTION)).reason
+
+
+def test_a_sealed_test_set_is_read(tmp_path):
+    asked = (Message("user", QUESTION),)
+    make_testset(Card(name="t"), [Sample("1", asked, ("in 1847 " * 7,))], {}, tmp_path / "sealed")
+    one = step(tmp_path / "sealed", tmp_path)
+    assert one(record("a", f"x {QUESTION}")).reason == "test set sealed"
+    assert one(record("a", "in 1847 " * 7)).reason
+
+
+def test_the_index_is_made_once_for_a_content(samples, tmp_path):
+    config = step(samples, tmp_path).config
+    folder = build_index(config)
+    made = (folder / "keys.npy").stat().st_mtime_ns
+    assert build_index(config) == folder and (folder / "keys.npy").stat().st_mtime_ns == made
+    about = json.loads((folder / "items.json").read_text())
+    assert about["too_short"] == {"exam": 1}
+    samples.write_text(samples.read_text() + json.dumps({"question": words(9, 20)}) + "\n")
+    assert build_index(config) != folder
+
+
+def test_bad_test_sets_say_so(tmp_path):
+    for name, text in (("a.jsonl", "{"), ("b.jsonl", '{"q": "x"}\n'), ("c.jsonl", "3\n")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match="line 1"):
+            step(tmp_path / name, tmp_path)
+    with pytest.raises(DataError, match="no test set"):
+        step(tmp_path / "none", tmp_path)
+
+
+def test_random_records_are_not_hit(samples, tmp_path):
+    one, chance = step(samples, tmp_path), random.Random(0)
+    for _ in range(200):
+        assert not one(record("a", words(chance.randrange(10**6, 10**7), 300))).reason

@@ -1,0 +1,43 @@
+"""The same text is one record; which one stays depends on nothing but sources and ids."""
+
+import json
+import random
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.corpus.dedup.exact import Exact, ExactConfig, content_hash
+from tests.corpus.dedup.shards import dropped, family, record, survey
+
+
+def test_any_order_and_any_shards_give_the_same_rulings(tmp_path):
+    records = family(1)
+    first = survey(Exact(ExactConfig(priority=("other",))), records, tmp_path / "0", 1)
+    assert len(dropped(first)) == 8
+    assert {ruling.metadata["exact_copies"] for ruling in first.values() if not ruling.reason} == {
+        2
+    }
+    gone = {one.source for one in records if one.id in dropped(first)}
+    assert gone == {"s"}  # the better source stays
+    random.Random(0).shuffle(records)
+    step = Exact(ExactConfig(priority=("other",), memory_bytes=2**16))
+    assert survey(step, records, tmp_path / "1", 4) == first
+
+
+def test_the_smallest_id_stays_and_the_report_tells(tmp_path):
+    records = [record(f"{n}", "the same  text" + " " * n) for n in range(6)]
+    rulings = survey(Exact(ExactConfig()), records, tmp_path)
+    kept = min(one.id for one in records)
+    assert set(dropped(rulings)) == {one.id for one in records} - {kept}
+    assert all(rulings[name].details == f"{kept} is kept" for name in dropped(rulings))
+    report = json.loads((tmp_path / "scratch" / "report.json").read_text())
+    assert report["largest"][0]["kept"] == kept and report["sizes"] == {"6": 1}
+
+
+@given(st.text())
+def test_white_space_and_spelling_in_unicode_do_not_count(text):
+    spaced = "\n\t" + "  ".join(text.split()) + " "
+    assert content_hash(spaced) == content_hash(text)
+    assert content_hash(unicodedata.normalize("NFD", text)) == content_hash(text)
+    assert (content_hash(text) == b"") == (not text.split())

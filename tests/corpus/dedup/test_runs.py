@@ -1,0 +1,65 @@
+"""A range of keys is read the same from one file or many."""
+
+import numpy as np
+import pytest
+
+from groundup.core import DataError
+from groundup.corpus.dedup.runs import (
+    groups,
+    key_ranges,
+    load,
+    number_records,
+    read_slice,
+    read_texts,
+    save,
+    write_run,
+)
+from groundup.corpus.dedup.sketch import strings
+from tests.corpus.dedup.shards import family, here, write
+
+ROW = np.dtype([("key", "<u8"), ("number", "<u4")])
+
+
+@pytest.mark.parametrize("runs", [1, 2, 5])
+def test_ranges_hold_every_row_once_in_order(tmp_path, runs):
+    keys = np.random.default_rng(0).integers(0, 2**64, 1_000, np.uint64)
+    keys[:10] = keys[10:20]
+    keys[20], keys[21] = 0, 2**64 - 1
+    rows = np.empty(len(keys), ROW)
+    rows["key"], rows["number"] = keys, np.arange(len(keys))
+    paths = [write_run(tmp_path / f"{at}.npy", rows[at::runs]) for at in range(runs)]
+    parts = [read_slice(part) for part in key_ranges(paths, tmp_path, 1_000)]
+    assert len(parts) > 10
+    np.testing.assert_array_equal(np.concatenate(parts), np.sort(rows, order=("key", "number")))
+
+
+def test_groups_are_runs_of_equals():
+    rows = np.array([(1, 5), (2, 5), (2, 6), (3, 6), (3, 6), (3, 7)], ROW)
+    assert groups(rows, "key").tolist() == [[1, 3], [3, 6]]
+    assert groups(rows, "key", "number").tolist() == [[3, 5]]
+    assert groups(rows[:0], "key").shape == (0, 2)
+
+
+def test_a_number_is_a_record_however_it_lies(tmp_path):
+    records = family(0)
+    texts = {one.id: one.text for one in records}
+    for shards in (1, 3):
+        paths = write(records, tmp_path / f"{shards}", shards)
+        order = number_records(paths, here, tmp_path / "scratch", ("other", "s"))
+        assert [order.id(n) for n in range(len(records))] == [
+            one.id for one in sorted(records, key=lambda one: (one.source != "other", one.id))
+        ]
+        for at, (path, numbers) in enumerate(zip(paths, order.numbers, strict=True)):
+            for known, found in read_texts(path, numbers):
+                assert [texts[order.id(n)] for n in known.tolist()] == strings(found)
+                assert set(order.shards[known].tolist()) <= {at}
+
+
+def test_a_damaged_file_says_so(tmp_path):
+    path = save(tmp_path / "a.npy", np.arange(100))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="damaged"):
+        load(path)
+    (tmp_path / "b.parquet").write_bytes(b"no shard")
+    with pytest.raises(DataError, match="no shard of records"):
+        number_records([tmp_path / "b.parquet"], here, tmp_path / "scratch", ())

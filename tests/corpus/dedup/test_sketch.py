@@ -1,0 +1,79 @@
+"""The loops in C++ give the numbers that numpy defines, for any text."""
+
+import numpy as np
+import pyarrow
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundup.corpus.dedup import sketch
+from groundup.corpus.dedup.sketch import fold_table, of_arrow, of_strings, strings
+
+LETTERS = st.text(
+    alphabet=st.sampled_from("ab Zß.é\u0301\u0300漢ไคー0٣๑_-\0😀한नि\U00020001\U0003fff0")
+)
+TEXTS = st.lists(LETTERS | st.text(), max_size=6)
+TABLES = [fold_table(), fold_table(True, False), fold_table(False, False)]
+
+
+def words(text: str, table=TABLES[0]) -> list[str]:
+    found = sketch.tokens(of_strings([text]), table)
+    data = text.encode()
+    return [data[a:b].decode() for a, b in zip(found.starts, found.ends, strict=True)]
+
+
+@given(TEXTS, st.sampled_from(TABLES), st.integers(1, 4))
+@settings(max_examples=300)
+def test_both_ways_agree(texts, table, length):
+    laid = of_strings(texts)
+    if sketch.compiled() is None:
+        pytest.skip("no C++ compiler")
+    made = []
+    for way in (sketch.compiled, lambda: None):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sketch, "compiled", way)
+            made.append(
+                [
+                    *sketch.tokens(laid, table),
+                    *sketch.sets(laid, table, length),
+                    *sketch.signatures(laid, table, length, 21),
+                ]
+            )
+    for one, other in zip(*made, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_tokens_are_words_and_characters_of_scripts_without_spaces():
+    assert words("Héllo, wörld_1! 漢字かな text ไทย 한국어") == [
+        "Héllo", "wörld_1", "漢", "字", "か", "な", "text", "ไ", "ท", "ย", "한국어",
+    ]  # fmt: skip
+    assert words("e\u0301te\u0301 x\0y") == ["e\u0301te\u0301", "x", "y"]
+
+
+def test_folding_decides_what_is_equal():
+    def same(a: str, b: str, table: np.ndarray) -> bool:
+        first, second = (sketch.tokens(of_strings([text]), table).hashes for text in (a, b))
+        return first.tolist() == second.tolist()
+
+    folded, plain = TABLES[0], TABLES[2]
+    assert same("ÉTÉ 1999", "e\u0301te 2024", folded) and not same("a 1", "a 2", TABLES[1])
+    assert same("a, b", "a b", plain) and not same("A", "a", plain) and not same("ab", "ba", folded)
+    assert not same("漢", "字", folded) and not same("a b", "ab", folded)
+
+
+def test_texts_of_arrow_lie_where_they_are():
+    column = pyarrow.array(["one", None, "zwei", ""])
+    assert strings(of_arrow(column)) == ["one", "", "zwei", ""]
+    assert strings(of_arrow(column.slice(2, 2))) == ["zwei", ""]
+    assert strings(of_arrow(column.slice(4))) == []
+    assert strings(of_strings(["a\ud800b"])) == ["a?b"]
+
+
+def test_the_numbers_are_pinned():
+    """Signatures lie in indexes on disk: other numbers would be other indexes."""
+    made = sketch.signatures(of_strings(["one two three four five six"]), TABLES[0], 5, 4)
+    assert made.shingles.tolist() == [2]
+    assert made.minima.tolist() == PINNED
+
+
+PINNED = [[349966517, 1646642633, 1745846688, 755196171]]

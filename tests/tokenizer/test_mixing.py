@@ -1,0 +1,65 @@
+"""A mixture reads its sources by their shares, each whole, and held-out text as it is."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from groundup.core import ArtifactError, ConfigError, DataError
+from groundup.tokenizer import Loader, MixConfig, Shard, TokensConfig, mix, open_text, tokens
+from tests.train.small import small, without_compiler
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mixing")
+    with without_compiler():
+        one = small(folder)
+    code = tokens(TokensConfig(splits=("train",)), one.corpus, one.tokenizer, folder / "code")
+    return one, {"all": one.tokens, "code": code}
+
+
+def test_a_mixture_reads_its_sources_by_their_shares(made, tmp_path):
+    one, sources = made
+    size = sum(len(Shard.open(source, "train")) for source in sources.values())
+    config = MixConfig(tokens=size, weights={"all": 3, "code": 1})
+    mixed = mix(config, sources, one.tokenizer, tmp_path / "mixed")
+    assert mixed.kind == "tokens" and mixed.numbers["weights"] == {"all": 0.75, "code": 0.25}
+    text = open_text(mixed, "train")
+    assert [shard.name for shard in text.shards] == ["all", "code"]
+    loader = Loader(text.shards, 4, 16, mixture=text.mixture)
+    turn = loader.turns.at(np.arange(400))
+    assert np.bincount(turn.source).tolist() == [300, 100]
+    again = Loader(text.shards, 4, 16, mixture=text.mixture)
+    np.testing.assert_array_equal(loader.batch(17).ids, again.batch(17).ids)
+    held_out = open_text(mixed, "validation")
+    assert [shard.name for shard in held_out.shards] == ["all"] and held_out.mixture is None
+    with pytest.raises(DataError, match="has the split"):
+        open_text(mixed, "other")
+    assert open_text(one.tokens, "train").mixture is None
+
+
+def test_a_source_that_moved_or_changed_is_told(made, tmp_path):
+    one, sources = made
+    copy = tmp_path / "copy"
+    shutil.copytree(sources["code"].path, copy)
+    again = {"all": one.tokens, "code": type(one.tokens).open(copy)}
+    mixed = mix(MixConfig(tokens=100), again, one.tokenizer, tmp_path / "mixed")
+    shutil.rmtree(copy)
+    with pytest.raises(ArtifactError):
+        open_text(mixed, "train")
+    shutil.copytree(one.tokens.path, copy)
+    if one.tokens.id != again["code"].id:
+        with pytest.raises(DataError, match="make the mixture again"):
+            open_text(mixed, "train")
+
+
+def test_what_cannot_be_mixed_is_refused(made, tmp_path):
+    one, sources = made
+    with pytest.raises(ConfigError, match="two sources"):
+        mix(MixConfig(tokens=1), {"all": one.tokens}, one.tokenizer, tmp_path / "a")
+    with pytest.raises(ConfigError, match="max_epochs"):
+        mix(MixConfig(tokens=10**9), sources, one.tokenizer, tmp_path / "b")
+    mixed = mix(MixConfig(tokens=100), sources, one.tokenizer, tmp_path / "c")
+    with pytest.raises(ConfigError, match="of its own"):
+        mix(MixConfig(tokens=100), sources | {"x": mixed}, one.tokenizer, tmp_path / "d")
