@@ -1,0 +1,1 @@
+"""Conversations: who said what to whom, once quotes, signatures and bots are set apart?"""
