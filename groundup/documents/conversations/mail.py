@@ -34,12 +34,13 @@ ATTRIBUTION = re.compile(
     re.IGNORECASE,
 )
 STARTS = re.compile(r"(?:--?\s?)?(?:On|At|Le|Am|El|Il|Op|Den|Em|In article|In message)\b", re.IGNORECASE)
-BRACKETED = re.compile(r"\[[^\[\]\n]{2,60}\][ \t]*:?[ \t]*$|\* .{2,60} \[\d{4}-.{2,40}\]:?[ \t]*$")
+BRACKETED = re.compile(r"\[[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}\][ \t]*:?[ \t]*$|\* .{2,60} \[\d{4}-.{2,40}\]:?[ \t]*$")
 NAMED = re.compile(r"[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}[ \t]*:[ \t]*$")
 SUPERCITED = re.compile(r">{2,}[ \t]*\S.{0,120}(?:writes|wrote|said):?[ \t]*$")
 FORWARDED = re.compile(
-    r"-{3,}[ \t]{0,3}(?:Original Message|Forwarded (?:by|message)|Ursprüngliche Nachricht|"
-    r"Message d'origine|Mensaje original)\b.*", re.IGNORECASE,
+    r"-{3,}[ \t]{0,3}(?:Original Message|Forwarded (?:by|message)|begin(?:ning of)? forwarded|"
+    r"Ursprüngliche Nachricht|Message d'origine|Mensaje original)\b.*|Begin forwarded message:",
+    re.IGNORECASE,
 )  # fmt: skip
 DELIMITER = re.compile(r"--[ \t]*$|-- $|—[ \t]*$")
 RULE = re.compile(r"[ \t]*(?:[-_=*~#]{10,}|-{3,}\(.{1,60}\)-{3,})[ \t]*$")
@@ -50,6 +51,7 @@ FOOTER = re.compile(
     r"scanned (?:by|for) (?:virus|mail)|virus[- ]free|email has been (?:swept|scanned)|"
     r"You(?:'re| are)? (?:have )?receiv(?:ed|ing) this|change your (?:preferences|subscription)|"
     r"(?:Copyright|©|\(c\)) .{0,60}(?:All rights reserved|\d{4})|TIP \d+:|Get .{1,40} (?:FREE|here)|"
+    r"(?:FREE|your) subscription\b|Subscribe now|switch to the .{1,20} digest|stop receiving|"
     r"visit our (?:web ?)?site|Your use of .{1,30} is subject to",
     re.IGNORECASE,
 )
@@ -58,9 +60,13 @@ CONFIDENTIAL = re.compile(
     r"unauthori[sz]ed|in error|prohibited|unlawful|notify the sender|contact the sender|vertraulich|"
     r"confidentiel|destinataire", re.IGNORECASE,
 )  # fmt: skip
+ENDED = re.compile(r"-{3,}[ \t]{0,3}End(?: of)? (?:forwarded|original)\b", re.IGNORECASE)
+UNMARKED = re.compile(r"[ \t]*(?:--?|~)[ \t]{0,2}\S")
+PLACE = re.compile(rf"https?://|www\.|{ADDRESS}")
 URL_ONLY = re.compile(r"[ \t]*<?https?://\S{1,300}[ \t]*$")
 PGP = re.compile(r"-----BEGIN PGP (SIGNED MESSAGE|SIGNATURE|PUBLIC KEY BLOCK|MESSAGE)-----")
-LONG_LINE = 400
+HEADER = re.compile(r"[*]?(?:[A-Z][\w-]{1,20}|Reply-To|Message-ID)[*]?:[ \t]")
+LONG_LINE, FULL_LINE, SHORT_REST = 400, 60, 25
 WORDS_OF = {"a": "attribution", "q": "quoted text", "s": "signature", "f": "footer", "p": "PGP block"}
 
 
@@ -134,6 +140,7 @@ def judge_lines(text: str, config: MailConfig) -> list[Judged]:
     mark_quotes(lines, kinds)
     mark_signatures(lines, kinds, config.max_signature_lines)
     mark_footers(lines, kinds, config.max_footer_lines)
+    mark_unmarked_signature(lines, kinds)
     fill_blanks(lines, kinds)
     return [Judged(*place, kind) for place, kind in zip(places, kinds, strict=True)]
 
@@ -160,6 +167,9 @@ def mark_quotes(lines: list[str], kinds: list[str]) -> None:
     for at, line in enumerate(lines):
         if not kinds[at] and QUOTED.match(line):
             kinds[at] = "a" if SUPERCITED.match(line[:LONG_LINE]) else "q"
+    for at in range(1, len(lines) - 1):  # the rest of a quoted line that was broken
+        if kinds[at - 1 : at + 2] == ["q", "", "q"] and 0 < len(lines[at].strip()) <= SHORT_REST:
+            kinds[at] = "q" if len(lines[at - 1]) >= FULL_LINE else ""
     bars = [bool(BAR.match(line[:LONG_LINE])) for line in lines]
     for at in range(len(lines) - 2):
         if bars[at] and bars[at + 1] and bars[at + 2]:
@@ -170,7 +180,7 @@ def mark_quotes(lines: list[str], kinds: list[str]) -> None:
             mark_forwarded(lines, kinds, at)
     marks = set()
     for at in range(len(lines)):
-        following = next((one for one in range(at + 1, min(at + 3, len(lines))) if lines[one].strip()), 0)
+        following = next((one for one in range(at + 1, min(at + 4, len(lines))) if lines[one].strip()), 0)
         if kinds[at] or not following or not lines[at].strip():
             continue
         if is_attribution(lines, at, following, kinds):
@@ -189,12 +199,25 @@ def mark_quotes(lines: list[str], kinds: list[str]) -> None:
 
 
 def mark_forwarded(lines: list[str], kinds: list[str], at: int) -> None:
-    """An unmarked original below the line that announces it: all of the rest."""
-    headers = [line for line in lines[at + 1 : at + 8] if re.match(r"[A-Z][\w-]{1,20}: ", line)]
-    if len(headers) >= 2:
-        kinds[at] = "a"
-        for one in range(at + 1, len(lines)):
-            kinds[one] = kinds[one] or "q"
+    """The original below the line that announces it; one that has no marks goes to its end."""
+    headers, one = 0, at + 1
+    while one < len(lines) and (not lines[one].strip() or HEADER.match(lines[one]) or headers):
+        if not lines[one].strip() and headers:
+            break
+        headers += bool(HEADER.match(lines[one]))
+        one += 1
+    if not headers:
+        return
+    end = next((place for place in range(one, len(lines)) if ENDED.match(lines[place])), -1)
+    following = next((place for place in range(one, len(lines)) if lines[place].strip()), one)
+    kinds[at : max(at + 1, one)] = ["a"] * (max(at + 1, one) - at)
+    if end < 0 and following < len(lines) and kinds[following] == "q":
+        return  # its lines are marked
+    stop = len(lines) if end < 0 else end + 1
+    for place in range(one, stop):
+        if end < 0 and DELIMITER.match(lines[place]) and headers < 2:
+            break
+        kinds[place] = kinds[place] or "q"
 
 
 def is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) -> bool:
@@ -203,7 +226,7 @@ def is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) 
     if len(line) > LONG_LINE:
         return False
     marked = kinds[following] == "q"
-    if not marked and not (MARK.match(lines[following]) and following == at + 1):
+    if not marked and not (MARK.match(lines[following]) and following <= at + 2):
         return False
     if line.startswith("[") or line.startswith("* "):
         return marked and bool(BRACKETED.match(line))
@@ -230,6 +253,22 @@ def mark_signatures(lines: list[str], kinds: list[str], max_lines: int) -> None:
             kinds[at] = kind
 
 
+def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
+    """A last paragraph that begins with a dash and a name and gives an address or a page."""
+    end = len(lines)
+    while end > 0 and (not lines[end - 1].strip() or kinds[end - 1] in ("f", "q")):
+        end -= 1
+    start = end
+    while start > 0 and lines[start - 1].strip() and not kinds[start - 1]:
+        start -= 1
+    block = lines[start:end]
+    if not 0 < len(block) <= 5 or not UNMARKED.match(block[0]):
+        return
+    if any(PLACE.search(line[:LONG_LINE]) for line in block) and max(map(len, block)) <= 80:
+        for at in range(start, end):
+            kinds[at] = "s"
+
+
 def is_rule_of_footer(lines: list[str], at: int) -> bool:
     """Whether a rule opens a list's or an advertiser's footer."""
     if not RULE.match(lines[at][:LONG_LINE]):
@@ -249,7 +288,7 @@ def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
             if is_rule_of_footer(lines, start):
                 break
         block = lines[start:end]
-        if not block or not is_footer(block, max_lines):
+        if not block or not is_footer(block, max_lines, "f" in kinds[end:]):
             break
         last_url = len(block) > 1 and not RULE.match(block[0]) and URL_ONLY.match(block[-1])
         first = end - 1 if last_url and FOOTER.search(block[-1]) and not is_all(block) else start
@@ -260,13 +299,13 @@ def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
             break
 
 
-def is_footer(block: list[str], max_lines: int) -> bool:
+def is_footer(block: list[str], max_lines: int, is_above_one: bool) -> bool:
     """Whether a paragraph at the end is a footer."""
+    if is_above_one and len(block) == 1 and (URL_ONLY.match(block[0]) or RULE.match(block[0])):
+        return True
     if len(block) > max_lines:
         return False
     text = " ".join(line[:LONG_LINE] for line in block)
-    if RULE.match(block[0][:LONG_LINE]) and len(block) == 1:
-        return True
     if len(set(found.lower() for found in CONFIDENTIAL.findall(text))) >= 3:
         return True
     return bool(FOOTER.search(text))
