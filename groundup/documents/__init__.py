@@ -13,6 +13,7 @@ from .batch import (
     schema,
     to_batch,
 )
+from .conversations import Message, message_of, threads
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings
@@ -31,6 +32,7 @@ __all__ = [
     "Judged",
     "Made",
     "Markup",
+    "Message",
     "Named",
     "Record",
     "Rejected",
@@ -47,6 +49,7 @@ __all__ = [
     "judge",
     "make_document",
     "markdown_headings",
+    "message_of",
     "plain_json",
     "python_headings",
     "read_bytes",
@@ -56,5 +59,6 @@ __all__ = [
     "removal_schema",
     "removals_to_batch",
     "schema",
+    "threads",
     "to_batch",
 ]

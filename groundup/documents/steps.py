@@ -4,5 +4,17 @@ A step is a class whose only argument is its configuration; its module is import
 names it, so that nobody waits for, or installs, what is not used.
 """
 
-STEPS: dict[str, str] = {}
+STEPS: dict[str, str] = {
+    "articles.latex": "groundup.documents.articles.latex:Latex",
+    "articles.manual": "groundup.documents.articles.manual:Manual",
+    "articles.news": "groundup.documents.articles.news:News",
+    "articles.parts": "groundup.documents.articles.parts:Parts",
+    "articles.xml": "groundup.documents.articles.markup:Xml",
+    "conversations.boilerplate": "groundup.documents.conversations.boilerplate:Boilerplate",
+    "conversations.languages": "groundup.documents.conversations.quality:Languages",
+    "conversations.mail": "groundup.documents.conversations.mail:Mail",
+    "conversations.quality": "groundup.documents.conversations.quality:Quality",
+    "conversations.speakers": "groundup.documents.conversations.speakers:Speakers",
+    "conversations.turns": "groundup.documents.conversations.turns:Turns",
+}
 """Name, such as `web.lines`, to `module:Class`."""

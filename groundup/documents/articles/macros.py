@@ -84,7 +84,9 @@ def layout_of(text: str) -> Layout:
     return Layout(closes, verbatims)
 
 
-def defined(text: str, at: int, closes: dict[int, int], is_def: bool) -> tuple[str, Macro | None, int]:
+def defined(
+    text: str, at: int, closes: dict[int, int], is_def: bool
+) -> tuple[str, Macro | None, int]:
     """The macro that a definition at `at` (after the command) makes, and where it ends."""
     name = NAME.match(text, at)
     if name is None:

@@ -180,7 +180,13 @@ class Page:
             self.conditional(name, at, end)
         elif name in MDOC or name in MDOC_WORDS or name.startswith("%"):
             self.mdoc(name, start, at, end)
-        elif name and name not in IGNORED and not name.startswith("\\") and name.isupper() and len(name) == 2:
+        elif (
+            name
+            and name not in IGNORED
+            and not name.startswith("\\")
+            and name.isupper()
+            and len(name) == 2
+        ):
             self.words(at, end, 20)  # an unknown macro of the page's own: its words stay
             self.ended(start, end)
 
@@ -337,7 +343,9 @@ class Page:
     def followed(self, calls: list[tuple[int, int, str]], number: int) -> bool:
         """Whether a macro has a word of its own after it."""
         rest = calls[number + 1 : number + 2]
-        return bool(rest) and rest[0][2] not in MDOC_WORDS and rest[0][2] not in (".", ",", ")", ";")
+        return (
+            bool(rest) and rest[0][2] not in MDOC_WORDS and rest[0][2] not in (".", ",", ")", ";")
+        )
 
     def mdoc_word(self, start: int, end: int, word: str) -> None:
         """A word of mdoc; closing punctuation joins the word before."""

@@ -75,6 +75,8 @@ def vocabulary_of(text: str) -> Literal["auto", "jats", "docbook", "mallard"]:
         return "auto"
     name = root[1].lower()
     if name == "article":
-        is_jats = re.search(r"<front>|<article-meta|<journal-meta|article-type=|JATS|NLM//DTD", head)
+        is_jats = re.search(
+            r"<front>|<article-meta|<journal-meta|article-type=|JATS|NLM//DTD", head
+        )
         return "jats" if is_jats else "docbook"
     return ROOTS.get(name, "auto")  # type: ignore[return-value]

@@ -19,9 +19,14 @@ def means(one: Means, names: str) -> dict[str, Means]:
 
 JATS = Vocabulary(
     {
-        **means(BLOCK, "p disp-quote list def-list boxed-text verse-group statement speech abstract"),
+        **means(
+            BLOCK, "p disp-quote list def-list boxed-text verse-group statement speech abstract"
+        ),
         **means(SECTION, "sec app glossary trans-abstract"),
-        **means(LINE, "copyright-statement copyright-year copyright-holder license license-p tr verse-line def-item term-head break def"),
+        **means(
+            LINE,
+            "copyright-statement copyright-year copyright-holder license license-p tr verse-line def-item term-head break def",
+        ),
         **means(CELL, "td th"),
         **means(HEADING, "title"),
         **means(
@@ -118,7 +123,10 @@ DOCBOOK = Vocabulary(
             Means("aside", "authors", "author"),
             "info/author articleinfo/author bookinfo/author artheader/author bookinfo/editor",
         ),
-        **means(Means("heading", span="title"), "book/title article/title articleinfo/title bookinfo/title"),
+        **means(
+            Means("heading", span="title"),
+            "book/title article/title articleinfo/title bookinfo/title",
+        ),
         **means(Means("heading", span="title"), "info/title"),
         **means(Means("name"), "personname authorgroup/corpauthor"),
         "listitem": ITEM,

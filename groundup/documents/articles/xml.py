@@ -21,7 +21,9 @@ TOKEN = re.compile(
     r"|<[^>]*(?:>|\Z)|&(?P<entity>\#?\w{1,40});",
     re.DOTALL,
 )
-ENTITY = re.compile(r"""<!ENTITY\s+([\w.-]{1,40})\s+(?:"([^"%&<]{0,300})"|'([^'%&<]{0,300})')\s*>""")
+ENTITY = re.compile(
+    r"""<!ENTITY\s+([\w.-]{1,40})\s+(?:"([^"%&<]{0,300})"|'([^'%&<]{0,300})')\s*>"""
+)
 CONTRIBUTOR = re.compile(r"""contrib-type\s*=\s*["']([\w-]*)""")
 IDENTIFIER = re.compile(r"""pub-id-type\s*=\s*["']([\w-]*)""")
 MAX_DEPTH = 2_000
@@ -150,7 +152,9 @@ class Walk:
         act = means.act
         if act == "section":
             self.sections += 1
-        if act in ("block", "section", "heading", "raw") or (act == "aside" and not means.value[0].isupper()):
+        if act in ("block", "section", "heading", "raw") or (
+            act == "aside" and not means.value[0].isupper()
+        ):
             self.writer.want(BLANK_LINE)
         elif act in ("line", "item"):
             self.writer.want(NEWLINE)
@@ -212,7 +216,9 @@ class Walk:
             self.sections -= 1
         elif act == "raw":
             self.raw -= 1
-        if act in ("block", "section", "heading", "raw") or (act == "aside" and not means.value[0].isupper()):
+        if act in ("block", "section", "heading", "raw") or (
+            act == "aside" and not means.value[0].isupper()
+        ):
             self.writer.want(BLANK_LINE)
         elif act == "line":
             self.writer.want(NEWLINE)
@@ -240,4 +246,6 @@ class Walk:
                 self.facts.setdefault("authors", []).append(whole)
         elif text:
             kind = IDENTIFIER.search(attributes)
-            self.facts.setdefault(f"{means.value}:{kind[1]}" if kind else means.value, []).append(text)
+            self.facts.setdefault(f"{means.value}:{kind[1]}" if kind else means.value, []).append(
+                text
+            )

@@ -33,8 +33,12 @@ ATTRIBUTION = re.compile(
     r"|Quoting .{1,120})[ \t]*\*?[:;,]?[ \t]*$",
     re.IGNORECASE,
 )
-STARTS = re.compile(r"(?:--?\s?)?(?:On|At|Le|Am|El|Il|Op|Den|Em|In article|In message)\b", re.IGNORECASE)
-BRACKETED = re.compile(r"\[[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}\][ \t]*:?[ \t]*$|\* .{2,60} \[\d{4}-.{2,40}\]:?[ \t]*$")
+STARTS = re.compile(
+    r"(?:--?\s?)?(?:On|At|Le|Am|El|Il|Op|Den|Em|In article|In message)\b", re.IGNORECASE
+)
+BRACKETED = re.compile(
+    r"\[[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}\][ \t]*:?[ \t]*$|\* .{2,60} \[\d{4}-.{2,40}\]:?[ \t]*$"
+)
 NAMED = re.compile(r"[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}[ \t]*:[ \t]*$")
 SUPERCITED = re.compile(r">{2,}[ \t]*\S.{0,120}(?:writes|wrote|said):?[ \t]*$")
 FORWARDED = re.compile(
@@ -63,11 +67,22 @@ CONFIDENTIAL = re.compile(
 ENDED = re.compile(r"-{3,}[ \t]{0,3}End(?: of)? (?:forwarded|original)\b", re.IGNORECASE)
 UNMARKED = re.compile(r"[ \t]*(?:--?|~)[ \t]{0,2}\S")
 PLACE = re.compile(rf"https?://|www\.|{ADDRESS}")
+DISCLAIMER = re.compile(
+    r"[ \t*]*(?:(?:e-?mail |legal |important )?disclaimer|confidentiality(?: notice)?|important email "
+    r"information|this (?:e-?mail|message|communication)\b.{0,120}\b(?:confidential|intended))",
+    re.IGNORECASE,
+)
 URL_ONLY = re.compile(r"[ \t]*<?https?://\S{1,300}[ \t]*$")
 PGP = re.compile(r"-----BEGIN PGP (SIGNED MESSAGE|SIGNATURE|PUBLIC KEY BLOCK|MESSAGE)-----")
 HEADER = re.compile(r"[*]?(?:[A-Z][\w-]{1,20}|Reply-To|Message-ID)[*]?:[ \t]")
 LONG_LINE, FULL_LINE, SHORT_REST = 400, 60, 25
-WORDS_OF = {"a": "attribution", "q": "quoted text", "s": "signature", "f": "footer", "p": "PGP block"}
+WORDS_OF = {
+    "a": "attribution",
+    "q": "quoted text",
+    "s": "signature",
+    "f": "footer",
+    "p": "PGP block",
+}
 
 
 class MailConfig(Config):
@@ -109,7 +124,9 @@ class Mail:
         gone = sum(edit.end - edit.start for edit in edits)
         kept = [record.text[line.start : line.end] for line in lines if not line.kind]
         if self.config.drop_empty and not "".join(kept).strip():
-            return Ruling("mail: nothing new written", details=f"{gone} characters quoted or signed")
+            return Ruling(
+                "mail: nothing new written", details=f"{gone} characters quoted or signed"
+            )
         share = gone / max(1, len(record.text))
         return Ruling(edits=edits, metadata={"quoted_share": round(share, 4)})
 
@@ -151,7 +168,12 @@ def mark_pgp(lines: list[str], kinds: list[str]) -> None:
     for at, line in enumerate(lines):
         if closer:
             kinds[at] = "p"
-            if closer == "blank" and not line.strip() or closer != "blank" and line.startswith(closer):
+            if (
+                closer == "blank"
+                and not line.strip()
+                or closer != "blank"
+                and line.startswith(closer)
+            ):
                 closer = ""
         elif line.startswith("-----BEGIN PGP") and (found := PGP.match(line)):
             kinds[at] = "p"
@@ -180,14 +202,22 @@ def mark_quotes(lines: list[str], kinds: list[str]) -> None:
             mark_forwarded(lines, kinds, at)
     marks = set()
     for at in range(len(lines)):
-        following = next((one for one in range(at + 1, min(at + 4, len(lines))) if lines[one].strip()), 0)
+        following = next(
+            (one for one in range(at + 1, min(at + 4, len(lines))) if lines[one].strip()), 0
+        )
         if kinds[at] or not following or not lines[at].strip():
             continue
         if is_attribution(lines, at, following, kinds):
             kinds[at] = "a"
             before = lines[at - 1] if at else ""
             short = not STARTS.match(lines[at].lstrip())
-            if at and short and not kinds[at - 1] and STARTS.match(before) and len(before) < LONG_LINE:
+            if (
+                at
+                and short
+                and not kinds[at - 1]
+                and STARTS.match(before)
+                and len(before) < LONG_LINE
+            ):
                 kinds[at - 1] = "a"
             if not kinds[following] and (mark := MARK.match(lines[following])):
                 marks.add(mark[0].strip())
@@ -233,9 +263,11 @@ def is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) 
     if line[-1] not in ":;," and not (marked and re.search(rf"\b(?:{VERBS})\b", line[-40:])):
         return bool(re.search(ADDRESS, line)) and marked and bool(STARTS.match(line))
     verb = re.search(rf"\b(?:{VERBS})\b", line)
-    return bool(ATTRIBUTION.match(line)) and (
-        line[-1] != "," or bool(verb)
-    ) and (marked or bool(verb) or bool(STARTS.match(line)))
+    return (
+        bool(ATTRIBUTION.match(line))
+        and (line[-1] != "," or bool(verb))
+        and (marked or bool(verb) or bool(STARTS.match(line)))
+    )
 
 
 def mark_signatures(lines: list[str], kinds: list[str], max_lines: int) -> None:
@@ -261,8 +293,11 @@ def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
     start = end
     while start > 0 and lines[start - 1].strip() and not kinds[start - 1]:
         start -= 1
+    ruled = [at for at in range(start, end) if RULE.match(lines[at][:LONG_LINE])]
+    start = ruled[0] if ruled else start
     block = lines[start:end]
-    if not 0 < len(block) <= 5 or not UNMARKED.match(block[0]):
+    is_ruled = bool(block) and bool(RULE.match(block[0][:LONG_LINE])) and len(block) <= 9
+    if not is_ruled and (not 0 < len(block) <= 5 or not UNMARKED.match(block[0])):
         return
     if any(PLACE.search(line[:LONG_LINE]) for line in block) and max(map(len, block)) <= 80:
         for at in range(start, end):
@@ -278,6 +313,7 @@ def is_rule_of_footer(lines: list[str], at: int) -> bool:
 
 def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
     """Paragraphs at the end that speak of lists, advertisements or confidentiality."""
+    mark_disclaimer(lines, kinds)
     end = len(lines)
     while end > 0:
         while end > 0 and (not lines[end - 1].strip() or kinds[end - 1]):
@@ -297,6 +333,20 @@ def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
         end = first
         if first != start:
             break
+
+
+def mark_disclaimer(lines: list[str], kinds: list[str]) -> None:
+    """From a title such as `E-mail disclaimer:` or `Confidentiality notice` to the end."""
+    for at in range(max(0, len(lines) - 60), len(lines)):
+        if kinds[at] or not DISCLAIMER.match(lines[at][:LONG_LINE]):
+            continue
+        end = next((one for one in range(at, len(lines)) if kinds[one]), len(lines))
+        text = " ".join(line[:LONG_LINE] for line in lines[at:end])
+        if len(set(found.lower() for found in CONFIDENTIAL.findall(text))) >= 3:
+            above = [one for one in range(max(0, at - 2), at) if RULE.match(lines[one][:LONG_LINE])]
+            start = above[0] if above else at
+            kinds[start:end] = ["f"] * (end - start)
+            return
 
 
 def is_footer(block: list[str], max_lines: int, is_above_one: bool) -> bool:
