@@ -92,10 +92,10 @@ def speed(root: Path) -> dict[str, float]:
     for path in paths:
         text = body_of(path)
         records.append(Record(path.stem, "mail", path.name, "mail", text, SourceMap.identity(text)))
-    step, start = Mail(MailConfig()), time.perf_counter()
+    step, start = Mail(MailConfig()), time.process_time()
     for record in records:
         step(record)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     return {"mails_per_second": round(len(records) / seconds)}
 
 

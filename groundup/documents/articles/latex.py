@@ -115,7 +115,7 @@ class Walk:
             self.is_preamble = False
             begin += len("\\begin{document}")
         begin = max(begin, 0)
-        end = self.text.find("\\end{document}", begin)
+        end = self.text.rfind("\\end{document}", begin)  # earlier ones may be quoted
         self.walk(begin, len(self.text) if end < 0 else end)
 
     def walk(self, at: int, end: int) -> None:
@@ -514,7 +514,8 @@ class Walk:
         """Title, authors, abstract and counts."""
         spans = self.writer.spans
         found: dict[str, object] = {}
-        title = " ".join(text[s.start : s.end] for s in spans if s.kind in ("title", "subtitle"))
+        titles = [next((s for s in spans if s.kind == kind), None) for kind in ("title", "subtitle")]
+        title = " ".join(text[one.start : one.end] for one in titles if one)
         if title.strip():
             found["title"] = " ".join(title.split())
         if names := names_in(text, spans):

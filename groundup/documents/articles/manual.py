@@ -79,11 +79,14 @@ class Page:
         self.is_manual = False
         self.is_filled = True
         self.until: tuple[str, ...] = ()  # requests that end what is being skipped
+        self.defined: set[str] = set()  # macros that the page defines: what they print is not known
+        self.depth = 0  # of braces in a branch that is being skipped
         self.table = -1  # where the open table begins
         self.in_format = False  # of a table: its first lines say how columns look
         self.heading: tuple[str, int] | None = None  # a .SH whose title is on the next line
         self.section_aside = -1  # where the section that goes aside begins
         self.hanging = 0  # lines until a tag ends
+        self.is_joined = False  # the line before ended in \c
         self.no_space = True  # nothing before the next word (mdoc .Ns)
         self.pending: list[str] = []  # closing marks of open mdoc blocks
         self.brackets = [0]
@@ -104,6 +107,10 @@ class Page:
         """Read one line."""
         request = REQUEST.match(self.text, start, end)
         name = (request[1] or "") if request else ""
+        if self.depth:
+            self.depth += self.text.count("\\{", start, end) - self.text.count("\\}", start, end)
+            self.depth = max(0, self.depth)
+            return
         if self.until:
             if request and name in self.until or self.text[start:end].rstrip() == "..":
                 self.until = ()
@@ -124,13 +131,20 @@ class Page:
             self.escaped(start, end, self.writer.exactly)
             self.writer.want(NEWLINE)
         else:
-            self.writer.want(SPACE)
+            self.join_or_space()
             self.escaped(start, end, self.writer.keep)
         self.ended(start, end)
 
+    def join_or_space(self) -> None:
+        """A space before the line, unless the one before said that it goes on."""
+        if not self.is_joined:
+            self.writer.want(SPACE)
+        self.is_joined = False
+
     def ended(self, start: int, end: int) -> None:
         """A line that writes has ended: so do a tag and a title on the line after."""
-        if self.text.endswith("\\c", start, end):
+        self.is_joined = self.text.endswith("\\c", start, end)
+        if self.is_joined:
             self.writer.wanted = 0
         else:
             self.writer.want(SPACE)
@@ -158,14 +172,17 @@ class Page:
         elif name in ("TH", "Dt", "Dd", "Os"):
             self.title(name, at, end)
         elif name in SKIPPED:
+            said = self.text[at:end].strip()
             if name == "so":
-                self.target = self.text[at:end].strip()
+                self.target = said
+            elif name in ("de", "am"):
+                self.defined.add(said.split(" ")[0])
             self.until = SKIPPED[name]
         elif name == "TS":
             self.writer.want(BLANK_LINE)
             self.table, self.in_format = self.writer.here(), True
-        elif name in ("nf", "EX", "fi", "EE", "Bd", "Ed"):
-            self.is_filled = name in ("fi", "EE", "Ed")
+        elif name in ("nf", "EX", "Vb", "fi", "EE", "Ve", "Bd", "Ed"):
+            self.is_filled = name in ("fi", "EE", "Ve", "Ed")
             self.writer.want(BLANK_LINE if name in ("EX", "EE", "Bd", "Ed") else NEWLINE)
         elif name in BREAKS:
             self.writer.want(BREAKS[name])
@@ -180,14 +197,8 @@ class Page:
             self.conditional(name, at, end)
         elif name in MDOC or name in MDOC_WORDS or name.startswith("%"):
             self.mdoc(name, start, at, end)
-        elif (
-            name
-            and name not in IGNORED
-            and not name.startswith("\\")
-            and name.isupper()
-            and len(name) == 2
-        ):
-            self.words(at, end, 20)  # an unknown macro of the page's own: its words stay
+        elif len(name) == 2 and name.isupper() and name not in (IGNORED | self.defined):
+            self.words(at, end, 20)  # a macro of another package: its words stay
             self.ended(start, end)
 
     def title(self, name: str, at: int, end: int) -> None:
@@ -257,10 +268,10 @@ class Page:
         """A font macro: words apart, or joined when fonts alternate."""
         spans = self.split(at, end)
         joined = FONTS[name]
-        if not self.is_filled:
-            self.writer.want(NEWLINE)
+        if self.is_filled or self.is_joined:
+            self.join_or_space()
         else:
-            self.writer.want(SPACE)
+            self.writer.want(NEWLINE)
         for start, stop in spans:
             self.escaped(start, stop, self.writer.keep)
             if not joined:
@@ -278,17 +289,12 @@ class Page:
         is_true = test in ("n", "!t", "e", "o")
         if "\\{" in rest:
             if not is_true or name == "el":
-                self.skip_block(rest)
+                self.depth = max(0, rest.count("\\{") - rest.count("\\}"))
         elif is_true and name != "el" and body.strip():
             start = end - len(body)
             while self.text[start] in " \t":
                 start += 1
             self.read_line(start, end)
-
-    def skip_block(self, rest: str) -> None:
-        """Skip to the line that closes the braces."""
-        if "\\}" not in rest:
-            self.until = ("\\}",)
 
     def table_line(self, start: int, end: int, name: str) -> None:
         """A line of a table."""
@@ -328,17 +334,29 @@ class Page:
             macro = MDOC_WORDS.get(word) if len(word) in (2, 3) else None
             if number == 0 and macro is None:
                 continue
-            if macro is None or (number and word == "Nm" and False):
-                self.mdoc_word(a, b, word)
+            if macro is None:
+                if calls[number - 1][2] == "Xr" or (number > 1 and calls[number - 2][2] == "Xr"):
+                    self.cross_reference(a, b, word, calls[number - 1][2] == "Xr")
+                elif word not in ("-nosplit", "-split"):
+                    self.mdoc_word(a, b, word)
                 continue
             self.mdoc_call(word, macro, (a, b), closers)
-            if word == "Nm" and not self.followed(calls, number):
-                self.put(a, b, self.name.lower())
+            if word in ("Nm", "Ar") and not self.followed(calls, number):
+                self.put(a, b, self.name.lower() if word == "Nm" else "file ...")
         for closer in reversed(closers):
             self.close_mark(end, closer)
         if is_listing:
             self.writer.want(NEWLINE)
         self.ended(start, end)
+
+    def cross_reference(self, start: int, end: int, word: str, is_name: bool) -> None:
+        """`Xr open 2` prints open(2)."""
+        if is_name or not re.fullmatch(r"\d\w{0,9}", word):
+            self.mdoc_word(start, end, word)
+            return
+        self.writer.wanted = 0
+        self.writer.put(start, end, f"({word})")
+        self.writer.want(SPACE)
 
     def followed(self, calls: list[tuple[int, int, str]], number: int) -> bool:
         """Whether a macro has a word of its own after it."""

@@ -13,7 +13,7 @@ IGNORED = frozenset(
     "PE EN UE ME YS Sm Dd Os hw mk rt ns rs pl po wh ch it em bp pn als aln do ev hc".split()
 )
 BREAKS: dict[str, int] = {
-    "PP": 4, "P": 4, "LP": 4, "TP": 4, "TQ": 3, "IP": 4, "HP": 4, "br": 3, "sp": 4, "RS": 4,
+    "PP": 4, "Sp": 4, "P": 4, "LP": 4, "TP": 4, "TQ": 3, "IP": 4, "HP": 4, "br": 3, "sp": 4, "RS": 4,
     "RE": 4, "SY": 4, "YS": 4, "OP": 1, "DS": 4, "DE": 4, "ce": 3, "ti": 3, "in": 3,
 }  # fmt: skip
 """Breaks that a request makes: see writer.py for the strengths."""
@@ -30,14 +30,14 @@ MDOC: dict[str, int | None] = {
 """Breaks that macros of mdoc make."""
 MDOC_WORDS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
-        "Nm Ar Pa Sy Em Li Va Vt Er Ev Cm Ic Ad An No Tn Ms Ta Dv Fa Ft It Cd Lb Do_ D1 Dl Lk Mt "
-        "Fr St Bf Ef Bt Ud Bk Ek Sm Nd Rv Ex Hf Me".split(),
+        "Nm Ar Pa Sy Em Li Va Vt Er Ev Cm Ic Ad An No Tn Ms Ta Dv Fa Ft It Cd Lb D1 Dl Lk Mt "
+        "Fr St Bf Ef Bt Ud Bk Ek Sm Rv Ex Hf Me".split(),
         ("", ""),
     ),
     **dict.fromkeys(
         "%A %B %C %D %I %J %N %O %P %Q %R %T %U %V".split(), ("", ",")
     ),
-    "Fl": ("-", ""), "Op": ("[", "]"), "Oo": ("[", "]"), "Oc": ("", "]"), "Xr": ("", ""),
+    "Nd": ("–", ""), "Fl": ("-", ""), "Op": ("[", "]"), "Oo": ("[", "]"), "Oc": ("", "]"), "Xr": ("", ""),
     "Dq": ("“", "”"), "Do": ("“", "”"), "Dc": ("", "”"), "Qq": ('"', '"'), "Qo": ('"', '"'),
     "Qc": ("", '"'), "Sq": ("‘", "’"), "So": ("‘", "’"), "Sc": ("", "’"), "Ql": ("‘", "’"),
     "Pq": ("(", ")"), "Po": ("(", ")"), "Pc": ("", ")"), "Bq": ("[", "]"), "Bo": ("[", "]"),
