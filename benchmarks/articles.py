@@ -22,7 +22,8 @@ from collections import Counter
 from pathlib import Path
 
 from groundup.documents import Record, Ruling, SourceMap, follow
-from groundup.documents.articles.latex import Latex, LatexConfig
+from groundup.documents.articles.latex import Latex
+from groundup.documents.articles.latex_walk import LatexConfig
 from groundup.documents.articles.manual import Manual, ManualConfig
 from groundup.documents.articles.markup import Xml, XmlConfig
 from groundup.documents.articles.parts import Parts, PartsConfig
@@ -84,7 +85,9 @@ class Tally:
         names = dict.fromkeys(key.rsplit(" ", 1)[0] for key in self.counts)
         table = {}
         for name in names:
-            hit, false, missed = (self.counts[f"{name} {one}"] for one in ("hit", "false", "missed"))
+            hit, false, missed = (
+                self.counts[f"{name} {one}"] for one in ("hit", "false", "missed")
+            )
             table[name] = {
                 "precision": round(hit / max(1, hit + false), 4),
                 "recall": round(hit / max(1, hit + missed), 4),
@@ -105,7 +108,10 @@ def latex(root: Path, half: str, show: bool) -> dict[str, object]:
             print(name, ruling.reason)
             continue
         known = ruling.metadata
-        found = " ".join(words(known.get("title", ""))), Counter(map(plain, known.get("authors", [])))
+        found = (
+            " ".join(words(known.get("title", ""))),
+            Counter(map(plain, known.get("authors", []))),
+        )
         wanted = " ".join(words(title)), Counter(plain(one) for one in authors.split("; ") if one)
         tally.add("title", Counter([found[0]] if found[0] else []), Counter([wanted[0]]))
         tally.add("authors", found[1], wanted[1])
@@ -121,7 +127,10 @@ def latex(root: Path, half: str, show: bool) -> dict[str, object]:
             plain_text = Latex(LatexConfig(math="drop"))(record).made.map.text
             scores.append((overlap(plain_text, theirs), name))
     if show:
-        print(*[f"{score[0]:.3f} {score[1]:.3f} {name}" for score, name in sorted(scores)[:8]], sep="\n")
+        print(
+            *[f"{score[0]:.3f} {score[1]:.3f} {name}" for score, name in sorted(scores)[:8]],
+            sep="\n",
+        )
     return {"half": half, **tally.result(), "words beside pandoc": mean([one for one, _ in scores])}
 
 
@@ -166,7 +175,11 @@ def manual(root: Path, count: int, half: str, show: bool) -> dict[str, object]:
     if show:
         worst = sorted(scores, key=lambda one: one[0][2])[:12]
         print(*[f"{a:.3f} {b:.3f} {c:.3f} {name}" for (a, b, c), name in worst], sep="\n")
-    return {"half": half, "words beside mandoc": mean([one for one, _ in scores]), "dropped": dropped}
+    return {
+        "half": half,
+        "words beside mandoc": mean([one for one, _ in scores]),
+        "dropped": dropped,
+    }
 
 
 def jats(root: Path, count: int, half: str, show: bool) -> dict[str, object]:
@@ -194,7 +207,11 @@ def jats(root: Path, count: int, half: str, show: bool) -> dict[str, object]:
         authors = Counter(map(plain, known.get("authors", [])))
         marked.add("authors", authors, Counter(dict.fromkeys(map(plain, names), 1)))
         references = [text_of(one) for one in tree.iter("ref")]
-        captions = [text_of(one) for one in tree.iter("caption") if not inside(one, "supplementary-material")]
+        captions = [
+            text_of(one)
+            for one in tree.iter("caption")
+            if not inside(one, "supplementary-material")
+        ]
         captions = [one for one in captions if one.strip()]
         after = follow(record, ruling)
         aside = after.metadata.get("aside", {})

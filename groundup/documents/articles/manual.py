@@ -21,10 +21,10 @@ REQUEST = re.compile(r"[.'][ \t]*(?:([A-Za-z%]{1,12}|\\\")|$)")
 WORD = re.compile(r'"((?:[^"]|"")*)"?|((?:\\[ \t]|[^ \t\n])+)')
 ESCAPE = re.compile(
     r"\\(?:[\"#].*"  # a comment
-    r"|[fFkMmgY](?:\[[^\]\n]*\]|\(..|.)"
+    r"|[fFkMmgY](?:\[[^\]\n]{0,60}\]|\(..|.)"
     r"|\*(?:\[(?P<string>[^\]\n]*)\]|\((?P<short>..)|(?P<one>.))"
-    r"|n[-+]?(?:\[[^\]\n]*\]|\(..|.)|s(?:[-+]?\d\d?|[-+]?\[[^\]\n]*\]|[-+]?\(..|'[^'\n]*')"
-    r"|[hvwDlLbSxXZRHABCo](?:'[^'\n]*'|\([^)\n]*\)|\".*?\"|.)|z|c"
+    r"|n[-+]?(?:\[[^\]\n]{0,60}\]|\(..|.)|s(?:[-+]?\d\d?|[-+]?\[[^\]\n]{0,60}\]|[-+]?\(..|'[^'\n]{0,200}')"
+    r"|[hvwDlLbSxXZRHABCo](?:'[^'\n]{0,200}'|\([^)\n]{0,60}\)|\"[^\"\n]{0,60}\"|.)|z|c"
     r"|\[(?P<long>[^\]\n]*)\]|\((?P<pair>..)|N'(?P<number>\d{1,7})'|(?P<sign>.)|$)"
 )
 ESCAPED = {
@@ -32,7 +32,7 @@ ESCAPED = {
     "t": " ", "_": "_", "E": "\\", "p": "",
 }  # fmt: skip
 STRINGS = {"lq": "“", "rq": "”", "R": "®", "Tm": "™", "S": "", "(lq": "“", "(rq": "”"}
-MAX_TRIVIAL = 20
+MAX_TRIVIAL, DEEP = 20, 8
 
 
 class ManualConfig(Config):
@@ -80,6 +80,7 @@ class Page:
         self.is_filled = True
         self.until: tuple[str, ...] = ()  # requests that end what is being skipped
         self.defined: set[str] = set()  # macros that the page defines: what they print is not known
+        self.nested = 0  # conditions on one line
         self.depth = 0  # of braces in a branch that is being skipped
         self.table = -1  # where the open table begins
         self.in_format = False  # of a table: its first lines say how columns look
@@ -294,7 +295,10 @@ class Page:
             start = end - len(body)
             while self.text[start] in " \t":
                 start += 1
-            self.read_line(start, end)
+            self.nested += 1
+            if self.nested < DEEP:
+                self.read_line(start, end)
+            self.nested -= 1
 
     def table_line(self, start: int, end: int, name: str) -> None:
         """A line of a table."""
@@ -393,7 +397,7 @@ class Page:
             return
         if before:
             self.put(*place, before)
-            self.no_space = True
+            self.no_space = before[-1] in '[(“‘<{-"’'
         if after and not word.endswith("o"):
             closers.append(after)
 

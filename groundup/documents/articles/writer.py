@@ -41,10 +41,16 @@ class Writer:
         self.spans: list[Span] = []
         self.asides: list[Aside] = []
         self.is_first = True
+        self.is_bullet = False
 
     def want(self, strength: int) -> None:
         """Ask for a break before whatever is written next."""
-        self.wanted = max(self.wanted, strength)
+        self.wanted = max(self.wanted, min(strength, SPACE) if self.is_bullet else strength)
+
+    def bullet(self, start: int, end: int) -> None:
+        """Write the dash of a list's item; what follows stays on its line."""
+        self.put(start, end, "-")
+        self.wanted, self.is_bullet = SPACE, True
 
     def keep(self, start: int, end: int) -> None:
         """Write a slice of the source, its white space runs as one space."""
@@ -81,7 +87,7 @@ class Writer:
 
     def settle(self, place: int) -> None:
         """Write the break that was asked for."""
-        wanted, self.wanted = self.wanted, 0
+        wanted, self.wanted, self.is_bullet = self.wanted, 0, False
         if wanted == SPACE and self.ends_in_space:
             return
         if wanted and not self.is_first:
@@ -112,13 +118,17 @@ class Writer:
 
     def aside(self, name: str, start: int, reason: str) -> None:
         """What was written since `start` is to be kept aside; an aside inside it stays one."""
+        first = len(self.asides)
+        while first and self.asides[first - 1].start >= start:
+            first -= 1
         at = start
-        for inner in [one for one in self.asides if one.start >= start]:
+        for inner in self.asides[first:]:
             if at < inner.start:
                 self.asides.append(Aside(name, at, inner.start, reason))
             at = max(at, inner.end)
         if at < self.length:
             self.asides.append(Aside(name, at, self.length, reason))
+        self.asides[first:] = sorted(self.asides[first:], key=lambda one: one.start)
 
     def text(self, start: int = 0) -> str:
         """What was written since `start`."""

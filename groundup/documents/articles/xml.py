@@ -170,7 +170,7 @@ class Walk:
         if act == "raw":
             self.raw += 1
         if act == "item" and not self.dropped:
-            self.writer.put(*self.place(), "- ")
+            self.writer.bullet(*self.place())
 
     def place(self) -> tuple[int, int]:
         """Where in the source what was just read ends: for text that is put in."""

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.documents import Record, follow
-from groundup.documents.articles.latex import Latex, LatexConfig
+from groundup.documents.articles.latex import Latex
+from groundup.documents.articles.latex_walk import LatexConfig
 
 PAPER = r"""\documentclass[a4paper]{article} % a class
 \newcommand{\model}{\textsc{Tiny}}
@@ -115,14 +116,17 @@ def test_macros_without_parameters_are_expanded_in_formulas():
 
 def test_a_bomb_of_macros_stays_small():
     bomb = r"\newcommand{\a}{aaaaaaaaaa}" + "".join(
-        rf"\newcommand{{\{chr(98 + i)}}}{{{(chr(92) + chr(97 + i) + '{}') * 10}}}" for i in range(12)
+        rf"\newcommand{{\{chr(98 + i)}}}{{{(chr(92) + chr(97 + i) + '{}') * 10}}}"
+        for i in range(12)
     )
     _, after = read(bomb + r" \m end")
     assert after.text.endswith("end") and len(after.text) < 30 * len(bomb) + 20_000
     assert read(r"\def\x{\x\x}\x done")[1].text == "done"
 
 
-@pytest.mark.parametrize("bad", ["", "\\", "{", "}", "$", "\\begin{", "\\verb|", "%", "\\cite", "\0", "\\'"])
+@pytest.mark.parametrize(
+    "bad", ["", "\\", "{", "}", "$", "\\begin{", "\\verb|", "%", "\\cite", "\0", "\\'"]
+)
 def test_broken_sources_are_read_to_their_end(bad):
     ruling, after = read(f"one {bad} two")
     assert ruling.reason or after.text.startswith("one")
@@ -140,7 +144,7 @@ def test_no_prose_is_a_reason():
      "\\newcommand{\\a}", "\\iffalse", "<", "%", "\\caption{", "\\footnote{", "\\cite{"],
 )  # fmt: skip
 def test_hostile_input_takes_linear_time(piece):
-    source = "x " + piece * (300_000 // len(piece))
+    source = "x " + piece * (60_000 // len(piece))
     ruling, _ = read(source)
     assert ruling.made is not None
 

@@ -1,12 +1,22 @@
 """Before the walk: braces paired, verbatim found, labels numbered."""
 
-from groundup.documents.articles.macros import Macro, defined, expanded, layout_of, numbers_of_labels
+from groundup.documents.articles.macros import (
+    Macro,
+    defined,
+    expanded,
+    layout_of,
+    numbers_of_labels,
+)
 
 
 def test_braces_pair_and_verbatim_hides_them():
     text = r"{a\{b}{\verb|{|c}% {" + "\n{d}"
     closes, verbatims = layout_of(text)
-    assert [text[a : b + 1] for a, b in sorted(closes.items())] == [r"{a\{b}", r"{\verb|{|c}", "{d}"]
+    assert [text[a : b + 1] for a, b in sorted(closes.items())] == [
+        r"{a\{b}",
+        r"{\verb|{|c}",
+        "{d}",
+    ]
     assert [text[one.start : one.end] for one in verbatims.values()] == ["{"]
 
 

@@ -72,13 +72,17 @@ def test_a_billion_laughs_stay_one_word():
     )
     _, after = read(f"<!DOCTYPE book [{laughs}]><book><para>&a; &j; end</para></book>")
     assert after.text == "ha end"
-    outside = '<!DOCTYPE book [<!ENTITY x SYSTEM "file:///etc/passwd">]><book><para>a &x; b</para></book>'
+    outside = (
+        '<!DOCTYPE book [<!ENTITY x SYSTEM "file:///etc/passwd">]><book><para>a &x; b</para></book>'
+    )
     assert read(outside)[1].text == "a b"
 
 
-@pytest.mark.parametrize("piece", ["<", "<a", '<a b="', "<p>", "</p>", "&", "<!--", "<![CDATA[", "a", "&#x;"])
+@pytest.mark.parametrize(
+    "piece", ["<", "<a", '<a b="', "<p>", "</p>", "&", "<!--", "<![CDATA[", "a", "&#x;"]
+)
 def test_hostile_input_takes_linear_time(piece):
-    source = "<book><para>x " + piece * (300_000 // len(piece))
+    source = "<book><para>x " + piece * (60_000 // len(piece))
     assert read(source)[1].text.startswith("x")
 
 
