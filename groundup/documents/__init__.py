@@ -13,7 +13,7 @@ from .batch import (
     schema,
     to_batch,
 )
-from .conversations import Message, message_of, threads
+from .conversations.threads import Message, message_of, threads
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings

@@ -200,6 +200,11 @@ def mark_quotes(lines: list[str], kinds: list[str]) -> None:
     for at in range(len(lines)):
         if not kinds[at] and FORWARDED.match(lines[at][:LONG_LINE]):
             mark_forwarded(lines, kinds, at)
+    mark_attributions(lines, kinds)
+
+
+def mark_attributions(lines: list[str], kinds: list[str]) -> None:
+    """The line above each quote; a mark that it shows to be one makes its lines quotes."""
     marks = set()
     for at in range(len(lines)):
         following = next(
