@@ -112,7 +112,8 @@ def hidden_threads(root: Path) -> dict[str, object]:
         name, text = f"{path.parent.name}/{path.stem}", body_of(path)
         record = Record(name, "mail", name, "mail", text, SourceMap.identity(text), metadata=known)
         messages.append(message_of(record))
-    truth, found = threads(messages), threads(messages, use_headers=False)
+    bare = [one._replace(subject=0, quoted=()) for one in messages]  # headers alone are the truth
+    truth, found = threads(bare), threads(messages, use_headers=False)
     linked = {name for name, place in truth.items() if place.size > 1}
     wanted, ours = pairs(truth), pairs(found)
     inside = {pair for pair in ours if set(pair) <= linked}

@@ -110,7 +110,7 @@ class Walk:
             if stop > at and not self.is_preamble:
                 self.writer.keep(at, stop)
             self.close(stop)
-            at = end if token is None else self.take(token)
+            at = end if token is None else max(self.take(token), stop + 1)  # always onwards
         self.close(end)
 
     def close(self, place: int) -> None:
