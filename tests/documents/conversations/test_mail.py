@@ -84,7 +84,7 @@ def test_pgp_and_forwarded_and_disclaimers():
     forwarded = "See below.\n\n-----Original Message-----\nFrom: Ann\nSubject: Tea\n\nold text\n"
     assert read(forwarded)[1].text == "See below.\n\n"
     disclaimer = "new\n\nThis e-mail is confidential and intended for the addressee.\nDisclosure is prohibited.\n"
-    assert read(disclaimer)[1].text == "new\n"
+    assert read(disclaimer)[1].text == "new\n\n"
 
 
 def test_a_mail_without_a_word_of_its_own_is_dropped():
