@@ -13,6 +13,7 @@ from .batch import (
     schema,
     to_batch,
 )
+from .conversations.threads import Message, message_of, threads
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
@@ -35,6 +36,7 @@ __all__ = [
     "Judged",
     "Made",
     "Markup",
+    "Message",
     "Named",
     "Part",
     "Pieces",
@@ -56,6 +58,7 @@ __all__ = [
     "judge",
     "make_document",
     "markdown_headings",
+    "message_of",
     "plain_json",
     "python_headings",
     "read_bytes",
@@ -66,5 +69,6 @@ __all__ = [
     "removals_to_batch",
     "rst_headings",
     "schema",
+    "threads",
     "to_batch",
 ]

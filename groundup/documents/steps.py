@@ -6,5 +6,16 @@ names it, so that nobody waits for, or installs, what is not used.
 
 STEPS: dict[str, str] = {
     "documents.read": "groundup.documents.readers.kinds:ReadMarkup",
+    "articles.latex": "groundup.documents.articles.latex:Latex",
+    "articles.manual": "groundup.documents.articles.manual:Manual",
+    "articles.news": "groundup.documents.articles.news:News",
+    "articles.parts": "groundup.documents.articles.parts:Parts",
+    "articles.xml": "groundup.documents.articles.markup:Xml",
+    "conversations.boilerplate": "groundup.documents.conversations.boilerplate:Boilerplate",
+    "conversations.languages": "groundup.documents.conversations.quality:Languages",
+    "conversations.mail": "groundup.documents.conversations.mail:Mail",
+    "conversations.quality": "groundup.documents.conversations.quality:Quality",
+    "conversations.speakers": "groundup.documents.conversations.speakers:Speakers",
+    "conversations.turns": "groundup.documents.conversations.turns:Turns",
 }
 """Name, such as `web.lines`, to `module:Class`."""

@@ -1,0 +1,496 @@
+"""The walk over LaTeX: what a reader of the printed paper sees, tied to the bytes of the source.
+
+One walk over the source, command by command; no TeX is run and nothing is read from other files.
+Comments, the preamble, layout commands and labels are no text; simple macros are expanded; accents,
+quotes and dashes become characters; `\\ref` prints the number it refers to and `\\cite` the order of
+its source. Authors, captions, tables, figures, footnotes and the bibliography are kept aside.
+Knows nothing of classes and packages beyond the tables of commands.py.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+from groundup.core import Config
+
+from ..document import SourceMap
+from . import commands
+from .macros import Macro, defined, expanded, layout_of, numbers_of_labels
+from .writer import BLANK_LINE, NEWLINE, SPACE, TAB, Writer
+
+TOKEN = re.compile(
+    r"\\(?P<name>[A-Za-z@]+)(?P<star>\*?)|\\(?P<sign>[^A-Za-z@])|(?P<comment>%[^\n]*\n?[ \t]*)"
+    r"|(?P<brace>[{}])|(?P<math>\$\$?)|(?P<blank>\n[ \t]*\n\s*)|(?P<cell>&)"
+    r"|(?P<ligature>---?|``|''|`|~|[!?]`)",
+    re.DOTALL,
+)
+GAP = re.compile(r"(?:[ \t]|%[^\n]*\n|\n(?![ \t]*\n))*")
+BRACKET = re.compile(r"[\]{]")
+DOLLAR = re.compile(r"(?:[^$\\]|\\.){0,5000}", re.DOTALL)
+CONDITIONAL = re.compile(r"\\(if[A-Za-z@]*|fi)(?![A-Za-z@])")
+MACRO_IN_MATH = re.compile(r"\\([A-Za-z]+)(?![A-Za-z@])")
+LABEL_IN_MATH = re.compile(r"\\label\{[^{}\n]{0,100}\}|\\(?:nonumber|notag)(?![A-Za-z])")
+FRONT = frozenset(("title", "author", "subtitle", "icmltitle", "authors"))
+DEEP, DEEP_GROUPS = 8, 200
+
+
+class LatexConfig(Config):
+    """How LaTeX is read."""
+
+    math: Literal["source", "placeholder", "drop"] = "source"
+    """Formulas: their LaTeX source between dollars, the word [MATH], or nothing. Source: own
+    choice; Galactica (arXiv:2211.09085, section 3.1) and Llemma keep the source."""
+    citations: Literal["number", "drop"] = "number"
+    """Citations: a number in brackets by first appearance, as plain styles print, or nothing."""
+    code: Literal["keep", "aside"] = "keep"
+    """Verbatim text and listings: in the text or kept aside."""
+    footnotes: Literal["aside", "keep"] = "aside"
+    """Footnotes: kept aside, or in the text where they are called."""
+    authors: Literal["aside", "keep"] = "aside"
+    """Authors and affiliations: kept aside (they are personal data), or in the text. The names
+    are in the metadata either way."""
+
+
+class Closing(NamedTuple):
+    """What is done when the walk reaches a place."""
+
+    place: int
+    act: Callable[[], None]
+
+
+class Environment(NamedTuple):
+    """An environment that is open."""
+
+    name: str
+    start: int
+    """Where its text begins."""
+
+
+class Walk:
+    """The walk over one source."""
+
+    def __init__(
+        self, source: SourceMap, config: LatexConfig, macros: dict[str, Macro] | None = None,
+        depth: int = 0,
+    ) -> None:  # fmt: skip
+        self.text, self.config, self.depth = source.text, config, depth
+        self.writer = Writer(source)
+        self.closes, self.verbatims = layout_of(self.text)
+        self.macros: dict[str, Macro] = {} if macros is None else macros
+        self.labels = {} if depth else numbers_of_labels(self.text)
+        self.cited: dict[str, int] = {}
+        self.closing: list[Closing] = []
+        self.environments: list[Environment] = []
+        self.entry = -1  # where the open bibliography entry begins
+        self.is_naming = False  # inside \author
+        self.is_preamble = False
+        self.inputs: list[str] = []
+        self.endless: set[str] = set()  # environments that never end: not looked for again
+        self.budget = [20 * len(self.text) + 10_000]  # characters that macros may still write
+
+    def document(self) -> None:
+        """Read a whole file: the preamble for its title and macros, then the body."""
+        begin = self.text.find("\\begin{document}")
+        if begin >= 0:
+            self.is_preamble = True
+            self.walk(0, begin)
+            self.is_preamble = False
+            begin += len("\\begin{document}")
+        begin = max(begin, 0)
+        end = self.text.rfind("\\end{document}", begin)  # earlier ones may be quoted
+        self.walk(begin, len(self.text) if end < 0 else end)
+
+    def walk(self, at: int, end: int) -> None:
+        """Read a slice of the source."""
+        while at < end:
+            token = TOKEN.search(self.text, at, end)
+            stop = token.start() if token else end
+            self.close(at)
+            if stop > at and not self.is_preamble:
+                self.writer.keep(at, stop)
+            self.close(stop)
+            at = end if token is None else max(self.take(token), stop + 1)  # always onwards
+        self.close(end)
+
+    def close(self, place: int) -> None:
+        """Do what was put off until this place."""
+        while self.closing and self.closing[-1].place <= place:
+            self.closing.pop().act()
+
+    def take(self, token: re.Match[str]) -> int:
+        """Read one token; return where to go on."""
+        start, end, kind = token.start(), token.end(), token.lastgroup
+        if start in self.verbatims:
+            return self.verbatim(start)
+        if kind == "star":
+            return self.command(token["name"], start, end)
+        if self.is_preamble:
+            closing = self.closes.get(start, -1) if token[0] == "{" else -1
+            return closing if closing > 0 else end
+        if kind == "sign":
+            return self.sign(token["sign"], start, end)
+        if kind == "math":
+            return self.dollars(start, end)
+        if kind == "blank" or (kind == "comment" and self.text.startswith("\n", end)):
+            self.writer.want(BLANK_LINE)
+        elif kind == "cell":
+            self.writer.want(TAB)
+        elif kind == "ligature":
+            self.writer.put(start, end, commands.LIGATURES[token[0]])
+        return end
+
+    def command(self, name: str, start: int, end: int) -> int:
+        """Read a command with its arguments."""
+        if name in commands.DEFINITIONS:
+            is_def = name in ("def", "edef", "gdef", "xdef")
+            macro_name, macro, end = defined(self.text, end, self.closes, is_def)
+            if macro and name != "providecommand":
+                self.macros[macro_name] = macro
+            return end
+        if name in ("iffalse", "begin", "end"):
+            if name == "iffalse":
+                return self.skip_conditional(end)
+            return self.environment(name, start, end)
+        if name in FRONT:
+            return self.front(name, end)
+        if self.is_preamble:
+            return self.skip(commands.ARGUMENTS.get(name, "om"), end)
+        if name in self.macros and name not in commands.HEADINGS:
+            return self.macro(self.macros[name], start, end)
+        return self.printed(name, start, end)
+
+    def printed(self, name: str, start: int, end: int) -> int:
+        """Read a command of the body that is no macro and opens nothing."""
+        if name in commands.SYMBOLS or name in commands.BREAKING or name in commands.ACCENTS:
+            return self.character(name, start, end)
+        if name in commands.HEADINGS:
+            return self.heading(name, end)
+        if name == "caption" or name in commands.NOTES:
+            return self.note(name, end)
+        if name in commands.AFFILIATIONS:
+            return self.set_aside("affiliations", self.skip("o", end), "affiliation")
+        if name in ("input", "include"):
+            group = self.group(end)
+            self.inputs.append(self.text[group[0] : group[1]])
+        if "cite" in name.lower() and name not in commands.NOT_CITATIONS:
+            return self.citation(start, end)
+        if name in commands.REFERENCES:
+            inside = self.group(end)
+            key = self.text[inside[0] : inside[1]]
+            self.writer.put(start, inside[2], self.labels.get(key, ""))
+            return inside[2]
+        if name == "bibitem":
+            self.end_entry()
+            end = self.skip("om", end)
+            self.writer.want(BLANK_LINE)
+            self.entry = self.writer.here()
+            return end
+        if name in ("(", "["):
+            return end
+        return self.skip(commands.ARGUMENTS.get(name, "o"), end)
+
+    def character(self, name: str, start: int, end: int) -> int:
+        """Write a symbol, an accented letter or a break."""
+        if name in commands.SYMBOLS:
+            self.writer.put(start, end, commands.SYMBOLS[name])
+            after = GAP.match(self.text, end)
+            if self.text.startswith("{}", end):
+                return end + 2
+            is_word = self.text[end : end + 1] in (" ", "\n")
+            return after.end() if after and is_word else end  # TeX swallows it after a word
+        if name in commands.BREAKING:
+            self.writer.want(commands.BREAKING[name])
+            if name == "item":
+                self.writer.bullet(start, end)
+            return self.skip("m" if name == "hskip" else "", end)
+        return self.accent(name, start, end)
+
+    def sign(self, sign: str, start: int, end: int) -> int:
+        """Read a command of one sign."""
+        if sign == "\\":
+            self.writer.want(NEWLINE)
+            return self.skip("o", end)
+        if sign in "([":
+            closer = self.text.find("\\)" if sign == "(" else "\\]", end, end + 5_000)
+            if closer >= 0:
+                self.math(start, closer + 2, end, closer, sign == "[")
+                return closer + 2
+        if sign in commands.ACCENTS:
+            return self.accent(sign, start, end)
+        self.writer.put(start, end, commands.SIGNS.get(sign, ""))
+        return end
+
+    def accent(self, name: str, start: int, end: int) -> int:
+        """Write the letter that an accent makes with the next one."""
+        inside = self.group(end)
+        base = self.text[inside[0] : inside[1]].strip()
+        base = {"\\i": "i", "\\j": "j"}.get(base, base)
+        if not base or len(base) > 2 or "\\" in base:
+            return end
+        letter = unicodedata.normalize("NFC", base[0] + commands.ACCENTS[name]) + base[1:]
+        self.writer.put(start, inside[2], letter)
+        return inside[2]
+
+    def heading(self, name: str, end: int) -> int:
+        """A heading is a paragraph of its own."""
+        inside = self.group(self.skip("o", end))
+        self.writer.want(BLANK_LINE)
+        start, level = self.writer.here(), str(commands.HEADINGS[name])
+
+        def act() -> None:
+            self.writer.span("heading", start, level)
+            self.writer.want(SPACE if name in ("paragraph", "subparagraph") else BLANK_LINE)
+
+        self.closing.append(Closing(inside[1], act))
+        return inside[0]
+
+    def note(self, name: str, end: int) -> int:
+        """A caption or a footnote."""
+        end = self.skip("o", end)
+        if name == "caption":
+            self.writer.want(BLANK_LINE)
+            return self.set_aside("captions", end, "caption", "caption")
+        if self.is_naming or name == "thanks":
+            return self.group(end)[2]
+        if self.config.footnotes == "keep":
+            return end
+        return self.set_aside("footnotes", end, "footnote")
+
+    def set_aside(self, name: str, end: int, reason: str, span: str = "") -> int:
+        """Keep the argument that follows aside."""
+        inside = self.group(end)
+        start = self.writer.here()
+
+        def act() -> None:
+            if span:
+                self.writer.span(span, start)
+                self.writer.want(BLANK_LINE)
+            if name != "affiliations" or self.config.authors == "aside":
+                self.writer.aside(name, start, reason)
+
+        if name == "affiliations":
+            self.writer.want(NEWLINE)
+            start = self.writer.here()
+        if len(self.closing) < DEEP_GROUPS:
+            self.closing.append(Closing(inside[1], act))
+        return inside[0]
+
+    def front(self, name: str, end: int) -> int:
+        """Title and authors, wherever they stand; what they say is walked at once."""
+        inside = self.group(self.skip("o", end))
+        kind = "author" if name.startswith("author") else "title"
+        was_preamble, self.is_preamble = self.is_preamble, False
+        self.writer.want(BLANK_LINE)
+        start = self.writer.here()
+        self.is_naming = kind == "author"
+        kept, self.closing = self.closing, []
+        self.walk(inside[0], inside[1])
+        self.closing, self.is_naming = kept, False
+        self.is_preamble = was_preamble
+        if kind == "author":
+            self.writer.span("author", start)
+            if self.config.authors == "aside":
+                self.writer.aside("authors", start, "authors")
+        elif name == "subtitle":
+            self.writer.span("subtitle", start)
+        else:
+            self.writer.span("heading", start, "1")
+            self.writer.span("title", start)
+        self.writer.want(BLANK_LINE)
+        return max(inside[2], end)
+
+    def environment(self, edge: str, start: int, end: int) -> int:
+        """Open or close an environment."""
+        inside = self.group(end)
+        name = self.text[inside[0] : inside[1]].strip()
+        after, plain = inside[2], name.rstrip("*")
+        if edge == "end":
+            self.end_environment(plain)
+            return after
+        if self.is_preamble:
+            return after
+        if plain in commands.MATHS or plain in commands.DROPPED:
+            closer = -1 if name in self.endless else self.text.find(f"\\end{{{name}}}", after)
+            if closer < 0:
+                self.endless.add(name)
+            else:
+                stop = closer + len(name) + 6
+                if plain in commands.MATHS:
+                    self.math(start, stop, start, stop, True)
+                return stop
+        after = self.skip(commands.ENVIRONMENT_ARGUMENTS.get(plain, "o"), after)
+        if plain not in ("minipage", "center", "scope"):
+            self.writer.want(BLANK_LINE)
+        self.environments.append(Environment(plain, self.writer.here()))
+        return after
+
+    def end_environment(self, name: str) -> None:
+        """Close an environment, and those inside that were never closed."""
+        depth = len(self.environments)
+        for one in range(depth - 1, max(-1, depth - 20), -1):
+            if self.environments[one].name == name:
+                break
+        else:
+            return
+        start = self.environments[one].start
+        del self.environments[one:]
+        if name == "thebibliography":
+            self.end_entry()
+        elif name == "abstract":
+            self.writer.span("abstract", start)
+        shelf = commands.FLOATS.get(name) or ("tables" if name in commands.TABLES else "")
+        if shelf:
+            self.writer.span(shelf[:-1], start)
+            self.writer.aside(shelf, start, shelf[:-1])
+        self.writer.want(BLANK_LINE)
+
+    def end_entry(self) -> None:
+        """The bibliography's entry that is open ends here."""
+        if self.entry >= 0:
+            self.writer.span("reference", self.entry)
+            self.writer.aside("references", self.entry, "reference")
+            self.entry = -1
+
+    def citation(self, start: int, end: int) -> int:
+        """A citation: numbers by first appearance."""
+        after = self.skip("oo", end)
+        inside = self.group(after)
+        keys = [key.strip() for key in self.text[inside[0] : inside[1]].split(",") if key.strip()]
+        if inside[2] - inside[0] > 2_000 or not keys:
+            return after
+        if self.config.citations == "number":
+            numbers = [self.cited.setdefault(key, len(self.cited) + 1) for key in keys]
+            self.writer.put(start, inside[2], f"[{', '.join(map(str, numbers))}]")
+        return inside[2]
+
+    def dollars(self, start: int, end: int) -> int:
+        """A formula between dollars; a lone dollar is dropped."""
+        sign = self.text[start:end]
+        body = DOLLAR.match(self.text, end)
+        stop = body.end() if body else end
+        if not self.text.startswith(sign, stop) or "\n\n" in self.text[end:stop]:
+            return start + 1
+        self.math(start, stop + len(sign), end, stop, sign == "$$")
+        return stop + len(sign)
+
+    def math(self, start: int, stop: int, inner: int, end: int, is_display: bool) -> None:
+        """Write a formula as the configuration wants it."""
+        if is_display:
+            self.writer.want(NEWLINE)
+        if self.config.math == "placeholder":
+            self.writer.put(start, stop, "[MATH]")
+        elif self.config.math == "source":
+            source = self.text[inner:end]
+            changed = LABEL_IN_MATH.sub("", MACRO_IN_MATH.sub(self.in_math, source))
+            begins = self.writer.here()
+            if changed == source:
+                self.writer.keep(start, stop)
+            else:
+                before, after = self.text[start:inner], self.text[end:stop]
+                self.writer.put(start, stop, before + changed + after)
+            self.writer.span("formula", begins)
+        if is_display:
+            self.writer.want(NEWLINE)
+
+    def in_math(self, found: re.Match[str]) -> str:
+        """A macro without parameters, inside a formula."""
+        macro = self.macros.get(found[1])
+        if macro is None or macro.parameters or len(macro.body) > 200:
+            return found[0]
+        return f"{{{macro.body}}}" if len(macro.body) > 1 else macro.body
+
+    def verbatim(self, start: int) -> int:
+        """Write what is verbatim as it is."""
+        found = self.verbatims[start]
+        if self.is_preamble or found.name.startswith(("comment", "filecontents")):
+            return found.after
+        if found.name == "verb":
+            self.writer.exactly(found.start, found.end)
+            return found.after
+        self.writer.want(BLANK_LINE)
+        begins = self.writer.here()
+        first = found.start
+        while first < found.end and self.text[first] in "[{" and first == found.start:
+            line = self.text.find("\n", first, found.end)
+            first = found.end if line < 0 else line
+        while first < found.end and self.text[first] in "\r\n":
+            first += 1
+        last = len(self.text[first : found.end].rstrip()) + first
+        self.writer.exactly(first, last)
+        self.writer.span("code", begins)
+        if self.config.code == "aside":
+            self.writer.aside("code", begins, "code")
+        self.writer.want(BLANK_LINE)
+        return found.after
+
+    def macro(self, macro: Macro, start: int, end: int) -> int:
+        """Write what an author's command stands for."""
+        arguments = []
+        for _ in range(macro.parameters):
+            inside = self.group(end)
+            arguments.append(self.text[inside[0] : inside[1]])
+            end = inside[2]
+        body = expanded(macro, arguments)
+        self.budget[0] -= len(body)
+        if self.depth >= DEEP or self.budget[0] < 0:
+            return end
+        inner = Walk(SourceMap.identity(body), self.config, self.macros, self.depth + 1)
+        inner.budget, inner.labels, inner.cited = self.budget, self.labels, self.cited
+        inner.walk(0, len(body))
+        text = inner.writer.text()
+        if inner.writer.wanted == SPACE or body[-1:].isspace():
+            text += " "
+        self.writer.put(start, end, text)
+        return end
+
+    def skip_conditional(self, at: int) -> int:
+        """Pass over `\\iffalse … \\fi`, nested conditionals included."""
+        depth = 1
+        while found := CONDITIONAL.search(self.text, at):
+            at = found.end()
+            depth += -1 if found[1] == "fi" else 1
+            if not depth:
+                return at
+        return len(self.text)
+
+    def group(self, at: int) -> tuple[int, int, int]:
+        """The argument at a place: where its text begins and ends, and where the source goes on."""
+        gap = GAP.match(self.text, at)
+        begin = gap.end() if gap else at
+        if self.text.startswith("{", begin):
+            end = self.closes.get(begin, -1)
+            return (begin + 1, end, end + 1) if end >= 0 else (begin + 1, begin + 1, begin + 1)
+        token = TOKEN.match(self.text, begin)
+        if token is not None and token.lastgroup in ("star", "sign"):
+            return (begin, token.end(), token.end())
+        stop = min(begin + 1, len(self.text))
+        if self.text[begin:stop] in ("", "}", "$", "\n"):
+            return (at, at, at)
+        return (begin, stop, stop)
+
+    def skip(self, arguments: str, at: int) -> int:
+        """Pass over arguments that go, up to the first that is kept."""
+        for argument in arguments:
+            if argument == "k":
+                return at
+            if argument == "o":
+                at = self.skip_optional(at)
+            elif self.text.startswith("{", GAP.match(self.text, at).end()):  # type: ignore[union-attr]
+                at = self.group(at)[2]
+        return at
+
+    def skip_optional(self, at: int) -> int:
+        """Pass over an argument in brackets, if one is there."""
+        if not self.text.startswith("[", at):
+            gap = GAP.match(self.text, at)
+            if gap is None or not self.text.startswith("[", gap.end()):
+                return at
+            at = gap.end()
+        place, limit = at + 1, at + 2_000
+        while found := BRACKET.search(self.text, place, limit):
+            if found[0] == "]":
+                return found.end()
+            place = self.closes.get(found.start(), found.start()) + 1
+            limit = max(limit, place)
+        return at + 1

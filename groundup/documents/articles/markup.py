@@ -1,0 +1,82 @@
+"""Steps for papers and manuals in XML: which vocabulary a file is of, and its facts.
+
+Knows nothing of tags; see xml.py for the walk and vocabularies.py for what elements mean.
+"""
+
+import re
+from typing import Literal
+
+from groundup.core import Config
+
+from ..record import Record, Ruling
+from .vocabularies import DOCBOOK, JATS, MALLARD
+from .writer import source_of
+from .xml import Vocabulary, read_xml
+
+VOCABULARIES: dict[str, Vocabulary] = {"jats": JATS, "docbook": DOCBOOK, "mallard": MALLARD}
+ROOT = re.compile(r"<(?![?!])(?:[\w-]+:)?([A-Za-z][\w.-]*)([^>]{0,2000})")
+ROOTS = {
+    "page": "mallard", "book": "docbook", "chapter": "docbook", "refentry": "docbook",
+    "sect1": "docbook", "section": "docbook", "preface": "docbook", "appendix": "docbook",
+    "part": "docbook", "refsect1": "docbook", "set": "docbook", "pmc-articleset": "jats",
+    "reference": "docbook", "glossary": "docbook",
+}  # fmt: skip
+
+
+class XmlConfig(Config):
+    """How an article in XML is read."""
+
+    vocabulary: Literal["auto", "jats", "docbook", "mallard"] = "auto"
+    """What its elements mean; `auto` looks at the root element."""
+
+
+class Xml:
+    """Step `articles.xml`: the prose of a record of kind jats, docbook or mallard."""
+
+    def __init__(self, config: XmlConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Make the text; XML of another kind, or without prose, drops the record."""
+        source = source_of(record)
+        name = self.config.vocabulary
+        if name == "auto":
+            name = vocabulary_of(source.text)
+            if name == "auto":
+                return Ruling("xml: not an article", details=source.text[:80])
+        writer, facts = read_xml(source, VOCABULARIES[name])
+        if not writer.length:
+            return Ruling("xml: no prose", details=f"{len(source.text)} characters of source")
+        ruling = writer.ruling({})
+        assert ruling.made is not None
+        text, spans = ruling.made.map.text, ruling.made.spans
+        known: dict[str, object] = {"vocabulary": name}
+        for kind in ("title", "abstract"):
+            found = next((span for span in spans if span.kind == kind), None)
+            if found:
+                known[kind] = text[found.start : found.end].strip()
+        if authors := facts.pop("authors", []):
+            known["authors"] = list(dict.fromkeys(authors))[:200]
+        known |= {key.replace("id:", ""): values[0] for key, values in facts.items()}
+        for kind in ("reference", "caption"):
+            known[f"{kind}s"] = sum(span.kind == kind for span in spans)
+        return ruling._replace(metadata=known)
+
+
+def vocabulary_of(text: str) -> Literal["auto", "jats", "docbook", "mallard"]:
+    """The vocabulary that the root element belongs to, `auto` if to none.
+
+    >>> vocabulary_of("<article><front><journal-meta/>"), vocabulary_of("<page xmlns='x'>")
+    ('jats', 'mallard')
+    """
+    head = text[:20_000]
+    root = ROOT.search(head)
+    if root is None:
+        return "auto"
+    name = root[1].lower()
+    if name == "article":
+        is_jats = re.search(
+            r"<front>|<article-meta|<journal-meta|article-type=|JATS|NLM//DTD", head
+        )
+        return "jats" if is_jats else "docbook"
+    return ROOTS.get(name, "auto")  # type: ignore[return-value]

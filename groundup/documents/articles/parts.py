@@ -1,0 +1,207 @@
+"""The parts of an article in plain text: authors, references, captions, page furniture.
+
+For articles whose markup is gone: PDF, OCR, plain text, HTML without a publisher's tags. Paragraphs
+and lines are judged by how they begin and where they stand. A bibliography is a heading and then
+entries that look like entries; a caption begins with its label and a number, at the start of a
+paragraph. What is not certain stays. Knows nothing of pages; see books for running heads.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from groundup.core import Config
+
+from ..record import PASS, Edit, Record, Ruling, Span
+
+PARAGRAPH = re.compile(r"[^\n]+(?:\n(?![ \t]*\n)[^\n]+)*")
+CAPTION = re.compile(
+    r"[ \t]{0,12}(?:(?P<figure>(?:Supplementary |Extended Data |Online )?(?:Fig(?:ure)?s?|Abb(?:ildung)?|Figura|Scheme|Plate|"
+    r"Chart|Photo))|(?P<table>(?:Supplementary |Extended Data )?(?:Tab(?:le)?|Tabelle|Tableau|Tabla|TABLE)))\.?\s{1,3}"
+    r"(?:[A-Z]{0,2}[-.]?\d{1,3}(?:[-.]\d{1,3})?[a-z]?|[IVXL]{1,6}|[A-Z]\d{1,2})(?:[.:|—–)]\s|[ \t]*\n|\s[-–—|]\s|\. ?$|$|\s(?=[A-Z(]))",
+    re.IGNORECASE,
+)
+RUNNING_ON = re.compile(
+    r"^\W*(?:shows?|showed|illustrates?|presents?|depicts?|gives?|lists?|summari[sz]es?|is|are|was|were|and|in|of|"
+    r"demonstrates?|displays?|reports?|provides?|compares?|contains?|plots?|also|to|below|above|reveals?|indicates?|has|"
+    r"describes?|can|further|we|for)\b", re.IGNORECASE,
+)  # fmt: skip
+REFERENCES = re.compile(
+    r"[ \t]{0,20}(?:\d{1,2}\.?\s{1,4}|[IVX]{1,4}\.\s{1,4}|#{1,4} |\*{2})?(?:References?(?: (?:and notes|cited|list))?|"
+    r"Bibliography|Literature(?: cited)?|Works cited|Cited literature|Notes and references|Literatur(?:verzeichnis)?|"
+    r"Bibliographie|R[ée]f[ée]rences(?: bibliographiques)?|Bibliograf[ií]a|Referencias|Riferimenti bibliografici|"
+    r"Список литературы|Литература|参考文献)[ \t]*:?\*{0,2}[ \t]*", re.IGNORECASE,
+)  # fmt: skip
+ENTRY = re.compile(
+    r"[ \t]{0,8}(?:\[\w[\w+ .,:&-]{0,40}\]|\(\d{1,3}\)|\d{1,3}[.)]?\s|[•*-]\s|[A-Z][\w'’ʼ-]{1,30},? (?:[A-Z]\.|[A-Z]{1,3}\b|and|et al)|"
+    r"[A-Z][\w'’-]{1,30}, [A-Z])"
+)
+YEAR = re.compile(
+    r"\b(?:1[5-9]|20)\d\d[a-z]?\b|\bin press\b|\bforthcoming\b|\bdoi\b|https?://", re.IGNORECASE
+)
+AFTER = re.compile(
+    r"[ \t]{0,20}(?:(?:Appendix|Appendices|Supplement\w*|Supporting information|Figure legends?|Tables?|Figures?|"
+    r"Acknowledge?ments?|Author contributions|Index|Anhang|Annexe|Ap[ée]ndice)\b.{0,60}|[A-Z]\.?[ \t]{1,3}[A-Z]\w.{0,60})",
+)
+FURNITURE = re.compile(
+    r"[ \t]{0,80}(?:arXiv:\d{4}\.\d{4,5}(?:v\d{1,2})?(?: +\[[\w.-]{2,20}\])?.{0,40}|arXiv:[a-z.-]{2,20}/\d{7}.{0,40}|"
+    r"Downloaded (?:from|by|on) .{3,120}|(?:©|\(c\)|Copyright ©?) ?(?:19|20)\d\d\b.{0,160}|"
+    r"(?:Page )?\d{1,4} (?:of|/) \d{1,4}(?: \(page number not for citation purposes\))?|Page \d{1,4}|"
+    r"(?:https?://)?(?:dx\.)?doi(?:\.org)?[:/]\s?10\.\d{4,9}/\S{1,120}|doi:\s?10\.\S{1,120}|ISSN:? \d{4}-\d{3}[\dX].{0,80}|"
+    r"(?:Received|Accepted|Revised|Published)(?: online)?:? \d{1,2}[. ]\w{3,10}\.? \d{4}.{0,120}|"
+    r"This (?:article|paper|work) is (?:licensed|distributed) under .{5,200}|All rights reserved\.?|"
+    r"(?:[A-Z][\w&.]{1,20} ){1,6}(?:Vol(?:ume)?\.? ?\d{1,4}|\d{1,4} ?\(\d{1,3}\)),? .{0,40}(?:19|20)\d\d.{0,40}|"
+    r"[A-Z][\w.-]{1,30} et al\.(?: [A-Z][\w ]{2,40})? (?:19|20)\d\d, \d{1,4}:\w{1,10}.{0,60}|"
+    r"(?:www\.|https?://)[\w.-]{3,60}/?|\| ?\d{1,4} ?\||- ?\d{1,4} ?-)[ \t]*",
+    re.IGNORECASE,
+)
+NAME = (
+    r"(?:(?:[A-Z]\.[ -]?){1,3}|[A-ZÀ-ÞŁŚŠŽ][\w'’.-]{1,20} )(?:(?:[A-Z]\.[ -]?){0,3}|(?:[a-z]{2,3} ){0,2}"
+    r"|[A-ZÀ-ÞŁŚŠŽ][\w'’-]{1,20} )(?:(?:van|von|der|de|da|di|del|la|le|ten|bin|el) ){0,3}[A-ZÀ-ÞŁŚŠŽ][\w'’-]{1,24}"
+)
+AUTHORS = re.compile(
+    rf"[ \t]{{0,60}}(?:by[ \t]{{1,3}})?{NAME}[\d*†‡§¶, \t]{{0,12}}(?:(?:,|;|&|\band\b|·|•|\n|,? and\b)[ \t\n]{{0,12}}"
+    rf"{NAME}[\d*†‡§¶, \t]{{0,12}}){{0,60}}[.]?[ \t]*",
+)  # fmt: skip
+AFFILIATION = re.compile(
+    r"\b(?:Universit\w+|Institut\w*|Department|Dept\.|Laborator\w+|School of|Faculty|College|Hospital|Academy|Centre|"
+    r"Center for|Inc\.|Corporation|GmbH|Ltd)\b|[\w.+-]{1,64}@[\w-]{1,64}\.\w"
+)
+HEAD_PARAGRAPHS = 8
+
+
+class PartsConfig(Config):
+    """Which parts are set apart."""
+
+    authors: bool = True
+    """Author and affiliation lines between title and text, aside. Source: own choice; they are
+    personal data and no prose."""
+    references: bool = True
+    """The bibliography, aside."""
+    min_entries: int = 3
+    """Entries that a bibliography must have. Source: development articles, none had fewer."""
+    captions: bool = True
+    """Captions, aside."""
+    furniture: bool = True
+    """Lines of the publisher: identifiers, page numbers, dates of receipt, downloads; removed."""
+
+
+class Paragraph(NamedTuple):
+    """A paragraph of the text."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Parts:
+    """Step `articles.parts`: the apparatus of an article in plain text, set apart."""
+
+    def __init__(self, config: PartsConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one article."""
+        found = [Paragraph(*one.span(), one[0]) for one in PARAGRAPH.finditer(record.text)]
+        edits: list[Edit] = []
+        spans: list[Span] = []
+        facts: dict[str, object] = {}
+        first, last = (
+            self.bibliography(found) if self.config.references else (len(found), len(found))
+        )
+        if first < last:
+            entries = found[first + 1 : last]
+            edits.append(Edit(found[first].start, found[first].end, "references heading"))
+            edits += [Edit(one.start, one.end, "reference", aside="references") for one in entries]
+            facts["references"] = len(entries)
+        body = [*range(min(first, len(found))), *range(last, len(found))]
+        head = self.head(found[: min(first, HEAD_PARAGRAPHS)]) if self.config.authors else []
+        edits += [Edit(one.start, one.end, "authors", aside="authors") for one in head]
+        taken = {one.start for one in head}
+        for number in body:
+            one = found[number]
+            if one.start in taken:
+                continue
+            if self.config.captions and is_caption(one.text):
+                edits.append(Edit(one.start, one.end, "caption", aside="captions"))
+            elif self.config.furniture:
+                edits += furniture(one)
+        edits = [with_break(record.text, edit) for edit in sorted(edits, key=lambda one: one.start)]
+        facts["captions"] = sum(edit.aside == "captions" for edit in edits)
+        if not edits:
+            return PASS
+        return Ruling(edits=tuple(edits), metadata=facts, spans=tuple(spans))
+
+    def bibliography(self, found: list[Paragraph]) -> tuple[int, int]:
+        """The last references heading whose paragraphs are entries: from it to one past the last."""
+        for first in range(len(found) - 1, -1, -1):
+            if len(found[first].text) > 60 or not REFERENCES.fullmatch(found[first].text):
+                continue
+            last, doubtful, entries = first + 1, 0, 0
+            for number in range(first + 1, len(found)):
+                text = found[number].text
+                if AFTER.fullmatch(text) and not YEAR.search(text):
+                    break
+                is_entry = bool(ENTRY.match(text)) and bool(YEAR.search(text[:2_000]))
+                is_entry = is_entry or bool(YEAR.search(text[:600]) and len(text) < 600)
+                entries, doubtful = entries + is_entry, 0 if is_entry else doubtful + 1
+                if doubtful > 2:
+                    break
+                if is_entry:
+                    last = number + 1
+            lines = sum(bool(ENTRY.match(line)) for line in text_of(found[first + 1 : last]))
+            if max(entries, lines) >= self.config.min_entries:
+                return first, last
+        return len(found), len(found)
+
+    def head(self, found: list[Paragraph]) -> list[Paragraph]:
+        """Author and affiliation paragraphs: below the title, above the text."""
+        taken = []
+        for number, one in enumerate(found):
+            if number == 0 or len(one.text) > 1_200:
+                if number and len(one.text) > 1_200:
+                    break
+                continue
+            is_names = len(one.text) < 600 and AUTHORS.fullmatch(one.text) is not None
+            affiliations = len(AFFILIATION.findall(one.text))
+            short = all(len(line) < 120 for line in one.text.split("\n"))
+            if is_names or (taken and affiliations and short) or affiliations >= 3 and short:
+                taken.append(one)
+            elif taken:
+                break
+        return taken
+
+
+def text_of(paragraphs: list[Paragraph]) -> Iterator[str]:
+    """Yield the lines of paragraphs."""
+    for one in paragraphs:
+        yield from one.text.split("\n")
+
+
+def is_caption(text: str) -> bool:
+    """Whether a paragraph is a caption.
+
+    >>> is_caption("Figure 3: The tube."), is_caption("Figure 3 shows the tube.")
+    (True, False)
+    """
+    found = CAPTION.match(text)
+    if found is None or len(text) > 6_000:
+        return False
+    return not RUNNING_ON.match(text[found.end() : found.end() + 40])
+
+
+def furniture(one: Paragraph) -> Iterator[Edit]:
+    """Yield the publisher's lines of a paragraph."""
+    at = one.start
+    for line in one.text.split("\n"):
+        if len(line) <= 300 and FURNITURE.fullmatch(line):
+            yield Edit(at, at + len(line), "page furniture")
+        at += len(line) + 1
+
+
+def with_break(text: str, edit: Edit) -> Edit:
+    """The edit with the line break after it, so that no empty line stays."""
+    end = edit.end
+    while end < len(text) and text[end] in "\r\n":
+        end += 1
+    return edit._replace(end=end)

@@ -1,0 +1,219 @@
+"""A text written from a source, every piece of it tied to where it stood there.
+
+The readers of LaTeX, XML and manual pages walk over their source and say what to keep (`keep`: these
+characters), what to write instead (`put`: an accent, an expanded macro) and where lines break.
+White space runs become one space, so a paragraph is one line whatever its source's margin was. What
+stands in figures, bibliographies and the like is written too and marked to be kept aside: it leaves
+the text as an edit, so it is logged with its reason. Knows nothing of any format.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..document import Segment, SourceMap
+from ..record import Edit, Made, Record, Ruling, Span, slice_of
+
+SPACES = re.compile(r"[ \t\r\n\f\v]+")
+BREAKS = ("", " ", "\t", "\n", "\n\n")
+SPACE, TAB, NEWLINE, BLANK_LINE = 1, 2, 3, 4
+PIECE_CHARACTERS = 2_048
+
+
+class Aside(NamedTuple):
+    """A slice of the written text that is to be kept aside."""
+
+    name: str
+    start: int
+    end: int
+    reason: str
+
+
+class Writer:
+    """What has been written so far."""
+
+    def __init__(self, source: SourceMap) -> None:
+        self.source = in_pieces(source)
+        self.pieces: list[tuple[int, int, str | None]] = []  # source start, end, other text
+        self.length = 0
+        self.wanted = 0  # the strongest break asked for since the last character
+        self.ends_in_space = True
+        self.spans: list[Span] = []
+        self.asides: list[Aside] = []
+        self.is_first = True
+        self.is_bullet = False
+
+    def want(self, strength: int) -> None:
+        """Ask for a break before whatever is written next."""
+        self.wanted = max(self.wanted, min(strength, SPACE) if self.is_bullet else strength)
+
+    def bullet(self, start: int, end: int) -> None:
+        """Write the dash of a list's item; what follows stays on its line."""
+        self.put(start, end, "-")
+        self.wanted, self.is_bullet = SPACE, True
+
+    def keep(self, start: int, end: int) -> None:
+        """Write a slice of the source, its white space runs as one space."""
+        text = self.source.text
+        at = start
+        for run in SPACES.finditer(text, start, end):
+            if run.start() > at:
+                self.exactly(at, run.start())
+            self.want(SPACE)
+            at = run.end()
+        if at < end:
+            self.exactly(at, end)
+
+    def exactly(self, start: int, end: int) -> None:
+        """Write a slice of the source as it is, line breaks too."""
+        if start < end:
+            before = self.pieces[-1][1] if self.pieces else start
+            if self.wanted == SPACE and not self.ends_in_space and before < start:
+                if self.source.text[start - 1] == " ":  # the source's own space, so it is exact
+                    start, self.wanted = start - 1, 0
+            self.settle(start)
+            self.append(start, end, None)
+
+    def put(self, start: int, end: int, text: str) -> None:
+        """Write a text that stands for a slice of the source; its white space runs as one space."""
+        words = SPACES.sub(" ", text)
+        if words.startswith(" "):
+            self.want(SPACE)
+        if words.strip():
+            self.settle(start)
+            self.append(start, end, words.strip())
+        if words.endswith(" "):
+            self.want(SPACE)
+
+    def settle(self, place: int) -> None:
+        """Write the break that was asked for."""
+        wanted, self.wanted, self.is_bullet = self.wanted, 0, False
+        if wanted == SPACE and self.ends_in_space:
+            return
+        if wanted and not self.is_first:
+            self.append(place, place, BREAKS[wanted])
+
+    def append(self, start: int, end: int, text: str | None) -> None:
+        """Add a piece, joined to the one before if both are of the source and touch."""
+        last = self.source.text[end - 1] if text is None else text[-1]
+        self.ends_in_space = last in " \t\n"
+        self.is_first = False
+        self.length += end - start if text is None else len(text)
+        before = self.pieces[-1] if self.pieces else None
+        if before and text is None and before[2] is None and before[1] == start:
+            self.pieces[-1] = (before[0], end, None)
+        else:
+            self.pieces.append((start, end, text))
+
+    def here(self) -> int:
+        """Where the next character will stand, once the break before it is written."""
+        if self.is_first or (self.wanted == SPACE and self.ends_in_space):
+            return self.length
+        return self.length + len(BREAKS[self.wanted])
+
+    def span(self, kind: str, start: int, value: str = "") -> None:
+        """Mark what was written since `start`."""
+        if start < self.length:
+            self.spans.append(Span(kind, start, self.length, value))
+
+    def aside(self, name: str, start: int, reason: str) -> None:
+        """What was written since `start` is to be kept aside; an aside inside it stays one."""
+        first = len(self.asides)
+        while first and self.asides[first - 1].start >= start:
+            first -= 1
+        at = start
+        for inner in self.asides[first:]:
+            if at < inner.start:
+                self.asides.append(Aside(name, at, inner.start, reason))
+            at = max(at, inner.end)
+        if at < self.length:
+            self.asides.append(Aside(name, at, self.length, reason))
+        self.asides[first:] = sorted(self.asides[first:], key=lambda one: one.start)
+
+    def text(self, start: int = 0) -> str:
+        """What was written since `start`."""
+        return edited(self.source.text, self.pieces)[start:]
+
+    def ruling(self, metadata: dict[str, object]) -> Ruling:
+        """The text in place of the source, what is kept aside, and what is known."""
+        segments: list[Segment] = []
+        for start, end, text in self.pieces:
+            if text is None:
+                segments += slice_of(self.source, start, end, segments)
+            else:
+                first, last = self.source.byte_range(start, end)
+                at = segments[-1].end if segments else 0
+                line = self.source.line(start)
+                segments.append(Segment(at, at + len(text), first, last, line, False))
+        map = SourceMap(edited(self.source.text, self.pieces), tuple(segments))
+        edits = tuple(edits_of(map.text, self.asides))
+        return Ruling(edits=edits, metadata=metadata, made=Made(map, tuple(self.spans)))
+
+
+def edited(source: str, pieces: list[tuple[int, int, str | None]]) -> str:
+    """The text that pieces make."""
+    return "".join(source[a:b] if put is None else put for a, b, put in pieces)
+
+
+def edits_of(text: str, asides: list[Aside]) -> Iterator[Edit]:
+    """Yield edits for asides: each takes the break before it along, so no hole stays."""
+    before = 0
+    rising = sorted(asides, key=lambda one: one.start)
+    starts = {one.start for one in rising}
+    for name, start, end, reason in rising:
+        if not text[start:end].strip():
+            continue
+        first = start
+        while first > before and text[first - 1] in "\n\t ":
+            first -= 1
+        if first == 0:
+            while end < len(text) and text[end] in "\n\t ":
+                end += 1
+        elif first < start and end not in starts and not text[end : end + 1].isspace():
+            first = start if end < len(text) else first  # the break stays for what follows
+        yield Edit(first, end, reason, aside=name)
+        before = end
+
+
+def in_pieces(map: SourceMap) -> SourceMap:
+    """The same map in exact segments of limited length, so that a look-up never scans a file."""
+    segments: list[Segment] = []
+    for whole in map.segments:
+        if not whole.exact or whole.end - whole.start <= PIECE_CHARACTERS:
+            segments.append(whole)
+            continue
+        byte, line = whole.byte_start, whole.line
+        for start in range(whole.start, whole.end, PIECE_CHARACTERS):
+            end = min(start + PIECE_CHARACTERS, whole.end)
+            piece = map.text[start:end]
+            size = len(piece.encode("utf-8"))
+            segments.append(Segment(start, end, byte, byte + size, line, True))
+            byte, line = byte + size, line + piece.count("\n")
+    return SourceMap(map.text, tuple(segments))
+
+
+def source_of(record: Record) -> SourceMap:
+    """A record's text before its markup is read: what a reader made, or its bytes decoded.
+
+    Bytes that are not UTF-8 are read as Windows-1252, one byte a character, undefined ones as
+    Latin-1 does: LaTeX and manual pages before 2018 often are.
+    """
+    if record.text or not record.data:
+        return record.map
+    skip = 3 if record.data.startswith(b"\xef\xbb\xbf") else 0
+    try:
+        return SourceMap.identity(record.data[skip:].decode("utf-8"), skip)
+    except UnicodeDecodeError:
+        text = "".join(WINDOWS[byte] for byte in record.data)
+    segments, line = [], 1
+    for run in re.finditer(r"[\x00-\x7f]+|[^\x00-\x7f]", text):
+        a, b = run.span()
+        segments.append(Segment(a, b, a, b, line, run[0].isascii()))
+        line += run[0].count("\n")
+    return SourceMap(text, tuple(segments))
+
+
+WINDOWS = [
+    bytes([byte]).decode("cp1252", "ignore") or bytes([byte]).decode("latin-1")
+    for byte in range(256)
+]

@@ -1,0 +1,140 @@
+"""What nobody said: joins and leaves, bots, refusals by form, greetings and nothing else.
+
+Lines that a server or a client writes into a log go, each with its reason; turns in which an
+assistant only says what it is are cut or counted, as the configuration says; a conversation that is
+only greetings is dropped. Lines are matched whole, so a sentence that mentions a bot stays.
+"""
+
+import re
+from collections import Counter
+from typing import Literal
+
+from groundup.core import Config
+
+from ..record import Edit, Record, Ruling
+from .turns import content, turns_of
+
+LINE = re.compile(r"[^\n]*\n|[^\n]+$")
+TIME = r"(?:\[?\(?\d{1,4}[-:/.T ]\d\d(?:[-:/. T]\d\d){0,4}(?:\s?[AP]M)?\]?\)?[ \t,-]{0,3})?"
+HOST = r"(?:\[[^\]\n]{1,120}\]|\([^)\n]{1,120}\))"
+PLACE = r"(?:#\S{1,60}|IRC|the (?:channel|group|chat|room|server|meeting|conversation))"
+EVENT = re.compile(
+    TIME + r"(?:"
+    rf"(?:\S{{1,40}}|@?\S{{1,40}} \S{{1,40}}) (?:{HOST} )?has (?:joined|left|quit|parted)(?: {PLACE}|\s{HOST})+.{{0,200}}"
+    rf"|\S{{1,40}} {HOST} (?:has )?(?:joined|left|quit|parted)\b.{{0,200}}"
+    r"|(?:\*{3}|-!-|-->|<--|→|←|==)[ \t]{0,4}\S{1,40} .{0,30}\b(?:joined|left|quits?|parted|Joins|Parts|Quits)\b.{0,200}"
+    r"|(?:\*{1,3} )?(?:Joins|Parts|Quits|Disconnects): \S.{0,160}"
+    r"|(?:\*{1,3} |-!- )?\S{1,40} is now known as \S{1,40}"
+    r"|(?:\*{1,3} |-!- )?\S{1,40} sets? mode:? [+-].{0,200}|-!- mode/\S{1,40} \[.{0,120}"
+    r"|-!- Topic for #\S{1,60}.{0,300}|(?:\*{1,3} )?\S{1,40} changes topic to .{0,400}"
+    r"|\S.{0,40} (?:added|removed|kicked) \S.{0,40} (?:to|from) the (?:group|channel)\.?"
+    r"|\S.{0,40} (?:changed the (?:group|subject)\b|pinned a message|created (?:the )?group\b).{0,120}"
+    r"|This message was deleted\.?|<Media omitted>"
+    r"|Messages (?:and calls )?(?:to this group )?are (?:now )?(?:end-to-end )?(?:secured|encrypted).{0,200}"
+    r"|\[(?:image|sticker|video|GIF|photo|file|audio) (?:omitted|attached)\])[ \t\r]*",
+    re.IGNORECASE,
+)
+DISCLAIMER = re.compile(
+    r"[^.!?\n]{0,80}\b(?:as an? (?:AI|artificial intelligence|large)(?: language)?(?: model)?|I(?:'m| am) "
+    r"(?:just |only )?an? (?:AI|artificial intelligence|language model)|as a language model)\b"
+    r"[^.!?\n]{0,300}[.!?]?", re.IGNORECASE,
+)  # fmt: skip
+GREETING = re.compile(
+    r"(?:(?:hi+|hello|hey+|yo|good (?:morning|evening|afternoon|day|night)|bye+|goodbye|thanks?(?: you)?|thx|ty|"
+    r"ok(?:ay)?|sure|welcome|you(?:'re| are) welcome|no problem|np|how are you|what'?s up|sup|cheers|lol|"
+    r"hallo|guten tag|danke|bonjour|merci|salut|hola|gracias|ciao|grazie)(?: (?:there|all|everyone|guys|"
+    r"so much|very much|a lot|folks))?[\s,.!?:;)(-]{0,8}){1,4}",
+    re.IGNORECASE,
+)
+
+
+class BoilerplateConfig(Config):
+    """What counts as boilerplate of a conversation."""
+
+    bots: tuple[str, ...] = (
+        "meetingology", "meetbot", "MeetBot", "ubottu", "ubot5", "supybot", "zodbot", "Slackbot",
+        "slackbot", "USLACKBOT", "GitHubBot", "dependabot[bot]", "github-actions[bot]", "KGB",
+        "ChanServ", "NickServ", "AutoModerator", "stale[bot]", "codecov[bot]", "MEE6", "Dyno",
+    )  # fmt: skip
+    """Speakers whose turns are cut. Source: names that these services document for their bots."""
+    disclaimers: Literal["cut", "count", "drop"] = "count"
+    """Sentences such as "As an AI language model …": cut out of the assistant's turns, only counted
+    in the metadata, or a reason to drop the conversation. Source: the ShareGPT cleaning of Vicuna
+    (LMSYS, 2023) drops them; own choice to count by default, since dropping removes refusals too."""
+    drop_greetings: bool = True
+    """Drop a conversation in which every turn is a greeting or thanks."""
+    min_repeats: int = 3
+    """A line of at least 40 characters that a speaker says this often is a form, and all but its
+    first are cut. Source: own choice; auto-signatures and bot answers."""
+
+
+class Boilerplate:
+    """Step `conversations.boilerplate`: what servers, bots and forms wrote."""
+
+    def __init__(self, config: BoilerplateConfig) -> None:
+        self.config = config
+        self.bots = frozenset(name.lower() for name in config.bots)
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one conversation."""
+        turns = turns_of(record)
+        contents = [content(record.text, turn) for turn in turns]
+        spoken = [text for text in contents if text]
+        if self.config.drop_greetings and spoken and all(map(is_greeting, spoken)):
+            return Ruling("boilerplate: only greetings", float(len(spoken)))
+        bots = [turn for turn in turns if turn.speaker.lower() in self.bots]
+        edits = [Edit(turn.start, turn.end, "bot") for turn in bots]
+        taken = [(turn.start, turn.end) for turn in bots]
+        edits += self.lines(record.text, taken)
+        disclaimers = 0
+        for turn in turns:
+            if turn.role != "assistant":
+                continue
+            for found in DISCLAIMER.finditer(record.text, turn.start, turn.end):
+                disclaimers += 1
+                if self.config.disclaimers == "cut":
+                    edits.append(Edit(*found.span(), "assistant speaks of itself"))
+        if disclaimers and self.config.disclaimers == "drop":
+            return Ruling("boilerplate: assistant speaks of itself", float(disclaimers))
+        edits = apart(edits)
+        gone = sum(edit.end - edit.start for edit in edits)
+        if record.text and len(record.text.strip()) <= gone:
+            return Ruling("boilerplate: nothing else", details=f"{len(edits)} pieces")
+        return Ruling(edits=tuple(edits), metadata={"disclaimers": disclaimers} if turns else {})
+
+    def lines(self, text: str, taken: list[tuple[int, int]]) -> list[Edit]:
+        """Lines of servers, and lines said again and again."""
+        edits, counts = [], Counter[str]()
+        for line in LINE.finditer(text):
+            whole = line[0].rstrip("\r\n")
+            if len(whole) > 500:
+                continue
+            if EVENT.fullmatch(whole):
+                edits.append(Edit(*line.span(), "server message"))
+            elif len(whole) >= 40:
+                counts[whole] += 1
+                if counts[whole] >= 2:
+                    edits.append(Edit(*line.span(), "said again"))
+        forms = {whole for whole, count in counts.items() if count >= self.config.min_repeats}
+        return [
+            edit for edit in edits
+            if edit.reason != "said again" or text[edit.start : edit.end].rstrip("\r\n") in forms
+        ]  # fmt: skip
+
+
+def is_greeting(text: str) -> bool:
+    """Whether a turn only greets or thanks.
+
+    >>> is_greeting("Hi there!"), is_greeting("Hi, my disk is full")
+    (True, False)
+    """
+    return len(text) <= 80 and GREETING.fullmatch(text) is not None
+
+
+def apart(edits: list[Edit]) -> list[Edit]:
+    """Edits in rising order; one that overlaps the one before is left out."""
+    kept: list[Edit] = []
+    for edit in sorted(edits, key=lambda one: (one.start, -one.end)):
+        if edit.start < edit.end and (not kept or edit.start >= kept[-1].end):
+            kept.append(edit)
+    return kept

@@ -1,0 +1,92 @@
+"""Speakers under stable pseudonyms: user_1, user_2, in the order in which they first speak.
+
+A speaker's name stands before the turn, in the span and where others address it. All three change
+together, so the conversation stays one that can be followed. Roles keep their names. A name that
+is an ordinary word (`will`, `mark`) is replaced only where it addresses somebody. Other personal
+data is the business of `safety.personal`. Knows nothing of who the speakers are.
+"""
+
+import re
+from collections.abc import Iterator
+
+from groundup.core import Config
+
+from ..record import PASS, Edit, Made, Record, Ruling
+from .boilerplate import apart
+from .turns import ROLES, Turn, turns_of
+
+TOKEN = re.compile(r"(?P<at>@?)(?P<name>[\w\[\]\\^{}|`-]+)")
+ORDINARY = re.compile(r"[a-z]{1,8}|[A-Z][a-z]{1,2}")
+
+
+class SpeakersConfig(Config):
+    """How speakers are named."""
+
+    name: str = "user_"
+    """Before the number."""
+    mentions: bool = True
+    """Replace names inside of what is said, too."""
+
+
+class Speakers:
+    """Step `conversations.speakers`: names of speakers become stable pseudonyms."""
+
+    def __init__(self, config: SpeakersConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rename the speakers of one conversation; a record without turns passes."""
+        turns = turns_of(record)
+        names: dict[str, str] = {}
+        for turn in turns:
+            if turn.speaker and turn.speaker.lower() not in ROLES and turn.speaker not in names:
+                names[turn.speaker] = f"{self.config.name}{len(names) + 1}"
+        if not names:
+            return PASS
+        edits = list(self.labels(record.text, turns, names))
+        if self.config.mentions:
+            edits += mentions(record.text, turns, names)
+        spans = tuple(
+            span._replace(value=names.get(span.value, span.value)) if span.kind == "turn" else span
+            for span in record.spans
+        )
+        made = Made(record.map, spans)
+        return Ruling(edits=tuple(apart(edits)), metadata={"speakers": len(names)}, made=made)
+
+    def labels(self, text: str, turns: list[Turn], names: dict[str, str]) -> Iterator[Edit]:
+        """Yield an edit for every name that a rendering puts before a turn."""
+        for turn in turns:
+            at = text.find(
+                turn.speaker, turn.start, min(turn.end, turn.start + len(turn.speaker) + 40)
+            )
+            after = text[at + len(turn.speaker) : at + len(turn.speaker) + 1]
+            if at >= 0 and turn.speaker in names and after in (":", ">", "]", ")", "*", " ", "\n"):
+                if after != " " or at == turn.start:
+                    yield Edit(at, at + len(turn.speaker), "speaker's name", names[turn.speaker])
+
+
+def mentions(text: str, turns: list[Turn], names: dict[str, str]) -> list[Edit]:
+    """Edits for names inside of what is said."""
+    words = {name: new for name, new in names.items() if " " not in name}
+    for name, new in names.items():
+        first = name.split(" ")[0]
+        if " " in name and len(first) > 2 and sum(one.startswith(first) for one in names) == 1:
+            words.setdefault(first, new)
+    edits = []
+    for found in TOKEN.finditer(text):
+        new = words.get(found["name"])
+        if new is None:
+            continue
+        start, end = found.span("name")
+        is_addressed = bool(found["at"]) or text[end : end + 1] in (":", ",")
+        if is_addressed or not ORDINARY.fullmatch(found["name"]):
+            edits.append(Edit(start, end, "speaker's name", new))
+    whole = [name for name in names if " " in name][:100]
+    if whole:
+        pattern = re.compile(
+            "|".join(re.escape(name) for name in sorted(whole, key=len, reverse=True))
+        )
+        edits += [
+            Edit(*one.span(), "speaker's name", names[one[0]]) for one in pattern.finditer(text)
+        ]
+    return edits

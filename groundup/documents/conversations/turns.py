@@ -1,0 +1,147 @@
+"""Turns: who speaks when, whether the order makes sense, and roles under one name.
+
+A conversation's turns are the spans of kind `turn`; a span's value is its role or its speaker. The
+order is checked (system first, speakers alternate, nothing empty, nothing said twice), small faults
+are mended by cutting, and a conversation that is none is dropped. Knows nothing of what is said.
+"""
+
+from typing import NamedTuple
+
+from groundup.core import Config
+
+from ..record import PASS, Edit, Record, Ruling, Span
+
+ROLES = {
+    "human": "user", "user": "user", "prompter": "user", "customer": "user", "question": "user",
+    "client": "user", "patient": "user", "usr": "user", "student": "user",
+    "assistant": "assistant", "gpt": "assistant", "bot": "assistant", "chatgpt": "assistant",
+    "model": "assistant", "ai": "assistant", "bing": "assistant", "bard": "assistant",
+    "agent": "assistant", "answer": "assistant", "sys": "system",
+    "system": "system", "developer": "system", "tool": "tool", "function": "tool",
+    "observation": "tool", "ipython": "tool",
+}  # fmt: skip
+"""Names of roles in published logs: OpenAI messages, ShareGPT, OpenAssistant, Llama, Gemini."""
+
+
+class Turn(NamedTuple):
+    """One turn of a conversation."""
+
+    start: int
+    end: int
+    speaker: str
+    """As the log gives it."""
+    role: str
+    """user, assistant, system, tool; a speaker that is none of them keeps the name."""
+
+
+class TurnsConfig(Config):
+    """What a conversation must look like."""
+
+    min_turns: int = 2
+    """Turns with text; fewer are no conversation. Source: definition."""
+    alternation: bool = False
+    """Drop a log of user and assistant in which one speaks twice running (tool turns aside). Off:
+    chats among people do it all the time; for instruction data it shows a broken log."""
+    starts_with_user: bool = False
+    """Drop a log whose first turn, systems aside, is the assistant's. Source: ShareGPT logs cut
+    in the middle begin so."""
+    max_same: float = 0.5
+    """Largest share of turns that repeat an earlier turn of the same speaker word for word."""
+
+
+class Turns:
+    """Step `conversations.turns`: the order of turns checked, empty and doubled ones cut."""
+
+    def __init__(self, config: TurnsConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one conversation; a record without turns passes."""
+        turns = turns_of(record)
+        if not turns:
+            return PASS
+        said = [turn for turn in turns if content(record.text, turn)]
+        if len(said) < self.config.min_turns:
+            return Ruling("turns: too few", float(len(said)), f"at least {self.config.min_turns}")
+        if reason := self.order(said):
+            return Ruling(reason)
+        seen: set[tuple[str, str]] = set()
+        edits, doubled, before = [], 0, ("", "")
+        for turn in turns:
+            key = (turn.role, content(record.text, turn))
+            if not key[1]:
+                edits.append(Edit(turn.start, turn.end, "empty turn"))
+                continue
+            doubled += key in seen
+            seen.add(key)
+            if key == before:
+                edits.append(Edit(turn.start, turn.end, "turn said twice"))
+            before = key
+        share = doubled / len(said)
+        if share > self.config.max_same:
+            return Ruling(
+                "turns: repeats itself", round(share, 4), f"at most {self.config.max_same}"
+            )
+        roles = [turn.role for turn in said]
+        facts = {"turns": len(said), "speakers": len(set(roles)), "repeated_turns": round(share, 4)}
+        edits = [edit for edit in edits if edit.start < edit.end]
+        return Ruling(edits=tuple(edits), metadata=facts)
+
+    def order(self, turns: list[Turn]) -> str:
+        """What is wrong with the order; empty if nothing."""
+        roles = [turn.role for turn in turns]
+        first = next((at for at, role in enumerate(roles) if role != "system"), len(roles))
+        if first == len(roles):
+            return "turns: only system"
+        if "system" in roles[first:] and set(roles) <= {"system", "user", "assistant", "tool"}:
+            return "turns: system after the start"
+        if self.config.starts_with_user and roles[first] == "assistant":
+            return "turns: assistant first"
+        spoken = [role for role in roles if role in ("user", "assistant")]
+        if self.config.alternation and "tool" not in roles:
+            if any(a == b for a, b in zip(spoken, spoken[1:], strict=False)):
+                return "turns: no alternation"
+        return ""
+
+
+def role_of(value: str) -> str:
+    """The role that a log's name means.
+
+    >>> role_of("GPT"), role_of("Human"), role_of("alice")
+    ('assistant', 'user', 'alice')
+    """
+    return ROLES.get(value.strip().lower(), value.strip())
+
+
+def turns_of(record: Record) -> list[Turn]:
+    """The turns of a record, in order."""
+    found = sorted(
+        (span for span in record.spans if span.kind == "turn"), key=lambda one: one.start
+    )
+    return [Turn(span.start, span.end, span.value, role_of(span.value)) for span in found]
+
+
+def content(text: str, turn: Turn) -> str:
+    """What a turn says, without the speaker's name that a rendering puts before it."""
+    return said(text[turn.start : turn.end], turn.speaker)
+
+
+def said(text: str, speaker: str) -> str:
+    """A turn's text without its speaker's name before it.
+
+    >>> said("<ann> hello", "ann"), said("ann: hello", "ann"), said("annual report", "ann")
+    ('hello', 'hello', 'annual report')
+    """
+    stripped = text.strip()
+    for before, after in (("<", ">"), ("", ":"), ("[", "]"), ("**", ":**")):
+        name = f"{before}{speaker}{after}"
+        if speaker and stripped[: len(name)].lower() == name.lower():
+            return stripped[len(name) :].strip()
+    return stripped
+
+
+def with_roles(spans: tuple[Span, ...]) -> tuple[Span, ...]:
+    """The spans with the names of roles that we use."""
+    return tuple(
+        span._replace(value=role_of(span.value)) if span.kind == "turn" else span for span in spans
+    )

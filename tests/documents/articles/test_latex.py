@@ -1,0 +1,162 @@
+"""LaTeX as prose: what the printed paper says, each piece tied to its bytes."""
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundup.documents import Record, follow
+from groundup.documents.articles.latex import Latex
+from groundup.documents.articles.latex_walk import LatexConfig
+
+PAPER = r"""\documentclass[a4paper]{article} % a class
+\newcommand{\model}{\textsc{Tiny}}
+\newcommand{\pair}[2]{#1 and~#2}
+\title{On \model: caf\'e \& ``tea''\thanks{Paid by us.}}
+\author{Ann Lee\thanks{x@y.org} \and Bo {\"O}z, Cy Ng}
+\begin{document}
+\maketitle
+\begin{abstract}We study
+tea.\end{abstract}
+\section{Tea}\label{sec:tea}
+As \cite{lee,ng} say\footnote{Not all do.}, see Section~\ref{sec:tea} --- 10\% of
+\pair{cups}{pots} hold $x_1^2$.
+
+% a comment
+\begin{figure}\includegraphics[width=2cm]{a.png}
+\caption{A \emph{cup}.}\end{figure}
+\begin{tabular}{ll} a & b \\ c & d \end{tabular}
+After.
+\begin{verbatim}
+x = {1}  % kept
+\end{verbatim}
+\begin{thebibliography}{9}
+\bibitem{lee} A. Lee. \emph{Tea}. 1999.
+\bibitem{ng} C. Ng. Pots. 2001.
+\end{thebibliography}
+\end{document}
+ignored
+"""
+
+
+def read(source: str | bytes, **settings: str):
+    data = source.encode() if isinstance(source, str) else source
+    record = Record("1", "s", "a.tex", "latex", data=data)
+    ruling = Latex(LatexConfig(**settings))(record)
+    return ruling, None if ruling.reason else follow(record, ruling)
+
+
+def test_a_paper_becomes_what_is_printed():
+    _, after = read(PAPER)
+    assert after.text == (
+        "On Tiny: café & “tea”\n\nWe study tea.\n\nTea\n\n"
+        "As [1, 2] say, see Section 1 — 10% of cups and pots hold $x_1^2$.\n\n"
+        "After.\n\nx = {1}  % kept"
+    )
+    assert after.metadata["title"] == "On Tiny: café & “tea”"
+    assert after.metadata["authors"] == ["Ann Lee", "Bo Öz", "Cy Ng"]
+    assert after.metadata["abstract"] == "We study tea."
+    assert after.metadata["aside"] == {
+        "authors": ["Ann Lee\n\nBo Öz, Cy Ng"],
+        "footnotes": ["Not all do."],
+        "captions": ["A cup."],
+        "tables": ["a\tb\nc\td"],
+        "references": ["A. Lee. Tea. 1999.", "C. Ng. Pots. 2001."],
+    }
+
+
+def test_what_is_set_apart_has_reasons():
+    ruling, _ = read(PAPER)
+    assert {edit.reason for edit in ruling.edits} == {
+        "authors", "footnote", "caption", "table", "reference",
+    }  # fmt: skip
+
+
+def test_headings_are_places_in_the_text():
+    _, after = read(PAPER)
+    found = [(s.value, after.text[s.start : s.end]) for s in after.spans if s.kind == "heading"]
+    assert found == [("1", "On Tiny: café & “tea”"), ("2", "Tea")]
+
+
+def test_exact_pieces_are_the_bytes_of_the_source():
+    data = PAPER.encode()
+    _, after = read(PAPER)
+    last = 0
+    for piece in after.map.segments:
+        assert last <= piece.byte_start <= piece.byte_end <= len(data)
+        last = piece.byte_end if piece.exact else last
+        if piece.exact:
+            said = data[piece.byte_start : piece.byte_end].decode()
+            assert said == after.text[piece.start : piece.end]
+    start = after.text.index("hold")
+    first, end = after.map.byte_range(start, start + 4)
+    assert data[first:end] == b"hold"
+    assert after.map.line(start) == PAPER[: PAPER.index("hold")].count("\n") + 1
+
+
+def test_latin1_sources_are_read_byte_by_byte():
+    _, after = read("Caf\xe9 und \x80 5".encode("latin-1"))
+    assert after.text == "Café und € 5"
+    assert after.map.byte_range(3, 4) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("math", "shown"), [("source", "a $x+y$ b"), ("placeholder", "a [MATH] b"), ("drop", "a b")]
+)
+def test_formulas_as_configured(math, shown):
+    _, after = read("a $x+y$ b", math=math)
+    assert after.text == shown
+
+
+def test_macros_without_parameters_are_expanded_in_formulas():
+    _, after = read(r"\newcommand{\R}{\mathbb{R}} in $\R^n$ \def\x#1.{odd}")
+    assert after.text == r"in ${\mathbb{R}}^n$"
+
+
+def test_a_bomb_of_macros_stays_small():
+    bomb = r"\newcommand{\a}{aaaaaaaaaa}" + "".join(
+        rf"\newcommand{{\{chr(98 + i)}}}{{{(chr(92) + chr(97 + i) + '{}') * 10}}}"
+        for i in range(12)
+    )
+    _, after = read(bomb + r" \m end")
+    assert after.text.endswith("end") and len(after.text) < 30 * len(bomb) + 20_000
+    assert read(r"\def\x{\x\x}\x done")[1].text == "done"
+
+
+@pytest.mark.parametrize(
+    "bad", ["", "\\", "{", "}", "$", "\\begin{", "\\verb|", "%", "\\cite", "\0", "\\'"]
+)
+def test_broken_sources_are_read_to_their_end(bad):
+    ruling, after = read(f"one {bad} two")
+    assert ruling.reason or after.text.startswith("one")
+    ruling, _ = read(bad)
+    assert ruling.reason in ("latex: no prose", "")
+
+
+def test_no_prose_is_a_reason():
+    assert read("% only\n\\usepackage{x}")[0].reason == "latex: no prose"
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a", "{", "}", "\\begin{verbatim}", "\\begin{figure}", "$", "\\[", "\\verb!", "[", "\\item[",
+     "\\newcommand{\\a}", "\\iffalse", "<", "%", "\\caption{", "\\footnote{", "\\cite{"],
+)  # fmt: skip
+def test_hostile_input_takes_linear_time(piece):
+    source = "x " + piece * (60_000 // len(piece))
+    ruling, _ = read(source)
+    assert ruling.made is not None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.sampled_from("ab {}\\$%&~\n[]-'`#^") | st.characters(codec="utf-8"), max_size=80))
+def test_any_text_gives_a_sound_map(source):
+    ruling, after = read(source)
+    if after is not None:
+        data = source.encode()
+        for piece in after.map.segments:
+            if piece.exact:
+                said = data[piece.byte_start : piece.byte_end].decode()
+                assert said == after.text[piece.start : piece.end]
+        assert not re.search(r"[ \t]{2,}$", after.text)

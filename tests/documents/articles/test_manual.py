@@ -1,0 +1,96 @@
+"""Manual pages: man and mdoc as a reader sees them."""
+
+import pytest
+
+from groundup.documents import Record, follow
+from groundup.documents.articles.manual import Manual, ManualConfig
+
+MAN = r""".\" a comment
+.de IX
+..
+.TH TEA 1 2024-05-01 "Kitchen" "Manual"
+.SH NAME
+tea \- make \fItea\fR
+.SH SYNOPSIS
+.B tea
+.RI [ options ]
+.if t .ft C
+.ie \nF \{\
+.  de XX
+..
+.\}
+.SH DESCRIPTION
+It says \(lqhi\(rq at 5\e2 and caf\['e]
+.BR boil (2),
+.IX index
+then ends.
+.TP
+.B \-h
+Show help.
+.nf
+  x = 1
+    y
+.fi
+.TS
+l l.
+a	b
+.TE
+.SH "SEE ALSO"
+.BR pot (1)
+"""
+
+
+def read(source: str, **settings):
+    record = Record("1", "s", "tea.1", "manual", data=source.encode())
+    ruling = Manual(ManualConfig(**settings))(record)
+    return ruling, None if ruling.reason else follow(record, ruling)
+
+
+def test_a_page_of_man():
+    _, after = read(MAN)
+    assert after.text == (
+        "NAME\n\ntea - make tea\n\nSYNOPSIS\n\ntea [options]\n\nDESCRIPTION\n\n"
+        "It says “hi” at 5\\2 and café boil(2), then ends.\n\n-h\nShow help.\n  x = 1\n    y"
+    )
+    assert after.metadata == {
+        "title": "TEA", "section": "1", "date": "2024-05-01",
+        "aside": {"tables": ["a\tb"], "sections": ["SEE ALSO\n\npot(1)"]},
+    }  # fmt: skip
+
+
+def test_a_page_of_mdoc():
+    _, after = read(
+        ".Dd May 1, 2024\n.Dt TEA 1\n.Os\n.Sh NAME\n.Nm tea\n.Nd make tea\n.Sh SYNOPSIS\n.Nm\n"
+        ".Op Fl h\n.Ar cup ...\n.Sh DESCRIPTION\nThe\n.Nm\nutility uses\n.Xr boil 2 ,\nand\n.Dq hot\n"
+        "water.\n.Bl -tag -width x\n.It Fl h\nShow help.\n.El\n"
+    )
+    assert after.text == (
+        "NAME\n\ntea – make tea\n\nSYNOPSIS\n\ntea [-h] cup ...\n\nDESCRIPTION\n\n"
+        "The tea utility uses boil(2), and “hot” water.\n\n-h\nShow help."
+    )
+
+
+def test_pages_that_only_point_elsewhere_are_dropped():
+    assert read(".so man2/open.2\n")[0].reason == "manual: points to another page"
+    assert read("just text\n")[0].reason == "manual: not a manual page"
+
+
+def test_exact_pieces_are_the_bytes_of_the_source():
+    data = MAN.encode()
+    _, after = read(MAN)
+    for piece in after.map.segments:
+        if piece.exact:
+            assert (
+                data[piece.byte_start : piece.byte_end].decode()
+                == after.text[piece.start : piece.end]
+            )
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "\\", "\\*(", "'", ".B ", "\\[", '"', "\\f(", ".if n ", ".\\{", "\n.TP"]
+)
+def test_hostile_input_takes_linear_time(piece):
+    head = ".TH A 1\n.SH NAME\nx\n"
+    for joint in ("", "\n"):
+        ruling, _ = read(head + (piece + joint) * (40_000 // (len(piece) + 1)))
+        assert ruling.made is not None

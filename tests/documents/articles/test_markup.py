@@ -1,0 +1,95 @@
+"""Papers and manuals in XML: JATS, DocBook, Mallard by their root."""
+
+import pytest
+
+from groundup.documents import Record, follow
+from groundup.documents.articles.markup import Xml, XmlConfig
+
+JATS = """<?xml version="1.0"?><!DOCTYPE article><article><front><journal-meta><title>J</title>
+</journal-meta><article-meta><article-id pub-id-type="doi">10.1/x</article-id><title-group>
+<article-title>Tea &amp; <italic>cups</italic></article-title></title-group><contrib-group>
+<contrib contrib-type="author"><name><surname>Lee</surname><given-names>Ann</given-names></name></contrib>
+<contrib contrib-type="editor"><name><surname>Ed</surname><given-names>I</given-names></name></contrib>
+</contrib-group><aff>Leeds</aff><abstract><p>Short.</p></abstract></article-meta></front><body>
+<sec><title>One</title><p>Tea is
+good<xref ref-type="bibr">[1]</xref>.</p><fig><label>Figure 1</label><caption><p>A cup.</p></caption></fig>
+<sec><title>Two</title><p>More: <inline-formula><tex-math>x^2</tex-math></inline-formula> holds.</p></sec></sec>
+</body><back><ack><p>Thanks.</p></ack><ref-list><title>References</title>
+<ref><label>1</label><mixed-citation>Ng C. Pots. 2001.</mixed-citation></ref></ref-list></back></article>"""
+
+
+def read(source: str, **settings: str):
+    record = Record("1", "s", "a.xml", "jats", data=source.encode())
+    ruling = Xml(XmlConfig(**settings))(record)
+    return ruling, None if ruling.reason else follow(record, ruling)
+
+
+def test_a_jats_paper():
+    _, after = read(JATS)
+    assert after.text == (
+        "Tea & cups\n\nShort.\n\nOne\n\nTea is good[1].\n\nTwo\n\nMore: [MATH] holds."
+    )
+    known = after.metadata
+    assert (known["title"], known["authors"], known["doi"]) == ("Tea & cups", ["Ann Lee"], "10.1/x")
+    assert known["abstract"] == "Short."
+    assert known["aside"]["captions"] == ["A cup."]
+    assert known["aside"]["references"] == ["References", "Ng C. Pots. 2001."]
+    assert known["aside"]["affiliations"] == ["Leeds"]
+    levels = [(s.value, after.text[s.start : s.end]) for s in after.spans if s.kind == "heading"]
+    assert levels == [("1", "Tea & cups"), ("2", "One"), ("3", "Two")]
+
+
+def test_docbook_with_its_own_entities():
+    _, after = read(
+        '<!DOCTYPE book [<!ENTITY app "Mug">]><book><bookinfo><title>Use &app;</title><legalnotice>'
+        "<para>Free.</para></legalnotice></bookinfo><chapter><title>Go</title><para>Run <command>mug"
+        "</command><indexterm><primary>mug</primary></indexterm>.</para><screen>$ mug\n  ok</screen>"
+        "</chapter></book>"
+    )
+    assert after.text == "Use Mug\n\nGo\n\nRun mug.\n\n$ mug\n  ok"
+    assert after.metadata["aside"] == {"legal": ["Free."]}
+
+
+def test_mallard_pages():
+    _, after = read(
+        '<page xmlns="http://projectmallard.org/1.0/"><info><credit><name>Ann</name></credit>'
+        "<desc>How.</desc></info><title>Print</title><steps><item><p>Open it.</p></item></steps></page>"
+    )
+    assert after.text == "Print\n\n- Open it."
+    assert after.metadata["description"] == "How."
+    assert after.metadata["authors"] == ["Ann"]
+
+
+def test_other_xml_is_a_reason():
+    assert read("<svg><text>no</text></svg>")[0].reason == "xml: not an article"
+    assert read("plain")[0].reason == "xml: not an article"
+    assert read("<book></book>")[0].reason == "xml: no prose"
+
+
+def test_a_billion_laughs_stay_one_word():
+    laughs = '<!ENTITY a "ha">' + "".join(
+        f'<!ENTITY {chr(98 + i)} "{(f"&{chr(97 + i)};") * 10}">' for i in range(9)
+    )
+    _, after = read(f"<!DOCTYPE book [{laughs}]><book><para>&a; &j; end</para></book>")
+    assert after.text == "ha end"
+    outside = (
+        '<!DOCTYPE book [<!ENTITY x SYSTEM "file:///etc/passwd">]><book><para>a &x; b</para></book>'
+    )
+    assert read(outside)[1].text == "a b"
+
+
+@pytest.mark.parametrize(
+    "piece", ["<", "<a", '<a b="', "<p>", "</p>", "&", "<!--", "<![CDATA[", "a", "&#x;"]
+)
+def test_hostile_input_takes_linear_time(piece):
+    source = "<book><para>x " + piece * (60_000 // len(piece))
+    assert read(source)[1].text.startswith("x")
+
+
+def test_exact_pieces_are_the_bytes_of_the_source():
+    data = JATS.encode()
+    _, after = read(JATS)
+    for piece in after.map.segments:
+        if piece.exact:
+            said = data[piece.byte_start : piece.byte_end].decode()
+            assert said == after.text[piece.start : piece.end]

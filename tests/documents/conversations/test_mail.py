@@ -1,0 +1,127 @@
+"""Mails: what was written for this mail stays, the rest goes with its reason."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from groundup.documents import Record, SourceMap, follow
+from groundup.documents.conversations.mail import Mail, MailConfig
+
+MAIL = """Hi,
+
+On Mon, 5 Aug 2002, Ann Lee wrote:
+> Does it work?
+>
+> > It did.
+
+Yes, since 3 > 2 it works.
+
+Cheers,
+Bo
+-- 
+Bo Ng, Tea Ltd.
+http://tea.example
+
+_______________________________________________
+Tea mailing list
+Tea@lists.example
+http://lists.example/mailman/listinfo/tea
+"""
+
+
+def read(text: str, **settings):
+    record = Record("1", "s", "m", "mail", text, SourceMap.identity(text))
+    ruling = Mail(MailConfig(**settings))(record)
+    return ruling, None if ruling.reason else follow(record, ruling)
+
+
+def test_only_what_was_written_stays():
+    ruling, after = read(MAIL)
+    assert after.text == "Hi,\n\n\nYes, since 3 > 2 it works.\n\nCheers,\nBo\n"
+    assert after.metadata["aside"] == {
+        "attributions": ["On Mon, 5 Aug 2002, Ann Lee wrote:"],
+        "quotes": ["> Does it work?\n>\n> > It did."],
+    }
+    assert [e.reason for e in ruling.edits] == ["attribution", "quoted text", "signature", "footer"]
+
+
+def test_what_is_kept_is_up_to_the_configuration():
+    _, after = read(MAIL, quotes="keep", signatures="keep")
+    assert "> Does it work?" in after.text and "Tea Ltd." in after.text
+    assert "mailing list" not in after.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["Ann Lee wrote:", "Am 5.8.2002 schrieb Ann:", "Le 5/8/2002, Ann a écrit :", "[Ann Lee]", "ann@x.org said:",
+     "At 5:47 PM -0700 on 7/23/02, Ann wrote:", "Quoting Ann <a@x.org>:", "Once upon a time, Ann wrote :"],
+)  # fmt: skip
+def test_attributions_in_several_forms(line):
+    assert read(f"{line}\n> old\nnew\n")[1].text == "new\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Prices rose:\n\n| a | b |\n| c | d |\n| e | f |\n", "if x > 3:\n    y = 2\n", "He wrote: no.\nThen left.\n",
+     "$ ls -- x\n--\nfirst\n" + "line\n" * 20, "We like our mailing list.\n\nIt is big.\n"],
+)  # fmt: skip
+def test_texts_that_only_look_like_mail_stay(text):
+    ruling, after = read(text)
+    assert after.text == text, ruling.edits
+
+
+def test_marks_other_than_the_usual_count_below_an_attribution():
+    assert (
+        read("On 26/07/02 08:41 +0200, Ann wrote:\n) old one\n) two\n\nnew\n")[1].text == "\nnew\n"
+    )
+    assert read("On Mon, 26 Aug 2002, Ann wrote:\n--]old\n\nnew\n")[1].text == "\nnew\n"
+
+
+def test_pgp_and_forwarded_and_disclaimers():
+    pgp = "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA1\n\nnew\n-----BEGIN PGP SIGNATURE-----\nx\n-----END PGP SIGNATURE-----\n"
+    assert read(pgp)[1].text == "new\n"
+    assert read("-----BEGIN PGP SIGNATURE-----\nnever ends\n")[1].text.endswith("never ends\n")
+    forwarded = "See below.\n\n-----Original Message-----\nFrom: Ann\nSubject: Tea\n\nold text\n"
+    assert read(forwarded)[1].text == "See below.\n\n"
+    disclaimer = "new\n\nThis e-mail is confidential and intended for the addressee.\nDisclosure is prohibited.\n"
+    assert read(disclaimer)[1].text == "new\n\n"
+
+
+def test_a_mail_without_a_word_of_its_own_is_dropped():
+    assert read("Ann wrote:\n> old\n-- \nBo\n")[0].reason == "mail: nothing new written"
+    assert read("> old\n", drop_empty=False)[1].text == ""
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", ">", "> a\n", "On Mon ", "-- \n", "-", "_", "@", "\n", "wrote: ", "[", "|\n"]
+)
+def test_hostile_input_takes_linear_time(piece):
+    ruling, after = read(piece * (60_000 // len(piece)))
+    assert ruling.reason or after is not None
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "> q",
+                "",
+                "Ann wrote:",
+                "-- ",
+                "text",
+                "____________",
+                "Tea mailing list",
+                "\0",
+                "| x",
+            ]
+        ),
+        max_size=14,
+    )
+)
+def test_lines_stay_or_go_whole(lines):
+    text = "\n".join(lines)
+    ruling, after = read(text)
+    if after is not None:
+        assert all(line in lines for line in after.text.split("\n") if line)
+        assert sum(e.end - e.start for e in ruling.edits) + len(after.text) == len(text)

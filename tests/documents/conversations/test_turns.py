@@ -1,0 +1,62 @@
+"""Turns: order checked, empty and doubled ones cut."""
+
+import pytest
+
+from groundup.documents import Record, SourceMap, Span, follow
+from groundup.documents.conversations.turns import Turns, TurnsConfig, with_roles
+
+
+def chat(*turns: tuple[str, str]) -> Record:
+    text, spans = "", []
+    for who, said in turns:
+        line = f"{who}: {said}\n"
+        spans.append(Span("turn", len(text), len(text) + len(line), who))
+        text += line
+    return Record("1", "s", "c", "conversation", text, SourceMap.identity(text), tuple(spans))
+
+
+def rule(*turns: tuple[str, str], **settings):
+    return Turns(TurnsConfig(**settings))(chat(*turns))
+
+
+def test_a_good_conversation_gets_its_figures():
+    ruling = rule(("system", "Be kind."), ("human", "Hi?"), ("gpt", "Hello."))
+    assert not ruling.reason and not ruling.edits
+    assert ruling.metadata == {"turns": 3, "speakers": 3, "repeated_turns": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("turns", "settings", "reason"),
+    [
+        ([("a", "x")], {}, "turns: too few"),
+        ([("system", "x"), ("system", "y")], {}, "turns: only system"),
+        ([("user", "x"), ("system", "y"), ("assistant", "z")], {}, "turns: system after the start"),
+        ([("gpt", "x"), ("human", "y")], {"starts_with_user": True}, "turns: assistant first"),
+        ([("human", "x"), ("human", "y"), ("gpt", "z")], {"alternation": True}, "turns: no alternation"),
+        ([("a", "x"), ("b", "y"), ("a", "x"), ("b", "y"), ("a", "x"), ("b", "y")], {}, "turns: repeats itself"),
+    ],
+)  # fmt: skip
+def test_reasons(turns, settings, reason):
+    assert rule(*turns, **settings).reason == reason
+
+
+def test_tools_do_not_break_alternation():
+    turns = [("user", "x"), ("assistant", "call"), ("tool", "3"), ("assistant", "It is 3.")]
+    assert not rule(*turns, alternation=True).reason
+
+
+def test_empty_and_doubled_turns_are_cut():
+    record = chat(("a", "one"), ("b", ""), ("a", "two"), ("a", "two"), ("b", "three"))
+    after = follow(record, Turns(TurnsConfig())(record))
+    assert after.text == "a: one\na: two\nb: three\n"
+    assert len(after.spans) == 3
+
+
+def test_records_without_turns_pass():
+    assert (
+        Turns(TurnsConfig())(Record("1", "s", "p", "text", "x", SourceMap.identity("x"))).reason
+        == ""
+    )
+    assert (
+        with_roles((Span("turn", 0, 1, "GPT"), Span("page", 0, 1, "GPT")))[0].value == "assistant"
+    )
