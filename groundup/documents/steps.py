@@ -4,5 +4,16 @@ A step is a class whose only argument is its configuration; its module is import
 names it, so that nobody waits for, or installs, what is not used.
 """
 
-STEPS: dict[str, str] = {}
+STEPS: dict[str, str] = {
+    "books.chapters": "groundup.documents.books.chapters:Chapters",
+    "books.footnotes": "groundup.documents.books.footnotes:Footnotes",
+    "books.heads": "groundup.documents.books.heads:Heads",
+    "books.hyphens": "groundup.documents.books.hyphens:Hyphens",
+    "books.ocr": "groundup.documents.books.ocr:Ocr",
+    "books.paragraphs": "groundup.documents.books.paragraphs:Paragraphs",
+    "books.publisher": "groundup.documents.books.publisher:Publisher",
+    "books.repeats": "groundup.documents.books.repeats:Repeats",
+    "books.rights": "groundup.documents.books.rights:Rights",
+    "books.style": "groundup.documents.books.style:Style",
+}
 """Name, such as `web.lines`, to `module:Class`."""
