@@ -36,12 +36,14 @@ PLAUSIBLE = -3.0
 UNKNOWN_WEIGHTS = (0.3, 3.0, 30.0)
 """What speaks for an unknown word, in uses: with digits inside, spelt oddly, spelt plausibly.
 Source: own, set on R-intro and groff."""
+SHORT_WEIGHT = 100
+"""By how much that grows for words of four letters: names of programs, other languages."""
 SIGNS_OF_CODE = re.compile(
     r"[_(){}=<>$/\\#&*+^~`:@%\[\]]|\w\.\w|[a-z][A-Z]|--|^\.|\d\w*\d|^[$-]|\w'?,\w"
 )
 INSIDE = re.compile(r"[^\W\d_][!,;?\"|¢€£°·][^\W\d_]")
 MIXED = re.compile(r"^(?=.*\d.*[^\W\d_])(?=(?:.*[^\W\d_]){2})(?!\d+(?:st|nd|rd|th|D)$)[^\W_]{3,}$")
-SPECKS = re.compile(r"[~`^*:\\<>{}|·]")
+SPECKS = re.compile(r"(?<=[^\W\d_])[~`^*·](?=[^\W\d_])")
 STRIPPED = "\"'“”‘’«»„.,;:!?—–-…·()"
 PROOF = {2: 13, 3: 9}
 """Binary logarithm of the use that a word must have for a short one to be its misreading, by
@@ -111,7 +113,7 @@ class Reader:
             return "none"
         core = token.strip(STRIPPED)
         low = core.lower()
-        if "()" in token or SIGNS_OF_CODE.search(core):
+        if "()" in token or token[0] in "./" or SIGNS_OF_CODE.search(core):
             whole = SPECKS.sub("", low)
             return (
                 "mixed"
@@ -178,4 +180,5 @@ def unknown_weight(low: str) -> float:
     """How much speaks for a word that nobody knows being right as it stands."""
     if not low.isalpha():
         return UNKNOWN_WEIGHTS[0]
-    return UNKNOWN_WEIGHTS[1 if letters().score(low) < PLAUSIBLE else 2]
+    short = SHORT_WEIGHT if len(low) < 5 else 1
+    return short * UNKNOWN_WEIGHTS[1 if letters().score(low) < PLAUSIBLE else 2]

@@ -58,6 +58,8 @@ class Edge(NamedTuple):
     """Pairs of letters of the key without a short first or last word, perhaps a number misread."""
     short: tuple[bool, bool]
     """Whether the first word is that short, and the last."""
+    first_is_number: bool
+    """Whether the number that it may be the page's is its first word alone."""
     offsets: tuple[int, ...]
     """Page number less count of pages, for each number the line may begin or end with."""
 
@@ -97,7 +99,11 @@ class Heads:
 
     def edges(self, record: Record, number: int, page: Page) -> list[Edge]:
         """The outer lines of a page, top and bottom, none of them twice."""
-        lines = [line for line in lines_of(record.text, page.start, page.end) if line.text.strip()]
+        lines = [
+            line
+            for line in lines_of(record.text, page.start, page.end)
+            if line.text.strip() and not is_speck(line.text.strip())
+        ]
         reach = min(self.config.lines, (len(lines) + 1) // 2)
         tops = [edge(number, True, slot, line) for slot, line in enumerate(lines[:reach])]
         rest = lines[reach:][-self.config.lines :]
@@ -159,6 +165,9 @@ class Heads:
             }
             if len(exact) >= needed or len(loose) >= (needed if alone else 2 * needed):
                 best = NUMBER if alone else NUMBERED
+        if best == NUMBERED and one.first_is_number:
+            alike = [other for other in near if similar(one, other, config.similarity)]
+            best = best if alike and not is_title(one, alike, False) else ""  # `1 Introduction`
         return best or (NUMBER if self.is_misread(one, near) else "")
 
     def is_misread(self, one: Edge, near: Sequence[Edge]) -> bool:
@@ -174,6 +183,7 @@ class Heads:
         if letters >= 3 and share >= self.config.book_share:
             return HEAD
         alike = [other for other in near if similar(one, other, self.config.similarity)]
+        alike += [other for other in near if other not in alike and is_sibling(one, other)]
         enough = letters >= 5 and len({o.page for o in alike}) >= self.config.recurrences
         return HEAD if enough and not is_title(one, alike, numbered) else ""
 
@@ -207,7 +217,8 @@ def edge(number: int, is_top: bool, slot: int, line: Line) -> Edge:
     core = " ".join(words[short[0] : len(words) - short[1]])
     pairs = frozenset(core[at : at + 2] for at in range(len(core) - 1))
     offsets = tuple(value - number for value in numbers_of(line.text.strip()))
-    return Edge(number, is_top, slot, line, key, pairs, short, offsets)
+    first = len(words) > 1 and words[0] == "#" and "#" not in words[-1]
+    return Edge(number, is_top, slot, line, key, pairs, short, first, offsets)
 
 
 def numbers_of(line: str) -> list[int]:
@@ -247,6 +258,27 @@ def similar(one: Edge, other: Edge, limit: float) -> bool:
         return True
     union = len(one.pairs | other.pairs)
     return union > 0 and len(one.pairs & other.pairs) / union >= limit
+
+
+def is_sibling(one: Edge, other: Edge) -> bool:
+    """Whether two lines begin with the same word and its number and end with a page's number.
+
+    `Chapter 3: Lists 27` is one with `Chapter 4: Trees 3l`.
+    """
+    begins = one.key.split()[:2]
+    return (
+        one.short[1]
+        and other.short[1]
+        and "#" in other.key.split()[-1]
+        and len(begins) == 2
+        and "#" in begins[1]
+        and begins == other.key.split()[:2]
+    )
+
+
+def is_speck(line: str) -> bool:
+    """Whether a line is dust: three signs at most, none of them a letter or digit."""
+    return len(line) <= 3 and not any(map(str.isalnum, line))
 
 
 def is_title(one: Edge, alike: Sequence[Edge], numbered: bool) -> bool:

@@ -97,6 +97,8 @@ class Hyphens:
             return Joint(True, "one letter before it")
         if left.isupper() and right.isupper() and len(right) <= 3:
             return Joint(True, "two acronyms")
+        if len(left) > 1 and left.isupper() and right.islower():
+            return Joint(True, "an acronym before it")
         return self.by_halves(low, follow, own)
 
     def compound(self, left: str, right: str, own: Vocabulary) -> Joint:
@@ -106,7 +108,8 @@ class Hyphens:
         if own.words[whole] or self.config.is_table_used and whole in english():
             known = own.words[last] or last in english()
             return Joint(bool(known and own.words[right] > own.words[whole]), "in a compound")
-        return Joint(self.by_halves(last, right, own).keeps, "in a compound")
+        is_whole_word = right in own.words or self.config.is_table_used and right in english()
+        return Joint(is_whole_word or self.by_halves(last, right, own).keeps, "in a compound")
 
     def by_halves(self, left: str, right: str, own: Vocabulary) -> Joint:
         """Both halves words by themselves: a compound; otherwise the typesetter's."""

@@ -115,23 +115,29 @@ class Ocr:
                 continue
             core = token.strip(STRIPPED)
             low = core.lower()
-            if len(low) < self.config.least_letters or reader.own[low] > 1:
+            if len(low) < self.config.least_letters:
                 continue
-            if is_broken(text, match.start(), match.end()) or not is_plain_case(core):
+            if is_broken(text, match.start(), match.end()) or not is_repairable(core):
                 continue
             answer = reader.answer(low)
-            if answer.certainty < self.config.certainty:
+            uses = reader.own[low]
+            if answer.certainty < self.config.certainty or reader.own[answer.word] < 20 * (
+                uses - 1
+            ):
                 continue
-            first = begins_sentence(text, match.start())
-            if core[:1].isupper() and not first or not core[0].isalpha() and first:
-                continue  # a name, perhaps; or whether a capital stood there is not known
+            if core[:1].isupper() and not begins_sentence(text, match.start()):
+                continue  # a name, perhaps
             start = match.start() + token.index(core)
             yield Edit(start, start + len(core), "misread word", cased(answer.word, core))
 
 
-def is_plain_case(core: str) -> bool:
-    """Whether a word is all small, all capital or begins with one capital."""
-    return core in (core.lower(), core.upper(), core.lower().capitalize())
+def is_repairable(core: str) -> bool:
+    """Whether a word is small, capital or begins with a capital, and has only our letters.
+
+    A digit in front hides whether a capital stood there, and accents speak for another language.
+    """
+    plain = core in (core.lower(), core.upper(), core.lower().capitalize())
+    return plain and core[0].isalpha() and (core.isascii() or core[0] in "ﬁﬂ")
 
 
 def is_broken(text: str, start: int, end: int) -> bool:

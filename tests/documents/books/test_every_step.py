@@ -1,4 +1,4 @@
-"""Whatever comes in, every step of the room answers, in time, with edits that can be carried out."""
+"""Whatever comes in, every step answers in time, with edits that can be carried out."""
 
 from importlib import import_module
 
