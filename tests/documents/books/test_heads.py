@@ -65,8 +65,8 @@ def test_a_line_that_recurs_inside_pages_is_text():
 
 
 def test_pages_without_form_feeds_are_found_by_their_period():
-    pages = [f"\n\ntool(1)     Manual     tool(1)\n\n{body(n)}\n{body(n + 30)}\n\n\nGNU 2026  {n}\n\n"
-             for n in range(1, 9)]  # fmt: skip
+    head = "\n\ntool(1)     Manual     tool(1)\n\n"
+    pages = [f"{head}{body(n)}\n{body(n + 30)}\n\n\nGNU 2026  {n}\n\n" for n in range(1, 9)]
     record = plain("".join(pages))
     ruling = Heads(HeadsConfig())(record)
     after = follow(record, ruling)
