@@ -73,7 +73,7 @@ def confusions() -> dict[str, tuple[str, ...]]:
 def confused(word: str) -> Iterator[str]:
     """Yield the words that one confusion of the table may have made this one of.
 
-    >>> "modern" in set(confused("modem")), "the" in set(confused("tbe"))
+    >>> "modern" in set(confused("modem")), "modem" in set(confused("the"))
     (True, False)
     """
     table = confusions()
