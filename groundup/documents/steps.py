@@ -17,5 +17,15 @@ STEPS: dict[str, str] = {
     "conversations.quality": "groundup.documents.conversations.quality:Quality",
     "conversations.speakers": "groundup.documents.conversations.speakers:Speakers",
     "conversations.turns": "groundup.documents.conversations.turns:Turns",
+    "books.chapters": "groundup.documents.books.chapters:Chapters",
+    "books.footnotes": "groundup.documents.books.footnotes:Footnotes",
+    "books.heads": "groundup.documents.books.heads:Heads",
+    "books.hyphens": "groundup.documents.books.hyphens:Hyphens",
+    "books.ocr": "groundup.documents.books.ocr:Ocr",
+    "books.paragraphs": "groundup.documents.books.paragraphs:Paragraphs",
+    "books.publisher": "groundup.documents.books.publisher:Publisher",
+    "books.repeats": "groundup.documents.books.repeats:Repeats",
+    "books.rights": "groundup.documents.books.rights:Rights",
+    "books.style": "groundup.documents.books.style:Style",
 }
 """Name, such as `web.lines`, to `module:Class`."""

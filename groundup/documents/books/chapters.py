@@ -1,0 +1,125 @@
+"""Chapters: where a book's parts begin, as spans.
+
+A title is a line that stands apart and says `Chapter 3`, `PART II`, `Kapitel 4` or a number and
+words; numbers must count up. Where a reader marked headings, its outermost ones are the chapters.
+A table of contents names the same titles and is no chapter: its lines end with a page's number.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from groundup.core import Config
+
+from ..record import PASS, Record, Ruling, Span
+from .pages import Line, lines_of, roman_value
+
+NAMED = re.compile(
+    r"^(?:chapter|part|book|section|appendix|letter|act|scene|canto|kapitel|teil|chapitre|partie|"
+    r"capítulo|parte|capitolo|hoofdstuk|deel)\s+([0-9]{1,3}|[ivxlc]{1,8}|[a-z]{1,12})\b[.:—–-]?\s*(.{0,100})$",
+    re.IGNORECASE,
+)
+NUMBERED = re.compile(r"^([0-9]{1,3}|[IVXLC]{1,8})(?:[.)]\s+|\s+|$)([^\W\d_a-zß-öø-ÿ].{0,90})?$")
+ALONE = re.compile(
+    r"^(?:preface|foreword|introduction|prologue|epilogue|conclusion|afterword|acknowledge?ments|"
+    r"bibliography|references|glossary|index|vorwort|einleitung|préface|introducción)$",
+    re.IGNORECASE,
+)
+LEADERS = re.compile(r"(?:[.·…] ?){3,}|\s{3,}[0-9ivxlc]+\s*$")
+SPELT = ("one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+         "sixteen seventeen eighteen nineteen twenty").split()  # fmt: skip
+
+
+class ChaptersConfig(Config):
+    """What a chapter's title looks like."""
+
+    least: int = 2
+    """Titles that count up, at least, for a book to have chapters. Source: own."""
+    least_characters: int = 500
+    """Characters from one title to the next, at least: less is a list. Source: own."""
+
+
+class Chapters:
+    """Marks chapters as spans `chapter` with their titles; cuts nothing."""
+
+    def __init__(self, config: ChaptersConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Spans from each title to the next."""
+        if any(span.kind == "chapter" for span in record.spans):
+            return PASS
+        starts = self.marked(record) or list(self.found(record.text))
+        if len(starts) < self.config.least:
+            return PASS
+        ends = [start for start, _ in starts[1:]] + [len(record.text)]
+        spans = tuple(
+            Span("chapter", start, end, title)
+            for (start, title), end in zip(starts, ends, strict=True)
+        )
+        return Ruling(spans=spans, metadata={"chapters": len(spans)})
+
+    def marked(self, record: Record) -> list[tuple[int, str]]:
+        """The outermost level of headings that has enough of them."""
+        headings = [span for span in record.spans if span.kind == "heading"]
+        for level in sorted({span.value for span in headings}):
+            starts = [(s.start, record.text[s.start : s.end]) for s in headings if s.value == level]
+            if len(starts) >= self.config.least:
+                return [(start, " ".join(title.split())[:120]) for start, title in sorted(starts)]
+        return []
+
+    def found(self, text: str) -> Iterator[tuple[int, str]]:
+        """Yield places and titles in the text: of the style that finds more of them."""
+        lines = lines_of(text)
+        best: list[tuple[int, str]] = []
+        for style in (NAMED, NUMBERED):
+            titles = self.counted(list(titles_of(lines, style)))
+            if len(titles) > len(best) + (style is NUMBERED):
+                best = titles
+        extra = titles_of(lines, ALONE) if len(best) >= self.config.least else ()
+        places = dict(best) | {start: title for start, _, title in extra}
+        yield from self.apart(sorted(places.items()), len(text))
+
+    def counted(self, titles: Sequence[tuple[int, int, str]]) -> list[tuple[int, str]]:
+        """Those whose numbers count up by one, or begin again; a list's items are too close."""
+        kept: list[tuple[int, str]] = []
+        last, at = 0, -self.config.least_characters
+        for start, number, title in titles:
+            if number in (last + 1, last + 2) or number == 1:
+                if start - at < self.config.least_characters and kept:
+                    kept.pop()
+                kept.append((start, title))
+                last, at = number, start
+        return kept
+
+    def apart(self, titles: Sequence[tuple[int, str]], end: int) -> Iterator[tuple[int, str]]:
+        """Yield the titles that have a chapter's text behind them."""
+        for at, (start, title) in enumerate(titles):
+            following = titles[at + 1][0] if at + 1 < len(titles) else end
+            if following - start >= self.config.least_characters or at + 1 == len(titles):
+                yield start, title
+
+
+def titles_of(lines: Sequence[Line], style: re.Pattern[str]) -> Iterator[tuple[int, int, str]]:
+    """Yield place, number (0 if it has none) and words of lines that look like titles."""
+    for at, line in enumerate(lines):
+        stripped = line.text.strip()
+        if not 0 < len(stripped) <= 120 or LEADERS.search(stripped):
+            continue
+        match = style.match(stripped)
+        before = at == 0 or not lines[at - 1].text.strip()
+        if match and before:
+            number = number_of(match.group(1)) if match.groups() else 0
+            if number is not None:
+                yield line.start, number, " ".join(stripped.split())
+
+
+def number_of(word: str) -> int | None:
+    """A number in digits, roman or spelt, or a letter of the alphabet; None if none."""
+    if word.isdecimal():
+        return int(word)
+    if word.lower() in SPELT:
+        return SPELT.index(word.lower()) + 1
+    value = roman_value(word)
+    if value is None and len(word) == 1 and word.isascii() and word.isupper():
+        return ord(word) - 64
+    return value

@@ -1,0 +1,184 @@
+"""What scanners do to letters: which words look damaged, and what they were.
+
+`rn` is read for `m`, `l` for `1`, `c` for `e`: a table of confusions turns a word that nobody knows
+into words that somebody does. The noisy channel weighs them: how often a word is used, times how
+likely the confusion. Only one answer that leaves all others far behind counts as known. Speaks of
+single words; pages and texts are in ocr.py.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from typing import Literal, NamedTuple
+
+from .words import english, is_english, letters
+
+PAIRS = (
+    "rn>m ni>m in>m cl>d vv>w li>h ii>u ri>n tl>d lc>k fi>f ll>U 1>l 1>i i>l 0>o 5>s 8>b "
+    "6>b 9>g 2>z |>l !>l !>i c>e e>o c>o h>b u>n n>r f>t t>r a>o a>e y>v i>j g>q a>s h>li "
+    "i>t l>t ¢>c €>e £>f $>s @>a ſ>s ſ>f f>s é>e è>e ﬁ>fi ﬂ>fl ß>b ii>n nn>m k>lc }>l ]>l "
+    "1>t h>n u>ii v>r s>e q>g v>y x>z °>o °>e z>s d>cl m>rn w>vv m>in n>ri o>a t>f r>t "
+    "m>nn u>il n>il il>u tn>m rr>n ti>n fl>ff o>e e>c o>c b>h n>u r>n t>l t>i l>i s>a e>a "
+    "o>0 3>s 4>a 7>t z>2 p>n ü>u ö>o"
+)
+"""What was read > what may have stood there. Source: own list of shapes alike; see also Kukich
+1992 and the tables of ISRI's reports on OCR accuracy."""
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+OTHER_EDIT = 0.01
+"""How much less likely a letter changed in any other way is than a confusion of the table."""
+OWN_WEIGHT = 30
+"""How much a use in the book itself counts beside one in the table's manuals."""
+GARBLED = -4.2
+"""Mean log-probability of a letter, in nats, under which no language is spelt so."""
+PLAUSIBLE = -3.0
+"""Mean log-probability of a letter, in nats, from which an unknown word may well be one."""
+UNKNOWN_WEIGHTS = (0.3, 3.0, 30.0)
+"""What speaks for an unknown word, in uses: with digits inside, spelt oddly, spelt plausibly.
+Source: own, set on R-intro and groff."""
+SHORT_WEIGHT = 100
+"""By how much that grows for words of four letters: names of programs, other languages."""
+SIGNS_OF_CODE = re.compile(
+    r"[_(){}=<>$/\\#&*+^~`:@%\[\]]|\w\.\w|[a-z][A-Z]|--|^\.|\d\w*\d|^[$-]|\w'?,\w"
+)
+INSIDE = re.compile(r"[^\W\d_][!,;?\"|¢€£°·][^\W\d_]")
+MIXED = re.compile(r"^(?=.*\d.*[^\W\d_])(?=(?:.*[^\W\d_]){2})(?!\d+(?:st|nd|rd|th|D)$)[^\W_]{3,}$")
+SPECKS = re.compile(r"(?<=[^\W\d_])[~`^*·](?=[^\W\d_])")
+STRIPPED = "\"'“”‘’«»„.,;:!?—–-…·()"
+PROOF = {2: 13, 3: 9}
+"""Binary logarithm of the use that a word must have for a short one to be its misreading, by
+length; 4 for longer ones. Source: own, set on R-intro and groff."""
+
+Looks = Literal["right", "confused", "garbled", "near", "mixed", "lone", "unknown", "none"]
+
+
+class Answer(NamedTuple):
+    """What a damaged word was."""
+
+    word: str
+    certainty: float
+    """Its share of all answers' weight, 0 to 1."""
+
+
+@cache
+def confusions() -> dict[str, tuple[str, ...]]:
+    """The table: what was read to what may have stood there."""
+    table: dict[str, list[str]] = {}
+    for pair in PAIRS.split():
+        read, stood = pair.split(">")
+        table.setdefault(read, []).append(stood)
+    return {read: tuple(dict.fromkeys(stood)) for read, stood in table.items()}
+
+
+def confused(word: str) -> Iterator[str]:
+    """Yield the words that one confusion of the table may have made this one of.
+
+    >>> "modern" in set(confused("modem")), "modem" in set(confused("the"))
+    (True, False)
+    """
+    table = confusions()
+    for at in range(len(word)):
+        for size in (1, 2):
+            for stood in table.get(word[at : at + size], ()):
+                yield word[:at] + stood + word[at + size :]
+
+
+def one_letter_off(word: str) -> Iterator[str]:
+    """Yield every word one letter away: another letter, one more, one less."""
+    for at in range(len(word) + 1):
+        head, tail = word[:at], word[at:]
+        yield from (head + letter + tail for letter in ALPHABET)
+        if tail:
+            yield head + tail[1:]
+            yield from (head + letter + tail[1:] for letter in ALPHABET)
+
+
+class Reader:
+    """Judges the words of one book; remembers each, so that a word is judged once."""
+
+    def __init__(self, own: Counter[str]) -> None:
+        self.own = own
+        self.seen: dict[str, Looks] = {}
+
+    def looks(self, token: str) -> Looks:
+        """How a token of running text looks; `none` for numbers, code and signs."""
+        known = self.seen.get(token)
+        if known is None:
+            known = self.seen[token] = self.judged(token)
+        return known
+
+    def judged(self, token: str) -> Looks:
+        """How a token looks, thought anew."""
+        if len(token) > 40 or not any(map(str.isalpha, token)):
+            return "none"
+        core = token.strip(STRIPPED)
+        low = core.lower()
+        if "()" in token or token[0] in "./" or SIGNS_OF_CODE.search(core):
+            whole = SPECKS.sub("", low)
+            return (
+                "mixed"
+                if len(whole) > 2 and len(whole) + 1 == len(low) and self.is_known(whole)
+                else "none"
+            )
+        if len(low) < 2:
+            return "lone" if low and self.own[low] < 3 and low not in "aio" else "none"
+        if self.is_known(low):
+            return "right"
+        if len(low) < 5 and core.isupper():
+            return "none"  # an acronym
+        limit = PROOF.get(len(low), 4)
+        if any(self.weight(one) >= 2**limit and self.is_known(one) for one in confused(low)):
+            return "confused"
+        if INSIDE.search(core) or MIXED.match(core):
+            return "mixed"
+        if not (low.isascii() and low.isalpha()) or len(low) < 3:
+            return "none"
+        if letters().score(low) < GARBLED:
+            return "garbled"
+        return "near" if len(low) > 3 and self.is_near(low) else "unknown"
+
+    def is_near(self, low: str) -> bool:
+        """Whether a word seen once is a letter away from one in good use."""
+        return self.own[low] < 2 and any(
+            one in english() and self.weight(one) >= 2**7 for one in one_letter_off(low)
+        )
+
+    def is_known(self, low: str) -> bool:
+        """Whether English or the book itself vouches for a word.
+
+        The book does not if it has a word of the same look twenty times as often: a misreading
+        that comes back is still one.
+        """
+        if all(map(is_english, re.split(r"[-‐–—]", low))):
+            return True
+        uses = self.own[low]
+        if uses < 2:
+            return False
+        return all(self.own[one] < 20 * uses for one in confused(low))
+
+    def weight(self, low: str) -> float:
+        """How much a word is used: in the table's manuals and in the book."""
+        size = english().get(low)
+        return (0 if size is None else 2.0**size) + OWN_WEIGHT * self.own[low]
+
+    def answer(self, low: str) -> Answer:
+        """The likeliest word behind a damaged one that the table's confusions explain."""
+        weights: Counter[str] = Counter()
+        for one in one_letter_off(low):
+            if one != low and (one in english() or self.own[one] > 2):
+                weights[one] = OTHER_EDIT * self.weight(one)
+        listed = {one for one in confused(low) if one.isalpha() and one in english()}
+        for one in listed:
+            weights[one] = self.weight(one)
+        if not listed:
+            return Answer("", 0.0)
+        best = max(listed, key=lambda one: (weights[one], one))
+        return Answer(best, weights[best] / (sum(weights.values()) + unknown_weight(low)))
+
+
+def unknown_weight(low: str) -> float:
+    """How much speaks for a word that nobody knows being right as it stands."""
+    if not low.isalpha():
+        return UNKNOWN_WEIGHTS[0]
+    short = SHORT_WEIGHT if len(low) < 5 else 1
+    return short * UNKNOWN_WEIGHTS[1 if letters().score(low) < PLAUSIBLE else 2]

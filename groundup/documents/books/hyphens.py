@@ -1,0 +1,126 @@
+"""Hyphens at the ends of lines: which were put in by the typesetter and which belong to the word?
+
+`foo-` and `bar` become `foobar`, or `foo-bar`, or stay, as the evidence says: the book's own words
+inside lines first, then the table of English, then whether both halves are words by themselves. A
+page may turn between them. Languages other than English rest on the book's own words. Knows no
+syllables and no patterns of hyphenation.
+"""
+
+import re
+from typing import NamedTuple
+
+from groundup.core import Config
+
+from ..record import PASS, Edit, Record, Ruling
+from .words import Vocabulary, english, is_english, vocabulary
+
+AT_END = re.compile(
+    r"(?<![\w\-‐’'])(?P<left>[^\W\d_]+(?:[-‐’'][^\W\d_]+)*)"
+    r"(?P<hyphen>[-‐¬\u00ad])(?P<gap>[ \t]*[\n\f]\s*)"
+    r"(?P<right>[^\W\d_]+(?:[’'][^\W\d_]+)*)(?P<after>[-‐]?)"
+)
+PREFIXES = ("non", "self", "ex", "quasi", "pseudo", "half", "well", "semi", "multi")
+
+
+class HyphensConfig(Config):
+    """How much evidence joins two halves of a word."""
+
+    is_table_used: bool = True
+    """Whether the table of English is asked too. Source: own; off for other languages changes
+    little, because the book's own words are asked first."""
+    blank_lines: int = 3
+    """Empty lines between the halves at most; a page that turns may leave some. Source: own."""
+    least_left: int = 2
+    """Letters before a break at least for it to be the typesetter's: TeX's \\lefthyphenmin is 2."""
+    common: int = 4
+    """Binary logarithm of a half's count in the table's manuals, from which it is a word that makes
+    compounds (`cam` of Cambridge is not). Source: own, set on R-intro, R-exts and R-lang."""
+
+
+class Joint(NamedTuple):
+    """What becomes of one break, and the evidence."""
+
+    keeps: bool
+    """The hyphen stays and only the line break goes."""
+    why: str
+
+
+class Hyphens:
+    """Joins words broken over two lines; keeps the hyphens of compounds; drops soft hyphens."""
+
+    def __init__(self, config: HyphensConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """One edit for every break that the evidence settles."""
+        text = record.text
+        breaks = list(AT_END.finditer(text)) if "-" in text or not text.isascii() else []
+        own = vocabulary(text) if breaks else None
+        edits, kept = [], 0
+        for match in breaks:
+            if own is None or match.group("gap").count("\n") > self.config.blank_lines + 1:
+                continue
+            joint = self.joint(match, own)
+            kept += joint.keeps
+            start, end = match.start("hyphen"), match.start("right")
+            put = "-" if joint.keeps else ""
+            edits.append(Edit(start, end, f"line break in a word: {joint.why}", put))
+        covered = {edit.start for edit in edits}
+        edits += [
+            Edit(m.start(), m.end(), "soft hyphen")
+            for m in re.finditer("\u00ad", text)
+            if m.start() not in covered
+        ]
+        if not edits:
+            return PASS
+        return Ruling(
+            edits=tuple(sorted(edits)),
+            metadata={"hyphens_joined": len(edits) - kept, "hyphens_kept": kept},
+        )
+
+    def joint(self, match: re.Match[str], own: Vocabulary) -> Joint:
+        """Whether the hyphen stays."""
+        left, right = match.group("left"), match.group("right")
+        if match.group("hyphen") == "\u00ad":
+            return Joint(False, "soft hyphen")
+        if match.group("after") or not re.fullmatch(r"[^\W\d_]+", left):
+            return self.compound(left.lower(), right.lower(), own)
+        low, follow = left.lower(), right.lower()
+        joined, hyphened = own.words[low + follow], own.hyphenated[f"{low}-{follow}"]
+        if hyphened != joined:
+            return Joint(hyphened > joined, "the book's own words")
+        if right[0].isupper() and not left.isupper():
+            return Joint(True, "a capital follows")
+        if self.config.is_table_used and is_english(low + follow):
+            return Joint(False, "table of words")
+        if len(left) < self.config.least_left:
+            return Joint(True, "one letter before it")
+        if left.isupper() and right.isupper() and len(right) <= 3:
+            return Joint(True, "two acronyms")
+        if len(left) > 1 and left.isupper() and right.islower():
+            return Joint(True, "an acronym before it")
+        return self.by_halves(low, follow, own)
+
+    def compound(self, left: str, right: str, own: Vocabulary) -> Joint:
+        """A break beside another hyphen, as in `state-of-the-` or `line-break-` before `ing`."""
+        last = re.split(r"[-‐]", left)[-1]
+        whole = last + right
+        if own.words[whole] or self.config.is_table_used and whole in english():
+            known = own.words[last] or last in english()
+            return Joint(bool(known and own.words[right] > own.words[whole]), "in a compound")
+        is_whole_word = right in own.words or self.config.is_table_used and right in english()
+        return Joint(is_whole_word or self.by_halves(last, right, own).keeps, "in a compound")
+
+    def by_halves(self, left: str, right: str, own: Vocabulary) -> Joint:
+        """Both halves words by themselves: a compound; otherwise the typesetter's."""
+        if left in PREFIXES:
+            return Joint(True, "a prefix that takes a hyphen")
+
+        def is_word(half: str) -> bool:
+            size = english().get(half, 0) if self.config.is_table_used else 0
+            derived = self.config.is_table_used and len(half) > 5 and is_english(half)
+            return len(half) > 1 and (own.words[half] > 1 or derived or size >= self.config.common)
+
+        if is_word(left) and is_word(right):
+            return Joint(True, "both halves are words")
+        return Joint(False, "a half is no word")

@@ -1,0 +1,149 @@
+"""Paragraphs: lines that were wrapped to a width become one; lines that mean something stay.
+
+A line goes on in the next if it is about as long as its page is wide and nothing says otherwise:
+the next is not indented, not an item of a list, not a heading. Verse (short lines that begin with
+capitals), tables (columns of spaces, rules) and code stay as they are. A paragraph goes on over a
+page's turn if it does not end a sentence. Does not know languages; it looks at shapes.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from groundup.core import Config
+
+from ..record import PASS, Edit, Record, Ruling
+from .pages import Line, lines_of
+
+ITEM = re.compile(r"\s*(?:[-*•‣◦–—+]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)])\s")
+COLUMNS = re.compile(r"\S(?: {3,}|\t| ?\|)\s*\S|(?:[.·] ?){4,}|^\s*[-=+|_]{4,}\s*$")
+CODE = re.compile(
+    r"^\s*(?:[>$#%] |//|/\*|\.\w|\\|<[/\w])|[;{}]\s*$|^\s*[\w.]+\(.*\)\s*;?$|:=|<-|=="
+)
+ENDS = re.compile(r"[.!?:;…][\"'”’»)\]]*$")
+
+
+class ParagraphsConfig(Config):
+    """When a line goes on in the next."""
+
+    fullness: float = 0.72
+    """Share of the block's width from which a line is full, so that the next one goes on.
+    Source: own; a word of 15 letters in a line of 60 leaves it three quarters full."""
+    verse_width: float = 0.75
+    """Median length of a line over the page's width, below which capital lines are verse.
+    Source: own."""
+    verse_capitals: float = 0.8
+    """Share of lines that begin with a capital in verse; in prose about one in ten. Source: own."""
+    least_width: int = 30
+    """Characters of the longest line of wrapped prose, at least. Source: own."""
+
+
+class Paragraphs:
+    """Puts wrapped lines together; leaves verse, tables, lists and code."""
+
+    def __init__(self, config: ParagraphsConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """One edit for every line break that only wrapped."""
+        text = record.text
+        turns = [span.end for span in record.spans if span.kind == "page"]
+        blocks = list(blocks_of(lines_of(text)))
+        width = page_width(blocks)
+        edits: list[Edit] = []
+        verses = 0
+        before: Sequence[Line] = ()
+        for block in blocks:
+            if self.is_verse(block, width):
+                verses, before = verses + 1, ()
+                continue
+            if before and turned(before[-1], block[0], turns) and self.goes_over(before, block):
+                edits.append(Edit(before[-1].end, first_letter(block[0]), "page turned", " "))
+            edits += self.unwrapped(block)
+            before = block if self.is_prose(block) else ()
+        return Ruling(edits=tuple(edits), metadata={"verses": verses}) if edits else PASS
+
+    def is_prose(self, block: Sequence[Line]) -> bool:
+        """Whether a block is wide enough and not a table or code."""
+        odd = sum(
+            bool(COLUMNS.search(one.text[:400]) or CODE.search(one.text[:400])) for one in block
+        )
+        wide = max(len(line.text.strip()) for line in block)
+        return wide >= self.config.least_width and odd * 3 <= len(block)
+
+    def is_verse(self, block: Sequence[Line], width: float) -> bool:
+        """Whether a block of four lines or more is verse."""
+        lengths = [len(line.text.strip()) for line in block]
+        capitals = sum(line.text.lstrip("\"'“‘« \t")[:1].isupper() for line in block)
+        return (
+            len(block) >= 4
+            and median(lengths) < self.config.verse_width * width
+            and capitals >= self.config.verse_capitals * len(block)
+        )
+
+    def unwrapped(self, block: Sequence[Line]) -> Iterator[Edit]:
+        """Yield an edit for every line of a block that goes on in the next."""
+        if not self.is_prose(block):
+            return
+        full = self.config.fullness * max(len(line.text.rstrip()) for line in block[:-1] or block)
+        for one, following in zip(block, block[1:], strict=False):
+            if len(one.text.rstrip()) >= full and follows(one, following):
+                yield Edit(
+                    one.start + len(one.text.rstrip()), first_letter(following), "wrapped line", " "
+                )
+
+    def goes_over(self, before: Sequence[Line], block: Sequence[Line]) -> bool:
+        """Whether a paragraph goes on behind a page's turn."""
+        start = block[0].text.strip()
+        open_end = not ENDS.search(before[-1].text.rstrip())
+        full = len(before[-1].text.rstrip()) >= self.config.fullness * max(
+            len(line.text.rstrip()) for line in before
+        )
+        return (
+            open_end
+            and full
+            and self.is_prose(block)
+            and (start[0].islower() or start[0] in '("“‘')
+        )
+
+
+def blocks_of(lines: Sequence[Line]) -> Iterator[Sequence[Line]]:
+    """Yield the runs of lines between empty ones."""
+    block: list[Line] = []
+    for line in lines:
+        if line.text.strip():
+            block.append(line)
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def page_width(blocks: Sequence[Sequence[Line]]) -> float:
+    """The width of the book's column: the 90th percentile of its lines' lengths."""
+    lengths = sorted(len(line.text.strip()) for block in blocks for line in block)
+    return lengths[int(len(lengths) * 0.9)] if lengths else 0
+
+
+def follows(one: Line, following: Line) -> bool:
+    """Whether nothing about two neighbouring lines says that the second begins something."""
+    indent = len(following.text) - len(following.text.lstrip())
+    before = len(one.text) - len(one.text.lstrip())
+    deeper = indent > before + 1 and not ITEM.match(one.text)
+    columns = COLUMNS.search(one.text[:400]) or COLUMNS.search(following.text[:400])
+    code = CODE.search(one.text[:400]) or CODE.search(following.text[:400])
+    return not (deeper or columns or code or ITEM.match(following.text))
+
+
+def first_letter(line: Line) -> int:
+    """Place of the first character that is no space."""
+    return line.end - len(line.text.lstrip())
+
+
+def turned(before: Line, line: Line, turns: Sequence[int]) -> bool:
+    """Whether a page ends between two lines."""
+    from bisect import bisect_left
+
+    at = bisect_left(turns, before.end)
+    return at < len(turns) and turns[at] <= line.start + 1

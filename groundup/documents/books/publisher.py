@@ -1,0 +1,259 @@
+"""Publisher's matter: what stands before and behind the author's text.
+
+Project Gutenberg's header and licence lie outside its own markers. Elsewhere a block goes aside
+when enough evidence meets in it: ISBN, copyright, cataloguing, printing; tables of contents are
+runs of lines that end with rising page numbers; indexes, at the back, runs of terms with page
+lists; advertisements, lists of titles with prices. Each removal says what it saw.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from groundup.core import Config
+
+from ..record import PASS, Edit, Record, Ruling
+from .pages import Line, lines_of, roman_value
+from .paragraphs import blocks_of
+
+START = re.compile(
+    r"^[ \t]*\*{2,3}\s?START OF (?:THE|THIS) PROJECT GUTENBERG[^\n]*\n?", re.M | re.I
+)
+END = re.compile(
+    r"^[ \t]*(?:\*{2,3}\s?END OF (?:THE|THIS) PROJECT GUTENBERG|End of (?:the )?Project Gutenberg)",
+    re.M | re.I,
+)
+SMALL_PRINT = re.compile(r"\*END\*?THE SMALL PRINT[^\n]*\n", re.I)
+EVIDENCE: dict[str, tuple[str, ...]] = {
+    "ISBN": (r"\bISBN(?:-1[03])?:?\s*[\d -]{9,17}[\dXx]\b", r"\bISSN\b"),
+    "copyright": (r"(?:©|\(c\)|\bcopyright\b)\s*(?:©|\(c\)|\bc\b)?\s*(?:by\s|\d{4})",),
+    "rights": (
+        r"all\s+rights\s+reserved", r"no\s+part\s+of\s+this\s+(?:book|publication)",
+        r"permission\s+is\s+(?:hereby\s+)?granted\s+to", r"alle\s+rechte\s+vorbehalten",
+        r"tous\s+droits\s+r", r"todos\s+los\s+derechos",
+    ),
+    "cataloguing": (
+        r"library\s+of\s+congress", r"cataloging", r"cataloguing[- ]in", r"british\s+library",
+        r"\bLCCN\b", r"bibliothek\s+verzeichnet", r"dépôt\s+légal", r"depósito\s+legal",
+    ),
+    "printing": (
+        r"printed\s+(?:and\s+bound\s+)?(?:in|by|on)\b",
+        r"\b(?:first|second|third|\d+(?:st|nd|rd|th))\s+(?:edition|printing|impression)\b",
+        r"\bfirst\s+published\b", r"^\s*(?:\d{1,2}\s+){6,20}\d{1,2}\s*$",
+    ),
+    "publisher": (r"published\s+by", r"\bpublish(?:ers?|ing)\b", r"\bverlag\b", r"\béditions\b"),
+    "address": (
+        r"\b[A-Z]{2}\s+\d{5}\b", r"\bLondon\s+[A-Z]{1,2}\d", r"www\.[\w.-]{3,60}", r"\btypeset\b",
+        r"\bcover (?:design|art|illustration)",
+    ),
+}  # fmt: skip
+"""Kinds of evidence for an imprint, each with its patterns. Source: own."""
+STRONG = {"ISBN", "cataloguing", "rights", "copyright", "printing"}
+
+
+def any_of(patterns: Sequence[str], *, is_whole: bool = False) -> re.Pattern[str]:
+    """One pattern for all, small letters or capitals; for whole lines if asked."""
+    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+    return re.compile(rf"^\s*(?:{joined})\s*$" if is_whole else joined, re.I | re.M)
+
+
+COMPILED = {name: any_of(patterns) for name, patterns in EVIDENCE.items()}
+ENTRY = re.compile(
+    r"^(?P<title>.*?\S)(?:\s*(?:[.·…_] ?){2,}\s*|\s+)(?P<page>\d{1,4}|[ivxlc]{1,7})$", re.I
+)
+LEADER = re.compile(r"(?:[.·…] ?){5,}\s*(?:\d{1,4}|[ivxlc]{1,7})\s*$", re.I)
+CONTENTS = any_of(
+    (
+        r"(?:table\s+of\s+|short\s+)?contents", r"list\s+of\s+(?:figures|tables|illustrations)",
+        r"inhalt(?:sverzeichnis)?", r"table\s+des\s+matières", r"índice", r"sommario",
+    ),
+    is_whole=True,
+)  # fmt: skip
+INDEX = any_of(
+    (
+        r"(?:\w{1,20} ){0,4}index(?: of [\w ]{3,40})?", r"indice",
+        r"(?:sach|namens|stichwort)?(?:register|verzeichnis)",
+    ),
+    is_whole=True,
+)  # fmt: skip
+TERM = any_of(
+    (
+        r"\S.{0,80}?(?:,|(?: ?[.·] ?){2,}|\s{2,}|:)\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*,?",
+        r"\d{1,4}(?:\s*[-–,]\s*\d{1,4})+", r".{0,100}\bsee (?:also )?\S.*", r"[A-Z]",
+    ),
+    is_whole=True,
+)  # fmt: skip
+SELLS = any_of(
+    (
+        r"\b(?:also|other\s+(?:books|titles|works)|books|works)\s+by\b", r"\bby the same author\b",
+        r"\bfrom the same (?:author|publisher)", r"\bnew and forthcoming\b",
+    )
+)  # fmt: skip
+PRICE = any_of(
+    (
+        r"[$£€]\s?\d+(?:\.\d\d)?", r"\b\d+s\.(?:\s*\d+d\.)?", r"\bcloth,?\s+\d",
+        r"\b(?:paperback|hardcover|8vo|12mo|crown 8vo)\b",
+    )
+)  # fmt: skip
+LINE = 300
+"""Characters of a line that are looked at: longer ones are no entries."""
+
+
+class PublisherConfig(Config):
+    """How much evidence moves a block aside, and where it is looked for."""
+
+    edge: float = 0.12
+    """Part of the book, from either end, in which blocks may be publisher's matter. Source: own."""
+    edge_characters: int = 6_000
+    """Characters from either end that are looked at however short the book. Source: own."""
+    evidence: int = 2
+    """Kinds of evidence that must meet in a block and its neighbours. Source: own."""
+    entries: int = 5
+    """Lines with page numbers at least for contents or an index. Source: own."""
+    entry_share: float = 0.6
+    """Share of the lines from the first to the last such line. Source: own."""
+    is_kept_aside: bool = True
+    """Whether the slices stay in the metadata, under `publisher`, `contents` and `index`."""
+
+
+class Part(NamedTuple):
+    """A slice that is not the author's text."""
+
+    start: int
+    end: int
+    reason: str
+    shelf: str
+
+
+class Publisher:
+    """Moves publisher's matter, tables of contents, indexes and advertisements aside."""
+
+    def __init__(self, config: PublisherConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """One edit for every part; overlapping ones become one."""
+        text = record.text
+        first, last, parts = body_of(text)
+        lines = lines_of(text, first, last)
+        parts += self.listings(lines, first, last)
+        parts += self.imprints(text, lines, first, last)
+        parts += self.advertisements(text, lines, last)
+        edits = [
+            Edit(p.start, p.end, p.reason, aside=p.shelf if self.config.is_kept_aside else "")
+            for p in merged(parts)
+        ]
+        if not edits:
+            return PASS
+        share = sum(edit.end - edit.start for edit in edits) / len(text)
+        return Ruling(edits=tuple(edits), metadata={"publisher_share": round(share, 4)})
+
+    def listings(self, lines: Sequence[Line], first: int, last: int) -> Iterator[Part]:
+        """Yield contents and indexes: runs of entries under such a title, or with leaders."""
+        half = first + (last - first) // 2
+        at = 0
+        while at < len(lines):
+            line = lines[at].text[:LINE]
+            is_index = bool(INDEX.match(line)) and lines[at].start > half
+            if is_index or CONTENTS.match(line) or LEADER.search(line):
+                end = self.run(lines, at, TERM if is_index else None)
+                if end > at:
+                    shelf = "index" if is_index else "contents"
+                    name = "index" if is_index else "table of contents"
+                    yield Part(lines[at].start, lines[end - 1].end, name, shelf)
+                    at = end
+                    continue
+            at += 1
+
+    def run(self, lines: Sequence[Line], at: int, term: re.Pattern[str] | None) -> int:
+        """Where a run of entries ends that begins here; `at` itself if there is none."""
+        entries = filled = 0
+        end, misses = at, 0
+        for here in range(at + (not LEADER.search(lines[at].text[:LINE])), len(lines)):
+            stripped = lines[here].text.strip()[:LINE]
+            if not stripped:
+                continue
+            filled += 1
+            is_entry = bool(term.match(stripped)) if term else is_contents_entry(stripped)
+            entries, misses = entries + is_entry, 0 if is_entry else misses + 1
+            if is_entry:
+                end = here + 1
+            if misses > (6 if term else 4) or len(stripped) > 150 and not is_entry:
+                break
+        enough = entries >= self.config.entries
+        return end if enough and entries >= self.config.entry_share * (filled - misses) else at
+
+    def imprints(self, text: str, lines: Sequence[Line], first: int, last: int) -> Iterator[Part]:
+        """Yield blocks near the ends in which kinds of evidence meet."""
+        reach = max(int((last - first) * self.config.edge), self.config.edge_characters)
+        blocks = [
+            b for b in blocks_of(lines) if b[0].start < first + reach or b[-1].end > last - reach
+        ]
+        seen = [evidence_in(text[b[0].start : b[-1].end]) for b in blocks]
+        for at, (block, kinds) in enumerate(zip(blocks, seen, strict=True)):
+            around = set().union(*seen[max(0, at - 2) : at + 3])
+            strong = kinds & STRONG
+            size = block[-1].end - block[0].start
+            if strong and len(around) >= self.config.evidence and size < 3_000:
+                why = ", ".join(sorted(kinds))
+                yield Part(block[0].start, block[-1].end, f"imprint: {why}", "publisher")
+
+    def advertisements(self, text: str, lines: Sequence[Line], last: int) -> Iterator[Part]:
+        """Yield lists of other titles: an offer, then prices or three short lines of titles."""
+        blocks = list(blocks_of(lines))
+        for at, block in enumerate(blocks):
+            head = block[0].text
+            if len(head) > 120 or not SELLS.search(head):
+                continue
+            listed = block[1:] or (blocks[at + 1] if at + 1 < len(blocks) else [])
+            short = [line for line in listed if len(line.text.strip()) < 90]
+            if len(short) >= 3 and len(short) == len(listed):
+                end = (listed[-1]).end
+                yield Part(block[0].start, end, "advertisement: other titles", "publisher")
+        tail = [
+            b for b in blocks if b[0].start > last - max(last // 8, self.config.edge_characters)
+        ]
+        for block in tail:
+            prices = sum(bool(PRICE.search(line.text[:LINE])) for line in block)
+            if prices >= 3 and prices * 3 >= len(block):
+                yield Part(block[0].start, block[-1].end, "advertisement: prices", "publisher")
+
+
+def body_of(text: str) -> tuple[int, int, list[Part]]:
+    """Where the text between Gutenberg's markers lies, and what lies outside."""
+    parts: list[Part] = []
+    first, last = 0, len(text)
+    begin = START.search(text) or SMALL_PRINT.search(text)
+    if begin:
+        first = begin.end()
+        parts.append(Part(0, first, "Gutenberg header", "publisher"))
+    over = next((m for m in END.finditer(text, first)), None)
+    if over:
+        last = over.start()
+        parts.append(Part(last, len(text), "Gutenberg licence", "publisher"))
+    return first, last, parts
+
+
+def is_contents_entry(line: str) -> bool:
+    """Whether a line is a title with its page, leaders between or not."""
+    match = ENTRY.match(line)
+    if not match:
+        return bool(LEADER.search(line))
+    page = match.group("page")
+    return page.isdecimal() or roman_value(page) is not None
+
+
+def evidence_in(text: str) -> set[str]:
+    """Kinds of evidence in a block."""
+    piece = text[:3_000]
+    return {name for name, pattern in COMPILED.items() if pattern.search(piece)}
+
+
+def merged(parts: Sequence[Part]) -> Iterator[Part]:
+    """Yield parts in their order, each beginning where the last one ended at the earliest."""
+    end = 0
+    for part in sorted(parts):
+        start = max(part.start, end)
+        if start < part.end:
+            yield part._replace(start=start)
+            end = part.end

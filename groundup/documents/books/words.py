@@ -1,0 +1,104 @@
+"""Words: which letters make one, how often, and which runs of letters look like language.
+
+Two sources of evidence: a table of English shipped with the package (benchmarks/book_words.py makes
+it) and the book's own words, which also serve languages that the table lacks. The letter model is
+counted from the table itself: three letters in a row, weighted by the words' frequency. Knows
+nothing of lines and pages.
+"""
+
+import lzma
+import math
+import re
+from collections import Counter
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+"""A word: letters, with apostrophes inside."""
+BREAK = re.compile(r"(?<![^\W\d_])([^\W\d_]+)[-‐¬\u00ad][ \t]*[\n\f]\s*([^\W\d_]+)")
+HYPHENATED = re.compile(r"(?<!\w)[^\W\d_]+(?:[-‐][^\W\d_]+)+")
+SUFFIXES = ("s", "es", "ed", "d", "ing", "ly", "er", "ers", "ness", "able", "al", "ally", "ment")
+ALPHABET = 27
+
+
+class Letters(NamedTuple):
+    """How words are spelt: log-probabilities, in nats, of a letter after two others."""
+
+    logs: dict[str, float]
+    unseen: float
+
+    def score(self, word: str) -> float:
+        """Mean log-probability of a letter of the word, its end included.
+
+        >>> letters().score("reading") > letters().score("rcadiug")
+        True
+        """
+        padded = f"  {word.lower()} "
+        logs = [self.logs.get(padded[at : at + 3], self.unseen) for at in range(len(padded) - 2)]
+        return sum(logs) / len(logs)
+
+
+@cache
+def english() -> dict[str, int]:
+    """English words and the binary logarithm of their frequency class, 0 if only listed.
+
+    >>> english()["the"] > english()["zebra"], "tbe" in english()
+    (True, False)
+    """
+    packed = resources.files(__package__).joinpath("words.txt.xz").read_bytes()
+    words, word = {}, ""
+    for line in lzma.decompress(packed).decode("ascii").split("\n"):
+        word = word[: ord(line[0]) - 97] + line[1:-1]
+        words[word] = ord(line[-1]) - 65
+    return words
+
+
+@cache
+def letters() -> Letters:
+    """The letter model of the table: trigrams with add-one smoothing over 27 signs."""
+    counts: Counter[str] = Counter()
+    before: Counter[str] = Counter()
+    for word, size in english().items():
+        padded, weight = f"  {word} ", 1 + size
+        for at in range(len(padded) - 2):
+            counts[padded[at : at + 3]] += weight
+            before[padded[at : at + 2]] += weight
+    logs = {
+        three: math.log((n + 1) / (before[three[:2]] + ALPHABET)) for three, n in counts.items()
+    }
+    return Letters(logs, math.log(1 / (2 * ALPHABET * ALPHABET)))
+
+
+class Vocabulary(NamedTuple):
+    """The words of one book, lower case."""
+
+    words: Counter[str]
+    """Those whole on their line; a word broken at the end of a line is not counted."""
+    hyphenated: Counter[str]
+    """Those with a hyphen inside a line, as one."""
+
+
+def vocabulary(text: str) -> Vocabulary:
+    """The book's own words, those broken over two lines left out."""
+    lowered = BREAK.sub("\n", text).lower()
+    return Vocabulary(Counter(WORD.findall(lowered)), Counter(HYPHENATED.findall(lowered)))
+
+
+def is_english(word: str) -> bool:
+    """Whether the table has a word, or has it without an English ending.
+
+    >>> is_english("books"), is_english("l'eau"), is_english("it's")
+    (True, False, True)
+    """
+    word = word.lower().replace("’", "'")
+    for ending in ("'s", "n't", "'ll", "'ve", "'re", "'d", "'m"):
+        word = word.removesuffix(ending)
+    table = english()
+    if word in table:
+        return True
+    for suffix in SUFFIXES:
+        stem = word.removesuffix(suffix)
+        if len(stem) >= 4 and stem != word and (stem in table or f"{stem}e" in table):
+            return True
+    return False

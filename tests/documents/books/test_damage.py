@@ -1,0 +1,37 @@
+"""Damaged words: how they look and what they were."""
+
+from collections import Counter
+
+import pytest
+
+from groundup.documents.books.damage import Reader, confused, confusions
+
+
+@pytest.mark.parametrize(
+    ("token", "looks"),
+    [
+        ("which", "right"), ("wbich", "confused"), ("rnodern", "confused"), ("tlie", "confused"),
+        ("xqkzvj", "garbled"), ("foo(bar)", "none"), ("12", "none"), ("–", "none"), ("", "none"),
+        ("well-known", "right"), ("w", "lone"), ("NATO", "none"), ("s0me1hing", "none"),
+    ],
+)  # fmt: skip
+def test_looks(token, looks):
+    assert Reader(Counter()).looks(token) == looks
+
+
+def test_a_book_vouches_for_its_words_but_not_for_what_comes_back_misread():
+    own = Counter({"frobnitz": 3, "tbe": 5, "the": 400})
+    reader = Reader(own)
+    assert reader.looks("frobnitz") == "right" and reader.looks("tbe") == "confused"
+
+
+def test_only_one_answer_is_certain():
+    reader = Reader(Counter())
+    assert reader.answer("wbich").word == "which" and reader.answer("wbich").certainty > 0.99
+    assert reader.answer("lnne").certainty < 0.9
+
+
+def test_confusions_go_both_ways_where_shapes_do():
+    table = confusions()
+    assert "m" in table["rn"] and "rn" in table["m"]
+    assert "modern" in set(confused("rnodern"))

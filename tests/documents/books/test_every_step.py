@@ -1,0 +1,87 @@
+"""Whatever comes in, every step answers in time, with edits that can be carried out."""
+
+from importlib import import_module
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.documents import PASS, STEPS, Record, SourceMap, Span, Step, follow
+
+NAMES = sorted(name for name in STEPS if name.startswith("books."))
+MILLION = 1_000_000
+HOSTILE = {
+    "letters": "a" * MILLION,
+    "tags": "<" * MILLION,
+    "hyphens": "a-" * (MILLION // 2),
+    "breaks": "a-\n" * (MILLION // 100),
+    "dots": "." * MILLION,
+    "leaders": ". " * (MILLION // 2) + "x",
+    "spaces": " " * MILLION,
+    "lines": "\n" * MILLION,
+    "feeds": "\f" * 100_000,
+    "pages": "1\n\f" * 20_000,
+    "stars": "*" * MILLION,
+    "digits": "1" * MILLION,
+    "numbers": "1 " * (MILLION // 4),
+    "one line": "The quick brown fox. " * 250_000,
+    "nothing": "",
+    "nul": "a\0b\n\0\0\f\0" * 100,
+    "surrogates": "a\ud800-\n\udfffb\f" * 50,
+    "copyright": "copyright (c) 1 " * 2_000,
+}
+
+
+def step(name: str) -> Step:
+    module, _, cls = STEPS[name].partition(":")
+    kind = getattr(import_module(module), cls)
+    return kind(getattr(import_module(module), f"{cls}Config")())
+
+
+def plain(text: str, spans: tuple[Span, ...] = ()) -> Record:
+    return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", sorted(HOSTILE))
+def test_hostile_texts_cost_no_more_than_others(name, kind):
+    text = HOSTILE[kind]
+    if kind == "surrogates":
+        step(name)(Record("1", "s", "p", "text", text))
+    else:
+        record = plain(text)
+        ruling = step(name)(record)
+        if not ruling.reason:
+            assert len(follow(record, ruling).text) <= len(text) + len(ruling.edits)
+
+
+LINES = st.sampled_from(
+    [
+        "", "", "\f", "12", "Chapter 3", "CONTENTS", "A line of text that goes on for a good while",
+        "and ends with a hyph-", "enated word.", "  2 A note at the bottom", "the word2 has one",
+        "1 One", "xiv", "tbe rnodem", "© 1999 by A. B.", "ISBN 0-306-40615-2", "Title ..... 12",
+        "term, 12, 14", "*** START OF THE PROJECT GUTENBERG EBOOK X ***", "\u00adsoft\u00ad", "¶",
+    ]
+)  # fmt: skip
+
+
+@given(st.lists(LINES, max_size=60).map("\n".join), st.booleans())
+def test_every_ruling_can_be_carried_out_and_only_takes_away(text, has_pages):
+    third = len(text) // 3
+    ends = (0, third, 2 * third, len(text))
+    pages = [Span("page", a, b) for a, b in zip(ends, ends[1:], strict=False) if a < b]
+    record = plain(text, tuple(pages) if has_pages else ())
+    for name in NAMES:
+        ruling = step(name)(record)
+        assert step(name)(record) == ruling
+        if not ruling.reason:
+            after = follow(record, ruling)
+            assert len(after.text) <= len(record.text) + 4 * len(ruling.edits)
+            record = after
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_prose_without_pages_loses_nothing(name):
+    prose = "It was the best of times, it was the worst of times.\n\nIt was spring.\n\n" * 2
+    ruling = step(name)(plain(prose))
+    assert ruling == PASS or not ruling.edits

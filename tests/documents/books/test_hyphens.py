@@ -1,0 +1,48 @@
+"""Hyphens at line ends: joined, kept or left, by evidence."""
+
+import pytest
+
+from groundup.documents import Record, SourceMap, Span, follow
+from groundup.documents.books.hyphens import Hyphens, HyphensConfig
+
+
+def plain(text: str, *spans: Span) -> Record:
+    return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
+
+
+def done(text: str, **settings: bool) -> str:
+    record = plain(text)
+    return follow(record, Hyphens(HyphensConfig(**settings))(record)).text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("the compo-\nnents of it", "the components of it"),
+        ("a command-\nline tool", "a command-line tool"),
+        ("an inter-\n\n\nesting page", "an interesting page"),
+        ("the Smith-\nJones paper", "the Smith-Jones paper"),
+        ("a non-\nlinear thing, nonlinear", "a nonlinear thing, nonlinear"),
+        ("sound wa\u00adves and wa\u00ad\nves", "sound waves and waves"),
+        ("state-of-the-\nart work", "state-of-the-art work"),
+        ("the MIT-\nstyle licence", "the MIT-style licence"),
+        ("a dash --\nhere", "a dash --\nhere"),
+        ("pages 12-\n14", "pages 12-\n14"),
+        ("scanned infor¬\nmation", "scanned information"),
+    ],
+)  # fmt: skip
+def test_breaks(text, wanted):
+    assert done(text) == wanted
+
+
+def test_the_books_own_words_decide_before_the_table():
+    assert done("It is data-\nbase here; a data-base, the data-base.").startswith("It is data-base")
+    assert done("It is data-\nbase here; a database.").startswith("It is database")
+
+
+def test_another_language_rests_on_its_own_words():
+    text = (
+        "Der Zeilen-\numbruch ist da. Ein Zeilenumbruch ist schön. Die Über-\nschrift, Überschrift."
+    )
+    assert "Der Zeilenumbruch" in done(text, is_table_used=False)
+    assert "Die Überschrift" in done(text, is_table_used=False)

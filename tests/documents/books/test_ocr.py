@@ -1,0 +1,59 @@
+"""OCR: noisy pages score higher; certain words are put right; clean text is not touched."""
+
+from groundup.documents import Record, SourceMap, Span, follow
+from groundup.documents.books.ocr import Ocr, OcrConfig, cased
+
+
+def plain(text: str, *spans: Span) -> Record:
+    return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
+
+
+CLEAN = (
+    "The library function reads the value of the argument and returns another value, which the\n"
+    "program then prints. When the table is empty, nothing is printed and the function returns.\n"
+) * 6
+NOISY = (
+    CLEAN.replace("which", "wbich", 1)
+    .replace("function", "functiou", 1)
+    .replace("table", "tab1e", 1)
+    .replace("returns", "retums", 1)
+)
+
+
+def done(text: str, **settings: float) -> Record:
+    record = plain(text)
+    return follow(record, Ocr(OcrConfig(**settings))(record))
+
+
+def test_clean_text_is_not_touched_even_if_every_page_is_repaired():
+    assert done(CLEAN, damaged=0.0).text == CLEAN
+
+
+def test_noise_scores_higher_and_certain_words_are_repaired():
+    after = done(NOISY + "\n" + CLEAN * 3)
+    assert after.metadata["ocr_score"] > done(CLEAN * 4).metadata["ocr_score"]
+    assert not {"wbich", "tab1e", "retums"} & set(after.text.split())
+    words = set(after.text.split())
+    assert words <= set(CLEAN.split()) | set(NOISY.split())
+
+
+def test_a_page_beyond_repair_goes():
+    letters = "bcdfghjkqvwxz"
+    lost = " ".join(f"xqkz{a}{b}" for a in letters for b in letters)
+    after = done(CLEAN * 3 + "\f" + lost + "\f" + CLEAN)
+    assert "xqkz" not in after.text and after.text.count("library") == 24
+
+
+def test_another_language_is_not_judged():
+    text = "Der schnelle braune Fuchs springt über den faulen Hund und läuft dann nach Hause. " * 9
+    after = done(text, damaged=0.0)
+    assert after.text == text and "ocr_score" not in after.metadata
+
+
+def test_halves_of_broken_words_and_names_are_left():
+    text = "integra-\ntion of the values. We met Bnrns there, and inte-\ngration too. " + CLEAN
+    assert done(text, damaged=0.0).text == text
+
+
+def test_case_is_kept():
+    assert cased("which", "WBICH") == "WHICH" and cased("which", "Wbich") == "Which"

@@ -1,0 +1,52 @@
+"""Paragraphs: wrapped lines become one; verse, tables, lists and code stay."""
+
+from groundup.documents import Record, SourceMap, Span, follow
+from groundup.documents.books.paragraphs import Paragraphs, ParagraphsConfig
+
+
+def plain(text: str, *spans: Span) -> Record:
+    return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
+
+
+PROSE = (
+    "It is a truth universally acknowledged, that a single man in\n"
+    "possession of a good fortune, must be in want of a wife. However\n"
+    "little known the feelings or views of such a man may be on his\n"
+    "first entering.\n"
+)
+
+
+def done(text: str, *spans: Span) -> str:
+    record = plain(text, *spans)
+    return follow(record, Paragraphs(ParagraphsConfig())(record)).text
+
+
+def test_wrapped_lines_become_one_and_the_next_paragraph_stays_apart():
+    text = done(PROSE + "\n" + PROSE)
+    assert text.count("\n") == 3 and "man in possession" in text
+
+
+def test_verse_stays():
+    verse = (
+        "Tyger Tyger, burning bright,\nIn the forests of the night;\nWhat immortal hand or eye,\n"
+        "Could frame thy fearful symmetry?\n"
+    )
+    assert verse in done(PROSE + "\n" + verse + "\n" + PROSE)
+
+
+def test_tables_lists_and_code_stay():
+    blocks = [
+        "Name of the thing   Size of it   Price\nA first thing       12           3.50\n",
+        "- one item of a list that is rather long\n- another item of it, long as well\n",
+        "for (i = 0; i < length; i++) {\n    total += values[i] * weights[i];\n}\n",
+    ]
+    for block in blocks:
+        assert block in done(PROSE + "\n" + block)
+
+
+def test_a_paragraph_goes_on_over_a_page():
+    first = PROSE[: PROSE.index("little")]
+    text = first + "\n\n" + PROSE[len(first) :]
+    turned = done(text, Span("page", 0, len(first) + 1), Span("page", len(first) + 1, len(text)))
+    assert "However little known" in turned
+    assert "However\n" in done(text)

@@ -1,0 +1,52 @@
+"""Publisher's matter: aside with its evidence; the author's text stays."""
+
+from groundup.documents import Record, SourceMap, Span, follow
+from groundup.documents.books.publisher import Publisher, PublisherConfig
+
+
+def plain(text: str, *spans: Span) -> Record:
+    return Record("1", "s", "p", "text", text, SourceMap.identity(text), spans)
+
+
+TEXT = "\n\n" + "The author's text says a thing and goes on. " * 200 + "\n\n"
+IMPRINT = (
+    "Copyright © 1999 by A. Writer\nAll rights reserved.\nISBN 0-306-40615-2\nPrinted in Norway\n"
+)
+CONTENTS = "CONTENTS\n\n" + "\n".join(
+    f"{n} Of things{n} . . . . . . . {n * 9}" for n in range(1, 9)
+)
+INDEX = "INDEX\n\nA\n\n" + "\n".join(f"apple {n}, {n}, {n + 3}-{n + 5}" for n in range(9))
+OFFER = "Also by A. Writer\n\nThe First Book\nThe Second Book\nThe Third Book\n"
+
+
+def done(text: str) -> Record:
+    record = plain(text)
+    return follow(record, Publisher(PublisherConfig())(record))
+
+
+def test_front_and_back_matter_go_aside_and_the_text_stays():
+    after = done(IMPRINT + "\n" + CONTENTS + TEXT + TEXT + INDEX + "\n\n" + OFFER)
+    assert after.text.strip() == (TEXT + TEXT).strip()
+    aside = after.metadata["aside"]
+    assert set(aside) == {"publisher", "contents", "index"} and "ISBN" in aside["publisher"][0]
+
+
+def test_each_removal_says_what_it_saw():
+    reasons = [edit.reason for edit in Publisher(PublisherConfig())(plain(IMPRINT + TEXT)).edits]
+    assert reasons == ["imprint: ISBN, copyright, printing, rights"]
+
+
+def test_gutenbergs_frame():
+    start = "The Project Gutenberg eBook of X\n\n*** START OF THE PROJECT GUTENBERG EBOOK X ***\n"
+    end = "*** END OF THE PROJECT GUTENBERG EBOOK X ***\nLicence and so on.\n"
+    assert done(start + TEXT + end).text.strip() == TEXT.strip()
+
+
+def test_a_copyright_in_the_middle_and_a_word_of_printing_stay():
+    text = TEXT * 3 + "A first edition, printed in 1901, was copyright 1902 by law.\n" + TEXT * 3
+    assert done(text).text == text
+
+
+def test_a_table_of_numbers_is_no_table_of_contents():
+    text = TEXT + "\n".join(f"row {n}   {n * 7}" for n in range(12)) + TEXT
+    assert done(text).text == text
