@@ -11,7 +11,7 @@ Knows nothing of files, of Arrow (see batch.py) or of who runs the steps.
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -175,34 +175,56 @@ def edited_text(text: str, edits: Iterable[Edit]) -> str:
 
 def edited_map(map: SourceMap, edits: Sequence[Edit]) -> SourceMap:
     """The map of the text after the edits: what was put in comes from the bytes it replaced."""
+    places = sorted({place for edit in edits for place in (edit.start, edit.end)})
+    pieces = list(cut_segments(map, places))
     segments: list[Segment] = []
-    at = 0
+    number = start = 0
     for edit in [*edits, Edit(len(map.text), len(map.text), "")]:
-        segments += slice_of(map, at, edit.start, segments)
+        while number < len(pieces) and pieces[number].end <= edit.start:
+            length = pieces[number].end - pieces[number].start
+            segments.append(pieces[number]._replace(start=start, end=start + length))
+            start, number = start + length, number + 1
+        first = number
+        while number < len(pieces) and pieces[number].end <= edit.end:
+            number += 1
         if edit.put:
-            first, last = map.byte_range(edit.start, edit.end)
-            start = segments[-1].end if segments else 0
-            line = map.line(edit.start)
-            segments.append(Segment(start, start + len(edit.put), first, last, line, False))
-        at = edit.end
+            *bytes, line = origin(map.text, pieces, first, number)
+            segments.append(Segment(start, start + len(edit.put), *bytes, line, False))
+            start += len(edit.put)
     return SourceMap(edited_text(map.text, edits), tuple(segments))
 
 
-def slice_of(map: SourceMap, start: int, end: int, before: Sequence[Segment]) -> list[Segment]:
-    """The segments of `map` in a slice, moved to follow those before."""
-    if start == end:
-        return []
-    shift = (before[-1].end if before else 0) - start
-    found = []
-    for segment in map.segments_in(start, end):
-        first, last = max(start, segment.start), min(end, segment.end)
-        bytes = (segment.byte_start, segment.byte_end)
-        line = segment.line
-        if segment.exact and (first, last) != (segment.start, segment.end):
-            bytes = (map.place(segment, first), map.place(segment, last))
-            line += map.text.count("\n", segment.start, first)
-        found.append(Segment(first + shift, last + shift, *bytes, line, segment.exact))
-    return found
+def cut_segments(map: SourceMap, places: Sequence[int]) -> Iterator[Segment]:
+    """Yield the segments, cut at rising places; each character is counted once."""
+    number, is_ascii = 0, map.text.isascii()
+    for segment in map.segments:
+        at, byte, line = segment.start, segment.byte_start, segment.line
+        while number < len(places) and places[number] < segment.end:
+            place, number = places[number], number + 1
+            if place <= at:
+                continue
+            if segment.exact:
+                piece = map.text[at:place]
+                size = place - at if is_ascii else len(piece.encode("utf-8"))
+                yield Segment(at, place, byte, byte + size, line, True)
+                at, byte, line = place, byte + size, line + piece.count("\n")
+            else:
+                yield segment._replace(start=at, end=place)
+                at = place
+        yield segment._replace(start=at, byte_start=byte, line=line)
+
+
+def origin(text: str, pieces: Sequence[Segment], first: int, end: int) -> tuple[int, int, int]:
+    """First and last byte, and line, of the pieces that were replaced; of a place if none was."""
+    if first < end:
+        return pieces[first].byte_start, pieces[end - 1].byte_end, pieces[first].line
+    if end < len(pieces):
+        return pieces[end].byte_start, pieces[end].byte_start, pieces[end].line
+    if not pieces:
+        return 0, 0, 1
+    last = pieces[-1]
+    lines = text.count("\n", last.start) if last.exact else 0
+    return last.byte_end, last.byte_end, last.line + lines
 
 
 def edited_spans(spans: Iterable[Span], edits: Sequence[Edit]) -> tuple[Span, ...]:

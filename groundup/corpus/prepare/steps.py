@@ -6,15 +6,30 @@ modules are imported when they are named, so nobody waits for what is not used.
 
 from collections.abc import Mapping
 
-from groundup import documents
 from groundup.core import choice
-from groundup.documents import STEPS
+from groundup.documents import READERS, STEPS
 
+from .. import augment, decontaminate, dedup
 from ..engine.worker import load
 
-CORPUS_STEPS: dict[str, str] = {}
-"""Steps and surveys of this room, by the names that a pipeline calls them."""
-READERS: Mapping[str, str] = getattr(documents, "READERS", {})
+CORPUS_STEPS: dict[str, str] = {
+    **dedup.STEPS,
+    **dedup.SURVEYS,
+    **decontaminate.STEPS,
+    **augment.DERIVES,
+    "code.folder_licences": "groundup.corpus.repositories:FolderLicences",
+    "code.repositories": "groundup.corpus.repositories:Repositories",
+    "conversations.threads": "groundup.corpus.threads:Threads",
+    "language.identify": "groundup.corpus.language:Identify",
+    "language.paragraphs": "groundup.corpus.language:Paragraphs",
+    "quality.classifier": "groundup.corpus.quality.classifier:ClassifierStep",
+    "quality.perplexity": "groundup.corpus.quality.perplexity:PerplexityStep",
+    "quality.scorer": "groundup.corpus.quality.scorer:ScorerStep",
+    "safety.personal": "groundup.corpus.safety.personal:Personal",
+    "safety.secrets": "groundup.corpus.safety.secrets:Secrets",
+    "safety.toxicity": "groundup.corpus.safety.toxicity:ToxicityStep",
+}
+"""Steps, surveys and derivations of this room, by the names that a pipeline calls them."""
 
 
 def step_target(name: str) -> str:
