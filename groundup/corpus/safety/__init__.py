@@ -1,0 +1,1 @@
+"""Safety: personal data, secrets and what harms."""
