@@ -38,7 +38,7 @@ def read_providers() -> tuple[Provider, ...]:
     for line in text.splitlines():
         if not line.startswith("#"):
             kind, needs, pattern = line.split("\t")
-            pattern = pattern.replace("START", START).replace("END", END)
+            pattern = pattern.replace("<START>", START).replace("<END>", END)
             found.append(Provider(kind, tuple(needs.split()), re.compile(pattern)))
     return tuple(found)
 
@@ -64,7 +64,7 @@ ASSIGNED_NEEDS = re.compile(r"(?i)pass|pwd|secret|token|key|cred")
 # Values that stand for a secret and are none.
 PLACEHOLDER = re.compile(
     r"(?i)example|sample|dummy|placeholder|changeme|change[_-]me|your|insert|replace|redacted|fake|mock"
-    r"|test|demo|foo|\bbar|xxxx|\*{3}|\.{3}|1234567|abcdef|qwerty|password|passwd|secret|token|none|null"
+    r"|test|demo|xxxx|\*{3}|\.{3}|1234567|abcdef|qwerty|password|passwd|secret|token|none|null"
     r"|undefined|true|false|todo|lorem|deadbeef|default|invalid|-here|_here|<|>|\$\{|\{\{|%\(|%s|\$\(|\bmy[_-]"
 )
 STRONG_PLACEHOLDER = re.compile(
@@ -72,24 +72,20 @@ STRONG_PLACEHOLDER = re.compile(
     r"|redacted|<|dummy|insert"
 )
 URL_PLACEHOLDER = re.compile(
-    r"(?i)^(?:pass(?:word|wd|phrase)?|pw|pwd|p|secret|token|user|guest|anonymous|test|foo|bar|baz|\w*pass(?:word)?"
+    r"(?i)^(?:pass(?:word|wd|phrase)?|pw|pwd|p|secret|token|user|guest|anonymous|tiger|test|foo|bar|baz|\w*pass(?:word)?"
     r"|xxx+|\*+|[a-z]|\d{1,5}|%\w+|.*(?:example|changeme|your|password|_pass|redacted|placeholder).*)$"
 )
 CODE = re.compile(
     r"[(){}\[\];,]|->|::|\.\w+\.|^[./~]|^https?:|^[A-Z_]+$|^[a-z]+(?:[._-][a-z]+)*$|^\$"
 )
 # Letter pairs of English and of identifiers that random text seldom has. Source: own count over the
-# names of this package's Python files; the 160 most frequent pairs.
+# names of this package's Python files; the most frequent of 676.
 PAIRS = frozenset(
     "th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co"
     " me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us"
     " ac ot il tr ly nc et ut ss so rs un lo wa ge ie wh ee wi em ad ol rt po we na ul ni ts mo ow pa"
-    " im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry mp fe bl ab gh ty op wo sa ay ex ke"
-    " fr oo av ag if ap gr od bo sp rd do uc bu ei ov by rm ep tt oc fa ef cu rn sc gi da yo cr cl du"
-    " ga qu ue ff ba ey ls va um pp ua up lu go ht ru ug ds lt pi rc rr eg au ck ew mu br bi pt ak pu"
-    " ui rg ib tl ny ki rk ys ob mm fu ph og ms ye ud mb ip ub oi rl gu dr hr cc tw ft wn nu af hu nn"
-    " eo vo rv nf xp gn sm fl iz ok nl my gl aw ju oa eq sy sl ps jo lf nv je nk kn gs dy hy ze ks xt"
-    " bs ik dd pt".split()
+    " im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry mp fe bl ab ty op ey ex ke up ap"
+    .split()
 )
 
 
@@ -103,9 +99,9 @@ class SecretsConfig(Config):
     min_entropy: float = 3.6
     """Bits a character of a value given to such a name. Source: between detect-secrets' 3.0 for
     hexadecimal and 4.5 for base64; set on the development half of real code."""
-    max_pairs: float = 0.45
+    max_pairs: float = 0.5
     """Share of pairs of letters that are frequent in words, above which it is no secret. Source:
-    own, on the development half of real code; random letters have .3, identifiers .7."""
+    own, on the development half of real code; random letters have .2, identifiers .7."""
     placeholder: str = "<SECRET:{kind}:{number}>"
     """What stands there instead; equal secrets of a record have equal numbers."""
 
@@ -179,8 +175,8 @@ def is_secret(kind: str, value: str, config: SecretsConfig) -> bool:
     """Whether what has a provider's form is no example of one."""
     if kind == "url_password":
         return not URL_PLACEHOLDER.match(value) and not value.startswith("$")
-    if kind in LOOSE:
-        return looks_random(value, config)
+    if kind in LOOSE and not is_random(value, config):
+        return False
     if STRONG_PLACEHOLDER.search(value if kind != "private_key" else value[:200]):
         return False
     return kind == "private_key" or len(set(value)) >= 8
@@ -208,14 +204,22 @@ def looks_random(value: str, config: SecretsConfig) -> bool:
     """
     if len(value) < 12 or PLACEHOLDER.search(value) or CODE.search(value):
         return False
+    return is_random(value, config)
+
+
+def is_random(value: str, config: SecretsConfig) -> bool:
+    """Whether the characters alone look drawn: by entropy, by pairs of letters, by case and digits."""
     digits = sum(map(str.isdigit, value))
-    if not digits or digits == len(value):
-        return False
     hexadecimal = re.fullmatch(r"[0-9a-fA-F-]+", value) is not None
-    if entropy(value) < (min(3.0, config.min_entropy) if hexadecimal else config.min_entropy):
+    # A short value cannot have more than log2 of its length.
+    least = min(config.min_entropy, 0.85 * math.log2(len(value)))
+    if digits == len(value) or entropy(value) < (min(3.0, least) if hexadecimal else least):
         return False
     if hexadecimal:
         return len(value) >= 24
+    if not digits:  # letters alone: both cases, and unlike words or CamelCase
+        mixed = sum(a.islower() and b.isupper() for a, b in zip(value, value[1:], strict=False))
+        return mixed * 6 >= len(value) and pairs_share(value) <= config.max_pairs * 0.7
     return pairs_share(value) <= config.max_pairs
 
 

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from groundup.core import Config
 
 from ..record import PASS, Record, Ruling
-from .language import named_language
+from .language import named_language, tables
 from .lexing import comments, without
 
 
@@ -26,6 +26,11 @@ def alternatives(kind: str) -> re.Pattern[str]:
 GENERATED_NAMES = alternatives("name")
 MARKER = alternatives("marker")
 VENDORED = alternatives("vendored")
+SQUEEZED = ("javascript", "typescript", "css")
+# Comments of a file whose syntax is not known: lines that begin with one of these.
+COMMENT_LINE = re.compile(
+    r"^[ \t]*(?:[%#;*\"!]|//|--|/\*|<!--|\.\\\"|\{#|REM\b|dnl\b)[^\n]*", re.MULTILINE
+)
 TABLES = re.compile(
     r"\b(?:yy(?:table|defact|pact|pgoto|defgoto|translate|check)|yy_(?:accept|ec|meta|nxt|chk)"
     r"|_lr_(?:action|goto)_items|_lr_signature|serializedATN|peg\$(?:parse|SyntaxError))\b"
@@ -46,16 +51,15 @@ class MinifiedConfig(Config):
     """When a file counts as minified."""
 
     mean_line: float = 110.0
-    """Characters of a mean line of JavaScript, CSS and markup outside comments above which the file
-    is minified. Source: linguist's generated.rb."""
-    long_line: int = 500
-    """Characters from which a line is long. Source: own."""
-    long_share: float = 0.5
-    """Share of characters in long lines above which a file of any language is minified, if it has
-    little space. Source: own."""
-    space_share: float = 0.12
-    """Share of white space outside comments below which it has little. Source: own; written code
-    has .15 to .35."""
+    """Characters of a mean line of JavaScript and CSS outside comments above which the file is
+    minified, if it has little space. Source: linguist's generated.rb."""
+    mean_line_elsewhere: float = 500.0
+    """The same for other languages. Source: own, on the development half of code_labels.txt."""
+    space_share: float = 0.15
+    """Share of white space outside comments below which it has little. Source: own; squeezed code
+    has .02 to .10, written code .15 to .35."""
+    digit_share: float = 0.25
+    """Share of digits from which long lines are a table instead (see data.py). Source: own."""
     min_characters: int = 200
     """Shorter files are never minified. Source: own."""
 
@@ -93,8 +97,12 @@ class Generated:
         top = first_lines(record.text, self.config.lines)
         if not MARKER.search(top):
             return ""
-        for piece in comments(top, named_language(record)):
-            if found := MARKER.search(top, piece.start, piece.end):
+        language = named_language(record)
+        places = [(piece.start, piece.end) for piece in comments(top, language)]
+        if not tables().syntax.get(language):
+            places = [found.span() for found in COMMENT_LINE.finditer(top)]
+        for start, end in places:
+            if found := MARKER.search(top, start, end):
                 return " ".join(found[0].split())[:100]
         return ""
 
@@ -111,19 +119,18 @@ class Minified:
         name = record.path.lower()
         if re.search(r"[.-]min\.(?:js|css|mjs|cjs|html)$", name):
             return Ruling("code: minified", details="its name")
-        long = sum(len(line) for line in text.split("\n") if len(line) >= config.long_line)
-        if len(text) < config.min_characters or long == 0:
-            return PASS
         language = named_language(record)
+        if len(text) < config.min_characters or len(text) < config.mean_line * text.count("\n"):
+            return PASS
         code = without(text, comments(text, language)).strip()
         if len(code) < config.min_characters:
             return PASS
         mean = len(code) / (code.count("\n") + 1)
         space = sum(map(code.count, " \t\n\r")) / len(code)
-        if space < config.space_share and long > config.long_share * len(text):
-            return Ruling("code: minified", space, f"{mean:.0f} characters a line")
-        if language in ("javascript", "typescript", "css") and mean > config.mean_line:
-            return Ruling("code: minified", mean, f"mean line over {config.mean_line:.0f}")
+        digits = sum(map(code.count, "0123456789")) / len(code)
+        limit = config.mean_line if language in SQUEEZED else config.mean_line_elsewhere
+        if mean > limit and space < config.space_share and digits < config.digit_share:
+            return Ruling("code: minified", mean, f"characters a line, {space:.0%} space")
         return PASS
 
 
