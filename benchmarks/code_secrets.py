@@ -50,14 +50,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--half", default="development", choices=["development", "final"])
     parser.add_argument("--lines", type=int, default=500_000)
+    parser.add_argument("--skip", type=int, default=0, help="lines passed over first")
     parser.add_argument("--show", type=int, default=50)
     given = parser.parse_args()
-    config, lines, size, alarms, seconds = SecretsConfig(), 0, 0, [], 0.0
+    config, lines, skipped, size, alarms, seconds = SecretsConfig(), 0, 0, 0, [], 0.0
     languages: Counter[str] = Counter()
     for path in files(given.folder, given.half):
         text = (given.folder / path).read_text(encoding="utf-8", errors="replace")
         language = language_of(path, text).name
         if language in SKIPPED:
+            continue
+        skipped += text.count("\n") + 1
+        if skipped <= given.skip:
             continue
         started = time.process_time()
         found = secrets_in(text, config)

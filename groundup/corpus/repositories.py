@@ -25,7 +25,7 @@ from .engine.rulings import write_rulings
 from .engine.survey import Each
 
 HASHES, ROWS = 256, 4
-PRIME = np.uint64((1 << 61) - 1)
+NOTHING = np.iinfo(np.uint64).max
 LICENCE_FILE = re.compile(
     r"(?:un)?licen[cs]es?(?:[._-][\w.-]*)?|copying(?:[._-][\w.-]*)?|copyright|notice(?:\.txt|\.md)?"
     r"|mit-license(?:\.\w+)?", re.IGNORECASE,
@@ -142,13 +142,13 @@ def repository_of(row: Row, depth: int) -> str:
     return f"{row.source}:{'/'.join(parts[:depth])}" if len(parts) > depth else ""
 
 
-def hash_families() -> tuple[np.ndarray, np.ndarray]:
-    """Multipliers and offsets of the hashes, the same in every run."""
-    generator = np.random.Generator(np.random.PCG64(1))
-    return (
-        generator.integers(1, 1 << 31, HASHES, dtype=np.uint64),
-        generator.integers(0, 1 << 61, HASHES, dtype=np.uint64),
-    )
+def mixed(values: np.ndarray) -> np.ndarray:
+    """A hash of each value by each of the functions: splitmix64 from as many seeds."""
+    seeds = np.arange(1, HASHES + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = values[:, None] + seeds
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))
 
 
 def sketch_shard(depth: int, priority: str, item: tuple[Path, Path]) -> None:
@@ -158,19 +158,17 @@ def sketch_shard(depth: int, priority: str, item: tuple[Path, Path]) -> None:
     best: dict[str, float] = defaultdict(float)
     for row in rows(shard, with_text=True):
         if name := repository_of(row, depth):
-            digest = hashlib.blake2b(row.text.encode("utf-8", "surrogatepass"), digest_size=4)
+            digest = hashlib.blake2b(row.text.encode("utf-8", "surrogatepass"), digest_size=8)
             files[name].add(int.from_bytes(digest.digest(), "big"))
             said = row.metadata.get(priority)
             if isinstance(said, int | float):
                 best[name] = max(best[name], float(said))
     names = sorted(files)
-    minima = np.full((len(names), HASHES), PRIME, np.uint64)
-    multipliers, offsets = hash_families()
+    minima = np.full((len(names), HASHES), NOTHING, np.uint64)
     for at, name in enumerate(names):
         values = np.array(sorted(files[name]), np.uint64)
-        for start in range(0, len(values), 4_096):  # 32-bit values, 31-bit multipliers: no overflow
-            part = values[start : start + 4_096, None]
-            hashed = (part * multipliers + offsets) % PRIME
+        for start in range(0, len(values), 4_096):
+            hashed = mixed(values[start : start + 4_096])
             minima[at] = np.minimum(minima[at], hashed.min(axis=0))
     np.savez(
         out, names=np.array(names, dtype=str), minima=minima,

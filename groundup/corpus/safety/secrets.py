@@ -65,7 +65,7 @@ ASSIGNED_NEEDS = re.compile(r"(?i)pass|pwd|secret|token|key|cred")
 PLACEHOLDER = re.compile(
     r"(?i)example|sample|dummy|placeholder|changeme|change[_-]me|your|insert|replace|redacted|fake|mock"
     r"|test|demo|xxxx|\*{3}|\.{3}|1234567|abcdef|qwerty|password|passwd|secret|token|none|null"
-    r"|undefined|true|false|todo|lorem|deadbeef|default|invalid|-here|_here|<|>|\$\{|\{\{|%\(|%s|\$\(|\bmy[_-]"
+    r"|undefined|true|false|todo|lorem|deadbeef|default|invalid|-here|_here|<|>|\$\{|\{\{|%\(|(?-i:%[sd])(?![A-Za-z0-9])|\$\(|\bmy[_-]"
 )
 STRONG_PLACEHOLDER = re.compile(
     r"(?i)example|x{6}|\*{3}|\.{3}|(.)\1{7}|0123456789|1234567890|abcdefghij|your[_-]|changeme|placeholder"
@@ -76,7 +76,7 @@ URL_PLACEHOLDER = re.compile(
     r"|xxx+|\*+|[a-z]|\d{1,5}|%\w+|.*(?:example|changeme|your|password|_pass|redacted|placeholder).*)$"
 )
 CODE = re.compile(
-    r"[(){}\[\];,]|->|::|\.\w+\.|^[./~]|^https?:|^[A-Z_]+$|^[a-z]+(?:[._-][a-z]+)*$|^\$"
+    r"\\[ux]|[(){}\[\];,]|->|::|\.\w+\.|^[./~]|^https?:|^[A-Z_]+$|^[a-z]+(?:[._-][a-z]+)*$|^\$"
 )
 # Letter pairs of English and of identifiers that random text seldom has. Source: own count over the
 # names of this package's Python files; the most frequent of 676.
@@ -212,7 +212,7 @@ def is_random(value: str, config: SecretsConfig) -> bool:
     digits = sum(map(str.isdigit, value))
     hexadecimal = re.fullmatch(r"[0-9a-fA-F-]+", value) is not None
     # A short value cannot have more than log2 of its length.
-    least = min(config.min_entropy, 0.85 * math.log2(len(value)))
+    least = min(config.min_entropy, 0.78 * math.log2(len(value)))
     if digits == len(value) or entropy(value) < (min(3.0, least) if hexadecimal else least):
         return False
     if hexadecimal:
@@ -220,7 +220,8 @@ def is_random(value: str, config: SecretsConfig) -> bool:
     if not digits:  # letters alone: both cases, and unlike words or CamelCase
         mixed = sum(a.islower() and b.isupper() for a, b in zip(value, value[1:], strict=False))
         return mixed * 6 >= len(value) and pairs_share(value) <= config.max_pairs * 0.7
-    return pairs_share(value) <= config.max_pairs
+    kinds = (value.lower() != value) + (value.upper() != value) + bool(digits) + (not value.isalnum())
+    return pairs_share(value) <= config.max_pairs + (0.2 if kinds >= 3 else 0.0)
 
 
 def entropy(value: str) -> float:
@@ -234,4 +235,6 @@ def pairs_share(value: str) -> float:
     pairs = [a + b for a, b in zip(value, value[1:], strict=False) if a.isalpha() and b.isalpha()]
     if len(pairs) < 3:
         return 0.0
-    return sum(pair.lower() in PAIRS for pair in pairs) / len(pairs)
+    # Words do not turn from a small letter to a capital one, so such a pair is none of theirs.
+    words = [pair for pair in pairs if pair[0].isupper() or pair[1].islower()]
+    return sum(pair.lower() in PAIRS for pair in words) / len(pairs)

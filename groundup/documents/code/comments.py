@@ -11,7 +11,7 @@ import re
 from groundup.core import Config
 
 from ..record import Edit, Record, Ruling
-from .language import named_language
+from .language import named_language, tables
 from .lexing import Piece, comments
 
 LEGAL = re.compile(
@@ -21,6 +21,11 @@ LEGAL = re.compile(
 )
 KEPT_FIRST = re.compile(r"#!|#[^\n]{0,80}coding[:=]|#[^\n]{0,20}-\*-|<\?")
 HEADER_CHARACTERS = 20_000
+# Languages in which a file without any comment is the rule.
+MARKUP = frozenset({
+    "css", "html", "ini", "json", "markdown", "protobuf", "svg", "toml", "vue", "xml", "yaml",
+    "diff", "gettext", "go-module", "latex",
+})  # fmt: skip
 
 
 class CommentsConfig(Config):
@@ -49,7 +54,7 @@ class Comments:
         language, text = named_language(record), record.text
         found = comments(text, language)
         header = header_of(text, found) if self.config.headers else ()
-        if not found:
+        if not tables().syntax.get(language):
             return Ruling()
         cut = {(edit.start, edit.end) for edit in header}
         rest = [piece for piece in found if not any(s <= piece.start < e for s, e in cut)]
@@ -59,7 +64,7 @@ class Comments:
         if self.config.drop and size >= self.config.min_characters:
             if share > self.config.max_share:
                 return Ruling("code: mostly comments", share, metadata=metadata)
-            if share < self.config.min_share and not header:
+            if share < self.config.min_share and not header and language not in MARKUP:
                 return Ruling("code: no comments", share, metadata=metadata)
         return Ruling(edits=header, metadata=metadata)
 

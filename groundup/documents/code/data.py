@@ -67,7 +67,8 @@ class Data:
         total = 0
         for name, pattern in (("base64", BASE64), ("hexadecimal", HEXES), ("\\u", UNICODE)):
             for found in pattern.finditer(text):
-                if name == "base64" and not looks_encoded(found[0]):
+                varied = len(set(found[0][:400])) >= 8
+                if not (looks_encoded(found[0]) if name == "base64" else varied):
                     continue
                 run = found.end() - found.start()
                 if run >= self.config.encoded_run:

@@ -133,9 +133,8 @@ class Licence:
 
     def __call__(self, record: Record) -> Ruling:
         """Rule about one record."""
-        header = record.metadata.get("header", "")
-        texts = [header] if isinstance(header, str) else list(header)
-        stated = licence_of("\n".join([*map(str, texts), record.text]), self.config.min_coverage)
+        headers = record.metadata.get("aside", {}).get("header", [])  # code.comments put it there
+        stated = licence_of("\n".join([*headers, record.text]), self.config.min_coverage)
         expression, by = stated.expression, "file"
         if not expression and (inherited := record.metadata.get("repository_licence")):
             expression, by = str(inherited), "repository"

@@ -126,5 +126,5 @@ def test_the_step_allows_refuses_and_inherits():
     assert (
         rule(commented(LGPL, "//"), {"repository_licence": "MIT"})[0].details == "LGPL-2.1-or-later"
     )
-    _, after = rule("int x;", {"header": commented(MIT, "//")})
+    _, after = rule("int x;", {"aside": {"header": [commented(MIT, "//")]}})
     assert after.metadata["licence"] == "MIT"
