@@ -61,8 +61,10 @@ def main() -> None:
             right += found and is_so
             wrong += [inside] if found and not is_so else []
             missed += [inside] if is_so and not found else []
-        print(f"{name:10} right {right:3}  false {len(wrong):3}  missed {len(missed):3}  of {len(rows)};"
-              f" {len(rows) / max(seconds, 1e-9):.0f} files/s")
+        print(
+            f"{name:10} right {right:3}  false {len(wrong):3}  missed {len(missed):3}  of {len(rows)};"
+            f" {len(rows) / max(seconds, 1e-9):.0f} files/s"
+        )
         if given.show:
             print("   false ", *wrong, sep="\n      ")
             print("   missed", *missed, sep="\n      ")

@@ -23,7 +23,9 @@ def each(task, items):
 
 
 def record(path: str, text: str, **metadata) -> Record:
-    return Record(record_id("git", path), "git", path, "code", text, SourceMap.identity(text), (), metadata)
+    return Record(
+        record_id("git", path), "git", path, "code", text, SourceMap.identity(text), (), metadata
+    )
 
 
 def shards(records: list[Record], count: int, folder: Path) -> list[Path]:
@@ -58,7 +60,9 @@ def test_forks_go_and_the_survivor_is_the_one_with_priority(tmp_path):
     ]
     found = {}
     for count in (1, 4):
-        found[count] = ruled(Repositories(RepositoriesConfig()), records, count, tmp_path / f"{count}")
+        found[count] = ruled(
+            Repositories(RepositoriesConfig()), records, count, tmp_path / f"{count}"
+        )
     assert found[1] == found[4]
     gone = {r.path.split("/")[0] for r in records if r.id in found[1]}
     assert gone == {"a"}
@@ -70,7 +74,11 @@ def test_forks_go_and_the_survivor_is_the_one_with_priority(tmp_path):
 
 def test_likeness_does_not_chain(tmp_path):
     # b is like a, c is like b and not like a: only b goes.
-    records = [*repository("a", range(102)), *repository("b", range(15, 116)), *repository("c", range(30, 130))]
+    records = [
+        *repository("a", range(102)),
+        *repository("b", range(15, 116)),
+        *repository("c", range(30, 130)),
+    ]
     found = ruled(Repositories(RepositoriesConfig()), records, 2, tmp_path / "x")
     assert {r.path[0] for r in records if r.id in found} == {"b"}
 
@@ -98,12 +106,17 @@ def test_the_nearest_folder_speaks(tmp_path):
     ]
     found = ruled(FolderLicences(FolderLicencesConfig()), records, 3, tmp_path / "x")
     said = {r.path: found[r.id].metadata for r in records if r.id in found}
-    assert said["a/src/x.py"] == {"repository_licence": "MIT", "repository_licence_file": "a/LICENSE"}
+    assert said["a/src/x.py"] == {
+        "repository_licence": "MIT",
+        "repository_licence_file": "a/LICENSE",
+    }
     assert said["a/lib/deep/y.py"]["repository_licence"] == "GPL-3.0-only"
     assert said["b/z.js"]["repository_licence"] == "ISC"
     assert said["c/w.rs"]["repository_licence"] == "Apache-2.0 OR MIT"
     assert "d/v.py" not in said
-    without = ruled(FolderLicences(FolderLicencesConfig(manifests=False)), records, 1, tmp_path / "y")
+    without = ruled(
+        FolderLicences(FolderLicencesConfig(manifests=False)), records, 1, tmp_path / "y"
+    )
     assert record_id("git", "b/z.js") not in without
 
 

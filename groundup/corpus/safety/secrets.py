@@ -84,8 +84,7 @@ PAIRS = frozenset(
     "th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co"
     " me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us"
     " ac ot il tr ly nc et ut ss so rs un lo wa ge ie wh ee wi em ad ol rt po we na ul ni ts mo ow pa"
-    " im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry mp fe bl ab ty op ey ex ke up ap"
-    .split()
+    " im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry mp fe bl ab ty op ey ex ke up ap".split()
 )
 
 
@@ -220,7 +219,9 @@ def is_random(value: str, config: SecretsConfig) -> bool:
     if not digits:  # letters alone: both cases, and unlike words or CamelCase
         mixed = sum(a.islower() and b.isupper() for a, b in zip(value, value[1:], strict=False))
         return mixed * 6 >= len(value) and pairs_share(value) <= config.max_pairs * 0.7
-    kinds = (value.lower() != value) + (value.upper() != value) + bool(digits) + (not value.isalnum())
+    kinds = (
+        (value.lower() != value) + (value.upper() != value) + bool(digits) + (not value.isalnum())
+    )
     return pairs_share(value) <= config.max_pairs + (0.2 if kinds >= 3 else 0.0)
 
 

@@ -167,7 +167,15 @@ def test_a_megabyte_of_anything_ends(unit):
 
 
 def test_words_and_identifiers_do_not_look_random():
-    said = ["authentication_backend2", "com.example.Service1", "my-secret-token-1", "0123456789ab",
-            "SomeCamelCaseName22", "application/json+v2", "2024-01-02T03:04:05", "#{token}12345678"]
+    said = [
+        "authentication_backend2",
+        "com.example.Service1",
+        "my-secret-token-1",
+        "0123456789ab",
+        "SomeCamelCaseName22",
+        "application/json+v2",
+        "2024-01-02T03:04:05",
+        "#{token}12345678",
+    ]
     assert [word for word in said if looks_random(word, CONFIG)] == []
     assert len(PROVIDERS) > 50 and len({p.kind for p in PROVIDERS}) == len(PROVIDERS)

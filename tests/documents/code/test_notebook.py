@@ -29,7 +29,7 @@ def words(source) -> dict:
 
 IMAGE = {"output_type": "display_data", "data": {"image/png": "iVBORw0KGgo" * 50}}
 CELLS = [
-    words(["# Title\n", "né \U0001f600 \"q\" \\ ![p](data:image/png;base64,AAAA)\n"]),
+    words(["# Title\n", 'né \U0001f600 "q" \\ ![p](data:image/png;base64,AAAA)\n']),
     code("x = 1\nprint(x)", [{"output_type": "stream", "text": ["1\n"]}, IMAGE]),
     code(["%%bash\n", "ls"]),
     {"cell_type": "raw", "source": "raw"},
@@ -77,7 +77,9 @@ def test_any_sources_come_through(cells, fences):
     kept = follow(record(data), ruling)
     said = [text for _, text in cells if text.strip()]
     found = [kept.text[s.start : s.end] for s in kept.spans if s.kind == "cell"]
-    assert found == [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in said]
+    assert found == [
+        text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in said
+    ]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,9 @@ def test_old_notebooks_fences_and_lone_surrogates():
     old = {"worksheets": [{"cells": [{"cell_type": "code", "input": ["a\n", "b"], "language": "r",
                                       "outputs": [1]}]}]}  # fmt: skip
     data = json.dumps(old).encode()
-    assert follow(record(data), Notebook(NotebookConfig())(record(data))).text == "```r\na\nb\n```\n\n"
+    assert (
+        follow(record(data), Notebook(NotebookConfig())(record(data))).text == "```r\na\nb\n```\n\n"
+    )
     ticks = notebook([code("'```'")])
     assert "````python\n" in follow(record(ticks), Notebook(NotebookConfig())(record(ticks))).text
     lone = notebook([code("x = '\ud800'")])
