@@ -21,7 +21,7 @@ from collections import Counter
 from pathlib import Path
 
 NAMES_NONE = re.compile(r"LicenseRef-(?!scancode-public-domain\b)[\w.+-]+")
-# Debian's copyright files list the licences of a whole package, dozens at times: no code, told apart.
+# Debian's copyright files list the licences of a whole package, dozens at times: told apart.
 PACKAGING = re.compile(r'usr/share/doc/[^/"]+/copyright"')
 IDS = re.compile(r"[A-Za-z0-9][\w.+-]*")
 

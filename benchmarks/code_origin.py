@@ -1,4 +1,4 @@
-"""Precision and recall of code.generated, code.minified and code.vendored on files labelled by hand.
+"""Precision and recall of code.generated, .minified and .vendored on files labelled by hand.
 
     python benchmarks/code_sources.py FOLDER
     python benchmarks/code_origin.py FOLDER --half development|final [--show]
@@ -62,7 +62,8 @@ def main() -> None:
             wrong += [inside] if found and not is_so else []
             missed += [inside] if is_so and not found else []
         print(
-            f"{name:10} right {right:3}  false {len(wrong):3}  missed {len(missed):3}  of {len(rows)};"
+            f"{name:10} right {right:3}  false {len(wrong):3}  missed {len(missed):3}"
+            f"  of {len(rows)};"
             f" {len(rows) / max(seconds, 1e-9):.0f} files/s"
         )
         if given.show:

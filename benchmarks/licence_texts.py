@@ -4,7 +4,8 @@
 
 scancode-toolkit's licence data is CC-BY-4.0, Copyright (c) nexB Inc. and others; the file's first
 line says so. Taken are the texts of all licences with an SPDX id, and notices, references and tags
-of up to 400 words; of licences without an id (LicenseRef-) those of up to 150. One line each: kind, SPDX expression, phrases that must be there, words.
+of up to 400 words; of licences without an id (LicenseRef-) those of up to 150.
+One line each: kind, SPDX expression, phrases that must be there, words.
 """
 
 import lzma
@@ -21,7 +22,8 @@ NAMES_NONE = re.compile(
     r"LicenseRef-scancode-(?:.*unknown|warranty-disc|generic-cla|dco|.*disclaimer$)"
 )
 CREDIT = (
-    "# Licence texts and notices from scancode-toolkit {version}, Copyright (c) nexB Inc. and others,"
+    "# Licence texts and notices from scancode-toolkit {version}, Copyright (c) nexB Inc. and"
+    " others,"
     " https://github.com/aboutcode-org/scancode-toolkit, CC-BY-4.0; reduced to words."
 )
 

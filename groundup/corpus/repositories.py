@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from groundup.core import Config
-from groundup.documents import Ruling, arrow
-from groundup.documents.code import join_all, licence_of
+from groundup.documents import Ruling, arrow, join_all, licence_of
 
 from .engine.rulings import write_rulings
 from .engine.survey import Each
@@ -269,8 +268,8 @@ def rule_folders(said: Path, item: tuple[Path, Path]) -> Path:
                 found = folders.get(f"{row.source}:{folder.as_posix()}")
                 if found is not None:
                     file = "/".join(part for part in (folder.as_posix(), found[1]) if part != ".")
-                    yield row.id, Ruling(metadata={
-                        "repository_licence": found[0], "repository_licence_file": file})  # fmt: skip
+                    said = {"repository_licence": found[0], "repository_licence_file": file}
+                    yield row.id, Ruling(metadata=said)
                     break
 
     return write_rulings(out, ruled())

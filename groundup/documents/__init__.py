@@ -13,6 +13,7 @@ from .batch import (
     schema,
     to_batch,
 )
+from .code import allowed, join_all, language_of, licence_of
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings
@@ -40,11 +41,15 @@ __all__ = [
     "SourceMap",
     "Span",
     "Step",
+    "allowed",
     "arrow",
     "fingerprint_folder",
     "follow",
     "from_batch",
+    "join_all",
     "judge",
+    "language_of",
+    "licence_of",
     "make_document",
     "markdown_headings",
     "plain_json",

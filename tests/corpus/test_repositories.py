@@ -75,9 +75,9 @@ def test_forks_go_and_the_survivor_is_the_one_with_priority(tmp_path):
 def test_likeness_does_not_chain(tmp_path):
     # b is like a, c is like b and not like a: only b goes.
     records = [
-        *repository("a", range(102)),
-        *repository("b", range(15, 116)),
-        *repository("c", range(30, 130)),
+        *repository("a", range(104)),
+        *repository("b", range(12, 115)),
+        *repository("c", range(24, 126)),
     ]
     found = ruled(Repositories(RepositoriesConfig()), records, 2, tmp_path / "x")
     assert {r.path[0] for r in records if r.id in found} == {"b"}

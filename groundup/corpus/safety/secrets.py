@@ -1,10 +1,10 @@
 """Secrets in text: keys and passwords become typed placeholders, the same for the same secret.
 
-Three ways to see one, from certain to likely: a provider's own form (`AKIA…`, `ghp_…`, a PEM block),
-a password in a URL, and a value given to a name such as `api_key` that looks random by its entropy
-and by how rarely its letters follow each other in words. Examples, placeholders and test values are
-left alone. The text keeps its shape: a secret is replaced, never its line. Patterns are linear and
-tried only near a literal that they need. Personal data is another file's (personal.py).
+Three ways to see one, from certain to likely: a provider's own form (`AKIA…`, `ghp_…`, a PEM
+block), a password in a URL, and a value given to a name such as `api_key` that looks random by its
+entropy and by how rarely its letters follow each other in words. Examples, placeholders and test
+values are left alone. The text keeps its shape: a secret is replaced, never its line. Patterns are
+linear and tried only near a word that they need. Personal data is another file's (personal.py).
 """
 
 import hashlib
@@ -52,47 +52,55 @@ LOOSE = frozenset({
 })  # fmt: skip
 
 NAME = (
-    r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|apikey|auth[_-]?key|access[_-]?key"
+    r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|auth[_-]?key|access[_-]?key"
     r"|private[_-]?key|signing[_-]?key|encryption[_-]?key|client[_-]?secret|credentials?|creds)"
 )
 ASSIGNED = re.compile(
-    rf"(?<![A-Za-z0-9])([\w.-]{{0,40}}?{NAME}[\w-]{{0,20}})[\"'\]]{{0,3}}[ \t]{{0,8}}(?:=>|:=|=|:)(?!=)[ \t]{{0,8}}"
-    r"(?:[bruBRU]{0,2}([\"'`])([^\"'`\s]{8,200})\2|([A-Za-z0-9_+/.=~!@#$%^&*-]{12,200})(?=[ \t]*(?:$|[\r\n])))",
+    rf"(?<![A-Za-z0-9])([\w.-]{{0,40}}?{NAME}[\w-]{{0,20}})[\"'\]]{{0,3}}"
+    r"[ \t]{0,8}(?:=>|:=|=|:)(?!=)[ \t]{0,8}"
+    r"(?:[bruBRU]{0,2}([\"'`])([^\"'`\s]{8,200})\2"
+    r"|([A-Za-z0-9_+/.=~!@#$%^&*-]{12,200})(?=[ \t]*(?:$|[\r\n])))",
     re.MULTILINE,
 )
 ASSIGNED_NEEDS = re.compile(r"(?i)pass|pwd|secret|token|key|cred")
 # Values that stand for a secret and are none.
 PLACEHOLDER = re.compile(
-    r"(?i)example|sample|dummy|placeholder|changeme|change[_-]me|your|insert|replace|redacted|fake|mock"
+    r"(?i)example|sample|dummy|placeholder|changeme|change[_-]me|your|insert|replace|redacted|fake"
+    r"|mock"
     r"|test|demo|xxxx|\*{3}|\.{3}|1234567|abcdef|qwerty|password|passwd|secret|token|none|null"
-    r"|undefined|true|false|todo|lorem|deadbeef|default|invalid|-here|_here|<|>|\$\{|\{\{|%\(|(?-i:%[sd])(?![A-Za-z0-9])|\$\(|\bmy[_-]"
+    r"|undefined|true|false|todo|lorem|deadbeef|default|invalid|-here|_here|<|>|\$\{|\{\{|%\("
+    r"|(?-i:%[sd])(?![A-Za-z0-9])|\$\(|\bmy[_-]"
 )
 STRONG_PLACEHOLDER = re.compile(
-    r"(?i)example|x{6}|\*{3}|\.{3}|(.)\1{7}|0123456789|1234567890|abcdefghij|your[_-]|changeme|placeholder"
+    r"(?i)example|x{6}|\*{3}|\.{3}|(.)\1{7}|0123456789|1234567890|abcdefghij|your[_-]|changeme"
+    r"|placeholder"
     r"|redacted|<|dummy|insert"
 )
 URL_PLACEHOLDER = re.compile(
-    r"(?i)^(?:pass(?:word|wd|phrase)?|pw|pwd|p|secret|token|user|guest|anonymous|tiger|test|foo|bar|baz|\w*pass(?:word)?"
-    r"|xxx+|\*+|[a-z]|\d{1,5}|%\w+|.*(?:example|changeme|your|password|_pass|redacted|placeholder).*)$"
+    r"(?i)^(?:pass(?:word|wd|phrase)?|pw|pwd|p|secret|token|user|guest|anonymous|tiger|test"
+    r"|foo|bar|baz|\w*pass(?:word)?"
+    r"|xxx+|\*+|[a-z]|\d{1,5}|%\w+"
+    r"|.*(?:example|changeme|your|password|_pass|redacted|placeholder).*)$"
 )
 CODE = re.compile(
     r"\\[ux]|[(){}\[\];,]|->|::|\.\w+\.|^[./~]|^https?:|^[A-Z_]+$|^[a-z]+(?:[._-][a-z]+)*$|^\$"
 )
 # Letter pairs of English and of identifiers that random text seldom has. Source: own count over the
 # names of this package's Python files; the most frequent of 676.
-PAIRS = frozenset(
-    "th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io le ve co"
-    " me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct us"
-    " ac ot il tr ly nc et ut ss so rs un lo wa ge ie wh ee wi em ad ol rt po we na ul ni ts mo ow pa"
-    " im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry mp fe bl ab ty op ey ex ke up ap".split()
-)
+PAIRS = frozenset((
+    " th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io"
+    " le ve co me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho"
+    " pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un lo wa ge ie wh ee wi em ad ol rt"
+    " po we na ul ni ts mo ow pa im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry"
+    " mp fe bl ab ty op ey ex ke up ap"
+).split())  # fmt: skip
 
 
 class SecretsConfig(Config):
     """Which secrets are looked for and what replaces them."""
 
     key: str = "groundup"
-    """Of the hash that orders and names secrets in the log; the secret is not in the log's reason."""
+    """Of the hash by which equal secrets of a record are told."""
     assignments: bool = True
     """Also values given to names such as `api_key`, which no provider's form proves."""
     min_entropy: float = 3.6
@@ -188,8 +196,10 @@ def is_public(name: str) -> bool:
     (True, True, False)
     """
     return bool(re.search(
-        r"(?i)public|_type|_name|_id$|_url|_uri|path|file|_field|_label|keyword|_len|_size|regex|pattern"
-        r"|_class|tokeniz|_header|_param|_prefix|_format|message|_hash|sha\d|md5|digest|checksum|integrity"
+        r"(?i)public|_type|_name|_id$|_url|_uri|path|file|_field|_label|keyword|_len|_size|regex"
+        r"|pattern"
+        r"|_class|tokeniz|_header|_param|_prefix|_format|message|_hash|sha\d|md5|digest|checksum"
+        r"|integrity"
         r"|_version|_at$|expir|title|prompt|placeholder|hint|help|error|csrf_|charset|alphabet",
         name,
     ))  # fmt: skip
@@ -198,8 +208,8 @@ def is_public(name: str) -> bool:
 def looks_random(value: str, config: SecretsConfig) -> bool:
     """Whether a value could have come from a generator of keys rather than from a person.
 
-    >>> looks_random("hZ9x2LqP0vTr7KdW", SecretsConfig()), looks_random("user_session_id", SecretsConfig())
-    (True, False)
+    >>> [looks_random(said, SecretsConfig()) for said in ("hZ9x2LqP0vTr7KdW", "user_session_id")]
+    [True, False]
     """
     if len(value) < 12 or PLACEHOLDER.search(value) or CODE.search(value):
         return False
@@ -207,7 +217,7 @@ def looks_random(value: str, config: SecretsConfig) -> bool:
 
 
 def is_random(value: str, config: SecretsConfig) -> bool:
-    """Whether the characters alone look drawn: by entropy, by pairs of letters, by case and digits."""
+    """Whether the characters alone look drawn: by entropy, pairs of letters, case and digits."""
     digits = sum(map(str.isdigit, value))
     hexadecimal = re.fullmatch(r"[0-9a-fA-F-]+", value) is not None
     # A short value cannot have more than log2 of its length.

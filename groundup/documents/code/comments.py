@@ -36,7 +36,7 @@ class CommentsConfig(Config):
     max_share: float = 0.80
     """Source: StarCoder, appendix."""
     min_characters: int = 500
-    """Shorter files are not judged by their share. Source: own; a share of few characters says little."""
+    """Shorter files are not judged by their share. Source: own."""
     drop: bool = True
     """Drop files outside the shares; otherwise the share is only recorded."""
     headers: bool = True

@@ -28,8 +28,9 @@ SETTLED = tuple(
     (ending, re.compile(pattern, re.MULTILINE), language)
     for ending, pattern, language in (
         (".h", r"^[ \t]*(?:@interface|@protocol|#import)\b", "objective-c"),
-        (".h", r"^[ \t]*(?:template[ \t]*<|namespace[ \t]+\w|namespace[ \t]*\{|class[ \t]+\w[\w \t]*"
-               r"[:{]|(?:public|private|protected)[ \t]*:|using[ \t]+\w|#include[ \t]*<\w+>)", "c++"),
+        (".h", r"^[ \t]*(?:template[ \t]*<|namespace[ \t]+\w|namespace[ \t]*\{|class[ \t]+\w"
+               r"[\w \t]*[:{]|(?:public|private|protected)[ \t]*:|using[ \t]+\w"
+               r"|#include[ \t]*<\w+>)", "c++"),
         (".h", r"", "c"),
         (".m", r"^[ \t]*(?:@(?:interface|implementation|import|protocol)|#import|#include)\b",
          "objective-c"),

@@ -4,7 +4,7 @@ A file becomes its words. An SPDX tag is read as it stands; known notices and re
 word for word; texts of which a copy says "THE AUTHOR" and another "ACME INC." are found by their
 runs of five words, counted where they lie close together. The longest finding wins, what overlaps
 it goes, and what is left is joined by AND. The known words are data (licences.txt.xz, made by
-benchmarks/licence_texts.py). Knows nothing of folders: see the corpus room for what a file inherits.
+benchmarks/licence_texts.py). Knows nothing of folders; corpus/repositories.py hands theirs down.
 """
 
 import lzma
@@ -33,7 +33,11 @@ MARKS = re.compile(r"(?<![^\n])[ \t]*(?:dnl|rem|@c|@comment|\.\\\")(?=[ \t])", r
 VERSION = re.compile(r"\bversion \d+(?: \d+)?\b")
 RUN = 5
 GAP = 40
-MIN_COPY_WORDS = 25
+MIN_COPY_WORDS = 15
+WITH_PHRASE, MIN_PHRASE_WORDS = 0.7, 25
+# What the GPL's name alone means: any version. It adds nothing where a version is stated.
+VERSIONLESS = {"GPL-1.0-or-later", "LGPL-2.0-or-later"}
+NAMED = ("reference", "tag")
 TRIED, FAILED = 3, 0.1
 NEAR = 0.4
 MAX_CHARACTERS = 1_000_000
@@ -45,7 +49,8 @@ PERMISSIVE = (
     "0BSD", "AFL-2.1", "AFL-3.0", "Apache-1.0", "Apache-1.1", "Apache-2.0", "Artistic-2.0",
     "BSD-1-Clause", "BSD-2-Clause", "BSD-2-Clause-Views", "BSD-3-Clause", "BSD-3-Clause-Clear",
     "BSL-1.0", "Beerware", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "CNRI-Python", "ECL-2.0", "FSFAP",
-    "FTL", "HPND", "ICU", "IJG", "ISC", "ImageMagick", "JSON", "Libpng", "LicenseRef-scancode-public-domain",
+    "FTL", "HPND", "ICU", "IJG", "ISC", "ImageMagick", "JSON", "Libpng",
+    "LicenseRef-scancode-public-domain",
     "MIT", "MIT-0", "MIT-Modern-Variant", "MS-PL", "NCSA", "NTP", "OLDAP-2.8", "OpenSSL",
     "PHP-3.0", "PHP-3.01", "PSF-2.0", "PostgreSQL", "Python-2.0", "Ruby", "SGI-B-2.0", "SMLNJ",
     "TCL", "UPL-1.0", "Unicode-DFS-2016", "Unicode-3.0", "Unlicense", "Vim", "W3C",
@@ -63,8 +68,8 @@ class LicenceConfig(Config):
     """What becomes of files that state none and inherit none. Keep them here if the survey
     `code.licences` follows, which looks at the folders above."""
     min_coverage: float = 0.85
-    """Share of a text's words that must be found, in runs of five, close together. Source: own, on 1,000
-    files beside scancode (benchmarks/code_licences.py)."""
+    """Share of a text's words that must be found, in runs of five, close together. Source: own, on
+    1,000 files beside scancode (benchmarks/code_licences.py)."""
 
 
 class Evidence(NamedTuple):
@@ -208,7 +213,7 @@ def licence_of(text: str, min_coverage: float = 0.85) -> Stated:
         starts.append(found.start())
         words.append(found[0].lower())
     matches = [*tags(text, starts), *notices(words), *copies(words, min_coverage)]
-    kept = longest(matches)
+    kept = specific(longest(matches))
     evidence = tuple(
         Evidence(m.expression, m.by, text.count("\n", 0, starts[m.start]) + 1, m.end - m.start)
         for m in kept
@@ -281,9 +286,18 @@ def copies_of(owner: int, words: list[str], runs: np.ndarray, at: np.ndarray) ->
         if coverage >= NEAR:
             said = " ".join(words[start:end])
             if all(phrase in said for phrase in required):
-                weight = matched * coverage * coverage * matched / (end - start)
+                # Words in between weigh more than an end that is missing: see Apache's appendix.
+                weight = matched * coverage**0.25 * (matched / (end - start)) ** 2
+                is_sure = required and matched >= MIN_PHRASE_WORDS and coverage >= WITH_PHRASE
+                coverage = 1.0 if is_sure else coverage
                 found.append(Copy(weight, start, end, expression, coverage))
     return found
+
+
+def specific(kept: list[Found]) -> list[Found]:
+    """The matches without mere names of the GPL where others say which version is meant."""
+    said = {m.expression for m in kept if "GPL-" in m.expression} - VERSIONLESS
+    return [m for m in kept if not (m.expression in VERSIONLESS and m.by in NAMED and said)]
 
 
 def longest(matches: list[Found]) -> list[Found]:

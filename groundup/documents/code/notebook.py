@@ -1,8 +1,8 @@
 """Notebooks: the cells as text, each with its span; outputs and embedded images go, with a reason.
 
 The JSON is read token by token, so that every character of a cell's source is mapped to its bytes
-in the .ipynb file; escapes such as \\n and \\u00e9 are single places. Outputs become text only to be
-cut, so that the log holds what was lost. Code stands in fences, as in Markdown, unless the
+in the .ipynb file; escapes such as \\n and \\u00e9 are single places. Outputs become text only
+to be cut, so that the log holds what was lost. Code stands in fences, as in Markdown, unless the
 configuration says otherwise. Knows nothing of what a cell computes.
 """
 
@@ -23,7 +23,8 @@ ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL
 )
 IMAGE = re.compile(
-    r"!\[[^\]\n]{0,500}\]\(data:[^)\s]*\)|<img[^>]{0,500}?src=[\"']data:[^\"']*[\"'][^>]*>|data:[\w/+.-]{1,80};base64,[A-Za-z0-9+/=]{64,}"
+    r"!\[[^\]\n]{0,500}\]\(data:[^)\s]*\)|<img[^>]{0,500}?src=[\"']data:[^\"']*[\"'][^>]*>"
+    r"|data:[\w/+.-]{1,80};base64,[A-Za-z0-9+/=]{64,}"
 )
 MAX_DEPTH = 1_000
 

@@ -57,12 +57,13 @@ class Quality:
             ("code: lines long on average", mean, mean > config.mean_line),
             ("code: few letters and digits", alphanumeric / len(text),
              alphanumeric < config.alphanumeric_share * len(text)),
-            ("code: few letters", letters / len(text), letters < config.alphabetic_share * len(text)),
+            ("code: few letters", letters / len(text),
+             letters < config.alphabetic_share * len(text)),
         )  # fmt: skip
         prose = named_language(record) in PROSE
         for reason, value, is_over in limits:
             if is_over and not (prose and "line" in reason):
                 return Ruling(reason, float(value))
-        return Ruling(metadata={"lines": len(lines), "mean_line": round(mean, 2),
-                                "max_line": longest,
-                                "alphanumeric_share": round(alphanumeric / len(text), 4)})  # fmt: skip
+        share = round(alphanumeric / len(text), 4)
+        measured = {"lines": len(lines), "mean_line": round(mean, 2), "max_line": longest}
+        return Ruling(metadata=measured | {"alphanumeric_share": share})

@@ -32,7 +32,7 @@ GIVEN = frozenset(dir(builtins)) | {
     "__builtins__", "__annotations__", "__debug__", "__class__", "WindowsError", "reveal_type",
     "get_ipython", "display", "__module__", "__qualname__", "__classdict__",
 }  # fmt: skip
-# Balanced brackets say nothing where a preprocessor, a shell's `case` or a template leaves some open.
+# Where a shell's `case` or a template leaves some open, balance says nothing.
 BALANCED = frozenset({
     "javascript", "typescript", "java", "c", "c++", "c#", "go", "rust", "kotlin", "scala", "swift",
     "css", "php", "lua", "r", "dart", "protobuf", "julia", "emacs-lisp", "common-lisp", "scheme",

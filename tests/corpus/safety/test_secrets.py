@@ -45,7 +45,8 @@ def forms(seed: int) -> dict[str, list[str]]:
         "gitlab_token": [f"glpat-{d(BOTH, 20)}", f"glrt-{d(BOTH, 20)}"],
         "slack_token": [f"xoxb-{d(DIGITS, 12)}-{d(DIGITS, 12, 1)}-{d(BOTH, 24)}",
                         f"xapp-1-A{d(B32, 10)}-{d(DIGITS, 13)}-{d(HEX, 64)}"],
-        "slack_webhook": [f"https://hooks.slack.com/services/T{d(B32, 8)}/B{d(B32, 8, 1)}/{d(BOTH, 24)}"],
+        "slack_webhook": [
+            f"https://hooks.slack.com/services/T{d(B32, 8)}/B{d(B32, 8, 1)}/{d(BOTH, 24)}"],
         "stripe_key": [f"sk_live_{d(BOTH, 24)}", f"rk_live_{d(BOTH, 24)}", f"whsec_{d(BOTH, 32)}"],
         "twilio_key": [f"SK{d(HEX, 32)}"],
         "sendgrid_key": [f"SG.{d(URL, 22)}.{d(BOTH, 43)}"],
@@ -64,7 +65,7 @@ def forms(seed: int) -> dict[str, list[str]]:
         "docker_token": [f"dckr_pat_{d(BOTH, 27)}"],
         "jwt": [jwt],
         "private_key": [f"-----BEGIN RSA PRIVATE KEY-----\n{pem}\n-----END RSA PRIVATE KEY-----",
-                        f"-----BEGIN OPENSSH PRIVATE KEY-----\n{pem}\n-----END OPENSSH PRIVATE KEY-----",
+                        f"-----BEGIN EC PRIVATE KEY-----\n{pem}\n-----END EC PRIVATE KEY-----",
                         f"-----BEGIN PRIVATE KEY-----\n{pem}\n-----END PRIVATE KEY-----"],
         "url_password": [f"postgres://admin:{d(BOTH, 14)}@db.internal:5432/app",
                          f"https://bob:{d(BOTH, 20)}@git.internal/x.git",
@@ -98,7 +99,8 @@ def parts(secret: str, found: dict[str, str]) -> list[str]:
     "line",
     [
         'aws_secret_access_key = "{b64}"', "AWS_SECRET_ACCESS_KEY={b64}", '"secretKey": "{b64}"',
-        'password = "{word}"', "api_key: '{word}'", 'client_secret="{word}"', "SECRET_KEY = '{word}'",
+        'password = "{word}"', "api_key: '{word}'", 'client_secret="{word}"',
+        "SECRET_KEY = '{word}'",
         "DB_PASSWORD={word}", 'authToken => "{word}"', "Authorization: Bearer {word}{word}",
     ],
 )  # fmt: skip
@@ -158,7 +160,8 @@ def test_any_text_is_judged_and_what_is_found_lies_inside(text):
 
 
 @pytest.mark.parametrize("unit", [
-    "a", "<", "password=", "key=\"", "-----BEGIN PRIVATE KEY-----", "://", "eyJ", "secret_", "xoxb-",
+    "a", "<", "password=", "key=\"", "-----BEGIN PRIVATE KEY-----", "://", "eyJ",
+    "secret_", "xoxb-",
     "A:b@", "aws key secret ", "sk-", "authorization: basic ", "Basic ", "EAA", "session_token=a",
     "\"", "PuTTY-User-Key-File-2:", "M", "token_", "a.b", "http://a:", "sig=", "SG.",
 ])  # fmt: skip

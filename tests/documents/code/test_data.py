@@ -24,8 +24,10 @@ def lines(text: str, size: int) -> str:
     ("path", "text", "reason"),
     [
         ("a.py", f'{CODE}X = "{base64.b64encode(NOISE[:900]).decode()}"', "code: encoded data"),
-        ("a.py", f"{CODE}X = (\n{lines(base64.b64encode(NOISE).decode(), 76)})", "code: encoded data"),
-        ("a.c", "char x[] = {" + ", ".join(f"0x{b:02x}" for b in NOISE[:600]) + "};", "code: encoded data"),
+        ("a.py", f"{CODE}X = (\n{lines(base64.b64encode(NOISE).decode(), 76)})",
+         "code: encoded data"),
+        ("a.c", "char x[] = {" + ", ".join(f"0x{b:02x}" for b in NOISE[:600]) + "};",
+         "code: encoded data"),
         ("a.py", "X = '" + "".join(f"\\x{b:02x}" for b in NOISE[:400]) + "'", "code: encoded data"),
         ("a.js", 'x = "' + "".join(f"\\u{b:04x}" for b in NOISE[:400]) + '"', "code: encoded data"),
         ("a.py", "T = [" + ", ".join(map(str, NOISE[:800])) + "]", "code: table of numbers"),

@@ -1,4 +1,4 @@
-"""Generated, minified, vendored: told by comments, names, lines and paths, not by what code says."""
+"""Generated, minified, vendored: told by comments, names, lines, paths, not by code."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Soundness: parse errors, names nobody binds, brackets, conflicts; and hostile text is survived."""
+"""Soundness: parse errors, names nobody binds, brackets, conflicts; hostile text ends."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from groundup.documents.code.syntax import (
     Syntax,
     SyntaxConfig,
     merge_conflicts,
-    undefined_names,
     unbalanced,
+    undefined_names,
 )
 
 
