@@ -45,7 +45,8 @@ OR TORT (INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN ANY WAY OUT OF THE USE OF
 IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 """
 THIRD = """3. Neither the name of ACME ROCKETS nor the names of its contributors may be used to
-   endorse or promote products derived from this software without specific prior written permission."""
+   endorse or promote products derived from this software without specific prior written
+   permission."""
 APACHE = """Licensed under the Apache License, Version 2.0 (the "License"); you may not use this
 file except in compliance with the License. You may obtain a copy of the License at
 http://www.apache.org/licenses/LICENSE-2.0"""
