@@ -13,7 +13,9 @@ from .batch import (
     schema,
     to_batch,
 )
-from .code import allowed, join_all, language_of, licence_of
+from .code.expressions import allowed, join_all
+from .code.language import language_of
+from .code.licences import licence_of
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings
