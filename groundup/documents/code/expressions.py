@@ -23,7 +23,7 @@ MAX_TOKENS = 200
 def read_expression(text: str) -> str:
     """The expression at the start of a text, with today's ids; empty if there is none.
 
-    >>> read_expression("(GPL-2.0+ OR mit) */"), read_expression("see LICENSE")
+    >>> read_expression("(GPL-2.0+ OR mit) */"), read_expression("*/")
     ('GPL-2.0-or-later OR mit', '')
     """
     tokens = TOKEN.findall(text[:1_000])[:MAX_TOKENS]
