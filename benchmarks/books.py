@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from ocr_noise import noisy
 
 from groundup.documents import Record, SourceMap, Step, follow
 from groundup.documents.books.footnotes import Footnotes, FootnotesConfig
 from groundup.documents.books.heads import Heads, HeadsConfig
 from groundup.documents.books.hyphens import Hyphens, HyphensConfig
 from groundup.documents.books.ocr import Ocr, OcrConfig
+from ocr_noise import noisy
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "books.json"

@@ -13,6 +13,9 @@ from .batch import (
     schema,
     to_batch,
 )
+from .code.expressions import allowed, join_all
+from .code.language import language_of
+from .code.licences import licence_of
 from .conversations.threads import Message, message_of, threads
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
@@ -50,12 +53,16 @@ __all__ = [
     "SourceMap",
     "Span",
     "Step",
+    "allowed",
     "arrow",
     "decode",
     "fingerprint_folder",
     "follow",
     "from_batch",
+    "join_all",
     "judge",
+    "language_of",
+    "licence_of",
     "make_document",
     "markdown_headings",
     "message_of",

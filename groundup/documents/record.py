@@ -227,6 +227,23 @@ def origin(text: str, pieces: Sequence[Segment], first: int, end: int) -> tuple[
     return last.byte_end, last.byte_end, last.line + lines
 
 
+def slice_of(map: SourceMap, start: int, end: int, before: Sequence[Segment]) -> list[Segment]:
+    """The segments of `map` in a slice, moved to follow those before; for slices in any order."""
+    if start == end:
+        return []
+    shift = (before[-1].end if before else 0) - start
+    found = []
+    for segment in map.segments_in(start, end):
+        first, last = max(start, segment.start), min(end, segment.end)
+        bytes = (segment.byte_start, segment.byte_end)
+        line = segment.line
+        if segment.exact and (first, last) != (segment.start, segment.end):
+            bytes = (map.place(segment, first), map.place(segment, last))
+            line += map.text.count("\n", segment.start, first)
+        found.append(Segment(first + shift, last + shift, *bytes, line, segment.exact))
+    return found
+
+
 def edited_spans(spans: Iterable[Span], edits: Sequence[Edit]) -> tuple[Span, ...]:
     """The spans after the edits: those whose text is gone are gone, the others moved."""
     moved, rising = [], Moving(edits)

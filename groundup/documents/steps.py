@@ -27,5 +27,15 @@ STEPS: dict[str, str] = {
     "books.repeats": "groundup.documents.books.repeats:Repeats",
     "books.rights": "groundup.documents.books.rights:Rights",
     "books.style": "groundup.documents.books.style:Style",
+    "code.comments": "groundup.documents.code.comments:Comments",
+    "code.data": "groundup.documents.code.data:Data",
+    "code.generated": "groundup.documents.code.origin:Generated",
+    "code.language": "groundup.documents.code.language:Language",
+    "code.licence": "groundup.documents.code.licences:Licence",
+    "code.minified": "groundup.documents.code.origin:Minified",
+    "code.notebook": "groundup.documents.code.notebook:Notebook",
+    "code.quality": "groundup.documents.code.quality:Quality",
+    "code.syntax": "groundup.documents.code.syntax:Syntax",
+    "code.vendored": "groundup.documents.code.origin:Vendored",
 }
 """Name, such as `web.lines`, to `module:Class`."""

@@ -9,7 +9,13 @@ def test_argument_lists_are_words_of_three_letters():
 
 
 def test_a_command_has_one_meaning():
-    groups = [commands.HEADINGS, commands.NOTES, commands.AFFILIATIONS, commands.REFERENCES, commands.SYMBOLS]
+    groups = [
+        commands.HEADINGS,
+        commands.NOTES,
+        commands.AFFILIATIONS,
+        commands.REFERENCES,
+        commands.SYMBOLS,
+    ]
     for number, one in enumerate(groups):
         for other in groups[number + 1 :]:
             assert not set(one) & set(other)

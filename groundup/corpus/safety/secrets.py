@@ -1,0 +1,251 @@
+"""Secrets in text: keys and passwords become typed placeholders, the same for the same secret.
+
+Three ways to see one, from certain to likely: a provider's own form (`AKIA…`, `ghp_…`, a PEM
+block), a password in a URL, and a value given to a name such as `api_key` that looks random by its
+entropy and by how rarely its letters follow each other in words. Examples, placeholders and test
+values are left alone. The text keeps its shape: a secret is replaced, never its line. Patterns are
+linear and tried only near a word that they need. Personal data is another file's (personal.py).
+"""
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from groundup.core import Config
+from groundup.documents import Edit, Record, Ruling
+
+END = r"(?![A-Za-z0-9_+/=-])"
+START = r"(?<![A-Za-z0-9_+/-])"
+
+
+class Provider(NamedTuple):
+    """A provider's form of a secret: a line of secrets.txt."""
+
+    kind: str
+    needs: tuple[str, ...]
+    """Words in lower case of which one must stand in the text."""
+    pattern: re.Pattern[str]
+
+
+def read_providers() -> tuple[Provider, ...]:
+    """Read secrets.txt."""
+    found = []
+    text = (Path(__file__).parent / "secrets.txt").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            kind, needs, pattern = line.split("\t")
+            pattern = pattern.replace("<START>", START).replace("<END>", END)
+            found.append(Provider(kind, tuple(needs.split()), re.compile(pattern)))
+    return tuple(found)
+
+
+PROVIDERS = read_providers()
+LITERALS = sorted({need for provider in PROVIDERS for need in provider.needs})
+# Providers' forms that a word or a hash can have as well: they must also look random.
+LOOSE = frozenset({
+    "aws_secret_key", "twilio_token", "discord_token", "bearer_token", "basic_auth", "notion_token",
+    "aws_session_token", "crates_token",
+})  # fmt: skip
+
+NAME = (
+    r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|auth[_-]?key|access[_-]?key"
+    r"|private[_-]?key|signing[_-]?key|encryption[_-]?key|client[_-]?secret|credentials?|creds)"
+)
+ASSIGNED = re.compile(
+    rf"(?<![A-Za-z0-9])([\w.-]{{0,40}}?{NAME}[\w-]{{0,20}})[\"'\]]{{0,3}}"
+    r"[ \t]{0,8}(?:=>|:=|=|:)(?!=)[ \t]{0,8}"
+    r"(?:[bruBRU]{0,2}([\"'`])([^\"'`\s]{8,200})\2"
+    r"|([A-Za-z0-9_+/.=~!@#$%^&*-]{12,200})(?=[ \t]*(?:$|[\r\n])))",
+    re.MULTILINE,
+)
+ASSIGNED_NEEDS = re.compile(r"(?i)pass|pwd|secret|token|key|cred")
+# Values that stand for a secret and are none.
+PLACEHOLDER = re.compile(
+    r"(?i)example|sample|dummy|placeholder|changeme|change[_-]me|your|insert|replace|redacted|fake"
+    r"|mock"
+    r"|test|demo|xxxx|\*{3}|\.{3}|1234567|abcdef|qwerty|password|passwd|secret|token|none|null"
+    r"|undefined|true|false|todo|lorem|deadbeef|default|invalid|-here|_here|<|>|\$\{|\{\{|%\("
+    r"|(?-i:%[sd])(?![A-Za-z0-9])|\$\(|\bmy[_-]"
+)
+STRONG_PLACEHOLDER = re.compile(
+    r"(?i)example|x{6}|\*{3}|\.{3}|(.)\1{7}|0123456789|1234567890|abcdefghij|your[_-]|changeme"
+    r"|placeholder"
+    r"|redacted|<|dummy|insert"
+)
+URL_PLACEHOLDER = re.compile(
+    r"(?i)^(?:pass(?:word|wd|phrase)?|pw|pwd|p|secret|token|user|guest|anonymous|tiger|test"
+    r"|foo|bar|baz|\w*pass(?:word)?"
+    r"|xxx+|\*+|[a-z]|\d{1,5}|%\w+"
+    r"|.*(?:example|changeme|your|password|_pass|redacted|placeholder).*)$"
+)
+CODE = re.compile(
+    r"\\[ux]|[(){}\[\];,]|->|::|\.\w+\.|^[./~]|^https?:|^[A-Z_]+$|^[a-z]+(?:[._-][a-z]+)*$|^\$"
+)
+# Letter pairs of English and of identifiers that random text seldom has. Source: own count over the
+# names of this package's Python files; the most frequent of 676.
+PAIRS = frozenset((
+    " th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io"
+    " le ve co me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho"
+    " pe ec pr no ct us ac ot il tr ly nc et ut ss so rs un lo wa ge ie wh ee wi em ad ol rt"
+    " po we na ul ni ts mo ow pa im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry"
+    " mp fe bl ab ty op ey ex ke up ap"
+).split())  # fmt: skip
+
+
+class SecretsConfig(Config):
+    """Which secrets are looked for and what replaces them."""
+
+    key: str = "groundup"
+    """Of the hash by which equal secrets of a record are told."""
+    assignments: bool = True
+    """Also values given to names such as `api_key`, which no provider's form proves."""
+    min_entropy: float = 3.6
+    """Bits a character of a value given to such a name. Source: between detect-secrets' 3.0 for
+    hexadecimal and 4.5 for base64; set on the development half of real code."""
+    max_pairs: float = 0.5
+    """Share of pairs of letters that are frequent in words, above which it is no secret. Source:
+    own, on the development half of real code; random letters have .2, identifiers .7."""
+    placeholder: str = "<SECRET:{kind}:{number}>"
+    """What stands there instead; equal secrets of a record have equal numbers."""
+
+
+class Secret(NamedTuple):
+    """A secret in a text."""
+
+    start: int
+    end: int
+    kind: str
+
+
+class Secrets:
+    """Step: replaces secrets by placeholders."""
+
+    def __init__(self, config: SecretsConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one record."""
+        found = secrets_in(record.text, self.config)
+        if not found:
+            return Ruling()
+        numbers: dict[bytes, int] = {}
+        edits, counts = [], Counter()
+        for secret in found:
+            value = record.text[secret.start : secret.end].encode("utf-8", "surrogatepass")
+            digest = hashlib.blake2b(value, key=self.config.key.encode()[:64]).digest()
+            number = numbers.setdefault(digest, len(numbers) + 1)
+            put = self.config.placeholder.format(kind=secret.kind, number=number)
+            edits.append(Edit(secret.start, secret.end, f"secret: {secret.kind}", put))
+            counts[secret.kind] += 1
+        return Ruling(edits=tuple(edits), metadata={"secrets": dict(sorted(counts.items()))})
+
+
+def secrets_in(text: str, config: SecretsConfig) -> list[Secret]:
+    """The secrets of a text, in order, not overlapping.
+
+    >>> [s.kind for s in secrets_in("key = 'ghp_" + "q7Xw9" * 7 + "Z'", SecretsConfig())]
+    ['github_token']
+    """
+    found = sorted(candidates(text, config), key=lambda s: (s.start, -s.end))
+    kept: list[Secret] = []
+    for secret in found:
+        if not kept or secret.start >= kept[-1].end:
+            kept.append(secret)
+    return kept
+
+
+def candidates(text: str, config: SecretsConfig) -> Iterator[Secret]:
+    """Yield what looks like a secret by any of the patterns."""
+    lower = text.lower()
+    there = {literal for literal in LITERALS if literal in lower}
+    if len(lower) != len(text):  # a few letters grow in lower case; then every pattern is tried
+        there = set(LITERALS)
+    for kind, needs, pattern in PROVIDERS:
+        if there.isdisjoint(needs):
+            continue
+        for found in pattern.finditer(text):
+            group = next((at for at in range(1, pattern.groups + 1) if found[at]), 0)
+            if is_secret(kind, found[group], config):
+                yield Secret(*found.span(group), kind)
+    if config.assignments and ASSIGNED_NEEDS.search(text):
+        for found in ASSIGNED.finditer(text):
+            group = 3 if found[3] else 4
+            if looks_random(found[group], config) and not is_public(found[1]):
+                yield Secret(*found.span(group), "assigned")
+
+
+def is_secret(kind: str, value: str, config: SecretsConfig) -> bool:
+    """Whether what has a provider's form is no example of one."""
+    if kind == "url_password":
+        return not URL_PLACEHOLDER.match(value) and not value.startswith("$")
+    if kind in LOOSE and not is_random(value, config):
+        return False
+    if STRONG_PLACEHOLDER.search(value if kind != "private_key" else value[:200]):
+        return False
+    return kind == "private_key" or len(set(value)) >= 8
+
+
+def is_public(name: str) -> bool:
+    """Whether a name speaks of something that only sounds secret.
+
+    >>> is_public("public_key"), is_public("token_type"), is_public("api_key")
+    (True, True, False)
+    """
+    return bool(re.search(
+        r"(?i)public|_type|_name|_id$|_url|_uri|path|file|_field|_label|keyword|_len|_size|regex"
+        r"|pattern"
+        r"|_class|tokeniz|_header|_param|_prefix|_format|message|_hash|sha\d|md5|digest|checksum"
+        r"|integrity"
+        r"|_version|_at$|expir|title|prompt|placeholder|hint|help|error|csrf_|charset|alphabet",
+        name,
+    ))  # fmt: skip
+
+
+def looks_random(value: str, config: SecretsConfig) -> bool:
+    """Whether a value could have come from a generator of keys rather than from a person.
+
+    >>> [looks_random(said, SecretsConfig()) for said in ("hZ9x2LqP0vTr7KdW", "user_session_id")]
+    [True, False]
+    """
+    if len(value) < 12 or PLACEHOLDER.search(value) or CODE.search(value):
+        return False
+    return is_random(value, config)
+
+
+def is_random(value: str, config: SecretsConfig) -> bool:
+    """Whether the characters alone look drawn: by entropy, pairs of letters, case and digits."""
+    digits = sum(map(str.isdigit, value))
+    hexadecimal = re.fullmatch(r"[0-9a-fA-F-]+", value) is not None
+    # A short value cannot have more than log2 of its length.
+    least = min(config.min_entropy, 0.78 * math.log2(len(value)))
+    if digits == len(value) or entropy(value) < (min(3.0, least) if hexadecimal else least):
+        return False
+    if hexadecimal:
+        return len(value) >= 24
+    if not digits:  # letters alone: both cases, and unlike words or CamelCase
+        mixed = sum(a.islower() and b.isupper() for a, b in zip(value, value[1:], strict=False))
+        return mixed * 6 >= len(value) and pairs_share(value) <= config.max_pairs * 0.7
+    kinds = (
+        (value.lower() != value) + (value.upper() != value) + bool(digits) + (not value.isalnum())
+    )
+    return pairs_share(value) <= config.max_pairs + (0.2 if kinds >= 3 else 0.0)
+
+
+def entropy(value: str) -> float:
+    """Bits a character, by the value's own counts; for short values at most log2 of the length."""
+    size = len(value)
+    return -sum(n / size * math.log2(n / size) for n in Counter(value).values())
+
+
+def pairs_share(value: str) -> float:
+    """Share of neighbouring letters that are frequent neighbours in words."""
+    pairs = [a + b for a, b in zip(value, value[1:], strict=False) if a.isalpha() and b.isalpha()]
+    if len(pairs) < 3:
+        return 0.0
+    # Words do not turn from a small letter to a capital one, so such a pair is none of theirs.
+    words = [pair for pair in pairs if pair[0].isupper() or pair[1].islower()]
+    return sum(pair.lower() in PAIRS for pair in words) / len(pairs)

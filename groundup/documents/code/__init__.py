@@ -1,0 +1,20 @@
+"""Code: which files did people write here, under which licence, and are they sound?
+
+Each file is one idea: language, lexing, origin (generated, minified, vendored), data, comments,
+licences and their expressions, syntax, notebook, quality. The steps stand in ../steps.py.
+"""
+
+from .expressions import allowed, join_all, read_expression
+from .language import language_of
+from .lexing import pieces
+from .licences import PERMISSIVE, licence_of
+
+__all__ = [
+    "PERMISSIVE",
+    "allowed",
+    "join_all",
+    "language_of",
+    "licence_of",
+    "pieces",
+    "read_expression",
+]

@@ -1,0 +1,179 @@
+"""The programming language of a file: by its name, its first line, then by what only it can say.
+
+Endings, whole names and interpreters stand in languages.txt, with the syntax of comments and
+strings that lexing.py knows. Endings that several languages share are settled by a line that only
+one of them has. Knows nothing of natural languages and guesses nothing: what none of these tells
+is the empty name.
+"""
+
+import re
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Literal, NamedTuple
+
+from groundup.core import Config
+
+from ..record import Record, Ruling
+
+LOOKED_AT = 20_000
+
+SHEBANG = re.compile(r"#!\s*(?:\S*/)?(?:env\s+(?:-\S+\s+|\w+=\S*\s+)*)?(?:\S*/)?([A-Za-z]+)")
+MODELINE = re.compile(
+    r"-\*-\s*(?:mode:\s*)?([\w+#-]{1,30})[\s;][^\n]{0,200}?-\*-|\bvim?:[^\n]{0,99}?\bft=(\w+)"
+)
+MODES = {"sh": "bash", "shell-script": "bash", "cperl": "perl", "js2": "javascript", "cpp": "c++"}
+
+# What settles an ending that several languages share: ending, pattern, language; the first wins.
+SETTLED = tuple(
+    (ending, re.compile(pattern, re.MULTILINE), language)
+    for ending, pattern, language in (
+        (".h", r"^[ \t]*(?:@interface|@protocol|#import)\b", "objective-c"),
+        (".h", r"^[ \t]*(?:template[ \t]*<|namespace[ \t]+\w|namespace[ \t]*\{|class[ \t]+\w"
+               r"[\w \t]*[:{]|(?:public|private|protected)[ \t]*:|using[ \t]+\w"
+               r"|#include[ \t]*<\w+>)", "c++"),
+        (".h", r"", "c"),
+        (".m", r"^[ \t]*(?:@(?:interface|implementation|import|protocol)|#import|#include)\b",
+         "objective-c"),
+        (".m", r"^:- module\b", "mercury"),
+        (".pl", r"^(?::-|[a-z]\w*\([^)\n]*\)[ \t]*:-)", "prolog"),
+        (".pp", r"^[ \t]*(?:class|define|node)[ \t]+[\w:']+[^;\n]*\{", "puppet"),
+        (".ts", r"\A\s*<(?:\?xml|!DOCTYPE TS)", "xml"),
+        (".v", r"^[ \t]*(?:Theorem|Lemma|Require|Definition|Proof)\b", "coq"),
+        (".s", r"", "asm"),
+        (".inc", r"<\?php", "php"),
+        (".inc", r"^[ \t]*#[ \t]*(?:include|define|if)|/\*", "c"),
+        (".inc", r"", ""),
+        (".ll", r"^(?:target (?:datalayout|triple)|define [^\n]*@|declare [^\n]*@)", "llvm"),
+        (".l", r"^%%[ \t]*$", "flex"),
+        (".l", r"^\.(?:TH|Dd|SH)\b", "roff"),
+        (".l", r"^\(", "common-lisp"),
+        (".cls", r"^\\", "latex"),
+        (".cls", r"", "visual-basic"),
+        (".d", r"^[^\n:]{0,200}\.o[ \t]*:", "make"),
+        (".fs", r"^[ \t]*(?:uniform|varying|void main)\b", "glsl"),
+        (".mc", r"", "text"),
+        (".t", r"^[ \t]*(?:use|package) [\w:]+", "perl"),
+    )
+)  # fmt: skip
+# What a file without a telling name begins with.
+OPENINGS = tuple(
+    (re.compile(pattern, re.IGNORECASE), language)
+    for pattern, language in (
+        (r"<\?php", "php"),
+        (r"<\?xml", "xml"),
+        (r"<!doctype html|<html", "html"),
+        (r"%!PS", "postscript"),
+        (r"\{\s*\"(?:cells|metadata|nbformat)\"", "notebook"),
+        (r"diff --git |--- \S[^\n]*\n\+\+\+ ", "diff"),
+        (r"\[\[?[\w.-]+\]\]?[ \t]*\n", "ini"),
+        (r"\.(?:TH|Dd)[ \t]", "roff"),
+    )
+)
+
+
+class LanguageConfig(Config):
+    """Which languages a corpus of code takes."""
+
+    keep: tuple[str, ...] = ()
+    """Names as in languages.txt; empty takes all."""
+    drop_unknown: bool = False
+    """Drop files whose language nothing tells. Source: a decision of the pipeline's owner."""
+
+
+class Known(NamedTuple):
+    """A language and what told it."""
+
+    name: str
+    """Empty if nothing tells."""
+    by: Literal["name", "first line", "content", ""]
+
+
+class Tables(NamedTuple):
+    """languages.txt, by what is looked up."""
+
+    endings: dict[str, str]
+    names: dict[str, str]
+    interpreters: dict[str, str]
+    syntax: dict[str, str]
+
+
+class Language:
+    """Step: the language of a file, into the metadata as `code_language`."""
+
+    def __init__(self, config: LanguageConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one record."""
+        known = language_of(record.path, record.text)
+        if not known.name and self.config.drop_unknown:
+            return Ruling("code: unknown language")
+        if self.config.keep and known.name not in self.config.keep:
+            return Ruling("code: another language", details=known.name or "unknown")
+        return Ruling(metadata={"code_language": known.name, "code_language_by": known.by})
+
+
+@cache
+def tables() -> Tables:
+    """Read languages.txt."""
+    found = Tables({}, {}, {}, {})
+    text = (Path(__file__).parent / "languages.txt").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        language, names, interpreters, syntax = line.split("|")
+        found.syntax[language] = syntax
+        for name in names.split():
+            is_name = not name.startswith(".") or name in (".bashrc", ".profile", ".clang-format")
+            (found.names if is_name else found.endings).setdefault(name, language)
+        found.interpreters.update(dict.fromkeys(interpreters.split(), language))
+    return found
+
+
+def language_of(path: str, text: str) -> Known:
+    """The language of a file.
+
+    >>> language_of("a/setup.PY", "").name, language_of("run", "#!/usr/bin/env python3\\n").name
+    ('python', 'python')
+    >>> language_of("list.h", "template <class T> struct List;").name
+    'c++'
+    """
+    known, name = tables(), PurePosixPath(path).name.lower()
+    ending = PurePosixPath(name).suffix
+    start = text[:LOOKED_AT]
+    if name in known.names:
+        return Known(known.names[name], "name")
+    for shared, pattern, language in SETTLED:
+        if ending == shared and pattern.search(start):
+            return Known(language, "content")
+    if ending in known.endings:
+        return Known(known.endings[ending], "name")
+    stem = name.partition(".")[0]
+    if stem in ("dockerfile", "makefile", "readme", "license", "licence", "copying", "changelog"):
+        return Known(known.names[stem], "name")
+    return by_content(start)
+
+
+def by_content(start: str) -> Known:
+    """The language by the first line, an editor's mode line or the opening."""
+    known = tables()
+    if found := SHEBANG.match(start):
+        interpreter = found[1].lower()
+        if interpreter in known.interpreters:
+            return Known(known.interpreters[interpreter], "first line")
+    if found := MODELINE.search(start[:1_000]):
+        mode = (found[1] or found[2]).lower()
+        mode = MODES.get(mode, mode)
+        if mode in known.syntax:
+            return Known(mode, "first line")
+    opening = start.lstrip()[:500]
+    for pattern, language in OPENINGS:
+        if pattern.match(opening):
+            return Known(language, "content")
+    return Known("", "")
+
+
+def named_language(record: Record) -> str:
+    """The language that `code.language` found, or what name and text tell now."""
+    found = record.metadata.get("code_language")
+    return found if isinstance(found, str) else language_of(record.path, record.text).name

@@ -1,0 +1,311 @@
+"""Which licence a file states: tags, whole texts and notices, as an SPDX expression with evidence.
+
+A file becomes its words. An SPDX tag is read as it stands; known notices and references must match
+word for word; texts of which a copy says "THE AUTHOR" and another "ACME INC." are found by their
+runs of five words, counted where they lie close together. The longest finding wins, what overlaps
+it goes, and what is left is joined by AND. The known words are data (licences.txt.xz, made by
+benchmarks/licence_texts.py). Knows nothing of folders; corpus/repositories.py hands theirs down.
+"""
+
+import lzma
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from groundup.core import Config
+
+from ..record import Record, Ruling
+from .expressions import allowed, join_all, read_expression
+
+WORD = re.compile(r"[^\W_]+\+?")
+GATE = re.compile(
+    r"licen[cs]|copying|copyright|redistribut|permission|warrant|public domain|spdx|gpl|copyleft"
+    r"|unlicense|wtfpl|\bmit\b|\bbsd\b|gnu|free software",
+    re.IGNORECASE,
+)
+TAG = re.compile(r"SPDX-License-Identifier[ \t]*[:=][ \t\"']*([^\n]{1,300})", re.IGNORECASE)
+MARKS = re.compile(r"(?<![^\n])[ \t]*(?:dnl|rem|@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
+VERSION = re.compile(r"\bversion \d+(?: \d+)?\b")
+RUN = 5
+GAP = 40
+MIN_COPY_WORDS = 15
+WITH_PHRASE, MIN_PHRASE_WORDS = 0.7, 25
+# What the GPL's name alone means: any version. It adds nothing where a version is stated.
+VERSIONLESS = {"GPL-1.0-or-later", "LGPL-2.0-or-later"}
+NAMED = ("reference", "tag")
+TRIED, FAILED = 3, 0.1
+NEAR = 0.4
+MAX_CHARACTERS = 1_000_000
+TAG_WORDS = 10_000
+
+# Licences whose texts a permissive corpus may hold. Source: The Stack v1's list of permissive
+# licences (Blue Oak Council's ratings of model to lead), cut to those known here.
+PERMISSIVE = (
+    "0BSD", "AFL-2.1", "AFL-3.0", "Apache-1.0", "Apache-1.1", "Apache-2.0", "Artistic-2.0",
+    "BSD-1-Clause", "BSD-2-Clause", "BSD-2-Clause-Views", "BSD-3-Clause", "BSD-3-Clause-Clear",
+    "BSL-1.0", "Beerware", "CC-BY-3.0", "CC-BY-4.0", "CC0-1.0", "CNRI-Python", "ECL-2.0", "FSFAP",
+    "FTL", "HPND", "ICU", "IJG", "ISC", "ImageMagick", "JSON", "Libpng",
+    "LicenseRef-scancode-public-domain",
+    "MIT", "MIT-0", "MIT-Modern-Variant", "MS-PL", "NCSA", "NTP", "OLDAP-2.8", "OpenSSL",
+    "PHP-3.0", "PHP-3.01", "PSF-2.0", "PostgreSQL", "Python-2.0", "Ruby", "SGI-B-2.0", "SMLNJ",
+    "TCL", "UPL-1.0", "Unicode-DFS-2016", "Unicode-3.0", "Unlicense", "Vim", "W3C",
+    "W3C-19980720", "W3C-20150513", "WTFPL", "X11", "ZPL-2.0", "ZPL-2.1", "Zlib", "bzip2-1.0.6",
+    "libtiff", "zlib-acknowledgement",
+)  # fmt: skip
+
+
+class LicenceConfig(Config):
+    """Which licences a corpus of code takes."""
+
+    allow: tuple[str, ...] = PERMISSIVE
+    """SPDX ids. Source: the permissive list of The Stack (arXiv:2211.15533)."""
+    unknown: Literal["drop", "keep"] = "drop"
+    """What becomes of files that state none and inherit none. Keep them here if the survey
+    `code.licences` follows, which looks at the folders above."""
+    min_coverage: float = 0.85
+    """Share of a text's words that must be found, in runs of five, close together. Source: own, on
+    1,000 files beside scancode (benchmarks/code_licences.py)."""
+
+
+class Evidence(NamedTuple):
+    """One place that states a licence."""
+
+    expression: str
+    """SPDX."""
+    by: str
+    """tag, text, notice or reference."""
+    line: int
+    """Counted from 1."""
+    words: int
+    """How many words match."""
+
+
+class Stated(NamedTuple):
+    """What a file says of its licence."""
+
+    expression: str
+    """SPDX; empty if it says nothing."""
+    evidence: tuple[Evidence, ...]
+
+
+class Found(NamedTuple):
+    """A match in the words of a file."""
+
+    weight: float
+    start: int
+    end: int
+    expression: str
+    by: str
+
+
+class Copy(NamedTuple):
+    """A text that was found in part."""
+
+    weight: float
+    start: int
+    end: int
+    expression: str
+    coverage: float
+    """Share of the text's words."""
+
+
+class Phrases(NamedTuple):
+    """licences.txt.xz made ready."""
+
+    exact: dict[str, list[tuple[str, str, str]]]
+    """First two words → phrases that begin so, the longest first: words, expression, kind."""
+    vocabulary: dict[str, int]
+    labels: list[tuple[str, list[str]]]
+    """Of each text: its expression, and the phrases without which it is not meant."""
+    sizes: np.ndarray
+    """Words of each text."""
+    runs: np.ndarray
+    """Hashes of runs of five words, sorted."""
+    owners: np.ndarray
+    """The text of each run."""
+
+
+class Licence:
+    """Step: the licence that a file states, into the metadata as `licence`; others are dropped."""
+
+    def __init__(self, config: LicenceConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one record."""
+        headers = record.metadata.get("aside", {}).get("header", [])  # code.comments put it there
+        stated = licence_of("\n".join([*headers, record.text]), self.config.min_coverage)
+        expression, by = stated.expression, "file"
+        if not expression and (inherited := record.metadata.get("repository_licence")):
+            expression, by = str(inherited), "repository"
+        evidence = [[e.expression, e.by, e.line] for e in stated.evidence[:10]]
+        metadata = {"licence": expression, "licence_by": by, "licence_evidence": evidence}
+        if not expression:
+            drop = self.config.unknown == "drop"
+            return Ruling("code: no licence stated" if drop else "", metadata={"licence": ""})
+        if not allowed(expression, self.config.allow):
+            return Ruling("code: licence not allowed", details=expression, metadata=metadata)
+        return Ruling(metadata=metadata)
+
+
+@cache
+def phrases() -> Phrases:
+    """Read the licences' words; takes about a second, once a process."""
+    data = (Path(__file__).parent / "licences.txt.xz").read_bytes()
+    exact: dict[str, list[tuple[str, str, str]]] = {}
+    texts: list[tuple[str, list[str], str]] = []
+    for line in lzma.decompress(data).decode("utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        kind, expression, required, words = line.split("|")
+        first = words.split(" ", 2)
+        if len(first) > 1:
+            exact.setdefault(f"{first[0]} {first[1]}", []).append((words + " ", expression, kind))
+        if kind in ("licence", "text", "notice") and words.count(" ") >= MIN_COPY_WORDS:
+            needed = VERSION.findall(words) if kind == "notice" else []
+            needed += required.split(";") if required else []
+            texts.append((expression, needed, words))
+    for same in exact.values():
+        same.sort(key=lambda one: (-len(one[0]), one))
+    vocabulary: dict[str, int] = {}
+    hashed, owners, sizes = [], [], []
+    for owner, (_, _, words) in enumerate(texts):
+        ids = [vocabulary.setdefault(word, len(vocabulary) + 1) for word in words.split()]
+        runs = np.unique(runs_of(ids))
+        hashed.append(runs)
+        owners.append(np.full(len(runs), owner, np.int32))
+        sizes.append(len(ids))
+    runs, owner_of = np.concatenate(hashed), np.concatenate(owners)
+    order = np.argsort(runs, kind="stable")
+    labels = [(expression, needed) for expression, needed, _ in texts]
+    return Phrases(exact, vocabulary, labels, np.array(sizes), runs[order], owner_of[order])
+
+
+def runs_of(ids: list[int]) -> np.ndarray:
+    """A hash of each run of five words."""
+    numbers = np.array(ids, np.uint64)
+    size = max(0, len(ids) - RUN + 1)
+    total = np.zeros(size, np.uint64)
+    for at in range(RUN):
+        total = (total + numbers[at : at + size]) * np.uint64(0x9E3779B97F4A7C15)
+        total ^= total >> np.uint64(29)
+    return total
+
+
+def licence_of(text: str, min_coverage: float = 0.85) -> Stated:
+    """The licence that a text states.
+
+    >>> licence_of("// SPDX-License-Identifier: (MIT OR Apache-2.0)").expression
+    'MIT OR Apache-2.0'
+    >>> licence_of("Licensed under the Apache License, Version 2.0").expression
+    'Apache-2.0'
+    """
+    text = text[:MAX_CHARACTERS]
+    if not GATE.search(text):
+        return Stated("", ())
+    starts, words = [], []
+    for found in WORD.finditer(MARKS.sub(lambda mark: " " * len(mark[0]), text)):
+        starts.append(found.start())
+        words.append(found[0].lower())
+    matches = [*tags(text, starts), *notices(words), *copies(words, min_coverage)]
+    kept = specific(longest(matches))
+    evidence = tuple(
+        Evidence(m.expression, m.by, text.count("\n", 0, starts[m.start]) + 1, m.end - m.start)
+        for m in kept
+        if m.expression
+    )
+    return Stated(join_all(e.expression for e in evidence), evidence)
+
+
+def tags(text: str, starts: list[int]) -> list[Found]:
+    """SPDX tags."""
+    found = []
+    for match in TAG.finditer(text):
+        if expression := read_expression(match[1]):
+            start = bisect_left(starts, match.start())
+            end = bisect_left(starts, match.start(1) + len(expression))
+            found.append(Found(TAG_WORDS, start, max(start + 1, end), expression, "tag"))
+    return found
+
+
+def notices(words: list[str]) -> list[Found]:
+    """Known notices and references, word for word; the longest at each word."""
+    exact, found = phrases().exact, []
+    joined, at = " ".join(words) + " ", 0
+    for start in range(len(words) - 1):
+        for phrase, expression, kind in exact.get(f"{words[start]} {words[start + 1]}", ()):
+            if joined.startswith(phrase, at):
+                size = phrase.count(" ")
+                found.append(Found(size, start, start + size, expression, kind))
+                break
+        at += len(words[start]) + 1
+    return found
+
+
+def copies(words: list[str], min_coverage: float) -> list[Found]:
+    """Texts of which enough runs of five words lie close together."""
+    known = phrases()
+    runs = runs_of([known.vocabulary.get(word, 0) for word in words])
+    first = np.searchsorted(known.runs, runs, "left")
+    count = np.searchsorted(known.runs, runs, "right") - first
+    places = np.repeat(np.arange(len(runs)), count)
+    offsets = np.arange(len(places)) - np.repeat(np.cumsum(count) - count, count)
+    owners = known.owners[np.repeat(first, count) + offsets]
+    total = np.bincount(owners, minlength=len(known.sizes)) if len(owners) else known.sizes * 0
+    near = np.flatnonzero(total >= NEAR * known.sizes)
+    order = np.argsort(owners, kind="stable")
+    ends = np.cumsum(total)
+    # A notice has hundreds of variants: the fullest few of each licence are enough.
+    tried: dict[str, float] = defaultdict(float)
+    found = []
+    for owner in near[np.argsort(-(total[near] ** 2 / known.sizes[near]), kind="stable")]:
+        expression = known.labels[owner][0]
+        if tried[expression] < TRIED:
+            at = places[order[ends[owner] - total[owner] : ends[owner]]]
+            more = copies_of(int(owner), words, runs, at)
+            tried[expression] += 1 if more else FAILED
+            found += [one for one in more if one.coverage >= min_coverage]
+    return [Found(one.weight, one.start, one.end, one.expression, "text") for one in found]
+
+
+def copies_of(owner: int, words: list[str], runs: np.ndarray, at: np.ndarray) -> list[Copy]:
+    """The places where one text's runs lie close together, with the phrases that it needs."""
+    known, found = phrases(), []
+    expression, required = known.labels[owner]
+    for group in np.split(at, np.flatnonzero(np.diff(at) > GAP) + 1):
+        _, first = np.unique(runs[group], return_index=True)
+        once = group[np.sort(first)]
+        matched = RUN + int(np.minimum(np.diff(once), RUN).sum())
+        coverage = min(1.0, matched / known.sizes[owner])
+        start, end = int(group[0]), int(group[-1]) + RUN
+        if coverage >= NEAR:
+            said = " ".join(words[start:end])
+            if all(phrase in said for phrase in required):
+                # Words in between weigh more than an end that is missing: see Apache's appendix.
+                weight = matched * coverage**0.25 * (matched / (end - start)) ** 2
+                is_sure = required and matched >= MIN_PHRASE_WORDS and coverage >= WITH_PHRASE
+                coverage = 1.0 if is_sure else coverage
+                found.append(Copy(weight, start, end, expression, coverage))
+    return found
+
+
+def specific(kept: list[Found]) -> list[Found]:
+    """The matches without mere names of the GPL where others say which version is meant."""
+    said = {m.expression for m in kept if "GPL-" in m.expression} - VERSIONLESS
+    return [m for m in kept if not (m.expression in VERSIONLESS and m.by in NAMED and said)]
+
+
+def longest(matches: list[Found]) -> list[Found]:
+    """The matches that win, in order: each the weightiest of those that overlap it."""
+    kept: list[Found] = []
+    for match in sorted(matches, key=lambda m: (-m.weight, m.start, m.expression)):
+        at = bisect_left(kept, match.start, key=lambda m: m.start)
+        free_before = at == 0 or kept[at - 1].end <= match.start
+        if free_before and (at == len(kept) or kept[at].start >= match.end):
+            kept.insert(at, match)
+    return kept

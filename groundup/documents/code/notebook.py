@@ -1,0 +1,271 @@
+"""Notebooks: the cells as text, each with its span; outputs and embedded images go, with a reason.
+
+The JSON is read token by token, so that every character of a cell's source is mapped to its bytes
+in the .ipynb file; escapes such as \\n and \\u00e9 are single places. Outputs become text only
+to be cut, so that the log holds what was lost. Code stands in fences, as in Markdown, unless the
+configuration says otherwise. Knows nothing of what a cell computes.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from groundup.core import Config, DataError
+
+from ..document import Segment, SourceMap
+from ..record import Edit, Made, Record, Ruling, Span
+
+TOKEN = re.compile(
+    rb'[ \t\r\n]*(?:("[^"\\]*(?:\\.[^"\\]*)*")|([{}\[\],:])|([^\s{}\[\],:"]+))', re.DOTALL
+)
+ESCAPE = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL
+)
+IMAGE = re.compile(
+    r"!\[[^\]\n]{0,500}\]\(data:[^)\s]*\)|<img[^>]{0,500}?src=[\"']data:[^\"']*[\"'][^>]*>"
+    r"|data:[\w/+.-]{1,80};base64,[A-Za-z0-9+/=]{64,}"
+)
+MAX_DEPTH = 1_000
+
+
+class NotebookConfig(Config):
+    """How a notebook becomes text."""
+
+    fences: bool = True
+    """Put code cells between fences with their language; otherwise cells follow each other bare."""
+    keep_raw: bool = False
+    """Keep raw cells, which are for exporters. Source: own."""
+
+
+class Value(NamedTuple):
+    """A JSON value in the file: where it stands and where it lies."""
+
+    path: tuple[str | int, ...]
+    start: int
+    end: int
+
+
+class Notebook:
+    """Step: makes text of a notebook's bytes."""
+
+    def __init__(self, config: NotebookConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one record."""
+        data = record.data or record.text.encode("utf-8", "surrogatepass")
+        if not (record.kind == "notebook" or record.path.endswith(".ipynb")):
+            return Ruling()
+        try:
+            notebook = json.loads(data.decode("utf-8-sig"))
+            cells = cells_of(notebook)
+        except (ValueError, RecursionError, DataError) as error:
+            return Ruling("notebook: not readable", details=str(error)[:200])
+        language = language_of_kernel(notebook)
+        made = Maker(data, self.config, language)
+        made.make(cells, list(values(data)))
+        if not made.text.strip():
+            return Ruling("notebook: no cells")
+        text = "".join(made.pieces)
+        source = SourceMap(text, tuple(made.segments))
+        return Ruling(
+            made=Made(source, tuple(made.spans)),
+            edits=tuple(sorted(made.edits)),
+            metadata={"notebook_language": language, "cells": len(cells)},
+        )
+
+
+class Maker:
+    """The text under construction: pieces, segments, spans, and edits that cut outputs."""
+
+    def __init__(self, data: bytes, config: NotebookConfig, language: str) -> None:
+        self.data, self.config, self.language = data, config, language
+        self.pieces: list[str] = []
+        self.segments: list[Segment] = []
+        self.spans: list[Span] = []
+        self.edits: list[Edit] = []
+        self.size, self.byte, self.line = 0, 0, 1
+
+    @property
+    def text(self) -> str:
+        """What stands so far."""
+        return "".join(self.pieces)
+
+    def make(self, cells: list[dict[str, Any]], found: list[Value]) -> None:
+        """Add every cell in order, and its outputs as a slice to be cut."""
+        by_cell: dict[int, list[Value]] = {}
+        for value in found:
+            index = value.path[1] if value.path[0] == "cells" else value.path[3]
+            by_cell.setdefault(int(index), []).append(value)
+        for index, cell in enumerate(cells):
+            self.cell(cell, by_cell.get(index, []))
+
+    def cell(self, cell: dict[str, Any], found: list[Value]) -> None:
+        """Add one cell: its parts stand in the order of the file, whatever that is."""
+        kind = str(cell.get("cell_type", ""))
+        is_kept = kind in ("markdown", "heading") or kind == "code" or self.config.keep_raw
+        for value in sorted(found, key=lambda v: v.start):
+            key = next(part for part in reversed(value.path) if isinstance(part, str))
+            if key in ("source", "input"):
+                self.source(cell, kind, value, is_kept)
+            else:
+                self.cut(value, f"notebook: {'image' if key == 'attachments' else 'output'}")
+
+    def source(self, cell: dict[str, Any], kind: str, value: Value, is_kept: bool) -> None:
+        """Add a cell's source, between fences if it is code."""
+        literals = list(literals_in(self.data, value))
+        text = "".join(json.loads(self.data[a:b]) for a, b in literals)
+        if not text.strip():
+            return
+        language = cell_language(cell, text, self.language)
+        first = self.size
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+        fenced = kind == "code" and self.config.fences
+        if fenced:
+            self.put(f"{fence}{language}\n", literals[0][0])
+        start = self.size
+        for literal in literals:
+            self.literal(*literal)
+        end = self.size
+        self.put("" if text.endswith("\n") else "\n", literals[-1][1])
+        self.put(f"{fence}\n\n" if fenced else "\n", literals[-1][1])
+        if not is_kept:
+            self.edits.append(Edit(first, self.size, f"notebook: {kind or 'unknown'} cell"))
+            return
+        label = f"code {language}".strip() if kind == "code" else kind
+        self.spans.append(Span("cell", start, end, label))
+        for image in IMAGE.finditer(text):
+            self.edits.append(Edit(start + image.start(), start + image.end(), "notebook: image"))
+
+    def literal(self, start: int, end: int) -> None:
+        """Add a JSON string: runs as they are, each escape one place."""
+        raw = self.data[start + 1 : end - 1].decode("utf-8")
+        at, byte = 0, start + 1
+        for escape in [*ESCAPE.finditer(raw), None]:
+            stop = escape.start() if escape else len(raw)
+            run = raw[at:stop]
+            self.add(run, byte, byte + len(run.encode("utf-8")), True)
+            byte += len(run.encode("utf-8"))
+            if escape:
+                said = json.loads(f'"{escape[0]}"').encode("utf-16", "surrogatepass")
+                said = said.decode("utf-16", "replace")
+                self.add(said, byte, byte + len(escape[0]), False)
+                byte, at = byte + len(escape[0]), escape.end()
+
+    def cut(self, value: Value, reason: str) -> None:
+        """Add a JSON value as it stands, to be cut for a reason."""
+        start = self.size
+        said = self.data[value.start : value.end].decode("utf-8")
+        if said not in ("[]", "{}", "null"):
+            self.add(said, value.start, value.end, True)
+            self.edits.append(Edit(start, self.size, reason))
+
+    def put(self, text: str, byte: int) -> None:
+        """Add text that is not in the file."""
+        self.add(text, max(byte, self.byte), max(byte, self.byte), False)
+
+    def add(self, text: str, start: int, end: int, exact: bool) -> None:
+        """Add text that comes from these bytes."""
+        if not text:
+            return
+        if start > self.byte:
+            self.line += self.data.count(b"\n", self.byte, start)
+        self.byte = max(self.byte, start)
+        size = self.size + len(text)
+        self.segments.append(Segment(self.size, size, start, end, self.line, exact))
+        self.pieces.append(text)
+        self.size = size
+
+
+def cells_of(notebook: Any) -> list[dict[str, Any]]:
+    """The cells of a notebook of format 4, or of 3's first worksheet."""
+    if isinstance(notebook, dict):
+        cells = notebook.get("cells")
+        if cells is None and isinstance(sheets := notebook.get("worksheets"), list) and sheets:
+            cells = sheets[0].get("cells") if isinstance(sheets[0], dict) else None
+        if isinstance(cells, list) and all(isinstance(cell, dict) for cell in cells):
+            return cells
+    raise DataError("no list of cells")
+
+
+def language_of_kernel(notebook: dict[str, Any]) -> str:
+    """The language that the notebook's metadata names."""
+    metadata = notebook.get("metadata")
+    for name, key in (("language_info", "name"), ("kernelspec", "language")):
+        part = metadata.get(name) if isinstance(metadata, dict) else None
+        if isinstance(part, dict) and isinstance(part.get(key), str):
+            return part[key].lower()
+    return ""
+
+
+def cell_language(cell: dict[str, Any], text: str, language: str) -> str:
+    """The language of a cell: by its magic, its own word or the notebook's.
+
+    >>> cell_language({}, "%%bash\\nls", "python")
+    'bash'
+    """
+    magic = re.match(
+        r"%%(bash|sh|javascript|js|html|latex|perl|ruby|sql|cython|R|writefile)\b", text
+    )
+    if magic:
+        return {"sh": "bash", "js": "javascript", "R": "r", "writefile": ""}.get(magic[1], magic[1])
+    own = cell.get("language")
+    return own if isinstance(own, str) and re.fullmatch(r"[\w+#-]{1,30}", own) else language
+
+
+def values(data: bytes) -> Iterator[Value]:
+    """Yield the sources, outputs and attachments of all cells, with their places in the file."""
+    path: list[str | int] = []
+    opened: list[tuple[bytes, int]] = []
+    key, at = "", 3 if data.startswith(b"\xef\xbb\xbf") else 0
+    wanted = None
+    while found := TOKEN.match(data, at):
+        start, at = found.start(found.lastindex or 0), found.end()
+        token = found[found.lastindex or 0]
+        is_key = bool(found[1]) and bool(opened) and opened[-1][0] == b"{" and expects_key(key)
+        if is_key:
+            key, path[-1] = "given", json.loads(token)
+        elif token == b":":
+            pass
+        elif token == b",":
+            key = ""
+            if opened and opened[-1][0] == b"[":
+                path[-1] = int(path[-1]) + 1
+        elif token in (b"{", b"["):
+            if wanted is None and is_wanted(path):
+                wanted = (len(path), start)
+            opened.append((token, start))
+            path.append(0 if token == b"[" else "")
+            key = ""
+            if len(opened) > MAX_DEPTH:
+                raise DataError("nested too deep")
+        elif token in (b"}", b"]"):
+            opened.pop()
+            path.pop()
+            key = "given"
+            if wanted and wanted[0] == len(path):
+                yield Value(tuple(path), wanted[1], at)
+                wanted = None
+        elif wanted is None and is_wanted(path):
+            yield Value(tuple(path), start, at)
+
+
+def expects_key(key: str) -> bool:
+    """Whether the next string of an object is a key."""
+    return key == ""
+
+
+def is_wanted(path: list[str | int]) -> bool:
+    """Whether the value at a path is a cell's source, outputs or attachments."""
+    inner = path[2:] if path[:1] == ["cells"] else path[4:] if path[:1] == ["worksheets"] else []
+    return len(inner) == 1 and inner[0] in ("source", "input", "outputs", "attachments")
+
+
+def literals_in(data: bytes, value: Value) -> Iterator[tuple[int, int]]:
+    """Yield where the strings of a source lie: one, or a list of lines."""
+    at = value.start
+    while at < value.end and (found := TOKEN.match(data, at)):
+        at = found.end()
+        if found[1]:
+            yield found.span(1)

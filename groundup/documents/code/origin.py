@@ -1,0 +1,156 @@
+"""Code that nobody wrote here: generated, minified and vendored files.
+
+A marker of generated code counts only in a comment and near the top, so code that looks for such
+markers stays. Names and folders settle lock files, parser tables and third-party trees. What is
+minified is told by its lines: long ones, with little space outside comments and strings.
+Knows nothing of duplicates (see the corpus room) and of data in code (see data.py).
+"""
+
+import re
+from pathlib import Path, PurePosixPath
+
+from groundup.core import Config
+
+from ..record import PASS, Record, Ruling
+from .language import named_language, tables
+from .lexing import comments, without
+
+
+def alternatives(kind: str) -> re.Pattern[str]:
+    """All patterns of a kind in origin.txt as one."""
+    text = (Path(__file__).parent / "origin.txt").read_text(encoding="utf-8")
+    rows = (line.partition("\t") for line in text.splitlines() if not line.startswith("#"))
+    return re.compile("|".join(row[2] for row in rows if row[0] == kind), re.IGNORECASE)
+
+
+GENERATED_NAMES = alternatives("name")
+MARKER = alternatives("marker")
+VENDORED = alternatives("vendored")
+SQUEEZED = ("javascript", "typescript", "css")
+# Comments of a file whose syntax is not known: lines that begin with one of these.
+COMMENT_LINE = re.compile(
+    r"^[ \t]*(?:[%#;*\"!]|//|--|/\*|<!--|\.\\\"|\{#|REM\b|dnl\b)[^\n]*", re.MULTILINE
+)
+TABLES = re.compile(
+    r"\b(?:yy(?:table|defact|pact|pgoto|defgoto|translate|check)|yy_(?:accept|ec|meta|nxt|chk)"
+    r"|_lr_(?:action|goto)_items|_lr_signature|serializedATN|peg\$(?:parse|SyntaxError))\b"
+)
+
+
+class GeneratedConfig(Config):
+    """When a file counts as generated."""
+
+    lines: int = 40
+    """Lines from the top in which a marker counts. Source: Go's rule wants it before the package
+    clause, StarCoder2 looks at 5 lines; licence headers of 30 lines push it down."""
+    tables: int = 3
+    """Names of parser tables, different or not, that make a file a parser's output. Source: own."""
+
+
+class MinifiedConfig(Config):
+    """When a file counts as minified."""
+
+    mean_line: float = 110.0
+    """Characters of a mean line of JavaScript and CSS outside comments above which the file is
+    minified, if it has little space. Source: linguist's generated.rb."""
+    mean_line_elsewhere: float = 500.0
+    """The same for other languages. Source: own, on the development half of code_labels.txt."""
+    space_share: float = 0.15
+    """Share of white space outside comments below which it has little. Source: own; squeezed code
+    has .02 to .10, written code .15 to .35."""
+    digit_share: float = 0.25
+    """Share of digits from which long lines are a table instead (see data.py). Source: own."""
+    min_characters: int = 200
+    """Shorter files are never minified. Source: own."""
+
+
+class VendoredConfig(Config):
+    """Which paths hold others' code."""
+
+    also: tuple[str, ...] = ()
+    """Further folders or files, as they stand in paths, such as `src/imported/`."""
+    never: tuple[str, ...] = ()
+    """Folders that are not vendored, such as `vendor/` in a shop's code."""
+
+
+class Generated:
+    """Step: drops what a program wrote."""
+
+    def __init__(self, config: GeneratedConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one record."""
+        name = PurePosixPath(record.path).name.lower()
+        if GENERATED_NAMES.fullmatch(name):
+            return Ruling("code: generated", details=f"its name, {name}")
+        if found := self.marker(record):
+            return Ruling("code: generated", details=f"marker: {found}")
+        if record.kind == "notebook" or record.kind == "markdown":
+            return PASS
+        if len(found := TABLES.findall(record.text[:100_000])) >= self.config.tables:
+            return Ruling("code: generated", details=f"parser tables: {', '.join(found[:3])}")
+        return PASS
+
+    def marker(self, record: Record) -> str:
+        """The marker in a comment near the top, or nothing."""
+        top = first_lines(record.text, self.config.lines)
+        if not MARKER.search(top):
+            return ""
+        language = named_language(record)
+        places = [(piece.start, piece.end) for piece in comments(top, language)]
+        if not tables().syntax.get(language):
+            places = [found.span() for found in COMMENT_LINE.finditer(top)]
+        for start, end in places:
+            if found := MARKER.search(top, start, end):
+                return " ".join(found[0].split())[:100]
+        return ""
+
+
+class Minified:
+    """Step: drops code that was squeezed for transport."""
+
+    def __init__(self, config: MinifiedConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one record."""
+        config, text = self.config, record.text
+        name = record.path.lower()
+        if re.search(r"[.-]min\.(?:js|css|mjs|cjs|html)$", name):
+            return Ruling("code: minified", details="its name")
+        language = named_language(record)
+        if len(text) < config.min_characters or len(text) < config.mean_line * text.count("\n"):
+            return PASS
+        code = without(text, comments(text, language)).strip()
+        if len(code) < config.min_characters:
+            return PASS
+        mean = len(code) / (code.count("\n") + 1)
+        space = sum(map(code.count, " \t\n\r")) / len(code)
+        digits = sum(map(code.count, "0123456789")) / len(code)
+        limit = config.mean_line if language in SQUEEZED else config.mean_line_elsewhere
+        if mean > limit and space < config.space_share and digits < config.digit_share:
+            return Ruling("code: minified", mean, f"characters a line, {space:.0%} space")
+        return PASS
+
+
+class Vendored:
+    """Step: drops copies of others' code, by the path."""
+
+    def __init__(self, config: VendoredConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one record."""
+        if any(part in record.path for part in self.config.never):
+            return PASS
+        if any(part in record.path for part in self.config.also):
+            return Ruling("code: vendored", details="named in the pipeline")
+        if found := VENDORED.search(record.path):
+            return Ruling("code: vendored", details=found[0].strip("/"))
+        return PASS
+
+
+def first_lines(text: str, lines: int) -> str:
+    """The first lines of a text, 300 characters a line at most on average."""
+    return "\n".join(text[: lines * 300].split("\n", lines)[:lines])

@@ -1,0 +1,69 @@
+"""The plain measures of code corpora: length of lines, share of letters, number of lines.
+
+Each is a sum over the file that costs one pass of C code; each limit has its paper.
+"""
+
+import re
+
+from groundup.core import Config
+
+from ..record import Record, Ruling
+from .language import named_language
+
+NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
+DIGITS = re.compile(r"\d+")
+# Languages whose long lines are prose or data by nature and not judged by lines (StarCoder2).
+PROSE = frozenset(
+    {"markdown", "html", "text", "latex", "restructuredtext", "notebook", "xml", "json"}
+)
+
+
+class QualityConfig(Config):
+    """Limits for a file of code."""
+
+    max_line: int = 1000
+    """Characters of the longest line. Source: The Stack, StarCoder (arXiv:2305.06161)."""
+    mean_line: float = 100.0
+    """Characters of the mean line. Source: The Stack, StarCoder."""
+    alphanumeric_share: float = 0.25
+    """Least share of letters and digits. Source: The Stack, StarCoder."""
+    alphabetic_share: float = 0.25
+    """Least share of letters. Source: StarCoder2 (arXiv:2402.19173)."""
+    max_lines: int = 100_000
+    """Source: StarCoder2."""
+    min_characters: int = 10
+    """A shorter file holds nothing to learn from. Source: own."""
+
+
+class Quality:
+    """Step: drops files outside the limits, and records what was measured."""
+
+    def __init__(self, config: QualityConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one record."""
+        text, config = record.text, self.config
+        if len(text.strip()) < config.min_characters:
+            return Ruling("code: too short", len(text))
+        lines = text.split("\n")
+        lengths = list(map(len, lines))
+        longest, mean = max(lengths), len(text) / len(lines)
+        alphanumeric = len(NOT_ALPHANUMERIC.sub("", text))
+        letters = alphanumeric - sum(map(len, DIGITS.findall(text)))
+        limits = (
+            ("code: too many lines", len(lines), len(lines) > config.max_lines),
+            ("code: line too long", longest, longest > config.max_line),
+            ("code: lines long on average", mean, mean > config.mean_line),
+            ("code: few letters and digits", alphanumeric / len(text),
+             alphanumeric < config.alphanumeric_share * len(text)),
+            ("code: few letters", letters / len(text),
+             letters < config.alphabetic_share * len(text)),
+        )  # fmt: skip
+        prose = named_language(record) in PROSE
+        for reason, value, is_over in limits:
+            if is_over and not (prose and "line" in reason):
+                return Ruling(reason, float(value))
+        share = round(alphanumeric / len(text), 4)
+        measured = {"lines": len(lines), "mean_line": round(mean, 2), "max_line": longest}
+        return Ruling(metadata=measured | {"alphanumeric_share": share})

@@ -1,0 +1,211 @@
+"""Is a file sound? Parse errors, unbalanced brackets, merge markers, names that nothing defines.
+
+Python is parsed and its scopes are asked which names nobody binds; JSON, TOML and XML are parsed;
+elsewhere brackets are balanced outside comments and strings. All is scored in the metadata, and
+nothing is dropped unless the pipeline says so: unsound code can still teach. Python's own `ast` and
+`symtable` do it; pyflakes finds more but most of it (unused imports, format strings) is style.
+"""
+
+import ast
+import builtins
+import json
+import re
+import symtable
+import tomllib
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+from xml.parsers import expat
+
+from groundup.core import Config
+
+from ..record import Record, Ruling
+from .language import named_language
+from .lexing import pieces, without
+
+CONFLICT = re.compile(r"^<{7}(?: [^\n]*)?$|^={7}$|^>{7}(?: [^\n]*)?$", re.MULTILINE)
+BRACKETS = re.compile(r"[()\[\]{}]")
+OPENS = {")": "(", "]": "[", "}": "{"}
+# Names that a module or a tool gives and no code binds.
+GIVEN = frozenset(dir(builtins)) | {
+    "__file__", "__name__", "__doc__", "__path__", "__package__", "__spec__", "__loader__",
+    "__builtins__", "__annotations__", "__debug__", "__class__", "WindowsError", "reveal_type",
+    "get_ipython", "display", "__module__", "__qualname__", "__classdict__",
+}  # fmt: skip
+# Where a shell's `case` or a template leaves some open, balance says nothing.
+BALANCED = frozenset({
+    "javascript", "typescript", "java", "c", "c++", "c#", "go", "rust", "kotlin", "scala", "swift",
+    "css", "php", "lua", "r", "dart", "protobuf", "julia", "emacs-lisp", "common-lisp", "scheme",
+})  # fmt: skip
+MAX_PARSED = 2_000_000
+PRINT = re.compile(
+    r"^[ \t]*(?:print[ \t]+[\"'\w]|exec[ \t]+[\"'\w]|raise \w+,|except \w+[ \t]*,[ \t]*\w+:)",
+    re.MULTILINE,
+)
+
+
+class SyntaxConfig(Config):
+    """What becomes of unsound files."""
+
+    drop_conflicts: bool = False
+    """Drop files with a merge's markers. Source: a decision of the pipeline's owner."""
+    drop_unparsed: bool = False
+    """Drop files that their language's parser refuses."""
+    max_undefined: int = -1
+    """Drop Python files with more names that nothing defines; -1 drops none."""
+    max_unbalanced: float = 1.0
+    """Drop files with a larger share of unbalanced brackets; 1 drops none. Source: for a parser's
+    error nodes, DeepSeek-Coder and others use .01."""
+
+
+class Checked(NamedTuple):
+    """What a parser says."""
+
+    error: str = ""
+    """Empty if the file parses."""
+    undefined: tuple[str, ...] = ()
+
+
+class Syntax:
+    """Step: scores a file's soundness."""
+
+    def __init__(self, config: SyntaxConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule about one record."""
+        text, language, config = record.text, named_language(record), self.config
+        conflicts = merge_conflicts(text)
+        metadata: dict[str, object] = {"merge_conflicts": conflicts}
+        checked = check(text, language)
+        if checked is not None:
+            metadata |= {"parses": not checked.error, "parse_error": checked.error}
+            if language == "python" and not checked.error:
+                metadata |= {"undefined_names": list(checked.undefined[:20])}
+        share = unbalanced(text, language)
+        if share is not None:
+            metadata["unbalanced_share"] = round(share, 4)
+        if conflicts and config.drop_conflicts:
+            return Ruling("code: merge conflict", conflicts, metadata=metadata)
+        if checked and checked.error and config.drop_unparsed:
+            return Ruling("code: does not parse", details=checked.error, metadata=metadata)
+        if checked and 0 <= config.max_undefined < len(checked.undefined):
+            names = ", ".join(checked.undefined[:10])
+            return Ruling("code: undefined names", len(checked.undefined), names, metadata=metadata)
+        if share is not None and share > config.max_unbalanced:
+            return Ruling("code: unbalanced brackets", share, metadata=metadata)
+        return Ruling(metadata=metadata)
+
+
+def merge_conflicts(text: str) -> int:
+    """How many conflicts a merge left: its three marks in order, for a lone row of signs is none.
+
+    >>> merge_conflicts("<<<<<<< HEAD\\na\\n=======\\nb\\n>>>>>>> theirs\\n")
+    1
+    """
+    if "<<<<<<<" not in text or ">>>>>>>" not in text:
+        return 0
+    marks = "".join(found[0][0] for found in CONFLICT.finditer(text))
+    return len(re.findall("<=>", marks))
+
+
+def check(text: str, language: str) -> Checked | None:
+    """What the language's own parser says; None where there is none here."""
+    if language not in ("python", "json", "toml", "xml", "svg") or len(text) > MAX_PARSED:
+        return None
+    try:
+        if language == "python":
+            return Checked(undefined=tuple(undefined_names(text)))
+        if language == "json":
+            json.loads(text)
+        elif language == "toml":
+            tomllib.loads(text)
+        else:
+            parse_xml(text)
+    except (SyntaxError, ValueError, expat.ExpatError) as error:
+        old = language == "python" and PRINT.search(text)
+        return Checked(f"{'Python 2: ' if old else ''}{error}"[:200])
+    except (RecursionError, MemoryError):
+        return Checked("nested too deep")
+    return Checked()
+
+
+def parse_xml(text: str) -> None:
+    """Parse without building anything; entities that are declared in the file are not expanded."""
+    parser = expat.ParserCreate()
+    parser.UseForeignDTD(False)
+
+    def refuse(*declared: object) -> None:
+        raise ValueError("declares entities")
+
+    parser.EntityDeclHandler = refuse
+    parser.Parse(text.encode("utf-8", "surrogatepass"), True)
+
+
+def undefined_names(text: str) -> list[str]:
+    """Names that a Python file uses and nobody binds, sorted.
+
+    >>> undefined_names("import os\\ndef f(a):\\n    return a + os.sep + b")
+    ['b']
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree = ast.parse(text)
+        if any(isinstance(n, ast.ImportFrom) and n.names[0].name == "*" for n in ast.walk(tree)):
+            return []
+        top = symtable.symtable(text, "file", "exec")
+    tables = list(scopes(top))
+    bound = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
+    for table in tables:
+        bound |= {s.get_name() for s in table.get_symbols() if s.is_declared_global()}
+        bound |= {s.get_name() for s in top.get_symbols() if s.is_namespace()}
+    guarded = guarded_names(tree)
+    missing = set()
+    for table in tables:
+        for symbol in table.get_symbols():
+            name = symbol.get_name()
+            if symbol.is_referenced() and symbol.is_global() and name not in bound:
+                missing.add(name)
+    return sorted(missing - GIVEN - guarded)
+
+
+def scopes(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    """Yield a scope and all inside it, without recursion."""
+    waiting = [top]
+    while waiting:
+        table = waiting.pop()
+        yield table
+        waiting += table.get_children()
+
+
+def guarded_names(tree: ast.AST) -> set[str]:
+    """Names tried under `except NameError`, or deleted: their use is no mistake."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try) and any(
+            handler.type is None or "NameError" in ast.unparse(handler.type)
+            for handler in node.handlers
+        ):
+            for inner in node.body:
+                found |= {n.id for n in ast.walk(inner) if isinstance(n, ast.Name)}
+    return found
+
+
+def unbalanced(text: str, language: str) -> float | None:
+    """Share of brackets without a partner, outside comments and strings.
+
+    >>> unbalanced("f(a[0]) { /* ( */", "c")
+    0.2
+    """
+    if language not in BALANCED:
+        return None
+    code = without(text, list(pieces(text, language)))
+    found, open, lost = BRACKETS.findall(code), [], 0
+    for bracket in found:
+        if bracket not in OPENS:
+            open.append(bracket)
+        elif open and open[-1] == OPENS[bracket]:
+            open.pop()
+        else:
+            lost += 1
+    return (lost + len(open)) / len(found) if found else 0.0

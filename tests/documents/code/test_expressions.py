@@ -1,0 +1,56 @@
+"""SPDX expressions: the longest that is one, and who may use it."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.documents.code import allowed, join_all, read_expression
+
+
+@pytest.mark.parametrize(
+    ("text", "expression"),
+    [
+        ("MIT", "MIT"),
+        ("MIT */", "MIT"),
+        ("GPL-2.0+ or MIT -->", "GPL-2.0-or-later OR MIT"),
+        ("(MIT AND (BSD-3-Clause OR ISC))", "MIT AND (BSD-3-Clause OR ISC)"),
+        ("MIT OR", "MIT"),
+        ("(MIT OR", ""),
+        ("", ""),
+        ("OR MIT", ""),
+        ("((((", ""),
+    ],
+)
+def test_reading(text, expression):
+    assert read_expression(text).removeprefix("(").startswith(expression.removeprefix("("))
+    assert bool(read_expression(text)) == bool(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_allowed"),
+    [
+        ("MIT", True), ("mit", True), ("GPL-2.0-only", False), ("", False),
+        ("MIT OR GPL-2.0-only", True), ("MIT AND GPL-2.0-only", False),
+        ("MIT AND ISC", True), ("GPL-2.0-only OR MIT AND ISC", True),
+        ("(GPL-2.0-only OR MIT) AND GPL-3.0-only", False),
+        ("ISC WITH any-exception", True), ("GPL-2.0-only WITH any-exception", False),
+    ],
+)  # fmt: skip
+def test_allowing(expression, is_allowed):
+    assert allowed(expression, ("MIT", "ISC")) is is_allowed
+
+
+@given(st.lists(st.sampled_from(["MIT", "A OR B", "GPL-2.0-only", ""]), max_size=5))
+def test_what_is_joined_is_allowed_only_if_each_is(parts):
+    names = ("MIT", "A")
+    wanted = [part for part in parts if part]
+    assert allowed(join_all(parts), names) == (
+        bool(wanted) and all(allowed(p, names) for p in wanted)
+    )
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read(text):
+    found = read_expression(text)
+    assert found == "" or found[0].isalnum() or found[0] == "("
+    allowed(text, ("MIT",))
