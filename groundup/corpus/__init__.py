@@ -18,8 +18,15 @@ from .explain.dry_run import dry_run_page
 from .explain.report import report
 from .explain.why import why
 from .explain.withdraw import WithdrawConfig, withdraw
-from .folder import CorpusConfig, corpus, write_corpus
-from .mixture import MixtureConfig, Regression, Turns, reweighted, weights_from_losses, weights_of
+from .mixture.weights import (
+    MixtureConfig,
+    Regression,
+    Turns,
+    reweighted,
+    weights_from_losses,
+    weights_of,
+)
+from .prepare.folder import CorpusConfig, corpus, write_corpus
 from .prepare.stage import prepare
 from .questions.make import QuestionsConfig, make_questions
 from .questions.names import Pool, count_identifiers, make_up, module_name, word_pools, words

@@ -47,7 +47,7 @@ class Loader:
 
         shards    one, or several that are read as one, or by the shares of a `mixture`
         mixture   shard name -> share of the rows, which every prefix of them has to within one row
-                  (see corpus/mixture.py); each shard then has its own epochs
+                  (see corpus/mixture/weights.py); each shard then has its own epochs
         part      share of each epoch's text that this loader reads, as (from, to) in 0…1. Loaders
                   whose parts do not overlap never see the same token, whatever their lengths,
                   unless a shard has too few blocks of 4,096 tokens to give each its own

@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from groundup.core import choice
 from groundup.documents import READERS, STEPS
 
-from .. import augment, decontaminate, dedup
+from .. import decontaminate, dedup
 from ..engine.worker import load
+from ..mixture import augment
 
 CORPUS_STEPS: dict[str, str] = {
     **dedup.STEPS,
     **dedup.SURVEYS,
     **decontaminate.STEPS,
     **augment.DERIVES,
-    "code.folder_licences": "groundup.corpus.repositories:FolderLicences",
-    "code.repositories": "groundup.corpus.repositories:Repositories",
+    "code.folder_licences": "groundup.corpus.dedup.repositories:FolderLicences",
+    "code.repositories": "groundup.corpus.dedup.repositories:Repositories",
     "conversations.threads": "groundup.corpus.threads:Threads",
     "language.identify": "groundup.corpus.language:Identify",
     "language.paragraphs": "groundup.corpus.language:Paragraphs",

@@ -6,8 +6,8 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError, DataError
 from groundup.corpus.explain.reading import counters, identities, kept, only, removals
-from groundup.corpus.folder import CorpusConfig
-from groundup.corpus.folder import corpus as folder_corpus
+from groundup.corpus.prepare.folder import CorpusConfig
+from groundup.corpus.prepare.folder import corpus as folder_corpus
 
 from .made import corpus, home
 

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from groundup.corpus.engine.rulings import read_rulings
-from groundup.corpus.repositories import (
+from groundup.corpus.dedup.repositories import (
     FolderLicences,
     FolderLicencesConfig,
     Repositories,
     RepositoriesConfig,
     of_folder,
 )
+from groundup.corpus.engine.rulings import read_rulings
 from groundup.documents import Record, SourceMap, record_id, to_batch
 
 parquet = pytest.importorskip("pyarrow.parquet")

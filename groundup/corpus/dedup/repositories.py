@@ -20,8 +20,8 @@ import numpy as np
 from groundup.core import Config
 from groundup.documents import Ruling, arrow, join_all, licence_of
 
-from .engine.rulings import write_rulings
-from .engine.survey import Each
+from ..engine.rulings import write_rulings
+from ..engine.survey import Each
 
 HASHES, ROWS = 256, 4
 NOTHING = np.iinfo(np.uint64).max

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError
-from groundup.corpus.augment import (
+from groundup.corpus.engine.derive import Derive
+from groundup.corpus.mixture.augment import (
     Comments,
     CommentsConfig,
     Middles,
@@ -14,7 +15,6 @@ from groundup.corpus.augment import (
     NoiseConfig,
     moved,
 )
-from groundup.corpus.engine.derive import Derive
 from groundup.documents import Record, SourceMap
 from tests.corpus.dedup.shards import words
 

@@ -27,7 +27,7 @@ from groundup.core import (
 )
 from groundup.documents import Record
 
-from .engine.derive import derived
+from ..engine.derive import derived
 
 PARAPHRASE = (
     "Say the following text in other words. Keep every fact, name, number and piece of code. "

@@ -30,8 +30,8 @@ from groundup.core import (
 )
 from groundup.documents import Document, Rejected, fingerprint_folder, read_folder
 
-from .dedup.in_memory import Kept, Removed, remove_exact, remove_near, remove_overlapping
-from .split import SPLITS, Split, split_paths
+from ..dedup.in_memory import Kept, Removed, remove_exact, remove_near, remove_overlapping
+from ..split import SPLITS, Split, split_paths
 
 
 class CorpusConfig(Config):

@@ -23,12 +23,12 @@ from pydantic import Field, field_validator
 from groundup.core import Config, ConfigError
 from groundup.documents import Record, Span
 
-from .engine.derive import derived
+from ..engine.derive import derived
 
 DERIVES: dict[str, str] = {
-    "augment.fim": "groundup.corpus.augment:Middles",
-    "augment.noise": "groundup.corpus.augment:Noise",
-    "augment.comments": "groundup.corpus.augment:Comments",
+    "augment.fim": "groundup.corpus.mixture.augment:Middles",
+    "augment.noise": "groundup.corpus.mixture.augment:Noise",
+    "augment.comments": "groundup.corpus.mixture.augment:Comments",
 }
 """Name in a pipeline to `module:Class`."""
 CONFUSIONS = {

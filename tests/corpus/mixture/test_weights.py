@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError
-from groundup.corpus.mixture import (
+from groundup.corpus.mixture.weights import (
     MixtureConfig,
     Turns,
     capped,

@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.core import ConfigError, DataError, Generation
-from groundup.corpus.rewrite import RewriteConfig, rewrite
+from groundup.corpus.mixture.rewrite import RewriteConfig, rewrite
 from tests.corpus.dedup.shards import record, words
 
 
