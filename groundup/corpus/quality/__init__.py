@@ -1,0 +1,1 @@
+"""Quality: is this text worth training on, and by which number?"""

@@ -1,0 +1,1 @@
+"""Web: pages to clean main text."""
