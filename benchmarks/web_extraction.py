@@ -189,14 +189,14 @@ def main() -> None:
     for name, system in systems.items():
         run = system()
         scores = [score(page, text) for page, text in zip(pages, run.texts) if page.main]
-        extra = sum(
-            (words(t) - p.either).total() for p, t in zip(pages, run.texts) if not p.main
-        )
+        extra = sum((words(t) - p.either).total() for p, t in zip(pages, run.texts) if not p.main)
         p, r, f = (mean(values) for values in zip(*scores))
         print(f"{name:28}{p:9.3f}{r:8.3f}{f:7.3f}{len(pages) / run.seconds:10.0f}{extra:8d}")
         if name == "web.main_text, web.lines":
             for one, page in sorted(zip(scores, full))[: arguments.worst]:
-                print(f"    {one.precision:.2f} {one.recall:.2f} {one.f1:.2f} {page.site} {page.path}")
+                print(
+                    f"    {one.precision:.2f} {one.recall:.2f} {one.f1:.2f} {page.site} {page.path}"
+                )
 
 
 if __name__ == "__main__":

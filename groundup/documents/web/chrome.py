@@ -52,7 +52,9 @@ ROLES = frozenset(
 )
 TAGS = "nav, header, footer, aside, menu, dialog, form, button"
 MAIN = "main, article, [role=main]"
-TEXT = frozenset("footnote footnotes endnotes admonition note tip warning topic doc example".split())
+TEXT = frozenset(
+    "footnote footnotes endnotes admonition note tip warning topic doc example".split()
+)
 """Words of an element that is text although it is an <aside> or such."""
 HIDDEN = (
     '[hidden], [aria-hidden="true"], [style*="display:none"], [style*="display: none"], '

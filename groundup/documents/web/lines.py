@@ -135,9 +135,11 @@ class Lines:
             weak = []
         chosen = sorted(sure + weak)
         edits = [Edit(one.start, min(one.end + 1, len(text)), one.reason) for one in chosen]
-        return Ruling(edits=tuple(with_inline(text, edits, self.off))) if edits or INLINE.search(
-            text
-        ) else PASS
+        return (
+            Ruling(edits=tuple(with_inline(text, edits, self.off)))
+            if edits or INLINE.search(text)
+            else PASS
+        )
 
     def find(self, text: str, lines: list[tuple[int, int]]) -> list[Found]:
         """Lines that a rule names."""

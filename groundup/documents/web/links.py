@@ -86,7 +86,9 @@ def cut(text: str, lines: list[Line], link_share: float) -> list[Edit]:
     last = next((n for n in range(len(lines) - 1, -1, -1) if not linked[n]), -1)
     if last < 0:
         return []  # a page of links is a list that somebody made
-    linked_signs = sum(line.end - line.start for line, yes in zip(lines, linked, strict=True) if yes)
+    linked_signs = sum(
+        line.end - line.start for line, yes in zip(lines, linked, strict=True) if yes
+    )
     if linked_signs > MOST_LINKS * (lines[-1].end - lines[0].start):
         linked = [line.is_pager for line in lines]  # so is a page that is mostly one
     edits = []
@@ -96,7 +98,13 @@ def cut(text: str, lines: list[Line], link_share: float) -> list[Edit]:
             run.append(number)
             continue
         if run and (run[0] < first or run[-1] > last or is_menu(run, lines)):
-            reason = "links at the top" if run[0] < first else "links at the end" if run[-1] > last else "menu"
+            reason = (
+                "links at the top"
+                if run[0] < first
+                else "links at the end"
+                if run[-1] > last
+                else "menu"
+            )
             for n in run:
                 end = min(lines[n].end + 1, len(text))
                 edits.append(Edit(lines[n].start, end, reason))

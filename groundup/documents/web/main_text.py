@@ -19,18 +19,24 @@ from .alignment import align
 from .chrome import prune
 from .links import link_lines, mark_links
 
-MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 DECLARED = re.compile(
     rb"""<\?xml[^>]{0,200}encoding\s*=\s*["']([\w.:-]+)|<meta[^>]{0,300}charset\s*=\s*["']?\s*([\w.:-]+)""",
     re.IGNORECASE,
 )
-LANGUAGE = re.compile(r"""<html\b[^>]{0,500}?\slang\s*=\s*["']?([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)""")
+LANGUAGE = re.compile(
+    r"""<html\b[^>]{0,500}?\slang\s*=\s*["']?([A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8})*)"""
+)
 META = re.compile(r"<(?:meta|link|time)\b[^>]{0,2000}>", re.IGNORECASE)
 ATTRIBUTE = re.compile(r"""([a-zA-Z:-]{1,40})\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""")
 TITLE = re.compile(r"<title\b[^>]{0,200}>([^<]{0,1000})", re.IGNORECASE)
 DATES = ("article:published_time", "datepublished", "date", "dc.date", "dcterms.created", "pubdate")
 LIST = re.compile(r"<(/?)(?:ul|ol|dir|menu)\b[^>]*>", re.IGNORECASE)
-FIGURE = re.compile(r"<(/?)figure\b", re.IGNORECASE)
+FIGURE = re.compile(r"<(/?)fig(?:ure|caption)\b", re.IGNORECASE)
 """resiliparse leaves a figure out, caption and all, where it is told to leave out alternative texts."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 HEAD_CHARACTERS = 100_000
@@ -204,13 +210,16 @@ def page_metadata(page: str) -> dict[str, str]:
     if language:
         found["page_language"] = language[1].lower()
     for tag in META.finditer(head):
-        values = {m[1].lower(): html.unescape(m[2] or m[3] or m[4] or "") for m in ATTRIBUTE.finditer(tag[0])}
+        values = {
+            m[1].lower(): html.unescape(m[2] or m[3] or m[4] or "")
+            for m in ATTRIBUTE.finditer(tag[0])
+        }
         if values.get("rel", "").lower() == "canonical" and "href" in values:
             found.setdefault("canonical", values["href"].strip()[:2000])
-        name = (values.get("property") or values.get("name") or values.get("itemprop") or "").lower()
+        name = (
+            values.get("property") or values.get("name") or values.get("itemprop") or ""
+        ).lower()
         said = values.get("content") or values.get("datetime")
         if name in DATES and said:
             found.setdefault("date", said.strip()[:40])
     return found
-
-
