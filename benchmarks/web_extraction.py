@@ -28,11 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from web_pages import visible_lines  # noqa: E402
-
 from groundup.documents import Record, follow  # noqa: E402
 from groundup.documents.web.lines import Lines, LinesConfig  # noqa: E402
 from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
+from web_pages import visible_lines  # noqa: E402
 
 MARKED = ROOT / "benchmarks/data/web_marked.jsonl.gz"
 PEER = """
@@ -73,7 +72,7 @@ class Run(NamedTuple):
 
 
 def words(text: str) -> Counter[str]:
-    """Bag of words: runs of letters, digits and underscores; other signs one by one are left out."""
+    """Bag of words: runs of letters, digits and underscores."""
     return Counter("".join(c if c.isalnum() or c == "_" else " " for c in text).split())
 
 
@@ -188,12 +187,18 @@ def main() -> None:
     print(f"{'':28}precision  recall     F1   pages/s  words on empty pages")
     for name, system in systems.items():
         run = system()
-        scores = [score(page, text) for page, text in zip(pages, run.texts) if page.main]
-        extra = sum((words(t) - p.either).total() for p, t in zip(pages, run.texts) if not p.main)
-        p, r, f = (mean(values) for values in zip(*scores))
+        scores = [
+            score(page, text) for page, text in zip(pages, run.texts, strict=True) if page.main
+        ]
+        extra = sum(
+            (words(t) - p.either).total()
+            for p, t in zip(pages, run.texts, strict=True)
+            if not p.main
+        )
+        p, r, f = (mean(values) for values in zip(*scores, strict=True))
         print(f"{name:28}{p:9.3f}{r:8.3f}{f:7.3f}{len(pages) / run.seconds:10.0f}{extra:8d}")
         if name == "web.main_text, web.lines":
-            for one, page in sorted(zip(scores, full))[: arguments.worst]:
+            for one, page in sorted(zip(scores, full, strict=True))[: arguments.worst]:
                 print(
                     f"    {one.precision:.2f} {one.recall:.2f} {one.f1:.2f} {page.site} {page.path}"
                 )

@@ -4,8 +4,8 @@
 
 Takes main text (web.main_text) of pages of every package in turn, English or not, asks both for
 the decision about each text and prints agreement by filter, every text on which they differ, and
-documents a CPU second of all filters together on one core, each system in its own process. PYTHON is
-an interpreter with tests/oracles/datatrove.txt. Exits 1 if any decision differs.
+documents a CPU second of all filters together on one core, each system in its own process. PYTHON
+is an interpreter with tests/oracles/datatrove.txt. Exits 1 if any decision differs.
 """
 
 import argparse
@@ -21,8 +21,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from web_pages import PACKAGES, pages  # noqa: E402
-
 from groundup.corpus.quality.rules import (  # noqa: E402
     C4,
     C4Config,
@@ -35,6 +33,7 @@ from groundup.corpus.quality.rules import (  # noqa: E402
 )
 from groundup.documents import Record, SourceMap, follow  # noqa: E402
 from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
+from web_pages import PACKAGES, pages  # noqa: E402
 
 STEPS = {
     "gopher_repetition": GopherRepetition(GopherRepetitionConfig()),
@@ -114,12 +113,16 @@ def main() -> None:
     own_seconds = time.process_time() - start
     differ = 0
     for name in (*STEPS, "c4_text"):
-        unlike = [n for n, (a, b) in enumerate(zip(ours, theirs)) if a.get(name) != b.get(name)]
+        unlike = [
+            n
+            for n, (a, b) in enumerate(zip(ours, theirs, strict=True))
+            if a.get(name) != b.get(name)
+        ]
         kept = sum(row.get(name) == "" for row in ours)
         print(f"{name:20}{len(documents) - len(unlike)} of {len(documents)} equal, {kept} kept")
         for n in unlike[:20]:
             print(
-                f"    {n}: ours {ours[n].get(name, '')[:80]!r} theirs {theirs[n].get(name, '')[:80]!r}"
+                f"    {n}: ours {ours[n].get(name, '')[:80]!r}; theirs {theirs[n].get(name, '')[:80]!r}"
             )
         differ += len(unlike)
     rate, their_rate = len(documents) / own_seconds, len(documents) / seconds

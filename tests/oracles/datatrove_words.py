@@ -1,4 +1,4 @@
-"""English words as spaCy's tokenizer cuts them, which datatrove's filters count: its tables as data.
+"""English words as spaCy cuts them, which datatrove's filters count: its tables as data.
 
 Writes groundup/corpus/quality/words_en.json.gz: patterns and special cases of spaCy's blank English
 (MIT), the sentence marks of its sentencizer, and the signs that datatrove calls punctuation

@@ -1,4 +1,4 @@
-"""Rule filters for web pages: Gopher's two, C4's and FineWeb's, each a step that counts and decides.
+"""Rule filters for web pages: Gopher's two, C4's and FineWeb's, steps that count and decide.
 
 They decide as datatrove's do, whose thresholds are those that published corpora were made with:
 the same words (words.py), the same order of tests, the same reasons. Speed comes from counting
@@ -60,17 +60,19 @@ class GopherRepetition:
             return Ruling("gopher_repetition: empty", 0.0)
         paragraphs = PARAGRAPHS.split(text.strip())
         again = duplicates(paragraphs)
+        most, most_characters = config.duplicate_lines, config.duplicate_line_characters
         lines = LINES.split(text)
         lines_again = duplicates(lines)
         shares = (
             ("dup_para_frac", again.count / len(paragraphs), config.duplicate_paragraphs),
-            ("dup_para_char_frac", again.characters / len(text), config.duplicate_paragraph_characters),
-            ("dup_line_frac", lines_again.count / len(lines), config.duplicate_lines),
-            ("dup_line_char_frac", lines_again.characters / len(text), config.duplicate_line_characters),
+            ("dup_para_char_frac", again.characters / len(text),
+             config.duplicate_paragraph_characters),
+            ("dup_line_frac", lines_again.count / len(lines), most),
+            ("dup_line_char_frac", lines_again.characters / len(text), most_characters),
         )  # fmt: skip
-        for name, share, most in shares:
-            if share > most:
-                return Ruling(f"gopher_repetition: {name}", share, f"at most {most}")
+        for name, share, limit in shares:
+            if share > limit:
+                return Ruling(f"gopher_repetition: {name}", share, f"at most {limit}")
         return self.ngrams(text)
 
     def ngrams(self, text: str) -> Ruling:

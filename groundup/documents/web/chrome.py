@@ -12,9 +12,12 @@ from typing import Any
 
 NAMES = frozenset(
     # where one can go
-    "nav navbar navbars navigation navigations navheader navfooter navpanel navmenu navlinks navlist "
-    "topnav sidenav subnav mainnav globalnav localnav menu menus menubar submenu dropdown breadcrumb "
-    "breadcrumbs crumbs pager pagination paginator prevnext relbar rel related sitemap skip skiplink "
+    "nav navbar navbars navigation navigations navheader navfooter navpanel navmenu "
+    "navlinks navlist "
+    "topnav sidenav subnav mainnav globalnav localnav menu menus menubar submenu "
+    "dropdown breadcrumb "
+    "breadcrumbs crumbs pager pagination paginator prevnext relbar rel related "
+    "sitemap skip skiplink "
     "skipnav toctree sidebar sidebars sphinxsidebar sidebarwrapper sphinxsidebarwrapper toolbar "
     "topbar tabbar hamburger permalink headerlink copiable backtotop totop tocframe "
     # who made it and who else is there

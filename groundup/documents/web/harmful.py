@@ -107,7 +107,7 @@ Phrases = dict[str, list[tuple[tuple[str, ...], str]]]
 
 
 def lexicon(config: HarmfulConfig) -> tuple[dict[str, str], Phrases]:
-    """Words and phrases by their first word; raises ConfigError if a list is not there or not one."""
+    """Words, and phrases by their first word; ConfigError if a list is not there or not one."""
     pairs = []
     for category, terms in LEXICON.items() if config.own_list else ():
         words, *phrases = terms.split("|")

@@ -17,8 +17,10 @@ LINK = re.compile(r"<a\b(?=[^>]*\bhref\b)[^>]*>|</a\s*>", re.IGNORECASE)
 MARKED = re.compile(f"{START}([^{START}{END}]*){END}")
 SIGNS = re.compile(r"[\W_]+")
 PAGER = re.compile(
-    r"[\W_]*(?:(?:prev(?:ious)?|next|up|home|top|contents?|index|back|forward|first|last|table of contents"
-    r"|newer|older|skip to [a-z ]{3,20}|zurück|weiter|précédent|suivant|anterior|siguiente|indietro|avanti)"
+    r"[\W_]*(?:(?:prev(?:ious)?|next|up|home|top|contents?|index|back|forward|first"
+    r"|last|table of contents"
+    r"|newer|older|skip to [a-z ]{3,20}|zurück|weiter|précédent|suivant|anterior"
+    r"|siguiente|indietro|avanti)"
     r"(?: page| post| topic| chapter| section| article)?[\W_]*)+",
     re.IGNORECASE,
 )
@@ -54,7 +56,8 @@ def mark_links(page: str) -> str:
 def link_lines(marked: str, link_share: float) -> Lines:
     """Take the marks out of a text; cut its lines of links at both ends and its long menus.
 
-    >>> text, edits = link_lines("\\ue0faHome\\ue0fb | \\ue0faUp\\ue0fb\\nWhat this page says, in words.", 0.8)
+    >>> marked = "\\ue0faHome\\ue0fb | \\ue0faUp\\ue0fb\\nWhat this page says, in words."
+    >>> text, edits = link_lines(marked, 0.8)
     >>> text, [(edit.start, edit.end) for edit in edits]
     ('Home | Up\\nWhat this page says, in words.', [(0, 10)])
     """
@@ -86,9 +89,8 @@ def cut(text: str, lines: list[Line], link_share: float) -> list[Edit]:
     last = next((n for n in range(len(lines) - 1, -1, -1) if not linked[n]), -1)
     if last < 0:
         return []  # a page of links is a list that somebody made
-    linked_signs = sum(
-        line.end - line.start for line, yes in zip(lines, linked, strict=True) if yes
-    )
+    pairs = zip(lines, linked, strict=True)
+    linked_signs = sum(line.end - line.start for line, is_linked in pairs if is_linked)
     if linked_signs > MOST_LINKS * (lines[-1].end - lines[0].start):
         linked = [line.is_pager for line in lines]  # so is a page that is mostly one
     edits = []

@@ -37,7 +37,7 @@ TITLE = re.compile(r"<title\b[^>]{0,200}>([^<]{0,1000})", re.IGNORECASE)
 DATES = ("article:published_time", "datepublished", "date", "dc.date", "dcterms.created", "pubdate")
 LIST = re.compile(r"<(/?)(?:ul|ol|dir|menu)\b[^>]*>", re.IGNORECASE)
 FIGURE = re.compile(r"<(/?)fig(?:ure|caption)\b", re.IGNORECASE)
-"""resiliparse leaves a figure out, caption and all, where it is told to leave out alternative texts."""
+"""resiliparse leaves out figures, captions too, when told to leave out alternative texts."""
 SURROGATE = re.compile("[\ud800-\udfff]")
 HEAD_CHARACTERS = 100_000
 

@@ -20,19 +20,29 @@ WORD = re.compile(r"[^\W\d_]{2,40}")
 LINK = re.compile(r"https?://|www\.|\[url|href\s*=", re.IGNORECASE)
 CAPITALS = re.compile(r"\b[A-Z]{4,}\b")
 FUNCTION_WORDS = frozenset(
-    "the a an and or of to in on at for with by from as is are was were be been this that these those "
-    "it its he she they we you i not no if then than but so do does did has have had will would can "
+    "the a an and or of to in on at for with by from as is are was were be been this "
+    "that these those "
+    "it its he she they we you i not no if then than but so do does did has have had "
+    "will would can "
     "could may might which who what when where how all any each more most other some such only own "
-    "le la les de des du un une et ou est que qui dans pour par sur pas der die das und oder ist ein "
-    "eine von zu mit den dem el los las y en es por con para una il lo gli di da che per non sono".split()
+    "le la les de des du un une et ou est que qui dans pour par sur pas der die das "
+    "und oder ist ein "
+    "eine von zu mit den dem el los las y en es por con para una il lo gli di da che "
+    "per non sono".split()
 )
 SELLING = frozenset(
-    "buy cheap cheapest discount discounts coupon coupons sale offer offers deal deals price prices "
-    "free shipping order online store shop casino casinos poker slots slot jackpot betting gambling "
-    "bonus bonuses viagra cialis pharmacy pills payday loan loans mortgage refinance insurance quotes "
-    "seo backlinks backlink replica replicas outlet rolex vuitton escort escorts dating singles webcam "
-    "bitcoin crypto forex investment profit guaranteed guarantee winner prize lottery cash earn income "
-    "click unlimited instant approval essay essays dissertation weight loss supplement keto garcinia "
+    "buy cheap cheapest discount discounts coupon coupons sale offer offers deal "
+    "deals price prices "
+    "free shipping order online store shop casino casinos poker slots slot jackpot "
+    "betting gambling "
+    "bonus bonuses viagra cialis pharmacy pills payday loan loans mortgage refinance "
+    "insurance quotes "
+    "seo backlinks backlink replica replicas outlet rolex vuitton escort escorts "
+    "dating singles webcam "
+    "bitcoin crypto forex investment profit guaranteed guarantee winner prize "
+    "lottery cash earn income "
+    "click unlimited instant approval essay essays dissertation weight loss "
+    "supplement keto garcinia "
     "testosterone enlargement hosting vpn torrent crack keygen serial download".split()
 )
 SAMPLE_CHARACTERS = 100_000
@@ -42,7 +52,7 @@ class SpamConfig(Config):
     """Low and high marks of each signal, and the limit."""
 
     most: float | None = None
-    """Score above which a page is dropped; none scores only. .9 drops what two strong signals name."""
+    """Score above which a page is dropped; none scores only. Source: a policy of yours."""
     fewest_words: int = 50
     """Shorter pages are not scored: shares of few words say nothing. Source: Gopher's least."""
     keyword: tuple[float, float] = (0.06, 0.15)

@@ -138,8 +138,8 @@ def punycode(name: str) -> str:
 def registered_domain(host: str) -> str:
     """The domain that somebody registered: the public suffix and one label more; or empty.
 
-    >>> registered_domain("www.example.co.uk"), registered_domain("co.uk"), registered_domain("1.2.3.4")
-    ('example.co.uk', '', '')
+    >>> registered_domain("www.example.co.uk"), registered_domain("co.uk")
+    ('example.co.uk', '')
     """
     host = host.lower()
     if not host or host.startswith(".") or ".." in host or ADDRESS.fullmatch(host):

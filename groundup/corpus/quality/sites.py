@@ -5,26 +5,25 @@ put the counts together, then look at each page again. A line that comes back is
 one of the first or last of its page, or in a run of them; alone in the middle it stays, since
 `Parameters` comes back on every page of a manual and is no menu. Lines are 64-bit hashes and
 counts are spilled to files by parts, so memory follows the part and not the crawl.
-Knows nothing of single pages' markup; see main_text.py.
+Knows nothing of single pages' markup; see documents/web.
 """
 
 import hashlib
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from groundup.core import Config
+from groundup.documents import Edit, Ruling
 
-from ..record import Edit, Ruling
-from .lines import spans
-
-if TYPE_CHECKING:
-    from groundup.corpus.engine.survey import Each
+from ..engine.rulings import write_rulings
+from ..engine.survey import Each
 
 DIGITS = re.compile(r"\d+")
 
@@ -57,7 +56,7 @@ class SiteLines:
     def __init__(self, config: SiteLinesConfig) -> None:
         self.config = config
 
-    def rulings(self, shards: Sequence[Path], each: "Each", scratch: Path) -> Sequence[Path]:
+    def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> Sequence[Path]:
         """Rulings for each shard: edits with the reasons header, footer and menu."""
         scratch.mkdir(parents=True, exist_ok=True)
         counted = each(partial(count_shard, self.config, scratch), list(enumerate(shards)))
@@ -94,8 +93,6 @@ class Row(NamedTuple):
 
 def rows(shard: Path, config: SiteLinesConfig) -> Iterator[Row]:
     """Yield the records of a shard, a group of rows at a time."""
-    import json
-
     import pyarrow.parquet as parquet
 
     columns = ["id", "source", "path", "text", "metadata"]
@@ -115,10 +112,20 @@ def hashed(text: str) -> int:
     )
 
 
+def line_places(text: str) -> list[tuple[int, int]]:
+    """Places of the lines that are not empty."""
+    places, at = [], 0
+    for line in text.split("\n"):
+        if line.strip():
+            places.append((at, at + len(line)))
+        at += len(line) + 1
+    return places
+
+
 def line_keys(text: str, site: int, config: SiteLinesConfig) -> list[tuple[int, int, int]]:
     """Start, end and key of each line that is short enough: numbers folded, with its site."""
     found = []
-    for start, end in spans(text):
+    for start, end in line_places(text):
         if end - start <= config.longest_line:
             folded = DIGITS.sub("#", " ".join(text[start:end].split())).casefold()
             found.append((start, end, hashed(f"{site}\0{folded}")))
@@ -175,8 +182,6 @@ def judge_shard(
     config: SiteLinesConfig, scratch: Path, recurring: list[Path], item: tuple[int, Path]
 ) -> Path:
     """Rule about a shard's records by the lines that come back."""
-    from groundup.corpus.engine.rulings import write_rulings
-
     number, shard = item
     known = frozenset(
         key for path in recurring for key in np.load(path, allow_pickle=False).tolist()
@@ -194,7 +199,7 @@ def recurring_edits(
 ) -> list[Edit]:
     """Edits for the lines of a page that come back on its site."""
     keys = {(start, end): key for start, end, key in line_keys(text, site, config)}
-    places = spans(text)
+    places = line_places(text)
     back = [keys.get(place) in known for place in places]
     runs: list[tuple[int, int]] = []
     start = 0
