@@ -122,7 +122,7 @@ def main() -> None:
         print(f"{name:20}{len(documents) - len(unlike)} of {len(documents)} equal, {kept} kept")
         for n in unlike[:20]:
             print(
-                f"    {n}: ours {ours[n].get(name, '')[:80]!r}; theirs {theirs[n].get(name, '')[:80]!r}"
+                f"    {n}: ours {ours[n].get(name, '')[:70]!r}; {theirs[n].get(name, '')[:70]!r}"
             )
         differ += len(unlike)
     rate, their_rate = len(documents) / own_seconds, len(documents) / seconds

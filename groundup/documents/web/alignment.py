@@ -68,7 +68,7 @@ class Page:
         self.squeezed = "".join(pieces)
         self.starts = [run.squeezed_start for run in self.runs]
         self.cursor = 0
-        self.walked = (-1, 0, 0)  # run, character and squeezed character in it
+        self.walked = (-1, 0, 0, 0)  # run, its word at hand, squeezed characters before that
         self.budget = SEARCHES * (len(self.squeezed) + NEAR)
 
     def add(
@@ -124,16 +124,17 @@ class Page:
         if run.is_entity:
             return run.start + (len(run.text) if is_end else 0)
         if number != self.walked[0]:
-            self.walked = (number, 0, 0)
-        _, inner, left = self.walked
+            self.walked = (number, 0, 0, 0)
+        _, first, last, left = self.walked
         wanted = squeezed_place - run.squeezed_start
-        for word in SOLID.finditer(run.text, inner):
-            size = word.end() - word.start()
-            if wanted < left + size or (is_end and wanted == left + size):
-                return run.start + word.start() + wanted - left
-            left += size
-            self.walked = (number, word.end(), left)
-        return run.start + len(run.text)
+        while wanted >= left + last - first + is_end or first == last:
+            word = SOLID.search(run.text, last)
+            if word is None:
+                return run.start + len(run.text)
+            left += last - first
+            first, last = word.span()
+            self.walked = (number, first, last, left)
+        return run.start + first + max(0, wanted - left)
 
 
 class Bytes:

@@ -63,7 +63,7 @@ def test_a_short_line_is_not_found_in_a_menu_far_before_it():
     ids=range(6),
 )  # fmt: skip
 def test_hostile_pages_are_aligned_in_time(page):
-    lines = ["nowhere to be found %d" % n for n in range(3000)] + ["x y;"] * 3000
+    lines = [f"nowhere to be found {n}" for n in range(3000)] + ["x y;"] * 3000
     text = "\n".join(lines)
     assert align(text, page, "utf-8").text == text
 
