@@ -56,7 +56,7 @@ class GopherRepetition:
     def __call__(self, record: Record) -> Ruling:
         """Rule: the first share that is too large."""
         text, config = record.text, self.config
-        if not text.strip():
+        if not text:
             return Ruling("gopher_repetition: empty", 0.0)
         paragraphs = PARAGRAPHS.split(text.strip())
         again = duplicates(paragraphs)

@@ -71,6 +71,8 @@ UNNAMED = frozenset("html body main article h1 h2 h3 h4 pre code span em b i a t
 LINKS_TO_ITSELF = "a.headerlink, a.copiable-link, a.id_link, a.doc-anchor, a.anchor"
 WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 LARGEST_BESIDE_MAIN = 0.9
+MOST_NAMED = 5_000
+"""Elements named like chrome above which a page is hostile and is left as it is."""
 MOST_MEASURED = 500
 """Elements whose text is measured; a page with more that say `nav` is hostile."""
 
@@ -95,6 +97,8 @@ def prune(tree: Any, page: str, largest_share: float) -> int:
     if title is not None or body.query_selector(MAIN) is not None:
         largest_share = max(largest_share, LARGEST_BESIDE_MAIN)
     found = [*body.query_selector_all(TAGS), *named_elements(body, page)]
+    if len(found) > MOST_NAMED:
+        return removed
     for node in found[:MOST_MEASURED]:
         if says_text(node) or holds_main(node, title):
             continue
