@@ -44,4 +44,5 @@ def test_a_page_goes_only_above_a_limit():
     "text", ["", "few words", "\0" * 99, "\ud800 " * 99, "a" * 1_000_000, "1 " * 9000]
 )
 def test_hostile_texts(text):
-    assert Spam(SpamConfig())(Record("1", "s", "p", "html", text)) == PASS
+    ruling = Spam(SpamConfig())(Record("1", "s", "p", "html", text))
+    assert ruling == PASS or 0 <= ruling.metadata["spam_score"] <= 1
