@@ -87,18 +87,16 @@ def prune(tree: Any, page: str, largest_share: float) -> int:
     body = tree.body
     if body is None:
         return 0
-    for node in body.query_selector_all(HIDDEN):
+    for node in selected(body, HIDDEN):
         detach(node)
     whole = len(body.text or "")
     if not whole:
         return 0
-    removed = sum(detach(node) for node in body.query_selector_all(LINKS_TO_ITSELF))
+    removed = sum(detach(node) for node in selected(body, LINKS_TO_ITSELF))
     title = only_heading(body)
     if title is not None or body.query_selector(MAIN) is not None:
         largest_share = max(largest_share, LARGEST_BESIDE_MAIN)
-    found = [*body.query_selector_all(TAGS), *named_elements(body, page)]
-    if len(found) > MOST_NAMED:
-        return removed
+    found = [*selected(body, TAGS), *named_elements(body, page)]
     for node in found[:MOST_MEASURED]:
         if says_text(node) or holds_main(node, title):
             continue
@@ -120,8 +118,14 @@ def named_elements(body: Any, page: str) -> list[Any]:
     ]
     found: list[Any] = []
     for at in range(0, min(len(wanted), MOST_MEASURED), 50):
-        found += body.query_selector_all(", ".join(wanted[at : at + 50]))
+        found += selected(body, ", ".join(wanted[at : at + 50]))
     return [node for node in found if node.tag not in UNNAMED]
+
+
+def selected(body: Any, selector: str) -> list[Any]:
+    """Elements that a selector names; none if they are so many that the page is hostile."""
+    found = body.query_selector_all(selector)
+    return list(found) if len(found) <= MOST_NAMED else []
 
 
 def quoted(value: str) -> str:
