@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..record import Edit
 
 START, END = "\ue0fa", "\ue0fb"
-LINK = re.compile(r"<a\b(?=[^>]*\bhref\b)[^>]*>|</a\s*>", re.IGNORECASE)
+LINK = re.compile(r"<a\b(?=[^>]{0,500}?\bhref\b)[^>]{0,5000}>|</a\s*>", re.IGNORECASE)
 MARKED = re.compile(f"{START}([^{START}{END}]*){END}")
 SIGNS = re.compile(r"[\W_]+")
 PAGER = re.compile(
