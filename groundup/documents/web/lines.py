@@ -17,7 +17,7 @@ from .line_rules import REMAINS, STRONG, WEAK
 
 INLINE = re.compile(
     r"\[(?:edit|edit source|citation needed|bearbeiten|modifier|editar|modifica)\]"
-    r"|[ \t]*[¶§](?=\s*(?:\n|\Z))|&nbsp;?",
+    r"|[ \t]{0,4}[¶§](?=[ \t]{0,4}(?:\n|\Z))|&nbsp;?",
     re.IGNORECASE,
 )
 INLINE_REASONS = {"[": "edit marker", "&": "entity"}

@@ -10,7 +10,7 @@ from groundup.documents.web.chrome import names_chrome, prune, quoted
 
 @pytest.mark.parametrize(
     "named",
-    ["nav", "site-footer", "sphinxsidebar", "cookie-banner", "navBar", "ad-slot", "toc-page"],
+    ["nav", "site-footer", "sphinxsidebar", "cookie-banner", "navBar", "ad-slot"],
 )
 def test_names_of_chrome(named):
     assert names_chrome(named)
