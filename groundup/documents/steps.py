@@ -5,18 +5,11 @@ names it, so that nobody waits for, or installs, what is not used.
 """
 
 STEPS: dict[str, str] = {
-    "documents.read": "groundup.documents.readers.kinds:ReadMarkup",
     "articles.latex": "groundup.documents.articles.latex:Latex",
     "articles.manual": "groundup.documents.articles.manual:Manual",
     "articles.news": "groundup.documents.articles.news:News",
     "articles.parts": "groundup.documents.articles.parts:Parts",
     "articles.xml": "groundup.documents.articles.markup:Xml",
-    "conversations.boilerplate": "groundup.documents.conversations.boilerplate:Boilerplate",
-    "conversations.languages": "groundup.documents.conversations.quality:Languages",
-    "conversations.mail": "groundup.documents.conversations.mail:Mail",
-    "conversations.quality": "groundup.documents.conversations.quality:Quality",
-    "conversations.speakers": "groundup.documents.conversations.speakers:Speakers",
-    "conversations.turns": "groundup.documents.conversations.turns:Turns",
     "books.chapters": "groundup.documents.books.chapters:Chapters",
     "books.footnotes": "groundup.documents.books.footnotes:Footnotes",
     "books.heads": "groundup.documents.books.heads:Heads",
@@ -37,5 +30,17 @@ STEPS: dict[str, str] = {
     "code.quality": "groundup.documents.code.quality:Quality",
     "code.syntax": "groundup.documents.code.syntax:Syntax",
     "code.vendored": "groundup.documents.code.origin:Vendored",
+    "conversations.boilerplate": "groundup.documents.conversations.boilerplate:Boilerplate",
+    "conversations.languages": "groundup.documents.conversations.quality:Languages",
+    "conversations.mail": "groundup.documents.conversations.mail:Mail",
+    "conversations.quality": "groundup.documents.conversations.quality:Quality",
+    "conversations.speakers": "groundup.documents.conversations.speakers:Speakers",
+    "conversations.turns": "groundup.documents.conversations.turns:Turns",
+    "documents.read": "groundup.documents.readers.kinds:ReadMarkup",
+    "web.harmful": "groundup.documents.web.harmful:Harmful",
+    "web.lines": "groundup.documents.web.lines:Lines",
+    "web.main_text": "groundup.documents.web.main_text:MainText",
+    "web.spam": "groundup.documents.web.spam:Spam",
+    "web.urls": "groundup.documents.web.urls:Urls",
 }
 """Name, such as `web.lines`, to `module:Class`."""

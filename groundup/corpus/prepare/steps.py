@@ -23,12 +23,17 @@ CORPUS_STEPS: dict[str, str] = {
     "conversations.threads": "groundup.corpus.threads:Threads",
     "language.identify": "groundup.corpus.language:Identify",
     "language.paragraphs": "groundup.corpus.language:Paragraphs",
+    "quality.c4": "groundup.corpus.quality.rules:C4",
     "quality.classifier": "groundup.corpus.quality.classifier:ClassifierStep",
+    "quality.fineweb": "groundup.corpus.quality.rules:FineWeb",
+    "quality.gopher": "groundup.corpus.quality.rules:Gopher",
+    "quality.gopher_repetition": "groundup.corpus.quality.rules:GopherRepetition",
     "quality.perplexity": "groundup.corpus.quality.perplexity:PerplexityStep",
     "quality.scorer": "groundup.corpus.quality.scorer:ScorerStep",
     "safety.personal": "groundup.corpus.safety.personal:Personal",
     "safety.secrets": "groundup.corpus.safety.secrets:Secrets",
     "safety.toxicity": "groundup.corpus.safety.toxicity:ToxicityStep",
+    "web.site_lines": "groundup.corpus.quality.sites:SiteLines",
 }
 """Steps, surveys and derivations of this room, by the names that a pipeline calls them."""
 

@@ -1,0 +1,302 @@
+"""Rule filters for web pages: Gopher's two, C4's and FineWeb's, steps that count and decide.
+
+They decide as datatrove's do, whose thresholds are those that published corpora were made with:
+the same words (words.py), the same order of tests, the same reasons. Speed comes from counting
+distinct words and from hashes of character spans: what cannot pass a threshold is never walked
+over one by one. Made for English prose; tables and code are refused by them more than they deserve.
+Sources: Rae et al. 2021, arXiv:2112.11446, table A1; Raffel et al. 2020, JMLR 21; Penedo et al.
+2024, arXiv:2406.17557. datatrove 0.10.1 (Apache-2.0) where the papers leave a choice.
+"""
+
+import re
+from collections import Counter
+
+from groundup.core import Config
+from groundup.documents import PASS, Edit, Record, Ruling
+
+from .repetition import Spans, duplicates, repeated_characters, top_characters
+from .words import count_sentences, has_letter, is_symbol, split_words, tables
+
+PARAGRAPHS = re.compile(r"\n{2,}")
+LINES = re.compile(r"\n+")
+CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
+POLICY = (
+    "terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies",
+    "use cookies",
+)  # fmt: skip
+TERMINAL = (".", "?", "!", '"', "'")
+BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]|\\Z")
+
+
+class GopherRepetitionConfig(Config):
+    """Largest shares of repeated lines, paragraphs and n-grams: Gopher, table A1."""
+
+    duplicate_lines: float = 0.30
+    """Share of lines that stood before. Source: Gopher, table A1."""
+    duplicate_paragraphs: float = 0.30
+    """Share of paragraphs that stood before. Source: Gopher, table A1."""
+    duplicate_line_characters: float = 0.20
+    """Share of characters in such lines. Source: Gopher, table A1."""
+    duplicate_paragraph_characters: float = 0.20
+    """Share of characters in such paragraphs. Source: Gopher, table A1."""
+    top_ngrams: tuple[tuple[int, float], ...] = ((2, 0.20), (3, 0.18), (4, 0.16))
+    """Words n, and largest share of characters in the most frequent n-gram. Source: as above."""
+    duplicate_ngrams: tuple[tuple[int, float], ...] = (
+        (5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (10, 0.10),
+    )  # fmt: skip
+    """Words n, and largest share of characters in n-grams that stood before. Source: as above."""
+
+
+class GopherRepetition:
+    """quality.gopher_repetition: drops texts that say the same again and again."""
+
+    def __init__(self, config: GopherRepetitionConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule: the first share that is too large."""
+        text, config = record.text, self.config
+        if not text:
+            return Ruling("gopher_repetition: empty", 0.0)
+        paragraphs = PARAGRAPHS.split(text.strip())
+        again = duplicates(paragraphs)
+        most, most_characters = config.duplicate_lines, config.duplicate_line_characters
+        lines = LINES.split(text)
+        lines_again = duplicates(lines)
+        shares = (
+            ("dup_para_frac", again.count / len(paragraphs), config.duplicate_paragraphs),
+            ("dup_para_char_frac", again.characters / len(text),
+             config.duplicate_paragraph_characters),
+            ("dup_line_frac", lines_again.count / len(lines), most),
+            ("dup_line_char_frac", lines_again.characters / len(text), most_characters),
+        )  # fmt: skip
+        for name, share, limit in shares:
+            if share > limit:
+                return Ruling(f"gopher_repetition: {name}", share, f"at most {limit}")
+        return self.ngrams(text)
+
+    def ngrams(self, text: str) -> Ruling:
+        """Rule by n-grams of words."""
+        spans = Spans(split_words(text))
+        for n, most in self.config.top_ngrams:
+            share = top_characters(spans, n, most * len(text)) / len(text)
+            if share > most:
+                return Ruling(f"gopher_repetition: top_{n}_gram", share, f"at most {most}")
+        for n, most in self.config.duplicate_ngrams:
+            share = repeated_characters(spans, n, most * len(text)) / len(text)
+            if share > most:
+                return Ruling(
+                    f"gopher_repetition: duplicated_{n}_n_grams", share, f"at most {most}"
+                )
+        return PASS
+
+
+class GopherConfig(Config):
+    """What a text of words looks like: Gopher, appendix A.1.1."""
+
+    fewest_words: int = 50
+    """Words that are not signs alone. Source: Gopher, A.1.1."""
+    most_words: int = 100_000
+    """Words that are not signs alone. Source: Gopher, A.1.1."""
+    shortest_mean: float = 3.0
+    """Mean characters of a word. Source: Gopher, A.1.1."""
+    longest_mean: float = 10.0
+    """Mean characters of a word. Source: Gopher, A.1.1."""
+    most_symbols: float = 0.1
+    """# or … to a word. Source: Gopher, A.1.1."""
+    most_bullets: float = 0.9
+    """Share of lines that begin with a bullet. Source: Gopher, A.1.1."""
+    most_ellipses: float = 0.3
+    """Share of lines that end with an ellipsis. Source: Gopher, A.1.1."""
+    fewest_alphabetic: float = 0.8
+    """Share of words with a letter. Source: Gopher, A.1.1."""
+    fewest_stop_words: int = 2
+    """Distinct stop words in the text. Source: Gopher, A.1.1."""
+    stop_words: tuple[str, ...] = ("the", "be", "to", "of", "and", "that", "have", "with")
+    """English; give another language's own. Source: Gopher, A.1.1."""
+
+
+class Gopher:
+    """quality.gopher: drops what is not made of words and sentences."""
+
+    def __init__(self, config: GopherConfig) -> None:
+        self.config = config
+        self.stop_words = frozenset(config.stop_words)
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule: the first test that fails."""
+        text, config = record.text, self.config
+        words = split_words(text)
+        distinct = Counter(words)
+        solid = [(word, times) for word, times in distinct.items() if not is_symbol(word)]
+        count = sum(times for _, times in solid)
+        if count < max(config.fewest_words, 1):
+            return Ruling("gopher: short_doc", count, f"at least {config.fewest_words} words")
+        if count > config.most_words:
+            return Ruling("gopher: long_doc", count, f"at most {config.most_words} words")
+        mean = sum(len(word) * times for word, times in solid) / count
+        lines = [line.strip() for line in text.splitlines()]
+        letters = sum(times for word, times in distinct.items() if has_letter(word))
+        stops = len(self.stop_words & distinct.keys())
+        ellipses = text.count("...") + text.count("…")
+        bullets = sum(line.startswith(("•", "-")) for line in lines)
+        ends = sum(line.endswith(("...", "…")) for line in lines)
+        tests = (
+            ("below_avg_threshold", mean, mean < config.shortest_mean),
+            ("above_avg_threshold", mean, mean > config.longest_mean),
+            ("too_many_hashes", text.count("#") / len(words), None),
+            ("too_many_ellipsis", ellipses / len(words), None),
+            ("too_many_bullets", bullets / len(lines), bullets / len(lines) > config.most_bullets),
+            ("too_many_end_ellipsis", ends / len(lines), ends / len(lines) > config.most_ellipses),
+            ("below_alpha_threshold", letters / len(words),
+             letters / len(words) < config.fewest_alphabetic),
+            ("enough_stop_words", stops, stops < config.fewest_stop_words),
+        )  # fmt: skip
+        for name, value, fails in tests:
+            if value > config.most_symbols if fails is None else fails:
+                return Ruling(f"gopher: {name}", value)
+        return PASS
+
+
+class C4Config(Config):
+    """Which lines stay, and what a page must not contain: C4, section 2.2."""
+
+    terminal_punctuation: bool = True
+    """Only lines that end a sentence stay. Source: C4; FineWeb turns it off."""
+    fewest_sentences: int = 5
+    """Sentences left in a page; -1 for any. Source: C4."""
+    fewest_words: int = 3
+    """Words of a line that stays; -1 for any. Source: C4."""
+    longest_word: int = 1_000
+    """Characters of a word; -1 for any. Source: C4's code."""
+    citations: bool = True
+    """Cut [1], [edit] and [citation needed]. Source: C4's code."""
+    lorem_ipsum: bool = True
+    """Drop pages with this filler. Source: C4."""
+    javascript: bool = True
+    """Cut lines that speak of JavaScript. Source: C4."""
+    curly_bracket: bool = True
+    """Drop pages with `{`. Source: C4; turn it off for pages about programs."""
+    policy: bool = True
+    """Cut lines about cookies, terms and privacy. Source: C4's code."""
+
+
+class C4:
+    """quality.c4: cuts lines that are no sentences; drops pages that are no prose."""
+
+    def __init__(self, config: C4Config) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule: edits for the lines, or the reason why nothing of the page is wanted."""
+        config, edits, sentences = self.config, [], 0
+        start = 0
+        text = record.text
+        for mark in BREAK.finditer(text):
+            if start == len(text):
+                break
+            line = text[start : mark.start()]
+            reason, drops, kept = self.line(line)
+            if drops:
+                return Ruling(f"c4: {reason}", details=line.strip()[:200])
+            if reason:
+                edits.append(Edit(start, mark.end(), f"c4: {reason}"))
+            else:
+                if sentences < config.fewest_sentences:
+                    sentences += count_sentences(kept)
+                edits += trims(line, start, config.citations)
+                if mark[0] not in ("\n", ""):
+                    edits.append(Edit(*mark.span(), "c4: line break", put="\n"))
+            start = mark.end()
+        if sentences < config.fewest_sentences:
+            return Ruling("c4: too_few_sentences", sentences, f"at least {config.fewest_sentences}")
+        return Ruling(edits=tuple(edits)) if edits else PASS
+
+    def line(self, line: str) -> tuple[str, bool, str]:
+        """Why a line goes, whether its page goes with it, and the line as it stays."""
+        config = self.config
+        line = line.strip()
+        words = line.split()
+        if config.longest_word != -1 and len(line) > config.longest_word:
+            if any(len(word) > config.longest_word for word in words):
+                return "too_long_word", False, ""
+        if config.citations and "[" in line:
+            line = CITATION.sub("", line)
+        if config.terminal_punctuation and (not line.endswith(TERMINAL) or line.endswith("...")):
+            return "no_terminal_punc", False, ""
+        if len(words) < config.fewest_words:
+            return "too_few_words", False, ""
+        lower = line.lower()
+        if config.lorem_ipsum and "lorem ipsum" in lower:
+            return "lorem_ipsum", True, ""
+        if config.javascript and "javascript" in lower:
+            return "javascript", False, ""
+        if config.curly_bracket and "{" in line:
+            return "curly_bracket", True, ""
+        if config.policy and any(phrase in lower for phrase in POLICY):
+            return "policy", False, ""
+        return "", False, line
+
+
+def trims(line: str, start: int, has_citations: bool) -> list[Edit]:
+    """Edits for white space around a line and for its citations."""
+    stripped = line.strip()
+    if len(stripped) == len(line) and "[" not in line:
+        return []
+    first = start + len(line) - len(line.lstrip())
+    last = first + len(stripped)
+    edits = [Edit(start, first, "c4: white space")] if first > start else []
+    if has_citations:
+        edits += [
+            Edit(first + mark.start(), first + mark.end(), "c4: citation")
+            for mark in CITATION.finditer(stripped)
+        ]
+    if last < start + len(line):
+        edits.append(Edit(last, start + len(line), "c4: white space"))
+    return edits
+
+
+class FineWebConfig(Config):
+    """Lists, fragments and repetition: FineWeb, section 3.6 and datatrove's defaults."""
+
+    punctuated_lines: float = 0.12
+    """Smallest share of lines that end in a mark of punctuation. Source: FineWeb, 3.6."""
+    pass_without_punctuation: bool = False
+    """Let a page pass where no line ends so. Source: datatrove, for scripts without such marks."""
+    short_lines: float = 0.67
+    """Largest share of short lines. Source: FineWeb, 3.6."""
+    short_line_characters: int = 30
+    """Characters up to which a line is short. Source: FineWeb, 3.6."""
+    duplicate_line_characters: float = 0.01
+    """Largest share of characters in lines that stood before. Source: datatrove; the paper: .1."""
+    line_breaks: float = 0.3
+    """Largest number of line breaks a word. Source: datatrove."""
+
+
+class FineWeb:
+    """quality.fineweb: drops lists and fragments."""
+
+    def __init__(self, config: FineWebConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule: the first test that fails."""
+        text, config = record.text, self.config
+        lines = [line for line in text.split("\n") if line.strip()]
+        if not lines:
+            return Ruling("fineweb: empty", 0.0)
+        ends = sum(line.endswith(tables().terminal) for line in lines) / len(lines)
+        if ends < config.punctuated_lines and not (ends == 0 and config.pass_without_punctuation):
+            return Ruling("fineweb: line_punct_ratio", ends, f"at least {config.punctuated_lines}")
+        short = sum(len(line) <= config.short_line_characters for line in lines) / len(lines)
+        if short > config.short_lines:
+            return Ruling("fineweb: short_line_ratio", short, f"at most {config.short_lines}")
+        breaks = text.count("\n")
+        again = duplicates(lines).characters / (len(text) - breaks)
+        if again > config.duplicate_line_characters:
+            most = config.duplicate_line_characters
+            return Ruling("fineweb: char_dup_ratio", again, f"at most {most}")
+        ratio = breaks / len(split_words(text))
+        if ratio > config.line_breaks:
+            return Ruling("fineweb: list_ratio", ratio, f"at most {config.line_breaks}")
+        return PASS

@@ -1,0 +1,224 @@
+"""Lines that come back on a site's pages: headers, footers and menus, whatever words they are in.
+
+Three passes, each over shards in workers: count in how many pages of its site each line stands,
+put the counts together, then look at each page again. A line that comes back is cut where it is
+one of the first or last of its page, or in a run of them; alone in the middle it stays, since
+`Parameters` comes back on every page of a manual and is no menu. Lines are 64-bit hashes and
+counts are spilled to files by parts, so memory follows the part and not the crawl.
+Knows nothing of single pages' markup; see documents/web.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from groundup.core import Config
+from groundup.documents import Edit, Ruling
+
+from ..engine.rulings import write_rulings
+from ..engine.survey import Each
+
+DIGITS = re.compile(r"\d+")
+
+
+class SiteLinesConfig(Config):
+    """What counts as coming back, and where it is cut."""
+
+    share: float = 0.3
+    """Share of its site's pages from which a line comes back. Source: data_and_retrieval 5.2 uses
+    30 % of pages for running heads."""
+    fewest_pages: int = 5
+    """Pages of a site below which nothing is cut. Source: own judgement."""
+    folder_levels: int = 2
+    """Folders of a path that make a site where a record has no host."""
+    longest_line: int = 500
+    """Characters; longer lines are text. Source: own judgement."""
+    run: int = 4
+    """Lines that come back in a row that make a menu inside a page. Source: own judgement."""
+    most_cut: float = 0.6
+    """Share of a page's characters above which nothing of it is cut: a copy is not a menu."""
+    most_entries: int = 2_000_000
+    """Lines counted in memory before they are spilled: about 300 MB."""
+    parts: int = 16
+    """Files that counts are spilled to; each is put together in memory by itself."""
+
+
+class SiteLines:
+    """web.site_lines: a survey that cuts headers, footers and menus of whole sites."""
+
+    def __init__(self, config: SiteLinesConfig) -> None:
+        self.config = config
+
+    def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> Sequence[Path]:
+        """Rulings for each shard: edits with the reasons header, footer and menu."""
+        scratch.mkdir(parents=True, exist_ok=True)
+        counted = each(partial(count_shard, self.config, scratch), list(enumerate(shards)))
+        parts: list[list[Path]] = [[] for _ in range(self.config.parts)]
+        pages: Counter[int] = Counter()
+        for found in counted:
+            pages.update(found.pages)
+            for part, path in found.files:
+                parts[part].append(path)
+        wanted = {
+            site: max(self.config.fewest_pages, self.config.share * n) for site, n in pages.items()
+        }
+        merge = partial(merge_part, wanted, scratch)
+        recurring = each(merge, [(n, paths) for n, paths in enumerate(parts) if paths])
+        return each(partial(judge_shard, self.config, scratch, recurring), list(enumerate(shards)))
+
+
+class Counted(NamedTuple):
+    """What a shard's lines were counted to."""
+
+    pages: dict[int, int]
+    """Site to pages."""
+    files: list[tuple[int, Path]]
+    """Part and the file of its counts."""
+
+
+class Row(NamedTuple):
+    """What this step needs of a record."""
+
+    id: str
+    site: int
+    text: str
+
+
+def rows(shard: Path, config: SiteLinesConfig) -> Iterator[Row]:
+    """Yield the records of a shard, a group of rows at a time."""
+    import pyarrow.parquet as parquet
+
+    columns = ["id", "source", "path", "text", "metadata"]
+    file = parquet.ParquetFile(shard)
+    for batch in file.iter_batches(batch_size=256, columns=columns):
+        for row in batch.to_pylist():
+            host = json.loads(row["metadata"] or "{}").get("host") if row["metadata"] else None
+            folder = "/".join(row["path"].split("/")[:-1][: config.folder_levels])
+            site = str(host) if host else f"{row['source']}\0{folder}"
+            yield Row(row["id"], hashed(site), row["text"] or "")
+
+
+def hashed(text: str) -> int:
+    """64 bits of a text."""
+    return int.from_bytes(
+        hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).digest(), "big"
+    )
+
+
+def line_places(text: str) -> list[tuple[int, int]]:
+    """Places of the lines that are not empty."""
+    places, at = [], 0
+    for line in text.split("\n"):
+        if line.strip():
+            places.append((at, at + len(line)))
+        at += len(line) + 1
+    return places
+
+
+def line_keys(text: str, site: int, config: SiteLinesConfig) -> list[tuple[int, int, int]]:
+    """Start, end and key of each line that is short enough: numbers folded, with its site."""
+    found = []
+    for start, end in line_places(text):
+        if end - start <= config.longest_line:
+            folded = DIGITS.sub("#", " ".join(text[start:end].split())).casefold()
+            found.append((start, end, hashed(f"{site}\0{folded}")))
+    return found
+
+
+def count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) -> Counted:
+    """Count a shard's lines once a page, into a sorted file for each part."""
+    number, shard = item
+    pages: Counter[int] = Counter()
+    counts: Counter[tuple[int, int]] = Counter()
+    files: list[tuple[int, Path]] = []
+    for row in rows(shard, config):
+        pages[row.site] += 1
+        keys = {key for _, _, key in line_keys(row.text, row.site, config)}
+        counts.update((key, row.site) for key in keys)
+        if len(counts) > config.most_entries:
+            files += spill(counts, config.parts, scratch / f"lines-{number:06d}-{len(files):04d}")
+            counts.clear()
+    files += spill(counts, config.parts, scratch / f"lines-{number:06d}-{len(files):04d}")
+    return Counted(dict(pages), files)
+
+
+def spill(counts: Counter[tuple[int, int]], parts: int, stem: Path) -> list[tuple[int, Path]]:
+    """Write counts as rows (key, site, pages), a file for each part that has any."""
+    if not counts:
+        return []
+    table = np.array([(key, site, n) for (key, site), n in counts.items()], dtype=np.uint64)
+    files = []
+    for part in range(parts):
+        chosen = table[table[:, 0] % np.uint64(parts) == part]
+        if len(chosen):
+            path = stem.with_name(f"{stem.name}-{part:03d}.npy")
+            np.save(path, chosen, allow_pickle=False)
+            files.append((part, path))
+    return files
+
+
+def merge_part(wanted: dict[int, float], scratch: Path, item: tuple[int, list[Path]]) -> Path:
+    """Put a part's counts together; write the keys of lines that come back, sorted."""
+    part, paths = item
+    table = np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+    keys, first, inverse = np.unique(table[:, 0], return_index=True, return_inverse=True)
+    pages = np.zeros(len(keys), np.uint64)
+    np.add.at(pages, inverse, table[:, 2])
+    sites = table[first, 1].tolist()
+    enough = np.fromiter((wanted[site] for site in sites), np.float64, len(sites))
+    path = scratch / f"recurring-{part:03d}.npy"
+    np.save(path, keys[pages >= enough], allow_pickle=False)
+    return path
+
+
+def judge_shard(
+    config: SiteLinesConfig, scratch: Path, recurring: list[Path], item: tuple[int, Path]
+) -> Path:
+    """Rule about a shard's records by the lines that come back."""
+    number, shard = item
+    known = frozenset(
+        key for path in recurring for key in np.load(path, allow_pickle=False).tolist()
+    )
+    found: list[tuple[str, Ruling]] = []
+    for row in rows(shard, config) if known else ():
+        edits = recurring_edits(row.text, row.site, known, config)
+        if edits:
+            found.append((row.id, Ruling(edits=tuple(edits))))
+    return write_rulings(scratch / f"site-lines-{number:06d}.parquet", found)
+
+
+def recurring_edits(
+    text: str, site: int, known: frozenset[int], config: SiteLinesConfig
+) -> list[Edit]:
+    """Edits for the lines of a page that come back on its site."""
+    keys = {(start, end): key for start, end, key in line_keys(text, site, config)}
+    places = line_places(text)
+    back = [keys.get(place) in known for place in places]
+    runs: list[tuple[int, int]] = []
+    start = 0
+    for at in range(1, len(back) + 1):
+        if at == len(back) or back[at] != back[start]:
+            if back[start]:
+                runs.append((start, at))
+            start = at
+    edits: list[Edit] = []
+    for first, last in runs:
+        is_head, is_foot = first == 0, last == len(places)
+        if is_head or is_foot or last - first >= config.run:
+            reason = "header" if is_head else "footer" if is_foot else "menu"
+            edits += [
+                Edit(start, min(end + 1, len(text)), reason) for start, end in places[first:last]
+            ]
+    return edits if cut_length(edits) <= config.most_cut * len(text) else []
+
+
+def cut_length(edits: Sequence[Any]) -> int:
+    """Characters that edits take."""
+    return sum(edit.end - edit.start for edit in edits)

@@ -1,0 +1,130 @@
+"""Harm: how dense a page's words of pornography, hatred, self-harm and crime are.
+
+A word list proves nothing and takes minority dialects and medicine for abuse, so this step scores
+and logs, and cuts only where a policy says from which score on, category by category. A list of
+your own replaces or adds to the small one here; a trained classifier votes beside it: any Scorer,
+named by the function that makes it of an artifact. Knows nothing of training; see corpus/quality.
+"""
+
+import re
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+
+from groundup.core import Answer, Config, ConfigError, Conversation, Reason, Sample, Scorer
+
+from ..record import PASS, Record, Ruling
+
+LEXICON = {
+    "adult": "porn porno pornstar xxx milf hentai camgirl camgirls blowjob handjob cumshot creampie "
+    "gangbang deepthroat fuck fucking horny nudes upskirt|hardcore sex|sex cams|live sex|free porn|"
+    "nude girls|adult webcam|sexo gratis|sexe gratuit|sex videos",
+    "hate": "untermensch untermenschen|white power|race traitor|racial holy war|subhuman race|"
+    "gas the|ethnic cleansing now|death to all|inferior race",
+    "self-harm": "thinspo thinspiration proana|pro ana|pro mia|kill yourself|how to kill myself|"
+    "painless suicide|suicide methods|cutting myself",
+    "crime": "carding fullz darknet|cloned cards|counterfeit money|buy cocaine|buy heroin|buy meth|"
+    "stolen credit cards|fake passport|hitman for hire|make a pipe bomb|undetectable malware",
+}  # fmt: skip
+"""Category to words and, after bars, phrases: unambiguous ones, few on purpose."""
+WORD = re.compile(r"[^\W_]+")
+
+
+class HarmfulConfig(Config):
+    """Lists, a classifier, and the policy."""
+
+    lexicon: str = ""
+    """File of lines `category<TAB>word or phrase`; added to the small list. Source: yours."""
+    own_list: bool = True
+    """Whether the small list here counts. Source: own judgement; see its words."""
+    most: dict[str, float] = {}
+    """Category to hits in 1,000 words above which a page is dropped; none drops none."""
+    fewest_hits: int = 3
+    """Hits below which no page is dropped by the list. Source: own judgement."""
+    scorer: str = ""
+    """`module:function` that makes a Scorer of `artifact`; none asks no classifier."""
+    artifact: str = ""
+    """Path given to `scorer`."""
+    most_score: float | None = None
+    """Score of the classifier above which a page is dropped; none drops none."""
+
+
+class Harmful:
+    """web.harmful: densities by category, a classifier's score, and the policy's cut."""
+
+    def __init__(self, config: HarmfulConfig) -> None:
+        self.config = config
+        self.words, self.phrases = lexicon(config)
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        """The classifier, loaded when first needed."""
+        module, _, path = self.config.scorer.partition(":")
+        try:
+            made = import_module(module)
+            for name in path.split("."):
+                made = getattr(made, name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(f"scorer={self.config.scorer!r} is not there: {error}.") from None
+        return made(Path(self.config.artifact))
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule: scores as metadata; a reason only where the policy names a limit."""
+        text = record.text.casefold()
+        words = WORD.findall(text)
+        if not words:
+            return PASS
+        hits = self.count(words)
+        metadata = {}
+        for category in sorted(hits):
+            density = 1000 * hits[category] / len(words)
+            most = self.config.most.get(category)
+            if most is not None and density > most and hits[category] >= self.config.fewest_hits:
+                return Ruling(f"harmful: {category}", density, f"at most {most} in 1,000 words")
+            metadata[f"harmful_{category}"] = round(density, 3)
+        if self.config.scorer:
+            score = self.scorer(Sample(record.id, Conversation()), Answer(record.text))
+            if not isinstance(score, Reason):
+                if self.config.most_score is not None and score.value > self.config.most_score:
+                    return Ruling("harmful: classifier", score.value, score.signature)
+                metadata["harmful_score"] = round(score.value, 6)
+        return Ruling(metadata=metadata) if metadata else PASS
+
+    def count(self, words: list[str]) -> dict[str, int]:
+        """Hits by category: words, and phrases of two to five words."""
+        hits: dict[str, int] = {}
+        for at, word in enumerate(words):
+            category = self.words.get(word)
+            if category:
+                hits[category] = hits.get(category, 0) + 1
+            for phrase, category in self.phrases.get(word, ()):
+                if tuple(words[at : at + len(phrase)]) == phrase:
+                    hits[category] = hits.get(category, 0) + 1
+        return hits
+
+
+Phrases = dict[str, list[tuple[tuple[str, ...], str]]]
+
+
+def lexicon(config: HarmfulConfig) -> tuple[dict[str, str], Phrases]:
+    """Words, and phrases by their first word; ConfigError if a list is not there or not one."""
+    pairs = []
+    for category, terms in LEXICON.items() if config.own_list else ():
+        words, *phrases = terms.split("|")
+        pairs += [(category, term) for term in [*words.split(), *phrases]]
+    if config.lexicon:
+        try:
+            lines = Path(config.lexicon).read_text("utf-8").splitlines()
+            pairs += [tuple(line.split("\t", 1)) for line in lines if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"The list {config.lexicon} cannot be read: {error}.") from None
+    words, phrases = {}, {}
+    for pair in pairs:
+        if len(pair) != 2:
+            raise ConfigError(f"{config.lexicon}: {pair[0]!r} has no tab; write category<TAB>word.")
+        term = tuple(WORD.findall(pair[1].casefold()))
+        if len(term) == 1:
+            words[term[0]] = pair[0]
+        elif term:
+            phrases.setdefault(term[0], []).append((term, pair[0]))
+    return words, phrases

@@ -1,0 +1,160 @@
+"""Addresses: which pages are refused by where they are, before anyone reads them.
+
+The order and the meaning are FineWeb's: registered domain, host, exact address, one hard word, two
+soft words, a banned piece of a word. The lists are yours: none are shipped, since every published
+one is partly wrong and ages. What a domain is says the Public Suffix List, which is shipped.
+Knows nothing of what a page says.
+"""
+
+import gzip
+import re
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from groundup.core import Config, ConfigError
+
+from ..record import PASS, Record, Ruling
+
+PARTS = re.compile(r"[^a-zA-Z0-9]+")
+ADDRESS = re.compile(r"[\d.]+|.*:.*")
+
+
+class UrlsConfig(Config):
+    """Lists of what is refused; each item is a word, or `@FILE` for a file with one a line."""
+
+    domains: tuple[str, ...] = ()
+    """Registered domains or hosts. Source: yours, such as the UT1 blocklists (CC-BY-SA)."""
+    urls: tuple[str, ...] = ()
+    """Whole addresses."""
+    hard_words: tuple[str, ...] = ()
+    """One of these between signs refuses an address. Source: as datatrove's banned_words."""
+    soft_words: tuple[str, ...] = ()
+    """`soft_limit` of these refuse it. Source: as datatrove's soft_banned_words."""
+    subwords: tuple[str, ...] = ()
+    """Pieces that refuse it anywhere, signs taken out. Source: as datatrove's banned_subwords."""
+    soft_limit: int = 2
+    """Distinct soft words. Source: FineWeb, section 3.1."""
+    without_url: bool = True
+    """Let a record without an address pass."""
+
+
+class Urls:
+    """web.urls: drops pages by their address."""
+
+    def __init__(self, config: UrlsConfig) -> None:
+        self.config = config
+        self.domains = frozenset(listed(config.domains, str.lower))
+        self.urls = frozenset(listed(config.urls, str))
+        self.hard = frozenset(listed(config.hard_words, squeezed))
+        self.soft = frozenset(listed(config.soft_words, squeezed))
+        pieces = sorted(filter(None, listed(config.subwords, squeezed)))
+        self.subwords = re.compile("|".join(map(re.escape, pieces))) if pieces else None
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule by `metadata["url"]`; adds the host and the registered domain."""
+        url = record.metadata.get("url")
+        if not isinstance(url, str) or not url:
+            return PASS if self.config.without_url else Ruling("url: none")
+        host = host_of(url)
+        domain = registered_domain(host)
+        reason = self.reason(url, host, domain)
+        if reason:
+            return Ruling(f"url: {reason}", details=url[:500])
+        return Ruling(metadata={"host": host, "domain": domain or host})
+
+    def reason(self, url: str, host: str, domain: str) -> str:
+        """Which list refuses an address, if any does."""
+        if domain in self.domains:
+            return "domain"
+        if host in self.domains:
+            return "subdomain"
+        if url in self.urls:
+            return "address"
+        words = {word.lower() for word in PARTS.split(url)}
+        if words & self.hard:
+            return "hard word"
+        if len(words & self.soft) >= self.config.soft_limit:
+            return "soft words"
+        return "subword" if self.subwords and self.subwords.search(squeezed(url)) else ""
+
+
+def squeezed(word: str) -> str:
+    """Letters and digits alone, in lower case."""
+    return PARTS.sub("", word).lower()
+
+
+def listed(items: tuple[str, ...], form) -> list[str]:  # noqa: ANN001
+    """Items of a list, files read; raises ConfigError if a file is not there."""
+    found = []
+    for item in items:
+        if not item.startswith("@"):
+            found.append(form(item.strip()))
+            continue
+        try:
+            lines = Path(item[1:]).read_text("utf-8", "replace").splitlines()
+        except OSError as error:
+            raise ConfigError(f"The list {item[1:]} cannot be read ({error.strerror}).") from None
+        found += [form(line.strip()) for line in lines if line.strip() and line[0] != "#"]
+    return found
+
+
+def host_of(url: str) -> str:
+    """Host of an address in lower case, without port; empty if it has none.
+
+    >>> host_of("HTTP://user@Www.Example.org:80/x"), host_of("no address"), host_of("http://[::1")
+    ('www.example.org', '', '')
+    """
+    try:
+        return (urlsplit(url.strip()).hostname or "").rstrip(".").lower()
+    except ValueError:
+        return ""
+
+
+@cache
+def suffix_rules() -> frozenset[str]:
+    """Rules of the Public Suffix List, international names in both their forms."""
+    packed = resources.files(__package__).joinpath("public_suffix_list.dat.gz").read_bytes()
+    rules = set()
+    for line in gzip.decompress(packed).decode("utf-8").splitlines():
+        rule = line.strip()
+        if rule and not rule.startswith("//"):
+            rules |= {rule, punycode(rule)}
+    return frozenset(rules)
+
+
+def punycode(name: str) -> str:
+    """A host's name as it is on the wire; unchanged where it is none."""
+    try:
+        return ".".join(
+            part if part.isascii() else "xn--" + part.encode("punycode").decode("ascii")
+            for part in name.split(".")
+        )
+    except UnicodeError:
+        return name
+
+
+def registered_domain(host: str) -> str:
+    """The domain that somebody registered: the public suffix and one label more; or empty.
+
+    >>> registered_domain("www.example.co.uk"), registered_domain("co.uk")
+    ('example.co.uk', '')
+    """
+    host = host.lower()
+    if not host or host.startswith(".") or ".." in host or ADDRESS.fullmatch(host):
+        return ""
+    labels = host.split(".")
+    plain = punycode(host).split(".")
+    rules = suffix_rules()
+    size = 1
+    for start in range(max(0, len(labels) - 8), len(labels)):
+        name = ".".join(plain[start:])
+        parent = ".".join(plain[start + 1 :])
+        if f"!{name}" in rules:
+            size = len(labels) - start - 1
+            break
+        if name in rules or (parent and f"*.{parent}" in rules):
+            size = len(labels) - start
+            break
+    return ".".join(labels[-size - 1 :]) if len(labels) > size else ""

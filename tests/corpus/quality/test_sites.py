@@ -1,0 +1,72 @@
+"""Lines that come back on a site are cut at the ends of pages and in menus, however shards lie."""
+
+import pytest
+
+pytest.importorskip("pyarrow")
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from groundup.corpus.engine.rulings import read_rulings
+from groundup.corpus.engine.survey import Survey
+from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig
+from groundup.documents import Record, SourceMap, follow, to_batch
+
+
+def each(task, items):
+    return [task(item) for item in items]
+
+
+def page(number: int, text: str, host: str = "a.org") -> Record:
+    return Record(
+        f"{number:032x}", "web", f"{host}/{number}.html", "html", text, SourceMap.identity(text),
+        (), {"host": host},
+    )  # fmt: skip
+
+
+def pages(count: int, host: str = "a.org", first: int = 0) -> list[Record]:
+    return [
+        page(n, f"Site of things\nThe {chr(97 + n % 26) * 5} page\nParameters:\nWhat {chr(97 + n % 26) * 9} "
+                f"does in this unlike sentence {n * n}x{chr(97 + n % 26)}.\nMade in {2000 + n}", host)
+        for n in range(first, first + count)
+    ]  # fmt: skip
+
+
+def judged(tmp_path, records, sizes, **settings):
+    shards, at = [], 0
+    tmp_path.mkdir(exist_ok=True)
+    for number, size in enumerate(sizes):
+        path = tmp_path / f"{number}.parquet"
+        parquet.write_table(pa.Table.from_batches([to_batch(records[at : at + size])]), path)
+        shards.append(path)
+        at += size
+    survey = SiteLines(SiteLinesConfig(**settings))
+    assert isinstance(survey, Survey)
+    files = survey.rulings(shards, each, tmp_path / "scratch")
+    assert len(files) == len(shards)
+    return {key: ruling for file in files for key, ruling in read_rulings(file).items()}
+
+
+def test_headers_and_footers_go_and_headings_in_the_middle_stay(tmp_path):
+    records = pages(10)
+    found = judged(tmp_path, records, [10])
+    text = follow(records[3], found[records[3].id]).text
+    assert "Parameters:" in text and "does in this unlike" in text
+    assert "Site of things" not in text and "Made in" not in text
+    assert {edit.reason for edit in found[records[3].id].edits} == {"header", "footer"}
+
+
+def test_shards_do_not_matter(tmp_path):
+    records = pages(12) + pages(12, "b.org", 100)
+    whole = judged(tmp_path / "one", records, [24])
+    parts = judged(tmp_path / "many", records, [5, 0, 7, 12], most_entries=3, parts=3)
+    assert whole == parts and len(whole) == 24
+
+
+def test_small_sites_and_copies_are_left_alone(tmp_path):
+    assert judged(tmp_path / "few", pages(4), [4]) == {}
+    same = [page(n, "All of it\nis the same\neverywhere here") for n in range(9)]
+    assert judged(tmp_path / "same", same, [9]) == {}
+
+
+def test_nothing_at_all(tmp_path):
+    assert judged(tmp_path, [page(1, "")], [1]) == {}

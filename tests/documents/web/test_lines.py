@@ -1,0 +1,64 @@
+"""Lines: strong rules hold anywhere, weak ones want company, code is not taken for remains."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundup.documents import Record, SourceMap, follow
+from groundup.documents.web.lines import Lines, LinesConfig
+
+STEP = Lines(LinesConfig())
+PROSE = [f"Sentence number {n} says what there is to say about kettles." for n in range(12)]
+
+
+def cleaned(*lines: str, step: Lines = STEP) -> str:
+    text = "\n".join(lines)
+    one = Record("1", "s", "p", "html", text, SourceMap.identity(text))
+    return follow(one, step(one)).text
+
+
+def test_notices_go_wherever_they_are():
+    text = cleaned(*PROSE[:6], "Advertisement", "We use cookies on this site.", *PROSE[6:])
+    assert text.split("\n") == PROSE
+
+
+def test_a_heading_that_is_a_menu_word_stays_alone_and_goes_in_a_menu():
+    assert "Search" in cleaned(*PROSE[:6], "Search", *PROSE[6:]).split("\n")
+    assert "Search" not in cleaned("Home", "Search", *PROSE)
+    assert "Login" not in cleaned(*PROSE[:6], "Home", "Login", *PROSE[6:])
+
+
+def test_remains_go_and_code_stays():
+    assert "display" not in cleaned(*PROSE, ".ad{display:none}", *PROSE)
+    code = [".a { color: red }", ".b { color: blue }", "}", "<b>", "</b>"]
+    assert cleaned(*PROSE[:3], *code, *PROSE[3:]).split("\n") == [*PROSE[:3], *code, *PROSE[3:]]
+
+
+def test_marks_inside_lines():
+    assert cleaned("History[edit]", "Chapter one¶", "a&nbsp;b", *PROSE[:1]) == "\n".join(
+        ["History", "Chapter one", "a b", PROSE[0]]
+    )
+
+
+def test_rules_can_be_off():
+    step = Lines(LinesConfig(off=("advertisement",)))
+    assert "Advertisement" in cleaned(*PROSE, "Advertisement", *PROSE, step=step)
+
+
+def test_a_page_that_is_all_menu_keeps_its_weak_lines():
+    assert cleaned("Home", "Search", "Help") == "Home\nSearch\nHelp"
+
+
+@given(st.lists(st.sampled_from(["Home", "Advertisement", "[edit]", "¶", "", " ", "}", PROSE[0]])))
+def test_edits_can_always_be_carried_out(lines):
+    assert len(cleaned(*lines)) <= len("\n".join(lines))
+
+
+def test_hostile_texts():
+    for text in (
+        "a" * 5_000_000,
+        "\n".join(["<a " * 100] * 2000),
+        "¶" * 100_000,
+        "[" * 100_000,
+        " " * 200_000,
+    ):
+        assert cleaned(text) is not None

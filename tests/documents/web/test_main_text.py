@@ -1,0 +1,130 @@
+"""Main text: what stays, what goes, and that no page breaks it."""
+
+import pytest
+
+pytest.importorskip("resiliparse")
+
+from groundup.documents import Record, Ruling, follow
+from groundup.documents.web.main_text import MainText, MainTextConfig, decode, page_metadata
+
+STEP = MainText(MainTextConfig())
+PROSE = "The kettle boils when its water is hot enough to turn to steam, and then it whistles. "
+PAGE = f"""<html lang="en-GB"><head><title>Kettles &amp; steam</title>
+<link rel="canonical" href="https://a.org/kettles"><meta property="article:published_time"
+content="2024-05-01"><style>p {{color: red}}</style></head><body>
+<div class="cookie-banner">We use cookies to spoil this page</div>
+<nav><ul><li><a href="/">Home</a><li><a href="/tea">Tea</a></ul></nav>
+<div class="sidebar"><a href="/x">Other kettles</a></div>
+<h1>Kettles<a class="headerlink" href="#k">¶</a></h1><p>{PROSE}</p><p>See <a href="/t">teapots</a> too, since
+they come next in the making of tea.</p><figure><img alt="A"><figcaption>Fig. 1: a kettle</figcaption></figure>
+<div style="display:none">hidden words</div><pre>boil()
+  pour()</pre><table><tr><th>Size<td>1 l</table>
+<aside class="footnote">[1] Or not.</aside>
+<p><a href="a">Previous</a> | <a href="b">Next</a></p>
+<footer>© 2024 Kettle Company</footer><script>var x = "script words";</script></body></html>"""
+
+
+def ruled(data: bytes, step: MainText = STEP, **metadata: str) -> tuple[Ruling, str]:
+    one = Record("1", "s", "p.html", "html", data=data, metadata=dict(metadata))
+    ruling = step(one)
+    return ruling, "" if ruling.reason else follow(one, ruling).text
+
+
+def test_text_stays_and_chrome_goes():
+    ruling, text = ruled(PAGE.encode())
+    for kept in ("Kettles", PROSE.strip(), "teapots", "Fig. 1", "pour()", "1 l", "Or not."):
+        assert kept in text
+    for gone in (
+        "cookies",
+        "Home",
+        "Other kettles",
+        "¶",
+        "hidden",
+        "2024 Kettle",
+        "script",
+        "color",
+        "Previous",
+    ):
+        assert gone not in text
+    assert [edit.reason for edit in ruling.edits] == ["links at the end"]
+    assert ruling.metadata == {
+        "title": "Kettles & steam", "page_language": "en-gb",
+        "canonical": "https://a.org/kettles", "date": "2024-05-01",
+    }  # fmt: skip
+
+
+def test_every_line_leads_back_to_its_bytes():
+    data = PAGE.encode()
+    made = STEP(Record("1", "s", "p", "html", data=data)).made
+    at = made.map.text.index("pour()")
+    assert data[slice(*made.map.byte_range(at, at + 6))] == b"pour()"
+    at = made.map.text.index("See teapots")
+    first, last = made.map.byte_range(at, at + 11)
+    assert data[first:].startswith(b"See <a") and last > first
+
+
+def test_a_page_of_links_is_a_list_that_somebody_made():
+    page = "<h1>Index</h1>" + "".join(f"<p><a href='{n}'>Chapter about {n}</a>" for n in range(20))
+    assert "Chapter about 19" in ruled(page.encode())[1]
+
+
+def test_where_everything_is_called_a_sidebar_the_page_is_written_out_whole():
+    page = f"<body><div class='sidebar'>{PROSE * 3}</div></body>"
+    assert PROSE.strip() in ruled(page.encode())[1]
+
+
+@pytest.mark.parametrize(
+    "data, charset, text",
+    [
+        ("é世".encode(), "utf-8", "é世"),
+        (b"\xef\xbb\xbfa", "utf-8", "a"),
+        ("é".encode("utf-16"), "utf-16-le", "é"),
+        (b"<meta charset=iso-8859-1>\x93\xe9\x94", "cp1252", "<meta charset=iso-8859-1>“é”"),
+        ('<meta charset="shift_jis">日'.encode("shift_jis"), "shift_jis", '<meta charset="shift_jis">日'),
+        ('<meta charset="iso-8859-1">é'.encode("utf-16-be")[:0] + b"<meta charset=ascii>\xc3\xa9",
+         "utf-8", "<meta charset=ascii>é"),
+        (b"<meta charset=nonsense>ok", "utf-8", "<meta charset=nonsense>ok"),
+    ],
+)  # fmt: skip
+def test_charsets_are_found(data, charset, text):
+    found = decode(data)
+    assert (found.charset, found.text) == (charset, text)
+    assert found.text.encode(charset, "surrogateescape") == data[found.start :]
+
+
+def test_what_the_server_told_comes_before_a_guess():
+    assert decode("жук".encode("koi8-r"), "koi8-r").text == "жук"
+
+
+HOSTILE = {
+    "deep": b"<div class=nav>" * 100_000 + PROSE.encode(),
+    "deep spans": b"<b><i>" * 50_000 + PROSE.encode(),
+    "deep lists": b"<ul><li>x" * 20_000 + PROSE.encode(),
+    "angles": b"<" * 1_000_000,
+    "letters": b"a" * 1_000_000,
+    "links": b"<a href=x>" * 50_000 + PROSE.encode(),
+    "classes": b"".join(b'<p class="nav %d">x</p>' % n for n in range(20_000)) + PROSE.encode(),
+    "quotes": b'<a class="' * 50_000,
+    "nul": b"\0" * 1000 + PROSE.encode(),
+    "no page": bytes(range(256)) * 40,
+    "meta": b"<meta " * 50_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_pages_are_ruled(name):
+    ruling, text = ruled(HOSTILE[name])
+    assert ruling.reason or text
+    if PROSE.encode() in HOSTILE[name] and name != "quotes":
+        assert "whistles" in text
+    assert len(text) < 3 * len(HOSTILE[name])
+
+
+def test_large_and_empty_pages_are_dropped_with_their_reason():
+    small = MainText(MainTextConfig(most_bytes=10))
+    assert ruled(b"x" * 11, small)[0].reason == "page too large"
+    assert ruled(b"")[0].reason == ruled(b"<p> </p>")[0].reason == "no text"
+
+
+def test_metadata_of_a_bare_page_is_empty():
+    assert page_metadata("<p>x") == {}

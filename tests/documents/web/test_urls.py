@@ -1,0 +1,67 @@
+"""Addresses: domains by the Public Suffix List's own test cases, and the order of the lists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from groundup.core import ConfigError
+from groundup.documents import PASS, Record
+from groundup.documents.web.urls import Urls, UrlsConfig, registered_domain
+
+CASES = (Path(__file__).parents[2] / "fixtures/public_suffixes.txt").read_text("utf-8")
+"""The list's test cases; in the public domain."""
+
+
+@pytest.mark.parametrize(
+    "host, domain", re.findall(r"^checkPublicSuffix\('(.*)', (.*)\);", CASES, re.M)
+)
+def test_domains_are_those_of_the_lists_own_cases(host, domain):
+    assert registered_domain(host) == domain.strip("'").replace("null", "")
+
+
+def ruled(url: object, **settings) -> str:
+    return Urls(UrlsConfig(**settings))(Record("1", "s", "p", "html", metadata={"url": url})).reason
+
+
+def test_lists_in_their_order(tmp_path):
+    words = tmp_path / "words"
+    words.write_text("# soft\nfree\ncheap\n")
+    settings = {
+        "domains": ("bad.co.uk", "sub.ok.org"), "urls": ("http://ok.org/x",), "hard_words": ("Casino",),
+        "soft_words": (f"@{words}",), "subwords": ("p0rn",),
+    }  # fmt: skip
+    assert ruled("http://www.bad.co.uk/", **settings) == "url: domain"
+    assert ruled("http://SUB.ok.org/", **settings) == "url: subdomain"
+    assert ruled("http://ok.org/x", **settings) == "url: address"
+    assert ruled("http://ok.org/casino-x", **settings) == "url: hard word"
+    assert ruled("http://ok.org/casinos", **settings) == ""
+    assert ruled("http://ok.org/free", **settings) == ""
+    assert ruled("http://ok.org/free/cheap", **settings) == "url: soft words"
+    assert ruled("http://ok.org/myp-0rn2", **settings) == "url: subword"
+
+
+def test_host_and_domain_are_noted():
+    ruling = Urls(UrlsConfig())(
+        Record("1", "s", "p", "html", metadata={"url": "http://a.b.co.uk/"})
+    )
+    assert ruling.metadata == {"host": "a.b.co.uk", "domain": "b.co.uk"}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [None, "", 7, "no address", "http://[::1", "http://" + "a." * 9000, "\0", "http://\ud800"],
+)
+def test_what_is_no_address_passes_or_is_refused(url):
+    assert ruled(url) == ""
+    if not isinstance(url, str) or not url:
+        assert ruled(url, without_url=False) == "url: none"
+
+
+def test_a_missing_list_is_told():
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Urls(UrlsConfig(domains=("@/nowhere",)))
+
+
+def test_nothing_listed_passes():
+    assert Urls(UrlsConfig())(Record("1", "s", "p", "html")) == PASS
