@@ -127,7 +127,7 @@ def with_trafilatura(page: str) -> str:
     try:
         from trafilatura import extract
     except ImportError:
-        raise MissingExtra("trafilatura", "corpus") from None
+        raise MissingExtra("trafilatura", "trafilatura") from None
     return extract(page, include_comments=False, deduplicate=False) or ""
 
 
