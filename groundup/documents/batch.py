@@ -122,7 +122,8 @@ def removals(step: str, record: Record, ruling: Ruling) -> Iterator[Removal]:
         if edit.start < edit.end or edit.put:
             what = "aside" if edit.aside else "replaced" if edit.put else "removed"
             bytes = map.byte_range(edit.start, edit.end)
-            text = map.text[edit.start : edit.end][:EXCERPT_CHARACTERS]
+            shown = min(edit.end, edit.start + (0 if edit.is_private else EXCERPT_CHARACTERS))
+            text = map.text[edit.start : shown]
             yield Removal(
                 *place, what, edit.reason, ruling.value, ruling.details, edit.start, edit.end,
                 *bytes, text, edit.put[:EXCERPT_CHARACTERS],

@@ -43,6 +43,8 @@ class Edit(NamedTuple):
     """What stands there instead."""
     aside: str = ""
     """Keep the slice in the record's metadata, under `aside` and this name, such as footnotes."""
+    is_private: bool = False
+    """The log tells reason and place and not the slice: it is personal, or a secret."""
 
 
 class Made(NamedTuple):

@@ -89,3 +89,16 @@ def test_removals_become_columns():
     table = removals_to_batch(judged.removed)
     assert table.num_rows == 1 and table.to_pylist()[0]["reason"] == "too short"
     assert removals_to_batch([]).num_rows == 0
+
+
+def test_what_is_private_is_not_in_the_log():
+    class Hide:
+        config = Short()
+
+        def __call__(self, record: Record) -> Ruling:
+            return Ruling(edits=(Edit(5, 9, "personal: name", "<NAME>", is_private=True),))
+
+    judged = judge([Named("hide", Hide())], [record("call Anna now")])
+    assert judged.kept[0].text == "call <NAME> now"
+    (row,) = judged.removed
+    assert (row.text, row.put, row.byte_start, row.byte_end) == ("", "<NAME>", 5, 9)

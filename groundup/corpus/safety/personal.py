@@ -69,11 +69,11 @@ class Personal:
         if self.config.most is not None and len(found) > self.config.most:
             return Ruling("personal: too much", float(len(found)), told)
         names = Placeholders(self.config.placeholders, self.key)
-        edits = tuple(
-            Edit(start, end, f"personal: {kind}", names.stand_in(kind, record.text[start:end]))
-            for start, end, kind in found
-        )
-        return Ruling(edits=edits, metadata={"personal": dict(sorted(counts.items()))})
+        edits = []
+        for start, end, kind in found:
+            put = names.stand_in(kind, record.text[start:end])
+            edits.append(Edit(start, end, f"personal: {kind}", put, is_private=True))
+        return Ruling(edits=tuple(edits), metadata={"personal": dict(sorted(counts.items()))})
 
 
 def find_personal(text: str, kinds: Iterable[str] = VALIDATED) -> list[Found]:

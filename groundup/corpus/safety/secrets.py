@@ -139,7 +139,8 @@ class Secrets:
             digest = hashlib.blake2b(value, key=self.config.key.encode()[:64]).digest()
             number = numbers.setdefault(digest, len(numbers) + 1)
             put = self.config.placeholder.format(kind=secret.kind, number=number)
-            edits.append(Edit(secret.start, secret.end, f"secret: {secret.kind}", put))
+            reason = f"secret: {secret.kind}"
+            edits.append(Edit(secret.start, secret.end, reason, put, is_private=True))
             counts[secret.kind] += 1
         return Ruling(edits=tuple(edits), metadata={"secrets": dict(sorted(counts.items()))})
 
