@@ -4,9 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from groundup.core import page as parts
-from groundup.core import write_text
-from groundup.core.page import Figure, Html, Page, element
+from groundup.core import page, write_text
 
 from ..prepare.sample import Shown
 
@@ -30,13 +28,15 @@ def dry_run_page(rows: Sequence[Shown], out: Path) -> Path:
     dropped = sum(bool(row.reason) for row in rows)
     changed = sum(is_changed(row) for row in rows)
     records = list(dict.fromkeys(row.id for row in rows))
-    sheet = Page(
+    sheet = page.Page(
         "Dry run",
         f"{len(records):,} records through {len({row.step for row in rows})} steps: {dropped:,} "
         f"dropped, {changed:,} times changed. Surveys saw this sample alone.",
         style=STYLE,
     )
-    sheet.add(parts.headline([Figure("records", len(records)), Figure("dropped", dropped)]))
+    sheet.add(
+        page.headline([page.Figure("records", len(records)), page.Figure("dropped", dropped)])
+    )
     budget = MOST_BYTES
     by_source = sorted(rows, key=lambda row: row.source)  # stable: steps stay in order
     for source, inner in groupby(by_source, key=lambda row: row.source):
@@ -49,9 +49,9 @@ def dry_run_page(rows: Sequence[Shown], out: Path) -> Path:
     return out
 
 
-def left_out(row: Shown) -> Html:
+def left_out(row: Shown) -> page.Html:
     """A line for a record that the page has no room for."""
-    return element("p.small", f"{row.path} is in dry-run.jsonl; the page has no room for it.")
+    return page.element("p.small", f"{row.path} is in dry-run.jsonl; the page has no room for it.")
 
 
 def by_record(rows: Iterable[Shown]) -> list[list[Shown]]:
@@ -67,24 +67,28 @@ def is_changed(row: Shown) -> bool:
     return not row.reason and row.before != row.after
 
 
-def record_block(rows: Sequence[Shown]) -> Html:
+def record_block(rows: Sequence[Shown]) -> page.Html:
     """One record: what every step did to it."""
     last = rows[-1]
     end = f"dropped: {last.reason}" if last.reason else f"kept, {len(last.after):,} characters"
     quiet = [row.step for row in rows if not is_changed(row) and not row.reason]
     loud = [step_block(row) for row in rows if is_changed(row) or row.reason]
-    rest = element("p.small", f"Unchanged by {', '.join(quiet)}.") if quiet else ""
-    return parts.details(f"{last.path} · {end}", *loud, rest, is_open=bool(loud))
+    rest = page.element("p.small", f"Unchanged by {', '.join(quiet)}.") if quiet else ""
+    return page.details(f"{last.path} · {end}", *loud, rest, is_open=bool(loud))
 
 
-def step_block(row: Shown) -> Html:
+def step_block(row: Shown) -> page.Html:
     """One step: the text before with what went struck out, the text after."""
     why = f" · dropped: {row.reason}" if row.reason else f" · {reasons(row)}"
-    after = element("pre", row.after[:SHOWN_CHARACTERS]) if not row.reason else element("p", "—")
-    return element(
+    after = (
+        page.element("pre", row.after[:SHOWN_CHARACTERS])
+        if not row.reason
+        else page.element("p", "—")
+    )
+    return page.element(
         "div",
-        element("p.step", f"{row.step}{why}"),
-        element("div.pair", element("pre", struck(row)), after),
+        page.element("p.step", f"{row.step}{why}"),
+        page.element("div.pair", page.element("pre", struck(row)), after),
     )
 
 
@@ -96,7 +100,7 @@ def reasons(row: Shown) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in counts.items()) or "text made"
 
 
-def struck(row: Shown) -> Html:
+def struck(row: Shown) -> page.Html:
     """The text before a step with removed slices struck out and what was put in marked."""
     text, at, shown = row.before[:SHOWN_CHARACTERS], 0, []
     for one in row.removed:
@@ -104,7 +108,7 @@ def struck(row: Shown) -> Html:
             continue
         if not row.before:
             break
-        shown += [text[at : one["start"]], element("del", text[one["start"] : one["end"]])]
-        shown += [element("ins", one["put"])] if one["put"] else []
+        shown += [text[at : one["start"]], page.element("del", text[one["start"] : one["end"]])]
+        shown += [page.element("ins", one["put"])] if one["put"] else []
         at = one["end"]
-    return parts.join([*shown, text[at:]])
+    return page.join([*shown, text[at:]])

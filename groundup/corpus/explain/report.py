@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.core import Artifact, page, record, write_text
-from groundup.core.page import Column, Figure, Html, Page, element
 from groundup.documents import Removal
 
 from .reading import counters, removals
@@ -77,7 +76,7 @@ def report(corpus: Artifact, *, out: Path | None = None) -> Told:
     told = counters(corpus)
     place = Path(out) if out else corpus.path.with_name(f"{corpus.path.name}-report.html")
     reasons = tuple(sorted(reasons_of(told["steps"]), key=lambda one: -one.count))
-    sheet = Page(f"Corpus {corpus.path.name}", lead(told, reasons), style=STYLE)
+    sheet = page.Page(f"Corpus {corpus.path.name}", lead(told, reasons), style=STYLE)
     sheet.add(headline(told))
     sheet.section("Funnel", "What each step saw, dropped and left.", funnel(told["steps"]))
     found = examples(corpus, reasons[:MOST_REASONS])
@@ -125,7 +124,7 @@ def lead(told: Mapping[str, Any], reasons: Sequence[Reason]) -> str:
     return f"{said}."
 
 
-def headline(told: Mapping[str, Any]) -> Html:
+def headline(told: Mapping[str, Any]) -> page.Html:
     """The numbers that answer: how much is there?"""
     first, last = told["steps"][0], told["splits"].values()
     came = first["in"] or first["out"]
@@ -139,10 +138,10 @@ def headline(told: Mapping[str, Any]) -> Html:
         for count in counts.values()
     )
     return page.headline([
-        Figure("documents kept", documents, note=f"of {came:,} that were read", href="#funnel"),
-        Figure("share kept", 100 * documents / max(came, 1), "%"),
-        Figure("text", *scaled(size), note="UTF-8"),
-        Figure("slices changed", slices, note="lines and spans, each with its reason",
+        page.Figure("documents kept", documents, note=f"of {came:,} read", href="#funnel"),
+        page.Figure("share kept", 100 * documents / max(came, 1), "%"),
+        page.Figure("text", *scaled(size), note="UTF-8"),
+        page.Figure("slices changed", slices, note="lines and spans, each with its reason",
                href="#reasons"),
     ])  # fmt: skip
 
@@ -153,19 +152,19 @@ def scaled(size: int) -> tuple[float, str]:
     return float(number.replace(",", "")), unit
 
 
-def share(part: float, name: str = "share") -> Html:
+def share(part: float, name: str = "share") -> page.Html:
     """A bar that is filled to a part of it."""
     width = {"style": f"width:{100 * min(max(part, 0), 1):.1f}%"}
-    return element(f"span.{name}", element("i", attributes=width), attributes=HIDDEN)
+    return page.element(f"span.{name}", page.element("i", attributes=width), attributes=HIDDEN)
 
 
 HIDDEN = {"aria-hidden": "true"}
 
 
-def funnel(steps: Sequence[Mapping[str, Any]]) -> Html:
+def funnel(steps: Sequence[Mapping[str, Any]]) -> page.Html:
     """A row a step, with a bar of how many documents are left of the first."""
     most = max((step["in"] or step["out"] for step in steps), default=1)
-    columns = ["step", *(Column(n, True) for n in ("in", "dropped", "left", "characters"))]
+    columns = ["step", *(page.Column(n, True) for n in ("in", "dropped", "left", "characters"))]
     rows = []
     for step in steps:
         dropped = sum(step["taken"].get("record", {}).values())
@@ -176,7 +175,9 @@ def funnel(steps: Sequence[Mapping[str, Any]]) -> Html:
             step["name"], f"{step['in']:,}", f"{dropped:,}", f"{step['out']:,}",
             f"{step['characters']:,}", f"{other:,}", share(step["out"] / max(most, 1)),
         ])  # fmt: skip
-    return page.table("Documents through the steps", [*columns, Column("slices", True), ""], rows)
+    return page.table(
+        "Documents through the steps", [*columns, page.Column("slices", True), ""], rows
+    )
 
 
 def examples(corpus: Artifact, wanted: Sequence[Reason]) -> dict[Reason, list[Removal]]:
@@ -194,23 +195,23 @@ def examples(corpus: Artifact, wanted: Sequence[Reason]) -> dict[Reason, list[Re
     return found
 
 
-def reason_card(one: Reason, taken: Sequence[Removal]) -> Html:
+def reason_card(one: Reason, taken: Sequence[Removal]) -> page.Html:
     """A reason that opens to what it took."""
     title = f"{one.reason} · {one.count:,} {TAKEN[one.what]} · {one.step}"
     return page.details(title, *map(example, taken))
 
 
-def example(one: Removal) -> Html:
+def example(one: Removal) -> page.Html:
     """One removal: where, the number that decided, what went and what came."""
     decided = " · ".join(
         part for part in (f"{one.value:.4g}" if one.value is not None else "", one.details) if part
     )
     where = f"{one.path} · {one.id[:12]}" + (f" · {decided}" if decided else "")
-    put = [" → ", element("ins", clipped(one.put))] if one.put else []
-    return element(
+    put = [" → ", page.element("ins", clipped(one.put))] if one.put else []
+    return page.element(
         "div.took",
-        element("div.where", where),
-        element("div", element("del", clipped(one.text)), *put),
+        page.element("div.where", where),
+        page.element("div", page.element("del", clipped(one.text)), *put),
     )
 
 
@@ -220,40 +221,44 @@ def clipped(text: str) -> str:
     return line if len(line) <= EXAMPLE_CHARACTERS else line[:EXAMPLE_CHARACTERS] + "…"
 
 
-def measures(told: Mapping[str, Any]) -> list[Html]:
+def measures(told: Mapping[str, Any]) -> list[page.Html]:
     """A histogram for each number that steps wrote down."""
     rows = [(name, bins) for name, bins in told["histograms"].items() if len(bins) > 1][
         :MOST_HISTOGRAMS
     ]
     if not rows:
-        return [element("p.empty", "No step measured anything of the documents kept.")]
-    return [element("div.grid", *[histogram(name, bins) for name, bins in rows])]
+        return [page.element("p.empty", "No step measured anything of the documents kept.")]
+    return [page.element("div.grid", *[histogram(name, bins) for name, bins in rows])]
 
 
-def histogram(name: str, bins: Sequence[Sequence[float]]) -> Html:
+def histogram(name: str, bins: Sequence[Sequence[float]]) -> page.Html:
     """Counts by bin as bars; a bin begins at its number."""
     most = max(count for _, count in bins)
     total = sum(count for _, count in bins)
     bars = [
-        element("i", attributes={"style": f"height:{100 * count / most:.1f}%",
+        page.element("i", attributes={"style": f"height:{100 * count / most:.1f}%",
                                  "title": f"from {start:g}: {count:,.0f}"})
         for start, count in bins
     ]  # fmt: skip
     peak = max(bins, key=lambda pair: pair[1])
     spoken = f"{name}: {total:,.0f} documents, most from {peak[0]:g} ({peak[1]:,.0f})."
     return page.card(
-        element("p.label", name),
-        element("div.bins", *bars, attributes=HIDDEN),
-        element(
-            "div.extent", element("span", f"{bins[0][0]:g}"), element("span", f"{bins[-1][0]:g}")
+        page.element("p.label", name),
+        page.element("div.bins", *bars, attributes=HIDDEN),
+        page.element(
+            "div.extent",
+            page.element("span", f"{bins[0][0]:g}"),
+            page.element("span", f"{bins[-1][0]:g}"),
         ),
         page.spoken(spoken),
     )
 
 
-def sources(told: Mapping[str, Any]) -> Html:
+def sources(told: Mapping[str, Any]) -> page.Html:
     """Documents and text by source and split."""
-    columns = [Column(name, True) for name in ("read", "kept", "train", "validation", "test", "MB")]
+    columns = [
+        page.Column(name, True) for name in ("read", "kept", "train", "validation", "test", "MB")
+    ]
     rows = []
     for name, source in told["sources"].items():
         split = source["splits"]

@@ -119,8 +119,8 @@ def bin_of(number: float) -> float:
     if 0 <= number < 1:
         return math.floor(number * BINS_OF_ONE) / BINS_OF_ONE
     size = abs(number)
-    if math.isinf(size) or size < 1e-9:
-        return math.copysign(1e308, number) if size > 1 else 0.0
+    if not 1e-9 <= size <= 1e300:
+        return math.copysign(1e300, number) if size > 1 else 0.0
     power = 10.0 ** math.floor(math.log10(size))
     starts = [factor * power for factor in (1, 2, 5, 10)]
     if number > 0:

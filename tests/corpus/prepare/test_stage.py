@@ -101,6 +101,6 @@ def test_nothing_to_read_or_to_train_on_is_said(tmp_path):
 
 def test_a_dry_run_may_come_before_the_run(tmp_path):
     path = write_pipeline(tmp_path)
-    assert prepare(path, tmp_path / "out", dry_run=True, samples=2).endswith("dry-run.jsonl")
+    assert prepare(path, tmp_path / "out", dry_run=True, samples=2).endswith("dry-run.html")
     assert prepare(path, tmp_path / "out", workers=2).kind == "corpus"
     assert stage.SMALL == 10_000
