@@ -18,6 +18,9 @@ PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.1
 # Peers conflict with each other, so each kind has an environment of its own: tests/oracles/NAME.txt.
 PEERS := $(basename $(notdir $(wildcard tests/oracles/*.txt)))
 
+# What needs no data of its own; the others say in their first lines what they are given.
+BENCHES := attention code_verdicts experts hostile imported_tokenizers measures_speed refusal train
+
 # Tests whose code is compiled or uses vector instructions run once more without either.
 NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddings)
 
@@ -49,8 +52,7 @@ fix: $(VENV)/.check
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.demo
-	for file in benchmarks/[!_]*.py; do \
-		case $$file in */table.py|*/which_measure.py|*/units.py|*/lm_eval.py|*/demo_models.py|*/kills.py|*/demo_check.py|*/simulations.py|*/agreement.py|*/word2vec.py|*/positions.py|*/learning.py|*/parity.py|*/models_page.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
+	for name in $(BENCHES); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(BIN)/python benchmarks/table.py
 
 simulations: $(VENV)/.demo

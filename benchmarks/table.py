@@ -140,8 +140,8 @@ def markdown(results: Path = RESULTS) -> str:
     """Every kept row as a Markdown table, in order of the files' names."""
     lines = [HEAD, "|---|---|---|---|---|---|---|---|---|"]
     for file in sorted(results.glob("*.json")):
-        for values in json.loads(file.read_text(encoding="utf-8"))["rows"]:
-            row = Row(**values)
+        rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+        for row in (Row(**values) for values in rows if "ratio" in values):
             cells = (
                 row.work, row.unit, figure(row.ours), f"{row.peer_name} {row.peer_version}",
                 figure(row.peer), f"**{row.ratio:.2f}**", f"{row.low:.2f} to {row.high:.2f}",

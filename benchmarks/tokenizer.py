@@ -3,23 +3,25 @@
     python benchmarks/tokenizer.py FOLDER_OR_FILE [--megabytes 50] [--vocab 16384] [--rounds 5]
 
 Both sides get the same texts in memory and as many threads as the machine has cores; encoding is
-timed on one core. Merges and ids are compared before anything is said. Results, medians of ratios:
-benchmarks/results/tokenizer.json.
+timed on one core. Merges and ids are compared before anything is said.
 """
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "tokenizer.json"
+import tokenizers
+from tokenizers import models, pre_tokenizers, trainers
+
+import table
+from groundup.tokenizer import PATTERNS, FastTokenizer, compiled
+from groundup.tokenizer.bpe import byte_characters
 
 
 def read(root: Path, megabytes: float) -> list[str]:
@@ -36,27 +38,13 @@ def read(root: Path, megabytes: float) -> list[str]:
     return texts
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds that a call takes."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
 def train_ours(texts: list[str], vocab: int) -> list[tuple[bytes, bytes]]:
     """Merges by our C++ loops."""
-    from groundup.tokenizer import compiled
-
     return compiled.learn_merges(texts, vocab, "qwen2", os.cpu_count() or 1)
 
 
-def train_theirs(texts: list[str], vocab: int) -> "object":
+def train_theirs(texts: list[str], vocab: int) -> Any:
     """A tokenizer by `tokenizers`."""
-    import tokenizers
-    from tokenizers import models, pre_tokenizers, trainers
-
-    from groundup.tokenizer import PATTERNS
-
     theirs = tokenizers.Tokenizer(models.BPE())
     theirs.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Split(tokenizers.Regex(PATTERNS["qwen2"]), "isolated"),
@@ -70,8 +58,21 @@ def train_theirs(texts: list[str], vocab: int) -> "object":
     return theirs
 
 
+def growth(work: Callable[[], object]) -> float:
+    """Megabytes that a call needs at its highest, above what the process held before it."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+
+    def held(name: str) -> float:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split(f"{name}:")[1].split()[0]) / 1024
+
+    before = held("VmRSS")
+    work()
+    return held("VmHWM") - before
+
+
 def peak(side: str, given: argparse.Namespace) -> float:
-    """Megabytes that a process of its own needs at most for training, its texts included."""
+    """Megabytes that training needs at most, beside its texts, in a process of its own."""
     command = [sys.executable, __file__, str(given.texts), "--megabytes", str(given.megabytes),
                "--vocab", str(given.vocab), "--only", side]  # fmt: skip
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
@@ -84,75 +85,88 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=50)
     parser.add_argument("--vocab", type=int, default=16_384)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=["ours", "theirs", "nothing"])
+    parser.add_argument("--only", choices=["ours", "theirs"])
     given = parser.parse_args()
     texts = read(given.texts, given.megabytes)
     if given.only:
-        work = {"ours": train_ours, "theirs": train_theirs, "nothing": lambda *_: None}
-        work[given.only](texts, given.vocab)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        work = {"ours": train_ours, "theirs": train_theirs}[given.only]
+        work(["a"], 256)  # libraries are loaded
+        print(growth(lambda: work(texts, given.vocab)))
         return
-    result = measure(texts, given)
-    RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=1))
+    measure(texts, given)
 
 
-def measure(texts: list[str], given: argparse.Namespace) -> dict[str, object]:
-    """Both sides in turns."""
-    from groundup.core import device
-    from groundup.tokenizer import FastTokenizer, compiled
-
+def measure(texts: list[str], given: argparse.Namespace) -> None:
+    """Both sides in turns; nothing is told unless merges and ids are equal."""
     merges, theirs = train_ours(texts, given.vocab), train_theirs(texts, given.vocab)
     ours = FastTokenizer(merges, specials=())
-    shown = json.loads(theirs.to_str())["model"]["merges"]
-    from groundup.tokenizer.bpe import byte_characters
-
-    letters = byte_characters()
-    spelt = [["".join(letters[b] for b in half) for half in pair] for pair in merges]
-    same_merges = [list(m.split(" ") if isinstance(m, str) else m) for m in shown] == spelt
-    theirs.model.dropout = None
+    check_merges(merges, theirs)
     peer = ours._tokenizers  # the same vocabulary, so that ids can be compared
-    same_ids = all(
-        row.tolist() == e.ids
-        for row, e in zip(ours.encode_rows(texts), peer.encode_batch_fast(texts), strict=True)
-    )
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     encoder = compiled.Encoder(ours.reference, "qwen2")
-    times: dict[str, list[float]] = {
-        "train ours": [], "train theirs": [], "encode ours": [], "encode theirs": [],
-        "encode tiktoken": [],
-    }  # fmt: skip
-    for _ in range(given.rounds):
-        os.environ["TOKENIZERS_PARALLELISM"] = "true"
-        times["train ours"].append(timed(lambda: train_ours(texts, given.vocab)))
-        times["train theirs"].append(timed(lambda: train_theirs(texts, given.vocab)))
-        os.environ["TOKENIZERS_PARALLELISM"] = "false"
-        times["encode ours"].append(timed(lambda: encoder.encode(texts, 1)))
-        times["encode theirs"].append(timed(lambda: peer.encode_batch_fast(texts)))
-        times["encode tiktoken"].append(
-            timed(lambda: [ours._tiktoken.encode_ordinary(text) for text in texts])
-        )
+    for row, encoding in zip(encoder.encode(texts), peer.encode_batch_fast(texts), strict=True):
+        assert row.tolist() == encoding.ids
     size = sum(len(text.encode()) for text in texts) / 1e6
 
-    def ratio(ours: str, peer: str) -> dict[str, float]:
-        every = [b / a for a, b in zip(times[ours], times[peer], strict=True)]
-        return {"median": median(every), "least": min(every), "most": max(every)}
+    def speed(work: Callable[[], object], threads: str) -> Callable[[], float]:
+        def run() -> float:
+            os.environ["TOKENIZERS_PARALLELISM"] = threads
+            start = time.perf_counter()
+            work()
+            return size / (time.perf_counter() - start)
 
-    base = peak("nothing", given)
-    return {
-        "machine": device.one_line(),
-        "megabytes": size,
-        "vocab_size": given.vocab,
-        "equal_merges": same_merges,
-        "equal_ids": same_ids,
-        "training_ratio": ratio("train ours", "train theirs"),
-        "encoding_ratio_one_core": ratio("encode ours", "encode theirs"),
-        "encoding_ratio_tiktoken": ratio("encode ours", "encode tiktoken"),
-        "megabytes_per_second": {name: size / median(each) for name, each in times.items()},
-        "peak_megabytes_of_training": {
-            side: peak(side, given) - base for side in ("ours", "theirs")
+        return run
+
+    training = table.alternate(
+        {
+            "ours": speed(lambda: train_ours(texts, given.vocab), "true"),
+            "theirs": speed(lambda: train_theirs(texts, given.vocab), "true"),
         },
-    }
+        given.rounds,
+        0,
+    )
+    encoding = table.alternate(
+        {
+            "ours": speed(lambda: encoder.encode(texts, 1), "false"),
+            "theirs": speed(lambda: peer.encode_batch_fast(texts), "false"),
+            "tiktoken": speed(lambda: list(map(ours._tiktoken.encode_ordinary, texts)), "false"),
+        },
+        given.rounds,
+        0,
+    )
+    library = table.Peer("tokenizers", table.version("tokenizers"))
+    tiktoken = table.Peer("tiktoken", table.version("tiktoken"))
+    name, unit = f"vocabulary of {given.vocab:,}, {size:.0f} MB of text", "MB/s"
+    one_core = f"{name}: encoding, one core"
+    needs = {side: round(peak(side, given)) for side in ("ours", "theirs")}
+    table.report(
+        "tokenizer",
+        [
+            table.compare(f"{name}: training", unit, training["ours"], training["theirs"], library),
+            table.compare(
+                f"{name}: encoding, one core", unit, encoding["ours"], encoding["theirs"], library
+            ),
+            table.compare(
+                f"{name}: encoding, one core",
+                unit,
+                encoding["ours"],
+                encoding["tiktoken"],
+                tiktoken,
+            ),
+        ],
+        {
+            "megabytes training needs": {
+                side: round(peak(side, given)) for side in ("ours", "theirs")
+            }
+        },
+    )
+
+
+def check_merges(merges: list[tuple[bytes, bytes]], theirs: Any) -> None:
+    """Raise AssertionError unless both learned the same merges."""
+    letters = byte_characters()
+    spelt = [["".join(letters[byte] for byte in half) for half in pair] for pair in merges]
+    found = json.loads(theirs.to_str())["model"]["merges"]
+    assert [one.split(" ") if isinstance(one, str) else one for one in found] == spelt
 
 
 if __name__ == "__main__":
