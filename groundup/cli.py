@@ -41,6 +41,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("prepare", "groundup.corpus:prepare", "a corpus by a pipeline, every removal explained"),
     Verb("corpus report", "groundup.corpus:report", "a page: what came, what went and why"),
     Verb("corpus why", "groundup.corpus:why", "what became of one document, step by step"),
+    Verb("corpus classifier", "groundup.corpus:train_classifier_folders",
+         "a classifier of good and bad texts, for the step quality.classifier"),
     Verb("corpus diff", "groundup.corpus:compare_runs", "two runs: settings, counts, documents"),
     Verb("corpus withdraw", "groundup.corpus:withdraw",
          "without a document, source or licence; who was made from it"),

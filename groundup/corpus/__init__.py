@@ -28,6 +28,7 @@ from .mixture.weights import (
 )
 from .prepare.folder import CorpusConfig, corpus, write_corpus
 from .prepare.stage import prepare
+from .quality.training import train_classifier_folders
 from .questions.make import QuestionsConfig, make_questions
 from .questions.names import Pool, count_identifiers, make_up, module_name, word_pools, words
 from .questions.rules import HELD_OUT_RULE, RULES, training_rules
@@ -73,6 +74,7 @@ __all__ = [
     "shingles",
     "show_testset",
     "split_paths",
+    "train_classifier_folders",
     "training_rules",
     "weights_from_losses",
     "weights_of",
