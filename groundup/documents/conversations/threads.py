@@ -1,8 +1,8 @@
 """Threads: which message answers which, by headers where they are and by words where they are not.
 
-In order: the message that In-Reply-To or the last known of References names; the one whose own lines
-are quoted most; the latest one before it with the same subject. Only hashes and dates are kept of a
-message, so memory grows with the number of messages and not with their length. Every choice has a
+In order: the message that In-Reply-To or the last known of References names; the one whose own
+lines are quoted most; the latest one before it with the same subject. Only hashes and dates are kept
+of a message, so memory grows with the number of messages and not with their length. Every choice has a
 tie-break, so the result does not depend on the order of messages.
 Source for the headers' part: Zawinski, message threading (jwz.org/doc/threading.html).
 """

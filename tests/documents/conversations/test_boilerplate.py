@@ -3,7 +3,8 @@
 import pytest
 
 from groundup.documents import follow
-from groundup.documents.conversations.boilerplate import Boilerplate, BoilerplateConfig
+from groundup.documents.conversations.boilerplate import EVENT, Boilerplate, BoilerplateConfig
+from tests.checking import unchecked
 
 from .test_turns import chat
 
@@ -16,12 +17,17 @@ def run(*turns: tuple[str, str], **settings):
 
 @pytest.mark.parametrize(
     "line",
-    ["*** ann has joined #tea", "ann [~a@h.org] has quit [Ping timeout]", "-!- bo is now known as bob", "<Media omitted>",
-     "-!- mode/#tea [+o ann] by ChanServ", "12:01 -!- ann [a@h] has joined #tea", "Ann Lee has joined the group"],
-)  # fmt: skip
+    [
+        "*** ann has joined #tea",
+        "ann [~a@h.org] has quit [Ping timeout]",
+        "-!- bo is now known as bob",
+        "<Media omitted>",
+        "-!- mode/#tea [+o ann] by ChanServ",
+        "12:01 -!- ann [a@h] has joined #tea",
+        "Ann Lee has joined the group",
+    ],
+)
 def test_server_lines_go(line):
-    from groundup.documents.conversations.boilerplate import EVENT
-
     assert EVENT.fullmatch(line)
 
 
@@ -68,6 +74,7 @@ def test_only_greetings_are_dropped():
 @pytest.mark.parametrize(
     "piece", ["a", " ", "hi ", "*", "as an AI ", "(", "I am an AI. ", "[x ", "\n"]
 )
+@unchecked()  # a call that is checked costs twenty times as much
 def test_hostile_input_takes_linear_time(piece):
-    ruling, _ = run(("user", "go"), ("assistant", piece * (60_000 // len(piece))))
+    ruling, _ = run(("user", "go"), ("assistant", piece * (200_000 // len(piece))))
     assert ruling is not None
