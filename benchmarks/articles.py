@@ -6,9 +6,10 @@
     python benchmarks/articles.py speed TEXLIVE_DOC /usr/share/man FOLDER
 
 TEXLIVE_DOC is /usr/share/doc/texlive-doc of Debian 13's texlive-publishers-doc,
--humanities-doc and -science-doc, unpacked with gunzip; FOLDER holds the 122 papers (CC BY) of github.com/PLOS/allofplos;
-pandoc and mandoc are Debian's. LaTeX files were marked by hand (articles_marks.txt), XML is judged
-by its own tags, read with lxml. Seeds are fixed; odd files are the final half.
+-humanities-doc and -science-doc, unpacked with gunzip; FOLDER holds the 122 papers (CC BY) of
+github.com/PLOS/allofplos; pandoc and mandoc are Debian's. LaTeX files were marked by hand
+(articles_marks.txt), XML is judged by its own tags, read with lxml. Seeds are fixed; odd files are
+the final half.
 """
 
 import argparse

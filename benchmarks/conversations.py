@@ -12,11 +12,12 @@ import email
 import json
 import time
 from collections import Counter
+from email.message import Message
 from itertools import combinations
 from pathlib import Path
 
 from groundup.documents import Record, SourceMap, message_of, threads
-from groundup.documents.conversations.mail import Mail, MailConfig, judge_lines
+from groundup.documents.conversations.mail import Mail, MailConfig, is_reply, judge_lines
 from groundup.documents.conversations.threads import Place
 
 MARKS = Path(__file__).with_name("conversations_marks.txt")
@@ -24,7 +25,11 @@ MARKS = Path(__file__).with_name("conversations_marks.txt")
 
 def body_of(path: Path) -> str:
     """The text of a plain mail."""
-    mail = email.message_from_bytes(path.read_bytes())
+    return text_of(email.message_from_bytes(path.read_bytes()))
+
+
+def text_of(mail: Message) -> str:
+    """The text of a plain mail that is parsed."""
     data = mail.get_payload(decode=True)
     return data.decode("utf-8", "replace").replace("\r\n", "\n") if isinstance(data, bytes) else ""
 
@@ -53,8 +58,9 @@ def measure(root: Path, half: str, show: bool) -> dict[str, object]:
     rows = marked(half)
     counts: Counter[str] = Counter()
     for path, kinds in rows:
-        text = body_of(root / f"{path}.txt").rstrip("\n")
-        judged = judge_lines(text, MailConfig())
+        mail = email.message_from_bytes((root / f"{path}.txt").read_bytes())
+        text = text_of(mail).rstrip("\n")
+        judged = judge_lines(text, MailConfig(), is_reply(dict(mail.items())))
         for number, line in enumerate(judged):
             said = text[line.start : line.end].strip()
             if not said:

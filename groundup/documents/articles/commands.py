@@ -14,8 +14,9 @@ ARGUMENTS: dict[str, str] = {
         "addbibresource sisetup captionsetup newsavebox linespread setstretch ensuremath "
         "makeatletter includeonly theoremstyle bibdata pdfinfo typeout message DoNotIndex "
         "usefonttheme usetheme setmainfont setsansfont setmonofont setmainlanguage markdouble "
-        "received accepted revised volume issue doi keywordsname date orcidID orcid inst refaddr altaffilmark "
-        "corref fnref IEEEauthorrefmark affilnum runningtitle runningauthor titlerunning authorrunning shorttitle shortauthor".split(),
+        "received accepted revised volume issue doi keywordsname date orcidID orcid inst refaddr "
+        "altaffilmark corref fnref IEEEauthorrefmark affilnum runningtitle runningauthor "
+        "titlerunning authorrunning shorttitle shortauthor".split(),
         "om",
     ),
     **dict.fromkeys(

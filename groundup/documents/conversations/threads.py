@@ -1,9 +1,9 @@
 """Threads: which message answers which, by headers where they are and by words where they are not.
 
 In order: the message that In-Reply-To or the last known of References names; the one whose own
-lines are quoted most; the latest one before it with the same subject. Only hashes and dates are kept
-of a message, so memory grows with the number of messages and not with their length. Every choice has a
-tie-break, so the result does not depend on the order of messages.
+lines are quoted most; the latest one before it with the same subject. Only hashes and dates are
+kept of a message, so memory grows with the number of messages and not with their length. Every
+choice has a tie-break, so the result does not depend on the order of messages.
 Source for the headers' part: Zawinski, message threading (jwz.org/doc/threading.html).
 """
 
@@ -15,12 +15,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ..record import Record
-from .mail import MailConfig, judge_lines
+from .mail import REPLY, MailConfig, judge_lines
 
-REPLY = re.compile(
-    r"\s*(?:(?:re|aw|antw|sv|vs|fwd?|wg|tr|rv|odp|回复|答复)(?:\[\d{1,3}\])?\s*[:：]|\[[^\]\n]{1,40}\])\s*",
-    re.IGNORECASE,
-)
 ID = re.compile(r"<[^<>\s]{3,250}>")
 QUOTE = re.compile(r"\s*(?:[A-Za-z]{0,4}>|[|:](?= ))\s?")
 WORDS = re.compile(r"\w+")

@@ -134,3 +134,33 @@ def test_lines_stay_or_go_whole(lines):
     if after is not None:
         assert all(line in lines for line in after.text.split("\n") if line)
         assert sum(e.end - e.start for e in ruling.edits) + len(after.text) == len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Sound.\n\n-----------\nI come at seven.\n\nKate\n", "Sound.\n\n"),  # quoted without marks
+        ("  Date: Wed\n  From: Bo\n\n  | old\n\nnew\n", "\n\nnew\n"),  # headers attribute
+        ("> old\n[...]\n> older\nnew\n", "new\n"),
+        ("new\n- --\nAnn / tea\n", "new\n"),  # PGP's dash before a dash
+        ("new\n\nCheers,\nAnn Lee\nann@tea.example\n", "new\n\nCheers,\n"),
+        ("new\n\n---\nAnn, Leeds\nTel 0113 496 0000\n", "new\n\n"),
+    ],
+)
+def test_a_reply_without_the_usual_marks(text, kept):
+    record = Record(
+        "1", "s", "p", "mail", text, SourceMap.identity(text), metadata={"subject": "Re: x"}
+    )
+    assert follow(record, Mail(MailConfig())(record)).text == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Two things:\n\n----------\nOne.\n",  # no reply: a rule divides
+        "Ann Lee says so on her page\nsee https://tea.example for all of it\n",
+        "From: and To: are headers.\n\nSee ... what I mean?\n",
+    ],
+)
+def test_what_only_looks_quoted_or_signed_stays(text):
+    assert read(text)[1].text == text
