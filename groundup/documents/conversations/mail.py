@@ -13,91 +13,39 @@ from typing import Any, Literal, NamedTuple
 from groundup.core import Config
 
 from ..record import PASS, Edit, Record, Ruling
+from .mail_lines import (
+    ADDRESS,
+    ATTRIBUTION,
+    BAR,
+    BRACKETED,
+    CITED,
+    CONFIDENTIAL,
+    DASHES,
+    DELIMITER,
+    DISCLAIMER,
+    ENDED,
+    FOOTER,
+    FORWARDED,
+    HEADER,
+    MARK,
+    PGP,
+    PHONE,
+    PLACE,
+    QUOTED,
+    REPLY,
+    RULE,
+    SENTENCE,
+    SHORT_RULE,
+    SIGNED,
+    SNIPPED,
+    STARTS,
+    SUPERCITED,
+    UNMARKED,
+    URL_ONLY,
+    VERBS,
+)
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
-QUOTED = re.compile(r"[ \t]{0,3}[`']?>|[ \t]{0,8}[A-Za-z]{1,4}>(?= )")
-MARK = re.compile(r"[ \t]{0,6}(?:[A-Za-z]{0,4}>|--?\]|[|:)}\]](?=[ \t\n]))")
-BAR = re.compile(r"[ \t]{0,4}\|(?: .*[^|\s]| ?)\s*$")
-VERBS = (
-    r"wrote|writes|write|said|says|mentioned|stated|confessed|spake|typed|thought|scribbled|asked|"
-    r"replied|responded|added|noted|posted|claimed|claiming|schrieb(?:en)?|schreibt|sprach|"
-    r"a [ée]crit|[ée]crit|escribi[óo]|scrisse|ha scritto|schreef|skrev|napisa[łl]a?|пишет|"
-    r"написал\w*|kirjoitti|escreveu|yazdı|írta|wisdom included|"
-    r"is (?:thought|said|rumoured) to have"
-)
-DATE = (
-    r"(?:\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}-\d\d-\d\d|\b\d{1,2}\.? [A-Z]\w{2,8}\.? \d{4}\b"
-    r"|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w*,?)"
-)
-ADDRESS = r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,6}"
-NAME = r"[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}"
-SINCE = "On|At|Le|Am|El|Il|Op|Den|Em"
-ATTRIBUTION = re.compile(
-    rf"(?:.{{0,200}}\b(?:{VERBS})\b.{{0,80}}"
-    rf"|(?:--?\s?)?(?:{SINCE}|W dniu)\b.{{0,160}}{DATE}.{{0,160}}|.{{0,160}}{ADDRESS}.{{0,60}}"
-    rf"|{NAME}(?: \w{{2,14}}(?:ed|es|ays|ote|aid))?"
-    r"|Quoting .{1,120})[ \t]*\*?[:;,]?[ \t]*$",
-    re.IGNORECASE,
-)
-STARTS = re.compile(rf"(?:--?\s?)?(?:{SINCE}|In article|In message)\b", re.IGNORECASE)
-BRACKETED = re.compile(rf"\[{NAME}\][ \t]*:?[ \t]*$|\* .{{2,60}} \[\d{{4}}-.{{2,40}}\]:?[ \t]*$")
-SUPERCITED = re.compile(r">{2,}[ \t]*\S.{0,120}(?:writes|wrote|said):?[ \t]*$")
-FORWARDED = re.compile(
-    r"-{3,}[ \t]{0,3}(?:Original Message|Forwarded (?:by|message)|begin(?:ning of)? forwarded|"
-    r"Ursprüngliche Nachricht|Message d'origine|Mensaje original)\b.*|Begin forwarded message:",
-    re.IGNORECASE,
-)
-SNIPPED = re.compile(
-    r"[ \t]*(?:[\[<(*-]{1,3}[ /]?(?:snip\w*|cut|\.{2,5}|…)[^\w\n]{0,6}.{0,20}|\.{3,5}|…)[ \t]*$",
-    re.IGNORECASE,
-)
-DELIMITER = re.compile(r"(?:- )?--[ \t]*$|—[ \t]*$")  # `- --`: PGP puts a dash before a dash
-RULE = re.compile(r"[ \t]*(?:[-_=*~#]{10,}|-{3,}\(.{1,60}\)-{3,})[ \t]*$")
-DASHES = re.compile(r"[ \t]*-{8,}[ \t]*$")
-SHORT_RULE = re.compile(r"[ \t]*(?:- )?(?:[-_]{3,}|<[-*]+>[\s<*>-]*)[ \t]*$")
-FOOTERS = (
-    r"mailing[- ]list\b", r"un(?:-|\))?subscri", "subscribe to (?:this|the)", "/listinfo/",
-    "majordomo@", "List maintainer", r"list-?(?:owner|admin|archives?)\b", "Do You Yahoo",
-    "Yahoo! (?:Mail|Groups|Messenger|Digital)", "MSN ", "Hotmail", "sponsored by", "Get your free",
-    "Sign ?up (?:for|now)", "Sent from my ", "Sent via ", "Envoyé de ",
-    "scanned (?:by|for) (?:virus|mail)", "virus[- ]free", "email has been (?:swept|scanned)",
-    "You(?:'re| are)? (?:have )?receiv(?:ed|ing) this",
-    "change your (?:preferences|subscription)",
-    r"(?:Copyright|©|\(c\)) .{0,60}(?:All rights reserved|\d{4})", r"TIP \d+:",
-    "Get .{1,40} (?:FREE|here)", r"(?:FREE|your) subscription\b", "Subscribe now",
-    "switch to the .{1,20} digest", "stop receiving", "visit our (?:web ?)?site",
-    "Your use of .{1,30} is subject to",
-)  # fmt: skip
-FOOTER = re.compile("|".join(FOOTERS), re.IGNORECASE)
-CONFIDENTIAL = re.compile(
-    r"confidential|privileged|intended (?:solely|only|recipient|addressee|for)|addressee|"
-    r"disclos(?:e|ure)|unauthori[sz]ed|in error|prohibited|unlawful|notify the sender|"
-    r"contact the sender|vertraulich|confidentiel|destinataire",
-    re.IGNORECASE,
-)
-ENDED = re.compile(r"-{3,}[ \t]{0,3}End(?: of)? (?:forwarded|original)\b", re.IGNORECASE)
-UNMARKED = re.compile(r"[ \t]*(?:--?|~)[ \t]{0,2}\S")
-PLACE = re.compile(rf"https?://|www\.|{ADDRESS}")
-PHONE = re.compile(r"\+?\(?\d{2,4}\)?[ .()/-]{1,4}\d{2,4}[ .()/-]{1,3}\d{3,}|\b(?:Tel|Phone|Fax)\b")
-SIGNED = re.compile(
-    r"[ \t]{0,40}(?!Many |Best |Kind |Yours |With |Warm |Thank|The |In |On |At )[A-Z][\w.'’-]{0,30}"
-    r"(?: [A-Z][\w.'’-]{0,30}){1,3}(?:[ \t]*$|,?[ \t]{2,}\S|, [A-Z])"
-)
-SENTENCE = re.compile(r"(?:\b[a-z']{1,20}[,;]? ){4}")
-DISCLAIMER = re.compile(
-    r"[ \t*]*(?:(?:e-?mail |legal |important )?disclaimer|confidentiality(?: notice)?"
-    r"|important email information"
-    r"|this (?:e-?mail|message|communication)\b.{0,120}\b(?:confidential|intended))",
-    re.IGNORECASE,
-)
-URL_ONLY = re.compile(r"[ \t]*<?https?://\S{1,300}[ \t]*$")
-PGP = re.compile(r"-----BEGIN PGP (SIGNED MESSAGE|SIGNATURE|PUBLIC KEY BLOCK|MESSAGE)-----")
-HEADER = re.compile(r"[*]?(?:[A-Z][\w-]{1,20}|Reply-To|Message-ID)[*]?:[ \t]")
-REPLY = re.compile(
-    r"\s*(?:(?:re|aw|antw|sv|vs|fwd?|wg|tr|rv|odp|回复|答复)(?:\[\d{1,3}\])?\s*[:：]"
-    r"|\[[^\]\n]{1,40}\])\s*",
-    re.IGNORECASE,
-)
 LONG_LINE, FULL_LINE, SHORT_REST, MAX_HEADERS = 400, 60, 25, 15
 WORDS_OF = {
     "a": "attribution",
@@ -224,8 +172,9 @@ def mark_pgp(lines: list[str], kinds: list[str]) -> None:
 
 def mark_quotes(lines: list[str], kinds: list[str]) -> None:
     """Quoted lines, then the attribution above each block."""
+    cites = any(SUPERCITED.match(line[:LONG_LINE]) for line in lines)
     for at, line in enumerate(lines):
-        if not kinds[at] and QUOTED.match(line):
+        if not kinds[at] and (QUOTED.match(line) or cites and CITED.match(line)):
             kinds[at] = "a" if SUPERCITED.match(line[:LONG_LINE]) else "q"
     for at in range(1, len(lines) - 1):  # the rest of a quoted line that was broken
         if kinds[at - 1 : at + 2] == ["q", "", "q"] and 0 < len(lines[at].strip()) <= SHORT_REST:
@@ -238,6 +187,7 @@ def mark_quotes(lines: list[str], kinds: list[str]) -> None:
     for at in range(len(lines)):
         if not kinds[at] and FORWARDED.match(lines[at][:LONG_LINE]):
             mark_forwarded(lines, kinds, at)
+    mark_unannounced(lines, kinds)
     mark_attributions(lines, kinds)
     mark_snips(lines, kinds)
 
@@ -316,24 +266,48 @@ def mark_below_rule(lines: list[str], kinds: list[str]) -> None:
 
 def mark_forwarded(lines: list[str], kinds: list[str], at: int) -> None:
     """The original below the line that announces it; one that has no marks goes to its end."""
-    headers, one = 0, at + 1
-    while one < len(lines) and (not lines[one].strip() or HEADER.match(lines[one]) or headers):
-        if not lines[one].strip() and headers:
-            break
-        headers += bool(HEADER.match(lines[one]))
+    one = at + 1
+    while one < len(lines) and not lines[one].strip():
         one += 1
-    if not headers:
-        return
-    end = next((place for place in range(one, len(lines)) if ENDED.match(lines[place])), -1)
-    following = next((place for place in range(one, len(lines)) if lines[place].strip()), one)
-    kinds[at : max(at + 1, one)] = ["a"] * (max(at + 1, one) - at)
+    end = headers_end(lines, one)
+    if end > one:
+        mark_original(lines, kinds, at, end, end - one)
+
+
+def headers_end(lines: list[str], at: int) -> int:
+    """One past a block of headers and the lines that continue them; `at` if there is none."""
+    end = at
+    while end < len(lines) and (
+        HEADER.match(lines[end][:LONG_LINE]) or (end > at and lines[end][:1] in (" ", "\t"))
+    ):
+        end += 1
+    return end
+
+
+def mark_unannounced(lines: list[str], kinds: list[str]) -> None:
+    """A paragraph that begins with From, Subject and a date as headers forwards what follows."""
+    at = 0
+    while at < len(lines):
+        end = headers_end(lines, at)
+        names = {line.partition(":")[0] for line in lines[at:end]}
+        is_alone = at == 0 or not lines[at - 1].strip()
+        if {"From", "Subject"} <= names and names & {"Date", "Sent"} and is_alone:
+            if not kinds[at] and end < len(lines) and not lines[end].strip():
+                mark_original(lines, kinds, at, end, 3)
+        at = max(end, at + 1)
+
+
+def mark_original(lines: list[str], kinds: list[str], at: int, body: int, headers: int) -> None:
+    """Headers are an attribution, what stands below them is quoted."""
+    kinds[at:body] = ["a"] * (body - at)
+    end = next((one for one in range(body, len(lines)) if ENDED.match(lines[one])), -1)
+    following = next((one for one in range(body, len(lines)) if lines[one].strip()), body)
     if end < 0 and following < len(lines) and kinds[following] == "q":
         return  # its lines are marked
-    stop = len(lines) if end < 0 else end + 1
-    for place in range(one, stop):
-        if end < 0 and DELIMITER.match(lines[place]) and headers < 2:
+    for one in range(body, len(lines) if end < 0 else end + 1):
+        if end < 0 and DELIMITER.match(lines[one]) and headers < 2:
             break
-        kinds[place] = kinds[place] or "q"
+        kinds[one] = kinds[one] or "q"
 
 
 def is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) -> bool:

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ..record import Record
-from .mail import REPLY, MailConfig, judge_lines
+from .mail import MailConfig, judge_lines
+from .mail_lines import REPLY
 
 ID = re.compile(r"<[^<>\s]{3,250}>")
 QUOTE = re.compile(r"\s*(?:[A-Za-z]{0,4}>|[|:](?= ))\s?")
