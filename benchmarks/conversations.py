@@ -147,7 +147,8 @@ def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mails", type=Path)
-    parser.add_argument("--half", choices=("development", "second", "final", "third"), default="development")
+    halves = ("development", "second", "final", "third")
+    parser.add_argument("--half", choices=halves, default="development")
     parser.add_argument("--show", action="store_true")
     given = parser.parse_args()
     print(json.dumps(measure(given.mails, given.half, given.show), indent=1))

@@ -12,10 +12,14 @@ from typing import Literal
 from groundup.core import Config
 
 from ..record import Edit, Record, Ruling
-from .turns import content, turns_of
+from .turns import Turn, content, turns_of
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
-TIME = r"(?:\[?\(?\d{1,4}[-:/.T ]\d\d(?:[-:/. T]\d\d){0,4}(?:\s?[AP]M)?\]?\)?[ \t,-]{0,3})?"
+CLOCK = (
+    r"(?:\[?\(?(?:\d{1,2} [A-Z]\w\w )?\d{1,4}[-:/.T ]\d\d(?:[-:/. T]\d\d){0,4}"
+    r"(?:\s?[AP]M)?\]?\)?[ \t,-]{1,20})"
+)
+TIME = rf"{CLOCK}?"
 HOST = r"(?:\[[^\]\n]{1,120}\]|\([^)\n]{1,120}\))"
 PLACE = r"(?:#\S{1,60}|IRC|the (?:channel|group|chat|room|server|meeting|conversation))"
 STARS = r"(?:\*{1,3} |-!- )?"
@@ -40,7 +44,9 @@ EVENTS = (
     r"(?:secured|encrypted).{0,200}",
     r"\[(?:image|sticker|video|GIF|photo|file|audio) (?:omitted|attached)\]",
 )
-EVENT = re.compile(rf"{TIME}(?:{'|'.join(EVENTS)})[ \t\r]*", re.IGNORECASE)
+MARKED = rf"{CLOCK}(?:\*{{3}}|-!-|-->|<--|==) \S.{{0,400}}"
+"""After a clock, what a client writes before lines that nobody said."""
+EVENT = re.compile(rf"(?:{TIME}(?:{'|'.join(EVENTS)})|{MARKED})[ \t\r]*", re.IGNORECASE)
 DISCLAIMER = re.compile(
     r"[^.!?\n]{0,80}\b(?:as an? (?:AI|artificial intelligence|large)(?: language)?(?: model)?"
     r"|I(?:'m| am) (?:just |only )?an? (?:AI|artificial intelligence|language model)"
@@ -94,10 +100,11 @@ class Boilerplate:
         spoken = [text for text in contents if text]
         if self.config.drop_greetings and spoken and all(map(is_greeting, spoken)):
             return Ruling("boilerplate: only greetings", float(len(spoken)))
-        bots = [turn for turn in turns if turn.speaker.lower() in self.bots]
-        edits = [Edit(turn.start, turn.end, "bot") for turn in bots]
-        taken = [(turn.start, turn.end) for turn in bots]
-        edits += self.lines(record.text, taken)
+        edits = [Edit(turn.start, turn.end, "bot") for turn in turns if self.is_bot(turn)]
+        if record.metadata.get("format") == "irc":  # whose reader calls the server so
+            servers = [turn for turn in turns if turn.speaker == "system"]
+            edits += [Edit(turn.start, turn.end, "server message") for turn in servers]
+        edits += self.lines(record.text)
         disclaimers = 0
         for turn in turns:
             if turn.role != "assistant":
@@ -114,7 +121,11 @@ class Boilerplate:
             return Ruling("boilerplate: nothing else", details=f"{len(edits)} pieces")
         return Ruling(edits=tuple(edits), metadata={"disclaimers": disclaimers} if turns else {})
 
-    def lines(self, text: str, taken: list[tuple[int, int]]) -> list[Edit]:
+    def is_bot(self, turn: Turn) -> bool:
+        """Whether a turn's speaker is one of the bots."""
+        return turn.speaker.lower() in self.bots
+
+    def lines(self, text: str) -> list[Edit]:
         """Lines of servers, and lines said again and again."""
         edits, counts = [], Counter[str]()
         for line in LINE.finditer(text):

@@ -41,10 +41,15 @@ def test_lines_that_do_not(name, line):
     assert not getattr(mail_lines, name).match(line)
 
 
+SEARCHED = ("CONFIDENTIAL", "FOOTER", "PHONE", "PLACE", "SENTENCE")
+"""The others are only asked about a line's beginning."""
+
+
 @pytest.mark.parametrize("piece", ["a", "A ", "1 ", "-", ">", "@", "a.", "wrote "])
 def test_no_pattern_is_slow_on_the_longest_line(piece):
     line = (piece * 400)[:400]
-    for pattern in vars(mail_lines).values():
+    for name, pattern in vars(mail_lines).items():
         if isinstance(pattern, re.Pattern):
-            for _ in range(20):
-                pattern.search(line)
+            ask = pattern.search if name in SEARCHED else pattern.match
+            for _ in range(100):
+                ask(line)
