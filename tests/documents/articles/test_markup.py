@@ -89,7 +89,7 @@ def test_a_billion_laughs_stay_one_word():
 )
 @unchecked()  # a call that is checked costs twenty times as much
 def test_hostile_input_takes_linear_time(piece):
-    source = "<book><para>x " + piece * (100_000 // len(piece))
+    source = "<book><para>x " + piece * (60_000 // len(piece))
     assert read(source)[1].text.startswith("x")
 
 
