@@ -125,11 +125,22 @@ def is_reply(metadata: Mapping[str, Any]) -> bool:
 
     >>> is_reply({"Subject": "Re: tea"}), is_reply({"subject": "Reports"})
     (True, False)
+    >>> is_reply({"format": "mail", "title": "[tea] Re: cups"})
+    True
     """
     known = {key.lower().replace("-", "_"): value for key, value in metadata.items()}
     if known.get("in_reply_to") or known.get("references"):
         return True
-    return bool(re.search(r":", (REPLY.match(f"{known.get('subject') or ''}") or [""])[0]))
+    subject = subject_of(known)
+    while (found := REPLY.match(subject)) and "]" in found[0] and ":" not in found[0]:
+        subject = subject[found.end() :]  # the list's name
+    return found is not None
+
+
+def subject_of(known: Mapping[str, Any]) -> str:
+    """A mail's subject, which a reader of mails calls the title."""
+    title = known.get("title") if known.get("format") == "mail" else ""
+    return f"{known.get('subject') or title or ''}"
 
 
 def judge_lines(text: str, config: MailConfig, is_reply: bool = False) -> list[Judged]:
