@@ -5,10 +5,11 @@
     python benchmarks/articles.py jats FOLDER [--half …]     with and without its markup
     python benchmarks/articles.py speed TEXLIVE_DOC /usr/share/man FOLDER
 
-TEXLIVE_DOC is /usr/share/doc/texlive-doc of Debian 13's texlive-publishers-doc, -humanities-doc and
--science-doc, unpacked with gunzip; FOLDER holds the 122 papers (CC BY) of github.com/PLOS/allofplos;
-pandoc and mandoc are Debian's. LaTeX files were marked by hand (articles_marks.txt), XML is judged
-by its own tags, read with lxml. Seeds are fixed; odd files are the final half.
+TEXLIVE_DOC is /usr/share/doc/texlive-doc of Debian 13's texlive-publishers-doc,
+-humanities-doc and -science-doc, unpacked with gunzip; FOLDER holds the 122 papers (CC BY) of
+github.com/PLOS/allofplos; pandoc and mandoc are Debian's. LaTeX files were marked by hand
+(articles_marks.txt), XML is judged by its own tags, read with lxml. Seeds are fixed; odd files are
+the final half.
 """
 
 import argparse
@@ -231,7 +232,8 @@ def jats(root: Path, count: int, half: str, show: bool) -> dict[str, object]:
         print(*[f"{a:.3f} {b:.3f} {c:.3f} {n}" for (a, b, c), n in sorted(scores)[:8]], sep="\n")
     return {
         "half": half, "by tags": marked.result(), "in plain text": unmarked.result(),
-        "words of the body lost": f"{body_lost} of {body}", "words beside pandoc": mean([s for s, _ in scores]),
+        "words of the body lost": f"{body_lost} of {body}",
+        "words beside pandoc": mean([score for score, _ in scores]),
     }  # fmt: skip
 
 

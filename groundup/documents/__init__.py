@@ -16,7 +16,7 @@ from .batch import (
 from .code.expressions import allowed, join_all
 from .code.language import language_of
 from .code.licences import licence_of
-from .conversations.threads import Message, message_of, threads
+from .conversations.threads import Message, Place, message_of, threads
 from .document import Document, DocumentKind, Heading, Segment, SourceMap, make_document
 from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
@@ -43,6 +43,7 @@ __all__ = [
     "Named",
     "Part",
     "Pieces",
+    "Place",
     "Reader",
     "ReaderConfig",
     "Record",

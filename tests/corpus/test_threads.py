@@ -1,5 +1,7 @@
 """The survey of threads: rulings by shard that do not depend on how records are spread."""
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("pyarrow")
@@ -7,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 
 from groundup.corpus.engine.rulings import read_rulings
-from groundup.corpus.threads import Threads, ThreadsConfig
-from groundup.documents import Record, SourceMap, to_batch
+from groundup.corpus.threads import Join, JoinConfig, Threads, ThreadsConfig
+from groundup.documents import Record, Ruling, SourceMap, Span, follow, from_batch, to_batch
 
 
 def mail(number: int) -> Record:
@@ -45,3 +47,62 @@ def test_threads_across_shards(tmp_path):
     facts = [seen[0][record.id].metadata for record in records]
     assert [one["thread_position"] for one in facts] == [0, 1, 2] * 3
     assert len({one["thread"] for one in facts}) == 3 and facts[1]["thread_by"] == "header"
+
+
+def survey_all(config: JoinConfig, groups, folder):
+    """The records of all shards after the survey's rulings, and the rulings."""
+    folder.mkdir()
+    shards = []
+    for number, group in enumerate(groups):
+        shards.append(folder / f"{number}.parquet")
+        parquet.write_table(pa.Table.from_batches([to_batch(group)]), shards[-1])
+    files = Join(config).rulings(shards, each, folder)
+    rulings = {key: one for file in files for key, one in read_rulings(file).items()}
+    left = [
+        follow(record, rulings.get(record.id, Ruling()))
+        for group in groups
+        for record in group
+        if not rulings.get(record.id, Ruling()).reason
+    ]
+    return sorted(left, key=lambda one: one.id), rulings
+
+
+def test_a_thread_becomes_one_record_wherever_its_messages_stand(tmp_path):
+    records = [mail(number) for number in range(9)]
+    one, rulings = survey_all(JoinConfig(), [records], tmp_path / "one")
+    two, _ = survey_all(JoinConfig(), [records[1::2], records[::-2]], tmp_path / "two")
+    assert one == two and [record.id for record in one] == [r.id for r in records[::3]]
+    first = one[0]
+    assert first.text == "Message number 0.\n\n\nMessage number 1.\n\n\nMessage number 2.\n"
+    turns = [first.text[span.start : span.end] for span in first.spans if span.kind == "turn"]
+    assert turns == [record.text for record in records[:3]]
+    assert [part["path"] for part in first.metadata["messages"]] == ["0", "1", "2"]
+    assert first.map.byte_range(0, 7) == (0, 7)
+    at = first.text.index("number 1")
+    assert first.map.byte_range(at, at + 8) == (18, 18)  # another record's: the end of this one
+    assert rulings[records[2].id].reason == "joined to its thread"
+    assert rulings[records[2].id].details.endswith(records[0].id)
+    assert from_batch_again(first) == first
+
+
+def from_batch_again(record: Record) -> Record:
+    return next(from_batch(to_batch([record])))
+
+
+def test_single_and_too_long_threads_stay(tmp_path):
+    records = [mail(number) for number in range(4)]
+    left, rulings = survey_all(JoinConfig(max_characters=30), [records], tmp_path / "a")
+    assert left == records and not rulings
+    left, rulings = survey_all(JoinConfig(), [records[:1], []], tmp_path / "b")
+    assert left == records[:1] and not rulings
+
+
+def test_turns_and_other_places_of_messages_stay(tmp_path):
+    records = [mail(0), mail(1)]
+    spans = (Span("turn", 0, 7, "Bo"), Span("heading", 8, 14, "1"))
+    records[1] = replace(records[1], spans=spans, metadata=records[1].metadata | {"from": "Cy"})
+    left, _ = survey_all(JoinConfig(), [records], tmp_path / "a")
+    found = [(s.kind, left[0].text[s.start : s.end], s.value) for s in left[0].spans]
+    assert found == [
+        ("turn", "Message number 0.\n", ""), ("turn", "Message", "Bo"), ("heading", "number", "1"),
+    ]  # fmt: skip

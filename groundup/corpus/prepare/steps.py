@@ -20,6 +20,7 @@ CORPUS_STEPS: dict[str, str] = {
     **augment.DERIVES,
     "code.folder_licences": "groundup.corpus.dedup.repositories:FolderLicences",
     "code.repositories": "groundup.corpus.dedup.repositories:Repositories",
+    "conversations.join": "groundup.corpus.threads:Join",
     "conversations.threads": "groundup.corpus.threads:Threads",
     "language.identify": "groundup.corpus.language:Identify",
     "language.paragraphs": "groundup.corpus.language:Paragraphs",

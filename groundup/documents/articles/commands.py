@@ -1,7 +1,7 @@
 """What LaTeX commands take and mean, as tables.
 
-An argument list is a word: `o` an optional argument that goes, `m` one that goes, `k` one whose text
-is kept. A command that no table names goes and its arguments in braces stay, as `detex` does.
+An argument list is a word: `o` an optional argument that goes, `m` one that goes, `k` one whose
+text is kept. A command that no table names goes and its arguments in braces stay, as `detex` does.
 Sources: Lamport, LaTeX, 2nd ed., appendix C; the manuals of natbib, biblatex, hyperref, graphicx,
 amsmath, booktabs and of the classes llncs, elsarticle, IEEEtran, acmart and revtex.
 """
@@ -14,8 +14,9 @@ ARGUMENTS: dict[str, str] = {
         "addbibresource sisetup captionsetup newsavebox linespread setstretch ensuremath "
         "makeatletter includeonly theoremstyle bibdata pdfinfo typeout message DoNotIndex "
         "usefonttheme usetheme setmainfont setsansfont setmonofont setmainlanguage markdouble "
-        "received accepted revised volume issue doi keywordsname date orcidID orcid inst refaddr altaffilmark corref fnref IEEEauthorrefmark affilnum "
-        "runningtitle runningauthor titlerunning authorrunning shorttitle shortauthor".split(),
+        "received accepted revised volume issue doi keywordsname date orcidID orcid inst refaddr "
+        "altaffilmark corref fnref IEEEauthorrefmark affilnum runningtitle runningauthor "
+        "titlerunning authorrunning shorttitle shortauthor".split(),
         "om",
     ),
     **dict.fromkeys(
@@ -36,8 +37,9 @@ ARGUMENTS: dict[str, str] = {
     "raisebox": "mook", "rotatebox": "omk", "multirow": "omomok", "ifthenelse": "mkk",
     "texorpdfstring": "km", "MakeUppercase": "k", "url": "k", "path": "k", "let": "mm",
     "makeatother": "", "expandafter": "", "newif": "m", "acrodef": "omm", "fontfamily": "m",
-    "newacronym": "ommm", "DeclareRobustCommand": "momm", "newcolumntype": "mom", "pgfmathsetmacro": "mm",
-    "newblock": "", "kern": "", "intertext": "k", "IEEEpubid": "m", "IEEEmembership": "m", "email": "om",
+    "newacronym": "ommm", "DeclareRobustCommand": "momm", "newcolumntype": "mom",
+    "pgfmathsetmacro": "mm", "newblock": "", "kern": "", "intertext": "k", "IEEEpubid": "m",
+    "IEEEmembership": "m", "email": "om",
     "linewidth": "", "textwidth": "", "phantomsection": "", "newpage": "", "clearpage": "",
 }  # fmt: skip
 DEFINITIONS = frozenset(

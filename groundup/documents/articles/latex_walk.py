@@ -2,14 +2,15 @@
 
 One walk over the source, command by command; no TeX is run and nothing is read from other files.
 Comments, the preamble, layout commands and labels are no text; simple macros are expanded; accents,
-quotes and dashes become characters; `\\ref` prints the number it refers to and `\\cite` the order of
-its source. Authors, captions, tables, figures, footnotes and the bibliography are kept aside.
+quotes and dashes become characters; `\\ref` prints the number it refers to and `\\cite` the order
+of its source. Authors, captions, tables, figures, footnotes and the bibliography are kept aside.
 Knows nothing of classes and packages beyond the tables of commands.py.
 """
 
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 from groundup.core import Config
@@ -236,14 +237,14 @@ class Walk:
         """A heading is a paragraph of its own."""
         inside = self.group(self.skip("o", end))
         self.writer.want(BLANK_LINE)
-        start, level = self.writer.here(), str(commands.HEADINGS[name])
-
-        def act() -> None:
-            self.writer.span("heading", start, level)
-            self.writer.want(SPACE if name in ("paragraph", "subparagraph") else BLANK_LINE)
-
+        act = partial(self.end_heading, name, self.writer.here())
         self.closing.append(Closing(inside[1], act))
         return inside[0]
+
+    def end_heading(self, name: str, start: int) -> None:
+        """A heading has been read."""
+        self.writer.span("heading", start, str(commands.HEADINGS[name]))
+        self.writer.want(SPACE if name in ("paragraph", "subparagraph") else BLANK_LINE)
 
     def note(self, name: str, end: int) -> int:
         """A caption or a footnote."""
@@ -260,21 +261,20 @@ class Walk:
     def set_aside(self, name: str, end: int, reason: str, span: str = "") -> int:
         """Keep the argument that follows aside."""
         inside = self.group(end)
-        start = self.writer.here()
-
-        def act() -> None:
-            if span:
-                self.writer.span(span, start)
-                self.writer.want(BLANK_LINE)
-            if name != "affiliations" or self.config.authors == "aside":
-                self.writer.aside(name, start, reason)
-
         if name == "affiliations":
             self.writer.want(NEWLINE)
-            start = self.writer.here()
         if len(self.closing) < DEEP_GROUPS:
+            act = partial(self.end_aside, name, self.writer.here(), reason, span)
             self.closing.append(Closing(inside[1], act))
         return inside[0]
+
+    def end_aside(self, name: str, start: int, reason: str, span: str) -> None:
+        """An argument that goes aside has been read."""
+        if span:
+            self.writer.span(span, start)
+            self.writer.want(BLANK_LINE)
+        if name != "affiliations" or self.config.authors == "aside":
+            self.writer.aside(name, start, reason)
 
     def front(self, name: str, end: int) -> int:
         """Title and authors, wherever they stand; what they say is walked at once."""

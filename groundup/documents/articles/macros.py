@@ -1,9 +1,9 @@
 """LaTeX read once before it is walked: which braces match, what is verbatim, what authors defined.
 
 One pass pairs the braces, so an argument's end is looked up and never searched for; verbatim pieces
-and comments hide theirs. Simple macros (`\\newcommand`, `\\def` with plain parameters) are read with
-their bodies; those with a default, delimiters or conditionals inside are dropped by the walker like
-any unknown command. Knows nothing of what the text is for.
+and comments hide theirs. Simple macros (`\\newcommand`, `\\def` with plain parameters) are read
+with their bodies; those with a default, delimiters or conditionals inside are dropped by the walker
+like any unknown command. Knows nothing of what the text is for.
 """
 
 import re

@@ -14,44 +14,71 @@ from groundup.core import Config
 from ..record import PASS, Edit, Record, Ruling
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
-NAME = r"[A-ZÀ-Þ][\w'’.-]{0,24}(?: (?:(?:van|von|der|de|da|di|del|la|le|al) )?[A-ZÀ-Þ][\w'’.-]{0,24}){1,3}"
+CAPITALISED = r"[A-ZÀ-Þ][\w'’.-]{0,24}"
+NAME = rf"{CAPITALISED}(?: (?:(?:van|von|der|de|da|di|del|la|le|al) )?{CAPITALISED}){{1,3}}"
+BY = "[Bb]y|BY|[Vv]on|[Pp]ar|[Pp]or|[Ww]ritten by|[Rr]eporting by|[Pp]osted by|[Rr]eported by"
+HOUSE = "Associated Press|AP|Reuters|AFP|Staff|Special|BBC|CNN|Science|Political|Business"
+POST = r".{0,20}(?:[Ww]riter|[Rr]eporter|[Cc]orrespondent|[Ee]ditor).{0,40}"
 BYLINE = re.compile(
-    rf"[ \t]*(?:[Bb]y|BY|[Vv]on|[Pp]ar|[Pp]or|[Ww]ritten by|[Rr]eporting by|[Pp]osted by|[Rr]eported by):?[ \t]+"
-    rf"(?P<names>{NAME}(?:(?:,? and |, | & ){NAME}){{0,5}})"
-    r"(?:[,|–—-]? ?(?:(?:Associated Press|AP|Reuters|AFP|Staff|Special|BBC|CNN|Science|Political|Business)\b.{0,60}"
-    r"|.{0,20}(?:[Ww]riter|[Rr]eporter|[Cc]orrespondent|[Ee]ditor).{0,40}))?[ \t]*"
+    rf"[ \t]*(?:{BY}):?[ \t]+(?P<names>{NAME}(?:(?:,? and |, | & ){NAME}){{0,5}})"
+    rf"(?:[,|–—-]? ?(?:(?:{HOUSE})\b.{{0,60}}|{POST}))?[ \t]*"
 )
+SAID = (
+    "Published", "Updated", "Posted", "Last updated", "First published", "Modified",
+    "Veröffentlicht", "Publié",
+)  # fmt: skip
+WEEKDAY = "(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?"
+MONTH = r"(?:Jan|Feb|Mar|Apr|May|June?|July?|Aug|Sep|Oct|Nov|Dec)\w{0,6}\.?"
+DAY = r"\d{1,2}(?:st|nd|rd|th)?"
+DATE = rf"(?:{DAY}\.? {MONTH},? (?:\d{{4}})?|{MONTH} {DAY},?(?: \d{{4}})?|\d{{4}}-\d\d-\d\d)"
+CLOCK = r"\d{1,2}[:.]\d\d(?:[:.]\d\d)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?[A-Z]{2,4})?"
 STAMP = re.compile(
-    r"[ \t]*(?:(?:Published|Updated|Posted|Last updated|First published|Modified|Veröffentlicht|Publié)(?: on| at|:)?[ \t]+)?"
-    r"(?:(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?,? )?"
-    r"(?:\d{1,2}(?:st|nd|rd|th)?\.? (?:Jan|Feb|Mar|Apr|May|June?|July?|Aug|Sep|Oct|Nov|Dec)\w{0,6}\.?,? (?:\d{4})?"
-    r"|(?:Jan|Feb|Mar|Apr|May|June?|July?|Aug|Sep|Oct|Nov|Dec)\w{0,6}\.? \d{1,2}(?:st|nd|rd|th)?,?(?: \d{4})?|\d{4}-\d\d-\d\d)"
-    r"(?:[,|T –—-]{0,4}(?:at )?\d{1,2}[:.]\d\d(?:[:.]\d\d)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?[A-Z]{2,4})?)?(?: ?\|? ?Updated.{0,60})?[ \t]*"
+    rf"[ \t]*(?:(?:{'|'.join(SAID)})(?: on| at|:)?[ \t]+)?(?:{WEEKDAY},? )?{DATE}"
+    rf"(?:[,|T –—-]{{0,4}}(?:at )?{CLOCK})?(?: ?\|? ?Updated.{{0,60}})?[ \t]*"
 )
+AGENCIES = "AP|Reuters|AFP|dpa|UPI|Xinhua|CNN|IANS|PTI|ANI|EFE|REUTERS|Associated Press"
 DATELINE = re.compile(
     r"[ \t]*(?P<place>[A-ZÀ-Þ][A-ZÀ-Þ'’. -]{2,40}(?:, [A-Z][\w. ]{1,25})?)"
-    r"(?:,? (?:\w{3,9}\.? \d{1,2}))?(?P<agency>[ ,]{1,3}\((?:AP|Reuters|AFP|dpa|UPI|Xinhua|CNN|IANS|PTI|ANI|EFE|"
-    r"REUTERS|Associated Press)\)) ?[-–—]{1,3} ?(?=\S)"
+    rf"(?:,? (?:\w{{3,9}}\.? \d{{1,2}}))?(?P<agency>[ ,]{{1,3}}\((?:{AGENCIES})\))"
+    r" ?[-–—]{1,3} ?(?=\S)"
 )
+READ_ON = (
+    r"(?:Read|See|Find out|Learn) (?:more|also|next|the full (?:story|article|text))\b.{0,160}",
+    "(?:READ|SEE|WATCH|LISTEN|MORE|RELATED|ALSO|DON'T MISS)(?: (?:MORE|ALSO|NEXT|ON|FROM))?:"
+    ".{0,200}",
+)
+SHARE = (
+    "Related", "Watch", "Also read", "More on this", "Most read", "Trending", "Advertisement",
+    "ADVERTISEMENT", "Story continues below.{0,40}", "Continue reading.{0,80}",
+    "Click here (?:to|for) .{0,120}", "Sign up (?:for|to) .{0,160}",
+    "Subscribe (?:to|now|here) ?.{0,120}",
+    r"Follow (?:us|me|@\w{1,20}|.{2,40} on (?:Twitter|Facebook|X|Instagram)).{0,160}",
+    "Share (?:this|on) .{0,60}", "Share", "Get the latest .{0,160}",
+    "Enter your e-?mail.{0,80}", r"Already a subscriber\?.{0,60}",
+    "Support our journalism.{0,120}", r"Comments?(?: \(\d{1,5}\))?",
+    "Print this (?:article|page)", "E-?mail this (?:article|story|page).{0,40}",
+)  # fmt: skip
 SIDE = re.compile(
-    r"[ \t]*(?:[>»›→▶•*-]{1,2}[ \t]*)?(?:(?:Read|See|Find out|Learn) (?:more|also|next|the full (?:story|article|text))\b.{0,160}"
-    r"|(?:READ|SEE|WATCH|LISTEN|MORE|RELATED|ALSO|DON'T MISS)(?: (?:MORE|ALSO|NEXT|ON|FROM))?:.{0,200}"
-    r"|(?:Related|Watch|Also read|More on this|Most read|Trending|Advertisement|ADVERTISEMENT|Story continues below.{0,40}"
-    r"|Continue reading.{0,80}|Click here (?:to|for) .{0,120}|Sign up (?:for|to) .{0,160}|Subscribe (?:to|now|here) ?.{0,120}"
-    r"|Follow (?:us|me|@\w{1,20}|.{2,40} on (?:Twitter|Facebook|X|Instagram)).{0,160}|Share (?:this|on) .{0,60}|Share"
-    r"|Get the latest .{0,160}|Enter your e-?mail.{0,80}|Already a subscriber\?.{0,60}|Support our journalism.{0,120}"
-    r"|Comments?(?: \(\d{1,5}\))?|Print this (?:article|page)|E-?mail this (?:article|story|page).{0,40})(?: (?:stories|articles|links|topics|news|coverage))?:?)[ \t]*"
+    rf"[ \t]*(?:[>»›→▶•*-]{{1,2}}[ \t]*)?(?:{'|'.join(READ_ON)}|(?:{'|'.join(SHARE)})"
+    r"(?: (?:stories|articles|links|topics|news|coverage))?:?)[ \t]*"
 )
+PICTURE = "Photo(?:graph)?|Image|Picture|Foto|Credit|Video|Illustration"
+BANKS = "AP Photo|Getty Images|REUTERS|AFP|Shutterstock|EPA"
 CREDIT = re.compile(
-    r"[ \t]*(?:\(?(?:Photo(?:graph)?|Image|Picture|Foto|Credit|Video|Illustration)(?: (?:by|credit|courtesy(?: of)?))?[ :|/]{1,3}.{2,120}\)?"
-    r"|.{5,200}[(/][ \t]*(?:AP Photo|Getty Images|REUTERS|AFP|Shutterstock|EPA)[ \t/,\w.'-]{0,60}\)?)[ \t]*"
+    rf"[ \t]*(?:\(?(?:{PICTURE})(?: (?:by|credit|courtesy(?: of)?))?[ :|/]{{1,3}}.{{2,120}}\)?"
+    rf"|.{{5,200}}[(/][ \t]*(?:{BANKS})[ \t/,\w.'-]{{0,60}}\)?)[ \t]*"
 )
-CLOSE = re.compile(
-    r"[ \t]*(?:\(?(?:Additional reporting|Reporting|Editing|Writing|Compiled|Edited|Contributing) (?:by|to this report)\b.{2,300}\)?"
-    r"|(?:Copyright|©|\(c\)) .{0,200}|All rights reserved\b.{0,120}|The Associated Press contributed to this report\.?"
-    r"|This (?:story|article) (?:was|has been) (?:originally|first|updated|corrected|amended|published)\b.{0,240}"
-    r"|This material may not be published, broadcast.{0,120}|-30-|###|ENDS|(?:Contact|Reach) .{2,60} at \S{1,80}@\S{1,80}.{0,60})[ \t]*"
-)
+DONE = "Additional reporting|Reporting|Editing|Writing|Compiled|Edited|Contributing"
+CLOSING = (
+    rf"\(?(?:{DONE}) (?:by|to this report)\b.{{2,300}}\)?",
+    r"(?:Copyright|©|\(c\)) .{0,200}", r"All rights reserved\b.{0,120}",
+    r"The Associated Press contributed to this report\.?",
+    r"This (?:story|article) (?:was|has been) "
+    r"(?:originally|first|updated|corrected|amended|published)\b.{0,240}",
+    "This material may not be published, broadcast.{0,120}", "-30-", "###", "ENDS",
+    r"(?:Contact|Reach) .{2,60} at \S{1,80}@\S{1,80}.{0,60}",
+)  # fmt: skip
+CLOSE = re.compile(rf"[ \t]*(?:{'|'.join(CLOSING)})[ \t]*")
 HEAD_LINES = 12
 
 

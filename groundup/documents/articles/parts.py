@@ -15,57 +15,83 @@ from groundup.core import Config
 from ..record import PASS, Edit, Record, Ruling, Span
 
 PARAGRAPH = re.compile(r"[^\n]+(?:\n(?![ \t]*\n)[^\n]+)*")
+FIGURE = (
+    "(?:Supplementary |Extended Data |Online )?"
+    "(?:Fig(?:ure)?s?|Abb(?:ildung)?|Figura|Scheme|Plate|Chart|Photo)"
+)
+TABLE = "(?:Supplementary |Extended Data )?(?:Tab(?:le)?|Tabelle|Tableau|Tabla)"
+NUMBER = r"(?:[A-Z]{0,2}[-.]?\d{1,3}(?:[-.]\d{1,3})?[a-z]?|[IVXL]{1,6}|[A-Z]\d{1,2})"
 CAPTION = re.compile(
-    r"[ \t]{0,12}(?:(?P<figure>(?:Supplementary |Extended Data |Online )?(?:Fig(?:ure)?s?|Abb(?:ildung)?|Figura|Scheme|Plate|"
-    r"Chart|Photo))|(?P<table>(?:Supplementary |Extended Data )?(?:Tab(?:le)?|Tabelle|Tableau|Tabla|TABLE)))\.?\s{1,3}"
-    r"(?:[A-Z]{0,2}[-.]?\d{1,3}(?:[-.]\d{1,3})?[a-z]?|[IVXL]{1,6}|[A-Z]\d{1,2})(?:[.:|—–)]\s|[ \t]*\n|\s[-–—|]\s|\. ?$|$|\s(?=[A-Z(]))",
+    rf"[ \t]{{0,12}}(?:(?P<figure>{FIGURE})|(?P<table>{TABLE}))\.?\s{{1,3}}{NUMBER}"
+    r"(?:[.:|—–)]\s|[ \t]*\n|\s[-–—|]\s|\. ?$|$|\s(?=[A-Z(]))",
     re.IGNORECASE,
 )
 RUNNING_ON = re.compile(
-    r"^\W*(?:shows?|showed|illustrates?|presents?|depicts?|gives?|lists?|summari[sz]es?|is|are|was|were|and|in|of|"
-    r"demonstrates?|displays?|reports?|provides?|compares?|contains?|plots?|also|to|below|above|reveals?|indicates?|has|"
-    r"describes?|can|further|we|for)\b", re.IGNORECASE,
+    r"^\W*(?:shows?|showed|illustrates?|presents?|depicts?|gives?|lists?|summari[sz]es?|is|are|was|"
+    r"were|and|in|of|demonstrates?|displays?|reports?|provides?|compares?|contains?|plots?|also|to|"
+    r"below|above|reveals?|indicates?|has|describes?|can|further|we|for)\b",
+    re.IGNORECASE,
+)
+REFERENCE_TITLES = (
+    "References?(?: (?:and notes|cited|list))?", "Bibliography", "Literature(?: cited)?",
+    "Works cited", "Cited literature", "Notes and references", "Literatur(?:verzeichnis)?",
+    "Bibliographie", "R[ée]f[ée]rences(?: bibliographiques)?", "Bibliograf[ií]a", "Referencias",
+    "Riferimenti bibliografici", "Список литературы", "Литература", "参考文献",
 )  # fmt: skip
 REFERENCES = re.compile(
-    r"[ \t]{0,20}(?:\d{1,2}\.?\s{1,4}|[IVX]{1,4}\.\s{1,4}|#{1,4} |\*{2})?(?:References?(?: (?:and notes|cited|list))?|"
-    r"Bibliography|Literature(?: cited)?|Works cited|Cited literature|Notes and references|Literatur(?:verzeichnis)?|"
-    r"Bibliographie|R[ée]f[ée]rences(?: bibliographiques)?|Bibliograf[ií]a|Referencias|Riferimenti bibliografici|"
-    r"Список литературы|Литература|参考文献)[ \t]*:?\*{0,2}[ \t]*", re.IGNORECASE,
-)  # fmt: skip
+    r"[ \t]{0,20}(?:\d{1,2}\.?\s{1,4}|[IVX]{1,4}\.\s{1,4}|#{1,4} |\*{2})?"
+    rf"(?:{'|'.join(REFERENCE_TITLES)})[ \t]*:?\*{{0,2}}[ \t]*",
+    re.IGNORECASE,
+)
 ENTRY = re.compile(
-    r"[ \t]{0,8}(?:\[\w[\w+ .,:&-]{0,40}\]|\(\d{1,3}\)|\d{1,3}[.)]?\s|[•*-]\s|[A-Z][\w'’ʼ-]{1,30},? (?:[A-Z]\.|[A-Z]{1,3}\b|and|et al)|"
-    r"[A-Z][\w'’-]{1,30}, [A-Z])"
+    r"[ \t]{0,8}(?:\[\w[\w+ .,:&-]{0,40}\]|\(\d{1,3}\)|\d{1,3}[.)]?\s|[•*-]\s"
+    r"|[A-Z][\w'’ʼ-]{1,30},? (?:[A-Z]\.|[A-Z]{1,3}\b|and|et al)|[A-Z][\w'’-]{1,30}, [A-Z])"
 )
 YEAR = re.compile(
     r"\b(?:1[5-9]|20)\d\d[a-z]?\b|\bin press\b|\bforthcoming\b|\bdoi\b|https?://", re.IGNORECASE
 )
 AFTER = re.compile(
-    r"[ \t]{0,20}(?:(?:Appendix|Appendices|Supplement\w*|Supporting information|Figure legends?|Tables?|Figures?|"
-    r"Acknowledge?ments?|Author contributions|Index|Anhang|Annexe|Ap[ée]ndice)\b.{0,60}|[A-Z]\.?[ \t]{1,3}[A-Z]\w.{0,60})",
+    r"[ \t]{0,20}(?:(?:Appendix|Appendices|Supplement\w*|Supporting information|Figure legends?|"
+    r"Tables?|Figures?|Acknowledge?ments?|Author contributions|Index|Anhang|Annexe|Ap[ée]ndice)\b"
+    r".{0,60}|[A-Z]\.?[ \t]{1,3}[A-Z]\w.{0,60})"
 )
-FURNITURE = re.compile(
-    r"[ \t]{0,80}(?:arXiv:\d{4}\.\d{4,5}(?:v\d{1,2})?(?: +\[[\w.-]{2,20}\])?.{0,40}|arXiv:[a-z.-]{2,20}/\d{7}.{0,40}|"
-    r"Downloaded (?:from|by|on) .{3,120}|(?:©|\(c\)|Copyright ©?) ?(?:19|20)\d\d\b.{0,160}|"
-    r"(?:Page )?\d{1,4} (?:of|/) \d{1,4}(?: \(page number not for citation purposes\))?|Page \d{1,4}|"
-    r"(?:https?://)?(?:dx\.)?doi(?:\.org)?[:/]\s?10\.\d{4,9}/\S{1,120}|doi:\s?10\.\S{1,120}|ISSN:? \d{4}-\d{3}[\dX].{0,80}|"
-    r"(?:Received|Accepted|Revised|Published)(?: online)?:? \d{1,2}[. ]\w{3,10}\.? \d{4}.{0,120}|"
-    r"This (?:article|paper|work) is (?:licensed|distributed) under .{5,200}|All rights reserved\.?|"
-    r"(?:[A-Z][\w&.]{1,20} ){1,6}(?:Vol(?:ume)?\.? ?\d{1,4}|\d{1,4} ?\(\d{1,3}\)),? .{0,40}(?:19|20)\d\d.{0,40}|"
-    r"[A-Z][\w.-]{1,30} et al\.(?: [A-Z][\w ]{2,40})? (?:19|20)\d\d, \d{1,4}:\w{1,10}.{0,60}|"
-    r"(?:www\.|https?://)[\w.-]{3,60}/?|\| ?\d{1,4} ?\||- ?\d{1,4} ?-)[ \t]*",
-    re.IGNORECASE,
+PUBLISHERS_LINES = (
+    r"arXiv:\d{4}\.\d{4,5}(?:v\d{1,2})?(?: +\[[\w.-]{2,20}\])?.{0,40}",
+    r"arXiv:[a-z.-]{2,20}/\d{7}.{0,40}",
+    r"Downloaded (?:from|by|on) .{3,120}",
+    r"(?:©|\(c\)|Copyright ©?) ?(?:19|20)\d\d\b.{0,160}",
+    r"(?:Page )?\d{1,4} (?:of|/) \d{1,4}(?: \(page number not for citation purposes\))?",
+    r"Page \d{1,4}",
+    r"(?:https?://)?(?:dx\.)?doi(?:\.org)?[:/]\s?10\.\d{4,9}/\S{1,120}",
+    r"doi:\s?10\.\S{1,120}",
+    r"ISSN:? \d{4}-\d{3}[\dX].{0,80}",
+    r"(?:Received|Accepted|Revised|Published)(?: online)?:? \d{1,2}[. ]\w{3,10}\.? \d{4}.{0,120}",
+    r"This (?:article|paper|work) is (?:licensed|distributed) under .{5,200}",
+    r"All rights reserved\.?",
+    r"(?:[A-Z][\w&.]{1,20} ){1,6}(?:Vol(?:ume)?\.? ?\d{1,4}|\d{1,4} ?\(\d{1,3}\)),? "
+    r".{0,40}(?:19|20)\d\d.{0,40}",
+    r"[A-Z][\w.-]{1,30} et al\.(?: [A-Z][\w ]{2,40})? (?:19|20)\d\d, \d{1,4}:\w{1,10}.{0,60}",
+    r"(?:www\.|https?://)[\w.-]{3,60}/?",
+    r"\| ?\d{1,4} ?\|",
+    r"- ?\d{1,4} ?-",
 )
+FURNITURE = re.compile(rf"[ \t]{{0,80}}(?:{'|'.join(PUBLISHERS_LINES)})[ \t]*", re.IGNORECASE)
+CAPITAL = "[A-ZÀ-ÞŁŚŠŽ]"
+INITIALS = r"(?:[A-Z]\.[ -]?)"
 NAME = (
-    r"(?:(?:[A-Z]\.[ -]?){1,3}|[A-ZÀ-ÞŁŚŠŽ][\w'’.-]{1,20} )(?:(?:[A-Z]\.[ -]?){0,3}|(?:[a-z]{2,3} ){0,2}"
-    r"|[A-ZÀ-ÞŁŚŠŽ][\w'’-]{1,20} )(?:(?:van|von|der|de|da|di|del|la|le|ten|bin|el) ){0,3}[A-ZÀ-ÞŁŚŠŽ][\w'’-]{1,24}"
+    rf"(?:{INITIALS}{{1,3}}|{CAPITAL}[\w'’.-]{{1,20}} )"
+    rf"(?:{INITIALS}{{0,3}}|(?:[a-z]{{2,3}} ){{0,2}}|{CAPITAL}[\w'’-]{{1,20}} )"
+    rf"(?:(?:van|von|der|de|da|di|del|la|le|ten|bin|el) ){{0,3}}{CAPITAL}[\w'’-]{{1,24}}"
 )
+MARKED = rf"{NAME}[\d*†‡§¶, \t]{{0,12}}"
 AUTHORS = re.compile(
-    rf"[ \t]{{0,60}}(?:by[ \t]{{1,3}})?{NAME}[\d*†‡§¶, \t]{{0,12}}(?:(?:,|;|&|\band\b|·|•|\n|,? and\b)[ \t\n]{{0,12}}"
-    rf"{NAME}[\d*†‡§¶, \t]{{0,12}}){{0,60}}[.]?[ \t]*",
-)  # fmt: skip
+    rf"[ \t]{{0,60}}(?:by[ \t]{{1,3}})?{MARKED}"
+    rf"(?:(?:,|;|&|\band\b|·|•|\n|,? and\b)[ \t\n]{{0,12}}{MARKED}){{0,60}}[.]?[ \t]*"
+)
 AFFILIATION = re.compile(
-    r"\b(?:Universit\w+|Institut\w*|Department|Dept\.|Laborator\w+|School of|Faculty|College|Hospital|Academy|Centre|"
-    r"Center for|Inc\.|Corporation|GmbH|Ltd)\b|[\w.+-]{1,64}@[\w-]{1,64}\.\w"
+    r"\b(?:Universit\w+|Institut\w*|Department|Dept\.|Laborator\w+|School of|Faculty|College|"
+    r"Hospital|Academy|Centre|Center for|Inc\.|Corporation|GmbH|Ltd)\b"
+    r"|[\w.+-]{1,64}@[\w-]{1,64}\.\w"
 )
 HEAD_PARAGRAPHS = 8
 
@@ -133,7 +159,7 @@ class Parts:
         return Ruling(edits=tuple(edits), metadata=facts, spans=tuple(spans))
 
     def bibliography(self, found: list[Paragraph]) -> tuple[int, int]:
-        """The last references heading whose paragraphs are entries: from it to one past the last."""
+        """The last references heading with entries below it, and one past the last of them."""
         for first in range(len(found) - 1, -1, -1):
             if len(found[first].text) > 60 or not REFERENCES.fullmatch(found[first].text):
                 continue

@@ -13,8 +13,8 @@ IGNORED = frozenset(
     "PE EN UE ME YS Sm Dd Os hw mk rt ns rs pl po wh ch it em bp pn als aln do ev hc".split()
 )
 BREAKS: dict[str, int] = {
-    "PP": 4, "Sp": 4, "P": 4, "LP": 4, "TP": 4, "TQ": 3, "IP": 4, "HP": 4, "br": 3, "sp": 4, "RS": 4,
-    "RE": 4, "SY": 4, "YS": 4, "OP": 1, "DS": 4, "DE": 4, "ce": 3, "ti": 3, "in": 3,
+    "PP": 4, "Sp": 4, "P": 4, "LP": 4, "TP": 4, "TQ": 3, "IP": 4, "HP": 4, "br": 3, "sp": 4,
+    "RS": 4, "RE": 4, "SY": 4, "YS": 4, "OP": 1, "DS": 4, "DE": 4, "ce": 3, "ti": 3, "in": 3,
 }  # fmt: skip
 """Breaks that a request makes: see writer.py for the strengths."""
 FONTS: dict[str, bool] = {
@@ -37,7 +37,8 @@ MDOC_WORDS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(
         "%A %B %C %D %I %J %N %O %P %Q %R %T %U %V".split(), ("", ",")
     ),
-    "Nd": ("–", ""), "Fl": ("-", ""), "Op": ("[", "]"), "Oo": ("[", "]"), "Oc": ("", "]"), "Xr": ("", ""),
+    "Nd": ("–", ""), "Fl": ("-", ""), "Op": ("[", "]"), "Oo": ("[", "]"), "Oc": ("", "]"),
+    "Xr": ("", ""),
     "Dq": ("“", "”"), "Do": ("“", "”"), "Dc": ("", "”"), "Qq": ('"', '"'), "Qo": ('"', '"'),
     "Qc": ("", '"'), "Sq": ("‘", "’"), "So": ("‘", "’"), "Sc": ("", "’"), "Ql": ("‘", "’"),
     "Pq": ("(", ")"), "Po": ("(", ")"), "Pc": ("", ")"), "Bq": ("[", "]"), "Bo": ("[", "]"),

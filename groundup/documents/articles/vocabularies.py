@@ -25,7 +25,8 @@ JATS = Vocabulary(
         **means(SECTION, "sec app glossary trans-abstract"),
         **means(
             LINE,
-            "copyright-statement copyright-year copyright-holder license license-p tr verse-line def-item term-head break def",
+            "copyright-statement copyright-year copyright-holder license license-p tr verse-line "
+            "def-item term-head break def",
         ),
         **means(CELL, "td th"),
         **means(HEADING, "title"),

@@ -1,8 +1,8 @@
 """A text written from a source, every piece of it tied to where it stood there.
 
-The readers of LaTeX, XML and manual pages walk over their source and say what to keep (`keep`: these
-characters), what to write instead (`put`: an accent, an expanded macro) and where lines break.
-White space runs become one space, so a paragraph is one line whatever its source's margin was. What
+The readers of LaTeX, XML and manual pages walk over their source and say what to keep (`keep`:
+these characters), what to write instead (`put`: an accent, a macro) and where lines break. White
+space runs become one space, so a paragraph is one line whatever its source's margin was. What
 stands in figures, bibliographies and the like is written too and marked to be kept aside: it leaves
 the text as an edit, so it is logged with its reason. Knows nothing of any format.
 """
@@ -40,6 +40,7 @@ class Writer:
         self.ends_in_space = True
         self.spans: list[Span] = []
         self.asides: list[Aside] = []
+        self.covered: list[tuple[int, int]] = []  # by asides, rising and apart
         self.is_first = True
         self.is_bullet = False
 
@@ -118,17 +119,15 @@ class Writer:
 
     def aside(self, name: str, start: int, reason: str) -> None:
         """What was written since `start` is to be kept aside; an aside inside it stays one."""
-        first = len(self.asides)
-        while first and self.asides[first - 1].start >= start:
-            first -= 1
-        at = start
-        for inner in self.asides[first:]:
-            if at < inner.start:
-                self.asides.append(Aside(name, at, inner.start, reason))
-            at = max(at, inner.end)
-        if at < self.length:
-            self.asides.append(Aside(name, at, self.length, reason))
-        self.asides[first:] = sorted(self.asides[first:], key=lambda one: one.start)
+        stop = self.length
+        while self.covered and self.covered[-1][0] >= start:  # from the last inner one backwards
+            inner_start, inner_end = self.covered.pop()
+            if inner_end < stop:
+                self.asides.append(Aside(name, inner_end, stop, reason))
+            stop = inner_start
+        if start < stop:
+            self.asides.append(Aside(name, start, stop, reason))
+        self.covered.append((start, self.length))
 
     def text(self, start: int = 0) -> str:
         """What was written since `start`."""

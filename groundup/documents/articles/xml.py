@@ -34,7 +34,8 @@ class Means(NamedTuple):
 
     act: str
     """drop; block, line, cell, item (breaks); heading (its level is the depth of sections);
-    section; aside; name (of an author); fact (kept in the metadata); put; raw (white space counts)."""
+    section; aside; name (of an author); fact (kept in the metadata); put; raw (its white space
+    counts)."""
     value: str = ""
     """The shelf of an aside, the key of a fact, the text that is put."""
     span: str = ""

@@ -12,39 +12,57 @@ from typing import Literal
 from groundup.core import Config
 
 from ..record import Edit, Record, Ruling
-from .turns import content, turns_of
+from .turns import Turn, content, turns_of
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
-TIME = r"(?:\[?\(?\d{1,4}[-:/.T ]\d\d(?:[-:/. T]\d\d){0,4}(?:\s?[AP]M)?\]?\)?[ \t,-]{0,3})?"
+CLOCK = (
+    r"(?:\[?\(?(?:\d{1,2} [A-Z]\w\w )?\d{1,4}[-:/.T ]\d\d(?:[-:/. T]\d\d){0,4}"
+    r"(?:\s?[AP]M)?\]?\)?[ \t,-]{1,20})"
+)
+TIME = rf"{CLOCK}?"
 HOST = r"(?:\[[^\]\n]{1,120}\]|\([^)\n]{1,120}\))"
 PLACE = r"(?:#\S{1,60}|IRC|the (?:channel|group|chat|room|server|meeting|conversation))"
-EVENT = re.compile(
-    TIME + r"(?:"
-    rf"(?:\S{{1,40}}|@?\S{{1,40}} \S{{1,40}}) (?:{HOST} )?has (?:joined|left|quit|parted)(?: {PLACE}|\s{HOST})+.{{0,200}}"
-    rf"|\S{{1,40}} {HOST} (?:has )?(?:joined|left|quit|parted)\b.{{0,200}}"
-    r"|(?:\*{3}|-!-|-->|<--|→|←|==)[ \t]{0,4}\S{1,40} .{0,30}\b(?:joined|left|quits?|parted|Joins|Parts|Quits)\b.{0,200}"
-    r"|(?:\*{1,3} )?(?:Joins|Parts|Quits|Disconnects): \S.{0,160}"
-    r"|(?:\*{1,3} |-!- )?\S{1,40} is now known as \S{1,40}"
-    r"|(?:\*{1,3} |-!- )?\S{1,40} sets? mode:? [+-].{0,200}|-!- mode/\S{1,40} \[.{0,120}"
-    r"|-!- Topic for #\S{1,60}.{0,300}|(?:\*{1,3} )?\S{1,40} changes topic to .{0,400}"
-    r"|\S.{0,40} (?:added|removed|kicked) \S.{0,40} (?:to|from) the (?:group|channel)\.?"
-    r"|\S.{0,40} (?:changed the (?:group|subject)\b|pinned a message|created (?:the )?group\b).{0,120}"
-    r"|This message was deleted\.?|<Media omitted>"
-    r"|Messages (?:and calls )?(?:to this group )?are (?:now )?(?:end-to-end )?(?:secured|encrypted).{0,200}"
-    r"|\[(?:image|sticker|video|GIF|photo|file|audio) (?:omitted|attached)\])[ \t\r]*",
+STARS = r"(?:\*{1,3} |-!- )?"
+EVENTS = (
+    rf"(?:\S{{1,40}}|@?\S{{1,40}} \S{{1,40}}) (?:{HOST} )?has (?:joined|left|quit|parted)"
+    rf"(?: {PLACE}|\s{HOST})+.{{0,200}}",
+    rf"\S{{1,40}} {HOST} (?:has )?(?:joined|left|quit|parted)\b.{{0,200}}",
+    r"(?:\*{3}|-!-|-->|<--|→|←|==)[ \t]{0,4}\S{1,40} .{0,30}"
+    r"\b(?:joined|left|quits?|parted|Joins|Parts|Quits)\b.{0,200}",
+    r"(?:\*{1,3} )?(?:Joins|Parts|Quits|Disconnects): \S.{0,160}",
+    rf"{STARS}\S{{1,40}} is now known as \S{{1,40}}",
+    rf"{STARS}\S{{1,40}} sets? mode:? [+-].{{0,200}}",
+    r"-!- mode/\S{1,40} \[.{0,120}",
+    r"-!- Topic for #\S{1,60}.{0,300}",
+    r"(?:\*{1,3} )?\S{1,40} changes topic to .{0,400}",
+    r"\S.{0,40} (?:added|removed|kicked) \S.{0,40} (?:to|from) the (?:group|channel)\.?",
+    r"\S.{0,40} (?:changed the (?:group|subject)\b|pinned a message|created (?:the )?group\b)"
+    r".{0,120}",
+    r"This message was deleted\.?",
+    "<Media omitted>",
+    r"Messages (?:and calls )?(?:to this group )?are (?:now )?(?:end-to-end )?"
+    r"(?:secured|encrypted).{0,200}",
+    r"\[(?:image|sticker|video|GIF|photo|file|audio) (?:omitted|attached)\]",
+)
+MARKED = rf"{CLOCK}(?:\*{{3}}|-!-|-->|<--|==) \S.{{0,400}}"
+"""After a clock, what a client writes before lines that nobody said."""
+EVENT = re.compile(rf"(?:{TIME}(?:{'|'.join(EVENTS)})|{MARKED})[ \t\r]*", re.IGNORECASE)
+DISCLAIMER = re.compile(
+    r"[^.!?\n]{0,80}\b(?:as an? (?:AI|artificial intelligence|large)(?: language)?(?: model)?"
+    r"|I(?:'m| am) (?:just |only )?an? (?:AI|artificial intelligence|language model)"
+    r"|as a language model)\b[^.!?\n]{0,300}[.!?]?",
     re.IGNORECASE,
 )
-DISCLAIMER = re.compile(
-    r"[^.!?\n]{0,80}\b(?:as an? (?:AI|artificial intelligence|large)(?: language)?(?: model)?|I(?:'m| am) "
-    r"(?:just |only )?an? (?:AI|artificial intelligence|language model)|as a language model)\b"
-    r"[^.!?\n]{0,300}[.!?]?", re.IGNORECASE,
+GREETINGS = (
+    "hi+", "hello", "hey+", "yo", "good (?:morning|evening|afternoon|day|night)", "bye+",
+    "goodbye", "thanks?(?: you)?", "thx", "ty", "ok(?:ay)?", "sure", "welcome",
+    "you(?:'re| are) welcome", "no problem", "np", "how are you", "what'?s up", "sup", "cheers",
+    "lol", "hallo", "guten tag", "danke", "bonjour", "merci", "salut", "hola", "gracias", "ciao",
+    "grazie",
 )  # fmt: skip
+WHOM = "(?: (?:there|all|everyone|guys|so much|very much|a lot|folks))?"
 GREETING = re.compile(
-    r"(?:(?:hi+|hello|hey+|yo|good (?:morning|evening|afternoon|day|night)|bye+|goodbye|thanks?(?: you)?|thx|ty|"
-    r"ok(?:ay)?|sure|welcome|you(?:'re| are) welcome|no problem|np|how are you|what'?s up|sup|cheers|lol|"
-    r"hallo|guten tag|danke|bonjour|merci|salut|hola|gracias|ciao|grazie)(?: (?:there|all|everyone|guys|"
-    r"so much|very much|a lot|folks))?[\s,.!?:;)(-]{0,8}){1,4}",
-    re.IGNORECASE,
+    rf"(?:(?:{'|'.join(GREETINGS)}){WHOM}[\s,.!?:;)(-]{{0,8}}){{1,4}}", re.IGNORECASE
 )
 
 
@@ -60,7 +78,7 @@ class BoilerplateConfig(Config):
     disclaimers: Literal["cut", "count", "drop"] = "count"
     """Sentences such as "As an AI language model …": cut out of the assistant's turns, only counted
     in the metadata, or a reason to drop the conversation. Source: the ShareGPT cleaning of Vicuna
-    (LMSYS, 2023) drops them; own choice to count by default, since dropping removes refusals too."""
+    (LMSYS, 2023) drops them; own choice to count by default, for dropping removes refusals too."""
     drop_greetings: bool = True
     """Drop a conversation in which every turn is a greeting or thanks."""
     min_repeats: int = 3
@@ -82,10 +100,11 @@ class Boilerplate:
         spoken = [text for text in contents if text]
         if self.config.drop_greetings and spoken and all(map(is_greeting, spoken)):
             return Ruling("boilerplate: only greetings", float(len(spoken)))
-        bots = [turn for turn in turns if turn.speaker.lower() in self.bots]
-        edits = [Edit(turn.start, turn.end, "bot") for turn in bots]
-        taken = [(turn.start, turn.end) for turn in bots]
-        edits += self.lines(record.text, taken)
+        edits = [Edit(turn.start, turn.end, "bot") for turn in turns if self.is_bot(turn)]
+        if record.metadata.get("format") == "irc":  # whose reader calls the server so
+            servers = [turn for turn in turns if turn.speaker == "system"]
+            edits += [Edit(turn.start, turn.end, "server message") for turn in servers]
+        edits += self.lines(record.text)
         disclaimers = 0
         for turn in turns:
             if turn.role != "assistant":
@@ -102,7 +121,11 @@ class Boilerplate:
             return Ruling("boilerplate: nothing else", details=f"{len(edits)} pieces")
         return Ruling(edits=tuple(edits), metadata={"disclaimers": disclaimers} if turns else {})
 
-    def lines(self, text: str, taken: list[tuple[int, int]]) -> list[Edit]:
+    def is_bot(self, turn: Turn) -> bool:
+        """Whether a turn's speaker is one of the bots."""
+        return turn.speaker.lower() in self.bots
+
+    def lines(self, text: str) -> list[Edit]:
         """Lines of servers, and lines said again and again."""
         edits, counts = [], Counter[str]()
         for line in LINE.finditer(text):

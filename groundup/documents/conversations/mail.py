@@ -7,75 +7,46 @@ Knows nothing of headers or threads; see threads.py.
 """
 
 import re
-from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
 
 from groundup.core import Config
 
 from ..record import PASS, Edit, Record, Ruling
+from .mail_lines import (
+    ADDRESS,
+    ATTRIBUTION,
+    BAR,
+    BRACKETED,
+    CITED,
+    CONFIDENTIAL,
+    DASHES,
+    DELIMITER,
+    DISCLAIMER,
+    ENDED,
+    FOOTER,
+    FORWARDED,
+    HEADER,
+    MARK,
+    PGP,
+    PHONE,
+    PLACE,
+    QUOTED,
+    REPLY,
+    RULE,
+    SENTENCE,
+    SHORT_RULE,
+    SIGNED,
+    SNIPPED,
+    STARTS,
+    SUPERCITED,
+    UNMARKED,
+    URL_ONLY,
+    VERBS,
+)
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
-QUOTED = re.compile(r"[ \t]{0,3}[`']?>|[ \t]{0,8}[A-Za-z]{1,4}>(?= )")
-MARK = re.compile(r"[ \t]{0,6}(?:[A-Za-z]{0,4}>|--?\]|[|:)}\]](?=[ \t\n]))")
-BAR = re.compile(r"[ \t]{0,4}\|(?: .*[^|\s]| ?)\s*$")
-VERBS = (
-    r"wrote|writes|write|said|says|mentioned|stated|confessed|spake|typed|thought|scribbled|asked|"
-    r"replied|responded|added|noted|posted|claimed|claiming|schrieb|schreibt|a [ée]crit|[ée]crit|"
-    r"escribi[óo]|scrisse|ha scritto|schreef|skrev|napisa[łl]a?|пишет|написал\w*|kirjoitti|"
-    r"escreveu|yazdı|írta|wisdom included|is (?:thought|said|rumoured) to have"
-)
-DATE = r"(?:\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}-\d\d-\d\d|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w*,?)"
-ADDRESS = r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,6}"
-ATTRIBUTION = re.compile(
-    rf"(?:.{{0,200}}\b(?:{VERBS})\b.{{0,80}}|(?:--?\s?)?(?:On|At|Le|Am|El|Il|Op|Den|W dniu|Em)\b.{{0,160}}"
-    rf"{DATE}.{{0,160}}|.{{0,160}}{ADDRESS}.{{0,60}}"
-    r"|[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}(?: \w{2,14}(?:ed|es|ays|ote|aid))?"
-    r"|Quoting .{1,120})[ \t]*\*?[:;,]?[ \t]*$",
-    re.IGNORECASE,
-)
-STARTS = re.compile(
-    r"(?:--?\s?)?(?:On|At|Le|Am|El|Il|Op|Den|Em|In article|In message)\b", re.IGNORECASE
-)
-BRACKETED = re.compile(
-    r"\[[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}\][ \t]*:?[ \t]*$|\* .{2,60} \[\d{4}-.{2,40}\]:?[ \t]*$"
-)
-NAMED = re.compile(r"[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}[ \t]*:[ \t]*$")
-SUPERCITED = re.compile(r">{2,}[ \t]*\S.{0,120}(?:writes|wrote|said):?[ \t]*$")
-FORWARDED = re.compile(
-    r"-{3,}[ \t]{0,3}(?:Original Message|Forwarded (?:by|message)|begin(?:ning of)? forwarded|"
-    r"Ursprüngliche Nachricht|Message d'origine|Mensaje original)\b.*|Begin forwarded message:",
-    re.IGNORECASE,
-)  # fmt: skip
-DELIMITER = re.compile(r"--[ \t]*$|-- $|—[ \t]*$")
-RULE = re.compile(r"[ \t]*(?:[-_=*~#]{10,}|-{3,}\(.{1,60}\)-{3,})[ \t]*$")
-FOOTER = re.compile(
-    r"mailing[- ]list\b|un(?:-|\))?subscri|subscribe to (?:this|the)|/listinfo/|majordomo@|List maintainer|"
-    r"list-?(?:owner|admin|archives?)\b|Do You Yahoo|Yahoo! (?:Mail|Groups|Messenger)|MSN |Hotmail|"
-    r"sponsored by|Get your free|Sign ?up (?:for|now)|Sent from my |Sent via |Envoyé de |"
-    r"scanned (?:by|for) (?:virus|mail)|virus[- ]free|email has been (?:swept|scanned)|"
-    r"You(?:'re| are)? (?:have )?receiv(?:ed|ing) this|change your (?:preferences|subscription)|"
-    r"(?:Copyright|©|\(c\)) .{0,60}(?:All rights reserved|\d{4})|TIP \d+:|Get .{1,40} (?:FREE|here)|"
-    r"(?:FREE|your) subscription\b|Subscribe now|switch to the .{1,20} digest|stop receiving|"
-    r"visit our (?:web ?)?site|Your use of .{1,30} is subject to",
-    re.IGNORECASE,
-)
-CONFIDENTIAL = re.compile(
-    r"confidential|privileged|intended (?:solely|only|recipient|addressee|for)|addressee|disclos(?:e|ure)|"
-    r"unauthori[sz]ed|in error|prohibited|unlawful|notify the sender|contact the sender|vertraulich|"
-    r"confidentiel|destinataire", re.IGNORECASE,
-)  # fmt: skip
-ENDED = re.compile(r"-{3,}[ \t]{0,3}End(?: of)? (?:forwarded|original)\b", re.IGNORECASE)
-UNMARKED = re.compile(r"[ \t]*(?:--?|~)[ \t]{0,2}\S")
-PLACE = re.compile(rf"https?://|www\.|{ADDRESS}")
-DISCLAIMER = re.compile(
-    r"[ \t*]*(?:(?:e-?mail |legal |important )?disclaimer|confidentiality(?: notice)?|important email "
-    r"information|this (?:e-?mail|message|communication)\b.{0,120}\b(?:confidential|intended))",
-    re.IGNORECASE,
-)
-URL_ONLY = re.compile(r"[ \t]*<?https?://\S{1,300}[ \t]*$")
-PGP = re.compile(r"-----BEGIN PGP (SIGNED MESSAGE|SIGNATURE|PUBLIC KEY BLOCK|MESSAGE)-----")
-HEADER = re.compile(r"[*]?(?:[A-Z][\w-]{1,20}|Reply-To|Message-ID)[*]?:[ \t]")
-LONG_LINE, FULL_LINE, SHORT_REST = 400, 60, 25
+LONG_LINE, FULL_LINE, SHORT_REST, MAX_HEADERS = 400, 60, 25, 15
 WORDS_OF = {
     "a": "attribution",
     "q": "quoted text",
@@ -96,7 +67,8 @@ class MailConfig(Config):
     """Lines after a delimiter that still count as a signature. Source: RFC 3676 calls four lines
     customary; the longest of our development mails had nine, doubled less three."""
     max_footer_lines: int = 14
-    """Lines of a footer's paragraph; a longer one is a text. Source: development mails, 9 at most."""
+    """Lines of a footer's paragraph; a longer one is a text. Source: development mails, 9 at
+    most."""
     drop_empty: bool = True
     """Drop a mail in which nothing new was written."""
 
@@ -117,7 +89,7 @@ class Mail:
 
     def __call__(self, record: Record) -> Ruling:
         """Set apart what was not written for this mail."""
-        lines = judge_lines(record.text, self.config)
+        lines = judge_lines(record.text, self.config, is_reply(record.metadata))
         edits = tuple(self.edits(lines))
         if not edits:
             return PASS
@@ -148,8 +120,31 @@ class Mail:
                 yield Edit(lines[first].start, lines[at - 1].end, WORDS_OF[kind], aside=shelf)
 
 
-def judge_lines(text: str, config: MailConfig) -> list[Judged]:
-    """What each line of a mail is."""
+def is_reply(metadata: Mapping[str, Any]) -> bool:
+    """Whether a mail's headers or its subject say that it answers another.
+
+    >>> is_reply({"Subject": "Re: tea"}), is_reply({"subject": "Reports"})
+    (True, False)
+    >>> is_reply({"format": "mail", "title": "[tea] Re: cups"})
+    True
+    """
+    known = {key.lower().replace("-", "_"): value for key, value in metadata.items()}
+    if known.get("in_reply_to") or known.get("references"):
+        return True
+    subject = subject_of(known)
+    while (found := REPLY.match(subject)) and "]" in found[0] and ":" not in found[0]:
+        subject = subject[found.end() :]  # the list's name
+    return found is not None
+
+
+def subject_of(known: Mapping[str, Any]) -> str:
+    """A mail's subject, which a reader of mails calls the title."""
+    title = known.get("title") if known.get("format") == "mail" else ""
+    return f"{known.get('subject') or title or ''}"
+
+
+def judge_lines(text: str, config: MailConfig, is_reply: bool = False) -> list[Judged]:
+    """What each line of a mail is; a reply may quote without marks."""
     places = [found.span() for found in LINE.finditer(text)]
     lines = [text[start:end].rstrip("\r\n") for start, end in places]
     kinds = [""] * len(lines)
@@ -158,6 +153,8 @@ def judge_lines(text: str, config: MailConfig) -> list[Judged]:
     mark_signatures(lines, kinds, config.max_signature_lines)
     mark_footers(lines, kinds, config.max_footer_lines)
     mark_unmarked_signature(lines, kinds)
+    if is_reply:
+        mark_below_rule(lines, kinds)
     fill_blanks(lines, kinds)
     return [Judged(*place, kind) for place, kind in zip(places, kinds, strict=True)]
 
@@ -186,8 +183,9 @@ def mark_pgp(lines: list[str], kinds: list[str]) -> None:
 
 def mark_quotes(lines: list[str], kinds: list[str]) -> None:
     """Quoted lines, then the attribution above each block."""
+    cites = any(SUPERCITED.match(line[:LONG_LINE]) for line in lines)
     for at, line in enumerate(lines):
-        if not kinds[at] and QUOTED.match(line):
+        if not kinds[at] and (QUOTED.match(line) or cites and CITED.match(line)):
             kinds[at] = "a" if SUPERCITED.match(line[:LONG_LINE]) else "q"
     for at in range(1, len(lines) - 1):  # the rest of a quoted line that was broken
         if kinds[at - 1 : at + 2] == ["q", "", "q"] and 0 < len(lines[at].strip()) <= SHORT_REST:
@@ -200,7 +198,9 @@ def mark_quotes(lines: list[str], kinds: list[str]) -> None:
     for at in range(len(lines)):
         if not kinds[at] and FORWARDED.match(lines[at][:LONG_LINE]):
             mark_forwarded(lines, kinds, at)
+    mark_unannounced(lines, kinds)
     mark_attributions(lines, kinds)
+    mark_snips(lines, kinds)
 
 
 def mark_attributions(lines: list[str], kinds: list[str]) -> None:
@@ -212,7 +212,7 @@ def mark_attributions(lines: list[str], kinds: list[str]) -> None:
         )
         if kinds[at] or not following or not lines[at].strip():
             continue
-        if is_attribution(lines, at, following, kinds):
+        if mark_headers(lines, kinds, at, following) or is_attribution(lines, at, following, kinds):
             kinds[at] = "a"
             before = lines[at - 1] if at else ""
             short = not STARTS.match(lines[at].lstrip())
@@ -233,26 +233,92 @@ def mark_attributions(lines: list[str], kinds: list[str]) -> None:
                 kinds[at] = "q"
 
 
+def mark_headers(lines: list[str], kinds: list[str], at: int, following: int) -> bool:
+    """Two or more headers right above a quote attribute it; returns whether the last is at `at`."""
+    if not is_header(lines[at]) or not (kinds[following] == "q" or MARK.match(lines[following])):
+        return False
+    first = at
+    while first > max(0, at - MAX_HEADERS) and is_header(lines[first - 1]):
+        first -= 1
+    if first == at or not any(line.lstrip().startswith("From:") for line in lines[first : at + 1]):
+        return False
+    kinds[first:at] = ["a"] * (at - first)
+    return True
+
+
+def is_header(line: str) -> bool:
+    """Whether a line is a header, perhaps set in."""
+    return HEADER.match(line[:LONG_LINE].lstrip()) is not None
+
+
+def mark_snips(lines: list[str], kinds: list[str]) -> None:
+    """Lines such as `[snip]` next to a quote say what was left out of it."""
+    said = [at for at, line in enumerate(lines) if line.strip()]
+    for number, at in enumerate(said):
+        if not kinds[at] and SNIPPED.match(lines[at][:LONG_LINE]):
+            near = said[max(0, number - 1) : number + 2]
+            if any(kinds[one] == "q" and abs(one - at) <= 2 for one in near):
+                kinds[at] = "q"
+
+
+def mark_below_rule(lines: list[str], kinds: list[str]) -> None:
+    """A reply that marks nothing and has a line of dashes quotes what stands below the line."""
+    if "q" in kinds or "a" in kinds:
+        return
+    rules = [at for at, line in enumerate(lines) if not kinds[at] and DASHES.match(line)]
+    if not rules:
+        return
+    above = any(line.strip() for line in lines[: rules[0]])
+    below = [at for at in range(rules[0], len(lines)) if not kinds[at]]
+    if above and any(lines[at].strip() for at in below[1:]):
+        for at in below:
+            kinds[at] = "q"
+
+
 def mark_forwarded(lines: list[str], kinds: list[str], at: int) -> None:
     """The original below the line that announces it; one that has no marks goes to its end."""
-    headers, one = 0, at + 1
-    while one < len(lines) and (not lines[one].strip() or HEADER.match(lines[one]) or headers):
-        if not lines[one].strip() and headers:
-            break
-        headers += bool(HEADER.match(lines[one]))
+    one = at + 1
+    while one < len(lines) and not lines[one].strip():
         one += 1
-    if not headers:
-        return
-    end = next((place for place in range(one, len(lines)) if ENDED.match(lines[place])), -1)
-    following = next((place for place in range(one, len(lines)) if lines[place].strip()), one)
-    kinds[at : max(at + 1, one)] = ["a"] * (max(at + 1, one) - at)
+    end = headers_end(lines, one)
+    if end > one:
+        mark_original(lines, kinds, at, end, end - one)
+
+
+def headers_end(lines: list[str], at: int) -> int:
+    """One past a block of headers and the lines that continue them; `at` if there is none."""
+    end = at
+    while end < len(lines) and (
+        HEADER.match(lines[end][:LONG_LINE]) or (end > at and lines[end][:1] in (" ", "\t"))
+    ):
+        end += 1
+    return end
+
+
+def mark_unannounced(lines: list[str], kinds: list[str]) -> None:
+    """A paragraph that begins with From, Subject and a date as headers forwards what follows."""
+    at = 0
+    while at < len(lines):
+        end = headers_end(lines, at)
+        names = {line.partition(":")[0] for line in lines[at:end]}
+        is_alone = at == 0 or not lines[at - 1].strip()
+        if {"From", "Subject"} <= names and names & {"Date", "Sent"} and is_alone:
+            if not kinds[at] and end < len(lines) and not lines[end].strip():
+                mark_original(lines, kinds, at, end, 3)
+        at = max(end, at + 1)
+
+
+def mark_original(lines: list[str], kinds: list[str], at: int, body: int, headers: int) -> None:
+    """Headers are an attribution, what stands below them is quoted."""
+    kinds[at:body] = ["a"] * (body - at)
+    end = next((one for one in range(body, len(lines)) if ENDED.match(lines[one])), -1)
+    following = next((one for one in range(body, len(lines)) if lines[one].strip()), body)
     if end < 0 and following < len(lines) and kinds[following] == "q":
         return  # its lines are marked
-    stop = len(lines) if end < 0 else end + 1
-    for place in range(one, stop):
-        if end < 0 and DELIMITER.match(lines[place]) and headers < 2:
+    for one in range(body, len(lines) if end < 0 else end + 1):
+        if end < 0 and DELIMITER.match(lines[one]) and headers < 2:
             break
-        kinds[place] = kinds[place] or "q"
+        kinds[one] = kinds[one] or "q"
 
 
 def is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) -> bool:
@@ -263,7 +329,7 @@ def is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) 
     marked = kinds[following] == "q"
     if not marked and not (MARK.match(lines[following]) and following <= at + 2):
         return False
-    if line.startswith("[") or line.startswith("* "):
+    if line.startswith(("[", "* ")):
         return marked and bool(BRACKETED.match(line))
     if line[-1] not in ":;," and not (marked and re.search(rf"\b(?:{VERBS})\b", line[-40:])):
         return bool(re.search(ADDRESS, line)) and marked and bool(STARTS.match(line))
@@ -291,22 +357,34 @@ def mark_signatures(lines: list[str], kinds: list[str], max_lines: int) -> None:
 
 
 def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
-    """A last paragraph that begins with a dash and a name and gives an address or a page."""
+    """A last paragraph that begins with a rule, a dash or a name and says where to reach it."""
     end = len(lines)
     while end > 0 and (not lines[end - 1].strip() or kinds[end - 1] in ("f", "q")):
         end -= 1
     start = end
     while start > 0 and lines[start - 1].strip() and not kinds[start - 1]:
         start -= 1
-    ruled = [at for at in range(start, end) if RULE.match(lines[at][:LONG_LINE])]
-    start = ruled[0] if ruled else start
+    start = signature_start(lines, start, end)
     block = lines[start:end]
-    is_ruled = bool(block) and bool(RULE.match(block[0][:LONG_LINE])) and len(block) <= 9
-    if not is_ruled and (not 0 < len(block) <= 5 or not UNMARKED.match(block[0])):
-        return
-    if any(PLACE.search(line[:LONG_LINE]) for line in block) and max(map(len, block)) <= 80:
+    is_short = all(len(line) <= 80 for line in block)
+    if is_short and any(PLACE.search(line) or PHONE.search(line) for line in block):
         for at in range(start, end):
             kinds[at] = "s"
+
+
+def signature_start(lines: list[str], start: int, end: int) -> int:
+    """Where a signature may begin in the last paragraph; its end if nowhere."""
+    rules = (RULE, SHORT_RULE)
+    for at in range(max(start, end - 9), end):
+        if any(rule.match(lines[at][:LONG_LINE]) for rule in rules):
+            return at
+    if end - start <= 5 and start < end and UNMARKED.match(lines[start]):
+        return start
+    for at in range(max(start, end - 8), end - 1):
+        if SIGNED.match(lines[at][:LONG_LINE]):
+            prose = any(SENTENCE.search(line[:LONG_LINE]) for line in lines[at:end])
+            return end if prose else at
+    return end
 
 
 def is_rule_of_footer(lines: list[str], at: int) -> bool:

@@ -1,7 +1,7 @@
 """How good a conversation is to learn from: length, echoes, questions without an answer, languages.
 
-Figures go to the metadata; what is cut is up to the configuration. Languages are named by a function
-that the pipeline gives (`module:function`, text to code), for this room identifies none.
+Figures go to the metadata; what is cut is up to the configuration. Languages are named by a
+function that the pipeline gives (`module:function`, text to code), for this room identifies none.
 """
 
 import importlib

@@ -1,9 +1,9 @@
 """Threads: which message answers which, by headers where they are and by words where they are not.
 
-In order: the message that In-Reply-To or the last known of References names; the one whose own lines
-are quoted most; the latest one before it with the same subject. Only hashes and dates are kept of a
-message, so memory grows with the number of messages and not with their length. Every choice has a
-tie-break, so the result does not depend on the order of messages.
+In order: the message that In-Reply-To or the last known of References names; the one whose own
+lines are quoted most; the latest one before it with the same subject. Only hashes and dates are
+kept of a message, so memory grows with the number of messages and not with their length. Every
+choice has a tie-break, so the result does not depend on the order of messages.
 Source for the headers' part: Zawinski, message threading (jwz.org/doc/threading.html).
 """
 
@@ -15,13 +15,10 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ..record import Record
-from .mail import MailConfig, judge_lines
+from .mail import MailConfig, judge_lines, subject_of
+from .mail_lines import REPLY
 
-REPLY = re.compile(
-    r"\s*(?:(?:re|aw|antw|sv|vs|fwd?|wg|tr|rv|odp|回复|答复)(?:\[\d{1,3}\])?\s*[:：]|\[[^\]\n]{1,40}\])\s*",
-    re.IGNORECASE,
-)
-ID = re.compile(r"<[^<>\s]{3,250}>")
+ID = re.compile(r"<([^<>\s]{3,250})>")
 QUOTE = re.compile(r"\s*(?:[A-Za-z]{0,4}>|[|:](?= ))\s?")
 WORDS = re.compile(r"\w+")
 MIN_LINE = 20
@@ -70,22 +67,34 @@ class Place(NamedTuple):
 
 
 def message_of(record: Record) -> Message:
-    """What is kept of a record's message."""
+    """What is kept of a record's message: a raw mail's, or one whose quotes were set aside."""
     known = {key.lower().replace("-", "_"): value for key, value in record.metadata.items()}
-    names = [f"{known.get('in_reply_to') or ''}", *listed(known.get("references"))[::-1]]
-    references = [hashed(one) for name in names for one in ID.findall(name)[::-1]]
-    own_id = ID.findall(f"{known.get('message_id') or ''}")
-    subject = f"{known.get('subject') or ''}"
+    above = [f"{known.get('in_reply_to') or ''}", *listed(known.get("references"))[::-1]]
+    references = [hashed(name) for one in above for name in names_in(one)[::-1]]
+    own_id = names_in(f"{known.get('message_id') or ''}")
+    subject = subject_of(known)
     plain = subject
     while (found := REPLY.match(plain)) and found.end():
         plain = plain[found.end() :]
     words = " ".join(WORDS.findall(plain.lower()))
     own, quoted = lines_of(record.text)
+    if aside := (known.get("aside") or {}).get("quotes"):
+        quoted = tuple(dict.fromkeys((*quoted, *sum(lines_of("\n".join(aside)), ()))))[:MAX_LINES]
     return Message(
         record.id, hashed(own_id[0]) if own_id else 0, tuple(dict.fromkeys(references)),
         hashed(words) if words else 0, plain != subject.strip() and plain != subject,
         time_of(known.get("date")), own, quoted,
     )  # fmt: skip
+
+
+def names_in(header: str) -> list[str]:
+    """The messages that a header names, with brackets as in a mail or without as readers give.
+
+    >>> names_in("Your message of Monday <1@x>"), names_in("1@x")
+    (['1@x'], ['1@x'])
+    """
+    found = ID.findall(header)
+    return found or [word for word in header.split()[:50] if "@" in word or word == header]
 
 
 def listed(value: Any) -> list[str]:

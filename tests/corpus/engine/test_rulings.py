@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.corpus.engine.rulings import read_rulings, write_rulings
-from groundup.documents import Edit, Ruling
+from groundup.documents import Edit, Made, Ruling, SourceMap, Span
 
 
 def test_rulings_survive_their_file(tmp_path):
@@ -19,3 +19,9 @@ def test_rulings_survive_their_file(tmp_path):
 
 def test_no_rulings_are_a_file_too(tmp_path):
     assert read_rulings(write_rulings(tmp_path / "0.parquet", [])) == {}
+
+
+def test_a_text_that_was_made_survives(tmp_path):
+    made = Made(SourceMap.identity("né, two"), (Span("turn", 0, 2, "ann"),))
+    rulings = {"a": Ruling(made=made, metadata={"n": 1})}
+    assert read_rulings(write_rulings(tmp_path / "0.parquet", rulings.items())) == rulings

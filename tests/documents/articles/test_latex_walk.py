@@ -15,7 +15,10 @@ from groundup.documents.articles.latex_walk import LatexConfig, Walk
         (r"\iffalse no \ifx a b \fi no\fi yes", "yes"),
         (r"a~b---c ``d''", "a b—c “d”"),
         ("\\begin{itemize}\\item one\n\\item two\\end{itemize}", "- one\n- two"),
-        (r"\begin{equation}x\label{e}\end{equation} see \eqref{e}", "\\begin{equation}x\\end{equation}\nsee 1"),
+        (
+            r"\begin{equation}x\label{e}\end{equation} see \eqref{e}",
+            "\\begin{equation}x\\end{equation}\nsee 1",
+        ),
     ],
 )  # fmt: skip
 def test_pieces(source, text):

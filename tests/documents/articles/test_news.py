@@ -4,6 +4,7 @@ import pytest
 
 from groundup.documents import Record, SourceMap, follow
 from groundup.documents.articles.news import News, NewsConfig
+from tests.checking import unchecked
 
 STORY = """Tea prices rise
 By Ann Lee and Bo Ng, Associated Press
@@ -44,6 +45,7 @@ def test_links_alone_are_no_story():
 @pytest.mark.parametrize(
     "piece", ["a", "By Ann ", "LONDON ", "(AP) - ", "Photo: ", "Mon, ", "\n", "A"]
 )
+@unchecked()  # a call that is checked costs twenty times as much
 def test_hostile_input_takes_linear_time(piece):
-    ruling, _ = rule(piece * (60_000 // len(piece)))
+    ruling, _ = rule(piece * (200_000 // len(piece)))
     assert ruling is not None

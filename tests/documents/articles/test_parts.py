@@ -4,6 +4,7 @@ import pytest
 
 from groundup.documents import Record, SourceMap, follow
 from groundup.documents.articles.parts import Parts, PartsConfig
+from tests.checking import unchecked
 
 PAPER = """On tea
 
@@ -59,5 +60,6 @@ def test_a_heading_without_entries_stays():
 @pytest.mark.parametrize(
     "piece", ["a", "A. ", "Figure 1 ", "Ann Lee, ", "\n\n", "[1] ", "References\n\n", "@"]
 )
+@unchecked()  # a call that is checked costs twenty times as much
 def test_hostile_input_takes_linear_time(piece):
-    assert read("On tea\n\n" + piece * (60_000 // len(piece))).text.startswith("On tea")
+    assert read("On tea\n\n" + piece * (200_000 // len(piece))).text.startswith("On tea")

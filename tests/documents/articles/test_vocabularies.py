@@ -4,8 +4,9 @@ import pytest
 
 from groundup.documents.articles.vocabularies import DOCBOOK, JATS, MALLARD
 
-ACTS = {"drop", "block", "line", "cell", "item", "heading", "section", "aside", "name", "fact", "put",
-        "raw", "inline", "spaced"}  # fmt: skip
+ACTS = set(
+    "drop block line cell item heading section aside name fact put raw inline spaced".split()
+)
 
 
 @pytest.mark.parametrize("vocabulary", [DOCBOOK, JATS, MALLARD])

@@ -1,9 +1,12 @@
 """Boilerplate: servers, bots and forms go, what people say about them stays."""
 
+from dataclasses import replace
+
 import pytest
 
 from groundup.documents import follow
-from groundup.documents.conversations.boilerplate import Boilerplate, BoilerplateConfig
+from groundup.documents.conversations.boilerplate import EVENT, Boilerplate, BoilerplateConfig
+from tests.checking import unchecked
 
 from .test_turns import chat
 
@@ -16,12 +19,19 @@ def run(*turns: tuple[str, str], **settings):
 
 @pytest.mark.parametrize(
     "line",
-    ["*** ann has joined #tea", "ann [~a@h.org] has quit [Ping timeout]", "-!- bo is now known as bob", "<Media omitted>",
-     "-!- mode/#tea [+o ann] by ChanServ", "12:01 -!- ann [a@h] has joined #tea", "Ann Lee has joined the group"],
-)  # fmt: skip
+    [
+        "*** ann has joined #tea",
+        "ann [~a@h.org] has quit [Ping timeout]",
+        "-!- bo is now known as bob",
+        "<Media omitted>",
+        "-!- mode/#tea [+o ann] by ChanServ",
+        "12:01 -!- ann [a@h] has joined #tea",
+        "Ann Lee has joined the group",
+        "[15 Jan 00:53] *** You disconnected",
+        "(19:43)                -!- ann [~a@h] has quit [Ping timeout]",
+    ],
+)
 def test_server_lines_go(line):
-    from groundup.documents.conversations.boilerplate import EVENT
-
     assert EVENT.fullmatch(line)
 
 
@@ -32,6 +42,8 @@ def test_server_lines_go(line):
         "he joined us late",
         "Bob has quit smoking (again?)",
         "I set mode one",
+        "*** read this first ***",
+        "== Results ==",
     ],
 )
 def test_sentences_stay(line):
@@ -46,6 +58,15 @@ def test_bots_and_repeated_forms_go():
     )
     assert "bot" not in after.text and after.text.count(form) == 1
     assert {edit.reason for edit in ruling.edits} == {"bot", "said again"}
+
+
+def test_what_a_logs_reader_gives_to_the_server_goes():
+    record = chat(("system", "You connected"), ("ann", "hello Bo, it works"), ("bo", "so it does"))
+    cut = Boilerplate(BoilerplateConfig())
+    assert cut(record).edits == ()  # a system's turn of a chat with a model is no server's
+    ruling = cut(replace(record, metadata={"format": "irc"}))
+    assert [edit.reason for edit in ruling.edits] == ["server message"]
+    assert "connected" not in follow(record, ruling).text
 
 
 def test_disclaimers_are_counted_cut_or_a_reason():
@@ -68,6 +89,7 @@ def test_only_greetings_are_dropped():
 @pytest.mark.parametrize(
     "piece", ["a", " ", "hi ", "*", "as an AI ", "(", "I am an AI. ", "[x ", "\n"]
 )
+@unchecked()  # a call that is checked costs twenty times as much
 def test_hostile_input_takes_linear_time(piece):
-    ruling, _ = run(("user", "go"), ("assistant", piece * (60_000 // len(piece))))
+    ruling, _ = run(("user", "go"), ("assistant", piece * (100_000 // len(piece))))
     assert ruling is not None

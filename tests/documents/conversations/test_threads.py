@@ -1,6 +1,7 @@
 """Threads: headers first, then quotes, then subjects; never dependent on the order."""
 
 import random
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,3 +82,20 @@ def test_the_order_of_messages_does_not_matter(rows, seed):
     assert found == threads(shuffled)
     for one in found.values():
         assert one.thread in found and found[one.thread].parent == ""
+
+
+def test_what_a_reader_of_mails_gives_is_enough():
+    about = {"format": "mail", "title": "[tea] Re: Cups", "date": "2002-08-02T10:00:00+01:00"}
+    first = Record("a", "s", "a", "conversation", "One.", SourceMap.identity("One."))
+    first = replace(first, metadata=about | {"title": "[tea] Cups", "message_id": "1@x"})
+    reply = replace(first, id="b", metadata=about | {"message_id": "2@x", "in_reply_to": "1@x"})
+    found = threads([message_of(first), message_of(reply)])
+    assert (found["b"].parent, found["b"].by) == ("a", "header")
+    assert message_of(first).subject == message_of(reply).subject
+
+
+def test_quotes_that_were_set_aside_still_tell():
+    said = "Tea is best with a pot that has been warmed."
+    first = Record("a", "s", "a", "mail", said, SourceMap.identity(said))
+    reply = replace(first, id="b", text="Yes.", metadata={"aside": {"quotes": [f"> {said}"]}})
+    assert message_of(reply).quoted == message_of(first).own

@@ -32,10 +32,14 @@ def test_a_good_conversation_gets_its_figures():
         ([("system", "x"), ("system", "y")], {}, "turns: only system"),
         ([("user", "x"), ("system", "y"), ("assistant", "z")], {}, "turns: system after the start"),
         ([("gpt", "x"), ("human", "y")], {"starts_with_user": True}, "turns: assistant first"),
-        ([("human", "x"), ("human", "y"), ("gpt", "z")], {"alternation": True}, "turns: no alternation"),
-        ([("a", "x"), ("b", "y"), ("a", "x"), ("b", "y"), ("a", "x"), ("b", "y")], {}, "turns: repeats itself"),
+        (
+            [("human", "x"), ("human", "y"), ("gpt", "z")],
+            {"alternation": True},
+            "turns: no alternation",
+        ),
+        ([("a", "x"), ("b", "y")] * 3, {}, "turns: repeats itself"),
     ],
-)  # fmt: skip
+)
 def test_reasons(turns, settings, reason):
     assert rule(*turns, **settings).reason == reason
 
