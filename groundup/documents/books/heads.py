@@ -339,57 +339,6 @@ def is_number(line: str, due: int) -> bool:
     return number_value(bare[0]) == due or bare[0].translate(CONFUSED) == str(due)
 
 
-def inside(self, cores: set[str]) -> Counter[str]:
-    """How often pages that have their head have such a line in their text too."""
-    counts: Counter[str] = Counter()
-    longest = 2 * max(map(len, cores), default=0) + 12
-    for page in self.worded if cores else ():
-        place = self.pages[page]
-        for line in lines_of(self.text, place.start, place.end):
-            stripped = line.text.strip()
-            if 0 < len(stripped) <= longest and line.start not in self.gone:
-                counts[core(folded(stripped))] += 1
-    return counts
-
-
-def core(key: str) -> str:
-    """A folded line without numbers and signs at its ends.
-
-    >>> core("# gri"), core("chapter #: lists #"), core("auto multiple choice # / #")
-    ('gri', 'chapter #: lists', 'auto multiple choice')
-    """
-    words = key.split()
-    while words and not any(map(str.isalpha, words[-1])):
-        words.pop()
-    first = next((n for n, word in enumerate(words) if any(map(str.isalpha, word))), 0)
-    return " ".join(words[first:])
-
-
-def alike(one: str, other: str, limit: float) -> bool:
-    """Whether two cores are the same; short ones must be equal."""
-    if one == other:
-        return sum(map(str.isalpha, one)) >= 3
-    if min(len(one), len(other)) < 8 or not 0.6 < len(one) / len(other) < 1.6:
-        return False
-    a, b = ({text[at : at + 2] for at in range(len(text) - 1)} for text in (one, other))
-    return len(a & b) / len(a | b) >= limit
-
-
-def is_number(line: str, due: int) -> bool:
-    """Whether a line is a page's number, perhaps `16 / 102`, and the one that is due.
-
-    >>> is_number(" 16 / 102", 16), is_number("Page 16", 16), is_number("16 eggs", 16)
-    (True, True, False)
-    """
-    words = re.sub(r"[/|]", " ", line[:60]).split()
-    bare = [word for word in words if any(map(str.isalnum, word)) and word.lower() != "page"]
-    return (
-        0 < len(bare) <= 2
-        and all(number_value(word) is not None for word in bare)
-        and (number_value(bare[0]) == due)
-    )
-
-
 SHORT = 3
 """Letters of a word that may be a page number misread."""
 NUMBER, NUMBERED, HEAD = "page number", "running head with page number", "running head"
