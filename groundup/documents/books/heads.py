@@ -211,7 +211,8 @@ class Strays:
     ) -> None:
         self.config, self.text, self.pages = config, text, pages
         self.gone = {one.line.start for one, _ in found}
-        self.worded = {one.page: core(one.key) for one, why in found if why != NUMBER}
+        cores = {one.page: core(one.key) for one, why in found if why != NUMBER}
+        self.worded = {page: words for page, words in cores.items() if is_worded(words)}
         self.numbered = {one.page: one for one, _ in found if one.offsets}
 
     def all(self) -> list[tuple[Edge, str]]:
@@ -316,10 +317,15 @@ def core(key: str) -> str:
     return " ".join(words[first:])
 
 
+def is_worded(core: str) -> bool:
+    """Whether letters are left of a line, more than of a number misread."""
+    return sum(map(str.isalpha, core)) >= 3
+
+
 def alike(one: str, other: str, limit: float) -> bool:
     """Whether two cores are the same; short ones must be equal."""
     if one == other:
-        return sum(map(str.isalpha, one)) >= 3
+        return is_worded(one)
     if min(len(one), len(other)) < 8 or not 0.6 < len(one) / len(other) < 1.6:
         return False
     a, b = ({text[at : at + 2] for at in range(len(text) - 1)} for text in (one, other))
@@ -336,7 +342,8 @@ def is_number(line: str, due: int) -> bool:
     bare = [word for word in words if any(map(str.isalnum, word)) and word.lower() != "page"]
     if len(bare) != 1:
         return False
-    return number_value(bare[0]) == due or bare[0].translate(CONFUSED) == str(due)
+    word = bare[0].strip("-–—[]().")
+    return number_value(word) == due or word.translate(CONFUSED) == str(due)
 
 
 SHORT = 3
