@@ -3,12 +3,12 @@
     python benchmarks/books.py --root ROOT [--scans SCANS] [--keep]
 
 ROOT holds unpacked Debian packages: r-doc-pdf, r-doc-html, groff, groff-base,
-gri-pdf-doc, docbook-xsl-doc-pdf, auto-multiple-choice-doc-pdf, lilypond-doc-pdf-de. SCANS has a
-folder of pages a manual, made by benchmarks/book_scans.py. Heads: marked by eye
-(book_marks.json). Hyphens: the HTML edition of the same manual says how a word is written. Noise:
-benchmarks/ocr_noise.py, by another hand. Settings were set on R-intro, R-exts, R-lang and groff;
-the final set was seen once before the last changes, the untouched set never. Needs pdftotext
-(poppler-utils) and, for manual pages, groff.
+gri-pdf-doc, docbook-xsl-doc-pdf, auto-multiple-choice-doc-pdf, lilypond-doc-pdf-de, octave-doc,
+debian-policy, developers-reference, gnuplot-doc, pari-doc. SCANS has a folder of pages a manual,
+made by benchmarks/book_scans.py. Heads: marked by eye (book_marks.json). Hyphens: the HTML edition
+of the same manual says how a word is written. Noise: benchmarks/ocr_noise.py, by another hand. All
+settings were set on the manuals of the sets development and seen; untouched ones were measured
+after that. Needs pdftotext (poppler-utils) and, for manual pages, groff.
 """
 
 import argparse
@@ -44,14 +44,29 @@ MANUALS = {
     "docbook-xsl": "usr/share/doc/docbook-xsl/reference.pdf.gz",
     "amc": "usr/share/doc/auto-multiple-choice/auto-multiple-choice.en.pdf",
     "lilypond-de": "usr/share/doc/lilypond/html/Documentation/learning.de.pdf",
+    "octave": "usr/share/doc/octave/octave.pdf",
+    "policy": "usr/share/doc/debian-policy/policy.pdf.gz",
+    "devref": "usr/share/developers-reference/developers-reference.pdf",
+    "gnuplot": "usr/share/doc/gnuplot/gnuplot.pdf",
+    "pari": "usr/share/pari/doc/users.pdf",
+}
+EDITIONS = {
+    **{name: f"usr/share/R/doc/manual/{name}.html" for name in R_MANUALS},
+    "octave": "usr/share/doc/octave/octave.html/*.html",
+    "policy": "usr/share/doc/debian-policy/policy.html/*.html",
+    "devref": "usr/share/developers-reference/*.html",
+    "gnuplot": "usr/share/doc/gnuplot/html/*.html",
 }
 SETS = {
     "development": {"hyphens": ("R-intro", "R-exts", "R-lang"), "ocr": ("R-intro", "groff")},
-    "final": {
-        "hyphens": ("R-admin", "R-ints", "R-data"),
-        "ocr": ("R-admin", "R-ints", "gri", "amc"),
+    "seen": {
+        "hyphens": ("R-admin", "R-ints", "R-data", "R-FAQ"),
+        "ocr": ("R-admin", "R-ints", "R-data", "R-FAQ", "gri", "amc"),
     },
-    "untouched": {"hyphens": ("R-FAQ",), "ocr": ("R-data", "R-FAQ")},
+    "untouched": {
+        "hyphens": ("octave", "policy", "devref", "gnuplot"),
+        "ocr": ("octave", "policy", "devref", "gnuplot", "pari"),
+    },
 }
 WORDS = re.compile(r"\w+")
 RATES = (0.02, 0.05, 0.1)
@@ -97,7 +112,7 @@ def measured(texts: dict[str, str], root: Path, scans: Path | None) -> Iterator[
     if scans:
         yield "heads of scans", scanned_heads(scans)
         yield "ocr of scans", scanned_scores(scans)
-    for part in ("untouched", "final", "development"):
+    for part in SETS:
         yield f"hyphens, {part}", hyphens(texts, root, SETS[part]["hyphens"])
         yield f"ocr score, {part}", scores(texts, SETS[part]["ocr"])
         yield f"repairs, {part}", repairs(texts, SETS[part]["ocr"])
@@ -194,13 +209,14 @@ def scanned(folder: Path, kind: str) -> dict[int, str]:
 
 def scanned_heads(scans: Path) -> Row:
     """Heads and numbers of scanned pages."""
-    pairs = {
-        name: edges_found(scanned(scans / f"{name}150", "ocr"), marks)
-        for name, marks in MARKS["scans"].items()
-    }
-    final = [pair for name, pair in pairs.items() if name != "R-intro"]
-    rows: Row = {name: pair.row() for name, pair in pairs.items()}
-    return rows | {"final": Pair(*map(sum, zip(*final, strict=True))).row()}
+    rows: Row = {}
+    for part in ("scans", "untouched scans"):
+        pairs = []
+        for name, marks in MARKS[part].items():
+            pairs.append(edges_found(scanned(scans / f"{name}150", "ocr"), marks))
+            rows[name] = pairs[-1].row()
+        rows[f"all {part}"] = Pair(*map(sum, zip(*pairs, strict=True))).row()
+    return rows
 
 
 def scanned_scores(scans: Path) -> Row:
@@ -210,11 +226,18 @@ def scanned_scores(scans: Path) -> Row:
         true, read = scanned(folder, "true"), scanned(folder, "ocr")
         wrong = np.array([word_errors(true[page], read[page]) for page in sorted(true)])
         clean, dirty = page_scores(true.values()), page_scores(read.values())
+        read_words = [len(re.findall(r"[^\W\d_]{2,}", read[page])) for page in sorted(true)]
         bad = [score for score, errors in zip(dirty, wrong, strict=True) if errors >= 0.05]
+        legible = [
+            score for score, errors, words in zip(dirty, wrong, read_words, strict=True)
+            if errors >= 0.05 and words >= 20
+        ]  # fmt: skip
         rows[folder.name] = {
             "pages": len(true), "median share of words misread": round(float(np.median(wrong)), 3),
             "auc, all scans": auc(dirty, clean), "pages of 5 % misread or more": len(bad),
             "auc, those": auc(bad, clean) if bad else None,
+            "of them with 20 words read": len(legible),
+            "auc, those with 20 words": auc(legible, clean) if legible else None,
         }  # fmt: skip
     return rows
 
@@ -244,7 +267,8 @@ def hyphens(texts: dict[str, str], root: Path, names: Sequence[str]) -> Row:
     right = unclear = 0
     wrong: list[str] = []
     for name in names:
-        page = (root / f"usr/share/R/doc/manual/{name}.html").read_text("utf-8", "replace")
+        files = sorted(root.glob(EDITIONS[name]))
+        page = " ".join(file.read_text("utf-8", "replace") for file in files)
         edition = " ".join(html.unescape(re.sub(r"<[^>]*>", "", page)).lower().split())
         record = after(texts[name], Heads(HeadsConfig()), Footnotes(FootnotesConfig()))
         for edit in Hyphens(HyphensConfig())(record).edits:
