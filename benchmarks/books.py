@@ -270,6 +270,8 @@ def hyphens(texts: dict[str, str], root: Path, names: Sequence[str]) -> Row:
         files = sorted(root.glob(EDITIONS[name]))
         page = " ".join(file.read_text("utf-8", "replace") for file in files)
         edition = " ".join(html.unescape(re.sub(r"<[^>]*>", "", page)).lower().split())
+        wholes = set(re.findall(r"(?<![\w-])[^\W\d_]+(?!\w)", edition))
+        pairs = set(re.findall(r"(?<!\w)(?=([^\W\d_]+-[^\W\d_]+)(?!\w))", edition))
         record = after(texts[name], Heads(HeadsConfig()), Footnotes(FootnotesConfig()))
         for edit in Hyphens(HyphensConfig())(record).edits:
             left = re.search(r"[^\W\d_]+$", record.text[max(0, edit.start - 40) : edit.start])
@@ -277,11 +279,10 @@ def hyphens(texts: dict[str, str], root: Path, names: Sequence[str]) -> Row:
             if not left or not follows:
                 continue
             a, b = left.group().lower(), follows.group().lower()
-            whole = re.search(rf"(?<![\w-]){a}{b}(?!\w)", edition)
-            apart = re.search(rf"(?<!\w){a}-{b}(?!\w)", edition)
-            if bool(whole) == bool(apart):
+            whole, apart = a + b in wholes, f"{a}-{b}" in pairs
+            if whole == apart:
                 unclear += 1
-            elif bool(apart) == (edit.put == "-"):
+            elif apart == (edit.put == "-"):
                 right += 1
             else:
                 wrong.append(f"{a}{edit.put}{b}")
