@@ -9,7 +9,7 @@ single words; pages and texts are in ocr.py.
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal, NamedTuple
 
 from .words import english, is_english, letters
@@ -51,6 +51,8 @@ length; 4 for longer ones. Source: own, set on R-intro and groff."""
 
 Looks = Literal["right", "confused", "garbled", "mixed", "unknown", "none"]
 EDGES = STRIPPED + "[]"
+LONGEST = 24
+"""Letters of a word that is compared with the book's own."""
 RARE = 3
 """Uses in the book from which a token is the author's own, however odd."""
 SIGN = re.compile(r"[¬·~`^|*_'!]")
@@ -186,8 +188,20 @@ class Reader:
 
     def is_near(self, low: str) -> bool:
         """Whether a word of one use is a letter away from one that the book has five times."""
-        near = (one for one in one_letter_off(low) if self.own[one] >= 5)
-        return any(one + "s" != low and low + "s" != one for one in near)
+        if len(low) > LONGEST:
+            return False
+        near = {one for cut in cuts(low) for one in self.frequent.get(cut, ()) if one != low}
+        return any(is_one_off(low, one) and one + "s" != low and low + "s" != one for one in near)
+
+    @cached_property
+    def frequent(self) -> dict[str, list[str]]:
+        """Words that the book has five times, by themselves with a letter cut out or none."""
+        found: dict[str, list[str]] = {}
+        for word, uses in self.own.items():
+            if uses >= 5 and len(word) <= LONGEST and word.isascii():
+                for cut in cuts(word):
+                    found.setdefault(cut, []).append(word)
+        return found
 
     def is_rival(self, low: str) -> bool:
         """Whether a seldom word of the table is a confusion away from one far more used."""
@@ -225,6 +239,19 @@ class Reader:
             return Answer("", 0.0)
         best = max(listed, key=lambda one: (weights[one], one))
         return Answer(best, weights[best] / (sum(weights.values()) + unknown_weight(low)))
+
+
+def cuts(word: str) -> set[str]:
+    """A word, and what is left of it without one letter."""
+    return {word} | {word[:at] + word[at + 1 :] for at in range(len(word))}
+
+
+def is_one_off(a: str, b: str) -> bool:
+    """Whether one letter more, less or other makes one word of another."""
+    long, short = (a, b) if len(a) >= len(b) else (b, a)
+    at = next((n for n, (x, y) in enumerate(zip(long, short, strict=False)) if x != y), len(short))
+    rest = short[at:] if len(long) > len(short) else short[at + 1 :]
+    return len(long) - len(short) <= 1 and long[at + 1 :] == rest
 
 
 def is_doubled(low: str) -> bool:

@@ -80,10 +80,12 @@ class Book:
 
     def __init__(self, own: Counter[str], pages: Sequence[str]) -> None:
         self.tokens = [BROKEN.sub("", page).split() for page in pages]
-        self.bare = [[token.strip(EDGES).lower() for token in page] for page in self.tokens]
+        tokens = Counter(token for page in self.tokens for token in page)
+        bare = {token: token.strip(EDGES).lower() for token in tokens}
+        self.bare = [[bare[token] for token in page] for page in self.tokens]
         self.uses = Counter(word for page in self.bare for word in page)
         self.pairs = Counter(pair for page in self.bare for pair in pairwise(page))
-        self.reader = Reader(own, Counter(token for page in self.tokens for token in page))
+        self.reader = Reader(own, tokens)
         self.known_rivals: dict[str, list[str]] = {}
 
     def signs(self) -> Iterator[Signs]:

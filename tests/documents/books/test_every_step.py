@@ -10,6 +10,7 @@ from groundup.documents import PASS, STEPS, Record, SourceMap, Span, Step, follo
 
 NAMES = sorted(name for name in STEPS if name.startswith("books."))
 MILLION = 1_000_000
+WORDS = [a + b for a in "aeiourstln" for b in "bcdfghklmnprstvw"]
 HOSTILE = {
     "letters": "a" * MILLION,
     "tags": "<" * MILLION,
@@ -21,6 +22,8 @@ HOSTILE = {
     "lines": "\n" * MILLION,
     "feeds": "\f" * 100_000,
     "pages": "1\n\f" * 20_000,
+    "lost heads": ("THE LONG BOOK 1\nx\n\f" + "THE LQNG\nBOOK\n\f") * 10_000,
+    "strange words": "".join(f" the t{a}e{b}s" for a in WORDS for b in WORDS),
     "stars": "*" * MILLION,
     "digits": "1" * MILLION,
     "numbers": "1 " * (MILLION // 4),
