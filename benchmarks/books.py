@@ -1,6 +1,7 @@
 """Books: heads, hyphens, OCR scores and repairs on real manuals, with truths that are not ours.
 
     python benchmarks/books.py --root ROOT [--scans SCANS] [--keep]
+    python benchmarks/books.py --table    # the page's table from the kept results
 
 ROOT holds unpacked Debian packages: r-doc-pdf, r-doc-html, groff, groff-base,
 gri-pdf-doc, docbook-xsl-doc-pdf, auto-multiple-choice-doc-pdf, lilypond-doc-pdf-de, octave-doc,
@@ -34,6 +35,8 @@ from ocr_noise import noisy
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "books.json"
+PAGE = ROOT / "docs" / "corpus-books.md"
+BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 MARKS = json.loads((ROOT / "benchmarks" / "book_marks.json").read_text(encoding="utf-8"))
 R = "usr/share/R/doc/manual/{}.pdf"
 R_MANUALS = ("R-intro", "R-exts", "R-lang", "R-admin", "R-ints", "R-data", "R-FAQ")
@@ -93,10 +96,16 @@ class Pair(NamedTuple):
 def main() -> None:
     """Measure all and print it; `--keep` writes the results."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--root", type=Path)
     parser.add_argument("--scans", type=Path)
+    parser.add_argument("--table", action="store_true")
     parser.add_argument("--keep", action="store_true")
     given = parser.parse_args()
+    if given.table or given.root is None:
+        rows = "".join(f"{row}\n" for row in table(json.loads(RESULTS.read_text("utf-8"))))
+        page = BLOCK.sub(lambda m: m[1] + rows + m[2], PAGE.read_text("utf-8"))
+        PAGE.write_text(page, encoding="utf-8")
+        return
     texts = {name: pdf_text(given.root / path) for name, path in MANUALS.items()}
     results: dict[str, object] = {}
     for name, result in measured(texts, given.root, given.scans):
@@ -104,6 +113,65 @@ def main() -> None:
         results[name] = result
     if given.keep:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def table(results: dict[str, Row]) -> Iterator[str]:
+    """Yield the rows of the page's table, untouched works first."""
+    yield "| measure | works | result | asked |\n|---|---|---|---|"
+    yield from heads_rows(results)
+    for part in reversed(SETS):
+        row, works = results[f"hyphens, {part}"], ", ".join(SETS[part]["hyphens"])
+        wrong = ", ".join(f"`{word}`" for word in row["wrong"]) or "none"
+        told = f"**{row['right']:.4f}** of {row['breaks']}; wrong: {wrong}"
+        yield f"| hyphens right, {part} | {works} | {told} | .99 |"
+    yield from score_rows(results)
+    for part in reversed(SETS):
+        rows = [results[f"repairs, {part}"][f"at {rate}"] for rate in RATES]
+        keys = ("right", "wrong", "harmed", "changes")
+        sums = {key: sum(row.get(key, 0) for row in rows) for key in keys}
+        made = max(sums["right"] + sums["wrong"] + sums["harmed"], 1)
+        on_clean = len(results[f"repairs, {part}"]["clean pages, all repaired"])
+        told = (
+            f"**{sums['right'] / made:.4f}** of {made}; right words made wrong: {sums['harmed']} "
+            f"on noisy pages, {on_clean} on clean ones if every page is repaired; "
+            f"{sums['right'] / sums['changes']:.0%} of all changes repaired"
+        )
+        works = ", ".join(SETS[part]["ocr"])
+        yield f"| repairs right, all rates, {part} | {works} | {told} | .99 |"
+    speeds = (f"`{name.lower()}` {row['pages/s']}" for name, row in results["speed"].items())
+    yield f"| pages a second and core | R-exts, a busy machine | {', '.join(speeds)} | |"
+
+
+def heads_rows(results: dict[str, Row]) -> Iterator[str]:
+    """Yield the rows of heads and numbers."""
+    heads, scans = results["heads"], results["heads of scans"]
+    for name, row in (
+        ("heads and numbers, F1", heads["final, all"]),
+        ("the same, scans at 150 dpi, untouched", scans["all untouched scans"]),
+        ("the same, scans of development", scans["all scans"]),
+    ):
+        told = f"precision {row['precision']:.3f}, recall {row['recall']:.3f}"
+        yield f"| {name} | {row['lines']} lines | **{row['f1']:.3f}**, {told} | .97 |"
+
+
+def score_rows(results: dict[str, Row]) -> Iterator[str]:
+    """Yield the rows of the OCR score: with noise, then of scans."""
+    for part in reversed(SETS):
+        row, works = results[f"ocr score, {part}"], ", ".join(SETS[part]["ocr"])
+        aucs = " / ".join(f"**{row[f'auc at {rate}']['mean']:.3f}**" for rate in RATES)
+        low = min(row[f"auc at {RATES[0]}"]["each"].values())
+        over = row["clean pages taken for damaged"]
+        told = f"{aucs}; lowest work at {RATES[0]} {low:.3f}; clean pages over the limit {over:.1%}"
+        yield f"| AUC of pages at noise .02 / .05 / .1, {part} | {works} | {told} | .95 |"
+    for name, row in results["ocr of scans"].items():
+        if row["of them with 20 words read"] < 10:
+            continue
+        told = (
+            f"**{row['auc, those']:.3f}**; the {row['of them with 20 words read']} of which 20 "
+            f"words were read {row['auc, those with 20 words']:.3f}"
+        )
+        pages = row["pages of 5 % misread or more"]
+        yield f"| AUC of scans, 5 % misread or more | {name}, {pages} pages | {told} | .95 |"
 
 
 def measured(texts: dict[str, str], root: Path, scans: Path | None) -> Iterator[tuple[str, Row]]:
