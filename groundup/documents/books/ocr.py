@@ -86,38 +86,43 @@ class Book:
         self.uses = Counter(word for page in self.bare for word in page)
         self.pairs = Counter(pair for page in self.bare for pair in pairwise(page))
         self.reader = Reader(own, tokens)
-        self.known_rivals: dict[str, list[str]] = {}
 
     def signs(self) -> Iterator[Signs]:
-        """Yield the signs of each page."""
+        """Yield the signs of each page; words, tokens and pairs are judged once."""
+        rivals = {word: found for word in self.uses if word and (found := self.rivals(word))}
+        split = {pair for pair in self.pairs if all(pair) and self.is_split(*pair)}
+        marks = {token for token in self.reader.tokens if is_mark(token)}
         for tokens, bare in zip(self.tokens, self.bare, strict=True):
-            counts = Counter(sign for token in tokens for sign in self.reader.signs(token))
+            counts: Counter[str] = Counter()
+            words = 0
+            for token, times in Counter(tokens).items():
+                words += times * (self.reader.looks(token) != "none")
+                for sign in self.reader.signs(token):
+                    counts[sign] += times
+            around = zip(["", *bare], bare, [*bare[1:], ""], strict=False)
             counts["strange neighbours"] = sum(
-                self.is_strange(word, before, after)
-                for before, word, after in zip(["", *bare], bare, [*bare[1:], ""], strict=False)
-                if word
+                self.is_strange(word, before, after, rivals[word])
+                for before, word, after in around
+                if word in rivals
             )
-            counts["split"] = sum(self.is_split(a, b) for a, b in pairwise(bare) if a and b)
+            counts["split"] = sum(pair in split for pair in pairwise(bare))
             counts["leader"] = sum(
-                is_leader(*three) for three in zip(tokens, tokens[1:], tokens[2:], strict=False)
+                is_leader(before, token, after)
+                for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False)
+                if token in marks
             )
-            words = sum(self.reader.looks(token) != "none" for token in tokens)
             yield Signs(counts, words)
 
     def rivals(self, word: str) -> list[str]:
         """Words a confusion away that the book has eight times as often."""
-        known = self.known_rivals.get(word)
-        if known is None:
-            least = 8 * max(self.uses[word], 1)
-            likely = set(confused(word)) if word.isascii() and len(word) < 12 else set()
-            known = [one for one in likely if one.isalpha() and self.uses[one] >= least]
-            self.known_rivals[word] = known
-        return known
+        if not word.isascii() or len(word) >= 12:
+            return []
+        least = 8 * max(self.uses[word], 1)
+        return [one for one in set(confused(word)) if one.isalpha() and self.uses[one] >= least]
 
-    def is_strange(self, word: str, before: str, after: str) -> bool:
+    def is_strange(self, word: str, before: str, after: str, rivals: Sequence[str]) -> bool:
         """Whether the neighbours of a word know a rival of it well, and not the word."""
-        rivals = self.rivals(word)
-        if not rivals or max(self.pairs[before, word], self.pairs[word, after]) > 1:
+        if max(self.pairs[before, word], self.pairs[word, after]) > 1:
             return False
         return any(max(self.pairs[before, one], self.pairs[one, after]) >= 3 for one in rivals)
 
@@ -132,10 +137,13 @@ class Book:
         return not is_word and not (self.reader.is_known(a) and self.reader.is_known(b))
 
 
+def is_mark(token: str) -> bool:
+    """Whether a token is one to three signs, but no dot."""
+    return token != "." and len(token) <= 3 and not any(map(str.isalnum, token))
+
+
 def is_leader(before: str, token: str, after: str) -> bool:
-    """Whether a sign stands for a dot in a row of dots that leads to a page's number."""
-    if token == "." or len(token) > 3 or any(map(str.isalnum, token)):
-        return False
+    """Whether a mark stands for a dot in a row of dots that leads to a page's number."""
     dots = (before == ".") + (after == ".")
     return dots == 2 or dots == 1 and token in LEADER_MARKS
 

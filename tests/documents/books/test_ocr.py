@@ -3,7 +3,7 @@
 from collections import Counter
 
 from groundup.documents import Record, SourceMap, Span, follow
-from groundup.documents.books.ocr import Book, Ocr, OcrConfig, cased, is_leader
+from groundup.documents.books.ocr import Book, Ocr, OcrConfig, cased, is_leader, is_mark
 
 
 def plain(text: str, *spans: Span) -> Record:
@@ -70,11 +70,8 @@ def test_neighbours_know_which_word_should_stand_there():
 
 def test_a_row_of_dots_has_no_other_sign_in_it():
     assert is_leader(".", "·", ".") and is_leader("word", ",", ".")
-    assert (
-        not is_leader(".", ".", ".")
-        and not is_leader(".", "12", "")
-        and not is_leader("a", ",", "b")
-    )
+    assert not is_leader("a", ",", "b")
+    assert is_mark("·") and not is_mark(".") and not is_mark("12")
 
 
 def test_one_sign_says_less_on_a_short_page():
