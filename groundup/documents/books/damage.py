@@ -9,7 +9,7 @@ single words; pages and texts are in ocr.py.
 import re
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal, NamedTuple
 
 from .words import english, is_english, letters
@@ -49,7 +49,16 @@ PROOF = {2: 13, 3: 9}
 """Binary logarithm of the use that a word must have for a short one to be its misreading, by
 length; 4 for longer ones. Source: own, set on R-intro and groff."""
 
-Looks = Literal["right", "confused", "garbled", "near", "mixed", "lone", "unknown", "none"]
+Looks = Literal["right", "confused", "garbled", "mixed", "unknown", "none"]
+EDGES = STRIPPED + "[]"
+LONGEST = 24
+"""Letters of a word that is compared with the book's own."""
+RARE = 3
+"""Uses in the book from which a token is the author's own, however odd."""
+SIGN = re.compile(r"[¬·~`^|*_'!]")
+HOLED = re.compile(r"^[a-z]*[\d¬·~`^|*_'!][a-z\d¬·~`^|*_'!]*$")
+LETTERED_NUMBER = re.compile(r"^(?=[\d.,]*[ZSBOIlbs][\d.,]*$)(?=\D?[.,]*\d|\d).{2,}$")
+DUSTY = re.compile(r"[¬·]|^[~`^|_*']+[.,;]?$|^.?[`^~¬*_|'][.,;:]$")
 
 
 class Answer(NamedTuple):
@@ -96,9 +105,11 @@ def one_letter_off(word: str) -> Iterator[str]:
 class Reader:
     """Judges the words of one book; remembers each, so that a word is judged once."""
 
-    def __init__(self, own: Counter[str]) -> None:
+    def __init__(self, own: Counter[str], tokens: Counter[str] | None = None) -> None:
         self.own = own
+        self.tokens: Counter[str] = Counter() if tokens is None else tokens
         self.seen: dict[str, Looks] = {}
+        self.told: dict[str, tuple[str, ...]] = {}
 
     def looks(self, token: str) -> Looks:
         """How a token of running text looks; `none` for numbers, code and signs."""
@@ -121,7 +132,7 @@ class Reader:
                 else "none"
             )
         if len(low) < 2:
-            return "lone" if low and self.own[low] < 3 and low not in "aio" else "none"
+            return "none"
         if self.is_known(low):
             return "right"
         if len(low) < 5 and core.isupper():
@@ -135,13 +146,67 @@ class Reader:
             return "none"
         if letters().score(low) < GARBLED:
             return "garbled"
-        return "near" if len(low) > 3 and self.is_near(low) else "unknown"
+        return "unknown"
+
+    def signs(self, token: str) -> tuple[str, ...]:
+        """What a token shows of a scanner's work, by the names of ocr.py's weights."""
+        known = self.told.get(token)
+        if known is None:
+            known = self.told[token] = tuple(self.shown(token)) if len(token) <= 40 else ()
+        return known
+
+    def shown(self, token: str) -> Iterator[str]:
+        """Yield the signs of a token, thought anew."""
+        low = token.strip(EDGES).lower()
+        look, is_rare = self.looks(token), self.tokens[token] < RARE
+        if is_rare and self.is_holed(low):
+            yield "holed"
+            return
+        if look in ("confused", "garbled", "mixed"):
+            yield look
+        if is_rare and LETTERED_NUMBER.match(token.strip(".,;:()[]")):
+            yield "lettered number"
+        if is_rare and DUSTY.search(token):
+            yield "dust"
+        if not (low.isascii() and low.isalpha()):
+            return
+        if len(low) > 3 and self.own[low] < 2 and not is_english(low) and self.is_near(low):
+            yield "near the book's"
+        if 2 < len(low) < 6 and self.own[low] < RARE and is_doubled(low):
+            yield "doubled"
+        if len(low) > 3 and self.own[low] < RARE and look != "confused" and self.is_rival(low):
+            yield "rival"
+
+    def is_holed(self, low: str) -> bool:
+        """Whether a digit or a sign stands in an English word."""
+        if not 3 < len(low) < 25 or not HOLED.match(low):
+            return False
+        whole = SIGN.sub("", low)
+        if len(whole) > 3 and whole != low and is_english(whole):
+            return True
+        return any(one.isalpha() and english().get(one, 0) >= 2 for one in confused(low))
 
     def is_near(self, low: str) -> bool:
-        """Whether a word seen once is a letter away from one in good use."""
-        return self.own[low] < 2 and any(
-            one in english() and self.weight(one) >= 2**7 for one in one_letter_off(low)
-        )
+        """Whether a word of one use is a letter away from one that the book has five times."""
+        if len(low) > LONGEST:
+            return False
+        near = {one for cut in cuts(low) for one in self.frequent.get(cut, ()) if one != low}
+        return any(is_one_off(low, one) and one + "s" != low and low + "s" != one for one in near)
+
+    @cached_property
+    def frequent(self) -> dict[str, list[str]]:
+        """Words that the book has five times, by themselves with a letter cut out or none."""
+        found: dict[str, list[str]] = {}
+        for word, uses in self.own.items():
+            if uses >= 5 and len(word) <= LONGEST and word.isascii():
+                for cut in cuts(word):
+                    found.setdefault(cut, []).append(word)
+        return found
+
+    def is_rival(self, low: str) -> bool:
+        """Whether a seldom word of the table is a confusion away from one far more used."""
+        best = max((self.weight(one) for one in confused(low) if one in english()), default=0)
+        return best > 2**9 and best > 256 * max(self.weight(low) - OWN_WEIGHT * self.own[low], 1)
 
     def is_known(self, low: str) -> bool:
         """Whether English or the book itself vouches for a word.
@@ -174,6 +239,27 @@ class Reader:
             return Answer("", 0.0)
         best = max(listed, key=lambda one: (weights[one], one))
         return Answer(best, weights[best] / (sum(weights.values()) + unknown_weight(low)))
+
+
+def cuts(word: str) -> set[str]:
+    """A word, and what is left of it without one letter."""
+    return {word} | {word[:at] + word[at + 1 :] for at in range(len(word))}
+
+
+def is_one_off(a: str, b: str) -> bool:
+    """Whether one letter more, less or other makes one word of another."""
+    long, short = (a, b) if len(a) >= len(b) else (b, a)
+    at = next((n for n, (x, y) in enumerate(zip(long, short, strict=False)) if x != y), len(short))
+    rest = short[at:] if len(long) > len(short) else short[at + 1 :]
+    return len(long) - len(short) <= 1 and long[at + 1 :] == rest
+
+
+def is_doubled(low: str) -> bool:
+    """Whether a letter too many makes this of a word in good use: `tthe`, `iss`."""
+    if english().get(low, 0) > 2:
+        return False
+    pairs = (at for at in range(len(low) - 1) if low[at] == low[at + 1])
+    return any(english().get(low[:at] + low[at + 1 :], 0) >= 10 for at in pairs)
 
 
 def unknown_weight(low: str) -> float:

@@ -8,7 +8,7 @@ touches the edge goes: a line behind kept text is text. Does not know what the l
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from groundup.core import Config
@@ -17,9 +17,12 @@ from ..record import PASS, Edit, Record, Ruling
 from .pages import Line, Page, folded, lines_of, page_spans, pages_of, roman_value
 
 CONFUSED = str.maketrans(
-    {"O": "0", "o": "0", "l": "1", "I": "1", "|": "1", "S": "5", "B": "8", "Z": "2"}
+    {"O": "0", "o": "0", "l": "1", "I": "1", "i": "1", "|": "1", "S": "5", "B": "8", "Z": "2"}
 )
 EDGE_WORD = re.compile(r"^\W{0,3}(?:page\s+)?([\w|]+(?:[-–][\w|]+)*)\W{0,3}$", re.IGNORECASE)
+
+OF_ALL = re.compile(r"\b(\d{1,5}) ?/ ?\d{1,5}$")
+"""A page's number beside that of all pages."""
 
 
 class HeadsConfig(Config):
@@ -77,6 +80,8 @@ class Heads:
             return PASS
         edges = [edge for n, page in enumerate(found.pages) for edge in self.edges(record, n, page)]
         reasons = self.judged(edges, len(found.pages), inside(record.text, edges))
+        reasons += Strays(self.config, record.text, found.pages, reasons).all()
+        reasons.sort(key=lambda one: one[0].line.start)
         edits = [
             Edit(edge.line.start, min(edge.line.end + 1, found.pages[edge.page].end), reason)
             for edge, reason in reasons
@@ -174,7 +179,8 @@ class Heads:
         """Whether the outermost line is a scrap where the pages around have their numbers."""
         if one.slot or not len("".join(one.line.text.split())) <= SHORT:
             return False
-        offsets = Counter(offset for other in near if not other.slot for offset in other.offsets)
+        alone = [other for other in near if not other.slot and len(other.key.split()) == 1]
+        offsets = Counter(offset for other in alone for offset in other.offsets)
         return bool(offsets) and offsets.most_common(1)[0][1] >= 2 * self.config.numbers
 
     def head(self, one: Edge, near: Sequence[Edge], share: float, numbered: bool) -> str:
@@ -186,6 +192,158 @@ class Heads:
         alike += [other for other in near if other not in alike and is_sibling(one, other)]
         enough = letters >= 5 and len({o.page for o in alike}) >= self.config.recurrences
         return HEAD if enough and not is_title(one, alike, numbered) else ""
+
+
+class Strays:
+    """Heads that a scanner read in the middle of a page, behind dust, or in two pieces.
+
+    A page is searched if it has no head and pages on both sides, or before it, have the same one:
+    one line of the page may be like it, and a number beside that line or at the page's edge must be
+    the one that is due. A first page, whose title the heads behind it repeat, has none before it.
+    """
+
+    def __init__(
+        self,
+        config: HeadsConfig,
+        text: str,
+        pages: Sequence[Page],
+        found: Sequence[tuple[Edge, str]],
+    ) -> None:
+        self.config, self.text, self.pages = config, text, pages
+        self.gone = {one.line.start for one, _ in found}
+        cores = {one.page: core(one.key) for one, why in found if why != NUMBER}
+        self.worded = {page: words for page, words in cores.items() if is_worded(words)}
+        self.numbered = {one.page: one for one, _ in found if one.offsets}
+
+    def all(self) -> list[tuple[Edge, str]]:
+        """The lines of pages without a head, or without a number, that are theirs all the same."""
+        found: list[tuple[Edge, str]] = []
+        for page in range(len(self.pages)):
+            heads, due = self.expected(page), self.due(page)
+            if heads or due is not None:
+                found += self.on_page(page, heads, due)
+        texts = self.inside({core(one.key) for one, why in found if why != NUMBER})
+        families = Counter(self.worded.values())
+        return [
+            (one, why)
+            for one, why in found
+            if why == NUMBER or texts[core(one.key)] * 10 <= families.total()
+        ]
+
+    def around(self, page: int) -> Iterator[int]:
+        """Yield the numbers of the pages of the window, this one left out."""
+        first = max(0, page - self.config.window)
+        last = min(len(self.pages), page + self.config.window + 1)
+        return (other for other in range(first, last) if other != page)
+
+    def expected(self, page: int) -> list[str]:
+        """The heads that this page has lost, numbers off: pages around have them, one before it."""
+        if page in self.worded:
+            return []
+        near = [(other, self.worded[other]) for other in self.around(page) if other in self.worded]
+        times = Counter(words for _, words in near)
+        before = {words for other, words in near if other < page}
+        return [w for w, n in times.items() if n >= self.config.recurrences and w in before]
+
+    def due(self, page: int) -> int | None:
+        """The number that this page should have, if it has lost it."""
+        if page in self.numbered:
+            return None
+        near = [self.numbered[other] for other in self.around(page) if other in self.numbered]
+        offsets = Counter(offset for one in near for offset in one.offsets)
+        if not offsets:
+            return None
+        offset, times = offsets.most_common(1)[0]
+        return page + offset if times >= 2 * self.config.numbers else None
+
+    def on_page(
+        self, page: int, heads: Sequence[str], due: int | None
+    ) -> Iterator[tuple[Edge, str]]:
+        """Yield the one line that is like a lost head, and the one that is the lost number."""
+        place = self.pages[page]
+        lines = [
+            line
+            for line in lines_of(self.text, place.start, place.end)
+            if line.text.strip() and line.start not in self.gone
+        ]
+        last, head = len(lines) - 1, None
+        alike = [at for at, line in enumerate(lines) if self.is_like(line, heads, at in (0, last))]
+        if len(alike) == 1:
+            head = alike[0]
+            yield edge(page, head == 0, 0, lines[head]), HEAD
+        beside = {0, last} if head is None else {0, last, head - 1, head + 1}
+        for at in sorted(beside - {head}):
+            if 0 <= at <= last and due is not None and is_number(lines[at].text, due):
+                yield edge(page, at == 0, 0, lines[at]), NUMBER
+                return
+
+    def is_like(self, line: Line, heads: Sequence[str], is_edge: bool) -> bool:
+        """Whether a line is a lost head; at the page's edge its number may be misread."""
+        stripped = line.text.strip()
+        if not heads or len(stripped) > 2 * max(map(len, heads)) + 12:
+            return False
+        key = folded(stripped)
+        bare = core(key)
+        words = bare.split()
+        forms = {bare}
+        if is_edge and len(words) > 1:
+            forms |= {" ".join(words[1:])} if len(words[0]) <= SHORT else set()
+            forms |= {" ".join(words[:-1])} if len(words[-1]) <= SHORT else set()
+        return any(alike(form, head, self.config.similarity) for form in forms for head in heads)
+
+    def inside(self, cores: set[str]) -> Counter[str]:
+        """How often pages that have their head have such a line in their text too."""
+        counts: Counter[str] = Counter()
+        longest = 2 * max(map(len, cores), default=0) + 12
+        for page in self.worded if cores else ():
+            place = self.pages[page]
+            for line in lines_of(self.text, place.start, place.end):
+                stripped = line.text.strip()
+                if 0 < len(stripped) <= longest and line.start not in self.gone:
+                    counts[core(folded(stripped))] += 1
+        return counts
+
+
+def core(key: str) -> str:
+    """A folded line without numbers and signs at its ends.
+
+    >>> core("# gri"), core("chapter #: lists #"), core("auto multiple choice # / #")
+    ('gri', 'chapter #: lists', 'auto multiple choice')
+    """
+    words = key.split()
+    while words and not any(map(str.isalpha, words[-1])):
+        words.pop()
+    first = next((n for n, word in enumerate(words) if any(map(str.isalpha, word))), 0)
+    return " ".join(words[first:])
+
+
+def is_worded(core: str) -> bool:
+    """Whether letters are left of a line, more than of a number misread."""
+    return sum(map(str.isalpha, core)) >= 3
+
+
+def alike(one: str, other: str, limit: float) -> bool:
+    """Whether two cores are the same; short ones must be equal."""
+    if one == other:
+        return is_worded(one)
+    if min(len(one), len(other)) < 8 or not 0.6 < len(one) / len(other) < 1.6:
+        return False
+    a, b = ({text[at : at + 2] for at in range(len(text) - 1)} for text in (one, other))
+    return len(a & b) / len(a | b) >= limit
+
+
+def is_number(line: str, due: int) -> bool:
+    """Whether a line is a page's number, perhaps misread or `16 / 102`, and the one that is due.
+
+    >>> is_number(" 16 / 102", 16), is_number("Page il", 11), is_number("16 eggs", 16)
+    (True, True, False)
+    """
+    words = OF_ALL.sub(r"\1", line[:60].strip()).split()
+    bare = [word for word in words if any(map(str.isalnum, word)) and word.lower() != "page"]
+    if len(bare) != 1:
+        return False
+    word = bare[0].strip("-–—[]().")
+    return number_value(word) == due or word.translate(CONFUSED) == str(due)
 
 
 SHORT = 3
@@ -227,7 +385,7 @@ def numbers_of(line: str) -> list[int]:
     >>> numbers_of("12  Chapter 3. Lists"), numbers_of("- xiv -"), numbers_of("Index   1O1")
     ([12], [14], [101])
     """
-    words = line.split() if len(line) <= 200 else []
+    words = OF_ALL.sub(r"\1", line).split() if len(line) <= 200 else []
     if len(words) == 3 and not words[0].isalnum():
         words = words[1:2]
     found = []

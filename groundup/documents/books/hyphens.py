@@ -7,6 +7,7 @@ syllables and no patterns of hyphenation.
 """
 
 import re
+from collections import Counter
 from typing import NamedTuple
 
 from groundup.core import Config
@@ -22,6 +23,27 @@ AT_END = re.compile(
 PREFIXES = ("non", "self", "ex", "quasi", "pseudo", "half", "well", "semi", "multi")
 
 
+PRODUCTIVE = (
+    "re",
+    "sub",
+    "mis",
+    "pre",
+    "co",
+    "over",
+    "under",
+    "un",
+    "de",
+    "anti",
+    "inter",
+    "super",
+)
+"""Prefixes that authors set apart or not, each as he likes."""
+ENDINGS = ("", "s", "es", "d", "ed", "r", "er", "ing", "able", "ion", "ly")
+COINED = 3
+"""Binary logarithm of a word's count in the table's manuals, up to which a word with a prefix may
+be of an author's own making. Source: own, set on R's manuals."""
+
+
 class HyphensConfig(Config):
     """How much evidence joins two halves of a word."""
 
@@ -35,6 +57,9 @@ class HyphensConfig(Config):
     common: int = 4
     """Binary logarithm of a half's count in the table's manuals, from which it is a word that makes
     compounds (`cam` of Cambridge is not). Source: own, set on R-intro, R-exts and R-lang."""
+    rare: int = 5
+    """Binary logarithm of a word's count in the table's manuals, up to which the author's habit
+    with its prefix is asked before the table. Source: own, set on R's manuals."""
 
 
 class Joint(NamedTuple):
@@ -56,11 +81,12 @@ class Hyphens:
         text = record.text
         breaks = list(AT_END.finditer(text)) if "-" in text or not text.isascii() else []
         own = vocabulary(text) if breaks else None
+        habits = set_apart(own) if own and self.config.is_table_used else frozenset()
         edits, kept = [], 0
         for match in breaks:
             if own is None or match.group("gap").count("\n") > self.config.blank_lines + 1:
                 continue
-            joint = self.joint(match, own)
+            joint = self.joint(match, own, habits)
             kept += joint.keeps
             start, end = match.start("hyphen"), match.start("right")
             put = "-" if joint.keeps else ""
@@ -78,8 +104,8 @@ class Hyphens:
             metadata={"hyphens_joined": len(edits) - kept, "hyphens_kept": kept},
         )
 
-    def joint(self, match: re.Match[str], own: Vocabulary) -> Joint:
-        """Whether the hyphen stays."""
+    def joint(self, match: re.Match[str], own: Vocabulary, habits: frozenset[str]) -> Joint:
+        """Whether the hyphen stays; `habits` are the prefixes that the author sets apart."""
         left, right = match.group("left"), match.group("right")
         if match.group("hyphen") == "\u00ad":
             return Joint(False, "soft hyphen")
@@ -87,12 +113,19 @@ class Hyphens:
             return self.compound(left.lower(), right.lower(), own)
         low, follow = left.lower(), right.lower()
         joined, hyphened = own.words[low + follow], own.hyphenated[f"{low}-{follow}"]
+        if left.isupper() and right.isupper() and (hyphened or len(right) <= 2):
+            return Joint(True, "two acronyms")  # `riscv` of `riscv64` says nothing of `RISC-V`
+        if hyphened == joined:
+            joined = sum(own.words[low + one] for one in inflected(follow))
+            hyphened = sum(own.hyphenated[f"{low}-{one}"] for one in inflected(follow))
         if hyphened != joined:
             return Joint(hyphened > joined, "the book's own words")
         if right[0].isupper() and not left.isupper():
             return Joint(True, "a capital follows")
         if self.config.is_table_used and is_english(low + follow):
-            return Joint(False, "table of words")
+            is_rare = english().get(low + follow, 0) <= self.config.rare
+            keeps = is_rare and low in habits and is_english(follow)
+            return Joint(keeps, "the author's habit" if keeps else "table of words")
         if len(left) < self.config.least_left:
             return Joint(True, "one letter before it")
         if left.isupper() and right.isupper() and len(right) <= 3:
@@ -124,3 +157,33 @@ class Hyphens:
         if is_word(left) and is_word(right):
             return Joint(True, "both halves are words")
         return Joint(False, "a half is no word")
+
+
+def inflected(word: str) -> set[str]:
+    """The word with other endings: `created` with `create` and `creating`.
+
+    >>> {"create", "creates", "creating"} <= inflected("created")
+    True
+    """
+    stems = {word.removesuffix(ending) for ending in ENDINGS} if len(word) > 3 else {word}
+    stems = {stem for stem in stems if len(stem) > 3} or {word}
+    return {word} | {stem + ending for stem in stems for ending in ENDINGS}
+
+
+def set_apart(own: Vocabulary) -> frozenset[str]:
+    """The prefixes that this author sets apart, as in `re-create` and `re-encode`.
+
+    At least two words of the book have one so, and no fewer than have it joined in a word that the
+    table has seldom or not: `return` is nobody's choice.
+    """
+    apart: Counter[str] = Counter()
+    for word in own.hyphenated:
+        first, _, rest = word.partition("-")
+        apart[first] += first in PRODUCTIVE and is_english(rest)
+    joined: Counter[str] = Counter()
+    for word in own.words:
+        if word.startswith(PRODUCTIVE) and english().get(word, 0) <= COINED:
+            for first in PRODUCTIVE:
+                rest = word.removeprefix(first)
+                joined[first] += len(word) > len(rest) > 3 and english().get(rest, 0) > COINED
+    return frozenset(one for one, n in apart.items() if n >= 2 and n >= joined[one])

@@ -8,31 +8,43 @@ never touched. Judges English; elsewhere it says that it cannot and rests.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from groundup.core import Config
 
 from ..record import PASS, Edit, Record, Ruling
-from .damage import Reader
+from .damage import EDGES, Reader, confused
 from .pages import Page, pages_of
-from .words import WORD, is_english, vocabulary
+from .words import WORD, english, is_english, vocabulary
 
 TOKEN = re.compile(r"\S+")
 BROKEN = re.compile(r"[-‐¬\u00ad][ \t]*\n\s*")
 HYPHENS = ("-", "‐", "¬", "\u00ad")
-WEIGHTS = {"confused": 1.0, "garbled": 1.0, "mixed": 1.0, "near": 0.7, "lone": 0.5}
-"""How much a look counts in the score. Source: own; unknown words are mostly names."""
+DAMAGED = ("confused", "garbled", "mixed", "holed")
+"""Signs of a word that cannot stand as it is."""
+WEIGHTS = {
+    "confused": 1.0, "strange neighbours": 0.55, "holed": 0.47, "split": 0.26,
+    "near the book's": 0.24, "mixed": 0.15, "leader": 0.15, "doubled": 0.12, "rival": 0.12,
+    "dust": 0.11, "garbled": 0.09, "lettered number": 0.07,
+}  # fmt: skip
+"""How much a sign counts in the score. Source: benchmarks/book_ocr_weights.py, a logistic model."""
+CLEAN_WORDS = 100
+"""Words without a sign that every page is given: one sign on a short page says little. Source:
+own, set on the development works of benchmarks/book_ocr_weights.py."""
+LEADER_MARKS = ("·", "..", ",", ".'", "`.")
 STRIPPED = "\"'“”‘’«»„.,;:!?—–-…()"
 
 
 class OcrConfig(Config):
     """From which score on pages are repaired and dropped."""
 
-    damaged: float = 0.01
-    """Score from which a page's words are repaired. Source: benchmarks/books.py."""
+    damaged: float = 0.004
+    """Score from which a page's words are repaired. Source: benchmarks/book_ocr_weights.py: 2 % of
+    clean pages are above, 89 % of those with noise in one word of fifty."""
     beyond_repair: float = 0.4
-    """Score from which a page goes. Source: own; two of five words are lost."""
+    """Share of words that cannot stand, from which a page goes. Source: own; two of five."""
     certainty: float = 0.99
     """Share of the weight of all answers that the best must have. Source: the issue, 99 % right."""
     least_letters: int = 4
@@ -50,7 +62,98 @@ class PageScore(NamedTuple):
 
     page: Page
     score: float
+    """Weighted signs of damage a word."""
+    damaged: float
+    """Share of words that cannot stand as they are."""
     words: int
+
+
+class Signs(NamedTuple):
+    """What a page shows of a scanner's work."""
+
+    counts: Counter[str]
+    words: int
+
+
+class Book:
+    """Pages with the words, tokens and pairs of neighbours that the whole book uses."""
+
+    def __init__(self, own: Counter[str], pages: Sequence[str]) -> None:
+        self.tokens = [BROKEN.sub("", page).split() for page in pages]
+        tokens = Counter(token for page in self.tokens for token in page)
+        bare = {token: token.strip(EDGES).lower() for token in tokens}
+        self.bare = [[bare[token] for token in page] for page in self.tokens]
+        self.uses = Counter(word for page in self.bare for word in page)
+        self.pairs = Counter(pair for page in self.bare for pair in pairwise(page))
+        self.reader = Reader(own, tokens)
+
+    def signs(self) -> Iterator[Signs]:
+        """Yield the signs of each page; words, tokens and pairs are judged once."""
+        rivals = {word: found for word in self.uses if word and (found := self.rivals(word))}
+        split = {pair for pair in self.pairs if all(pair) and self.is_split(*pair)}
+        marks = {token for token in self.reader.tokens if is_mark(token)}
+        for tokens, bare in zip(self.tokens, self.bare, strict=True):
+            counts: Counter[str] = Counter()
+            words = 0
+            for token, times in Counter(tokens).items():
+                words += times * (self.reader.looks(token) != "none")
+                for sign in self.reader.signs(token):
+                    counts[sign] += times
+            around = zip(["", *bare], bare, [*bare[1:], ""], strict=False)
+            counts["strange neighbours"] = sum(
+                self.is_strange(word, before, after, rivals[word])
+                for before, word, after in around
+                if word in rivals
+            )
+            counts["split"] = sum(pair in split for pair in pairwise(bare))
+            counts["leader"] = sum(
+                is_leader(before, token, after)
+                for before, token, after in zip(tokens, tokens[1:], tokens[2:], strict=False)
+                if token in marks
+            )
+            yield Signs(counts, words)
+
+    def rivals(self, word: str) -> list[str]:
+        """Words a confusion away that the book has eight times as often."""
+        if not word.isascii() or len(word) >= 12:
+            return []
+        least = 8 * max(self.uses[word], 1)
+        return [one for one in set(confused(word)) if one.isalpha() and self.uses[one] >= least]
+
+    def is_strange(self, word: str, before: str, after: str, rivals: Sequence[str]) -> bool:
+        """Whether the neighbours of a word know a rival of it well, and not the word."""
+        if max(self.pairs[before, word], self.pairs[word, after]) > 1:
+            return False
+        return any(max(self.pairs[before, one], self.pairs[one, after]) >= 3 for one in rivals)
+
+    def is_split(self, a: str, b: str) -> bool:
+        """Whether two neighbours are one English word with a space put in, as in `w ith`."""
+        whole = a + b
+        if english().get(whole, 0) < 5 or self.reader.own[a] >= 3 + self.reader.own[whole]:
+            return False
+        if len(a) == 1 or len(b) == 1:
+            return True
+        is_word = is_english(a) and is_english(b)
+        return not is_word and not (self.reader.is_known(a) and self.reader.is_known(b))
+
+
+def is_mark(token: str) -> bool:
+    """Whether a token is one to three signs, but no dot."""
+    return token != "." and len(token) <= 3 and not any(map(str.isalnum, token))
+
+
+def is_leader(before: str, token: str, after: str) -> bool:
+    """Whether a mark stands for a dot in a row of dots that leads to a page's number."""
+    dots = (before == ".") + (after == ".")
+    return dots == 2 or dots == 1 and token in LEADER_MARKS
+
+
+def scored(page: Page, signs: Signs) -> PageScore:
+    """Weighted signs a word, and the share of words that cannot stand."""
+    weight = sum(WEIGHTS.get(sign, 0.0) * n for sign, n in signs.counts.items())
+    damaged = sum(signs.counts[sign] for sign in DAMAGED)
+    score = weight / (signs.words + CLEAN_WORDS)
+    return PageScore(page, score, damaged / max(signs.words, 1), signs.words)
 
 
 class Ocr:
@@ -68,13 +171,15 @@ class Ocr:
         english = sum(n for word, n in own.items() if is_english(word)) / total
         if english < self.config.english_share:
             return Ruling(metadata={"ocr_english_share": round(english, 3)})
-        reader = Reader(own)
-        scores = [self.score(record.text, page, reader) for page in self.pages(record)]
+        pages = self.pages(record)
+        book = Book(own, [record.text[page.start : page.end] for page in pages])
+        reader = book.reader
+        scores = [scored(page, signs) for page, signs in zip(pages, book.signs(), strict=True)]
         words = sum(one.words for one in scores) or 1
         overall = sum(one.score * one.words for one in scores) / words
         edits: list[Edit] = []
         for one in scores:
-            if one.score >= self.config.beyond_repair and one.words >= 20:
+            if one.damaged >= self.config.beyond_repair and one.words >= 20:
                 edits.append(Edit(one.page.start, one.page.end, "page beyond repair", "\n"))
             elif one.score >= self.config.damaged:
                 edits += self.repairs(record.text, one.page, reader)
@@ -98,14 +203,6 @@ class Ocr:
             pieces.append(Page(start, end))
             start = end
         return pieces
-
-    def score(self, text: str, page: Page, reader: Reader) -> PageScore:
-        """Share of a page's words that look damaged."""
-        tokens = BROKEN.sub("", text[page.start : page.end]).split()
-        looks = Counter(map(reader.looks, tokens))
-        words = sum(looks.values()) - looks["none"]
-        damage = sum(WEIGHTS.get(look, 0.0) * n for look, n in looks.items())
-        return PageScore(page, damage / words if words else 0.0, words)
 
     def repairs(self, text: str, page: Page, reader: Reader) -> Iterator[Edit]:
         """Yield an edit for every word of a page whose answer is certain."""

@@ -12,7 +12,7 @@ from groundup.documents.books.damage import Reader, confused, confusions
     [
         ("which", "right"), ("wbich", "confused"), ("rnodern", "confused"), ("tlie", "confused"),
         ("xqkzvj", "garbled"), ("foo(bar)", "none"), ("12", "none"), ("–", "none"), ("", "none"),
-        ("well-known", "right"), ("w", "lone"), ("NATO", "none"), ("s0me1hing", "none"),
+        ("well-known", "right"), ("w", "none"), ("NATO", "none"), ("s0me1hing", "none"),
     ],
 )  # fmt: skip
 def test_looks(token, looks):
@@ -35,3 +35,20 @@ def test_confusions_go_both_ways_where_shapes_do():
     table = confusions()
     assert "m" in table["rn"] and "rn" in table["m"]
     assert "modern" in set(confused("rnodern"))
+
+
+@pytest.mark.parametrize(
+    ("token", "sign"),
+    [
+        ("wbich", "confused"), ("comman|d", "holed"), ("di5played", "holed"), ("iss", "doubled"),
+        ("13.1.1.2S", "lettered number"), ("page·", "dust"), ("tool", ""), ("3D", ""), ("x86", ""),
+    ],
+)  # fmt: skip
+def test_signs(token, sign):
+    assert Reader(Counter()).signs(token) == ((sign,) if sign else ())
+
+
+def test_what_the_book_uses_often_is_no_sign():
+    assert Reader(Counter(), Counter({"a|b": 3, "12l": 4})).signs("12l") == ()
+    own = Counter({"frobnitz": 9, "frobnits": 1})
+    assert Reader(own).signs("frobnits") == ("near the book's",)

@@ -3,7 +3,7 @@
 import random
 
 from groundup.documents import Record, SourceMap, Span, follow
-from groundup.documents.books.heads import Heads, HeadsConfig, numbers_of
+from groundup.documents.books.heads import Heads, HeadsConfig, core, is_number, numbers_of
 
 
 def plain(text: str, *spans: Span) -> Record:
@@ -88,3 +88,39 @@ def test_two_pages_are_too_few_to_tell():
 
 def test_numbers_of_a_line():
     assert numbers_of("A-12") == [12] and numbers_of("Page 7") == [7] and numbers_of("word") == []
+
+
+def test_a_head_that_a_scanner_put_inside_a_page_goes_with_its_number():
+    pages = [f"The Long Manual {n} / 99\n\n{body(n)}" for n in range(10, 20)]
+    inner = body(14).split("\n")
+    pages[4] = "\n".join(["x7", *inner[:5], "The Long Manual", "14 / 99", *inner[5:]])
+    text = cleaned(*pages)
+    assert "Manual" not in text and "/ 99" not in text and "x7\n" in text
+    assert all(line in text for line in inner)
+
+
+def test_a_head_cut_in_two_goes_in_both_pieces():
+    pages = [f"{n}   Notes\n\n{body(n)}" for n in range(10, 20)]
+    pages[5] = f"l5\n{body(15)}\nNotes"
+    text = cleaned(*pages)
+    assert "Notes" not in text and "l5" not in text
+
+
+def test_a_word_of_the_text_that_is_like_a_head_stays():
+    pages = [f"{n}   Notes\n\n{body(n)}\nNotes\n{body(n + 50)}" for n in range(10, 20)]
+    pages[5] = f"l5\n{body(15)}\nNotes\n{body(65)}"
+    assert cleaned(*pages).count("Notes") == 10
+
+
+def test_the_first_page_of_a_chapter_keeps_its_title():
+    def chapter(title: str, first: int) -> list[str]:
+        opening = f"{title}\n\n{body(first)}\n\n{first}"
+        return [opening, *(f"{n}  {title}\n\n{body(n)}" for n in range(first + 1, first + 8))]
+
+    text = cleaned(*chapter("Objects and modes", 3), *chapter("Lists and frames", 11))
+    assert text.count("Objects and modes") == 1 and text.count("Lists and frames") == 1
+
+
+def test_a_head_without_its_number():
+    assert core("12") == "" and core("# the book #") == "the book"
+    assert is_number("[16]", 16) and not is_number("16 of 20 eggs", 16) and not is_number("", 1)

@@ -46,3 +46,19 @@ def test_another_language_rests_on_its_own_words():
     )
     assert "Der Zeilenumbruch" in done(text, is_table_used=False)
     assert "Die Überschrift" in done(text, is_table_used=False)
+
+
+def test_an_author_who_sets_a_prefix_apart_does_so_at_a_lines_end():
+    habit = "They re-encode, re-submit and re-install it, then "
+    assert done(habit + "re-\ncreate it.").endswith("re-create it.")
+    assert done("They encode it, then re-\ncreate it.").endswith("recreate it.")
+    assert done(habit + "re-\nturn it.").endswith("return it.")
+
+
+def test_other_endings_of_a_word_speak_for_it():
+    assert done("The base-\nnames; a basename, the basename.").startswith("The basenames;")
+    assert done("The re-\ncreated one; re-create it.").startswith("The re-created one;")
+
+
+def test_two_acronyms_keep_their_hyphen():
+    assert done("riscv64 is RISC-\nV here").endswith("RISC-V here")

@@ -1,7 +1,9 @@
 """OCR: noisy pages score higher; certain words are put right; clean text is not touched."""
 
+from collections import Counter
+
 from groundup.documents import Record, SourceMap, Span, follow
-from groundup.documents.books.ocr import Ocr, OcrConfig, cased
+from groundup.documents.books.ocr import Book, Ocr, OcrConfig, cased, is_leader, is_mark
 
 
 def plain(text: str, *spans: Span) -> Record:
@@ -57,3 +59,24 @@ def test_halves_of_broken_words_and_names_are_left():
 
 def test_case_is_kept():
     assert cased("which", "WBICH") == "WHICH" and cased("which", "Wbich") == "Which"
+
+
+def test_neighbours_know_which_word_should_stand_there():
+    pages = ["Values of the table are kept. " * 10, "Values cf the table are kept w ith care."]
+    clean, noisy = Book(Counter(), pages).signs()
+    assert clean.counts.total() == 0
+    assert noisy.counts["strange neighbours"] == 1 and noisy.counts["split"] == 1
+
+
+def test_a_row_of_dots_has_no_other_sign_in_it():
+    assert is_leader(".", "·", ".") and is_leader("word", ",", ".")
+    assert not is_leader("a", ",", "b")
+    assert is_mark("·") and not is_mark(".") and not is_mark("12")
+
+
+def test_one_sign_says_less_on_a_short_page():
+    def scores(words: int) -> float:
+        page = "wbich " + "the value of a table " * words
+        return Ocr(OcrConfig())(plain(page)).metadata["ocr_score"]
+
+    assert 0 < scores(100) < scores(4) < 0.02
