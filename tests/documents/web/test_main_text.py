@@ -46,7 +46,12 @@ def test_text_stays_and_chrome_goes():
         "Previous",
     ):
         assert gone not in text
-    assert [edit.reason for edit in ruling.edits] == ["links at the end"]
+    assert [edit.reason for edit in ruling.edits] == [
+        "notice", "navigation", "sidebar", "heading link", "hidden", "links at the end", "footer",
+    ]  # fmt: skip
+    logged = [ruling.made.map.text[edit.start : edit.end].strip() for edit in ruling.edits]
+    assert logged[0] == "We use cookies to spoil this page" and "Home" in logged[1]
+    assert logged[-1] == "© 2024 Kettle Company"
     assert ruling.metadata == {
         "title": "Kettles & steam", "page_language": "en-gb",
         "canonical": "https://a.org/kettles", "date": "2024-05-01",
