@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from .blocks import beside_text
 from .marks import CLOSE, OPEN
 
 KINDS = {
@@ -89,6 +90,10 @@ WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 LARGEST_BESIDE_MAIN = 0.9
 MOST_NAMED = 5_000
 """Elements named like chrome above which a page is hostile and is left as it is."""
+MOST_VALUES = 200
+"""Distinct classes and ids of chrome that are looked for."""
+MOST_LISTED = 40
+"""Elements of a selector that are listed one by one."""
 MOST_READ = 20
 """Text that is measured at most, in lengths of the page's."""
 MOST_MEASURED = 500
@@ -135,6 +140,8 @@ def prune(tree: Any, page: str, largest_share: float) -> list[Cut]:
             detach(node, kind_of(node), cuts)
     for node in selected(body, ADVERTISED):
         detach(node, "advertisement", cuts)
+    for block in beside_text(body):
+        detach(block.node, block.kind, cuts)
     return cuts
 
 
@@ -171,15 +178,28 @@ def named_elements(body: Any, page: str) -> list[Any]:
         if len(value) < 300 and (value.lower() in ROLES if name == "role" else chrome_kind(value))
     ]
     found: list[Any] = []
-    for at in range(0, min(len(wanted), MOST_MEASURED), 50):
+    for at in range(0, min(len(wanted), MOST_VALUES), 50):
         found += selected(body, ", ".join(wanted[at : at + 50]))
     return [node for node in found if node.tag not in UNNAMED]
 
 
 def selected(body: Any, selector: str) -> list[Any]:
-    """Elements that a selector names; none if they are so many that the page is hostile."""
+    """Elements that a selector names; none if they are so many that the page is hostile.
+
+    resiliparse matches the page anew for each element that a collection gives out, so where they
+    are many, the tree is walked once instead.
+    """
     found = body.query_selector_all(selector)
-    return list(found) if len(found) <= MOST_NAMED else []
+    if len(found) > MOST_NAMED:
+        return []
+    if len(found) <= MOST_LISTED:
+        return list(found)
+    return [node for node in body if node.tag != "#text" and matches(node, selector)]
+
+
+def matches(node: Any, selector: str) -> bool:
+    """Whether a selector names a node; a comment has no name."""
+    return hasattr(node, "matches") and node.matches(selector)
 
 
 def quoted(value: str) -> str:
