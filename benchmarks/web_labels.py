@@ -51,10 +51,13 @@ class Labelled(NamedTuple):
     labels: list[str]
 
 
-def marked(directory: Path) -> Iterator[Labelled]:
-    """Yield the pages marked by hand."""
+def marked(arguments: argparse.Namespace) -> Iterator[Labelled]:
+    """Yield the pages marked by hand, of one half or both."""
+    directory = arguments.pages
     for line in gzip.open(MARKED, "rt"):
         row = json.loads(line)
+        if arguments.half not in ("both", row["half"]):
+            continue
         page = (directory / row["package"] / row["path"]).read_bytes().decode("utf-8", "replace")
         lines = visible_lines(page)
         labels = ["chrome"] * len(lines)
@@ -68,8 +71,10 @@ def shells(directory: Path) -> Iterator[Labelled]:
     """Yield generated pages; a line is main text if the truth has it."""
     for path in sorted(directory.rglob("*.html")):
         lines = visible_lines(path.read_text())
-        truth = {" ".join(line.split()) for line in path.with_suffix(".txt").read_text().split("\n")}
-        yield Labelled("shells", path.name, lines, ["main" if x in truth else "chrome" for x in lines])
+        told = path.with_suffix(".txt").read_text().split("\n")
+        truth = {" ".join(line.split()) for line in told}
+        labels = ["main" if line in truth else "chrome" for line in lines]
+        yield Labelled("shells", path.name, lines, labels)
 
 
 def plain(text: str, site: str = "s", path: str = "p") -> Record:
@@ -119,13 +124,13 @@ def judge_lines(name: str, rows: list[tuple[Labelled, dict[int, str]]]) -> None:
 def lines(arguments: argparse.Namespace) -> None:
     """web.lines on all visible lines of pages, nothing taken out before."""
     step = Lines(LinesConfig())
-    sets = {"marked pages": marked(arguments.pages)}
+    sets = {"marked pages": marked(arguments)}
     if arguments.shells:
         sets["shells"] = shells(arguments.shells)
     for name, found in sets.items():
         rows = [(page, cut_lines(page, step(plain("\n".join(page.lines))).edits)) for page in found]
         judge_lines(name, rows)
-    longest = sorted(len(text) for page in marked(arguments.pages) for text, label in
+    longest = sorted(len(text) for page in marked(arguments) for text, label in
                      zip(page.lines, page.labels, strict=True) if label == "chrome")  # fmt: skip
     print(f"longest lines of chrome on marked pages, in characters: {longest[-5:]}")
 
@@ -136,7 +141,7 @@ def sites(arguments: argparse.Namespace) -> None:
 
     from groundup.documents import to_batch
 
-    found = list(marked(arguments.pages))
+    found = list(marked(arguments))
     by_id = {f"{page.site}/{page.path}": page for page in found}
     records = [plain("\n".join(page.lines), page.site, key) for key, page in by_id.items()]
     for site in sorted({page.site for page in found}):
@@ -153,8 +158,10 @@ def sites(arguments: argparse.Namespace) -> None:
         with parquet.ParquetWriter(shard, batch.schema) as writer:
             writer.write_batch(batch)
         each = lambda work, items: [work(item) for item in items]  # noqa: E731
-        [ruled] = SiteLines(SiteLinesConfig()).rulings([shard], each, Path(scratch) / "s")
-        rulings = dict(read_rulings(ruled))
+        [ruled] = SiteLines(SiteLinesConfig(run=arguments.run)).rulings(
+            [shard], each, Path(scratch) / "s"
+        )
+        rulings = read_rulings(ruled)
     rows = [
         (page, cut_lines(page, rulings[key].edits if key in rulings else ()))
         for key, page in by_id.items()
@@ -201,6 +208,9 @@ def spam(arguments: argparse.Namespace) -> None:
         score = step(plain(text)).metadata.get("spam_score")
         if score is not None:
             scores.setdefault(label, []).append(score)
+    for label in ("easy-ham", "spam"):
+        parts = {"tuning": slice(0, None, 2), "final": slice(1, None, 2), "both": slice(None)}
+        scores[label] = scores[label][parts[arguments.half]]
     for label, found in scores.items():
         above = "".join(f"{sum(s > limit for s in found) / len(found):8.3f}" for limit in LIMITS)
         print(f"{label:10}{len(found):6d} texts of 50 words and more; above {LIMITS}:{above}")
@@ -237,6 +247,8 @@ def main() -> None:
     tasks = {"lines": lines, "sites": sites, "spam": spam, "harmful": harmful}
     parser.add_argument("task", choices=tasks)
     parser.add_argument("pages", type=Path)
+    parser.add_argument("--half", choices=("tuning", "final", "both"), default="both")
+    parser.add_argument("--run", type=int, default=SiteLinesConfig().run)
     parser.add_argument("--shells", type=Path)
     parser.add_argument("--mails", type=Path)
     parser.add_argument("--prompts", type=Path)

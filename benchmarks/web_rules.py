@@ -121,9 +121,7 @@ def main() -> None:
         kept = sum(row.get(name) == "" for row in ours)
         print(f"{name:20}{len(documents) - len(unlike)} of {len(documents)} equal, {kept} kept")
         for n in unlike[:20]:
-            print(
-                f"    {n}: ours {ours[n].get(name, '')[:70]!r}; {theirs[n].get(name, '')[:70]!r}"
-            )
+            print(f"    {n}: ours {ours[n].get(name, '')[:70]!r}; {theirs[n].get(name, '')[:70]!r}")
         differ += len(unlike)
     rate, their_rate = len(documents) / own_seconds, len(documents) / seconds
     print(f"{rate:.0f} documents/s; datatrove {their_rate:.0f}; {rate / their_rate:.1f} times")

@@ -15,7 +15,9 @@ from .marks import ANY, END, START
 
 MARKED = re.compile(f"{START}([^{START}{END}]*){END}")
 SIGNS = re.compile(r"[\W_]+")
-COPYRIGHT = re.compile(r"©|\(c\)\s*\d{4}|\bcopyright\b.{0,9}\d{4}|all rights reserved", re.IGNORECASE)
+COPYRIGHT = re.compile(
+    r"©|\(c\)\s*\d{4}|\bcopyright\b.{0,9}\d{4}|all rights reserved", re.IGNORECASE
+)
 BLOCKS = frozenset("div section ul ol table center td".split())
 HEADINGS = frozenset("h2 h3 h4 h5 h6 b strong p div span".split())
 HEADED = {"comments": "comments", "read more": "navigation", "newsletter": "notice",
@@ -56,7 +58,9 @@ def beside_text(body: Any) -> Iterator[Beside]:
     for depth in range(DEEPEST):
         blocks = [block(child) for child in children(node)]
         own = [one.letters - one.linked for one in blocks]
-        if not blocks or (not depth and sum(own) < (1 - MOST_LINKED) * sum(b.letters for b in blocks)):
+        if not blocks or (
+            not depth and sum(own) < (1 - MOST_LINKED) * sum(b.letters for b in blocks)
+        ):
             return
         most = max(range(len(own)), key=own.__getitem__)
         holds_text = own[most] > sum(own) / 2 and blocks[most].node.tag in BLOCKS

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 — samples stand as they are read
 """Lines of links: cut at the ends, kept where the text speaks of them."""
 
 from hypothesis import given
@@ -33,7 +34,12 @@ def test_a_list_inside_stays_but_a_pager_goes():
     assert "Next" not in cut(TEXT, f"{link('Previous')} | {link('Next')}", TEXT)
 
 
-@given(st.lists(st.sampled_from(["a", START, END, "\n", "word ", "|", "• ", CLOSE, *OPEN.values()]), max_size=60))
+@given(
+    st.lists(
+        st.sampled_from(["a", START, END, "\n", "word ", "|", "• ", CLOSE, *OPEN.values()]),
+        max_size=60,
+    )
+)
 def test_no_mark_is_left_and_edits_rise(pieces):
     text, edits = link_lines("".join(pieces), 0.7)
     assert not ANY.search(text)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 — samples stand as they are read
 """Main text: what stays, what goes, and that no page breaks it."""
 
 import pytest
@@ -108,7 +109,7 @@ HOSTILE = {
     "angles": b"<" * 1_000_000,
     "letters": b"a" * 1_000_000,
     "links": b"<a href=x>" * 50_000 + PROSE.encode(),
-    "classes": b"".join(b'<p class="nav %d">x</p>' % n for n in range(20_000)) + PROSE.encode(),
+    "classes": b"".join(b'<p class="nav %d">x</p>' % n for n in range(8_000)) + PROSE.encode(),
     "quotes": b'<a class="' * 50_000,
     "nul": b"\0" * 1000 + PROSE.encode(),
     "no page": bytes(range(256)) * 40,
