@@ -34,7 +34,7 @@ from groundup.documents import Record, SourceMap, follow  # noqa: E402
 from groundup.documents.web.harmful import Harmful, HarmfulConfig  # noqa: E402
 from groundup.documents.web.lines import Lines, LinesConfig  # noqa: E402
 from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
-from groundup.documents.web.spam import Signals, Spam, SpamConfig, WORD, signals  # noqa: E402
+from groundup.documents.web.spam import WORD, Signals, Spam, SpamConfig, signals  # noqa: E402
 from web_extraction import MARKED  # noqa: E402
 from web_pages import pages, visible_lines  # noqa: E402
 from web_rules import texts  # noqa: E402

@@ -14,7 +14,6 @@ from .lines import rule_of
 from .marks import ANY, END, START
 
 MARKED = re.compile(f"{START}([^{START}{END}]*){END}")
-SIGNS = re.compile(r"[\W_]+")
 COPYRIGHT = re.compile(
     r"©|\(c\)\s*\d{4}|\bcopyright\b.{0,9}\d{4}|all rights reserved", re.IGNORECASE
 )
@@ -88,9 +87,13 @@ def children(node: Any) -> list[Any]:
 def block(node: Any) -> Block:
     """An element's letters, by the marks around its links."""
     text = node.text or ""
-    links = MARKED.findall(text)
-    letters = len(SIGNS.sub("", ANY.sub("", text)))
-    return Block(node, letters, sum(len(SIGNS.sub("", link)) for link in links), len(links))
+    links = MARKED.findall(text) if START in text else []
+    return Block(node, solid(text), sum(map(solid, links)), len(links))
+
+
+def solid(text: str) -> int:
+    """Characters that are no white space, nearly."""
+    return len(text) - text.count(" ") - text.count("\n")
 
 
 def kind_of(one: Block, is_beside: bool, is_after: bool, whole: int) -> str:
@@ -98,14 +101,19 @@ def kind_of(one: Block, is_beside: bool, is_after: bool, whole: int) -> str:
     node = one.node
     if node.tag not in BLOCKS or not one.letters or one.letters - one.linked > whole / 3:
         return ""
-    if node.query_selector("h1") is not None or node.query_selector("main, article") is not None:
-        return ""
     if is_beside and one.links >= FEWEST_LINKS and one.linked >= LINKED * one.letters:
-        return "links beside the text"
-    if is_beside and is_after and one.letters <= FOOTER and COPYRIGHT.search(node.text):
-        return "footer"
+        kind = "links beside the text"
+    elif is_beside and is_after and one.letters <= FOOTER and COPYRIGHT.search(node.text):
+        kind = "footer"
+    else:
+        kind = headed(node)
+    return "" if kind and node.query_selector("h1, main, article") is not None else kind
+
+
+def headed(node: Any) -> str:
+    """The kind that an element's heading tells."""
     first = node.first_element_child
     if first is None or first.tag not in HEADINGS:
         return ""
-    said = ANY.sub("", first.text or "").strip().lower()
+    said = ANY.sub("", (first.text or "")[:100]).strip().lower()
     return HEADED.get(rule_of(said)[0], "") if 0 < len(said) <= 60 else ""

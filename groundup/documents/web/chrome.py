@@ -18,9 +18,9 @@ KINDS = {
     "navigation": "nav navbar navbars navigation navigations navheader navfooter navpanel navmenu "
     "navlinks navlist topnav sidenav subnav mainnav globalnav localnav menu menus menubar submenu "
     "dropdown breadcrumb breadcrumbs crumbs pager pagination paginator prevnext relbar rel related "
-    "sitemap skip skiplink skipnav toctree toolbar topbar tabbar hamburger backtotop totop tocframe "
-    "toc-page next_page previous_page nav_flow left_bar right_bar bar jump-link page-links "
-    "page-next page-previous page-up extra-links skip-nav back-to-top",
+    "sitemap skip skiplink skipnav toctree toolbar topbar tabbar hamburger backtotop totop "
+    "tocframe toc-page next_page previous_page nav_flow left_bar right_bar bar jump-link "
+    "page-links page-next page-previous page-up extra-links skip-nav back-to-top",
     "sidebar": "sidebar sidebars sphinxsidebar sidebarwrapper sphinxsidebarwrapper aside",
     "footer": "footer footers pagefooter sitefooter colophon copyright copyrights legal imprint "
     "generator contentinfo verifier built ft bd-footer",
