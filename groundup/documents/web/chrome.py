@@ -7,43 +7,49 @@ Knows nothing of text or bytes: it takes elements out of a tree that resiliparse
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
-NAMES = frozenset(
-    # where one can go
-    "nav navbar navbars navigation navigations navheader navfooter navpanel navmenu "
-    "navlinks navlist "
-    "topnav sidenav subnav mainnav globalnav localnav menu menus menubar submenu "
-    "dropdown breadcrumb "
-    "breadcrumbs crumbs pager pagination paginator prevnext relbar rel related "
-    "sitemap skip skiplink "
-    "skipnav toctree sidebar sidebars sphinxsidebar sidebarwrapper sphinxsidebarwrapper toolbar "
-    "topbar tabbar hamburger permalink headerlink copiable backtotop totop tocframe "
-    # who made it and who else is there
-    "footer footers pagefooter sitefooter colophon masthead copyright copyrights legal imprint "
-    "siteheader pageheader topheader logo logos generator contentinfo verifier built "
-    # what it sells and asks
-    "ad ads advert adverts advertisement advertisements advertising adsense adslot adunit banner "
-    "adbanner adbox sponsor sponsors sponsored promo promos promotion promoted outbrain taboola "
-    "dfp gpt cookie cookies consent gdpr ccpa newsletter subscribe subscription signup signin "
-    "login logout register paywall popup popups modal overlay lightbox interstitial donate "
-    # what others say of it
-    "share sharing sharer social socials addthis sharethis likes comment comments commentlist "
-    "disqus respond recommended recommendations trending popular mostread "
-    # what one can press
-    "search searchbox searchform searchbar searches languages language-switcher langs "
+from .blocks import beside_text
+from .marks import CLOSE, OPEN
+
+KINDS = {
+    "navigation": "nav navbar navbars navigation navigations navheader navfooter navpanel navmenu "
+    "navlinks navlist topnav sidenav subnav mainnav globalnav localnav menu menus menubar submenu "
+    "dropdown breadcrumb breadcrumbs crumbs pager pagination paginator prevnext relbar rel related "
+    "sitemap skip skiplink skipnav toctree toolbar topbar tabbar hamburger backtotop totop "
+    "tocframe toc-page next_page previous_page nav_flow left_bar right_bar bar jump-link "
+    "page-links page-next page-previous page-up extra-links skip-nav back-to-top",
+    "sidebar": "sidebar sidebars sphinxsidebar sidebarwrapper sphinxsidebarwrapper aside",
+    "footer": "footer footers pagefooter sitefooter colophon copyright copyrights legal imprint "
+    "generator contentinfo verifier built ft bd-footer",
+    "header": "masthead siteheader pageheader topheader logo logos hd sub-heading bd-header "
+    "site-header page-header top-header",
+    "advertisement": "ad ads advert adverts advertisement advertisements advertising adsense "
+    "adslot adunit banner adbanner adbox sponsor sponsors sponsored promo promos promotion "
+    "promoted outbrain taboola dfp gpt donate",
+    "notice": "cookie cookies consent gdpr ccpa newsletter subscribe subscription signup signin "
+    "login logout register paywall popup popups modal overlay lightbox interstitial",
+    "comments": "share sharing sharer social socials addthis sharethis likes comment comments "
+    "commentlist disqus respond recommended recommendations trending popular mostread post-meta "
+    "byline-share",
+    "controls": "search searchbox searchform searchbar searches languages language-switcher langs "
     "btn buttons widget widgets tooltip autocomplete srcbutton editlink editsection mwjump "
-    "hidden visuallyhidden invisible noprint".split()
-)
-"""A class or id names chrome if one of its words is among these."""
+    "copy-path edit-link view-source",
+    "heading link": "permalink headerlink copiable id_link anchor doc-anchor",
+    "hidden": "hidden visuallyhidden invisible noprint out-of-band sr-only screen-reader-text",
+}
+"""What an element is for to the words that say so; a kind is the reason of the edit."""
 WHOLE = frozenset(
     "aside hd ft bar left_bar right_bar toc-page next_page previous_page nav_flow id_link anchor "
     "out-of-band copy-path sub-heading bd-footer bd-header sr-only screen-reader-text jump-link "
     "page-links page-next page-previous page-up edit-link view-source extra-links doc-anchor "
-    "post-meta byline-share site-header page-header top-header skip-nav back-to-top".split()
+    "post-meta byline-share site-header page-header top-header skip-nav back-to-top "
+    "language-switcher".split()
 )
-"""A class or id names chrome if it is one of these."""
+"""Those that say so only if they are the whole class or id."""
+KIND_OF = {word: kind for kind, words in KINDS.items() for word in words.split()}
 KEPT = frozenset(
     "main content body article post entry text document maincontent bodywrapper documentwrapper "
     "bodycontent pagebody wrapper page container layout root app html admonition".split()
@@ -53,7 +59,18 @@ ROLES = frozenset(
     "navigation search banner contentinfo complementary menu menubar toolbar dialog alertdialog "
     "alert tablist tooltip".split()
 )
-TAGS = "nav, header, footer, aside, menu, dialog, form, button"
+TAGS = {
+    "nav": "navigation", "menu": "navigation", "header": "header", "footer": "footer",
+    "aside": "sidebar", "dialog": "notice", "form": "controls", "button": "controls",
+}  # fmt: skip
+ROLE_KINDS = {"banner": "header", "contentinfo": "footer", "complementary": "sidebar"}
+ADVERTISED = (
+    'a[rel~="sponsored"], a[href*="//ads."], a[href*="//ad."], a[href*="//adserver."], '
+    'a[href*=".doubleclick.net"], a[href*="/adclick"], a[href*="googlesyndication."]'
+)
+"""Links whose address says that they are paid for."""
+INSIDE = frozenset("li dt dd tr td th tbody thead".split())
+"""Elements beside which a mark would become a line or an item of its own."""
 MAIN = "main, article, [role=main]"
 TEXT = frozenset(
     "footnote footnotes endnotes admonition note tip warning topic doc example".split()
@@ -73,36 +90,80 @@ WORD = re.compile(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*")
 LARGEST_BESIDE_MAIN = 0.9
 MOST_NAMED = 5_000
 """Elements named like chrome above which a page is hostile and is left as it is."""
+MOST_VALUES = 200
+"""Distinct classes and ids of chrome that are looked for."""
+MOST_LISTED = 40
+"""Elements of a selector that are listed one by one."""
+MOST_READ = 20
+"""Text that is measured at most, in lengths of the page's."""
 MOST_MEASURED = 500
 """Elements whose text is measured; a page with more that say `nav` is hostile."""
 
 
-def prune(tree: Any, page: str, largest_share: float) -> int:
-    """Take chrome out of the tree of a page; returns how many elements went.
+class Cut(NamedTuple):
+    """An element that was taken out, and where it stood."""
+
+    node: Any
+    parent: Any
+    next: Any
+    kind: str
+
+
+def prune(tree: Any, page: str, largest_share: float) -> list[Cut]:
+    """Take chrome out of the tree of a page; returns what went, in order.
 
     An element that holds more than `largest_share` of the body's text, a <main>, an <article> or
     the only <h1> is no chrome, whatever it is called; where those stand elsewhere, a <nav> or an
     element named so may be the larger part of a page.
     """
-    body = tree.body
+    body, cuts = tree.body, []
     if body is None:
-        return 0
+        return cuts
     for node in selected(body, HIDDEN):
-        detach(node)
+        detach(node, "hidden", cuts)
     whole = len(body.text or "")
     if not whole:
-        return 0
-    removed = sum(detach(node) for node in selected(body, LINKS_TO_ITSELF))
+        return cuts
+    for node in selected(body, LINKS_TO_ITSELF):
+        detach(node, "heading link", cuts)
     title = only_heading(body)
     if title is not None or body.query_selector(MAIN) is not None:
         largest_share = max(largest_share, LARGEST_BESIDE_MAIN)
-    found = [*selected(body, TAGS), *named_elements(body, page)]
+    left = MOST_READ * (whole + 1000)
+    found = [*selected(body, ", ".join(TAGS)), *named_elements(body, page)]
     for node in found[:MOST_MEASURED]:
-        if says_text(node) or holds_main(node, title):
-            continue
-        if len(node.text or "") <= largest_share * whole:
-            removed += detach(node)
-    return removed
+        size = len(node.text or "")
+        left -= size
+        if left < 0:
+            break  # hostile: elements inside each other that all say `nav`
+        if size <= largest_share * whole and not says_text(node) and not holds_main(node, title):
+            detach(node, kind_of(node), cuts)
+    for node in selected(body, ADVERTISED):
+        detach(node, "advertisement", cuts)
+    for block in beside_text(body):
+        detach(block.node, block.kind, cuts)
+    return cuts
+
+
+def restore(tree: Any, cuts: Sequence[Cut]) -> None:
+    """Put back what was taken out, each between two marks that the written text will show."""
+    for node, parent, next, kind in reversed(cuts):
+        first, last = tree.create_text_node(OPEN[kind]), tree.create_text_node(CLOSE)
+        place(parent, node, next)
+        if node.tag in INSIDE:
+            place(node, first, node.first_child)
+            node.append_child(last)
+        else:
+            place(parent, first, node)
+            place(parent, last, next)
+
+
+def place(parent: Any, node: Any, next: Any) -> None:
+    """Put a node into a parent before another, or at its end."""
+    if next is None:
+        parent.append_child(node)
+    else:
+        parent.insert_before(node, next)
 
 
 def named_elements(body: Any, page: str) -> list[Any]:
@@ -114,18 +175,31 @@ def named_elements(body: Any, page: str) -> list[Any]:
     wanted = [
         f"[{name}={quoted(value)}]"
         for name, value in sorted(values)
-        if len(value) < 300 and (value.lower() in ROLES if name == "role" else names_chrome(value))
+        if len(value) < 300 and (value.lower() in ROLES if name == "role" else chrome_kind(value))
     ]
     found: list[Any] = []
-    for at in range(0, min(len(wanted), MOST_MEASURED), 50):
+    for at in range(0, min(len(wanted), MOST_VALUES), 50):
         found += selected(body, ", ".join(wanted[at : at + 50]))
     return [node for node in found if node.tag not in UNNAMED]
 
 
 def selected(body: Any, selector: str) -> list[Any]:
-    """Elements that a selector names; none if they are so many that the page is hostile."""
+    """Elements that a selector names; none if they are so many that the page is hostile.
+
+    resiliparse matches the page anew for each element that a collection gives out, so where they
+    are many, the tree is walked once instead.
+    """
     found = body.query_selector_all(selector)
-    return list(found) if len(found) <= MOST_NAMED else []
+    if len(found) > MOST_NAMED:
+        return []
+    if len(found) <= MOST_LISTED:
+        return list(found)
+    return [node for node in body if node.tag != "#text" and matches(node, selector)]
+
+
+def matches(node: Any, selector: str) -> bool:
+    """Whether a selector names a node; a comment has no name."""
+    return hasattr(node, "matches") and node.matches(selector)
 
 
 def quoted(value: str) -> str:
@@ -140,17 +214,26 @@ def says_text(node: Any) -> bool:
 
 
 @lru_cache(maxsize=20_000)
-def names_chrome(named: str) -> bool:
-    """Whether classes and ids are those of chrome.
+def chrome_kind(named: str) -> str:
+    """Which kind of chrome classes and ids name; empty if none.
 
-    >>> names_chrome("cookie-banner"), names_chrome("main-with-sidebar"), names_chrome("navBar")
-    (True, False, True)
+    >>> chrome_kind("cookie-banner"), chrome_kind("main-with-sidebar"), chrome_kind("navBar")
+    ('notice', '', 'navigation')
     """
-    words = {word.lower() for word in WORD.findall(named)}
-    if words & KEPT:
-        return False
-    whole = named.lower().split()
-    return bool(words & NAMES or WHOLE.intersection(whole) or NAMES.intersection(whole))
+    words = [word.lower() for word in WORD.findall(named)]
+    if not KEPT.isdisjoint(words):
+        return ""
+    told = [KIND_OF[word] for word in words if word in KIND_OF and word not in WHOLE]
+    return (told or [KIND_OF[word] for word in named.lower().split() if word in KIND_OF] or [""])[0]
+
+
+def kind_of(node: Any) -> str:
+    """What an element that goes is for, by tag, role, class and id."""
+    if node.tag in TAGS:
+        return TAGS[node.tag]
+    named = (chrome_kind((node.getattr(name) or "")[:300]) for name in ("class", "id"))
+    role = ROLE_KINDS.get((node.getattr("role") or "").lower(), "navigation")
+    return next((kind for kind in named if kind), role)
 
 
 def only_heading(body: Any) -> Any:
@@ -166,10 +249,9 @@ def holds_main(node: Any, only_title: Any) -> bool:
     return node.query_selector(MAIN) is not None
 
 
-def detach(node: Any) -> int:
-    """Take an element out of its tree; its memory stays the tree's. 1 if it was in one."""
+def detach(node: Any, kind: str, cuts: list[Cut]) -> None:
+    """Take an element out of its tree, if it is in one; its memory stays the tree's."""
     parent = node.parent
-    if parent is None:
-        return 0
-    parent.remove_child(node)
-    return 1
+    if parent is not None:
+        cuts.append(Cut(node, parent, node.next, kind))
+        parent.remove_child(node)

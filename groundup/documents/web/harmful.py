@@ -16,9 +16,10 @@ from groundup.core import Answer, Config, ConfigError, Conversation, Reason, Sam
 from ..record import PASS, Record, Ruling
 
 LEXICON = {
-    "adult": "porn porno pornstar xxx milf hentai camgirl camgirls blowjob handjob cumshot creampie "
-    "gangbang deepthroat fuck fucking horny nudes upskirt|hardcore sex|sex cams|live sex|free porn|"
-    "nude girls|adult webcam|sexo gratis|sexe gratuit|sex videos",
+    "adult": "porn porno pornstar milf hentai camgirl camgirls blowjob handjob cumshot creampie "
+    "gangbang deepthroat fuck fucking horny nudes upskirt|hardcore sex|sex cams|live sex|"
+    "free porn|nude girls|adult webcam|xxx videos|xxx movies|xxx pics|sexo gratis|sexe gratuit|"
+    "sex videos",
     "hate": "untermensch untermenschen|white power|race traitor|racial holy war|subhuman race|"
     "gas the|ethnic cleansing now|death to all|inferior race",
     "self-harm": "thinspo thinspiration proana|pro ana|pro mia|kill yourself|how to kill myself|"

@@ -21,7 +21,9 @@ STRONG = {
         r"|este sitio|questo sito|este site)\b.{0,60}\b(?:use|uses|using|verwende[nt]|nutz(?:en"
         r"|t)|utilis(?:ons|e)|utiliza(?:mos)?|usa(?:mos)?|utilizz(?:iamo|a)"
         r"|usiamo)\b.{0,40}\bcookies?\b.{0,300}|by (?:continuing|using|browsing|clicking"
-        r"|closing).{0,120}\bcookies?\b.{0,200}|(?:accept|allow|reject|decline|refuse|manage"
+        r"|closing).{0,120}\bcookies?\b.{0,200}"
+        r"|we and our .{0,30}\bpartners\b.{0,300}|(?:we value )?your privacy.{0,250}\b(?:accept"
+        r"|preferences|choices|consent)\b.{0,60}|(?:accept|allow|reject|decline|refuse|manage"
         r"|customi[sz]e|only) ?(?:all|optional|necessary|essential|my)? ?(?:cookies?|choices"
         r"|preferences|consent)|(?:accept|reject|allow|decline) all|cookie (?:settings"
         r"|preferences|policy|notice|consent|banner)|got it!?|i (?:agree|accept)|(?:privacy"
@@ -41,7 +43,8 @@ STRONG = {
         r"|condividi(?: su .{1,20})?"
     ),
     "comments": (
-        r"(?:no|\d{1,6}|leave a|add a|post a|write a|view|show|hide|load|join the)[ ]?(?:all "
+        r"(?:comments?|replies|responses|discussion) ?\(\d{1,6}\)"
+        r"|(?:no|\d{1,6}|leave a|add a|post a|write a|view|show|hide|load|join the)[ ]?(?:all "
         r"|more |your )?(?:\d{1,6} )?(?:comments?|reply|replies|responses?|discussion"
         r"|conversation)(?: yet| below| \(\d{1,6}\))?[.!]?|(?:log|sign) in to (?:comment|reply"
         r"|post|vote).{0,30}|you must be logged in.{0,60}|be the first to (?:comment|reply"
@@ -56,6 +59,8 @@ STRONG = {
         r"| for free| to (?:continue|your account|get started).{0,20})|(?:create"
         r"|register) (?:an |your |a free )?account.{0,20}|forgot (?:your )?password\??"
         r"|remember me|my account|anmelden / .{1,20}|connexion / .{1,20}"
+        r"|.{0,80}\b(?:subscribe|register|sign (?:in|up)|log in|account)\b.{0,30}\bto (?:keep"
+        r"|continue|finish) reading\b.{0,40}"
     ),
     "newsletter": (
         r"(?:subscribe|sign up|join)(?: (?:now|today|here|free|to|for|our|the|us|a|daily|weekly"
@@ -67,6 +72,7 @@ STRONG = {
     "read more": (
         r"(?:read|see|show|view|load|learn|find out) (?:more|all|full (?:article|story)"
         r"|less)(?: (?:posts|articles|stories|about .{1,40}|results|»))?[ .…»›→>]*"
+        r"|most (?:read|popular|viewed|shared|commented|recent)(?: (?:articles?|posts?|stories))?:?"
         r"|continue reading[ .…»›→>]*(?:.{0,80}→)?|(?:related|recommended|popular|trending"
         r"|latest|recent|top|more)(?: (?:from|in|on) .{1,30}| (?:articles?|posts?|stories|news"
         r"|reading|topics|content|videos?|products?))+:?|you (?:may|might) (?:also )?(?:like"
@@ -114,8 +120,10 @@ STRONG = {
         r"|build)(?: on| at| by)?:? .{3,60}"
     ),
     "breadcrumb": (
-        r"(?:you are here:?\s*)?(?:home|start|startseite|accueil|inicio|main|index"
-        r"|top)\s*[>»›/→|:]\s*[^>»›/→|]{1,60}(?:\s*[>»›/→|]\s*[^>»›/→|]{1,60}){0,8}"
+        r"(?:you are here:?\s*)?(?:home|start|startseite|accueil|inicio)\s*(?:[>»›→]|(?<=\s)/\s)"
+        r"\s*[^>»›/→|]{1,60}(?:\s*[>»›/→|]\s*[^>»›/→|]{1,60}){0,8}"
+        r"|(?:home|start|startseite|accueil|inicio|main|index|top)\s*[>»›/→|:]\s*[^>»›/→|]{1,60}"
+        r"(?:\s*[>»›/→|]\s*[^>»›/→|]{1,60}){1,8}"
         r"|you are here:?.{0,120}|[^»›]{1,50}(?:[»›][^»›]{1,50}){2,8}[»›]?"
     ),
     "pager": (
@@ -152,6 +160,7 @@ WEAK = {
         r"[«‹<←↑ ]*(?:prev(?:ious)?|next|up|back|newer|older|previous topic|next topic|zurück"
         r"|weiter)[»›>→| ]*"
     ),
+    "breadcrumb": r"[\w&' -]{1,30} › [\w&' -]{1,30}",
     "copyright": (
         r"(?:copyright|©|\(c\)|&copy;).{0,200}|.{0,120}\ball rights reserved\b.{0,80}|(?:terms"
         r"|conditions) (?:of (?:use|service|sale)|and conditions|& conditions)(?:[ "

@@ -11,9 +11,8 @@ import re
 from typing import NamedTuple
 
 from ..record import Edit
+from .marks import ANY, CLOSE, END, KIND, OF_CHROME, START
 
-START, END = "\ue0fa", "\ue0fb"
-LINK = re.compile(r"<a\b(?=[^>]{0,500}?\bhref\b)[^>]{0,5000}>|</a\s*>", re.IGNORECASE)
 MARKED = re.compile(f"{START}([^{START}{END}]*){END}")
 SIGNS = re.compile(r"[\W_]+")
 PAGER = re.compile(
@@ -26,8 +25,6 @@ PAGER = re.compile(
 )
 MOST_LINKS = 0.6
 """Share of a page's characters in lines of links above which they are what the page is for."""
-MENU = 8
-"""Lines of links in a row that make a menu in the middle of a page."""
 
 
 class Lines(NamedTuple):
@@ -47,33 +44,96 @@ class Line(NamedTuple):
     is_prose: bool
 
 
-def mark_links(page: str) -> str:
-    """The page with every link's text between START and END."""
-    page = page.replace(START, "").replace(END, "")
-    return LINK.sub(lambda tag: END + tag[0] if tag[0][1] == "/" else tag[0] + START, page)
-
-
 def link_lines(marked: str, link_share: float) -> Lines:
-    """Take the marks out of a text; cut its lines of links at both ends and its long menus.
+    """Take the marks out of a text; cut its chrome, lines of links at both ends, and pagers.
 
-    >>> marked = "\\ue0faHome\\ue0fb | \\ue0faUp\\ue0fb\\nWhat this page says, in words."
+    >>> marked = "\\ufdd0Home\\ufdd1 | \\ufdd0Up\\ufdd1\\nWhat this page says, in words."
     >>> text, edits = link_lines(marked, 0.8)
     >>> text, [(edit.start, edit.end) for edit in edits]
     ('Home | Up\\nWhat this page says, in words.', [(0, 10)])
     """
-    pieces: list[str] = []
-    lines: list[Line] = []
-    at = 0
+    reading = Reading()
     for raw in marked.split("\n"):
-        linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(raw))
-        clean = raw.replace(START, "").replace(END, "")
-        signs = len(SIGNS.sub("", clean))
-        pieces.append(clean)
-        if clean.strip():
-            lines.append(told(clean, at, linked / signs if signs else 1.0))
-        at += len(clean) + 1
-    text = "\n".join(pieces)
-    return Lines(text, tuple(cut(text, lines, link_share)))
+        reading.read(raw)
+    text, chrome = "\n".join(reading.pieces), reading.edits
+    if reading.depth:
+        chrome.append(Edit(reading.begin, len(text), reading.kind))
+    chrome = [widened(text, edit) for edit in chrome]
+    blank = len(text) - len(text.lstrip())
+    if chrome and chrome[0].start == blank:
+        chrome[0] = chrome[0]._replace(start=0)
+    return Lines(text, merged(chrome, cut(text, reading.lines, link_share)))
+
+
+class Reading:
+    """A marked text on its way to a clean one: its lines, and its chrome as edits."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.lines: list[Line] = []
+        self.edits: list[Edit] = []
+        self.at = self.depth = self.begin = 0
+        self.kind = ""
+
+    def read(self, raw: str) -> None:
+        """Read a line; one of marks alone is none."""
+        parts, clean = OF_CHROME.split(raw), ANY.sub("", raw)
+        is_line = len(parts) == 1 or clean.strip() not in ("", "•")
+        kept, length = [], 0
+        for number, part in enumerate(parts):
+            if number % 2:
+                self.pass_mark(part, self.at + length)
+            elif is_line:
+                length += len(ANY.sub("", part))
+                if not self.depth:
+                    kept.append(part)
+        if not is_line:
+            return
+        self.pieces.append(clean)
+        own = "".join(kept)
+        if own.strip(" •\t" + START + END):
+            linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(own))
+            signs = len(SIGNS.sub("", own))
+            self.lines.append(told(ANY.sub("", own), self.at, linked / signs if signs else 1.0))
+            self.lines[-1] = self.lines[-1]._replace(end=self.at + length)
+        self.at += length + 1
+
+    def pass_mark(self, mark: str, place: int) -> None:
+        """Chrome begins or ends; what is inside other chrome is a part of it."""
+        if mark == CLOSE:
+            self.depth = max(0, self.depth - 1)
+            if not self.depth and self.begin < place:
+                self.edits.append(Edit(self.begin, place, self.kind))
+                self.begin = place
+        else:
+            if not self.depth:
+                self.begin, self.kind = place, KIND.get(mark, "navigation")
+            self.depth += 1
+
+
+def widened(text: str, edit: Edit) -> Edit:
+    """An edit with the bullet, blanks or empty lines that would be left of it."""
+    start, end = min(edit.start, len(text)), min(edit.end, len(text))
+    line = text.rfind("\n", 0, start) + 1
+    if end == len(text) or text[end] in "\n \t" or text[end - 1] == "\n":
+        while start > line and text[start - 1] in " \t•":
+            start -= 1
+    while start == line and end < len(text) and text[end] == "\n":
+        end += 1
+    return edit._replace(start=start, end=end)
+
+
+def merged(chrome: list[Edit], links: list[Edit]) -> tuple[Edit, ...]:
+    """Both kinds of edits in rising order, each character cut once."""
+    rising: list[Edit] = []
+    for edit in sorted([*chrome, *links]):
+        if rising and edit.start < rising[-1].end:
+            if edit.end <= rising[-1].end:
+                continue
+            edit = edit._replace(start=rising[-1].end)
+        if edit.start < edit.end:
+            rising.append(edit)
+    return tuple(rising)
 
 
 def told(line: str, at: int, share: float) -> Line:

@@ -14,10 +14,11 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import Config, MissingExtra
 
-from ..record import Edit, Made, Record, Ruling
+from ..record import Edit, Made, Record, Ruling, edited_text
 from .alignment import align
-from .chrome import prune
-from .links import link_lines, mark_links
+from .chrome import prune, restore
+from .links import link_lines
+from .marks import CHROME, mark_links
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -92,16 +93,16 @@ class MainText:
         return Ruling(made=Made(map), edits=edits, metadata=metadata)
 
     def extract(self, page: str) -> tuple[str, tuple[Edit, ...]]:
-        """Text without chrome, and the lines of links to cut from it."""
+        """All that a page shows, and what of it is chrome or lines of links."""
         marked = mark_links(FIGURE.sub(r"<\1div", page))
         tree = parse(marked)
-        prune(tree, marked, self.config.largest_share)
-        lines = link_lines(self.write(tree), self.config.link_share)
-        left = len(lines.text.strip()) - sum(edit.end - edit.start for edit in lines.edits)
-        if left >= self.config.fewest_characters:
-            return lines
-        whole = self.write(parse(page))
-        return (lines.text, ()) if len(lines.text.strip()) * 2 > len(whole.strip()) else (whole, ())
+        restore(tree, prune(tree, marked, self.config.largest_share))
+        text, edits = link_lines(self.write(tree), self.config.link_share)
+        if len(edited_text(text, edits).strip()) >= self.config.fewest_characters:
+            return text, edits
+        chrome = tuple(edit for edit in edits if edit.reason in CHROME)
+        left = len(edited_text(text, chrome).strip())
+        return text, chrome if left * 2 > len(text.strip()) else ()
 
     def write(self, tree: Any) -> str:
         """The tree as text."""

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 — samples stand as they are read
 """English words are spaCy's; sentences are its sentencizer's (spot checks; the fixture has more)."""
 
 import pytest

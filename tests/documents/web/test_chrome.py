@@ -5,15 +5,20 @@ import pytest
 pytest.importorskip("resiliparse")
 from resiliparse.parse.html import HTMLTree
 
-from groundup.documents.web.chrome import names_chrome, prune, quoted
+from groundup.documents.web.chrome import MOST_MEASURED, chrome_kind, prune, quoted, restore
+from groundup.documents.web.marks import ANY
 
 
 @pytest.mark.parametrize(
-    "named",
-    ["nav", "site-footer", "sphinxsidebar", "cookie-banner", "navBar", "ad-slot"],
-)
-def test_names_of_chrome(named):
-    assert names_chrome(named)
+    "named, kind",
+    [
+        ("nav", "navigation"), ("site-footer", "footer"), ("sphinxsidebar", "sidebar"),
+        ("cookie-banner", "notice"), ("navBar", "navigation"), ("ad-slot", "advertisement"),
+        ("x hd", "header"), ("sr-only", "hidden"),
+    ],
+)  # fmt: skip
+def test_names_of_chrome(named, kind):
+    assert chrome_kind(named) == kind
 
 
 @pytest.mark.parametrize(
@@ -21,7 +26,7 @@ def test_names_of_chrome(named):
     ["", "text", "main-with-sidebar", "article-body", "header", "navel", "address", "shared-lib"],
 )
 def test_other_names(named):
-    assert not names_chrome(named)
+    assert not chrome_kind(named)
 
 
 def pruned(page: str, share: float = 0.4) -> str:
@@ -50,3 +55,25 @@ def test_values_are_quoted_for_selectors():
     page = "<div class='nav\"]\\'>x</div><p>kept words here</p>"
     assert pruned(page) == "kept words here"
     assert quoted('a"b\\') == '"a\\"b\\\\"'
+
+
+def test_what_was_taken_out_is_put_back_where_it_stood():
+    page = "<div><ul class=nav><li class=menu>a<li>b</ul>c<aside>d</aside></div><p>e <b id=ad>f</b>"
+    tree = HTMLTree.parse(page)
+    whole = tree.body.html
+    cuts = prune(tree, page, 0.9)
+    assert len(cuts) >= 2 and tree.body.html != whole
+    restore(tree, cuts)
+    assert ANY.sub("", tree.body.html) == whole
+
+
+def test_chrome_inside_chrome_is_measured_within_bounds():
+    deep = "<div class=nav>" * 4_000 + "x " * 50_000
+    tree = HTMLTree.parse(deep)
+    assert len(prune(tree, deep, 0.4)) < MOST_MEASURED
+
+
+def test_a_link_whose_address_says_that_it_is_paid_for_goes():
+    assert pruned("<p>text of the page</p><p><a href='https://ads.example/1'>Buy</a></p>") == (
+        "text of the page"
+    )

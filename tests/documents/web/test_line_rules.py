@@ -1,3 +1,4 @@
+# ruff: noqa: E501 — samples stand as they are read
 """Every rule names lines that are no text, and none of the sentences that look like them."""
 
 import pytest
@@ -39,6 +40,9 @@ TEXT = [
     "Search trees keep their keys in order.",
     "The advertisement in the paper had promised steam.",
     "Read more books than you write.",
+    "Index: the place of an item",
+    "Home: a folder of yours",
+    "main/kettle.c",
     "Return Values",
     "int main(void)",
     "",

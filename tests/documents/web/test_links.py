@@ -1,10 +1,12 @@
+# ruff: noqa: E501 — samples stand as they are read
 """Lines of links: cut at the ends, kept where the text speaks of them."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.documents import Edit
-from groundup.documents.web.links import END, START, link_lines, mark_links
+from groundup.documents.web.links import link_lines
+from groundup.documents.web.marks import ANY, CLOSE, END, OPEN, START
 
 TEXT = "Words of the page that are not links and go on for a while."
 
@@ -32,16 +34,25 @@ def test_a_list_inside_stays_but_a_pager_goes():
     assert "Next" not in cut(TEXT, f"{link('Previous')} | {link('Next')}", TEXT)
 
 
-def test_marks_are_put_around_links_alone():
-    marked = mark_links('<a name="x">anchor</a><a href="y">link</a>')
-    assert f'<a href="y">{START}link' in marked and f"{START}anchor" not in marked
-
-
-@given(st.lists(st.sampled_from(["a", START, END, "\n", "word ", "|"]), max_size=60))
+@given(
+    st.lists(
+        st.sampled_from(["a", START, END, "\n", "word ", "|", "• ", CLOSE, *OPEN.values()]),
+        max_size=60,
+    )
+)
 def test_no_mark_is_left_and_edits_rise(pieces):
     text, edits = link_lines("".join(pieces), 0.7)
-    assert START not in text and END not in text
+    assert not ANY.search(text)
     end = 0
     for edit in edits:
         assert isinstance(edit, Edit) and end <= edit.start < edit.end <= len(text)
         end = edit.end
+
+
+def test_chrome_is_cut_with_its_kind_and_the_lines_of_marks_are_none():
+    marked = f"{OPEN['navigation']}\n• Home\n• Up\n{CLOSE}\n{TEXT} {OPEN['heading link']}¶{CLOSE}\nEnd of it."
+    text, edits = link_lines(marked, 0.7)
+    assert text == f"• Home\n• Up\n{TEXT} ¶\nEnd of it."
+    assert [(edit.reason, text[edit.start : edit.end]) for edit in edits] == [
+        ("navigation", "• Home\n• Up\n"), ("heading link", " ¶"),
+    ]  # fmt: skip

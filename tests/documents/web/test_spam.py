@@ -1,3 +1,4 @@
+# ruff: noqa: E501 — samples stand as they are read
 """Spam: what is stuffed scores high, prose scores nothing, and only a policy drops."""
 
 import random

