@@ -16,12 +16,10 @@ import json
 import os
 import random
 import re
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -148,43 +146,45 @@ class Ran(dict[str, Any]):
 
 
 def measured(command: list[str], folder: Path) -> Ran:
-    """Run a command; its wall and processor seconds and peak memory."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    """Run a command; its wall seconds, and what it and all below it used."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/benchmarks", "OMP_NUM_THREADS": "1"}
+    used: dict[str, Any] = {"peak_mb": 0.0, "largest_mb": 0.0, "cpu": {}}
     start = time.perf_counter()
     with open(folder / "said", "w") as said, open(folder / "errors", "w") as errors:
         process = subprocess.Popen(command, stdout=said, stderr=errors, env=environment, cwd=folder)
-        peak = {"peak_mb": 0.0, "largest_mb": 0.0}
-        watch = threading.Thread(target=watched, args=(process, peak))
-        watch.start()
-        code = process.wait()
-        watch.join()
-    if code:
+        while process.poll() is None:
+            look(process.pid, used)
+            time.sleep(0.2)
+    seconds = time.perf_counter() - start
+    if process.returncode:
         sys.exit(f"{' '.join(command)}: {(folder / 'errors').read_text()[-3000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Ran(seconds=time.perf_counter() - start, cpu_seconds=cpu, **peak)
+    return Ran(seconds=seconds, cpu_seconds=sum(used.pop("cpu").values()), **used)
 
 
-def watched(process: "subprocess.Popen[bytes]", peak: dict[str, float]) -> None:
-    """Note the largest memory of a process and all below it, five times a second."""
+def look(pid: int, used: dict[str, Any]) -> None:
+    """Note memory and processor time of a process and all below it, as far as they are alive.
+
+    Processor time of processes that nobody waits for is in no account; so each is looked at five
+    times a second, and what it used last counts.
+    """
     import psutil
 
-    while process.poll() is None:
-        sizes = []
+    sizes = []
+    try:
+        top = psutil.Process(pid)
+        family = [top, *top.children(recursive=True)]
+    except psutil.Error:
+        return
+    for one in family:
         try:
-            top = psutil.Process(process.pid)
-            family = [top, *top.children(recursive=True)]
-        except psutil.Error:
-            family = []
-        for one in family:
-            try:
+            with one.oneshot():
                 sizes.append(one.memory_info().rss / 1e6)
-            except psutil.Error:
-                continue
-        peak["peak_mb"] = max(peak["peak_mb"], round(sum(sizes), 1))
-        peak["largest_mb"] = max([peak["largest_mb"], *(round(size, 1) for size in sizes)])
-        time.sleep(0.2)
+                times = one.cpu_times()
+                used["cpu"][one.pid, one.create_time()] = times.user + times.system
+        except psutil.Error:
+            continue
+    used["peak_mb"] = max(used["peak_mb"], round(sum(sizes), 1))
+    used["largest_mb"] = max([used["largest_mb"], *(round(size, 1) for size in sizes)])
 
 
 def ours(warcs: Path, out: Path, workers: int, text: str = "web.main_text") -> Ran:
@@ -233,7 +233,9 @@ def compare(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     for turn in range(arguments.rounds):
         runs["groundup"].append(ours(warcs, scratch / f"ours{turn}", workers))
         show("groundup", runs["groundup"][-1], count)
-        runs["datatrove"].append(theirs(warcs, scratch / f"theirs{turn}", workers, arguments.datatrove))
+        runs["datatrove"].append(
+            theirs(warcs, scratch / f"theirs{turn}", workers, arguments.datatrove)
+        )
         show("datatrove", runs["datatrove"][-1], count)
     own = f"{Path(__file__).stem}:OwnMainContent"
     runs["same text"].append(ours(warcs, scratch / "same", workers, own))

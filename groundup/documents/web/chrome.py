@@ -125,7 +125,8 @@ def named_elements(body: Any, page: str) -> list[Any]:
 def selected(body: Any, selector: str) -> list[Any]:
     """Elements that a selector names; none if they are so many that the page is hostile."""
     found = body.query_selector_all(selector)
-    return list(found) if len(found) <= MOST_NAMED else []
+    # A slice: each single item that is asked for costs resiliparse a walk over all of them.
+    return list(found[:]) if len(found) <= MOST_NAMED else []
 
 
 def quoted(value: str) -> str:

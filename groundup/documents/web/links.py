@@ -16,6 +16,7 @@ START, END = "\ue0fa", "\ue0fb"
 LINK = re.compile(r"<a\b(?=[^>]{0,500}?\bhref\b)[^>]{0,5000}>|</a\s*>", re.IGNORECASE)
 MARKED = re.compile(f"{START}([^{START}{END}]*){END}")
 SIGNS = re.compile(r"[\W_]+")
+SIGN = re.compile(r"[^\W_]")
 PAGER = re.compile(
     r"[\W_]*(?:(?:prev(?:ious)?|next|up|home|top|contents?|index|back|forward|first"
     r"|last|table of contents"
@@ -65,15 +66,22 @@ def link_lines(marked: str, link_share: float) -> Lines:
     lines: list[Line] = []
     at = 0
     for raw in marked.split("\n"):
-        linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(raw))
         clean = raw.replace(START, "").replace(END, "")
-        signs = len(SIGNS.sub("", clean))
         pieces.append(clean)
         if clean.strip():
-            lines.append(told(clean, at, linked / signs if signs else 1.0))
+            lines.append(told(clean, at, linked_share(raw, clean)))
         at += len(clean) + 1
     text = "\n".join(pieces)
     return Lines(text, tuple(cut(text, lines, link_share)))
+
+
+def linked_share(raw: str, clean: str) -> float:
+    """Share of a line's letters and digits that stand in links; 1 if there are none."""
+    if START not in raw:
+        return 0.0 if SIGN.search(clean) else 1.0
+    signs = len(SIGNS.sub("", clean))
+    linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(raw))
+    return linked / signs if signs else 1.0
 
 
 def told(line: str, at: int, share: float) -> Line:
