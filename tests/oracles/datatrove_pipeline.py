@@ -1,4 +1,4 @@
-"""A corpus made by datatrove: pages of WARC files to JSONL, by the rules that ours are asked for too.
+"""A corpus made by datatrove: pages of WARC files to JSONL, by rules that ours follow too.
 
     python tests/oracles/datatrove_pipeline.py WARCS OUT WORKERS LID
 
