@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.documents import Edit
-from groundup.documents.web.links import END, START, link_lines, mark_links
+from groundup.documents.web.links import (
+    END,
+    MARKED,
+    SIGNS,
+    START,
+    link_lines,
+    linked_share,
+    mark_links,
+)
 
 TEXT = "Words of the page that are not links and go on for a while."
 
@@ -45,3 +53,12 @@ def test_no_mark_is_left_and_edits_rise(pieces):
     for edit in edits:
         assert isinstance(edit, Edit) and end <= edit.start < edit.end <= len(text)
         end = edit.end
+
+
+@given(st.lists(st.sampled_from(["a", "_", START, END, " ", "word ", "é", "·"]), max_size=30))
+def test_the_share_of_links_is_that_of_letters_and_digits(pieces):
+    raw = "".join(pieces)
+    clean = raw.replace(START, "").replace(END, "")
+    linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(raw))
+    signs = len(SIGNS.sub("", clean))
+    assert linked_share(raw, clean) == (linked / signs if signs else 1.0)
