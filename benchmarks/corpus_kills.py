@@ -4,10 +4,10 @@
 
 Real pages (web_pages.py) in WARC files go through main text, language, Gopher's, C4's and FineWeb's
 filters and MinHash, a survey. First undisturbed with 2 workers; then in another folder, where the
-command and all its workers are killed (SIGKILL to the process group) at random moments and the same
-command is started again, until there were so many kills; a run that completes before them is
-followed by a new one. Then with 1 and 4 workers, Daft and Daft on a local Ray. Compared: the
-artifact's id and the sha256 of every file but the manifest, which holds times. Exits 1 if any
+command and all its workers are killed (SIGKILL to the process group) at random moments of its
+progress and the same command is started again, until there were so many kills; a run that completes
+before them is followed by a new one. Then with 1 and 4 workers, Daft and Daft on a local Ray.
+Compared: the artifact's id and the sha256 of every file but the manifest, which holds times. Exits 1 if any
 differs.
 """
 
@@ -78,36 +78,41 @@ def finish(pipeline: Path, out: Path, flags: list[str]) -> float:
     return time.monotonic() - began
 
 
-def state(out: Path) -> str:
-    """How far a killed run was, by the markers that it left."""
-    place = out / ".scratch/phases"
-    done = [f"{folder.name}: {len(list(folder.glob('*.done')))}" for folder in
-            sorted(place.glob("[0-9]*"))]  # fmt: skip
-    return ", ".join(done) or "nothing"
+def markers(out: Path) -> Counter[str]:
+    """What a run has completed: shards, surveys and whole phases, by phase."""
+    try:
+        found = list((out / ".scratch/phases").rglob("*.done"))
+    except OSError:  # a folder went while it was looked at
+        return Counter()
+    return Counter(path.relative_to(out).parts[2] for path in found)
 
 
 def killed(
-    pipeline: Path, scratch: Path, number: int, seconds: float, chance: random.Random
-) -> Iterator[tuple[Path, str | None]]:
-    """Yield each kill's folder and state, and None for each completion, till all are done."""
+    pipeline: Path, scratch: Path, number: int, chance: random.Random
+) -> Iterator[tuple[Path, Counter[str] | None]]:
+    """Yield each kill's folder and markers, and None for each completion, till all are done.
+
+    A kill waits for up to three more markers than there were, then up to a second: the same share
+    of the work on a busy machine as on an idle one.
+    """
     left, run = number, 0
     while left:
         out = scratch / f"killed{run}"
         while left:
+            wanted = sum(markers(out).values()) + chance.randrange(4)
             process = start(pipeline, out, ["--workers", "2"])
+            while process.poll() is None and sum(markers(out).values()) < wanted:
+                time.sleep(0.02)
             try:
-                process.wait(timeout=chance.uniform(0, seconds))
+                if process.wait(timeout=chance.uniform(0, 1)):
+                    sys.exit(pipeline.with_suffix(".log").read_text()[-2000:])
+                break
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 left -= 1
-                yield out, state(out)
-                continue
-            if process.returncode:
-                sys.exit(pipeline.with_suffix(".log").read_text()[-2000:])
-            break
-        else:
-            finish(pipeline, out, ["--workers", "2"])
+                yield out, markers(out)
+        finish(pipeline, out, ["--workers", "2"])
         run += 1
         yield out, None
 
@@ -138,16 +143,16 @@ def carried_out(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     whole = corpus(scratch / "whole")
     print(f"undisturbed: {seconds:.0f} s, {len(whole.files)} files, {whole.id}", flush=True)
     equal: dict[str, bool] = {}
-    states: Counter[str] = Counter()
+    states: list[dict[str, int]] = []
     chance = random.Random(arguments.seed)
     completions = 0
-    for out, left in killed(pipeline, scratch, arguments.kills, seconds, chance):
+    for out, left in killed(pipeline, scratch, arguments.kills, chance):
         if left is None:
             completions += 1
             equal[f"after kills, {completions}"] = corpus(out) == whole
         else:
-            states[left] += 1
-        print(f"{out.name}: {left or 'complete'}", flush=True)
+            states.append(dict(sorted(left.items())))
+        print(f"{out.name}: {'complete' if left is None else states[-1]}", flush=True)
     for name, flags in RUNNERS.items():
         took = finish(pipeline, scratch / name.replace(" ", "-"), flags)
         equal[name] = corpus(scratch / name.replace(" ", "-")) == whole
@@ -155,7 +160,7 @@ def carried_out(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     return {
         "date": time.strftime("%Y-%m-%d"), "pages": len(found), "id": whole.id,
         "files": len(whole.files), "kills": arguments.kills, "completions": completions,
-        "phases_when_killed": dict(states), "equal": equal,
+        "markers_when_killed": states, "equal": equal,
     }  # fmt: skip
 
 
