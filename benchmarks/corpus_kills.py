@@ -7,8 +7,8 @@ filters and MinHash, a survey. First undisturbed with 2 workers; then in another
 command and all its workers are killed (SIGKILL to the process group) at random moments of its
 progress and the same command is started again, until there were so many kills; a run that completes
 before them is followed by a new one. Then with 1 and 4 workers, Daft and Daft on a local Ray.
-Compared: the artifact's id and the sha256 of every file but the manifest, which holds times. Exits 1 if any
-differs.
+Compared: the artifact's id and the sha256 of every file but the manifest, which holds times. Exits
+1 if any differs.
 """
 
 import argparse
