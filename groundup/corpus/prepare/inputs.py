@@ -21,6 +21,10 @@ from .pipeline import Pipeline, Source, reader_use
 HASHED_TOGETHER_BYTES = 256 * 2**20
 HASHED_TOGETHER_FILES = 1_000
 """Where a task of hashing ends: some seconds of work."""
+SMALL_SHARD_BYTES = 4 * 2**20
+MANY_SHARDS = 64
+"""A collection that is not large becomes so many shards, if each has these bytes: 100 MB of pages
+are half a minute of 8 cores, not minutes of one. The number of cores must not decide the result."""
 
 
 class Found(NamedTuple):
@@ -62,9 +66,11 @@ def located(source: Source, home: Path) -> tuple[Path, set[str] | None]:
 
 
 def origins(found: Sequence[Found], shard_bytes: int) -> Iterator[Origin]:
-    """Yield what one job reads, about `shard_bytes` each."""
+    """Yield what one job reads, about `shard_bytes` each; less if cores would else be idle."""
+    total = sum(part.bytes for _, _, parts in found for part in parts)
+    most = min(shard_bytes, max(total // MANY_SHARDS, SMALL_SHARD_BYTES))
     for source, root, parts in found:
-        for group in together(parts, shard_bytes):
+        for group in together(parts, most):
             yield Origin(source.name, os.fspath(root), reader_use(source), group, source.licence)
 
 

@@ -58,13 +58,14 @@ class Page:
         self.runs: list[Run] = []
         pieces: list[str] = []
         length = place = 0
-        for markup in [*MARKUP.finditer(page), None]:
-            stop = markup.start() if markup else len(page)
+        for markup in MARKUP.finditer(page):
+            stop, end = markup.span()
             if stop > place:
                 length = self.add(page[place:stop], place, length, pieces)
-            if markup and markup["entity"]:
-                length = self.add(markup["entity"], stop, length, pieces, is_entity=True)
-            place = markup.end() if markup else stop
+            if markup[2]:
+                length = self.add(markup[2], stop, length, pieces, is_entity=True)
+            place = end
+        self.add(page[place:], place, length, pieces)
         self.squeezed = "".join(pieces)
         self.starts = [run.squeezed_start for run in self.runs]
         self.cursor = 0
@@ -75,6 +76,8 @@ class Page:
         self, run: str, place: int, length: int, pieces: list[str], is_entity: bool = False
     ) -> int:
         """Note a piece of text; returns the squeezed length so far."""
+        if run.isspace():
+            return length
         squeezed = "".join((html.unescape(run) if is_entity else run).split())
         if squeezed:
             self.runs.append(Run(length, place, run, is_entity))

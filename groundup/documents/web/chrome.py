@@ -92,8 +92,6 @@ MOST_NAMED = 5_000
 """Elements named like chrome above which a page is hostile and is left as it is."""
 MOST_VALUES = 200
 """Distinct classes and ids of chrome that are looked for."""
-MOST_LISTED = 40
-"""Elements of a selector that are listed one by one."""
 MOST_READ = 20
 """Text that is measured at most, in lengths of the page's."""
 MOST_MEASURED = 500
@@ -184,22 +182,10 @@ def named_elements(body: Any, page: str) -> list[Any]:
 
 
 def selected(body: Any, selector: str) -> list[Any]:
-    """Elements that a selector names; none if they are so many that the page is hostile.
-
-    resiliparse matches the page anew for each element that a collection gives out, so where they
-    are many, the tree is walked once instead.
-    """
+    """Elements that a selector names; none if they are so many that the page is hostile."""
     found = body.query_selector_all(selector)
-    if len(found) > MOST_NAMED:
-        return []
-    if len(found) <= MOST_LISTED:
-        return list(found)
-    return [node for node in body if node.tag != "#text" and matches(node, selector)]
-
-
-def matches(node: Any, selector: str) -> bool:
-    """Whether a selector names a node; a comment has no name."""
-    return hasattr(node, "matches") and node.matches(selector)
+    # A slice: each single item that is asked for costs resiliparse a walk over all of them.
+    return list(found[:]) if len(found) <= MOST_NAMED else []
 
 
 def quoted(value: str) -> str:

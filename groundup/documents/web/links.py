@@ -15,6 +15,7 @@ from .marks import ANY, CLOSE, END, KIND, OF_CHROME, START
 
 MARKED = re.compile(f"{START}([^{START}{END}]*){END}")
 SIGNS = re.compile(r"[\W_]+")
+SIGN = re.compile(r"[^\W_]")
 PAGER = re.compile(
     r"[\W_]*(?:(?:prev(?:ious)?|next|up|home|top|contents?|index|back|forward|first"
     r"|last|table of contents"
@@ -92,9 +93,8 @@ class Reading:
         self.pieces.append(clean)
         own = "".join(kept)
         if own.strip(" •\t" + START + END):
-            linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(own))
-            signs = len(SIGNS.sub("", own))
-            self.lines.append(told(ANY.sub("", own), self.at, linked / signs if signs else 1.0))
+            clean = ANY.sub("", own)
+            self.lines.append(told(clean, self.at, linked_share(own, clean)))
             self.lines[-1] = self.lines[-1]._replace(end=self.at + length)
         self.at += length + 1
 
@@ -134,6 +134,15 @@ def merged(chrome: list[Edit], links: list[Edit]) -> tuple[Edit, ...]:
         if edit.start < edit.end:
             rising.append(edit)
     return tuple(rising)
+
+
+def linked_share(raw: str, clean: str) -> float:
+    """Share of a line's letters and digits that stand in links; 1 if there are none."""
+    if START not in raw:
+        return 0.0 if SIGN.search(clean) else 1.0
+    signs = len(SIGNS.sub("", clean))
+    linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(raw))
+    return linked / signs if signs else 1.0
 
 
 def told(line: str, at: int, share: float) -> Line:

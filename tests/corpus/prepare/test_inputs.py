@@ -1,6 +1,7 @@
 """Sources are shared out in one order, and their fingerprint changes with what they hold."""
 
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -9,8 +10,15 @@ pytest.importorskip("pyarrow")
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.corpus.prepare.inputs import fingerprints, hash_one, look, origins, together
-from groundup.corpus.prepare.pipeline import read_pipeline
+from groundup.corpus.prepare.inputs import (
+    Found,
+    fingerprints,
+    hash_one,
+    look,
+    origins,
+    together,
+)
+from groundup.corpus.prepare.pipeline import Source, read_pipeline
 from groundup.corpus.prepare.sample import here
 
 from .pipelines import write_pipeline
@@ -53,3 +61,10 @@ def test_folders_links_and_what_is_missing_have_a_hash_too(tmp_path):
     (tmp_path / "l").symlink_to("a")
     assert hash_one(tmp_path / "l") == "link to 'a'"
     assert hash_one(tmp_path / "none") == "not a regular file"
+
+
+@pytest.mark.parametrize(("megabytes", "shards"), [(3, 1), (100, 25), (1_000, 67), (20_000, 157)])
+def test_a_small_collection_is_shared_out_too(megabytes, shards):
+    parts = tuple(Part(2**20) for _ in range(megabytes))
+    found = [Found(Source(name="pages", path="pages"), Path("pages"), parts)]
+    assert len(list(origins(found, 128 * 2**20))) == shards

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.documents import Edit
-from groundup.documents.web.links import link_lines
+from groundup.documents.web.links import MARKED, SIGNS, link_lines, linked_share
 from groundup.documents.web.marks import ANY, CLOSE, END, OPEN, START
 
 TEXT = "Words of the page that are not links and go on for a while."
@@ -56,3 +56,12 @@ def test_chrome_is_cut_with_its_kind_and_the_lines_of_marks_are_none():
     assert [(edit.reason, text[edit.start : edit.end]) for edit in edits] == [
         ("navigation", "• Home\n• Up\n"), ("heading link", " ¶"),
     ]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(["a", "_", START, END, " ", "word ", "é", "·"]), max_size=30))
+def test_the_share_of_links_is_that_of_letters_and_digits(pieces):
+    raw = "".join(pieces)
+    clean = raw.replace(START, "").replace(END, "")
+    linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(raw))
+    signs = len(SIGNS.sub("", clean))
+    assert linked_share(raw, clean) == (linked / signs if signs else 1.0)

