@@ -7,6 +7,7 @@ files: on a cluster, inputs and the output directory must be on a disk that all 
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
@@ -19,6 +20,8 @@ from .survey import Each
 from .worker import Worker, error_of
 
 RunnerName = Literal["pool", "daft", "ray"]
+TELLS_NOBODY = {"DAFT_ANALYTICS_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+"""Both report their use to their makers unless they are told not to."""
 
 
 @contextlib.contextmanager
@@ -41,6 +44,7 @@ class Daft:
 
     def __init__(self, name: str, workers: int, limit_seconds: float, address: str) -> None:
         """Start Daft's runner; ConfigError if this process has started another."""
+        os.environ.update(TELLS_NOBODY)
         try:
             import daft
         except ImportError:

@@ -53,3 +53,18 @@ def test_an_address_without_a_cluster_is_refused():
     with pytest.raises(ConfigError, match="Add --runner ray"):
         with open_runner("pool", address="ray://host:10001"):
             pass
+
+
+def test_nobody_is_told_of_a_run():
+    pytest.importorskip("daft")
+    code = (
+        "import os\n"
+        "from groundup.corpus.engine.cluster import open_runner\n"
+        "with open_runner('daft', 1):\n"
+        "    from daft.scarf_telemetry import opted_out\n"
+        "    print(opted_out(), os.environ['RAY_USAGE_STATS_ENABLED'])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert run.stdout.split() == ["True", "0"]
