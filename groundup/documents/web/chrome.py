@@ -7,6 +7,7 @@ Knows nothing of text or bytes: it takes elements out of a tree that resiliparse
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -122,10 +123,10 @@ def named_elements(body: Any, page: str) -> list[Any]:
     return [node for node in found if node.tag not in UNNAMED]
 
 
-def selected(body: Any, selector: str) -> list[Any]:
+def selected(body: Any, selector: str) -> Sequence[Any]:
     """Elements that a selector names; none if they are so many that the page is hostile."""
     found = body.query_selector_all(selector)
-    return list(found) if len(found) <= MOST_NAMED else []
+    return found[:] if len(found) <= MOST_NAMED else ()  # resiliparse iterates in square time
 
 
 def quoted(value: str) -> str:

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("resiliparse")
 from resiliparse.parse.html import HTMLTree
 
-from groundup.documents.web.chrome import names_chrome, prune, quoted
+from groundup.documents.web.chrome import names_chrome, prune, quoted, selected
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,9 @@ def test_values_are_quoted_for_selectors():
     page = "<div class='nav\"]\\'>x</div><p>kept words here</p>"
     assert pruned(page) == "kept words here"
     assert quoted('a"b\\') == '"a\\"b\\\\"'
+
+
+def test_thousands_of_elements_are_selected_in_linear_time():
+    page = "<p class=nav><a href=x>Elsewhere</a></p>" * 4_900  # iterating over them took 30 s
+    tree = HTMLTree.parse(f"<body>{page}</body>")
+    assert [node.tag for node in selected(tree.body, ".nav")] == ["p"] * 4_900
