@@ -24,9 +24,7 @@ HERE = Path(__file__).parent
 PACKAGES = {
     "ant-doc": "Apache-2.0",
     "apache2-doc": "Apache-2.0",
-    "cargo-doc": "MIT OR Apache-2.0",
     "cinder-doc": "Apache-2.0",
-    "cmake-doc": "BSD-3-Clause",
     "crystal-doc": "Apache-2.0",
     "dcmtk-doc": "BSD-3-Clause",
     "erlang-doc": "Apache-2.0",
@@ -36,7 +34,6 @@ PACKAGES = {
     "halide19-api-doc": "MIT",
     "heat-doc": "Apache-2.0",
     "icu-doc": "Unicode-3.0",
-    "imagemagick-7-doc": "ImageMagick",
     "ironic-doc": "Apache-2.0",
     "jython-doc": "PSF-2.0",
     "keystone-doc": "Apache-2.0",
@@ -46,19 +43,16 @@ PACKAGES = {
     "libcrypto++-doc": "BSL-1.0",
     "libfastdds-doc": "Apache-2.0",
     "liblapack-doc": "BSD-3-Clause",
-    "libpcl-doc": "BSD-3-Clause",
     "libxcb-doc": "MIT",
     "neutron-doc": "Apache-2.0",
     "nodejs-doc": "MIT",
     "nova-doc": "Apache-2.0",
-    "numba-doc": "BSD-2-Clause",
     "octavia-doc": "Apache-2.0",
     "openmpi-doc": "BSD-3-Clause",
     "php-doc": "CC-BY-3.0",
     "postgresql-doc-17": "PostgreSQL",
     "python-astropy-doc": "BSD-3-Clause",
     "python-biopython-doc": "BSD-3-Clause",
-    "python-dask-doc": "BSD-3-Clause",
     "python-django-doc": "BSD-3-Clause",
     "python-matplotlib-doc": "PSF-2.0",
     "python-numpy-doc": "BSD-3-Clause",
@@ -71,7 +65,6 @@ PACKAGES = {
     "python-statsmodels-doc": "BSD-3-Clause",
     "python-xarray-doc": "Apache-2.0",
     "python3.13-doc": "PSF-2.0",
-    "rdkit-doc": "BSD-3-Clause",
     "rust-doc": "MIT OR Apache-2.0",
     "simbody-doc": "Apache-2.0",
     "sphinx-doc": "BSD-2-Clause",
@@ -94,9 +87,9 @@ SKIPPED = {
 STYLES = {
     "javadoc": "ant-doc fop-doc groovy-doc jython-doc libapache-poi-java-doc "
     "libcommons-math3-java-doc",
-    "doxygen": "dcmtk-doc halide19-api-doc icu-doc imagemagick-7-doc libcrypto++-doc liblapack-doc "
-    "libfastdds-doc libpcl-doc libxcb-doc rdkit-doc simbody-doc libboost1.88-doc",
-    "rustdoc": "rust-doc cargo-doc",
+    "doxygen": "dcmtk-doc halide19-api-doc icu-doc libcrypto++-doc liblapack-doc "
+    "libfastdds-doc libxcb-doc simbody-doc libboost1.88-doc",
+    "rustdoc": "rust-doc",
 }
 """What made a package's pages; Sphinx the others'."""
 ENDINGS = ("html", "htm", "xhtml", "txt", "rst", "md")
