@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ PACKAGES = {
 """Package to licence of its text, read by a person in its /usr/share/doc/PACKAGE/copyright."""
 SKIPPED = {
     "javadoc": "*/class-use/* */index-files/* */index-*.html */package-tree.html "
-    "*/package-use.html */allclasses* */overview-tree.html *-frame.html */constant-values.html */doc-index*.html",
+    "*/package-use.html */allclasses* */overview-tree.html *-frame.html "
+    "*/constant-values.html */doc-index*.html",
     "doxygen": "*-members.html */functions*.html */dir_*.html */globals*.html */hierarchy.html "
     "*/namespacemembers*.html */inherit*.html */graph_legend.html */classes.html */annotated.html "
     "*/files.html",
@@ -217,16 +219,82 @@ def pipeline() -> str:
     return "".join([*pieces, STEPS])
 
 
+def table(folder: Path, corpus: Path, tokenizer: Path) -> str:
+    """The page of packages: version, licence, what is declared, documents and tokens."""
+    facts = json.loads((folder / "packages.json").read_text())
+    told = json.loads((corpus / "counters.json").read_text())["sources"]
+    tokens = count_tokens(corpus, tokenizer)
+    rows, sums = [], [0, 0, 0, 0]
+    for package, licence in PACKAGES.items():
+        fact, source = facts[package], told[package]
+        splits = source["splits"].values()
+        kept = sum(split["documents"] for split in splits)
+        size = sum(split["bytes"] for split in splits)
+        numbers = [source["steps"][0]["out"], kept, size, tokens[package]]
+        sums = [a + b for a, b in zip(sums, numbers, strict=True)]
+        declared = f"`{fact['declared']}`" if fact["declared"] else "in words"
+        rows.append(
+            f"| {package} | {fact['version']} | {licence} | {declared} | "
+            f"`{fact['copyright_sha256'][:12]}` | `{fact['sha256'][:12]}` | {cells(numbers)} |"
+        )
+    rows.append(f"| **{len(PACKAGES)} packages** | | | | | | {cells(sums)} |")
+    return PAGE + "\n".join(rows) + "\n"
+
+
+def cells(numbers: list[int]) -> str:
+    """Pages read, documents kept, MB and millions of tokens."""
+    read, kept, size, tokens = numbers
+    return f"{read:,} | {kept:,} | {size / 1e6:,.1f} | {tokens / 1e6:,.2f}"
+
+
+def count_tokens(corpus: Path, tokenizer: Path) -> Counter[str]:
+    """Tokens of every source over all splits, ends of documents not counted."""
+    import pyarrow.parquet as parquet
+
+    from groundup.tokenizer import load
+
+    found, encoder = Counter[str](), load(tokenizer)
+    for shard in sorted(corpus.glob("*/[0-9]*.parquet")):
+        if shard.parent.name == "removed":
+            continue
+        with parquet.ParquetFile(shard) as file:
+            for batch in file.iter_batches(500, columns=["source", "text"]):
+                rows = encoder.encode_rows(batch["text"].to_pylist())
+                for source, ids in zip(batch["source"].to_pylist(), rows, strict=True):
+                    found[source] += len(ids)
+    return found
+
+
+PAGE = """# A permissive corpus: packages and licences
+
+Documentation packages of Debian 13 of which the copyright file in the package itself gives a
+permissive licence: `benchmarks/permissive.toml` prepares them, `benchmarks/permissive.py table`
+writes this page. *Declared* is the licence of `Files: *` where the file is in Debian's format;
+*copyright* and *package* are the beginnings of the sha256 of that file and of the package. Other
+files of a source may have other licences; packages were left out where those are copyleft and
+concern the documentation (RDKit's and PCL's manuals are CC-BY-SA), where the copyright file lies in
+another package (CMake, ImageMagick), and where the pages describe libraries of others (Cargo).
+CC-BY, PSF-2.0 and the like ask for attribution: a record keeps its source, path and licence.
+
+| package | version | licence | declared | copyright | package | pages | kept | MB | M tokens |
+|---|---|---|---|---|---|---|---|---|---|
+"""
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["fetch", "pipeline"])
+    parser.add_argument("what", choices=["fetch", "pipeline", "table"])
     parser.add_argument("folder", type=Path, nargs="?", default=HERE.parent / "runs/permissive")
+    parser.add_argument("corpus", type=Path, nargs="?")
+    parser.add_argument("tokenizer", type=Path, nargs="?")
     arguments = parser.parse_args()
     if arguments.what == "fetch":
         fetch(arguments.folder)
-    else:
+    elif arguments.what == "pipeline":
         (HERE / "permissive.toml").write_text(pipeline())
+    else:
+        print(table(arguments.folder, arguments.corpus, arguments.tokenizer), end="")
 
 
 if __name__ == "__main__":
