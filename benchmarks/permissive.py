@@ -18,6 +18,7 @@ import json
 import re
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ def declared(copyright: str) -> tuple[str, list[str]]:
 HEAD = """# Debian's permissive documentation as a corpus; sources are written by permissive.py.
 # Rules of web pages are eased where reference manuals would fail them: tables of functions have few
 # stop words, long names and many signs. Rules on repetition, and C4's on braces, are left out:
-# see docs/permissive-licences.md.
+# see docs/corpus.md.
 shard_bytes = 67108864
 
 [split]
@@ -222,7 +223,8 @@ def pipeline() -> str:
 def table(folder: Path, corpus: Path, tokenizer: Path) -> str:
     """The page of packages: version, licence, what is declared, documents and tokens."""
     facts = json.loads((folder / "packages.json").read_text())
-    told = json.loads((corpus / "counters.json").read_text())["sources"]
+    counters = json.loads((corpus / "counters.json").read_text())
+    told = counters["sources"]
     tokens = count_tokens(corpus, tokenizer)
     rows, sums = [], [0, 0, 0, 0]
     for package, licence in PACKAGES.items():
@@ -238,7 +240,19 @@ def table(folder: Path, corpus: Path, tokenizer: Path) -> str:
             f"`{fact['copyright_sha256'][:12]}` | `{fact['sha256'][:12]}` | {cells(numbers)} |"
         )
     rows.append(f"| **{len(PACKAGES)} packages** | | | | | | {cells(sums)} |")
-    return PAGE + "\n".join(rows) + "\n"
+    return PAGE + "\n".join([*rows, FUNNEL, *funnel(counters["steps"])]) + "\n"
+
+
+def funnel(steps: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield a row a step: what is left after it, and its most frequent reasons."""
+    for step in steps:
+        taken = Counter[str]()
+        for what, reasons in step["taken"].items():
+            for reason, count in reasons.items():
+                taken[f"{reason} ({'' if what == 'record' else what + ' '}{count:,})"] = count
+        reasons = ", ".join(reason for reason, _ in taken.most_common(4))
+        size = "" if "bytes" in step else f"{step['characters'] / 1e6:,.1f}"
+        yield f"| {step['name']} | {step['out']:,} | {size} | {reasons} |"
 
 
 def cells(numbers: list[int]) -> str:
@@ -279,6 +293,11 @@ CC-BY, PSF-2.0 and the like ask for attribution: a record keeps its source, path
 | package | version | licence | declared | copyright | package | pages | kept | MB | M tokens |
 |---|---|---|---|---|---|---|---|---|---|
 """
+FUNNEL = """
+## What each step left
+
+| step | documents | M characters | most frequent reasons |
+|---|---|---|---|"""
 
 
 def main() -> None:
