@@ -289,6 +289,7 @@ files of a source may have other licences; packages were left out where those ar
 concern the documentation (RDKit's and PCL's manuals are CC-BY-SA), where the copyright file lies in
 another package (CMake, ImageMagick), and where the pages describe libraries of others (Cargo).
 CC-BY, PSF-2.0 and the like ask for attribution: a record keeps its source, path and licence.
+OpenStack's pages say CC-BY-3.0 of themselves, where the copyright file says Apache-2.0.
 
 | package | version | licence | declared | copyright | package | pages | kept | MB | M tokens |
 |---|---|---|---|---|---|---|---|---|---|
