@@ -74,6 +74,8 @@ PACKAGES = {
     "swift-doc": "Apache-2.0",
     "tomcat10-docs": "Apache-2.0",
     "twisted-doc": "MIT",
+    "ghc-doc": "BSD-3-Clause",
+    "petsc3.22-doc": "BSD-2-Clause",
 }
 """Package to licence of its text, read by a person in its /usr/share/doc/PACKAGE/copyright."""
 SKIPPED = {
@@ -84,6 +86,7 @@ SKIPPED = {
     "*/namespacemembers*.html */inherit*.html */graph_legend.html */classes.html */annotated.html "
     "*/files.html",
     "sphinx": "*/_sources/* */genindex* */py-modindex.html */search.html */_static/*",
+    "haddock": "*/_sources/* */genindex* */doc-index* */_static/* */search.html",
     "rustdoc": "*/all.html */html/core/* */html/alloc/* */html/src/*",
 }
 """Indexes that a program made, and what stands in the same package a second time."""
@@ -92,6 +95,7 @@ STYLES = {
     "libcommons-math3-java-doc",
     "doxygen": "dcmtk-doc halide19-api-doc icu-doc libcrypto++-doc liblapack-doc "
     "libfastdds-doc libxcb-doc simbody-doc libboost1.88-doc",
+    "haddock": "ghc-doc",
     "rustdoc": "rust-doc",
 }
 """What made a package's pages; Sphinx the others'."""
