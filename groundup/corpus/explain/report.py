@@ -173,11 +173,16 @@ def funnel(steps: Sequence[Mapping[str, Any]]) -> page.Html:
         other = sum(sum(n.values()) for what, n in step["taken"].items() if what != "record")
         rows.append([
             step["name"], f"{step['in']:,}", f"{dropped:,}", f"{step['out']:,}",
-            f"{step['characters']:,}", f"{other:,}", share(step["out"] / max(most, 1)),
+            amount(step), f"{other:,}", share(step["out"] / max(most, 1)),
         ])  # fmt: skip
     return page.table(
         "Documents through the steps", [*columns, page.Column("slices", True), ""], rows
     )
+
+
+def amount(step: Mapping[str, Any]) -> str:
+    """Characters that a step left; of reading the bytes, since text may be made of them later."""
+    return record.size(step["bytes"]) if "bytes" in step else f"{step['characters']:,}"
 
 
 def examples(corpus: Artifact, wanted: Sequence[Reason]) -> dict[Reason, list[Removal]]:

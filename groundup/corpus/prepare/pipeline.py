@@ -23,7 +23,7 @@ from groundup.core import Config, ConfigError, load_config
 from ..engine.job import READ, Use, configured
 from .steps import is_survey, reader_target, step_target
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 DEFAULT_STEPS = ("documents.read", "dedup.exact", "dedup.minhash")
 """What `prepare FOLDER` does: text out of what the reader gives, then duplicates go."""
 

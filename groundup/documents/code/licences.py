@@ -4,7 +4,8 @@ A file becomes its words. An SPDX tag is read as it stands; known notices and re
 word for word; texts of which a copy says "THE AUTHOR" and another "ACME INC." are found by their
 runs of five words, counted where they lie close together. The longest finding wins, what overlaps
 it goes, and what is left is joined by AND. The known words are data (licences.txt.xz, made by
-benchmarks/licence_texts.py). Knows nothing of folders; corpus/dedup/repositories.py hands theirs down.
+benchmarks/licence_texts.py). Knows nothing of folders; dedup/repositories.py of the corpus hands
+theirs down.
 """
 
 import lzma

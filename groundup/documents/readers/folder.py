@@ -7,7 +7,9 @@ default finds out charsets. Knows nothing of corpora or passages.
 """
 
 import hashlib
+import re
 from collections.abc import Collection, Iterator
+from fnmatch import translate
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -55,6 +57,8 @@ class FolderConfig(ReaderConfig):
     """Kinds to read, such as html or rst; the others are rejected by name. None: all known."""
     endings: dict[str, str] = {}
     """Further endings and their kinds, such as `.log` = text."""
+    skip: tuple[str, ...] = ()
+    """Patterns of paths to leave out unread, such as `*/genindex.html`; `*` crosses folders."""
 
 
 class Folder:
@@ -63,6 +67,7 @@ class Folder:
     def __init__(self, config: FolderConfig) -> None:
         self.config = config
         self.known = KIND_BY_ENDING | {key.lower(): kind for key, kind in config.endings.items()}
+        self.skip = re.compile("|".join(map(translate, config.skip))) if config.skip else None
 
     def plan(self, root: Path) -> list[Part]:
         """A part for every visible file."""
@@ -74,6 +79,8 @@ class Folder:
         suffix = suffix_of(part.path)
         try:
             located(root, part.path)
+            if self.skip and self.skip.match(part.path):
+                raise Refused("skipped by its path")
             if suffix and suffix not in self.known and not part.path.lower().endswith("makefile"):
                 raise Refused("another kind of file", f"its ending is {suffix}")
             data = read_all(root, part.path, config.max_bytes)

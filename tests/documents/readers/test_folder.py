@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from groundup.core import DataError
 from groundup.documents import Document, Rejected, fingerprint_folder, read_bytes, read_folder
+from groundup.documents.readers.folder import Folder, FolderConfig
 
 
 @given(
@@ -146,3 +147,16 @@ def test_a_changed_file_changes_the_fingerprint(tmp_path):
     before = list(fingerprint_folder(tmp_path))
     (tmp_path / "a.txt").write_text("y")
     assert list(fingerprint_folder(tmp_path)) != before
+
+
+def test_paths_that_are_skipped_are_told_and_not_read(tmp_path):
+    (tmp_path / "api").mkdir()
+    for name in ("api/index.md", "api/all.md", "a.md"):
+        (tmp_path / name).write_text("text")
+    reader = Folder(FolderConfig(skip=("*/all.md", "b*")))
+    found = [row for part in reader.plan(tmp_path) for row in reader.read(tmp_path, part, "s")]
+    assert [(row.path, getattr(row, "reason", "")) for row in found] == [
+        ("a.md", ""),
+        ("api/all.md", "skipped by its path"),
+        ("api/index.md", ""),
+    ]
