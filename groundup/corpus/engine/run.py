@@ -19,7 +19,8 @@ from typing import Any, NamedTuple
 from groundup.core import ConfigError, DataError, record, write_json
 from groundup.documents import arrow
 
-from .job import ENGINE, KEPT, Job, Origin, Use, do, made
+from .files import unplaced
+from .job import ENGINE, KEPT, Job, Origin, Use, configured, do, made
 from .shards import Done, File, finished, shard_path
 from .survey import Each, Survey
 from .unique import UniqueIds
@@ -211,6 +212,12 @@ def claim(plan: Plan, folder: Path) -> None:
         )
 
 
+def portable(use: Use) -> Use:
+    """A use without the folders in which this machine keeps its files."""
+    settings = unplaced(type(configured(use)), json.loads(use.settings))
+    return use._replace(settings=json.dumps(settings, sort_keys=True))
+
+
 def described(plan: Plan) -> dict[str, Any]:
     """A plan as JSON, without the places of its sources."""
     return {
@@ -218,7 +225,7 @@ def described(plan: Plan) -> dict[str, Any]:
             [one.source, one.reader.target, one.reader.settings, one.licence, one.parts]
             for one in plan.origins
         ],
-        "steps": [list(use) for use in plan.uses],
+        "steps": [list(portable(use)) for use in plan.uses],
         "surveys": [use.name for use in plan.surveys],
         "ending": list(plan.ending) if plan.ending else None,
     }

@@ -8,6 +8,7 @@ pipeline or sources changed is refused with what changed.
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from groundup.core import (
     MANIFEST,
@@ -72,7 +73,8 @@ def prepare(
     if dry_run:
         return shown(sample(config, found, out, samples))
     with open_runner(runner, workers, limit_seconds, address) as each:
-        named = with_digests(config, fingerprints(found, each))
+        named = portable(config)  # first, as it refuses a file that is not there
+        named = with_digests(named, fingerprints(found, each))
         refuse_other(out, named)
         for suffix in (".jsonl", ".html"):  # of a dry run before
             (out / SAMPLE_FILE).with_suffix(suffix).unlink(missing_ok=True)
@@ -84,7 +86,7 @@ def prepare(
                 version=1,
                 config=named,
                 parents={},
-                write=lambda draft: carry_out(draft, named, found, each),
+                write=lambda draft: carry_out(draft, named, config, found, each),
             )
         except OSError as error:
             raise full_disk(out, error) from error
@@ -99,12 +101,11 @@ def shown(lines: Path) -> str:
 
 def with_digests(config: Pipeline, digests: list[str]) -> Pipeline:
     """The configuration that names the result."""
-    kept = portable(config)
     sources = (
         source.model_copy(update={"digest": found})
-        for source, found in zip(kept.sources, digests, strict=True)
+        for source, found in zip(config.sources, digests, strict=True)
     )
-    return kept.model_copy(update={"sources": tuple(sources)})
+    return config.model_copy(update={"sources": tuple(sources)})
 
 
 def refuse_other(out: Path, config: Pipeline) -> None:
@@ -119,17 +120,32 @@ def refuse_other(out: Path, config: Pipeline) -> None:
             if before | {"digest": ""} == now | {"digest": ""} and before != now:
                 said = f"the files of source {now['name']} have changed since"
                 raise ArtifactError(f"{out} holds {what}, and {said}; {REMEDY}")
+        if said := changed_file(old, new):
+            raise ArtifactError(f"{out} holds {what}, and {said} has changed since; {REMEDY}")
         if old != new and "sources" in old:
             said = difference(old, new)
             raise ArtifactError(f"{out} holds {what} of another pipeline: {said}; {REMEDY}")
 
 
+def changed_file(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """The first file of a step's settings that holds something else now; empty if none does."""
+    for table in ("steps", "derive"):
+        for before, now in zip(old.get(table, ()), new[table], strict=False):
+            pairs = zip(before.get("digests", ()), now["digests"], strict=False)
+            for (name, was), (_, found) in pairs:
+                if before | {"digests": now["digests"]} == now and was != found:
+                    return f"the file of {now['name'] or now['use']}, {name},"
+    return ""
+
+
 REMEDY = "choose another --out, or remove it to begin anew."
 
 
-def carry_out(draft: Draft, config: Pipeline, found: Sequence[Found], each: Each) -> None:
-    """Run the pipeline and write its corpus; the body of `prepare`."""
-    write_json(draft.path / UNFINISHED, config.plain())
+def carry_out(
+    draft: Draft, named: Pipeline, config: Pipeline, found: Sequence[Found], each: Each
+) -> None:
+    """Run the pipeline and write its corpus under its name; the body of `prepare`."""
+    write_json(draft.path / UNFINISHED, named.plain())
     found_uses = (*uses(config.steps), HAS_TEXT)
     plan = Plan(
         tuple(origins(found, config.shard_bytes)),
@@ -139,7 +155,7 @@ def carry_out(draft: Draft, config: Pipeline, found: Sequence[Found], each: Each
         SMALL,
     )
     ran = run(plan, draft.scratch / "phases", each, lambda shards: chosen_ending(config, shards))
-    write(draft, ran, config)
+    write(draft, ran, named)
 
 
 def chosen_ending(config: Pipeline, shards: Sequence[Path]) -> Use:
