@@ -12,7 +12,6 @@ The lexicon is toxicity.txt, our own; a classifier trained on labelled text is t
 from collections import Counter
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import NamedTuple
 
 import regex
@@ -55,7 +54,7 @@ class ToxicityConfig(Config):
     lexicon: File | None = None
     """Another lexicon in the form of toxicity.txt; None: our own."""
     characters: int = Field(default=200_000, ge=1)
-    """Characters that are looked at, from the start."""
+    """Characters that are looked at, from the start. Source: own judgement."""
 
 
 class Lexicon(NamedTuple):
