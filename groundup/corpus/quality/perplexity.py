@@ -36,7 +36,7 @@ class PerplexityConfig(Config):
     least_bits: float | None = Field(default=None, ge=0)
     """Bits a character below which a record goes, as what everybody says; None: no limit."""
     characters: int = Field(default=50_000, ge=100)
-    """Characters that are measured, from the start."""
+    """Characters that are measured, from the start. Source: own judgement."""
 
 
 class PerplexityStep:

@@ -30,7 +30,7 @@ class ScorerConfig(Config):
     most: float | None = None
     """Score above which a record goes; None: no limit."""
     characters: int = Field(default=50_000, ge=1)
-    """Characters that are shown, from the start."""
+    """Characters that are shown, from the start. Source: own judgement."""
 
 
 class ScorerStep:
