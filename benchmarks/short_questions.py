@@ -30,7 +30,7 @@ PATTERNS = {
     "What is the difference between {}?": "them these both|bits and bytes|cats and dogs",
     "How long does it take to {}?": "learn heal ship arrive recover",
     "What are the benefits of {}?": "exercise yoga meditation sleep reading walking fasting tea",
-    "What are the symptoms of {}?": "flu asthma diabetes depression measles gout COVID-19 pneumonia",
+    "What are the symptoms of {}?": "flu asthma diabetes depression measles gout COVID-19 mumps",
     "How much does a {} cost?": "house car wedding website passport dog visa piano",
     "Where can I buy {}?": "tickets stamps books coffee one it this flowers",
     "Why is the sky so {}?": "blue dark red bright",

@@ -8,8 +8,9 @@
 
 Words are folded (case, accents, characters of no width; digits kept). The hashes of all samples
 lie in files that are made once under a name that is their content's, and mapped by every worker;
-so an index costs its memory once, and another test set is another index. Reasons name the test set: the log of removals is the
-report of hits; see `hits`. What a finished model trained on: see lineage.py.
+so an index costs its memory once, and another test set is another index. Reasons name the test
+set: the log of removals is the report of hits; see `hits`. What a finished model trained on: see
+lineage.py.
 Source: Brown et al. 2020, arXiv:2005.14165, appendix C (13-grams, 200 characters, ten pieces);
 Chowdhery et al. 2022, arXiv:2204.02311, §8 (70 % of 8-grams).
 """

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, get_args
 from groundup.core import MANIFEST, Artifact, Config, ConfigError, InputFile, digest, hash_file
 
 
-class Named(NamedTuple):
+class NamedFile(NamedTuple):
     """A file that a setting names."""
 
     setting: str
@@ -40,7 +40,7 @@ def parts_of(annotation: Any) -> Iterator[Any]:
 
 
 def renamed(
-    kind: type[Config], settings: Mapping[str, Any], form: Callable[[Named], str]
+    kind: type[Config], settings: Mapping[str, Any], form: Callable[[NamedFile], str]
 ) -> dict[str, Any]:
     """Settings with every file's name put through `form`; what else they hold is as it was."""
 
@@ -50,13 +50,15 @@ def renamed(
         if isinstance(value, Mapping):
             if isinstance(mark, InputFile):
                 return {key: put(name, mark, one) for key, one in value.items()}
-            return renamed(mark, value, lambda found: form(Named(f"{name}.{found[0]}", found[1])))
+            return renamed(
+                mark, value, lambda found: form(NamedFile(f"{name}.{found[0]}", found[1]))
+            )
         if not isinstance(value, str | Path) or not isinstance(mark, InputFile):
             return value
         text = os.fspath(value)
         if not text or not text.startswith(mark.sign):
             return value
-        return mark.sign + form(Named(name, text.removeprefix(mark.sign)))
+        return mark.sign + form(NamedFile(name, text.removeprefix(mark.sign)))
 
     marks = marked(kind)
     return {
@@ -84,7 +86,7 @@ def file_digests(
     """
     found: list[tuple[str, str]] = []
 
-    def hashed(one: Named) -> str:
+    def hashed(one: NamedFile) -> str:
         try:
             found.append((f"{one.setting}: {Path(one.path).name}", content_digest(Path(one.path))))
         except OSError as error:

@@ -64,8 +64,8 @@ def test_a_repeated_sample_is_found(samples, tmp_path, text, sample):
     [
         "", "\0", "a" * 1_000_000, "\n" * 100_000, "no " * 50_000, "Why so? No.",
         " ".join(words(1, 60).split()[20:32]), "He asked who wrote the manual? Nobody.",
-        "Well, who wrote the manual?", "- who wrote the manual's end", "Who wrote the manual of it?",
-        "who-wrote-the-manual-2", "?" * 100_000, "é—" * 100_000,
+        "Well, who wrote the manual?", "- who wrote the manual's end",
+        "Who wrote the manual of it?", "who-wrote-the-manual-2", "?" * 100_000, "é—" * 100_000,
         "What is the tallest of the nine southern towers?", "In 1847 in Bremen.",
     ],
 )  # fmt: skip
