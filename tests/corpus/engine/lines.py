@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
+from groundup.corpus.engine.derive import derived
 from groundup.corpus.engine.rulings import write_rulings
 from groundup.corpus.engine.shards import read_shard
 from groundup.documents import PASS, Edit, Record, Rejected, Ruling, SourceMap, record_id
@@ -130,3 +131,17 @@ class SameText:
 
 def texts_of(shard):
     return [(record.text, record.id) for record in read_shard(shard)]
+
+
+class TwiceConfig(Config):
+    """None."""
+
+
+class Twice:
+    """A derivation: the text in capitals."""
+
+    def __init__(self, config: TwiceConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> list[Record]:
+        return [derived(record, record.text.upper(), "twice")]
