@@ -77,7 +77,8 @@ class Parquet:
             except Refused:
                 parts.append(part._replace(start=0, end=0))
                 continue
-            parts += ranges(part.path, groups, self.config.part_bytes)
+            # A file without rows is a part too: the engine tells that it is empty.
+            parts += ranges(part.path, groups, self.config.part_bytes) or [part._replace(end=0)]
         return parts
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:
