@@ -241,8 +241,8 @@ def originals(
 
 def is_whole(root: Path, part: Any) -> bool:
     """Whether a part is all of its file: a range of one may well hold no beginning of a record."""
-    if part.start:
-        return False
+    if part.start or not part.end:
+        return not part.start  # without an end, it is the whole file
     file = root if root.is_file() else root / part.path
     return not file.is_file() or file.stat().st_size <= max(part.bytes, part.end)
 

@@ -77,8 +77,7 @@ class Parquet:
             except Refused:
                 parts.append(part._replace(start=0, end=0))
                 continue
-            # A file without rows is a part too: the engine tells that it is empty.
-            parts += ranges(part.path, groups, self.config.part_bytes) or [part._replace(end=0)]
+            parts += ranges(part.path, groups, self.config.part_bytes)
         return parts
 
     def read(self, root: Path, part: Part, source: str) -> Iterator[Record | Rejected]:

@@ -8,10 +8,10 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import CapacityError, ConfigError
 from groundup.corpus.engine import job, shards
-from groundup.corpus.engine.job import Job, Use, configured, do
+from groundup.corpus.engine.job import Job, Origin, Use, configured, do, made
 from groundup.corpus.engine.rulings import write_rulings
 from groundup.corpus.engine.shards import read_shard, shard_path
-from groundup.documents import Edit, Ruling
+from groundup.documents import READERS, Edit, Ruling
 
 from .lines import WRONG, TidyConfig
 from .runs import HERE, SAME, TIDY, plan_of, write_lines
@@ -93,6 +93,42 @@ def test_one_damage_is_one_removal_and_an_empty_file_leaves_a_trace(tmp_path):
     assert done.counters["00 read|record|not a line"] == 2
     assert done.counters["00 read|record|empty"] == 1
     assert done.files["removed"].rows == 3 and done.counters["00 read|in"] == 4
+
+
+def empty_parquet(path):
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), path)
+
+
+@pytest.mark.parametrize("reader, name", [
+    ("jsonl", "a.jsonl"), ("jsonl", "a.jsonl.gz"), ("warc", "a.warc"), ("warc", "a.warc.gz"),
+    ("parquet", "a.parquet"), ("mail", "a.mbox"), ("folder", "a.txt"),
+])  # fmt: skip
+def test_an_empty_container_is_one_rejected_part(tmp_path, reader, name):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(b"")
+    if reader == "parquet":
+        empty_parquet(tmp_path / "in" / name)
+    use = Use("00 read", READERS[reader])
+    parts = tuple(made(use).plan(tmp_path / "in"))
+    origin = Origin("s", str(tmp_path / "in"), use, parts)
+    done = do(Job(0, tmp_path / "out", origin=origin, source="s"))
+    assert done.counters == {"00 read|in": 1, "00 read|record|empty": 1}
+    assert done.files["removed"].rows == 1
+
+
+def test_a_range_in_which_nothing_begins_is_not_empty(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text('{"text": "%s"}\n' % ("long " * 100))
+    use = Use("00 read", READERS["jsonl"], '{"part_bytes": 50}')
+    parts = tuple(made(use).plan(tmp_path / "in"))
+    assert len(parts) > 5
+    for number, part in enumerate(parts):
+        origin = Origin("s", str(tmp_path / "in"), use, (part,))
+        done = do(Job(number, tmp_path / "out", origin=origin, source="s"))
+        assert done.counters["00 read|record|empty"] == 0
 
 
 def test_a_map_that_does_not_cover_its_text_costs_one_record(tmp_path):
