@@ -104,12 +104,20 @@ def holders_of(
         if EARLIER in row.reason:
             record.say(f"{row.path} was dropped for {row.details}: withdraw it there too.")
             continue
-        named = [id for id in ID.findall(row.details) if id in held or id in lost]
+        named = named_in(row.details, held, lost)
         if not named or SEVERAL.search(row.reason):
             raise DataError(untold(one, row))
         yield from (id for id in named if id in held)
         rows += [lost[id] for id in named if id not in held and id not in seen]
         seen.update(named)
+
+
+def named_in(details: str, held: Mapping[str, Held], lost: Mapping[str, Removal]) -> list[str]:
+    """Ids of the records that details name, by id or, as steps of one's own may, `of PATH`."""
+    if ids := [id for id in ID.findall(details) if id in held or id in lost]:
+        return ids
+    path = details.removeprefix("of ") if details.startswith("of ") else ""
+    return [id for table in (held, lost) for id, one in table.items() if path and one.path == path]
 
 
 def untold(one: Removal, row: Removal) -> str:

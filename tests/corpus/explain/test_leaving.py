@@ -48,8 +48,11 @@ def test_copies_are_followed_through_later_drops():
     rows[b] = lost(b, "near-duplicate", f"{c} is kept")
     held = {c: Held(c, "s", "c", {})}
     assert list(holders_of(rows[a], held, rows)) == [c]
+    rows[a] = lost(a, "same page", "of guide/b.html")
+    rows[b] = rows[b]._replace(path="guide/b.html")
+    assert list(holders_of(rows[a], held, rows)) == [c]
     rows[b] = lost(b, "too short", "")
-    assert list(holders_of(rows[a], {}, rows)) == []
+    assert list(holders_of(lost(a, "same", f"{b} is kept"), {}, rows)) == [], "it went too"
 
 
 @pytest.mark.parametrize(
