@@ -23,7 +23,7 @@ from groundup.core import Config, ConfigError, load_config
 
 from ..engine.files import file_digests, placed, unplaced
 from ..engine.job import READ, Use, configured
-from .steps import is_survey, reader_target, step_target
+from .steps import is_derivation, is_survey, reader_target, step_target
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 DEFAULT_STEPS = ("documents.read", "dedup.exact", "dedup.minhash")
@@ -142,6 +142,7 @@ def checked(pipeline: Pipeline) -> Pipeline:
             raise ConfigError(f"Two sources are called {name}; give each its own name.")
     if pipeline.split.validation_share + pipeline.split.test_share >= 1:
         raise ConfigError("validation_share and test_share leave nothing to train on.")
+    check_tables(pipeline)
     for step in (*pipeline.steps, *pipeline.derive):
         for name in step.only.sources:
             if name not in names:
@@ -152,6 +153,22 @@ def checked(pipeline: Pipeline) -> Pipeline:
     for use in (*uses(pipeline.steps), *uses(pipeline.derive), *map(reader_use, pipeline.sources)):
         configured(use)
     return pipeline
+
+
+def check_tables(pipeline: Pipeline) -> None:
+    """Raise ConfigError where a derivation stands among the steps, or a step among derivations."""
+    for step in pipeline.steps:
+        if is_derivation(step.use):
+            raise ConfigError(
+                f"{step.use} makes further records of those that train, it does not judge them: "
+                "write it under [[derive]], not under [[steps]]."
+            )
+    for step in pipeline.derive:
+        if ":" not in step.use and is_known(step.use) and not is_derivation(step.use):
+            raise ConfigError(
+                f"{step.use} judges records, it makes none of them: write it under [[steps]], not "
+                "under [[derive]]."
+            )
 
 
 def uses(steps: Sequence[StepUse]) -> tuple[Use, ...]:

@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from groundup.corpus.prepare.inputs import fingerprints, hash_one, look, origins, together
 from groundup.corpus.prepare.pipeline import read_pipeline
-from groundup.corpus.prepare.sample import here
 
-from .pipelines import write_pipeline
+from .pipelines import here, write_pipeline
 
 
 class Part(NamedTuple):
