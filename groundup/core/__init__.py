@@ -14,7 +14,7 @@ from .artifact import (
     write_json,
     write_text,
 )
-from .config import Config, changed, choice, load_config
+from .config import Config, File, InputFile, changed, choice, load_config
 from .contracts import (
     Answer,
     Claim,
@@ -78,10 +78,12 @@ __all__ = [
     "DataError",
     "Draft",
     "Entry",
+    "File",
     "GateFailed",
     "Generation",
     "GroundupError",
     "Hit",
+    "InputFile",
     "Judgement",
     "LanguageModel",
     "Ledger",

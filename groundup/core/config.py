@@ -8,8 +8,9 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,6 +18,21 @@ from .errors import ConfigError
 
 ConfigType = TypeVar("ConfigType", bound="Config")
 ChoiceType = TypeVar("ChoiceType", bound=str)
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """Marks a setting that names a file or folder which decides a result by what it holds.
+
+    Whoever names the result by its configuration must hash the contents: see corpus/engine/files.
+    """
+
+    sign: str = ""
+    """Values that begin with it name a file, and others none; empty: all values do."""
+
+
+File = Annotated[Path, InputFile()]
+"""Type of such a setting; `Annotated[str, InputFile("@")]` for a word or `@FILE`."""
 
 
 class Config(BaseModel):

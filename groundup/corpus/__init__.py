@@ -15,9 +15,10 @@ from .dedup.in_memory import (
 )
 from .explain.compare import compare_runs
 from .explain.dry_run import dry_run_page
+from .explain.leaving import WithdrawConfig
 from .explain.report import report
 from .explain.why import why
-from .explain.withdraw import WithdrawConfig, withdraw
+from .explain.withdraw import withdraw
 from .mixture.weights import (
     MixtureConfig,
     Regression,

@@ -69,7 +69,8 @@ class LanguageConfig(Config):
     keep_undetermined: bool = False
     """Whether what stays `und` passes although `keep` names languages."""
     characters: int = Field(default=1000, ge=50)
-    """Characters that are looked at: a third from the start, the middle and the end."""
+    """Characters that are looked at: a third from the start, the middle and the end. Source: own
+    judgement."""
     min_letters: int = Field(default=20, ge=1)
     """Letters of prose below which nobody is asked. Own choice."""
 
@@ -78,7 +79,8 @@ class ParagraphsConfig(LanguageConfig):
     """Which paragraphs or turns go because they are in another language."""
 
     min_letters: int = Field(default=60, ge=1)
-    """Letters below which a paragraph is not judged: short ones are names and headings."""
+    """Letters below which a paragraph is not judged: short ones are names and headings. Own
+    choice."""
     min_confidence: float = Field(default=0.8, ge=0, le=1)
     """How sure the voters must be that it is another language. Own choice: a wrong cut tears a
     document, a missed one does not, so it is stricter than for documents."""

@@ -22,7 +22,7 @@ from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
 from .readers.encodings import Decoded, Pieces, decode
 from .readers.folder import KINDS, fingerprint_folder, read_bytes, read_folder
-from .readers.reader import READERS, Part, Reader, ReaderConfig, Rejected
+from .readers.reader import READERS, Part, Reader, ReaderConfig, Rejected, printable
 from .record import PASS, Edit, Made, Record, Ruling, Span, Step, follow, record_id
 from .steps import STEPS
 
@@ -68,6 +68,7 @@ __all__ = [
     "markdown_headings",
     "message_of",
     "plain_json",
+    "printable",
     "python_headings",
     "read_bytes",
     "read_folder",

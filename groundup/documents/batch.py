@@ -9,12 +9,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
+from numbers import Real
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groundup.core import MissingExtra
 
 from .document import SourceMap
-from .record import Record, Ruling, Span, Step, follow
+from .record import PASS, Edit, Record, Ruling, Span, Step, follow
 
 if TYPE_CHECKING:
     import pyarrow
@@ -89,14 +90,14 @@ def take(
     """One record through one step, logged and counted; None if it is dropped."""
     counters[f"{named.name}|in"] += 1
     try:
-        ruling = named.step(record)
+        ruling = checked(named.step(record))
         after = None if ruling.reason else follow(record, ruling)
+        lost = list(removals(named.name, record, ruling))
     except MissingExtra:
         raise
     except Exception as error:  # a bad record must not cost the others
         said = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        ruling, after = Ruling(FAILED, details=said), None
-    lost = list(removals(named.name, record, ruling))
+        after, lost = None, list(removals(named.name, record, Ruling(FAILED, details=said)))
     removed += lost
     for removal in lost:
         counters[f"{named.name}|{removal.what}|{removal.reason}"] += 1
@@ -104,6 +105,35 @@ def take(
         counters[f"{named.name}|out"] += 1
         counters[f"{named.name}|characters"] += len(after.text)
     return after
+
+
+def checked(ruling: Any) -> Ruling:
+    """The ruling, if log and counters can hold what it says; TypeError or ValueError if not."""
+    if ruling is PASS:
+        return ruling
+    if not isinstance(ruling, Ruling):
+        raise TypeError(f"a step rules by a Ruling, not by {type(ruling).__name__}")
+    texts = [ruling.reason, ruling.details]
+    numbers: list[Any] = [] if ruling.value is None else [ruling.value]
+    for edit in ruling.edits:
+        if not isinstance(edit, Edit):
+            raise TypeError(f"edits are of Edit, not of {type(edit).__name__}")
+        texts += [edit.reason, edit.put, edit.aside]
+        numbers += edit[:2]
+    for span in (*ruling.spans, *(ruling.made.spans if ruling.made else ())):
+        if not isinstance(span, Span):
+            raise TypeError(f"spans are of Span, not of {type(span).__name__}")
+        texts += [span.kind, span.value]
+        numbers += span[1:3]
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"expected text in a ruling, got {type(text).__name__}")
+    for number in numbers:
+        if not isinstance(number, Real):
+            raise TypeError(f"expected a number in a ruling, got {type(number).__name__}")
+        float(number)
+    (ruling.reason + "".join(edit.reason for edit in ruling.edits)).encode()
+    return ruling
 
 
 def removals(step: str, record: Record, ruling: Ruling) -> Iterator[Removal]:

@@ -2,13 +2,15 @@
 
     long text    any (or a share) of its n-grams stands in the record
     8 to n - 1   the whole text stands in the record
-    4 to 7       a line of the record is the text, nothing else (questions only: answers are words)
+    4 to 7       the text stands between ends of lines or sentences, or other strong signs, as in
+                 `Q: …?`, `1. …`, `| … |`, `"…"` (questions only: answers are words)
     shorter      says nothing, and is counted as such
 
-Words are folded (case, accents, digits kept). The hashes of all samples lie in files that are made
-once under a name that is their content's, and mapped by every worker; so an index costs its memory
-once, and another test set is another index. Reasons name the test set: the log of removals is the
-report of hits; see `hits`. What a finished model trained on: see lineage.py.
+Words are folded (case, accents, characters of no width; digits kept). The hashes of all samples
+lie in files that are made once under a name that is their content's, and mapped by every worker;
+so an index costs its memory once, and another test set is another index. Reasons name the test
+set: the log of removals is the report of hits; see `hits`. What a finished model trained on: see
+lineage.py.
 Source: Brown et al. 2020, arXiv:2005.14165, appendix C (13-grams, 200 characters, ten pieces);
 Chowdhery et al. 2022, arXiv:2204.02311, §8 (70 % of 8-grams).
 """
@@ -16,6 +18,7 @@ Chowdhery et al. 2022, arXiv:2204.02311, §8 (70 % of 8-grams).
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -26,6 +29,7 @@ from groundup.core import (
     Artifact,
     Config,
     DataError,
+    File,
     device,
     digest,
     hash_file,
@@ -35,13 +39,18 @@ from groundup.core import (
 from groundup.documents import PASS, Edit, Record, Removal, Ruling
 from groundup.measure import read_samples
 
-from ..dedup.sketch import Tokens, characters, fold_table, grams, mix, of_strings, tokens
+from ..dedup.sketch import SKIP, Tokens, characters, fold_table, grams, mix, of_strings, tokens
 
-VERSION = 1
+VERSION = 2
 FEWEST, SHORTEST = 8, 4
-"""Words from which a text is looked for anywhere, and from which as a whole line."""
-LINE = 10_000
-"""Stands for the length of a text that must be a whole line."""
+"""Words from which a text is looked for anywhere, and from which between two bounds."""
+BOUNDED = 10_000
+"""Stands for the length of a text that must stand between bounds."""
+BOUNDS = '\n\r\t.?!:;|"“”„«»‹›()[]{}<>*#=…–—•·¿¡。？！：；「」『』'
+"""Where a sentence, a cell or a quotation may end; a comma, a hyphen or an apostrophe ends none."""
+UNSEEN = (0xAD, 0x34F, 0x61C, 0x180E, *range(0x200B, 0x2010), *range(0x202A, 0x202F),
+          *range(0x2060, 0x2065), *range(0xFE00, 0xFE10), 0xFEFF)  # fmt: skip
+"""Characters of no width, which part no words: soft hyphens, joiners, marks of direction."""
 FILTER_PER_KEY = 16
 REASON = "test set"
 
@@ -51,7 +60,7 @@ class TestSetsConfig(Config):
 
     __test__ = False  # not a test, whatever pytest thinks of its name
 
-    testsets: tuple[str, ...] = Field(min_length=1)
+    testsets: tuple[File, ...] = Field(min_length=1)
     """Artifacts of kind testset, or files of JSON lines."""
     fields: tuple[str, ...] = ("question", "prompt", "input", "problem", "text", "answer")
     """Of JSON lines: the fields that hold texts; the first that a line has is its question."""
@@ -104,7 +113,7 @@ class TestSets:
             for name in ("keys", "owners", "filter")
         )
         self.shift = np.uint64(64 - (len(self.filter).bit_length() - 1))
-        self.table = fold_table(True, False)
+        self.table = seen_table()
 
     def __call__(self, record: Record) -> Ruling:
         """Rule about one record."""
@@ -133,8 +142,8 @@ class TestSets:
         seen: dict[int, set[int]] = defaultdict(set)
         at: list[tuple[int, int, int]] = []
         for length in self.lengths:
-            lines = length == LINE
-            starts, ends, keys = line_keys(text, found) if lines else gram_keys(found, length)
+            is_short = length == BOUNDED
+            starts, ends, keys = bounded_keys(text, found) if is_short else gram_keys(found, length)
             for place in np.flatnonzero(self.filter[keys >> self.shift]).tolist():
                 low, high = (np.searchsorted(self.keys, keys[place], s) for s in ("left", "right"))
                 for owner in self.owners[low:high].tolist():
@@ -176,20 +185,55 @@ def gram_keys(found: Tokens, length: int) -> tuple[np.ndarray, np.ndarray, np.nd
     return starts, starts + length, keys
 
 
-def line_keys(text: str, found: Tokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First token, one past the last, and key of every line of few words."""
+def bounded_keys(text: str, found: Tokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First token, one past the last, and key of every run of few words between two bounds."""
+    count = len(found.hashes)
     data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
-    breaks = np.flatnonzero(data == ord("\n"))
-    edges = np.concatenate([[0], np.searchsorted(found.starts, breaks), [len(found.hashes)]])
-    starts, ends = edges[:-1], edges[1:]
-    is_short = (ends - starts >= SHORTEST) & (ends - starts < FEWEST)
-    starts, ends = starts[is_short], ends[is_short]
-    keys = np.zeros(len(starts), np.uint64)
-    for length in range(SHORTEST, FEWEST):
-        own = ends - starts == length
-        if own.any():
-            keys[own] = grams(found.hashes, length)[starts[own]]
-    return starts, ends, mix(keys + np.uint64(LINE))
+    before = np.concatenate([[0], np.cumsum(bounds_in(data))])  # bounds before each byte
+    is_edge = np.ones(count + 1, bool)
+    is_edge[1:count] = before[found.starts[1:]] > before[found.ends[:-1]]
+    starts, ends, keys = [], [], []
+    for length in range(SHORTEST, min(FEWEST, count + 1)):
+        own = np.flatnonzero(is_edge[: count - length + 1] & is_edge[length:])
+        starts.append(own)
+        ends.append(own + length)
+        keys.append(mix(grams(found.hashes, length)[own] + np.uint64(BOUNDED)))
+    if not keys:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.uint64)
+    return np.concatenate(starts), np.concatenate(ends), np.concatenate(keys)
+
+
+def bounds_in(data: np.ndarray) -> np.ndarray:
+    """Whether a bound begins at each byte of UTF-8."""
+    single, double, triple = bound_codes()
+    found = single[data]
+    wide = np.flatnonzero(data >= 0xC0)
+    if len(wide):
+        padded = np.concatenate([data, np.zeros(2, np.uint8)]).astype(np.uint32)
+        two = padded[wide] << np.uint32(8) | padded[wide + 1]
+        found[wide] = np.isin(two, double) | np.isin(two << np.uint32(8) | padded[wide + 2], triple)
+    return found
+
+
+@cache
+def bound_codes() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bounds of one byte as a table, those of two and of three bytes as numbers."""
+    single, wide = np.zeros(256, bool), {2: list[int](), 3: list[int]()}
+    for sign in BOUNDS:
+        code = sign.encode()
+        if len(code) == 1:
+            single[code[0]] = True
+        else:
+            wide[len(code)].append(int.from_bytes(code))
+    return single, np.array(wide[2], np.uint32), np.array(wide[3], np.uint32)
+
+
+@cache
+def seen_table() -> np.ndarray:
+    """The folding of words; characters that nobody sees are passed over like accents."""
+    table = fold_table(True, False).copy()
+    table[list(UNSEEN)] = SKIP
+    return table
 
 
 def build_index(config: TestSetsConfig) -> Path:
@@ -197,7 +241,7 @@ def build_index(config: TestSetsConfig) -> Path:
 
     Workers that start together write the same bytes; `items.json` comes last and says it is whole.
     """
-    paths = [sample_file(Path(path)) for path in config.testsets]
+    paths = [sample_file(path) for path in config.testsets]
     content = [[path.parent.name, path.stem, hash_file(path)] for path in paths]
     name = digest([VERSION, content, list(config.fields), config.gram])[:24]
     root = Path(config.index) if config.index else device.cache_folder() / "decontaminate"
@@ -231,10 +275,10 @@ class Keys(NamedTuple):
 
 def keys_of(config: TestSetsConfig) -> Keys:
     """The hashes of all texts of the test sets."""
-    table, items, lengths = fold_table(True, False), list[Item](), set[int]()
+    table, items, lengths = seen_table(), list[Item](), set[int]()
     keys, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint32)]
     short: Counter[str] = Counter()
-    for path in map(Path, config.testsets):
+    for path in config.testsets:
         for sample, texts in read_texts(path, config.fields):
             taken = 0
             for place, text in enumerate(texts):
@@ -242,7 +286,7 @@ def keys_of(config: TestSetsConfig) -> Keys:
                 count = len(found.hashes)
                 if count < SHORTEST or (count < FEWEST and place > 0):
                     continue
-                length = LINE if count < FEWEST else min(config.gram, count)
+                length = BOUNDED if count < FEWEST else min(config.gram, count)
                 own = grams(found.hashes, min(count, length))
                 own = np.unique(mix(own + np.uint64(length)))
                 keys.append(own)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from groundup.core import Config, ConfigError, DataError, replacing, write_json
+from groundup.core import Config, ConfigError, DataError, File, replacing, write_json
 from groundup.documents import PASS, Record, Ruling
 
 from ..engine.survey import Each
@@ -32,7 +32,7 @@ REASON = "near-duplicate of an earlier corpus"
 class EarlierConfig(Config):
     """What is compared with."""
 
-    index: tuple[str, ...] = Field(min_length=1)
+    index: tuple[File, ...] = Field(min_length=1)
     """Folders that `build_index` wrote; all are asked."""
     threshold: float = Field(default=0.8, gt=0, le=1)
     """Estimated similarity from which a record goes. Our own: two standard errors above
@@ -78,7 +78,7 @@ class Earlier:
 
     def __init__(self, config: EarlierConfig) -> None:
         self.config = config
-        self.indexes = [Index(Path(path)) for path in config.index]
+        self.indexes = [Index(path) for path in config.index]
 
     def __call__(self, record: Record) -> Ruling:
         """Rule about one record."""

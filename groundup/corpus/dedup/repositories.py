@@ -49,7 +49,8 @@ class RepositoriesConfig(Config):
     min_files: int = 3
     """Smaller repositories are left to the removal of duplicate files. Source: own."""
     depth: int = 1
-    """Folders of the path that name a repository, where no reader has set `repository`."""
+    """Folders of the path that name a repository, where no reader has set `repository`. Source: own
+    judgement."""
     priority: str = "stars"
     """Key of the metadata whose larger number stays; then more files, then the smaller name."""
 

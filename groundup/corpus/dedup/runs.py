@@ -30,7 +30,7 @@ class DedupConfig(Config):
     with the smaller id. Sources not named come last. Our own order: chance decides nothing."""
     memory_bytes: int = Field(default=256 * 2**20, ge=2**16)
     """Keys that a task sorts at once take about this much. A share of the 2 GB that a cluster
-    commonly grants a core."""
+    commonly grants a core. Source: own judgement."""
 
 
 class Order(NamedTuple):

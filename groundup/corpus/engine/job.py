@@ -26,9 +26,11 @@ from groundup.documents import (
     Ruling,
     Step,
     judge,
+    printable,
     record_id,
 )
 
+from .disk import telling_full_disk
 from .rulings import read_rulings
 from .shards import (
     REMOVED,
@@ -129,6 +131,12 @@ class Job(NamedTuple):
 
 def do(job: Job) -> Done:
     """Do a job; what a worker of any runner is given."""
+    with telling_full_disk(job.folder):
+        return carried_out(job)
+
+
+def carried_out(job: Job) -> Done:
+    """The job's files, written anew or passed on."""
     job.folder.mkdir(parents=True, exist_ok=True)
     rulings = [(use, read_rulings(path)) for use, path in job.rulings]
     if job.shard and not job.steps and not job.ending and not any(said for _, said in rulings):
@@ -177,7 +185,11 @@ def found(job: Job, writer: Writer) -> Iterator[Record]:
     """Yield the records of a job that shall be judged; what cannot be is counted."""
     skips = {(*skip.place[:2], skip.place.is_reading): skip for skip in job.skips}
     pairs = originals(job.origin, skips) if job.origin else stored(job.shard)
+    last: Rejected | None = None
     for place, one in pairs:
+        before, last = last, None if isinstance(one, Record) else one
+        if last is not None and last == before:
+            continue  # a reader that looked twice at one damage has found one
         if job.origin:
             writer.counters[f"{READ}|in"] += 1
         if not isinstance(one, Record):
@@ -220,9 +232,19 @@ def originals(
                 yield place, Rejected(part.path, "reading failed", said)
                 break
             if one is None:
+                if count == 0 and is_whole(Path(origin.root), part):
+                    yield place, Rejected(part.path, "empty", "nothing in it is a document")
                 break
             at_step(0)
             yield place, one
+
+
+def is_whole(root: Path, part: Any) -> bool:
+    """Whether a part is all of its file: a range of one may well hold no beginning of a record."""
+    if part.start or not part.end:
+        return not part.start  # without an end, it is the whole file
+    file = root if root.is_file() else root / part.path
+    return not file.is_file() or file.stat().st_size <= max(part.bytes, part.end)
 
 
 def stored(shard: Path) -> Iterator[tuple[Place, Record]]:
@@ -234,6 +256,7 @@ def stored(shard: Path) -> Iterator[tuple[Place, Record]]:
 
 def rejected(source: str, path: str, reason: str, details: str) -> Removal:
     """The removal of what a reader set aside."""
+    path = printable(path)
     return Removal(
         record_id(source, path), source, path, READ, "record", reason, None, details,
         0, 0, 0, 0, "", "",

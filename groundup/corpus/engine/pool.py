@@ -16,8 +16,8 @@ from groundup.core import ConfigError
 from .worker import Stopped, Worker
 
 LIMIT_SECONDS = 60.0
-"""Time for one record by default. Own choice: a hundred times what the slowest of our steps takes
-for a megabyte."""
+"""Processor time for one record by default. Own choice: a hundred times what the slowest of our
+steps takes for a megabyte."""
 
 
 class Report(NamedTuple):

@@ -16,11 +16,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import ConfigError, DataError, record, write_json
+from groundup.core import ConfigError, DataError, record
 from groundup.documents import arrow
 
-from .job import ENGINE, KEPT, Job, Origin, Use, do, made
-from .shards import Done, File, finished, shard_path
+from .disk import telling_full_disk
+from .files import unplaced
+from .job import ENGINE, KEPT, Job, Origin, Use, configured, do, made
+from .shards import Done, File, finished, shard_path, write_ascii
 from .survey import Each, Survey
 from .unique import UniqueIds
 
@@ -89,7 +91,15 @@ def run(
     arrow()
     if not plan.origins:
         raise DataError("The sources hold nothing to read; check their paths and readers.")
-    claim(plan, folder)
+    with telling_full_disk(folder):
+        claim(plan, folder)
+        return phase_by_phase(plan, folder, each, choose)
+
+
+def phase_by_phase(
+    plan: Plan, folder: Path, each: Each, choose: Callable[[Sequence[Path]], Use | None]
+) -> Ran:
+    """Do the phases that are not complete, in their order."""
     maps, ending, before = phases(plan), plan.ending, None
     done: list[tuple[Done, ...]] = []
     for number, phase in enumerate(maps):  # grows by one if the run is small
@@ -105,7 +115,7 @@ def run(
                 todo = [job._replace(ending=ending) for job in todo]
             jobs = map_shards(todo, each, label, done[-1] if done else None)
             rows = [[one.number, one.files, one.counters] for one in jobs]
-            write_json(place / "phase.done", rows)
+            write_ascii(place / "phase.done", rows)
         if number == 0 and 0 < rows_kept(jobs) <= plan.small:
             maps.append(Phase(None, ()))
         if before is not None:
@@ -187,7 +197,7 @@ def surveyed(use: Use, jobs: list[Job], scratch: Path, each: Each, label: str) -
                 f"{use.name} gave {len(rulings)} files of rulings for {len(shards)} shards; "
                 "a survey gives one for each, in their order."
             )
-        write_json(marker, [str(path.relative_to(scratch)) for path in rulings])
+        write_ascii(marker, [str(path.relative_to(scratch)) for path in rulings])
     by_number = dict(zip((job.number for job in concerned), rulings, strict=True))
     return [
         job._replace(rulings=((use, by_number[job.number]),)) if job.number in by_number else job
@@ -196,19 +206,36 @@ def surveyed(use: Use, jobs: list[Job], scratch: Path, each: Each, label: str) -
 
 
 def claim(plan: Plan, folder: Path) -> None:
-    """Take a folder for a plan; ConfigError saying what differs if it holds another's run."""
+    """Take a folder for a plan; ConfigError saying what differs if it holds another's run.
+
+    A run that died before its first shard was complete holds nothing: its claim is taken over.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     told, file = json.loads(json.dumps(described(plan))), folder / "plan.json"
     try:
         old = json.loads(file.read_text())
-    except OSError:
-        write_json(file, told)
-        return
-    if old != told:
+    except FileNotFoundError:
+        old = None
+    if old is None or (old != told and not is_begun(folder)):
+        for path in folder.glob("[0-9][0-9]"):
+            shutil.rmtree(path)
+        write_ascii(file, told)
+    elif old != told:
         raise ConfigError(
             f"{folder} holds an unfinished run of another plan: {difference(old, told)}; "
             "choose another --out, or remove it to begin anew."
         )
+
+
+def portable(use: Use) -> Use:
+    """A use without the folders in which this machine keeps its files."""
+    settings = unplaced(type(configured(use)), json.loads(use.settings))
+    return use._replace(settings=json.dumps(settings, sort_keys=True))
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether any shard of the run in a folder is complete."""
+    return any(folder.glob("[0-9]*/*.done"))
 
 
 def described(plan: Plan) -> dict[str, Any]:
@@ -218,7 +245,7 @@ def described(plan: Plan) -> dict[str, Any]:
             [one.source, one.reader.target, one.reader.settings, one.licence, one.parts]
             for one in plan.origins
         ],
-        "steps": [list(use) for use in plan.uses],
+        "steps": [list(portable(use)) for use in plan.uses],
         "surveys": [use.name for use in plan.surveys],
         "ending": list(plan.ending) if plan.ending else None,
     }

@@ -9,7 +9,6 @@ bounded in rows and bytes, so memory is the same for a shard of any size. Knows 
 """
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -18,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from groundup.core import CapacityError, hash_file, write_json
+from groundup.core import DataError, hash_file, write_text
 from groundup.documents import (
     Record,
     Removal,
@@ -29,14 +28,15 @@ from groundup.documents import (
     to_batch,
 )
 
+from .disk import full_disk
+
 GROUP_BYTES = 8 * 2**20
 GROUP_ROWS = 1_000
 """Where a row group ends: what a worker holds in memory at most, but for one large record."""
 COMPRESSION = "zstd"
 REMOVED = "removed"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UNSTORABLE = "cannot be stored"
-UNFIT = (ValueError, TypeError, RecursionError)
+UNFIT = (ValueError, TypeError, RecursionError, AttributeError, OverflowError, DataError)
 
 
 class File(NamedTuple):
@@ -163,10 +163,14 @@ class Stream:
 
     def batch(self, rows: list[Any]) -> Any:
         """Rows as Arrow."""
-        return (removals_to_batch if self.name == REMOVED else to_batch)(rows)
+        if self.name == REMOVED:
+            return removals_to_batch(rows)
+        for row in rows:
+            check_map(row)
+        return to_batch(rows)
 
     def is_fit(self, row: Record | Removal) -> bool:
-        """Whether columns can hold it: no half characters in text, no number that JSON lacks."""
+        """Whether columns can hold it and give it back."""
         try:
             self.batch([row])
         except UNFIT:
@@ -192,6 +196,13 @@ class Stream:
         self.temporary.unlink(missing_ok=True)
 
 
+def check_map(row: Record) -> None:
+    """Raise DataError unless the map is of the record's text: no file could give it back."""
+    covered = sum(segment.end - segment.start for segment in row.map.segments)
+    if covered != len(row.text) or row.map.text != row.text:
+        raise DataError(f"{row.path}: its map covers {covered} of {len(row.text)} characters.")
+
+
 def measured(path: Path, rows: int) -> File:
     """A file of so many rows, measured and hashed."""
     return File(rows, path.stat().st_size, hash_file(path))
@@ -200,8 +211,13 @@ def measured(path: Path, rows: int) -> File:
 def mark(folder: Path, number: int, files: dict[str, File], counters: Counter[str]) -> Done:
     """Write the marker that says that a job is done."""
     counted = dict(sorted(counters.items()))
-    write_json(folder / f"{number:05d}.done", {"files": files, "counters": counted})
+    write_ascii(folder / f"{number:05d}.done", {"files": files, "counters": counted})
     return Done(number, files, Counter(counted))
+
+
+def write_ascii(path: Path, value: Any) -> None:
+    """Write JSON atomically and durably; names that are not UTF-8 are spelt out and come back."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
 def link(source: Path, target: Path) -> None:
@@ -229,21 +245,12 @@ def writing(folder: Path, number: int) -> Iterator[Writer]:
         raise
 
 
-def full_disk(place: Path, error: OSError) -> Exception:
-    """The error as one line that helps, if it says that no more can be written."""
-    if error.errno not in FULL:
-        return error
-    return CapacityError(
-        f"No space left while writing to {place} ({error.strerror}); free some and run the same "
-        "command again: every shard that is complete stays."
-    )
-
-
 def unstorable(record: Record) -> Removal:
     """The removal of a record that no file can hold."""
     row = Removal(
         record.id, record.source, record.path, "engine", "record", UNSTORABLE, None,
-        "half a character (a lone surrogate) in its text, or metadata that JSON lacks",
+        "half a character (a lone surrogate) in its text, metadata that JSON lacks, or a map that "
+        "does not cover the text",
         0, len(record.text), 0, 0, record.text[:2_000], "",
     )  # fmt: skip
     return ascii_row(row)

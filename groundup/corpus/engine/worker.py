@@ -3,7 +3,8 @@
 The worker notes on a page of shared memory which record it is on and since when. The parent waits
 for the result and looks at the page: past the time limit it kills the worker, and if the system did
 (memory ran out) it notices. Either way a new worker does the task again, without the record at
-fault. A worker ends with its parent, whatever either is doing, so nothing is orphaned.
+fault. The limit is on the worker's own time, so that a busy machine costs no record; what sleeps
+ends later. A worker ends with its parent, whatever either is doing, so nothing is orphaned.
 
 Knows nothing of shards: an item that can leave a record out says so by a method `without`.
 """
@@ -27,15 +28,20 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import CapacityError, GroundupError
 
+from .disk import full_disk
+
 TICK_SECONDS = 0.1
 """How often the parent looks at the page: a time limit is kept to within this."""
 DEATHS_OF_A_RECORD = 2
 """Deaths on one record from which it is to blame; the first may be another program's memory."""
 DEATHS_OF_A_TASK = 6
 """Deaths without a record to blame from which memory or the machine is."""
-OVERTIME = 3
+PATIENCE = 10
+"""Time limits on the wall clock after which a record ends that takes no time of its own: it sleeps,
+waits for another program, or the machine gives the worker less than a tenth of a core."""
+OVERTIME = PATIENCE + 2
 """Time limits after which a worker ends itself, should nobody be left to kill it."""
-NOTE = struct.Struct("<qqqd")
+NOTE = struct.Struct("<qqqdd")
 NOWHERE = -1
 TIME_LIMIT, DIED = "time limit", "worker died"
 
@@ -90,7 +96,7 @@ def at(part: int, record: int, step: int = READING) -> None:
     """Note which record this process is on; free of effect outside a worker."""
     if _page is not None:
         now = time.monotonic()
-        NOTE.pack_into(_page, 0, part, record, step, now)
+        NOTE.pack_into(_page, 0, part, record, step, now, time.process_time())
         if now > _armed[0]:
             arm(now)
 
@@ -104,7 +110,7 @@ def at_step(step: int) -> None:
 def nowhere() -> None:
     """Note that no record is under way."""
     if _page is not None:
-        NOTE.pack_into(_page, 0, NOWHERE, NOWHERE, NOWHERE, 0.0)
+        NOTE.pack_into(_page, 0, NOWHERE, NOWHERE, NOWHERE, 0.0, 0.0)
         faulthandler.cancel_dump_traceback_later()
         _armed[0] = 0.0
 
@@ -174,17 +180,22 @@ class Worker:
 
     def place(self) -> Place | None:
         """The record that the page names."""
-        *place, since = NOTE.unpack_from(self.page, 0)
+        *place, since, _ = NOTE.unpack_from(self.page, 0)
         return Place(*place) if since else None
 
     def overdue(self) -> Died | None:
         """Kill the worker if it is past the limit on a record, and say on which."""
-        *place, since = NOTE.unpack_from(self.page, 0)
-        if not since or time.monotonic() - since < self.limit_seconds:
+        *place, since, spent = NOTE.unpack_from(self.page, 0)
+        waited, limit = time.monotonic() - since, self.limit_seconds
+        if not since or waited < limit or self.process is None:
             return None
+        if waited < PATIENCE * limit:
+            now = seconds_of(self.process.pid)
+            if now is not None and now - spent < limit:
+                return None
         self.end()
         # It may have gone on while it was looked at; then nobody is to blame.
-        *after, still = NOTE.unpack_from(self.page, 0)
+        *after, still, _ = NOTE.unpack_from(self.page, 0)
         return Died(Place(*after) if (place[:2], since) == (after[:2], still) else None, TIME_LIMIT)
 
     def end(self) -> None:
@@ -194,6 +205,16 @@ class Worker:
             self.process.wait()
             self.pipe.close()
             self.process = None
+
+
+def seconds_of(pid: int) -> float | None:
+    """Processor time that a process has taken; None where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def spared(item: Any, died: Died, deaths: Counter[Place | None]) -> Any:
@@ -261,6 +282,8 @@ def serve(inherited: tuple[int, int], limit_seconds: float) -> None:
 
 def told(error: Exception) -> tuple[bool, str, str, str]:
     """An error in words, for the parent."""
+    if isinstance(error, OSError):
+        error = full_disk(error.filename or "the run's folder", error)
     return (False, type(error).__name__, str(error), traceback.format_exc())
 
 

@@ -5,7 +5,7 @@ measured, sources and their licences. Opens from disk, loads nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,14 +53,16 @@ class Told(NamedTuple):
     page: str
     documents_in: int
     documents: int
+    """Kept, without what was derived of them."""
+    derived: int
     characters: int
     reasons: tuple[Reason, ...]
 
     def __str__(self) -> str:
         """The numbers, the largest reasons, the page."""
         share = self.documents / max(self.documents_in, 1)
-        lines = [f"{self.documents:,} of {self.documents_in:,} documents are kept ({share:.0%}), "
-                 f"{self.characters:,} characters"]  # fmt: skip
+        lines = [f"{self.documents:,} of {self.documents_in:,} documents are kept ({share:.0%})"
+                 f"{plus(self.derived)}, {self.characters:,} characters"]  # fmt: skip
         for one in self.reasons[:12]:
             lines.append(f"  {one.count:>9,}  {TAKEN[one.what]:<18} {one.reason}  ({one.step})")
         return "\n".join([*lines, f"The page: {self.page}"])
@@ -96,9 +98,32 @@ def report(corpus: Artifact, *, out: Path | None = None) -> Told:
     record.say(f"The report is {place}")
     first, splits = told["steps"][0], told["splits"].values()
     return Told(
-        str(place), first["in"] or first["out"], sum(one["documents"] for one in splits),
+        str(place), first["in"] or first["out"], *documents_of(splits),
         sum(one["characters"] for one in splits), reasons,
     )  # fmt: skip
+
+
+class Documents(NamedTuple):
+    """How many documents some splits have."""
+
+    own: int
+    derived: int
+
+
+def documents_of(splits: Iterable[Mapping[str, int]]) -> Documents:
+    """Documents of splits, those that were derived of others counted apart."""
+    rows = list(splits)
+    derived = sum(one.get("derived", 0) for one in rows)
+    return Documents(sum(one["documents"] for one in rows) - derived, derived)
+
+
+def plus(derived: int) -> str:
+    """How what was derived is told; nothing if nothing was.
+
+    >>> plus(1200), plus(0)
+    (' + 1,200 derived', '')
+    """
+    return f" + {derived:,} derived" * bool(derived)
 
 
 def reasons_of(steps: Sequence[Mapping[str, Any]]) -> Iterator[Reason]:
@@ -111,11 +136,12 @@ def reasons_of(steps: Sequence[Mapping[str, Any]]) -> Iterator[Reason]:
 
 def lead(told: Mapping[str, Any], reasons: Sequence[Reason]) -> str:
     """One sentence: how much is left, of what, and what took most."""
-    documents = sum(one["documents"] for one in told["splits"].values())
+    documents, derived = documents_of(told["splits"].values())
     size = sum(one["bytes"] for one in told["splits"].values())
     first = told["steps"][0]
     came, count = first["in"] or first["out"], len(told["sources"])
-    said = f"{documents:,} of {came:,} documents are kept: {record.size(size)} of text"
+    said = f"{documents:,} of {came:,} documents are kept{plus(derived)}: "
+    said += f"{record.size(size)} of text"
     said += f" from {count} source{'s' * (count != 1)}"
     dropped = [one for one in reasons if one.what == "record"]
     if dropped:
@@ -128,7 +154,7 @@ def headline(told: Mapping[str, Any]) -> page.Html:
     """The numbers that answer: how much is there?"""
     first, last = told["steps"][0], told["splits"].values()
     came = first["in"] or first["out"]
-    documents = sum(one["documents"] for one in last)
+    documents, derived = documents_of(last)
     size = sum(one["bytes"] for one in last)
     slices = sum(
         count
@@ -137,8 +163,9 @@ def headline(told: Mapping[str, Any]) -> page.Html:
         if what != "record"
         for count in counts.values()
     )
+    note = f"of {came:,} read{plus(derived)}"
     return page.headline([
-        page.Figure("documents kept", documents, note=f"of {came:,} read", href="#funnel"),
+        page.Figure("documents kept", documents, note=note, href="#funnel"),
         page.Figure("share kept", 100 * documents / max(came, 1), "%"),
         page.Figure("text", *scaled(size), note="UTF-8"),
         page.Figure("slices changed", slices, note="lines and spans, each with its reason",
@@ -262,7 +289,8 @@ def histogram(name: str, bins: Sequence[Sequence[float]]) -> page.Html:
 def sources(told: Mapping[str, Any]) -> page.Html:
     """Documents and text by source and split."""
     columns = [
-        page.Column(name, True) for name in ("read", "kept", "train", "validation", "test", "MB")
+        page.Column(name, True)
+        for name in ("read", "kept", "derived", "train", "validation", "test", "MB")
     ]
     rows = []
     for name, source in told["sources"].items():
@@ -270,7 +298,7 @@ def sources(told: Mapping[str, Any]) -> page.Html:
         read = source["steps"][0] if source["steps"] else {"in": 0, "out": 0}
         rows.append([
             name, source["licence"] or "not stated", source["reader"],
-            f"{read['in'] or read['out']:,}", f"{sum(s['documents'] for s in split.values()):,}",
+            f"{read['in'] or read['out']:,}", *(f"{n:,}" for n in documents_of(split.values())),
             *(f"{split[s]['documents']:,}" for s in ("train", "validation", "test")),
             f"{sum(s['bytes'] for s in split.values()) / 1e6:,.1f}",
         ])  # fmt: skip

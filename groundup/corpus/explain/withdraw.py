@@ -1,21 +1,19 @@
 """Withdrawal: a document, a source or a licence leaves, and who was made from it is named.
 
-A corpus is never edited. Withdrawing writes a new one without the records, tells in the old one's
-ledger that they were withdrawn, and follows lineage to every artifact that holds the old one among
-its ancestors: tokens, models, adapters, reports. Those must be made again or removed; nothing is
-deleted here.
+A corpus is never edited. Withdrawing writes a new one without the records, with what was derived of
+them and what holds their text as their copy gone too, tells in the old one's ledger that they were
+withdrawn, and follows lineage to every artifact that holds the old one among its ancestors: tokens,
+models, adapters, reports. Those must be made again or removed; nothing is deleted here.
 """
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from groundup.core import (
     Artifact,
-    Config,
     ConfigError,
     DataError,
     Draft,
@@ -29,26 +27,16 @@ from groundup.core import (
     user_name,
     write_json,
 )
-from groundup.documents import Record, schema, to_batch
+from groundup.documents import Removal, removal_schema, removals_to_batch
 
-from ..split import SPLITS, read_shard
-from .reading import counters, is_named
+from ..engine.shards import COMPRESSION
+from ..prepare.write import count_numbers, histograms, splits
+from ..split import SPLITS
+from .leaving import ID, Leaving, WithdrawConfig, leaving, record_shards
+from .reading import counters
 
 WITHDRAWALS = Path("ledger") / "withdrawn.jsonl"
-LICENCES = ("licence", "license", "spdx")
-
-
-class WithdrawConfig(Config):
-    """What leaves; a record goes if any of these means it."""
-
-    documents: tuple[str, ...] = ()
-    """Ids (6 hex digits or more) or paths."""
-    licences: tuple[str, ...] = ()
-    """SPDX expressions, `*` stands for anything: `GPL-*`."""
-    sources: tuple[str, ...] = ()
-    """Names of sources."""
-    reason: str = ""
-    """Why, for the ledger."""
+WITHDRAWN = "withdrawn"
 
 
 class Touched(NamedTuple):
@@ -92,7 +80,7 @@ def withdraw(
     told, gone = counters(corpus), list[str]()
     near = list(artifacts_below(among) if among else artifacts_beside(corpus.path))
     produce(
-        out, kind="corpus", stage="withdraw", version=1, config=config,
+        out, kind="corpus", stage="withdraw", version=2, config=config,
         parents={"corpus": corpus}, write=lambda draft: gone.extend(write(draft, config, corpus)),
     )  # fmt: skip
     if not gone:  # it was there already
@@ -114,58 +102,138 @@ def touched(corpus: Artifact, near: Iterable[Artifact]) -> Iterator[Touched]:
 
 
 def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> list[str]:
-    """Write the shards without what leaves; the ids of what left."""
-    gone: list[str] = []
-    documents: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
+    """Write the corpus without what leaves; the ids of what left."""
+    leaves, told = leaving(corpus, config), counters(corpus)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for name in record_shards(corpus):
-        split = name.partition("/")[0]
-        stays = []
-        for one in read_shard(corpus.file(name)):
-            if leaves(one, config):
-                gone.append(one.id)
-            else:
-                stays.append(one)
-                documents[split] += 1
-                sizes[split] += len(one.text.encode("utf-8"))
-        if stays:
-            write_shard(draft.file(name), stays)
-    if not gone:
-        raise DataError(f"{corpus.path} holds no document that is meant by {config.plain()}.")
-    if not documents["train"]:
+        write_shard(corpus.file(name), draft.file(name), leaves, counts)
+    every = sum(counts.values(), Counter[str]())
+    split = splits(every)
+    if not split["train"]["documents"]:
         raise DataError("Nothing would be left to train on; remove the corpus instead.")
-    record.say(f"{len(gone):,} documents leave, {sum(documents.values()):,} stay.")
-    told = counters(corpus)
-    for split in SPLITS:
-        told["splits"][split] |= {"documents": documents[split], "bytes": sizes[split]}
-    write_json(draft.file("counters.json"), told | {"withdrawn": len(gone)})
+    left = sum(one["documents"] for one in split.values())
+    record.say(f"{len(leaves.kept):,} documents leave, {left:,} stay.")
+    step = f"{WITHDRAWN} {past}" if (past := withdrawals(told) + 1) > 1 else WITHDRAWN
+    write_log(draft, corpus, leaves, step)
+    write_json(draft.file("counters.json"), after(told, leaves, counts, step))
+    gone = sorted({*leaves.kept, *leaves.dropped})
     write_json(draft.file("withdrawn.json"), gone)
     draft.numbers |= {
-        "documents": {split: documents[split] for split in SPLITS},
-        "bytes": {split: sizes[split] for split in SPLITS},
+        "documents": {name: one["documents"] for name, one in split.items()},
+        "bytes": {name: one["bytes"] for name, one in split.items()},
         "withdrawn": len(gone),
     }
     return gone
 
 
-def record_shards(corpus: Artifact) -> list[str]:
-    """Names of the files that hold records."""
-    return [name for name in sorted(corpus.files) if name.partition("/")[0] in SPLITS]
+def withdrawals(told: Mapping[str, Any]) -> int:
+    """How often something was withdrawn before."""
+    return sum(step["name"].startswith(WITHDRAWN) for step in told["steps"])
 
 
-def write_shard(path: Path, records: Sequence[Record]) -> None:
-    """Write records as one shard, atomically."""
+def write_shard(
+    source: Path, target: Path, leaves: Leaving, counts: dict[str, Counter[str]]
+) -> None:
+    """Write a shard's records but those that leave, a row group in memory; count them by source."""
+    import pyarrow as arrow
+    import pyarrow.compute as compute
     import pyarrow.parquet as parquet
 
-    with replacing(path) as temporary, parquet.ParquetWriter(temporary, schema()) as writer:
-        writer.write_batch(to_batch(records))
+    gone, split, rows = arrow.array(list(leaves.kept), arrow.string()), target.parent.name, 0
+    with parquet.ParquetFile(source) as file, replacing(target) as temporary:
+        with parquet.ParquetWriter(temporary, file.schema_arrow, compression=COMPRESSION) as writer:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                table = table.filter(compute.invert(compute.is_in(table["id"], value_set=gone)))
+                rows += len(table)
+                count(table, split, counts)
+                if len(table):
+                    writer.write_table(table)
+    if not rows:
+        target.unlink()
 
 
-def leaves(one: Record, config: WithdrawConfig) -> bool:
-    """Whether a record is meant."""
-    if one.source in config.sources:
-        return True
-    if any(is_named(name, one.id, one.path) for name in config.documents):
-        return True
-    stated = {str(one.metadata[key]) for key in LICENCES if one.metadata.get(key)}
-    return any(fnmatchcase(own, name) for own in stated for name in config.licences)
+def count(table: Any, split: str, counts: dict[str, Counter[str]]) -> None:
+    """Count documents, their sizes and their numbers by source, as a run's ending does."""
+    import pyarrow.compute as compute
+
+    columns = (
+        table["source"], compute.utf8_length(table["text"]),
+        compute.binary_length(table["text"]), table["metadata"],
+    )  # fmt: skip
+    rows = zip(*(column.to_pylist() for column in columns), strict=True)
+    for source, characters, size, stated in rows:
+        metadata, own = json.loads(stated), counts[source]
+        own[f"split|{split}|documents"] += 1
+        own[f"split|{split}|derived"] += bool(metadata.get("synthetic"))
+        own[f"split|{split}|characters"] += characters
+        own[f"split|{split}|bytes"] += size
+        count_numbers(metadata, own)
+
+
+def write_log(draft: Draft, corpus: Artifact, leaves: Leaving, step: str) -> None:
+    """Carry the log of removals over, without the texts of what leaves, and add who left."""
+    import pyarrow.parquet as parquet
+
+    for name in sorted(corpus.files):
+        if name.startswith("removed/"):
+            with (
+                parquet.ParquetFile(corpus.file(name)) as file,
+                replacing(draft.file(name)) as temporary,
+                parquet.ParquetWriter(
+                    temporary, removal_schema(), compression=COMPRESSION
+                ) as writer,
+            ):
+                for batch in file.iter_batches():
+                    rows = [Removal(**row) for row in batch.to_pylist()]
+                    silent = [blank(one) if leaves.concerns(one) else one for one in rows]
+                    writer.write_batch(removals_to_batch(silent))
+    rows = [
+        Removal(*one[:3], step, "record", WITHDRAWN, None, "", 0, 0, 0, 0, "", "")
+        for one in leaves.kept.values()
+    ]  # fmt: skip
+    name = f"removed/99-{step.replace(' ', '-')}.parquet"
+    with (
+        replacing(draft.file(name)) as temporary,
+        parquet.ParquetWriter(temporary, removal_schema(), compression=COMPRESSION) as writer,
+    ):
+        writer.write_batch(removals_to_batch(rows))
+
+
+def blank(one: Removal) -> Removal:
+    """A row of the log that tells step, reason, place and whose copy it was, and no text."""
+    details = one.details if ID.search(one.details) else ""
+    return one._replace(text="", put="", details=details)
+
+
+def after(
+    told: Mapping[str, Any], leaves: Leaving, counts: Mapping[str, Counter[str]], step: str
+) -> dict[str, Any]:
+    """The counters with a last step that took what left."""
+    every = sum(counts.values(), Counter[str]())
+    by_source = Counter(one.source for one in leaves.kept.values())
+    sources = {
+        name: source
+        | {"splits": splits(counts.get(name, {}))}
+        | {"steps": [*source["steps"], funnel_row(step, by_source[name], counts.get(name, {}))]}
+        for name, source in told["sources"].items()
+    }
+    return {
+        **told,
+        "steps": [*told["steps"], funnel_row(step, len(leaves.kept), every)],
+        "sources": sources,
+        "splits": splits(every),
+        "reasons": Counter(told["reasons"]) + Counter({WITHDRAWN: len(leaves.kept)}),
+        "histograms": histograms(every),
+        WITHDRAWN: len(leaves.kept) + told.get(WITHDRAWN, 0),
+    }
+
+
+def funnel_row(name: str, gone: int, counts: Mapping[str, int]) -> dict[str, Any]:
+    """What a withdrawal took, as a step of the funnel."""
+    left = {unit: sum(counts.get(f"split|{split}|{unit}", 0) for split in SPLITS)
+            for unit in ("documents", "characters")}  # fmt: skip
+    return {
+        "name": name, "in": gone + left["documents"], "out": left["documents"],
+        "characters": left["characters"], "taken": {"record": {WITHDRAWN: gone}} if gone else {},
+    }  # fmt: skip

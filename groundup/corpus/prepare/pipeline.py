@@ -6,13 +6,14 @@
     reader = "html"                     settings = { window = 3 }
 
 Everything is checked before anything is read: names, settings, sources that a step speaks of. Paths
-are relative to the file. The configuration that names a result holds paths only as they are
-written there, so that the same files in another place give the same corpus.
+are relative to the file, those in settings too. The configuration that names a result holds what
+the files of settings contain and no absolute path, so that the same files in another place give
+the same corpus.
 """
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from pydantic import Field
 
 from groundup.core import Config, ConfigError, load_config
 
+from ..engine.files import file_digests, placed, unplaced
 from ..engine.job import READ, Use, configured
-from .steps import is_survey, reader_target, step_target
+from .steps import is_derivation, is_survey, reader_target, step_target
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 DEFAULT_STEPS = ("documents.read", "dedup.exact", "dedup.minhash")
@@ -66,7 +68,9 @@ class StepUse(Config):
     only: Only = Only()
     """Other records pass."""
     settings: dict[str, Any] = {}
-    """Of the step."""
+    """Of the step; files that they name are relative to the pipeline's file."""
+    digests: tuple[tuple[str, str], ...] = ()
+    """Hash of what each file holds that the settings name; filled in by the stage."""
 
 
 class Shares(Config):
@@ -103,7 +107,23 @@ def read_pipeline(path: Path) -> Pipeline:
         name = "".join(c if c.isalnum() and c.isascii() else "-" for c in path.resolve().name)
         source = Source(name=name.strip("-") or "folder", path=os.fspath(path.resolve()))
         return checked(Pipeline(sources=(source,), steps=steps))
-    return checked(load_config(Pipeline, path))
+    home = path.parent
+    return with_steps(
+        checked(load_config(Pipeline, path)),
+        lambda step, use: {"settings": placed(type(configured(use)), step.settings, home)},
+    )
+
+
+def with_steps(pipeline: Pipeline, change: Callable[[StepUse, Use], dict[str, Any]]) -> Pipeline:
+    """The pipeline with some fields of its steps and derivations changed."""
+    rows = {
+        table: tuple(
+            step.model_copy(update=change(step, use))
+            for step, use in zip(steps, uses(steps), strict=True)
+        )
+        for table, steps in (("steps", pipeline.steps), ("derive", pipeline.derive))
+    }
+    return pipeline.model_copy(update=rows)
 
 
 def is_known(name: str) -> bool:
@@ -122,6 +142,7 @@ def checked(pipeline: Pipeline) -> Pipeline:
             raise ConfigError(f"Two sources are called {name}; give each its own name.")
     if pipeline.split.validation_share + pipeline.split.test_share >= 1:
         raise ConfigError("validation_share and test_share leave nothing to train on.")
+    check_tables(pipeline)
     for step in (*pipeline.steps, *pipeline.derive):
         for name in step.only.sources:
             if name not in names:
@@ -132,6 +153,22 @@ def checked(pipeline: Pipeline) -> Pipeline:
     for use in (*uses(pipeline.steps), *uses(pipeline.derive), *map(reader_use, pipeline.sources)):
         configured(use)
     return pipeline
+
+
+def check_tables(pipeline: Pipeline) -> None:
+    """Raise ConfigError where a derivation stands among the steps, or a step among derivations."""
+    for step in pipeline.steps:
+        if is_derivation(step.use):
+            raise ConfigError(
+                f"{step.use} makes further records of those that train, it does not judge them: "
+                "write it under [[derive]], not under [[steps]]."
+            )
+    for step in pipeline.derive:
+        if ":" not in step.use and is_known(step.use) and not is_derivation(step.use):
+            raise ConfigError(
+                f"{step.use} judges records, it makes none of them: write it under [[steps]], not "
+                "under [[derive]]."
+            )
 
 
 def uses(steps: Sequence[StepUse]) -> tuple[Use, ...]:
@@ -159,14 +196,23 @@ def reader_use(source: Source) -> Use:
 
 
 def portable(pipeline: Pipeline) -> Pipeline:
-    """The pipeline without what depends on where this machine keeps its files."""
+    """The pipeline without what depends on where this machine keeps its files.
+
+    What the files hold that settings name is hashed; ConfigError naming one that is not there.
+    """
     sources = (
         source.model_copy(update={"path": Path(source.path).name})
         if os.path.isabs(os.path.expanduser(source.path))
         else source
         for source in pipeline.sources
     )
-    return pipeline.model_copy(update={"sources": tuple(sources)})
+    return with_steps(
+        pipeline.model_copy(update={"sources": tuple(sources)}),
+        lambda step, use: {
+            "settings": unplaced(kind := type(configured(use)), step.settings),
+            "digests": file_digests(use.name, kind, step.settings),
+        },
+    )
 
 
 def to_toml(pipeline: Pipeline) -> str:
@@ -184,6 +230,7 @@ def to_toml(pipeline: Pipeline) -> str:
     for table in ("sources", "steps", "derive"):
         for row in plain[table]:
             row.pop("digest", None)
+            row.pop("digests", None)
             lines += ["", f"[[{table}]]", *(f"{k} = {toml_value(v)}" for k, v in row.items())]
     return "\n".join(lines) + "\n"
 

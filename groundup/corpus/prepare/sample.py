@@ -1,26 +1,29 @@
 """A dry run: some records of each source, shown before and after every step.
 
 Nothing of the result is written: one JSON line for each record and step, which a page shows side by
-side. Surveys see the sample alone, so of duplicates in all of a source they find few.
+side, and for each record that would be derived. Workers do it, so a record that hangs is set aside
+as in a run. Surveys see the sample alone, so of duplicates in all of a source they find few.
 """
 
-import itertools
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.core import replacing
-from groundup.documents import Named, Record, judge, plain_json
+from groundup.documents import Named, Record, Ruling, judge, plain_json
 
-from ..engine.job import KEPT, Ruled, Use, complete, made, originals
+from ..engine.job import KEPT, Drop, Ruled, Skip, Use, made
 from ..engine.rulings import read_rulings
 from ..engine.shards import shard_path, writing
-from .inputs import Found, origins
+from ..engine.survey import Each
+from ..engine.worker import Place, at
+from .inputs import Found
 from .pipeline import Pipeline, uses
+from .spread import spread
 from .steps import is_survey
-from .write import HAS_TEXT
+from .write import HAS_TEXT, SplitEnding, ending, split_name
 
 SAMPLE_FILE = "dry-run.jsonl"
 TEXT_CHARACTERS = 200_000
@@ -47,21 +50,49 @@ class Shown(NamedTuple):
     """What the step added."""
 
 
-def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int) -> Path:
+class Showing(NamedTuple):
+    """A step and the records to show it by."""
+
+    use: Use
+    records: tuple[Record, ...]
+    rulings: Path | None = None
+    """Of a survey."""
+    skips: tuple[Skip, ...] = ()
+
+    def without(self, place: Place, reason: str) -> "Showing":
+        """The same, a record that hung set aside."""
+        return self._replace(skips=(*self.skips, Skip(place, reason)))
+
+
+class Step(NamedTuple):
+    """What a step did to a record, and what is left of it."""
+
+    row: Shown
+    left: list[Record]
+
+
+def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int, each: Each) -> Path:
     """Take some records of each source through all steps; returns where the lines were written."""
-    some = [record for one in found for record in first(config, one, records)]
+    drawn = [record for one in found for record in spread(config, one, records, each)]
+    some = list({record.id: record for record in drawn}.values())
     rows: list[Shown] = []
-    for use in (*uses(config.steps), HAS_TEXT):
-        judged = surveyed(use, some) if is_survey(use.target) else made(use)
-        named, left = Named(use.name, judged, use.concerns), []
-        for record in some:
-            if use.concerns(record):
-                row, after = show(named, record)
-                rows.append(row)
-                left += after
-            else:
-                left.append(record)
-        some = left
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, use in enumerate((*uses(config.steps), HAS_TEXT)):
+            own = tuple(record for record in some if use.concerns(record))
+            place = Path(scratch) / str(number)
+            rulings = surveyed(use, own, place, each) if is_survey(use.target) and own else None
+            (steps,) = each(show_all, [Showing(use, own, rulings)])
+            rows += [step.row for step in steps]
+            left = dict(zip([record.id for record in own], steps, strict=True))
+            some = [
+                one
+                for record in some
+                for one in (left[record.id].left if record.id in left else [record])
+            ]
+        for use in uses(config.derive):
+            own = tuple(one for one in some if use.concerns(one) and is_training(config, one))
+            (derived,) = each(derive_all, [Showing(use, own)])
+            rows += derived
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / SAMPLE_FILE) as temporary, open(temporary, "w", encoding="utf-8") as file:
         for row in rows:
@@ -76,18 +107,50 @@ def read_sample(path: Path) -> Iterator[Shown]:
             yield Shown(**json.loads(line))
 
 
-def first(config: Pipeline, one: Found, records: int) -> list[Record]:
-    """The first records of a source that can be read."""
-    found: list[Record] = []
-    for origin in origins([one], config.shard_bytes):
-        good = (record for _, record in originals(origin, {}) if isinstance(record, Record))
-        found += itertools.islice((complete(record, origin) for record in good), records)
-        if len(found) >= records:
-            break
-    return found[:records]
+def is_training(config: Pipeline, record: Record) -> bool:
+    """Whether a record trains: of those alone others are derived."""
+    whole = [source.name for source in config.sources if source.whole_files]
+    plain: SplitEnding = made(ending(config.model_copy(update={"derive": ()})))
+    return plain.split(split_name(record.source, record.path, whole)) == "train"
 
 
-def show(named: Named, record: Record) -> tuple[Shown, list[Record]]:
+def show_all(task: Showing) -> list[Step]:
+    """Every record at a step; what hung there before is set aside."""
+    judged = made(task.use) if task.rulings is None else Ruled(read_rulings(task.rulings))
+    hung = {skip.place.record: skip.reason for skip in task.skips}
+    steps = []
+    for number, record in enumerate(task.records):
+        at(0, number, 0)
+        step = Drop(Ruling(hung[number])) if number in hung else judged
+        steps.append(show(Named(task.use.name, step), record))
+    return steps
+
+
+def derive_all(task: Showing) -> list[Shown]:
+    """What is derived of every record, each beside its parent's text."""
+    derive = made(task.use)
+    hung = {skip.place.record: skip.reason for skip in task.skips}
+    rows = []
+    for number, record in enumerate(task.records):
+        at(0, number, 0)
+        row = Shown(
+            record.id, record.source, record.path, record.kind, task.use.name,
+            record.text[:TEXT_CHARACTERS], "", hung.get(number, ""), [], {},
+        )  # fmt: skip
+        try:
+            found = [] if row.reason else list(derive(record))
+        except Exception as error:  # as in a run: it costs what would be derived and no more
+            rows.append(row._replace(reason=f"failed: {type(error).__name__}"))
+            continue
+        rows += [row] if row.reason else []
+        for one in found:
+            added = {k: v for k, v in one.metadata.items() if record.metadata.get(k) != v}
+            text = one.text[:TEXT_CHARACTERS]
+            rows.append(row._replace(id=one.id, path=one.path, after=text, metadata=added))
+    return rows
+
+
+def show(named: Named, record: Record) -> Step:
     """A record at a step, and what is left of it."""
     judged = judge((named,), (record,))
     after = judged.kept[0] if judged.kept else None
@@ -99,30 +162,16 @@ def show(named: Named, record: Record) -> tuple[Shown, list[Record]]:
         record.text[:TEXT_CHARACTERS], after.text[:TEXT_CHARACTERS] if after else "", dropped,
         [one._asdict() for one in judged.removed], added,
     )  # fmt: skip
-    return row, judged.kept
+    return Step(row, judged.kept)
 
 
-def surveyed(use: Use, records: Sequence[Record]) -> Ruled:
-    """What a survey rules about a sample alone."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "shards"
-        folder.mkdir()
-        with writing(folder, 0) as writer:
-            writer.open(KEPT)
-            for record in records:
-                if use.concerns(record):
-                    writer.put(KEPT, record)
-            writer.finish()
-        inner = Path(scratch) / "survey"
-        inner.mkdir()
-        (path,) = made(use).rulings([shard_path(folder, 0, KEPT)], here, inner)
-        return Ruled(read_rulings(path))
-
-
-def here(
-    task: Callable[[Any], Any],
-    items: Sequence[Any],
-    done: Callable[[Any], None] = lambda result: None,
-) -> list[Any]:
-    """An `Each` in this process."""
-    return [task(item) for item in items]
+def surveyed(use: Use, records: Sequence[Record], place: Path, each: Each) -> Path:
+    """What a survey rules about a sample alone: its file of rulings."""
+    (place / "survey").mkdir(parents=True)
+    with writing(place, 0) as writer:
+        writer.open(KEPT)
+        for record in records:
+            writer.put(KEPT, record)
+        writer.finish()
+    (path,) = made(use).rulings([shard_path(place, 0, KEPT)], each, place / "survey")
+    return path

@@ -8,6 +8,7 @@ pipeline or sources changed is refused with what changed.
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from groundup.core import (
     MANIFEST,
@@ -21,20 +22,21 @@ from groundup.core import (
 from groundup.documents import arrow
 
 from ..engine.cluster import RunnerName, open_runner
+from ..engine.disk import telling_full_disk
 from ..engine.job import Use, made
-from ..engine.pool import LIMIT_SECONDS
-from ..engine.run import Plan, difference, run
-from ..engine.shards import full_disk
+from ..engine.pool import LIMIT_SECONDS, Pool
+from ..engine.run import Plan, difference, is_begun, run
 from ..engine.survey import Each
 from ..split import split_paths
 from .inputs import Found, fingerprints, look, origins
 from .pipeline import Pipeline, portable, read_pipeline, surveys, uses
 from .sample import SAMPLE_FILE, read_sample, sample
+from .spread import in_small_parts
 from .write import HAS_TEXT, ending, split_name, write
 
 SMALL = 10_000
 """Documents up to which every held-out split is given at least one."""
-UNFINISHED = ".scratch/pipeline.json"
+UNFINISHED, PHASES = ".scratch/pipeline.json", ".scratch/phases"
 
 
 def prepare(
@@ -59,24 +61,28 @@ def prepare(
     samples         records a source of a dry run
 
     Raises ConfigError naming what is wrong in the pipeline, ArtifactError if `out` holds another
-    corpus or a part of one, CapacityError if the disk is full.
+    corpus or a part of one (for a dry run: any artifact), CapacityError if the disk is full.
     """
     arrow()
     pipeline, out = Path(pipeline), Path(out)
     config = read_pipeline(pipeline)
     home = pipeline.parent
-    found = look(config, home)
+    found = look(in_small_parts(config) if dry_run else config, home)
     for one in found:
         if out.resolve().is_relative_to(one.root.resolve()):
             raise ConfigError(f"{out} lies inside the source {one.root}; choose another --out.")
     if dry_run:
-        return shown(sample(config, found, out, samples))
+        if (out / MANIFEST).exists():
+            raise ArtifactError(f"{out} holds an artifact; choose another --out for a dry run.")
+        with Pool(workers, limit_seconds) as each:
+            return shown(sample(config, found, out, samples, each))
     with open_runner(runner, workers, limit_seconds, address) as each:
-        named = with_digests(config, fingerprints(found, each))
+        named = portable(config)  # first, as it refuses a file that is not there
+        named = with_digests(named, fingerprints(found, each))
         refuse_other(out, named)
         for suffix in (".jsonl", ".html"):  # of a dry run before
             (out / SAMPLE_FILE).with_suffix(suffix).unlink(missing_ok=True)
-        try:
+        with telling_full_disk(out):
             return produce(
                 out,
                 kind="corpus",
@@ -84,10 +90,8 @@ def prepare(
                 version=1,
                 config=named,
                 parents={},
-                write=lambda draft: carry_out(draft, named, found, each),
+                write=lambda draft: carry_out(draft, named, config, found, each),
             )
-        except OSError as error:
-            raise full_disk(out, error) from error
 
 
 def shown(lines: Path) -> str:
@@ -99,17 +103,19 @@ def shown(lines: Path) -> str:
 
 def with_digests(config: Pipeline, digests: list[str]) -> Pipeline:
     """The configuration that names the result."""
-    kept = portable(config)
     sources = (
         source.model_copy(update={"digest": found})
-        for source, found in zip(kept.sources, digests, strict=True)
+        for source, found in zip(config.sources, digests, strict=True)
     )
-    return kept.model_copy(update={"sources": tuple(sources)})
+    return config.model_copy(update={"sources": tuple(sources)})
 
 
 def refuse_other(out: Path, config: Pipeline) -> None:
     """Raise ArtifactError if `out` holds a corpus, or part of one, of something else."""
-    for file, what in ((out / MANIFEST, "a corpus"), (out / UNFINISHED, "an unfinished run")):
+    held = [(out / MANIFEST, "a corpus")]
+    if is_begun(out / PHASES):
+        held.append((out / UNFINISHED, "an unfinished run"))
+    for file, what in held:
         try:
             old = json.loads(file.read_text())
         except (OSError, ValueError):
@@ -119,17 +125,32 @@ def refuse_other(out: Path, config: Pipeline) -> None:
             if before | {"digest": ""} == now | {"digest": ""} and before != now:
                 said = f"the files of source {now['name']} have changed since"
                 raise ArtifactError(f"{out} holds {what}, and {said}; {REMEDY}")
+        if said := changed_file(old, new):
+            raise ArtifactError(f"{out} holds {what}, and {said} has changed since; {REMEDY}")
         if old != new and "sources" in old:
             said = difference(old, new)
             raise ArtifactError(f"{out} holds {what} of another pipeline: {said}; {REMEDY}")
 
 
+def changed_file(old: dict[str, Any], new: dict[str, Any]) -> str:
+    """The first file of a step's settings that holds something else now; empty if none does."""
+    for table in ("steps", "derive"):
+        for before, now in zip(old.get(table, ()), new[table], strict=False):
+            pairs = zip(before.get("digests", ()), now["digests"], strict=False)
+            for (name, was), (_, found) in pairs:
+                if before | {"digests": now["digests"]} == now and was != found:
+                    return f"the file of {now['name'] or now['use']}, {name},"
+    return ""
+
+
 REMEDY = "choose another --out, or remove it to begin anew."
 
 
-def carry_out(draft: Draft, config: Pipeline, found: Sequence[Found], each: Each) -> None:
-    """Run the pipeline and write its corpus; the body of `prepare`."""
-    write_json(draft.path / UNFINISHED, config.plain())
+def carry_out(
+    draft: Draft, named: Pipeline, config: Pipeline, found: Sequence[Found], each: Each
+) -> None:
+    """Run the pipeline and write its corpus under its name; the body of `prepare`."""
+    write_json(draft.path / UNFINISHED, named.plain())
     found_uses = (*uses(config.steps), HAS_TEXT)
     plan = Plan(
         tuple(origins(found, config.shard_bytes)),
@@ -138,8 +159,8 @@ def carry_out(draft: Draft, config: Pipeline, found: Sequence[Found], each: Each
         ending(config),
         SMALL,
     )
-    ran = run(plan, draft.scratch / "phases", each, lambda shards: chosen_ending(config, shards))
-    write(draft, ran, config)
+    ran = run(plan, draft.path / PHASES, each, lambda shards: chosen_ending(config, shards))
+    write(draft, ran, named)
 
 
 def chosen_ending(config: Pipeline, shards: Sequence[Path]) -> Use:

@@ -54,6 +54,11 @@ def target(name: str, table: Mapping[str, str], what: str) -> str:
     return name if ":" in name else table[choice(what, name, sorted(table))]
 
 
+def is_derivation(name: str) -> bool:
+    """Whether a name, or the class that it leads to, stands in the table of derivations."""
+    return name in augment.DERIVES or name in augment.DERIVES.values()
+
+
 def is_survey(place: str) -> bool:
     """Whether a class judges all records together."""
     return callable(getattr(load(place), "rulings", None))

@@ -66,6 +66,8 @@ class SplitEnding:
                     rows += derived(use.name, derive, record, counters)
         for row in rows:
             counters[f"split|{split}|documents"] += 1
+            if row is not record:
+                counters[f"split|{split}|derived"] += 1
             counters[f"split|{split}|characters"] += len(row.text)
             counters[f"split|{split}|bytes"] += len(row.text.encode("utf-8", "replace"))
             count_numbers(row.metadata, counters)
@@ -234,8 +236,8 @@ def funnel(counters: Mapping[str, int], names: Iterable[str]) -> list[dict[str, 
 
 
 def splits(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
-    """Documents, characters and bytes by split."""
-    units = ("documents", "characters", "bytes")
+    """Documents, how many of them are derived, characters and bytes by split."""
+    units = ("documents", "derived", "characters", "bytes")
     return {
         split: {unit: counters.get(f"split|{split}|{unit}", 0) for unit in units}
         for split in SPLITS

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from groundup.core import ArtifactError, Config, ConfigError, hash_file, write_json
+from groundup.core import ArtifactError, Config, ConfigError, File, hash_file, write_json
 from groundup.documents import Record, Ruling
 
 from .hashing import character_runs, extended, mixed, words
@@ -147,11 +147,11 @@ class Classifier:
 class ClassifierConfig(Config):
     """Which classifier is asked, and what goes."""
 
-    model: Path
+    model: File
     """Folder of a classifier; see `train_classifier`."""
     sha256: str = ""
-    """Of the classifier's safetensors file, so that another model is another configuration.
-    Empty: not checked."""
+    """Of the classifier's safetensors file: another one is refused. Empty: not checked; a corpus
+    is named by what its classifier holds in any case."""
     name: str = "quality"
     """The score's name in the metadata."""
     least: float | None = Field(default=None, ge=0, le=1)

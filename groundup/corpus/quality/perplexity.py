@@ -6,12 +6,11 @@ boilerplate rather than quality, so there is a floor too. Nothing is dropped but
 """
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 from pydantic import Field
 
-from groundup.core import Config, ConfigError, DataError, hash_file
+from groundup.core import Config, ConfigError, DataError, File, hash_file
 from groundup.documents import Record, Ruling
 
 from .ngram import NAME, NgramModel
@@ -22,11 +21,11 @@ BUCKETS = ("head", "middle", "tail")
 class PerplexityConfig(Config):
     """Which model measures, and what goes."""
 
-    model: Path
+    model: File
     """Folder of an n-gram model; see `train_ngrams`."""
     sha256: str = ""
-    """Of the model's safetensors file: with it, runs with another model are another configuration
-    and a changed model is refused. Empty: not checked."""
+    """Of the model's safetensors file: another model is refused. Empty: not checked; a corpus is
+    named by what its model holds in any case."""
     cuts: tuple[float, float] | None = None
     """Bits a character where the middle and the tail begin: `cuts` of a sample. None: no buckets.
     Source of thirds: CCNet, Wenzek et al. 2020, section 3."""
@@ -37,7 +36,7 @@ class PerplexityConfig(Config):
     least_bits: float | None = Field(default=None, ge=0)
     """Bits a character below which a record goes, as what everybody says; None: no limit."""
     characters: int = Field(default=50_000, ge=100)
-    """Characters that are measured, from the start."""
+    """Characters that are measured, from the start. Source: own judgement."""
 
 
 class PerplexityStep:

@@ -3,13 +3,16 @@
 They decide as datatrove's do, whose thresholds are those that published corpora were made with:
 the same words (words.py), the same order of tests, the same reasons. Speed comes from counting
 distinct words and from hashes of character spans: what cannot pass a threshold is never walked
-over one by one. Made for English prose; tables and code are refused by them more than they deserve.
+over one by one. Made for English prose: what is known to be in another language passes them, with
+a note. Tables and code are refused by them more than they deserve.
 Sources: Rae et al. 2021, arXiv:2112.11446, table A1; Raffel et al. 2020, JMLR 21; Penedo et al.
 2024, arXiv:2406.17557. datatrove 0.10.1 (Apache-2.0) where the papers leave a choice.
 """
 
 import re
 from collections import Counter
+
+from pydantic import field_validator
 
 from groundup.core import Config
 from groundup.documents import PASS, Edit, Record, Ruling
@@ -91,7 +94,31 @@ class GopherRepetition:
         return PASS
 
 
-class GopherConfig(Config):
+class ForLanguages(Config):
+    """Languages that a rule was made for."""
+
+    languages: tuple[str, ...] | None = ("en",)
+    """Records that `language.identify` found to be in another one pass, with the rule's name under
+    `rules_not_asked` in their metadata; those of none or an unknown one are judged. "all": every
+    record is judged. Source: both papers filter English, C4 after langdetect."""
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def every_language(cls, value: object) -> object:
+        """TOML has no word for none."""
+        return None if value == "all" else value
+
+    def passed(self, record: Record, rule: str) -> Ruling | None:
+        """The ruling about a record in another language; None if it is to be judged."""
+        found = record.metadata  # what a page declares has no score and is not believed
+        language = found.get("language") if "language_score" in found else None
+        if self.languages is None or language in (None, "", "und", *self.languages):
+            return None
+        before = found.get("rules_not_asked", ())
+        return Ruling(metadata={"rules_not_asked": [*before, rule]})
+
+
+class GopherConfig(ForLanguages):
     """What a text of words looks like: Gopher, appendix A.1.1."""
 
     fewest_words: int = 50
@@ -126,6 +153,8 @@ class Gopher:
     def __call__(self, record: Record) -> Ruling:
         """Rule: the first test that fails."""
         text, config = record.text, self.config
+        if (passed := config.passed(record, "gopher")) is not None:
+            return passed
         words = split_words(text)
         distinct = Counter(words)
         solid = [(word, times) for word, times in distinct.items() if not is_symbol(word)]
@@ -158,7 +187,7 @@ class Gopher:
         return PASS
 
 
-class C4Config(Config):
+class C4Config(ForLanguages):
     """Which lines stay, and what a page must not contain: C4, section 2.2."""
 
     terminal_punctuation: bool = True
@@ -190,6 +219,8 @@ class C4:
     def __call__(self, record: Record) -> Ruling:
         """Rule: edits for the lines, or the reason why nothing of the page is wanted."""
         config, edits, sentences = self.config, [], 0
+        if (passed := config.passed(record, "c4")) is not None:
+            return passed
         start = 0
         text = record.text
         for mark in BREAK.finditer(text):

@@ -9,7 +9,7 @@ import json
 
 from pydantic import Field
 
-from groundup.core import Answer, Config, ConfigError, Reason, Sample, Scorer
+from groundup.core import Answer, Config, ConfigError, File, Reason, Sample, Scorer
 from groundup.documents import Record, Ruling
 
 
@@ -20,6 +20,9 @@ class ScorerConfig(Config):
     """`module:name` of a Scorer, or of a class or function that makes one of `settings`."""
     settings: str = ""
     """JSON object of keyword arguments for the maker; empty: the name is the scorer itself."""
+    reads: tuple[File, ...] = ()
+    """Files and folders that the scorer opens: a corpus is named by what they hold. Their names
+    replace `{0}`, `{1}` … in `settings`."""
     name: str = "score"
     """The score's name in the metadata."""
     least: float | None = None
@@ -27,7 +30,7 @@ class ScorerConfig(Config):
     most: float | None = None
     """Score above which a record goes; None: no limit."""
     characters: int = Field(default=50_000, ge=1)
-    """Characters that are shown, from the start."""
+    """Characters that are shown, from the start. Source: own judgement."""
 
 
 class ScorerStep:
@@ -57,9 +60,12 @@ def scorer_of(config: ScorerConfig) -> Scorer:
     module, colon, name = config.scorer.partition(":")
     if not (module and colon and name):
         raise ConfigError(f"scorer={config.scorer!r} must be `module:name`.")
+    settings = config.settings
+    for number, path in enumerate(config.reads):
+        settings = settings.replace(f"{{{number}}}", json.dumps(str(path))[1:-1])
     try:
         found = getattr(importlib.import_module(module), name)
-        made = found(**json.loads(config.settings)) if config.settings else found
+        made = found(**json.loads(settings)) if settings else found
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise ConfigError(f"scorer={config.scorer!r} cannot be made: {error}.") from None
     if isinstance(made, type) or not isinstance(made, Scorer):

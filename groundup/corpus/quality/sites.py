@@ -37,18 +37,20 @@ class SiteLinesConfig(Config):
     fewest_pages: int = 5
     """Pages of a site below which nothing is cut. Source: own judgement."""
     folder_levels: int = 2
-    """Folders of a path that make a site where a record has no host."""
+    """Folders of a path that make a site where a record has no host. Source: own judgement."""
     longest_line: int = 500
     """Characters; longer lines are text. Source: own judgement."""
     run: int = 6
     """Lines that come back in a row that make a menu inside a page. Source: 60 marked pages
     (web_labels.py)."""
     most_cut: float = 0.6
-    """Share of a page's characters above which nothing of it is cut: a copy is not a menu."""
+    """Share of a page's characters above which nothing of it is cut: a copy is not a menu. Source:
+    own judgement."""
     most_entries: int = 2_000_000
-    """Lines counted in memory before they are spilled: about 300 MB."""
+    """Lines counted in memory before they are spilled: about 300 MB. Source: own judgement."""
     parts: int = 16
-    """Files that counts are spilled to; each is put together in memory by itself."""
+    """Files that counts are spilled to; each is put together in memory by itself. Source: own
+    judgement."""
 
 
 class SiteLines:

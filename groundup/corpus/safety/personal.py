@@ -8,12 +8,11 @@ for. Where two patterns want a place, the surer kind has it. Knows nothing of ho
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import Field
 
-from groundup.core import Config, ConfigError
+from groundup.core import Config, ConfigError, File
 from groundup.documents import Edit, Record, Ruling
 
 from .patterns import PATTERNS
@@ -33,8 +32,9 @@ class PersonalConfig(Config):
     placeholders: Style = "numbered"
     """`numbered` (<EMAIL_1>, within a record), `keyed` (<EMAIL_9f3c21>, in the whole corpus) or
     `shaped` (user9f3c21@example.com, likewise)."""
-    key_file: Path | None = None
-    """File with the key of keyed and shaped placeholders: 16 random bytes or more. Not copied."""
+    key_file: File | None = None
+    """File with the key of keyed and shaped placeholders: 16 random bytes or more. Not copied;
+    its hash is in the corpus's name, from which random bytes cannot be told."""
     most: int | None = Field(default=None, ge=0)
     """Values of one record above which it is dropped, such as a directory; None: never."""
 

@@ -12,13 +12,12 @@ The lexicon is toxicity.txt, our own; a classifier trained on labelled text is t
 from collections import Counter
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import NamedTuple
 
 import regex
 from pydantic import Field
 
-from groundup.core import Config
+from groundup.core import Config, File
 from groundup.documents import Record, Ruling
 
 from ..quality.classifier import Classifier
@@ -48,14 +47,14 @@ class ToxicityConfig(Config):
     most: float | None = Field(default=None, ge=0)
     """Lexicon's score above which a record goes; None: only scored. docs/corpus-safety.md shows
     what 5, 10 and 20 take from manuals."""
-    classifier: Path | None = None
+    classifier: File | None = None
     """Folder of a classifier whose positive kind is toxic text; None: lexicon alone."""
     most_probability: float | None = Field(default=None, ge=0, le=1)
     """The classifier's probability above which a record goes; None: only scored."""
-    lexicon: Path | None = None
+    lexicon: File | None = None
     """Another lexicon in the form of toxicity.txt; None: our own."""
     characters: int = Field(default=200_000, ge=1)
-    """Characters that are looked at, from the start."""
+    """Characters that are looked at, from the start. Source: own judgement."""
 
 
 class Lexicon(NamedTuple):

@@ -42,6 +42,8 @@ def facts_of(text: str, walk: Walk) -> dict[str, object]:
         found["abstract"] = text[abstract.start : abstract.end].strip()
     for kind in ("reference", "caption", "formula"):
         found[f"{kind}s"] = sum(span.kind == kind for span in spans)
+    if walk.expansion.refused:
+        found["macros_not_expanded"] = walk.expansion.refused
     if walk.inputs:
         found["inputs"] = walk.inputs[:100]
     return found

@@ -17,7 +17,7 @@ from groundup.core import Config
 
 from ..document import SourceMap
 from . import commands
-from .macros import Macro, defined, expanded, layout_of, numbers_of_labels
+from .macros import Expansion, Macro, defined, expanded, layout_of, numbers_of_labels
 from .writer import BLANK_LINE, NEWLINE, SPACE, TAB, Writer
 
 TOKEN = re.compile(
@@ -88,7 +88,7 @@ class Walk:
         self.is_preamble = False
         self.inputs: list[str] = []
         self.endless: set[str] = set()  # environments that never end: not looked for again
-        self.budget = [20 * len(self.text) + 10_000]  # characters that macros may still write
+        self.expansion = Expansion(len(self.text))
 
     def document(self) -> None:
         """Read a whole file: the preamble for its title and macros, then the body."""
@@ -425,18 +425,21 @@ class Walk:
         return found.after
 
     def macro(self, macro: Macro, start: int, end: int) -> int:
-        """Write what an author's command stands for."""
-        arguments = []
+        """Write what an author's command stands for; past all measure, the command as it is."""
+        arguments, after_name = [], end
         for _ in range(macro.parameters):
             inside = self.group(end)
             arguments.append(self.text[inside[0] : inside[1]])
             end = inside[2]
         body = expanded(macro, arguments)
-        self.budget[0] -= len(body)
-        if self.depth >= DEEP or self.budget[0] < 0:
+        if self.depth >= DEEP:
+            self.expansion.refuse()
             return end
+        if (macro.body and not body) or not self.expansion.allows(len(body)):
+            self.writer.keep(start, after_name)
+            return after_name
         inner = Walk(SourceMap.identity(body), self.config, self.macros, self.depth + 1)
-        inner.budget, inner.labels, inner.cited = self.budget, self.labels, self.cited
+        inner.expansion, inner.labels, inner.cited = self.expansion, self.labels, self.cited
         inner.walk(0, len(body))
         text = inner.writer.text()
         if inner.writer.wanted == SPACE or body[-1:].isspace():

@@ -53,7 +53,8 @@ class HyphensConfig(Config):
     blank_lines: int = 3
     """Empty lines between the halves at most; a page that turns may leave some. Source: own."""
     least_left: int = 2
-    """Letters before a break at least for it to be the typesetter's: TeX's \\lefthyphenmin is 2."""
+    """Letters before a break at least for it to be the typesetter's: TeX's \\lefthyphenmin is 2.
+    Source: plain TeX."""
     common: int = 4
     """Binary logarithm of a half's count in the table's manuals, from which it is a word that makes
     compounds (`cam` of Cambridge is not). Source: own, set on R-intro, R-exts and R-lang."""

@@ -54,7 +54,7 @@ class OcrConfig(Config):
     """Share of known English words below which the book is not judged. Source: own; damaged English
     keeps more, other languages have less."""
     page_characters: int = 2_000
-    """Characters of a page where none are marked."""
+    """Characters of a page where none are marked. Source: own judgement: a page of print."""
 
 
 class PageScore(NamedTuple):

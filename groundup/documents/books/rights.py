@@ -78,7 +78,7 @@ class RightsConfig(Config):
     """Works whose every copyright year is earlier pass; 0 for none. Source: a person who knows the
     law of the place; in the United States 95 years after publication."""
     reach: int = 20_000
-    """Characters from the beginning and from the end that are read."""
+    """Characters from the beginning and from the end that are read. Source: own judgement."""
 
 
 class Statement(NamedTuple):

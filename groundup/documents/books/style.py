@@ -29,7 +29,7 @@ class StyleConfig(Config):
     """The book's most frequent words that are compared. Source: Burrows 2002 used 150 of novels;
     windows of 2,000 words see the last fifty too seldom."""
     least_windows: int = 8
-    """Windows a book must have: of fewer none can stand out."""
+    """Windows a book must have: of fewer none can stand out. Source: own judgement."""
     flag: float = 3.0
     """Standard deviations from the other windows' mean. Source: the issue, z > 3."""
 

@@ -52,7 +52,8 @@ class SyntaxConfig(Config):
     drop_unparsed: bool = False
     """Drop files that their language's parser refuses."""
     max_undefined: int = -1
-    """Drop Python files with more names that nothing defines; -1 drops none."""
+    """Drop Python files with more names that nothing defines; -1 drops none. Source: own
+    judgement."""
     max_unbalanced: float = 1.0
     """Drop files with a larger share of unbalanced brackets; 1 drops none. Source: for a parser's
     error nodes, DeepSeek-Coder and others use .01."""

@@ -24,14 +24,15 @@ class QualityConfig(Config):
     """Bounds; source of all: own choice, to be set by looking at the histograms of the report."""
 
     min_words: int = 10
-    """Words of the whole conversation."""
+    """Words of the whole conversation. Source: own judgement."""
     max_echo: float = 0.5
     """Largest share of replies that say what they reply to: of the words of a turn of five or more,
-    nine in ten stand in the turn before."""
+    nine in ten stand in the turn before. Source: own judgement."""
     max_monologue: float = 1.0
-    """Largest share of the words that one speaker has."""
+    """Largest share of the words that one speaker has. 1 cuts nothing. Source: own judgement."""
     max_unanswered: float = 1.0
-    """Largest share of questions that nobody else follows. 1 cuts nothing."""
+    """Largest share of questions that nobody else follows. 1 cuts nothing. Source: own
+    judgement."""
 
 
 class Quality:
@@ -110,7 +111,7 @@ class LanguagesConfig(Config):
     min_characters: int = 40
     """Shorter turns are not asked about. Source: identifiers are unsure below; see docs."""
     max_languages: int = 0
-    """Drop a conversation in more languages than this; 0 drops none."""
+    """Drop a conversation in more languages than this; 0 drops none. Source: own judgement."""
 
 
 class Languages:

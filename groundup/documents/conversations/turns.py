@@ -46,7 +46,8 @@ class TurnsConfig(Config):
     """Drop a log whose first turn, systems aside, is the assistant's. Source: ShareGPT logs cut
     in the middle begin so."""
     max_same: float = 0.5
-    """Largest share of turns that repeat an earlier turn of the same speaker word for word."""
+    """Largest share of turns that repeat an earlier turn of the same speaker word for word. Source:
+    own judgement."""
 
 
 class Turns:

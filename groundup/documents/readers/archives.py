@@ -45,11 +45,12 @@ class ArchiveConfig(ReaderConfig):
     """What an archive may unpack to. Own choices; text packs to a third or a tenth."""
 
     max_members: int = 100_000
-    """Members of one archive."""
+    """Members of one archive. Source: own judgement."""
     max_total_bytes: int = 4 * 2**30
-    """Bytes that all members together unpack to."""
+    """Bytes that all members together unpack to. Source: own judgement."""
     max_ratio: float = 200.0
-    """Bytes unpacked for each packed one, of a member or the whole archive, beyond 1 MiB."""
+    """Bytes unpacked for each packed one, of a member or the whole archive, beyond 1 MiB.
+    Source: own judgement."""
     kinds: tuple[str, ...] = ()
     """Kinds to read, such as latex; the others are rejected by name. None: all known."""
 

@@ -51,7 +51,7 @@ class GitConfig(ReaderConfig):
     max_bytes: int = 4 * 2**20
     """Bytes of the largest file. Own choice; sources written by hand are far smaller."""
     depth: int = 3
-    """How many folders below the root repositories are looked for."""
+    """How many folders below the root repositories are looked for. Source: own judgement."""
 
 
 class Blob(NamedTuple):

@@ -199,7 +199,10 @@ def open_regular(path: str, flags: int) -> int:
 
 def printable(path: str) -> str:
     """The path with bytes that are not UTF-8 spelt out, as in caf\\xe9."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    try:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a character that no file system gave
+        return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def text_record(

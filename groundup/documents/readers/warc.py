@@ -52,7 +52,7 @@ class WarcConfig(ReaderConfig):
     """Bytes of the largest page, unpacked; larger ones are rejected. Own choice: crawls cut
     pages at 1 MiB (Common Crawl) to some MB."""
     statuses: tuple[int, int] = (200, 299)
-    """First and last HTTP status that counts as delivered."""
+    """First and last HTTP status that counts as delivered. Source: RFC 9110, section 15.3."""
     types: tuple[str, ...] = ("text/html", "application/xhtml+xml")
     """Content types of pages that are read; text/plain and application/pdf can be added."""
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
-from groundup.core import Answer, Config, ConfigError, Conversation, Reason, Sample, Scorer
+from groundup.core import Answer, Config, ConfigError, Conversation, File, Reason, Sample, Scorer
 
 from ..record import PASS, Record, Ruling
 
@@ -34,7 +34,7 @@ WORD = re.compile(r"[^\W_]+")
 class HarmfulConfig(Config):
     """Lists, a classifier, and the policy."""
 
-    lexicon: str = ""
+    lexicon: File | None = None
     """File of lines `category<TAB>word or phrase`; added to the small list. Source: yours."""
     own_list: bool = True
     """Whether the small list here counts. Source: own judgement; see its words."""
@@ -44,8 +44,8 @@ class HarmfulConfig(Config):
     """Hits below which no page is dropped by the list. Source: own judgement."""
     scorer: str = ""
     """`module:function` that makes a Scorer of `artifact`; none asks no classifier."""
-    artifact: str = ""
-    """Path given to `scorer`."""
+    artifact: File | None = None
+    """File or folder given to `scorer`."""
     most_score: float | None = None
     """Score of the classifier above which a page is dropped; none drops none."""
 
@@ -67,7 +67,7 @@ class Harmful:
                 made = getattr(made, name)
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(f"scorer={self.config.scorer!r} is not there: {error}.") from None
-        return made(Path(self.config.artifact))
+        return made(self.config.artifact or Path())
 
     def __call__(self, record: Record) -> Ruling:
         """Rule: scores as metadata; a reason only where the policy names a limit."""
@@ -115,7 +115,7 @@ def lexicon(config: HarmfulConfig) -> tuple[dict[str, str], Phrases]:
         pairs += [(category, term) for term in [*words.split(), *phrases]]
     if config.lexicon:
         try:
-            lines = Path(config.lexicon).read_text("utf-8").splitlines()
+            lines = config.lexicon.read_text("utf-8").splitlines()
             pairs += [tuple(line.split("\t", 1)) for line in lines if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"The list {config.lexicon} cannot be read: {error}.") from None

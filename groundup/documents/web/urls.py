@@ -11,9 +11,10 @@ import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from groundup.core import Config, ConfigError
+from groundup.core import Config, ConfigError, InputFile
 
 from ..record import PASS, Record, Ruling
 
@@ -21,18 +22,21 @@ PARTS = re.compile(r"[^a-zA-Z0-9]+")
 ADDRESS = re.compile(r"[\d.]+|.*:.*")
 
 
+Item = Annotated[str, InputFile("@")]
+
+
 class UrlsConfig(Config):
     """Lists of what is refused; each item is a word, or `@FILE` for a file with one a line."""
 
-    domains: tuple[str, ...] = ()
+    domains: tuple[Item, ...] = ()
     """Registered domains or hosts. Source: yours, such as the UT1 blocklists (CC-BY-SA)."""
-    urls: tuple[str, ...] = ()
+    urls: tuple[Item, ...] = ()
     """Whole addresses."""
-    hard_words: tuple[str, ...] = ()
+    hard_words: tuple[Item, ...] = ()
     """One of these between signs refuses an address. Source: as datatrove's banned_words."""
-    soft_words: tuple[str, ...] = ()
+    soft_words: tuple[Item, ...] = ()
     """`soft_limit` of these refuse it. Source: as datatrove's soft_banned_words."""
-    subwords: tuple[str, ...] = ()
+    subwords: tuple[Item, ...] = ()
     """Pieces that refuse it anywhere, signs taken out. Source: as datatrove's banned_subwords."""
     soft_limit: int = 2
     """Distinct soft words. Source: FineWeb, section 3.1."""

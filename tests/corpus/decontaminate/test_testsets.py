@@ -39,6 +39,17 @@ def step(samples, tmp_path, **settings) -> TestSets:
         (" ".join(words(1, 60).split()[20:33]), "long"),
         ("so: what is the tallest, of the nine northern towers", "whole"),
         ("before\n  Who wrote the MANUAL?\nafter", "line"),
+        ("Q: Who wrote the manual?\nA: Ada", "line"),
+        ("some text 1. Who wrote the manual", "line"),
+        ("Who wrote the manual? Ada Lovelace", "line"),
+        ("| Who wrote the manual? | Ada |", "line"),
+        ('{"question": "Who wrote the manual?"}', "line"),
+        ("{'q': 'Who wrote the manual?', 'a': 1}", "line"),
+        ("<li>Who wrote the manual?</li>", "line"),
+        ("Er fragte: „Who wrote the manual?“ und ging", "line"),
+        ("Quiz — **Who wrote the manual** next", "line"),
+        ("Who wr\u00adote the man\u200bual?", "line"),
+        ("x " + QUESTION.replace("eme", "e\u00adme").replace("hi", "h\u200b\ufeffi"), "year"),
     ],
 )
 def test_a_repeated_sample_is_found(samples, tmp_path, text, sample):
@@ -53,6 +64,8 @@ def test_a_repeated_sample_is_found(samples, tmp_path, text, sample):
     [
         "", "\0", "a" * 1_000_000, "\n" * 100_000, "no " * 50_000, "Why so? No.",
         " ".join(words(1, 60).split()[20:32]), "He asked who wrote the manual? Nobody.",
+        "Well, who wrote the manual?", "- who wrote the manual's end",
+        "Who wrote the manual of it?", "who-wrote-the-manual-2", "?" * 100_000, "é—" * 100_000,
         "What is the tallest of the nine southern towers?", "In 1847 in Bremen.",
     ],
 )  # fmt: skip

@@ -8,9 +8,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
+from groundup.corpus.engine.derive import derived
 from groundup.corpus.engine.rulings import write_rulings
 from groundup.corpus.engine.shards import read_shard
-from groundup.documents import PASS, Edit, Record, Rejected, Ruling, SourceMap, record_id
+from groundup.documents import (
+    PASS,
+    Edit,
+    Record,
+    Rejected,
+    Ruling,
+    SourceMap,
+    printable,
+    record_id,
+)
 
 
 class Part(NamedTuple):
@@ -35,6 +45,9 @@ class Lines:
         return [Part(f.relative_to(root).as_posix(), 0, 0, f.stat().st_size) for f in files]
 
     def read(self, root, part, source):
+        if printable(part.path) != part.path:
+            yield Rejected(printable(part.path), "name not UTF-8")
+            return
         for number, line in enumerate((root / part.path).read_text().splitlines()):
             path = f"{part.path}#{number}"
             if line == "raise":
@@ -42,13 +55,27 @@ class Lines:
             if line == "hang in reading":
                 time.sleep(60)
             if line.startswith("!"):
-                yield Rejected(path, "not a line", line)
+                yield from [Rejected(path, "not a line", line)] * line.count("!")
                 continue
             name = line.split()[1] if line.startswith("id ") else path
             if line == "surrogate":
                 line = "half \ud800 of it"
             map = SourceMap.identity(line) if line.isprintable() else SourceMap(line, ())
             yield Record(record_id(source, name), source, path, "text", line, map)
+
+
+WRONG = {
+    "wrong reason": Ruling(5),
+    "wrong ruling": "dropped",
+    "wrong edit": Ruling(edits=((0, 1, "cut"),)),
+    "wrong span": Ruling(spans=(("heading", 0, 1, ""),)),
+    "wrong put": Ruling(edits=(Edit(0, 1, "cut", put=None),)),
+    "wrong value": Ruling("x", "much"),
+    "wrong size": Ruling("x", 10**400),
+    "wrong half": Ruling("half \ud800"),
+    "wrong metadata": Ruling(metadata=[1]),
+}
+"""What a faulty step may return."""
 
 
 class TidyConfig(Config):
@@ -69,7 +96,7 @@ class Tidy:
     def __call__(self, record: Record) -> Ruling:
         text = record.text
         if text == "hang":
-            time.sleep(60)
+            "a".join("b" for _ in iter(int, 1))
         if text == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if text.startswith("die once ") and not Path(text.split()[2]).exists():
@@ -77,6 +104,8 @@ class Tidy:
             os.kill(os.getpid(), signal.SIGKILL)
         if text == "fail":
             raise RuntimeError("no idea")
+        if text.startswith("wrong "):
+            return WRONG[text]
         if len(text) < self.config.short:
             return Ruling("too short", float(len(text)))
         found = re.finditer(re.escape(self.config.word), text)
@@ -130,3 +159,17 @@ class SameText:
 
 def texts_of(shard):
     return [(record.text, record.id) for record in read_shard(shard)]
+
+
+class TwiceConfig(Config):
+    """None."""
+
+
+class Twice:
+    """A derivation: the text in capitals."""
+
+    def __init__(self, config: TwiceConfig) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> list[Record]:
+        return [derived(record, record.text.upper(), "twice")]

@@ -25,7 +25,7 @@ from groundup.corpus.engine.cluster import open_runner
 from groundup.corpus.engine.run import run
 from tests.corpus.engine.runs import plan_of
 from tests.corpus.engine.test_pool import refuse
-with open_runner(sys.argv[3], 2, 3.0) as each:
+with open_runner(sys.argv[3], 2, 1.0) as each:
     run(plan_of(Path(sys.argv[1])), Path(sys.argv[2]), each)
     try:
         each(refuse, [1, 3])
@@ -39,7 +39,7 @@ def test_a_cluster_writes_what_a_pool_writes(tmp_path, name):
     pytest.importorskip(name)
     source = write_lines(tmp_path / "in")
     (source / "3.txt").write_text("fine\nhang\ndie\nfail\nsurrogate\nlast")
-    with Pool(2, 3.0) as each:
+    with Pool(2, 1.0) as each:
         run(plan_of(source), tmp_path / "pool", each)
     process = subprocess.run(
         [sys.executable, "-c", CHILD, source, tmp_path / name, name], cwd=ROOT, text=True,

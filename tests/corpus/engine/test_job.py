@@ -6,13 +6,14 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from groundup.core import ConfigError
-from groundup.corpus.engine.job import Job, Use, configured, do
+from groundup.core import CapacityError, ConfigError
+from groundup.corpus.engine import job, shards
+from groundup.corpus.engine.job import Job, Origin, Use, configured, do, made
 from groundup.corpus.engine.rulings import write_rulings
 from groundup.corpus.engine.shards import read_shard, shard_path
-from groundup.documents import Edit, Ruling
+from groundup.documents import READERS, Edit, Ruling
 
-from .lines import TidyConfig
+from .lines import WRONG, TidyConfig
 from .runs import HERE, SAME, TIDY, plan_of, write_lines
 from .test_shards import record, write
 
@@ -36,21 +37,21 @@ def test_rulings_go_before_steps_and_only_concern_whom_they_name(tmp_path):
         records[1].id: Ruling(edits=(Edit(0, 4, "x"),)),
     }
     path = write_rulings(tmp_path / "r.parquet", rulings.items())
-    job = Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), rulings=((SAME, path),))
-    done = do(job._replace(steps=(TIDY._replace(kinds=("html",)),)))
+    work = Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), rulings=((SAME, path),))
+    done = do(work._replace(steps=(TIDY._replace(kinds=("html",)),)))
     kept = [one.text for one in read_shard(shard_path(tmp_path / "out", 0, "kept"))]
     assert kept == ["text 1", "bad text 2", "bad text 3"]
     assert done.counters["02 same|record|seen before"] == 1
     assert not any(key.startswith("01 tidy") for key in done.counters)
-    elsewhere = do(job._replace(rulings=((SAME._replace(sources=("other",)), path),)))
+    elsewhere = do(work._replace(rulings=((SAME._replace(sources=("other",)), path),)))
     assert elsewhere.files["kept"].rows == 4
 
 
 def test_a_shard_without_rulings_is_passed_on_as_it_is_and_counted(tmp_path):
     first = write(tmp_path, [record(n, "é" * n) for n in range(1, 4)])
     empty = write_rulings(tmp_path / "r.parquet", [])
-    job = Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), rulings=((SAME, empty),))
-    done = do(job)
+    work = Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), rulings=((SAME, empty),))
+    done = do(work)
     assert done.files == first.files
     assert done.counters == {"02 same|in": 3, "02 same|out": 3, "02 same|characters": 6}
 
@@ -58,8 +59,8 @@ def test_a_shard_without_rulings_is_passed_on_as_it_is_and_counted(tmp_path):
 def test_the_ending_chooses_streams(tmp_path):
     write(tmp_path, [record(n, "x" * n) for n in range(1, 6)])
     ending = Use("odd", f"{__name__}:Odd")
-    job = Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), ending=ending)
-    done = do(job)
+    work = Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept"), ending=ending)
+    done = do(work)
     assert {name: file.rows for name, file in done.files.items()} == {"even": 2, "odd": 3}
     assert done.counters["odd"] == 3
 
@@ -71,6 +72,83 @@ def test_reading_counts_every_record_and_reject(tmp_path):
     done = do(Job(0, tmp_path / "out", origin=plan.origins[0], source="lines", steps=(TIDY,)))
     assert done.counters["00 read|in"] == 13 and done.counters["00 read|out"] == 11
     assert done.files["kept"].rows + done.counters["01 tidy|record|too short"] == 11
+
+
+def read_all(tmp_path, *texts: str):
+    (tmp_path / "in").mkdir()
+    for number, text in enumerate(texts):
+        (tmp_path / "in" / f"{number}.txt").write_text(text)
+    plan = plan_of(tmp_path / "in", together=len(texts))
+    return do(Job(0, tmp_path / "out", origin=plan.origins[0], source="lines", steps=(TIDY,)))
+
+
+def test_what_a_faulty_step_returns_costs_one_record(tmp_path):
+    done = read_all(tmp_path, "\n".join(["fine", *WRONG, "fine too"]))
+    assert done.counters["01 tidy|record|step failed"] == len(WRONG)
+    assert done.files["kept"].rows == 2
+
+
+def test_one_damage_is_one_removal_and_an_empty_file_leaves_a_trace(tmp_path):
+    done = read_all(tmp_path, "!!!\nfine\n!\n", "")
+    assert done.counters["00 read|record|not a line"] == 2
+    assert done.counters["00 read|record|empty"] == 1
+    assert done.files["removed"].rows == 3 and done.counters["00 read|in"] == 4
+
+
+def empty_parquet(path):
+    import pyarrow
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(pyarrow.table({"text": pyarrow.array([], pyarrow.string())}), path)
+
+
+@pytest.mark.parametrize("reader, name", [
+    ("jsonl", "a.jsonl"), ("jsonl", "a.jsonl.gz"), ("warc", "a.warc"), ("warc", "a.warc.gz"),
+    ("parquet", "a.parquet"), ("mail", "a.mbox"), ("folder", "a.txt"),
+])  # fmt: skip
+def test_an_empty_container_is_one_rejected_part(tmp_path, reader, name):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(b"")
+    if reader == "parquet":
+        empty_parquet(tmp_path / "in" / name)
+    use = Use("00 read", READERS[reader])
+    parts = tuple(made(use).plan(tmp_path / "in"))
+    origin = Origin("s", str(tmp_path / "in"), use, parts)
+    done = do(Job(0, tmp_path / "out", origin=origin, source="s"))
+    assert done.counters == {"00 read|in": 1, "00 read|record|empty": 1}
+    assert done.files["removed"].rows == 1
+
+
+def test_a_range_in_which_nothing_begins_is_not_empty(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jsonl").write_text('{"text": "%s"}\n' % ("long " * 100))
+    use = Use("00 read", READERS["jsonl"], '{"part_bytes": 50}')
+    parts = tuple(made(use).plan(tmp_path / "in"))
+    assert len(parts) > 5
+    for number, part in enumerate(parts):
+        origin = Origin("s", str(tmp_path / "in"), use, (part,))
+        done = do(Job(number, tmp_path / "out", origin=origin, source="s"))
+        assert done.counters["00 read|record|empty"] == 0
+
+
+def test_a_map_that_does_not_cover_its_text_costs_one_record(tmp_path):
+    done = read_all(tmp_path, "fine\ntab\there\nfine too")  # see Lines: its map is empty
+    assert done.counters["engine|record|cannot be stored"] == 1
+    assert [one.text for one in read_shard(shard_path(tmp_path / "out", 0, "kept"))] == [
+        "fine", "fine too",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("where", ["link", "write_ascii"])
+def test_a_full_disk_is_told_in_a_phase_that_passes_on(tmp_path, monkeypatch, where):
+    write(tmp_path, [record(1, "one")])
+
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(job if where == "link" else shards, where, full)
+    with pytest.raises(CapacityError, match="No space left while writing"):
+        do(Job(0, tmp_path / "out", shard=shard_path(tmp_path, 0, "kept")))
 
 
 def test_what_cannot_be_made_is_named():

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,9 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError, DataError
+from groundup.corpus.engine.job import rejected
 from groundup.corpus.engine.pool import Pool
-from groundup.corpus.engine.run import Plan, difference, phases, run
+from groundup.corpus.engine.run import Plan, claim, difference, phases, run
 from groundup.corpus.engine.shards import read_shard, shard_path
 
 from .runs import SAME, SLOW, TIDY, digest_of, plan_of, write_lines
@@ -23,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 CHILD = """
 import sys
 from pathlib import Path
+from groundup.corpus.engine.job import rejected
 from groundup.corpus.engine.pool import Pool
 from groundup.corpus.engine.run import run
 from tests.corpus.engine.runs import SAME, SLOW, TIDY, plan_of
@@ -107,6 +110,28 @@ def test_another_plan_is_refused_with_what_changed(tmp_path):
         (source / "new.txt").write_text("one more")
         with pytest.raises(ConfigError, match="shards had 3 entries and now has 4"):
             run(plan_of(source), tmp_path / "out", each)
+
+
+def test_a_claim_without_a_complete_shard_is_taken_over(tmp_path):
+    source = write_lines(tmp_path / "in", 2, 5)
+    with open(os.fsencode(source) + b"/caf\xe9.txt", "wb") as file:
+        file.write(b"a name that is not UTF-8")
+    old, new = plan_of(source), plan_of(source, (TIDY,))
+    claim(old, tmp_path / "out")
+    claim(old, tmp_path / "out")
+    claim(new, tmp_path / "out")
+    with Pool(1) as each:
+        ran = run(new, tmp_path / "out", each)
+    told = sum((done.counters for done in ran.jobs[0]), Counter())
+    assert told["00 read|record|name not UTF-8"] == 1 and len(kept(ran)) > 5
+    with pytest.raises(ConfigError, match="unfinished run of another plan"):
+        claim(old, tmp_path / "out")
+
+
+def test_a_broken_reader_of_such_a_name_is_counted(tmp_path):
+    name = os.fsdecode(b"caf\xe9.txt")
+    assert rejected("s", name, "reading failed", "no").path == "caf\\xe9.txt"
+    assert rejected("s", "half \ud800", "reading failed", "").path == "half \\ud800"
 
 
 def test_no_sources_are_an_error_and_empty_ones_empty_shards(tmp_path):

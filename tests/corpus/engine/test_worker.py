@@ -50,6 +50,8 @@ def work(item):
             continue
         if name == "hang":
             time.sleep(30)
+        if name == "nap":
+            time.sleep(1.2)
         if name == "loop":
             "a".join("b" for _ in iter(int, 1))
         if name == "die":
@@ -60,7 +62,8 @@ def work(item):
 
 
 def fail(error):
-    known = {"data": DataError("row 3"), "extra": MissingExtra("daft", "scale")}
+    known = {"data": DataError("row 3"), "extra": MissingExtra("daft", "scale"),
+             "full": OSError(28, "No space left on device")}  # fmt: skip
     raise known.get(error) or KeyError(error)
 
 
@@ -69,6 +72,21 @@ def test_what_hangs_or_kills_is_left_out_with_its_reason(one):
     done, left_out = one(work, item)
     assert done == ["a", "b", "c"]
     assert left_out == ((1, "time limit"), (3, "time limit"), (4, "worker died"))
+
+
+def test_time_that_others_take_costs_no_record(one):
+    done, left_out = one(work, Item(("a", "nap", "b")))
+    assert (done, left_out) == (["a", "nap", "b"], ()), "more than the limit, but not its own"
+
+
+def test_the_time_that_a_process_took_is_known():
+    assert 0 < worker.seconds_of(os.getpid()) <= time.process_time() + 0.1
+    assert worker.seconds_of(-1) is None
+
+
+def test_without_a_clock_of_its_own_the_wall_decides(one, monkeypatch):
+    monkeypatch.setattr(worker, "seconds_of", lambda pid: None)
+    assert one(work, Item(("a", "nap")))[1] == ((1, "time limit"),)
 
 
 def test_a_death_that_does_not_come_back_costs_nothing(one, tmp_path):
@@ -97,6 +115,8 @@ def test_errors_keep_their_kind_and_words(one):
     with pytest.raises(MissingExtra, match="daft") as caught:
         one(fail, "extra")
     assert caught.value.exit_code == 2
+    with pytest.raises(CapacityError, match="No space left while writing"):
+        one(fail, "full")
     with pytest.raises(RuntimeError, match="KeyError: 'x'") as other:
         one(fail, "x")
     assert "in fail" in other.value.__notes__[0]

@@ -28,6 +28,6 @@ def test_a_dropped_record_says_why(tmp_path):
 
 def test_the_verb_writes_the_page_and_no_corpus(tmp_path):
     corpus()  # writes the pipeline
-    place = prepare(home() / "4.toml", tmp_path / "out", dry_run=True, samples=30)
+    place = prepare(home() / "4False.toml", tmp_path / "out", dry_run=True, samples=30)
     assert Path(str(place)).suffix == ".html" and "bad word" in Path(str(place)).read_text()
     assert not (tmp_path / "out" / "manifest.json").exists()

@@ -24,3 +24,9 @@ def test_the_page_holds_the_numbers_the_reasons_and_their_examples(tmp_path):
 
 def test_it_lies_beside_the_corpus_unless_told_otherwise():
     assert report(corpus()).page == str(corpus().path) + "-report.html"
+
+
+def test_what_was_derived_is_counted_apart(tmp_path):
+    told = report(corpus(derive=True), out=tmp_path / "page.html")
+    assert told.documents == 43 and 0 < told.derived <= 43
+    assert f"43 of 47 documents are kept (91%) + {told.derived} derived" in str(told)

@@ -5,7 +5,8 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import Artifact, ConfigError, DataError, Ledger
-from groundup.corpus import WithdrawConfig, read_split, withdraw
+from groundup.corpus import WithdrawConfig, compare_runs, read_split, report, why, withdraw
+from groundup.corpus.explain.reading import counters, removals
 from groundup.corpus.explain.withdraw import WITHDRAWALS
 from groundup.tokenizer import TokenizerConfig, train_tokenizer
 
@@ -39,3 +40,42 @@ def test_nothing_named_and_nothing_meant_are_errors(tmp_path):
         withdraw(WithdrawConfig(licences=("GPL-*",)), corpus(), tmp_path / "b")
     with pytest.raises(DataError, match="Nothing would be left"):
         withdraw(WithdrawConfig(sources=("notes",)), corpus(), tmp_path / "c")
+
+
+def test_a_withdrawn_corpus_explains_itself_without_the_texts(tmp_path):
+    config = WithdrawConfig(documents=("a.txt#4", "a.txt#8"))
+    withdraw(config, corpus(), tmp_path / "one", among=tmp_path)
+    one = Artifact.open(tmp_path / "one", "corpus")
+    (story,) = why(one, "a.txt#4")
+    assert [(cut.step, cut.reason, cut.text) for cut in story.removed] == [
+        ("01 tidy", "bad word", ""), ("withdrawn", "withdrawn", ""),
+    ]  # fmt: skip
+    (other,) = why(one, "a.txt#12")
+    assert other.removed[0].text == "bad ", "what stays is told as before"
+    assert {change.reason for change in compare_runs(corpus(), one).gone} == {"withdrawn"}
+    told, before = counters(one), counters(corpus())
+    assert told["steps"][-1]["taken"] == {"record": {"withdrawn": 2}}
+    assert told["steps"][-1]["in"] - 2 == told["steps"][-1]["out"]
+    assert told["reasons"] == before["reasons"] | {"withdrawn": 2}
+    assert report(one, out=tmp_path / "page.html").documents == told["steps"][-1]["out"]
+    withdraw(WithdrawConfig(documents=("a.txt#12",)), one, tmp_path / "two", among=tmp_path)
+    two = Artifact.open(tmp_path / "two", "corpus")
+    assert [step["name"] for step in counters(two)["steps"]][-2:] == ["withdrawn", "withdrawn 2"]
+    assert len([row for row in removals(two) if row.reason == "withdrawn"]) == 3
+
+
+def test_counts_after_a_withdrawal_are_those_of_what_stays(tmp_path):
+    made = corpus(derive=True)
+    withdraw(WithdrawConfig(sources=("forked",)), made, tmp_path / "out", among=tmp_path)
+    told, before = counters(Artifact.open(tmp_path / "out", "corpus")), counters(made)
+    notes = before["sources"]["notes"]["splits"]
+    assert told["sources"]["notes"]["splits"] == told["splits"] == notes
+    assert sum(one["documents"] for one in told["sources"]["forked"]["splits"].values()) == 0
+
+
+def test_the_text_of_a_dropped_duplicate_leaves_the_log_too(tmp_path):
+    rows = [one for one in removals(corpus()) if one.reason == "same text"]
+    withdraw(WithdrawConfig(documents=(rows[0].id,)), corpus(), tmp_path / "out", among=tmp_path)
+    out = Artifact.open(tmp_path / "out", "corpus")
+    texts = {one.id: one.text for one in removals(out) if one.reason == "same text"}
+    assert texts[rows[0].id] == "" and texts[rows[1].id] == rows[1].text != ""

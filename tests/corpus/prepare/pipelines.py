@@ -43,3 +43,8 @@ def write_pipeline(folder: Path, toml: str = TOML) -> Path:
     path = folder / "pipeline.toml"
     path.write_text(toml)
     return path
+
+
+def here(task, items, done=lambda result: None):
+    """An `Each` in this process."""
+    return [task(item) for item in items]

@@ -19,9 +19,8 @@ from groundup.corpus.prepare.inputs import (
     together,
 )
 from groundup.corpus.prepare.pipeline import Source, read_pipeline
-from groundup.corpus.prepare.sample import here
 
-from .pipelines import write_pipeline
+from .pipelines import here, write_pipeline
 
 
 class Part(NamedTuple):

@@ -40,6 +40,8 @@ def test_names_are_numbered_and_surveys_known(tmp_path):
         ("seed = 1", "sede = 1", r"no key `sede`; did you mean `seed`"),
         ('"notes"\npath', '"a|b"\npath', r"Source.name: .* should match"),
         ("seed = 1", "seed = ", r"not valid TOML"),
+        (f'"{HERE}:Tidy"', '"augment.fim"', r"augment.fim makes .* under \[\[derive\]\]"),
+        ("[[steps]]", "[[derive]]\nuse = 'web.lines'\n[[steps]]", r"under \[\[steps\]\], not"),
     ],
 )
 def test_what_is_wrong_is_said(tmp_path, old, new, said):

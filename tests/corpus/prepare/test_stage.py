@@ -1,6 +1,7 @@
 """The verb: a corpus that others read, equal however it was made; what changed is refused."""
 
 import json
+import os
 
 import pytest
 
@@ -80,12 +81,29 @@ def test_a_changed_pipeline_or_source_is_refused_with_what_changed(made, folder,
     with pytest.raises(ArtifactError, match=r"steps.0.settings.short was 4 and now is 5"):
         prepare(other, folder / "out", workers=1)
     path = write_pipeline(tmp_path)
-    (tmp_path / "out" / ".scratch").mkdir(parents=True)
+    (tmp_path / "out" / ".scratch" / "phases" / "01").mkdir(parents=True)
+    (tmp_path / "out" / ".scratch" / "phases" / "01" / "00000.done").write_text("one is complete")
     (tmp_path / "out" / ".scratch" / "key").write_text("unfinished")
     (tmp_path / "out" / ".scratch" / "pipeline.json").write_text(json.dumps(made.config))
     (tmp_path / "logs" / "0.txt").write_text("other lines")
     with pytest.raises(ArtifactError, match="unfinished run.* source logs have changed"):
         prepare(path, tmp_path / "out", workers=1)
+
+
+def test_a_run_that_died_before_its_first_shard_refuses_nobody(tmp_path):
+    path = write_pipeline(tmp_path)
+    odd = os.fsencode(tmp_path / "logs") + b"/caf\xe9.txt"
+    with open(odd, "w") as file:
+        file.write("never read\n")
+    (tmp_path / "out" / ".scratch" / "phases").mkdir(parents=True)
+    (tmp_path / "out" / ".scratch" / "key").write_text("unfinished")
+    (tmp_path / "out" / ".scratch" / "pipeline.json").write_text('{"sources": []}')
+    made = prepare(path, tmp_path / "out", workers=1)
+    told = json.loads(made.file("counters.json").read_text())
+    assert told["reasons"]["name not UTF-8"] == 1
+    files = [made.file(name) for name in made.files if name.startswith("removed/01-")]
+    rows = [row for file in files for row in parquet.read_table(file).to_pylist()]
+    assert [row["path"] for row in rows if row["reason"] == "name not UTF-8"] == ["caf\\xe9.txt"]
 
 
 def test_nothing_to_read_or_to_train_on_is_said(tmp_path):
@@ -103,4 +121,6 @@ def test_a_dry_run_may_come_before_the_run(tmp_path):
     path = write_pipeline(tmp_path)
     assert prepare(path, tmp_path / "out", dry_run=True, samples=2).endswith("dry-run.html")
     assert prepare(path, tmp_path / "out", workers=2).kind == "corpus"
+    with pytest.raises(ArtifactError, match="holds an artifact; choose another"):
+        prepare(path, tmp_path / "out", dry_run=True)
     assert stage.SMALL == 10_000

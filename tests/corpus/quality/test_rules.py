@@ -5,6 +5,7 @@ Its texts are pages of manuals under BSD, MIT, Apache-2.0, PSF and PostgreSQL li
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from groundup.corpus.quality.rules import (
     GopherRepetition,
     GopherRepetitionConfig,
 )
-from groundup.documents import Record, SourceMap, follow
+from groundup.documents import Record, Ruling, SourceMap, follow
 
 FIXTURE = Path(__file__).parents[2] / "fixtures/datatrove_filters.jsonl.gz"
 ROWS = [json.loads(line) for line in gzip.open(FIXTURE, "rt", encoding="utf-8")]
@@ -77,6 +78,29 @@ def test_c4_edits_can_always_be_carried_out(text):
     ruling = step(one)
     if not ruling.reason:
         assert len(follow(one, ruling).text) <= len(text)
+
+
+@pytest.mark.parametrize("name", ["gopher", "c4"])
+def test_other_languages_pass_with_a_note(name):
+    kinds = {"gopher": (Gopher, GopherConfig), "c4": (C4, C4Config)}
+    step, config = kinds[name]
+    german = {"language": "de", "language_score": 0.98}
+
+    def ruled(metadata, **settings):
+        one = replace(record("zu wenige Wörter"), metadata=metadata)
+        return step(config(**settings))(one)
+
+    assert ruled(german) == Ruling(metadata={"rules_not_asked": [name]})
+    noted = ruled(german | {"rules_not_asked": ["other"]})
+    assert noted.metadata == {"rules_not_asked": ["other", name]}
+    for metadata in (
+        {},
+        {"language": "de"},
+        german | {"language": "und"},
+        german | {"language": "en"},
+    ):
+        assert ruled(metadata).reason
+    assert ruled(german, languages="all").reason and ruled(german, languages=["en", "de"]).reason
 
 
 def test_the_value_that_decided_is_told():

@@ -36,6 +36,25 @@ def rule(text: str, config: ScorerConfig):
     return ScorerStep(config)(Record("1", "s", "p", "text", text))
 
 
+class Listed:
+    """Scores by whether a file lists the text."""
+
+    def __init__(self, path: str) -> None:
+        with open(path, encoding="utf-8") as file:
+            self.known = set(file.read().splitlines())
+
+    def __call__(self, sample: Sample, answer: Answer) -> Score | Reason:
+        return Score(float(answer.text in self.known), "listed")
+
+
+def test_files_that_it_reads_take_their_places(tmp_path):
+    path = tmp_path / 'a "list".txt'
+    path.write_text("one\ntwo\n", encoding="utf-8")
+    config = ScorerConfig(scorer=f"{HERE}:Listed", reads=(path,), settings='{"path": "{0}"}')
+    assert rule("two", config).metadata["score"] == 1.0
+    assert rule("three", config).metadata["score"] == 0.0
+
+
 def test_it_scores_and_drops_by_policy():
     assert rule("four", ScorerConfig(scorer=f"{HERE}:plain")).metadata == {
         "score": 4.0, "score_signature": "length×1.0",

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.documents import Record, follow
+from groundup.documents.articles import macros
 from groundup.documents.articles.latex import Latex
 from groundup.documents.articles.latex_walk import LatexConfig
 from tests.checking import unchecked
@@ -115,14 +116,31 @@ def test_macros_without_parameters_are_expanded_in_formulas():
     assert after.text == r"in ${\mathbb{R}}^n$"
 
 
-def test_a_bomb_of_macros_stays_small():
+def test_a_bomb_of_macros_stays_small(monkeypatch):
+    monkeypatch.setattr(macros, "LEAST_MADE", 20_000)
     bomb = r"\newcommand{\a}{aaaaaaaaaa}" + "".join(
         rf"\newcommand{{\{chr(98 + i)}}}{{{(chr(92) + chr(97 + i) + '{}') * 10}}}"
         for i in range(12)
     )
     _, after = read(bomb + r" \m end")
-    assert after.text.endswith("end") and len(after.text) < 30 * len(bomb) + 20_000
+    assert after.text.endswith("end") and len(after.text) < 100_000
+    assert after.metadata["macros_not_expanded"] > 0 and r"\a{}" not in after.text[:1_000]
     assert read(r"\def\x{\x\x}\x done")[1].text == "done"
+
+
+def test_nested_macros_of_a_large_source_are_bounded_and_the_rest_stays(monkeypatch):
+    monkeypatch.setattr(macros, "MOST_MADE", 20_000)
+    names = "abcdefgh"
+    made = "".join(
+        rf"\newcommand{{\{one}}}{{\{two}\{two} word}}"
+        for one, two in zip(names, names[1:], strict=False)
+    )
+    source = made + r"\newcommand{\h}{x}" + r"\a and so on. " * 1_000
+    _, after = read(source)
+    assert len(after.text) < 60_000 and after.text.endswith(r"\a and so on.")
+    assert after.metadata["macros_not_expanded"] > 900
+    _, after = read(r"\newcommand{\box}[1]{#1 #1}\box{" + "word " * 8_000 + "} end")
+    assert after.text.startswith(r"\box") and after.text.count("word") == 8_000
 
 
 @pytest.mark.parametrize(

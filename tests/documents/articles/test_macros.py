@@ -1,6 +1,8 @@
 """Before the walk: braces paired, verbatim found, labels numbered."""
 
 from groundup.documents.articles.macros import (
+    MOST_MADE,
+    Expansion,
     Macro,
     defined,
     expanded,
@@ -32,6 +34,13 @@ def test_definitions_are_read_where_they_are_simple():
 def test_arguments_take_their_places():
     assert expanded(Macro(2, "#2 #1 #3"), ["a", "b"]) == "b a "
     assert expanded(Macro(1, "#1" * 100), ["x" * 10_000]) == ""
+
+
+def test_expansion_ends_and_counts():
+    left = Expansion(10**9)
+    assert left.left == MOST_MADE and left.allows(MOST_MADE - 60) and not left.allows(61)
+    assert left.allows(1) and not left.allows(1), "a call costs something however short"
+    assert left.refused == 2
 
 
 def test_labels_have_the_numbers_that_are_printed():

@@ -1,0 +1,81 @@
+"""Who leaves: what is meant, what was derived of it, what holds its text under another name."""
+
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from groundup.core import DataError
+from groundup.corpus import WithdrawConfig
+from groundup.corpus.explain.leaving import Held, holders_of, leaving, licence_parts, made_of
+from groundup.documents import Removal, record_id
+
+from .made import corpus
+
+
+def paths(found) -> set[str]:
+    return {one.path for one in found.kept.values()}
+
+
+def lost(name: str, reason: str, details: str) -> Removal:
+    return Removal(name, "s", name, "02 x", "record", reason, None, details, 0, 0, 0, 0, "", "")
+
+
+def test_what_was_derived_leaves_with_its_parent():
+    made = corpus(derive=True)
+    names = [f"a.txt#{n}" for n in range(3, 20)]
+    found = paths(leaving(made, WithdrawConfig(documents=tuple(names))))
+    assert set(names) < found, "some of them train, and something was derived of those"
+    assert found - set(names) <= {f"{name}#twice-0" for name in names}
+
+
+def test_children_of_children_leave_and_rings_end():
+    rows = [("b", "a"), ("c", "b"), ("d", "x"), ("a", "c")]
+    held = [Held(id, "s", id, {"parent": of}) for id, of in rows]
+    assert set(made_of({"a"}, held)) == {"b", "c"}
+
+
+def test_a_duplicate_takes_the_record_that_was_kept_instead():
+    kept = {record_id("notes", f"a.txt#{n}"): f"a.txt#{n}" for n in (1, 41, 42)}
+    one, other = (record_id("notes", name) for name in ("a.txt#1", "a.txt#42"))
+    dropped, stays = sorted([one, other], reverse=True)
+    found = leaving(corpus(), WithdrawConfig(documents=(kept[dropped],)))
+    assert paths(found) == {kept[stays]} and found.dropped == {dropped}
+
+
+def test_copies_are_followed_through_later_drops():
+    a, b, c = (str(n) * 32 for n in (1, 2, 3))
+    rows = {a: lost(a, "exact duplicate", f"{b} is kept")}
+    rows[b] = lost(b, "near-duplicate", f"{c} is kept")
+    held = {c: Held(c, "s", "c", {})}
+    assert list(holders_of(rows[a], held, rows)) == [c]
+    rows[a] = lost(a, "same page", "of guide/b.html")
+    rows[b] = rows[b]._replace(path="guide/b.html")
+    assert list(holders_of(rows[a], held, rows)) == [c]
+    rows[b] = lost(b, "too short", "")
+    assert list(holders_of(lost(a, "same", f"{b} is kept"), {}, rows)) == [], "it went too"
+
+
+@pytest.mark.parametrize(
+    "reason, details",
+    [
+        ("code: copy of a repository", "kept: linux"),
+        ("nothing but substrings seen before", f"first of {'3' * 32}"),
+        ("too little but sentences seen before", "1 sentences of 3 words would be left"),
+        ("exact duplicate", f"{'4' * 32} is kept"),
+    ],
+)
+def test_where_it_cannot_be_told_withdrawal_is_refused_with_what_to_do(reason, details):
+    held = {"3" * 32: Held("3" * 32, "s", "c", {})}
+    with pytest.raises(DataError, match="name them in `documents` in place of x"):
+        list(holders_of(lost("x", reason, details), held, {}))
+    earlier = lost("x", "near-duplicate of an earlier corpus", f"{'3' * 32} of old")
+    assert list(holders_of(earlier, held, {})) == [], "its text is not in this corpus"
+
+
+def test_any_part_of_a_licence_counts_whatever_its_case():
+    found = leaving(corpus(derive=True), WithdrawConfig(licences=("gpl-*",)))
+    assert {path.split("#")[0] for path in paths(found)} == {"f.txt"}
+    assert licence_parts(["MIT", "BSD-3-Clause"]) == ["mit", "bsd-3-clause"]
+    assert licence_parts(None) == licence_parts("") == licence_parts({"a": 1}) == []
+    with pytest.raises(DataError, match="no document that is meant"):
+        leaving(corpus(derive=True), WithdrawConfig(licences=("GPL",)))

@@ -1,0 +1,54 @@
+"""Every pipeline that a page shows can be run: it is read, and each of its steps is made."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pyarrow")
+
+from groundup.core import ConfigError, DataError, GroundupError, MissingExtra
+from groundup.corpus.engine.job import made
+from groundup.corpus.prepare.pipeline import Pipeline, checked, reader_use, uses
+
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = [
+    pytest.param(block, id=f"{page.stem}-{number}")
+    for page in sorted(DOCS.glob("corpus*.md"))
+    for number, block in enumerate(TOML.findall(page.read_text(encoding="utf-8")))
+]
+NAMES_A_FILE = re.compile(r'"[@\w./-]*[\w-]+(/|\.(txt|jsonl|key|npz))[^"]*"')
+
+
+def pipeline_of(block: str) -> Pipeline:
+    """The block, with the sources that it speaks of if it shows steps alone."""
+    shown = tomllib.loads(block)
+    spoken = [n for s in shown.get("steps", ()) for n in s.get("only", {}).get("sources", ())]
+    if "sources" not in shown:
+        names = dict.fromkeys([*spoken, "documents"])
+        shown["sources"] = [{"name": name, "path": name} for name in names]
+    return checked(Pipeline(**shown))
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_pipeline_of_a_page_is_valid_and_its_steps_can_be_made(block):
+    shown = pipeline_of(block)
+    assert shown.steps or shown.derive or "[[sources]]" in block or "[split]" in block
+    every = (*uses(shown.steps), *uses(shown.derive), *map(reader_use, shown.sources))
+    for use in every:
+        try:
+            made(use)
+        except MissingExtra as missing:
+            pytest.skip(str(missing))
+        except (GroundupError, OSError) as error:  # a model or list that the page only names
+            assert NAMES_A_FILE.search(use.settings), f"{use.name}: {error}"
+
+
+def test_what_cannot_run_would_be_noticed():
+    assert len(BLOCKS) >= 9
+    wrong = '[[step]]\nuse = "web.lines"', '[[steps]]\nuse = "dedup.minhash"\nthreshold = 0.7'
+    for block in wrong:
+        with pytest.raises((ConfigError, DataError), match="no key"):
+            pipeline_of(block)
