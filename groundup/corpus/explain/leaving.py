@@ -24,7 +24,8 @@ COPY = re.compile(r"(?i)duplicate|cop(y|ies)\b|same|seen before")
 SEVERAL = re.compile(r"(?i)seen before|repositor")
 """Those of them where it stands in several records, and details name one at most."""
 EARLIER = "of an earlier corpus"
-PARTS = re.compile(r"\s+(?:AND|OR|WITH)\s+|[()]+", re.IGNORECASE)
+PARTS = re.compile(r"\s+(?:AND|OR|WITH)\s+|[()/,]+", re.IGNORECASE)
+"""What stands between licences in SPDX, and in what people write for it: `MIT/Apache-2.0`."""
 DROPPED = ("id", "source", "path", "what", "reason", "details")
 
 
@@ -61,8 +62,8 @@ class Leaving(NamedTuple):
 
     def concerns(self, one: Removal) -> bool:
         """Whether a row of the log holds text of what leaves: its own, or that of its copy."""
-        ids = {one.id, *ID.findall(one.details)}
-        return not ids.isdisjoint(self.kept) or not ids.isdisjoint(self.dropped)
+        ids = (one.id, *ID.findall(one.details))
+        return any(id in self.kept or id in self.dropped for id in ids)
 
 
 def leaving(corpus: Artifact, config: WithdrawConfig) -> Leaving:

@@ -116,7 +116,7 @@ def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> list[str]:
     step = f"{WITHDRAWN} {past}" if (past := withdrawals(told) + 1) > 1 else WITHDRAWN
     write_log(draft, corpus, leaves, step)
     write_json(draft.file("counters.json"), after(told, leaves, counts, step))
-    gone = sorted({*leaves.kept, *leaves.dropped})
+    gone = sorted(leaves.kept)
     write_json(draft.file("withdrawn.json"), gone)
     draft.numbers |= {
         "documents": {name: one["documents"] for name, one in split.items()},

@@ -75,6 +75,7 @@ def test_where_it_cannot_be_told_withdrawal_is_refused_with_what_to_do(reason, d
 def test_any_part_of_a_licence_counts_whatever_its_case():
     found = leaving(corpus(derive=True), WithdrawConfig(licences=("gpl-*",)))
     assert {path.split("#")[0] for path in paths(found)} == {"f.txt"}
+    assert licence_parts("MIT/Apache-2.0") == ["mit/apache-2.0", "mit", "apache-2.0"]
     assert licence_parts(["MIT", "BSD-3-Clause"]) == ["mit", "bsd-3-clause"]
     assert licence_parts(None) == licence_parts("") == licence_parts({"a": 1}) == []
     with pytest.raises(DataError, match="no document that is meant"):
