@@ -37,8 +37,8 @@ TAG = re.compile(
 MARKS = re.compile(r"(?<![^\n])[ \t]*(?:dnl|rem|@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
 # Before a short statement in its sentence: it denies the licence, or only speaks of it.
 DENIED = re.compile(
-    r"\b(?:not|never|isn't|aren't|no longer|whether|detect\w*|recogni[sz]\w*"
-    r"|checks? (?:if|for|that)|looks? for|unlike|(?:in)?compatible with|such as|for example|e\.g\.|instead of)\b",
+    r"\b(?:not|never|isn't|aren't|no longer|whether|detect\w*|recogni[sz]\w*|looks? for|unlike"
+    r"|checks? (?:if|for|that)|(?:in)?compatible with|such as|for example|e\.g\.|instead of)\b",
     re.IGNORECASE,
 )
 SENTENCE = re.compile(r"[.!?;](?=\s)|\n[ \t*/#;%!-]*\n")
