@@ -24,11 +24,22 @@ TOP_LEVEL = frozenset(
     "berlin hamburg koeln bayern wien swiss paris bzh amsterdam london scot wales eus gal madrid "
     "moscow tokyo nyc global network systems solutions services support software host press "
     "academy university institute foundation science health care clinic law finance bank money "
-    "xyz top icu vip".split()
+    "xyz top icu vip technology engineering consulting marketing management photography graphics "
+    "ventures capital partners holdings international enterprises industries legal energy church "
+    "school college education training coach guru expert tools zone link click one plus pub bar "
+    "restaurant cafe fitness fashion beauty care dental hospital insurance house homes estate land "
+    "garden farm solar green earth eco bio social chat fm tv inc llc ltd gmbh srl bank law lgbt "
+    "art gallery music band film video games team fans lat rio quebec ngo ong "
+    "istanbul nrw saarland tirol vlaanderen brussels frl cymru alsace bretagne corsica".split()
 )
 """Endings of mail addresses beside those of two letters; `.service` and `.conf` are none."""
 RESERVED = ("example.com", "example.org", "example.net", "example.edu")
 """RFC 2606: names that nobody has, as are those under test, example, invalid and localhost."""
+REPOSITORIES = frozenset(("git", "hg", "svn"))
+"""Users of servers of code, as in `git@github.com:name/project.git`."""
+HIDDEN_AT = regex.compile(r"(?i)\s?[(\[{<]\s?(?:at|@)\s?[)\]}>]\s?")
+HIDDEN_DOT = regex.compile(r"(?i)\s?[(\[{<]\s?(?:dot|\.)\s?[)\]}>]\s?")
+STRING_OPENS = regex.compile(r"(?i)(?:br|rb|[bruf])'")
 SCRIPTS = frozenset(("py", "sh", "so", "pl", "rs", "md", "cc", "js"))
 """Countries' endings that are mostly files' behind an @."""
 
@@ -49,16 +60,22 @@ def whole(text: str, match: "regex.Match[str]") -> Place:
 
 
 def email(text: str, match: "regex.Match[str]") -> Place | None:
-    """A mail address that somebody may have."""
-    local, _, domain = match.group().partition("@")
+    """A mail address that somebody may have; `git@host` is a repository's."""
+    written = HIDDEN_DOT.sub(".", HIDDEN_AT.sub("@", match.group()))
+    local, _, domain = written.partition("@")
     ending = domain.rpartition(".")[2].lower()
-    real = ending in TOP_LEVEL or (len(ending) == 2 and ending.isalpha() and ending not in SCRIPTS)
+    real = ending in TOP_LEVEL or (ending not in SCRIPTS and (
+        ending.isalpha() and (len(ending) == 2 or len(ending) > 2 and not ending.isascii())
+        or ending.startswith("xn--")
+    ))  # fmt: skip
     low = domain.lower()
-    if not real or ".." in match.group() or any(
+    if not real or ".." in written or local.lower() in REPOSITORIES or any(
         low == name or low.endswith("." + name) for name in RESERVED
     ):  # fmt: skip
         return None
-    return match.span() if not local.endswith(".") else None
+    opened = STRING_OPENS.match(match.group())  # b'jo@acme.com' in code
+    start = match.start() + (opened.end() if opened else 0)
+    return (start, match.end()) if not local.endswith((".", "'")) else None
 
 
 IP_WORD = regex.compile(
@@ -103,7 +120,9 @@ MADE_UP_MACS = ("000000000000", "ffffffffffff", "001122334455", "0123456789ab", 
 
 def mac(text: str, match: "regex.Match[str]") -> Place | None:
     """A network card's address, not one that books make up (RFC 7042 reserves the last)."""
-    plain = match.group().replace(":", "").replace("-", "").lower()
+    plain = match.group().replace(":", "").replace("-", "").replace(".", "").lower()
+    if "." in match.group() and (plain.isalpha() or plain.isdigit()):
+        return None  # dead.beef.cafe, 1234.5678.9012
     return None if plain.startswith(MADE_UP_MACS) else match.span()
 
 
@@ -123,6 +142,8 @@ def iban(text: str, match: "regex.Match[str]") -> Place | None:
         code += text[at] if text[at].isalnum() else ""
         at += 1
     follows = text[at : at + 1]
+    if code != code.upper() and (code != code.lower() or 2 * sum(map(str.isdigit, code)) < size):
+        return None  # words
     is_whole = len(code) == size and not (follows.isascii() and follows.isalnum())
     return (match.start(), at) if is_whole and numbers.is_iban(code.upper()) else None
 
@@ -179,12 +200,18 @@ def pattern(kind: str, written: str, check: Check = whole, needs: str = "") -> P
 EDGE, END = r"(?<![\w.+-])", r"(?![\w-])"
 
 PATTERNS = (
-    pattern("iban", r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?:[ -]?[A-Z0-9]){11,32}+", iban),
+    pattern("iban", r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11,32}+", iban),
     pattern(
         "email",
-        r"(?<![\w.%+-])[\w%+-](?:[\w.%+-]{0,63})@[A-Za-z0-9](?:[\w-]{0,62})(?:\.[\w-]{1,62}){1,6}",
+        r"(?<![\w.%+-])(?<!\w')[\w%+-][\w.%+'-]{0,63}@[^\W_][\w-]{0,62}(?:\.[\w-]{1,62}){1,6}",
         email,
         "@",
+    ),
+    pattern(
+        "email",
+        r"(?<![\w.%+-])[\w%+-][\w.%+-]{0,63}\s?[(\[{<]\s?(?i:at|@)\s?[)\]}>]\s?[^\W_][\w-]{0,62}"
+        r"(?:(?:\.|\s?[(\[{<]\s?(?i:dot|\.)\s?[)\]}>]\s?)[\w-]{1,62}){1,6}",
+        email,
     ),
     pattern("card", EDGE + r"\d(?:(?P<s>[ -]?)\d)(?:[ -]?\d){10,17}" + END, card),
     pattern("ip", r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)", ipv4, "."),
@@ -194,6 +221,7 @@ PATTERNS = (
         r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:-])",
         mac,
     ),
+    pattern("mac", r"(?<![\w.:-])[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2}(?![\w:-]|\.\w)", mac, "."),
     pattern("national_id", EDGE + r"\d{3}-\d\d-\d{4}" + END, national(numbers.is_ssn), "-"),
     pattern(
         "national_id",

@@ -59,14 +59,20 @@ WORD = regex.compile(
     r"(?i)(?:\bt[ée]l(?:[ée]f|efoon|efon|[ée]phone|[ée]fono|efone|efono)?\w*|\b(?:phone|fon|fax|mobile?"
     r"|mobiel|mobil|m[óo]vil|cell(?:ulare|ular)?|handy|handynummer|rufnummer|durchwahl|portable|call"
     r"|hotline|whatsapp|sms|komórk\w*|numer|gsm|telemóvel|ring|bel|llam\w*|appel\w*|chiam\w*|dzwoni\w*"
-    r"|contact\w*|kontakt\w*|nummer|número|numéro|numero|number)\b|[☎✆📞])[^\n\d]{0,24}$"
+    r"|tlf|tfn|puh|тел(?:ефон)?|моб|contact\w*|kontakt\w*|nummer|número|numéro|numero|number)\b"
+    r"|[☎✆📞]|电话|電話|手机|手機|携帯|전화|휴대폰)(?!\w*\s+(?:book|exchange|director|compan|line|system|box|booth|pole"
+    r"|network|set\b))[^\n\d]{0,24}$"
 )
 NOT_A_PHONE = regex.compile(
     r"(?i)(?:isbn(?:-1[03])?|issn|rfc|version|vers\.|v|\bdoi|order|bestellung\w*|invoice|rechnung\w*"
     r"|facture|factura|fattura|ticket|bug|issue|case|ref\w*|\bid|\bpid|serial|artikel\w*|art\.?|£|\$|€"
     r"|eur|usd|port|page|seite)[\s.:#n°o-]{0,4}$"
 )
-DATE = regex.compile(r"\d{1,2}([-./ ])\d{1,2}\1\d{4}|\d{4}([-./ ])\d{1,2}\2\d{1,2}(?: \d.*)?")
+YEARS = regex.compile(r"(?:1[5-9]|20)\d\d(?:[ ,/-]+(?:1[5-9]|20)\d\d)+")
+THOUSANDS = regex.compile(r"\d{1,3}(?:[ \u00a0]\d{3}){3,}")
+DATE = regex.compile(
+    r"\d{1,2}([-./ ])\d{1,2}\1\d{4}|\d{4}([-./ ])\d{1,2}\2\d{1,2}(?: \d.*)?|\d{4}(?:\.\d{4}){2}"
+)
 
 
 MOST_CUT = 3
@@ -79,6 +85,8 @@ def find_phone(text: str, start: int, end: int) -> tuple[int, int] | None:
     Cut at spaces only, the longest first, and only short numbers are cut off: `room 12` and
     `2 times`, but not the inside of an account's number.
     """
+    if THOUSANDS.fullmatch(text, start, end) and not WORD.search(text[max(0, start - 48) : start]):
+        return None
     breaks = [at for at in range(start, end) if text[at] in " \u00a0"]
     firsts = [at + 1 for at in breaks[:2] if at - start <= MOST_CUT]
     lasts = [at for at in breaks[-2:] if end - at - 1 <= MOST_CUT]
@@ -99,6 +107,8 @@ def is_phone(number: str, before: str) -> bool:
     digits = "".join(c for c in number if c.isdigit())
     if not 7 <= len(digits) <= 15 or len(set(digits)) < 3 or DATE.fullmatch(number):
         return False
+    if YEARS.fullmatch(number) or is_counting(number):
+        return False
     if number.lstrip("(").startswith("+"):
         return has_code(digits)
     if NOT_A_PHONE.search(before):
@@ -112,6 +122,17 @@ def is_phone(number: str, before: str) -> bool:
     if any(pattern.fullmatch(number.replace("\u00a0", " ")) for pattern in TELLING):
         return True
     return bool(WORD.search(before))
+
+
+def is_counting(number: str) -> bool:
+    """Whether four groups or more rise by equal steps, as in a table.
+
+    >>> is_counting("01 02 03 04 05"), is_counting("01 42 68 53 00")
+    (True, False)
+    """
+    groups = [int(group) for group in regex.findall(r"\d+", number)]
+    steps = {after - before for before, after in zip(groups, groups[1:], strict=False)}
+    return len(groups) >= 4 and len(steps) == 1
 
 
 def has_code(digits: str) -> bool:

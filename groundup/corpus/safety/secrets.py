@@ -7,6 +7,7 @@ values are left alone. The text keeps its shape: a secret is replaced, never its
 linear and tried only near a word that they need. Personal data is another file's (personal.py).
 """
 
+import base64
 import hashlib
 import math
 import re
@@ -20,6 +21,12 @@ from groundup.documents import Edit, Record, Ruling
 
 END = r"(?![A-Za-z0-9_+/=-])"
 START = r"(?<![A-Za-z0-9_+/-])"
+
+NAME = (
+    r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|auth[_-]?key|access[_-]?key"
+    r"|private[_-]?key|signing[_-]?key|encryption[_-]?key|client[_-]?secret|credentials?|creds|passwor[td]|kennwort|contraseña|mot_?de_?passe|senha|wachtwoord|hasło"
+    r"|пароль|parola|密码|密碼|パスワード|비밀번호)"
+)
 
 
 class Provider(NamedTuple):
@@ -39,6 +46,7 @@ def read_providers() -> tuple[Provider, ...]:
         if not line.startswith("#"):
             kind, needs, pattern = line.split("\t")
             pattern = pattern.replace("<START>", START).replace("<END>", END)
+            pattern = pattern.replace("<NAME>", NAME)
             found.append(Provider(kind, tuple(needs.split()), re.compile(pattern)))
     return tuple(found)
 
@@ -48,21 +56,24 @@ LITERALS = sorted({need for provider in PROVIDERS for need in provider.needs})
 # Providers' forms that a word or a hash can have as well: they must also look random.
 LOOSE = frozenset({
     "aws_secret_key", "twilio_token", "discord_token", "bearer_token", "basic_auth", "notion_token",
-    "aws_session_token", "crates_token",
+    "aws_session_token", "crates_token", "django_secret_key",
 })  # fmt: skip
+# Places that hold any value: it must look random and like no code.
+PLACES = frozenset({"defined", "element", "command_password", "session_cookie"})
+# Places that hold a password and nothing else.
+PROVED = frozenset({"url_password", "netrc", "pgpass"})
 
-NAME = (
-    r"(?i:pass(?:word|wd|phrase|code)?|pwd|secret|token|api[_-]?key|auth[_-]?key|access[_-]?key"
-    r"|private[_-]?key|signing[_-]?key|encryption[_-]?key|client[_-]?secret|credentials?|creds)"
-)
 ASSIGNED = re.compile(
-    rf"(?<![A-Za-z0-9])([\w.-]{{0,40}}?{NAME}[\w-]{{0,20}})[\"'\]]{{0,3}}"
+    rf"(?<![^\W_])([\w.-]{{0,40}}?{NAME}[\w-]{{0,20}})[\"'\]]{{0,3}}"
     r"[ \t]{0,8}(?:=>|:=|=|:)(?!=)[ \t]{0,8}"
     r"(?:[bruBRU]{0,2}([\"'`])([^\"'`\s]{8,200})\2"
-    r"|([A-Za-z0-9_+/.=~!@#$%^&*-]{12,200})(?=[ \t]*(?:$|[\r\n])))",
+    r"|([A-Za-z0-9_+/.=~!@#$%^&*-]{12,200}?)"
+    r"(?=[ \t]*(?:$|[\r\n;,]|</)|[ \t]+(?:#|//|--|/\*|\\|&&)))",
     re.MULTILINE,
 )
-ASSIGNED_NEEDS = re.compile(r"(?i)pass|pwd|secret|token|key|cred")
+ASSIGNED_NEEDS = re.compile(
+    r"(?i)pass|pwd|secret|token|key|cred|kennwort|contrase|senha|wachtw|hasło|пароль|parola|密|パス|비밀"
+)
 # Values that stand for a secret and are none.
 PLACEHOLDER = re.compile(
     r"(?i)example|sample|dummy|placeholder|changeme|change[_-]me|your|insert|replace|redacted|fake"
@@ -85,8 +96,13 @@ URL_PLACEHOLDER = re.compile(
 CODE = re.compile(
     r"\\[ux]|[(){}\[\];,]|->|::|\.\w+\.|^[./~]|^https?:|^[A-Z_]+$|^[a-z]+(?:[._-][a-z]+)*$|^\$"
 )
-# Letter pairs of English and of identifiers that random text seldom has. Source: own count over the
-# names of this package's Python files; the most frequent of 676.
+HEX_ENTROPY = 2.7  # bits a character; of 14 random hexadecimal digits 5 in 100 have less. Own.
+ODD = frozenset("!@#$%^&*+=~?")
+MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+UUID_NAME = re.compile(r"(?i)secret|api[_-]?key|access|auth")
+# Letter pairs that are frequent in English words and identifiers and rare in random text. Source:
+# own choice, not a count; the limit on their share was set with them.
 PAIRS = frozenset((
     " th he in er an re on at en nd ti es or te of ed is it al ar st to nt ng se ha as ou io"
     " le ve co me de hi ri ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho"
@@ -175,19 +191,49 @@ def candidates(text: str, config: SecretsConfig) -> Iterator[Secret]:
     if config.assignments and ASSIGNED_NEEDS.search(text):
         for found in ASSIGNED.finditer(text):
             group = 3 if found[3] else 4
-            if looks_random(found[group], config) and not is_public(found[1]):
+            is_code = group == 4 and MEMBER.fullmatch(found[4])
+            if not is_code and is_assigned(found[1], found[group], config):
                 yield Secret(*found.span(group), "assigned")
 
 
 def is_secret(kind: str, value: str, config: SecretsConfig) -> bool:
     """Whether what has a provider's form is no example of one."""
-    if kind == "url_password":
+    if kind in PROVED:
         return not URL_PLACEHOLDER.match(value) and not value.startswith("$")
-    if kind in LOOSE and not is_random(value, config):
+    if kind in PLACES:
+        return looks_random(value, config)
+    if kind == "docker_auth":
+        return holds_login(value)
+    if kind in LOOSE and not is_random(value.removeprefix("django-insecure-"), config):
         return False
     if STRONG_PLACEHOLDER.search(value if kind != "private_key" else value[:200]):
         return False
     return kind == "private_key" or len(set(value)) >= 8
+
+
+def is_assigned(name: str, value: str, config: SecretsConfig) -> bool:
+    """Whether a value given to a name is a secret: a UUID only where the name says more than token.
+
+    >>> said = "550e8400-e29b-41d4-a716-446655440000"
+    >>> [is_assigned(name, said, SecretsConfig()) for name in ("token", "heroku_api_key")]
+    [False, True]
+    """
+    if UUID.fullmatch(value) and not UUID_NAME.search(name):
+        return False
+    return looks_random(value, config) and not is_public(name)
+
+
+def holds_login(value: str) -> bool:
+    """Whether base64 holds a user and a password, as Docker's configuration does.
+
+    >>> holds_login("Ym9iOmhaOXgyTHFQMHZU"), holds_login("aGVsbG8gd29ybGQh")
+    (True, False)
+    """
+    try:
+        user, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
+    except ValueError:
+        return False
+    return bool(user and colon and password.isprintable() and not URL_PLACEHOLDER.match(password))
 
 
 def is_public(name: str) -> bool:
@@ -219,17 +265,20 @@ def looks_random(value: str, config: SecretsConfig) -> bool:
 
 def is_random(value: str, config: SecretsConfig) -> bool:
     """Whether the characters alone look drawn: by entropy, pairs of letters, case and digits."""
+    if not value.isascii():  # generators draw from ASCII; the rest is words of other languages
+        return False
     digits = sum(map(str.isdigit, value))
     hexadecimal = re.fullmatch(r"[0-9a-fA-F-]+", value) is not None
     # A short value cannot have more than log2 of its length.
     least = min(config.min_entropy, 0.78 * math.log2(len(value)))
-    if digits == len(value) or entropy(value) < (min(3.0, least) if hexadecimal else least):
+    if hexadecimal:  # words of a to f have no digits, numbers no letters
+        return len(value) >= 14 and 0 < digits < len(value) and entropy(value) >= HEX_ENTROPY
+    if digits == len(value) or entropy(value) < least:
         return False
-    if hexadecimal:
-        return len(value) >= 24
-    if not digits:  # letters alone: both cases, and unlike words or CamelCase
+    if not digits:  # letters alone: both cases or odd signs, and unlike words or CamelCase
         mixed = sum(a.islower() and b.isupper() for a, b in zip(value, value[1:], strict=False))
-        return mixed * 6 >= len(value) and pairs_share(value) <= config.max_pairs * 0.7
+        is_mixed = mixed * 6 >= len(value) or not ODD.isdisjoint(value)
+        return is_mixed and pairs_share(value) <= config.max_pairs * 0.7
     kinds = (
         (value.lower() != value) + (value.upper() != value) + bool(digits) + (not value.isalnum())
     )

@@ -194,11 +194,17 @@ def in_pieces(map: SourceMap) -> SourceMap:
 def source_of(record: Record) -> SourceMap:
     """A record's text before its markup is read: what a reader made, or its bytes decoded.
 
-    Bytes that are not UTF-8 are read as Windows-1252, one byte a character, undefined ones as
-    Latin-1 does: LaTeX and manual pages before 2018 often are.
+    UTF-16 is told by its mark, or by a zero byte beside the first `<`. Other bytes that are not
+    UTF-8 are read as Windows-1252, one byte a character, undefined ones as Latin-1 does: LaTeX and
+    manual pages before 2018 often are.
     """
     if record.text or not record.data:
         return record.map
+    if (charset := UTF_16.get(record.data[:2])) and len(record.data) % 2 == 0:
+        try:
+            return in_words(record.data.decode(charset))
+        except UnicodeDecodeError:
+            pass  # the mark was chance
     skip = 3 if record.data.startswith(b"\xef\xbb\xbf") else 0
     try:
         return SourceMap.identity(record.data[skip:].decode("utf-8"), skip)
@@ -209,6 +215,27 @@ def source_of(record: Record) -> SourceMap:
         a, b = run.span()
         segments.append(Segment(a, b, a, b, line, run[0].isascii()))
         line += run[0].count("\n")
+    return SourceMap(text, tuple(segments))
+
+
+UTF_16 = {
+    b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be", b"<\0": "utf-16-le", b"\0<": "utf-16-be",
+}  # fmt: skip
+
+
+def in_words(text: str) -> SourceMap:
+    """A text decoded from UTF-16 with its mark; a segment a word, for none of its bytes is exact.
+
+    >>> in_words("\ufeff<p>Ä b").byte_range(3, 4)
+    (8, 10)
+    """
+    mark = text.startswith("\ufeff")
+    segments, byte, line, text = [], 2 * mark, 1, text[mark:]
+    for word in re.finditer(r"[^\s<>]+|<|>|\s", text):
+        size = 2 * len(word[0]) + 2 * sum(character > "\uffff" for character in word[0])
+        segments.append(Segment(*word.span(), byte, byte + size, line, False))
+        byte += size
+        line += word[0] == "\n"
     return SourceMap(text, tuple(segments))
 
 

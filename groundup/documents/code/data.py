@@ -40,7 +40,10 @@ class DataConfig(Config):
     min_characters: int = 1_000
     """Shares are not asked of shorter files. Source: own."""
     structured_characters: tuple[int, int] = (50, 5_000)
-    """JSON and YAML shorter or longer are data. Source: DeepSeek-Coder (arXiv:2401.14196)."""
+    """JSON shorter or longer is data. Source: DeepSeek-Coder (arXiv:2401.14196), which asks it of
+    YAML too; but people write their workflows and deployments in YAML, of any length."""
+    yaml_characters: int = 50_000
+    """YAML longer is data. Source: own; hand-written configuration stays below."""
     html_visible_share: float = 0.2
     """Share of visible text that HTML must have. Source: StarCoder (arXiv:2305.06161)."""
     html_visible_characters: int = 100
@@ -83,6 +86,8 @@ class Data:
     def structured(self, text: str, language: str) -> Ruling:
         """Judge JSON, YAML, tables, XML and HTML by their size or their visible text."""
         low, high = self.config.structured_characters
+        if language == "yaml":
+            low, high = 0, self.config.yaml_characters
         if language in ("json", "yaml") and not low <= len(text) <= high:
             return Ruling("code: data file", len(text), f"{language} of this many characters")
         if language in ("csv", "gettext", "svg"):

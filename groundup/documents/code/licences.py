@@ -4,8 +4,8 @@ A file becomes its words. An SPDX tag is read as it stands; known notices and re
 word for word; texts of which a copy says "THE AUTHOR" and another "ACME INC." are found by their
 runs of five words, counted where they lie close together. The longest finding wins, what overlaps
 it goes, and what is left is joined by AND. The known words are data (licences.txt.xz, made by
-benchmarks/licence_texts.py). Knows nothing of folders; dedup/repositories.py of the corpus hands
-theirs down.
+benchmarks/licence_texts.py). What stands in strings or is denied or only spoken of states nothing.
+Knows nothing of folders; corpus/dedup/repositories.py hands theirs down.
 """
 
 import lzma
@@ -21,7 +21,9 @@ import numpy as np
 from groundup.core import Config
 
 from ..record import Record, Ruling
-from .expressions import allowed, join_all, read_expression
+from .expressions import RENAMED, allowed, join_all, read_expression
+from .language import named_language, tables
+from .lexing import pieces
 
 WORD = re.compile(r"[^\W_]+\+?")
 GATE = re.compile(
@@ -29,9 +31,27 @@ GATE = re.compile(
     r"|unlicense|wtfpl|\bmit\b|\bbsd\b|gnu|free software",
     re.IGNORECASE,
 )
-TAG = re.compile(r"SPDX-License-Identifier[ \t]*[:=][ \t\"']*([^\n]{1,300})", re.IGNORECASE)
+TAG = re.compile(
+    r"(?<![\"'`])SPDX-License-Identifier[ \t]*[:=][ \t\"']*([^\n]{1,300})", re.IGNORECASE
+)
 MARKS = re.compile(r"(?<![^\n])[ \t]*(?:dnl|rem|@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
+# Before a short statement in its sentence: it denies the licence, or only speaks of it.
+DENIED = re.compile(
+    r"\b(?:not|never|isn't|aren't|no longer|whether|detect\w*|recogni[sz]\w*|looks? for|unlike"
+    r"|checks? (?:if|for|that)|(?:in)?compatible with|such as|for example|e\.g\.|instead of)\b",
+    re.IGNORECASE,
+)
+SENTENCE = re.compile(r"[.!?;](?=\s)|\n[ \t*/#;%!-]*\n")
+SHORT_WORDS, BEFORE = 25, 120
+# Words between two licences of which one may choose.
+CHOICE = re.compile(r"(?:at your option )?or (?:(?:at your option|under|the|terms|of|a|an|any) )*")
+# A string that is a licence's name all the same: a manifest's field or a classifier.
+FIELD = re.compile(r"(?i)licen[cs]e\w*[\"']?\]?\s{0,4}(?:=>|[=:(])\s{0,4}[\[{(]?\s{0,4}$")
+MAX_FIELD = 100
+MANIFESTS = frozenset({"json", "toml", "yaml", "ini", "xml", "markdown", "restructuredtext"})
+TAG_LINES = 20
 VERSION = re.compile(r"\bversion \d+(?: \d+)?\b")
+ID = re.compile(r"[A-Za-z0-9][\w.+-]*")
 RUN = 5
 GAP = 40
 MIN_COPY_WORDS = 15
@@ -67,7 +87,7 @@ class LicenceConfig(Config):
     """SPDX ids. Source: the permissive list of The Stack (arXiv:2211.15533)."""
     unknown: Literal["drop", "keep"] = "drop"
     """What becomes of files that state none and inherit none. Keep them here if the survey
-    `code.licences` follows, which looks at the folders above."""
+    `code.folder_licences` follows, which looks at the folders above."""
     min_coverage: float = 0.85
     """Share of a text's words that must be found, in runs of five, close together. Source: own, on
     1,000 files beside scancode (benchmarks/code_licences.py)."""
@@ -140,7 +160,8 @@ class Licence:
     def __call__(self, record: Record) -> Ruling:
         """Rule about one record."""
         headers = record.metadata.get("aside", {}).get("header", [])  # code.comments put it there
-        stated = licence_of("\n".join([*headers, record.text]), self.config.min_coverage)
+        spoken = without_strings(record.text, named_language(record))
+        stated = licence_of("\n".join([*headers, spoken]), self.config.min_coverage)
         expression, by = stated.expression, "file"
         if not expression and (inherited := record.metadata.get("repository_licence")):
             expression, by = str(inherited), "repository"
@@ -214,13 +235,60 @@ def licence_of(text: str, min_coverage: float = 0.85) -> Stated:
         starts.append(found.start())
         words.append(found[0].lower())
     matches = [*tags(text, starts), *notices(words), *copies(words, min_coverage)]
-    kept = specific(longest(matches))
+    kept = [m for m in specific(longest(matches)) if not is_denied(text, starts, m)]
     evidence = tuple(
         Evidence(m.expression, m.by, text.count("\n", 0, starts[m.start]) + 1, m.end - m.start)
         for m in kept
         if m.expression
     )
-    return Stated(join_all(e.expression for e in evidence), evidence)
+    return Stated(join_all(choices([m for m in kept if m.expression], words)), evidence)
+
+
+def without_strings(text: str, language: str) -> str:
+    """A file without what its strings say and, where it has no comments, without late tags.
+
+    >>> without_strings('X = "SPDX-License-Identifier: MIT"  # a', "python").split()
+    ['X', '=', '#', 'a']
+    """
+    if not GATE.search(text):
+        return text
+    if not tables().syntax.get(language) or language in MANIFESTS:
+        top = "\n".join(text.split("\n", TAG_LINES)[:TAG_LINES])
+        return top + TAG.sub(lambda tag: " " * len(tag[0]), text[len(top) :])
+    kept, at = [], 0
+    for piece in pieces(text, language):
+        said = text[piece.start : piece.end]
+        is_field = len(said) <= MAX_FIELD and (
+            FIELD.search(text[max(0, piece.start - 30) : piece.start]) or said[1:9] == "License "
+        )
+        if not piece.is_comment and not is_field:
+            kept += [text[at : piece.start], re.sub(r"[^\n]", " ", said)]
+            at = piece.end
+    return "".join([*kept, text[at:]])
+
+
+def is_denied(text: str, starts: list[int], match: Found) -> bool:
+    """Whether a short statement is denied or only spoken of in its sentence."""
+    if match.by == "tag" or match.end - match.start >= SHORT_WORDS:
+        return False
+    at = starts[match.start]
+    return DENIED.search(SENTENCE.split(text[max(0, at - BEFORE) : at])[-1]) is not None
+
+
+def choices(kept: list[Found], words: list[str]) -> list[str]:
+    """The expressions in order, those with a mere `or` between them as a choice.
+
+    >>> licence_of("either the GPL v2 or the MIT license, at your option").expression
+    'GPL-2.0-only OR MIT'
+    """
+    groups: list[list[str]] = []
+    for before, match in zip([None, *kept], kept, strict=False):
+        between = " ".join(words[before.end : match.start]) + " " if before else ""
+        if groups and before and before.by != "text" and CHOICE.fullmatch(between):
+            groups[-1].append(match.expression)
+        else:
+            groups.append([match.expression])
+    return [" OR ".join(dict.fromkeys(group)) for group in groups]
 
 
 def tags(text: str, starts: list[int]) -> list[Found]:
@@ -230,8 +298,17 @@ def tags(text: str, starts: list[int]) -> list[Found]:
         if expression := read_expression(match[1]):
             start = bisect_left(starts, match.start())
             end = bisect_left(starts, match.start(1) + len(expression))
+            expression = ID.sub(lambda id: ids().get(id[0].lower(), id[0]), expression)
             found.append(Found(TAG_WORDS, start, max(start + 1, end), expression, "tag"))
     return found
+
+
+@cache
+def ids() -> dict[str, str]:
+    """Known SPDX ids by their small letters, for people write `mit`."""
+    known = {*PERMISSIVE, *(id for label, _ in phrases().labels for id in ID.findall(label))}
+    named = {id.lower(): id for id in sorted(known)}
+    return named | {old.lower(): new for old, new in RENAMED.items()}
 
 
 def notices(words: list[str]) -> list[Found]:

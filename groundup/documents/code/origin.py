@@ -31,6 +31,30 @@ SQUEEZED = ("javascript", "typescript", "css")
 COMMENT_LINE = re.compile(
     r"^[ \t]*(?:[%#;*\"!]|//|--|/\*|<!--|\.\\\"|\{#|REM\b|dnl\b)[^\n]*", re.MULTILINE
 )
+# What makes a marker a mention of one: words before it in its sentence, an opened quotation, or in
+# a docstring a comment's sign.
+MENTION = re.compile(
+    r"\b(?:whether|if|when|unless|not|never|detect(?:s|ed|ing)?|checks?(?: for| that)|looks? for"
+    r"|skips|skipping|ignores|ignoring|recogni[sz]es?|finds|matches|matching|markers?|such as|like"
+    r"|e\.g\.)\b"
+    r"|[\"'`“‘](?://|\#|/\*)?[ ]?$",
+    re.IGNORECASE,
+)
+# A comment quoted in a docstring, or in a comment.
+FOREIGN = (re.compile(r"(?://|#|/\*)[^\w\n]*$"), re.compile(r"[*#/;][ \t]+(?://|#)[^\w\n]*$"))
+COMMENT_OPENS = re.compile(r"[rRuU]?(?:\"\"\"|''')?[/*#;%!<>\s-]*")
+SENTENCE = re.compile(r"[.!?;](?=\s)|\n[ \t*/#;%!-]*\n")
+# Folders whose names have meanings of their own, and where they have them: sellers in a shop's
+# application, packages of Java, pages of documentation about what lies outside.
+AMBIGUOUS = re.compile(r"(?:^|/)(?:vendors?|externals?|extern|deps)/$", re.IGNORECASE)
+OWN_BEFORE = re.compile(r"(?:^|/)(?:docs?|documentation|man)/", re.IGNORECASE)
+JVM_FILE = re.compile(r"\.(?:java|kt|scala|groovy|clj)$")
+JVM_PACKAGE = re.compile(r"(?:^|/)(?:java|kotlin|scala|com|org|net|io|edu|gov|dev|[a-z]{2})/")
+APPLICATION = re.compile(
+    r"(?:models|views|urls|admin|apps|forms|tests|serializers|signals|tasks|schemas|services|routes"
+    r"|api|types|utils|controllers?)\.(?:py|rb|php|ts|js)$"
+    r"|(?:migrations|templates|tests|management|templatetags|views|models|serializers|api)/"
+)
 TABLES = re.compile(
     r"\b(?:yy(?:table|defact|pact|pgoto|defgoto|translate|check)|yy_(?:accept|ec|meta|nxt|chk)"
     r"|_lr_(?:action|goto)_items|_lr_signature|serializedATN|peg\$(?:parse|SyntaxError))\b"
@@ -101,9 +125,16 @@ class Generated:
         places = [(piece.start, piece.end) for piece in comments(top, language)]
         if not tables().syntax.get(language):
             places = [found.span() for found in COMMENT_LINE.finditer(top)]
+        block = last = said = 0
         for start, end in places:
-            if found := MARKER.search(top, start, end):
-                return " ".join(found[0].split())[:100]
+            if top[last:start].strip() or "\n\n" in top[last:start]:
+                block = start  # lines of comments that follow each other are read as one
+            last = end
+            for found in MARKER.finditer(top, start, end):
+                if is_mention(top, block, found):
+                    said = top.find("\n", found.end()) % (len(top) + 1)  # the rest of its line
+                elif found.start() >= said:
+                    return " ".join(found[0].split())[:100]
         return ""
 
 
@@ -146,9 +177,40 @@ class Vendored:
             return PASS
         if any(part in record.path for part in self.config.also):
             return Ruling("code: vendored", details="named in the pipeline")
-        if found := VENDORED.search(record.path):
-            return Ruling("code: vendored", details=found[0].strip("/"))
-        return PASS
+        found = VENDORED.search(record.path)
+        while found and is_own(record.path, found):
+            found = VENDORED.search(record.path, found.end() - 1)
+        return Ruling("code: vendored", details=found[0].strip("/")) if found else PASS
+
+
+def is_mention(text: str, start: int, found: re.Match[str]) -> bool:
+    """Whether a marker in the comment from `start` is spoken of rather than set.
+
+    >>> said, set = "# Checks whether a file was automatically generated", "# @generated"
+    >>> [is_mention(text, 0, MARKER.search(text)) for text in (said, set)]
+    [True, False]
+    """
+    at = found.start() + len(found[0]) - len(found[0].lstrip(" \t/*#;%!-"))
+    opens = COMMENT_OPENS.match(text, start, max(start, at))
+    assert opens is not None
+    before = text[max(opens.end(), at - 300) : at]
+    foreign = FOREIGN[not opens[0].lstrip("rRuU").startswith(("'", '"'))]
+    return bool(MENTION.search(SENTENCE.split(before)[-1]) or foreign.search(before))
+
+
+def is_own(path: str, found: re.Match[str]) -> bool:
+    """Whether a folder that could hold others' code is by its place the project's own.
+
+    >>> is_own("com/vendor/Foo.java", VENDORED.search("com/vendor/Foo.java"))
+    True
+    """
+    if not AMBIGUOUS.search(found[0]):
+        return False
+    before, after = path[: found.start() + 1], path[found.end() :]
+    if JVM_FILE.search(after):
+        return JVM_PACKAGE.search(before) is not None
+    is_page = not after.endswith((".js", ".css")) and OWN_BEFORE.search(before)
+    return bool(is_page or APPLICATION.match(after))
 
 
 def first_lines(text: str, lines: int) -> str:

@@ -2,8 +2,9 @@
 
 Python is parsed and its scopes are asked which names nobody binds; JSON, TOML and XML are parsed;
 elsewhere brackets are balanced outside comments and strings. All is scored in the metadata, and
-nothing is dropped unless the pipeline says so: unsound code can still teach. Python's own `ast` and
-`symtable` do it; pyflakes finds more but most of it (unused imports, format strings) is style.
+nothing is dropped unless the pipeline says so: unsound code can still teach. Python's `ast` and
+`symtable` do it, so what only a newer Python reads is not judged, and that is said. pyflakes finds
+more, most of it style (unused imports, format strings).
 """
 
 import ast
@@ -11,6 +12,7 @@ import builtins
 import json
 import re
 import symtable
+import sys
 import tomllib
 import warnings
 from collections.abc import Iterator
@@ -23,7 +25,9 @@ from ..record import Record, Ruling
 from .language import named_language
 from .lexing import pieces, without
 
-CONFLICT = re.compile(r"^<{7}(?: [^\n]*)?$|^={7}$|^>{7}(?: [^\n]*)?$", re.MULTILINE)
+CONFLICT = re.compile(
+    r"(?<![^\n\r])(?:<{7}(?: [^\n\r]*)?|={7}|>{7}(?: [^\n\r]*)?)(?![^\n\r])"
+)  # a line may end as Unix, Windows or old Macs end it
 BRACKETS = re.compile(r"[()\[\]{}]")
 OPENS = {")": "(", "]": "[", "}": "{"}
 # Names that a module or a tool gives and no code binds.
@@ -39,9 +43,28 @@ BALANCED = frozenset({
 })  # fmt: skip
 MAX_PARSED = 2_000_000
 PRINT = re.compile(
-    r"^[ \t]*(?:print[ \t]+[\"'\w]|exec[ \t]+[\"'\w]|raise \w+,|except \w+[ \t]*,[ \t]*\w+:)",
+    r"^[ \t]*(?:print[ \t]+[\"'\w]|exec[ \t]+[\"'\w]|raise \w+,|except \w+[ \t]*,[ \t]*[a-z_]\w*:)",
     re.MULTILINE,
 )
+# What Python has learnt since 3.11: an interpreter older than that refuses the line.
+NEWER = (
+    ((3, 12), "type parameters", r"\s*(?:type\s+\w+\s*[\[=]|(?:async\s+def|def|class)\s+\w+\s*\[)"),
+    ((3, 14), "template strings", r".*\b(?:[rR]?[tT]|[tT][rR])[\"']"),
+    ((3, 14), "except without parentheses",
+     r"\s*except\*?\s+[\w.]+(?:\s*,\s*(?:\w+\.)*[A-Z]\w*)+\s*,?\s*:"),
+    ((3, 15), "lazy imports", r"\s*lazy\s+(?:import|from)\s"),
+)  # fmt: skip
+# A field of an f-string, by its quote, which holds that quote, a backslash, a comment or a newline.
+FIELDS = {
+    quote: (
+        re.compile(rf"\{{[^{{}}{quote}\\#]*\}}"),  # those that any Python reads
+        re.compile(
+            rf"\b(?:[rR]?[fF]|[fF][rR]){quote}(?:[^{{{quote}\\]|\\.|\{{\{{)*"
+            rf"\{{(?:[^}}{quote}]*(?:{quote}|$)|[^}}]*[\\#])"
+        ),
+    )
+    for quote in "\"'"
+}
 
 
 class SyntaxConfig(Config):
@@ -65,6 +88,8 @@ class Checked(NamedTuple):
     error: str = ""
     """Empty if the file parses."""
     undefined: tuple[str, ...] = ()
+    newer: str = ""
+    """What only a newer Python than this one reads: the file was not judged."""
 
 
 class Syntax:
@@ -79,7 +104,9 @@ class Syntax:
         conflicts = merge_conflicts(text)
         metadata: dict[str, object] = {"merge_conflicts": conflicts}
         checked = check(text, language)
-        if checked is not None:
+        if checked is not None and checked.newer:
+            metadata |= {"newer_syntax": checked.newer}
+        elif checked is not None:
             metadata |= {"parses": not checked.error, "parse_error": checked.error}
             if language == "python" and not checked.error:
                 metadata |= {"undefined_names": list(checked.undefined[:20])}
@@ -118,17 +145,39 @@ def check(text: str, language: str) -> Checked | None:
         if language == "python":
             return Checked(undefined=tuple(undefined_names(text)))
         if language == "json":
-            json.loads(text)
+            json.loads(text, parse_constant=refuse_constant)
         elif language == "toml":
             tomllib.loads(text)
         else:
             parse_xml(text)
     except (SyntaxError, ValueError, expat.ExpatError) as error:
+        if isinstance(error, SyntaxError) and (newer := newer_syntax(text, error)):
+            return Checked(newer=newer)
         old = language == "python" and PRINT.search(text)
         return Checked(f"{'Python 2: ' if old else ''}{error}"[:200])
     except (RecursionError, MemoryError):
         return Checked("nested too deep")
     return Checked()
+
+
+def newer_syntax(text: str, error: SyntaxError) -> str:
+    """Which syntax newer than this interpreter's stands where it stopped reading; or nothing.
+
+    >>> newer_syntax("x = 1", SyntaxError("", ("", 1, 1, "")))
+    ''
+    """
+    lines = text.split("\n")
+    line = lines[error.lineno - 1][:2_000] if 0 < (error.lineno or 0) <= len(lines) else ""
+    for since, name, written in NEWER:
+        if sys.version_info < since and re.match(written, line):
+            return f"{name} (Python {since[0]}.{since[1]})"
+    nested = any(new.search(plain.sub("", line)) for plain, new in FIELDS.values())
+    return "f-strings (Python 3.12)" if nested and sys.version_info < (3, 12) else ""
+
+
+def refuse_constant(name: str) -> None:
+    """Raise: Python reads NaN and Infinity, RFC 8259 knows neither."""
+    raise ValueError(f"{name} is no JSON")
 
 
 def parse_xml(text: str) -> None:

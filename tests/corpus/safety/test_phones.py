@@ -14,6 +14,7 @@ OTHERS = """01.02.2003|2023-10-11 12:00:30|10.11.2012 - 12.11.2012|ISBN 978-3-16
 3.14159265358|version 10.04.20.1|1234567|$1 234 567 890|0x0612345678|12345678901234|2001-2010 2011
 1 000 000 000
 order 612345678|ticket 06 12 34 56 78|1999 2000 2001|0-13-110362-8|4.19.0-21-amd64|100 200 300 400
+01 02 03 04 05|00 11 22 33 44 55 66|1 800 200 300|1920 1930 1940|02 04 06 08 10
 1699999999|192.168.100.200|00:11:22:33:44:55|7.1.2-3""".replace("\n", "|").split("|")
 
 
@@ -33,3 +34,21 @@ def test_what_is_no_number_stays(other):
 def test_numbers_around_it_do_not_get_in():
     text = "Room 12 0171 2345678 2 times"
     assert [text[a:b] for a, b, _ in find_personal(text, ["phone"])] == ["0171 2345678"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["电话: 138 0013 8000", "手机 13800138000", "tlf. 22 12 34 56", "Тел.: 8 912 345 67 89",
+     "call 1 800 250 3570"],
+)  # fmt: skip
+def test_words_of_more_languages_tell_a_number(text):
+    assert [text[b] if b < len(text) else "" for _, b, _ in find_personal(text, ["phone"])] == [""]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["phone book 1234567890", "Telephone exchanges in 1920 1930 1940",
+     "telephone lines 612 345 6789"],
+)  # fmt: skip
+def test_telephony_is_no_number(text):
+    assert find_personal(text, ["phone"]) == []

@@ -1,5 +1,6 @@
 """Secrets: each provider's form is found, examples are not, and equal ones stay equal."""
 
+import base64
 import random
 import string
 
@@ -64,6 +65,12 @@ def forms(seed: int) -> dict[str, list[str]]:
         "telegram_token": [f"{d('123456789', 9)}:AA{d(URL, 32)}x"],
         "docker_token": [f"dckr_pat_{d(BOTH, 27)}"],
         "jwt": [jwt],
+        "figma_token": [f"figd_{d(URL, 40)}x"],
+        "pulumi_token": [f"pul-{d(HEX, 40)}"],
+        "password_hash": [f"$2y$10${d(BOTH, 53)}", f"$6${d(BOTH, 8)}${d(BOTH, 86, 1)}",
+                          f"$apr1${d(BOTH, 8)}${d(BOTH, 22, 1)}",
+                          f"$5$rounds=5000${d(BOTH, 9)}${d(BOTH, 43)}",
+                          f"pbkdf2_sha256$260000${d(BOTH, 22)}${d(B64, 43, 1)}="],
         "private_key": [f"-----BEGIN RSA PRIVATE KEY-----\n{pem}\n-----END RSA PRIVATE KEY-----",
                         f"-----BEGIN EC PRIVATE KEY-----\n{pem}\n-----END EC PRIVATE KEY-----",
                         f"-----BEGIN PRIVATE KEY-----\n{pem}\n-----END PRIVATE KEY-----"],
@@ -132,6 +139,62 @@ def test_examples_and_code_are_left(text):
     assert secrets_in(text, CONFIG) == []
 
 
+IN_PLACES = """api_key={} # prod|apiKey = {};|apiKey = {} // prod|#define WIFI_PASSWORD "{}"
+<password>{}</password>|curl -u admin:{} https://x.io|mysql -u root -p{} shop|sshpass -p {} ssh x
+machine x.io login bob password {}|db.x.io:5432:shop:bob:{}|пароль = "{}"|contraseña: '{}'
+Cookie: sessionid={}; path=/|Set-Cookie: a=b; PHPSESSID={}; HttpOnly|PGPASSWORD={} psql -h x
+  token: {},|tool --password {} run""".replace("\n", "|").split("|")
+
+
+@pytest.mark.parametrize("place", IN_PLACES)
+def test_random_values_of_14_to_32_characters_are_found_in_places(place):
+    missed = []
+    for seed in range(60):
+        value = draw(BOTH, 14 + seed % 19, seed)
+        text = f"x = 1\n{place.format(value)}\ny = 2\n"
+        if value not in [text[s.start : s.end] for s in secrets_in(text, CONFIG)]:
+            missed.append(value)
+    assert len(missed) <= 2, missed  # a drawn value can look like a word
+
+
+def test_files_of_logins_are_found():
+    login = base64.b64encode(f"bob:{draw(BOTH, 16, 1)}".encode()).decode()
+    key = "".join(
+        random.Random(1).choices(string.ascii_lowercase + DIGITS + "!@#$%^&*(-_=+)", k=50)
+    )
+    for text, value in (
+        (f'{{"auths": {{"x.io": {{"auth": "{login}"}}}}}}', login),
+        (f"SECRET_KEY = '{key}'", key),
+        (f'SECRET_KEY = "django-insecure-{key}"', f"django-insecure-{key}"),
+        (f"root:$6${draw(BOTH, 16, 2)}${draw(BOTH, 86, 3)}:19000:0:99999:7:::", "$6$"),
+        (f"bob:$apr1${draw(BOTH, 8, 2)}${draw(BOTH, 22, 3)}", "$apr1$"),
+    ):
+        found = [text[s.start : s.end] for s in secrets_in(text, CONFIG)]
+        assert len(found) == 1 and found[0].startswith(value), text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'uuid token = "550e8400-e29b-41d4-a716-446655440000"', 'pass: "Übergrößenträger2019"',
+        "пароль: \"ДлинноеСлово2019год\"", "curl -u user:password http://x",
+        "mysql -u root -p shop",
+        "mysql -u root -p$MYSQL_PASSWORD", "machine host login user password secret",
+        "localhost:5432:db:user:password", "<password>your_password_1</password>",
+        "<token>{{ token_value_12 }}</token>", '#define TOKEN_NAME "identifier_name_2"',
+        "apiKey = settings2.apiKey2Value;", "token = nextToken12(stream1);", '"auth": "enabled"',
+        '"auth": "aGVsbG8gd29ybGQh"', "Cookie: session=session_id_value_1",
+        "tool --password $TOKEN12",
+        "pw = '$2y$10$'", "price $5$ and $6$ more", "curl -u ${USER}:${TOKEN_A1b2C3} x",
+        "key_token = nextToken2Value,", "password = getenv2(NAME), # here",
+        "SECRET_KEY = 'change-me-change-me-change-me-change-me-change-me-'",
+        "keyToken = sha256Base64Url;",
+    ],
+)  # fmt: skip
+def test_what_stands_in_such_places_and_is_no_secret_stays(text):
+    assert secrets_in(text, CONFIG) == []
+
+
 def record(text: str) -> Record:
     safe = text.encode("utf-8", "replace").decode()
     return Record("1", "s", "a.py", "code", safe, SourceMap.identity(safe))
@@ -163,6 +226,10 @@ def test_any_text_is_judged_and_what_is_found_lies_inside(text):
     "a", "<", "password=", "key=\"", "-----BEGIN PRIVATE KEY-----", "://", "eyJ",
     "secret_", "xoxb-",
     "A:b@", "aws key secret ", "sk-", "authorization: basic ", "Basic ", "EAA", "session_token=a",
+    "curl ", "curl -u a:", "mysql -p", "machine a ", "machine a login b password ", "a:5432:",
+    "cookie:",
+    "cookie: token", "<password>", "<password ", "#define ", "#define token ", "$2y$10$", "$6$a",
+    "$argon2id$v=1$", "SECRET_KEY='", " --password", "пароль",
     "\"", "PuTTY-User-Key-File-2:", "M", "token_", "a.b", "http://a:", "sig=", "SG.",
 ])  # fmt: skip
 def test_a_megabyte_of_anything_ends(unit):

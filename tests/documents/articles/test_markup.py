@@ -100,3 +100,22 @@ def test_exact_pieces_are_the_bytes_of_the_source():
         if piece.exact:
             said = data[piece.byte_start : piece.byte_end].decode()
             assert said == after.text[piece.start : piece.end]
+
+
+@pytest.mark.parametrize("charset", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("mark", ["\ufeff", ""])
+def test_utf_16_with_or_without_its_mark_reads_as_utf_8_does(charset, mark):
+    source = JATS.replace("?>", ' encoding="UTF-16"?>', 1).replace("Leeds", "Zürich 𝛼")
+    data = (mark + source).encode(charset)
+    ruling = Xml(XmlConfig())(Record("1", "s", "a.xml", "jats", data=data))
+    after = follow(Record("1", "s", "a.xml", "jats", data=data), ruling)
+    assert after.text == read(source)[1].text
+    assert after.metadata["aside"]["affiliations"] == ["Zürich 𝛼"]
+    at = after.text.index("holds")
+    start, end = after.map.byte_range(at, at + len("holds"))
+    assert data[start:end].decode(charset).strip(".") == "holds"
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"\xff\xfe\x00\xd8", b"<\0", b"\xfe\xff<"])
+def test_a_broken_utf_16_file_is_refused(data):
+    assert Xml(XmlConfig())(Record("1", "s", "a.xml", "jats", data=data)).reason

@@ -111,8 +111,36 @@ def test_bad_text_states_nothing_and_ends(text):
     assert licence_of(text).expression in ("", "MIT")
 
 
-def rule(text: str, metadata: dict | None = None, **settings):
-    record = Record("1", "s", "a.c", "code", text, SourceMap.identity(text), (), metadata or {})
+@pytest.mark.parametrize(
+    ("text", "expression"),
+    [
+        ("# This file is NOT licensed under the MIT License.", ""),
+        ("# Detects whether a project uses the MIT License.", ""),
+        ("# Not for sale. Licensed under the MIT License.", "MIT"),
+        ('X = "SPDX-License-Identifier: MIT"', ""),
+        ("# SPDX-License-Identifier: mit or gpl-2.0+", "MIT OR GPL-2.0-or-later"),
+        ("# either the GPL v2 or the MIT license, at your option", "GPL-2.0-only OR MIT"),
+        ("# Licensed under the GPL v2 and the MIT license", "GPL-2.0-only AND MIT"),
+    ],
+)  # fmt: skip
+def test_denied_spoken_of_or_a_choice(text, expression):
+    assert licence_of(text).expression == expression
+
+
+def test_strings_of_code_state_nothing():
+    for text in (f'NOTICE = """{APACHE}"""\n', 'tags = ["// SPDX-License-Identifier: MIT"]\n',
+                 f"x = 1\nassert find('{APACHE.splitlines()[0]}')\n"):  # fmt: skip
+        assert rule(text, path="a.py")[0].reason == "code: no licence stated", text
+    for text in (f'"""{APACHE}"""\n', "# SPDX-License-Identifier: MIT\n",
+                 'setup(license="MIT License")\n'):  # fmt: skip
+        assert rule(text, path="a.py")[0].reason == "", text
+    late = "words\n" * 30 + "SPDX-License-Identifier: MIT\n"
+    assert rule(late, path="a.md")[0].reason == "code: no licence stated"
+    assert rule("<!-- SPDX-License-Identifier: MIT -->\n", path="a.md")[0].reason == ""
+
+
+def rule(text: str, metadata: dict | None = None, path: str = "a.c", **settings):
+    record = Record("1", "s", path, "code", text, SourceMap.identity(text), (), metadata or {})
     ruling = Licence(LicenceConfig(**settings))(record)
     return ruling, None if ruling.reason else follow(record, ruling)
 

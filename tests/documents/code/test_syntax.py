@@ -60,6 +60,8 @@ def test_real_modules_have_none():
         ("a.py", "print 'a'", False), ("a.py", "x = '\ud800'", False),
         ("a.py", "(" * 10_000, False), ("a.py", "-" * 100_000 + "1", False),
         ("a.json", '{"a": [1]}', True), ("a.json", "{", False), ("a.json", "[" * 200_000, False),
+        ("a.json", '{"a": NaN}', False), ("a.json", "[-Infinity]", False),
+        ("a.json", '{"a": "NaN"}', True),
         ("a.toml", "a = 1", True), ("a.toml", "a = ", False),
         ("a.xml", "<a><b/></a>", True), ("a.xml", "<a>", False),
         ("a.xml", '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>', False),
@@ -76,9 +78,38 @@ def test_python_2_is_told():
     assert rule("a.py", "print 'a'\n").metadata["parse_error"].startswith("Python 2: ")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "type Row = list[int]", "type Box[T] = list[T]", "def f[T](x: T) -> T: ...",
+        "class A[T: (int, str), **P](B):\n    pass", "async def f[T](): ...",
+        """x = f"{d["a"]} b\"""", "x = f'{d['a']}'", 'y = f"{chr(10).join(a)} {\'\\n\'.join(a)}"',
+        'x = f"{\n1}"', 'x = t"{a}"', "x = rt'b'",
+        "try:\n    f()\nexcept ValueError, os.Error:\n    g()", "lazy import json",
+    ],
+)  # fmt: skip
+def test_what_a_newer_python_reads_is_not_said_to_be_broken(text):
+    ruling = rule("a.py", "a = 1\n" + text + "\n", drop_unparsed=True)
+    assert ruling.reason == "" and ruling.metadata.get("parses", True)
+    assert "parses" in ruling.metadata or "(Python 3." in ruling.metadata["newer_syntax"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["def f(x:\n    pass", "type = [1", "x = f'{a' +", "t = 'a", "class A[: pass]x(",
+     "try:\n    f()\nexcept ValueError, e:\n    g()", "print f", "lazy = import json"],
+)  # fmt: skip
+def test_what_no_python_reads_is_broken(text):
+    ruling = rule("a.py", "a = 1\n" + text + "\n", drop_unparsed=True)
+    assert ruling.reason == "code: does not parse" or text.startswith(("x = f", "class A["))
+
+
 def test_conflicts_are_three_marks_in_order():
     text = "a\n<<<<<<< HEAD\nb\n=======\nc\n>>>>>>> x\n"
     assert merge_conflicts(text * 3) == 3
+    assert merge_conflicts(text.replace("\n", "\r\n") * 3) == 3
+    assert merge_conflicts(text.replace("\n", "\r") * 2) == 2
+    assert merge_conflicts("<<<<<<< a\r\n\r\n======== \r\n>>>>>>> b\r\n") == 0
     assert merge_conflicts("Title\n=======\ntext\n") == 0
     assert merge_conflicts("'<<<<<<< HEAD' '>>>>>>>'\n=======\n") == 0
     assert rule("a.c", text).metadata["merge_conflicts"] == 1
