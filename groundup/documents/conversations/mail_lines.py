@@ -80,7 +80,7 @@ STATED = re.compile(
 )
 """How a footer begins that no rule announces."""
 VOICE = re.compile(
-    r"\bI(?:['’](?:m|ve|d|ll))?(?= [a-z])|\b(?:[Mm]y|ich|mich|mein\w{0,2}) (?!Yahoo|MSN)[a-z]"
+    r"\bI(?:['’](?:m|ve|d|ll))?(?= [a-z])|\b(?:(?<!from )[Mm]y|ich|mich|mein\w{0,2}) [a-z]"
     r"|\bj['’][aeéiouh]|\b(?:je|yo) [a-z]"
 )
 ASKED = re.compile(
