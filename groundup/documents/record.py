@@ -142,11 +142,11 @@ def follow(record: Record, ruling: Ruling) -> Record:
     if not ruling.edits:
         return replace(record, spans=spans, metadata=metadata)
     check_edits(record, ruling.edits)
-    shelves = dict(metadata.get("aside", {}))
+    shelves = {name: [*kept] for name, kept in metadata.get("aside", {}).items()}
     for edit in ruling.edits:
         if edit.aside:
-            kept = shelves.get(edit.aside, [])
-            shelves[edit.aside] = [*kept, record.text[edit.start : edit.end].strip()]
+            slice = record.text[edit.start : edit.end].strip()
+            shelves.setdefault(edit.aside, []).append(slice)
     if shelves:
         metadata["aside"] = shelves
     map = edited_map(record.map, ruling.edits)

@@ -6,6 +6,7 @@ only greetings is dropped. Lines are matched whole, so a sentence that mentions 
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from typing import Literal
 
@@ -47,11 +48,57 @@ EVENTS = (
 MARKED = rf"{CLOCK}(?:\*{{3}}|-!-|-->|<--|==) \S.{{0,400}}"
 """After a clock, what a client writes before lines that nobody said."""
 EVENT = re.compile(rf"(?:{TIME}(?:{'|'.join(EVENTS)})|{MARKED})[ \t\r]*", re.IGNORECASE)
+GONE = re.compile(
+    rf"(?P<clock>{CLOCK})?{STARS}(?P<who>\S{{1,40}}) (?:has )?(?:quit|joined|left|parted)[ \t\r]*"
+)
+"""A server's line that names no place: only if it has a clock, or its name is a nick's."""
+NOT_NICKS = frozenset(
+    "he she it they we i you who someone somebody everyone everybody nobody anyone one that this "
+    "mum mom dad all what which nothing".split()
+)
+LEADS = (
+    r"(?:I(?:['’]m| am) )?(?:so |very |really )?sorry", "I apologi[sz]e", "apologies", "however",
+    "unfortunately", "(?:please )?note(?: that)?", "well", "but", "actually", "of course",
+    "es tut mir leid", "leider", "entschuldigung", "(?:je suis )?désolée?", "malheureusement",
+    "lo siento", "mi dispiace", "purtroppo", "desculpe", "sinto muito", "infelizmente",
+    "很?抱歉", "对不起", "對不起", "申し訳(?:ありません|ございません)が?",
+)  # fmt: skip
+SELVES = (
+    r"as an? (?:AI|artificial intelligence|(?:AI |large )?language model)\b"
+    r"(?: language)?(?: model| assistant| chatbot)?(?: (?:created|developed|trained) by \w+)?"
+    r"(?=,| (?:I|my)\b)[^.!?\n]{0,80}\b(?:I|my|me)\b",
+    r"I(?:['’]m| am) (?:just |only )?an? (?:AI|artificial intelligence|(?:large )?language model)\b"
+    r"(?: language)?(?: model| assistant| chatbot| program)?(?=[,.!?\n]| (?:and|so|created|trained|"
+    r"developed|without)\b|$)",
+    r"als (?:eine? )?(?:KI|künstliche Intelligenz|(?:großes )?(?:KI-)?Sprachmodell)"
+    r"(?:-(?:Sprachmodell|Modell|Assistent(?:in)?|System|Chatbot))?(?=,? )[^.!?\n]{0,80}"
+    r"\b(?:ich|mir|mich|mein\w{0,2})\b",
+    r"en tant qu(?:e |['’])(?:une? )?(?:IA|intelligence artificielle|(?:grand )?modèle (?:de "
+    r"langage|linguistique)|assistante? (?:virtuel(?:le)? |d['’])?IA)\b[^.!?\n]{0,80}\b(?:je|j['’]|"
+    r"me|mon|ma|mes)",
+    r"como (?:una? |uma? )?(?:(?:gran )?modelo de (?:lenguaje|linguagem)|IA|"
+    r"intelig[eê]ncia artificial|asistente (?:virtual|de IA)|assistente (?:virtual|de IA))\b"
+    r"[^.!?\n]{0,60}\b(?:yo|eu|me|mi|meu|minha|(?:no|não) \w+o|tengo|tenho|puedo|posso|soy|sou)\b",
+    r"(?:in quanto|come|essendo) (?:un['’ ]? ?|una )?(?:modello (?:linguistico|di linguaggio)|IA|"
+    r"AI|intelligenza artificiale)\b[^.!?\n]{0,60}\b(?:io|mi|mio|mia|ho|posso|sono)\b",
+    r"(?:作为|作為|身为|身為)(?:一[个個名款种種])?(?:大型)?(?:AI|人工智[能慧]|语言模型|語言模型)"
+    r"(?:语言|語言)?(?:模型|助手|助理)?(?=[，,]?我)",
+    r"我(?:只)?是(?:一[个個名款])?(?:大型)?(?:AI|人工智[能慧]|语言模型|語言模型)(?:语言|語言)?"
+    r"(?:模型|助手|助理)?(?=[，,。！!]|$)",
+    r"(?:私は)?(?:AI(?:言語モデル|アシスタント)?|人工知能|(?:大規模)?言語モデル)"
+    r"(?:として(?=[、,私])|なので|ですので|であるため)",
+)
+"""How assistants say what they are, in en, de, fr, es and pt, it, zh, ja: all of them say I."""
 DISCLAIMER = re.compile(
-    r"[^.!?\n]{0,80}\b(?:as an? (?:AI|artificial intelligence|large)(?: language)?(?: model)?"
-    r"|I(?:'m| am) (?:just |only )?an? (?:AI|artificial intelligence|language model)"
-    r"|as a language model)\b[^.!?\n]{0,300}[.!?]?",
+    rf"(?:\A|(?<=[.!?]\s)|(?<=[。！？\n]))[ \t]{{0,8}}(?:(?:{'|'.join(LEADS)})[,，、:;]?"
+    rf"(?: (?:but|aber|mais|pero|ma|mas))?[,，、]? ?){{0,2}}(?:{'|'.join(SELVES)})"
+    r"[^.!?。！？\n]{0,300}[.!?。！？]?",
     re.IGNORECASE,
+)
+CITED = re.compile(
+    r"\"[^\"\n]{1,2000}\"|“[^”]{1,2000}”|„[^“”]{1,2000}[“”]|«[^»]{1,2000}»|「[^」]{1,2000}」|"
+    r"```.{1,9000}?```",
+    re.DOTALL,
 )
 GREETINGS = (
     "hi+", "hello", "hey+", "yo", "good (?:morning|evening|afternoon|day|night)", "bye+",
@@ -104,15 +151,15 @@ class Boilerplate:
         if record.metadata.get("format") == "irc":  # whose reader calls the server so
             servers = [turn for turn in turns if turn.speaker == "system"]
             edits += [Edit(turn.start, turn.end, "server message") for turn in servers]
-        edits += self.lines(record.text)
+        edits += self.lines(record.text, {turn.speaker for turn in turns})
         disclaimers = 0
         for turn in turns:
             if turn.role != "assistant":
                 continue
-            for found in DISCLAIMER.finditer(record.text, turn.start, turn.end):
+            for edit in disclaimers_of(record.text, turn):
                 disclaimers += 1
                 if self.config.disclaimers == "cut":
-                    edits.append(Edit(*found.span(), "assistant speaks of itself"))
+                    edits.append(edit)
         if disclaimers and self.config.disclaimers == "drop":
             return Ruling("boilerplate: assistant speaks of itself", float(disclaimers))
         edits = apart(edits)
@@ -125,14 +172,14 @@ class Boilerplate:
         """Whether a turn's speaker is one of the bots."""
         return turn.speaker.lower() in self.bots
 
-    def lines(self, text: str) -> list[Edit]:
+    def lines(self, text: str, speakers: set[str]) -> list[Edit]:
         """Lines of servers, and lines said again and again."""
         edits, counts = [], Counter[str]()
         for line in LINE.finditer(text):
             whole = line[0].rstrip("\r\n")
             if len(whole) > 500:
                 continue
-            if EVENT.fullmatch(whole):
+            if EVENT.fullmatch(whole) or is_gone(whole, speakers):
                 edits.append(Edit(*line.span(), "server message"))
             elif len(whole) >= 40:
                 counts[whole] += 1
@@ -143,6 +190,35 @@ class Boilerplate:
             edit for edit in edits
             if edit.reason != "said again" or text[edit.start : edit.end].rstrip("\r\n") in forms
         ]  # fmt: skip
+
+
+def is_gone(line: str, speakers: set[str]) -> bool:
+    """Whether a server says that somebody came or went, without saying where.
+
+    >>> is_gone("alice has quit", set()), is_gone("He has quit", set()), is_gone("Bo left", {"Bo"})
+    (True, False, False)
+    """
+    found = GONE.fullmatch(line)
+    if found is None or found["who"].lower() in NOT_NICKS:
+        return False
+    who = found["who"]
+    is_said = " has " not in line and not found["clock"]  # `bo left` is what people say
+    is_nick = bool(found["clock"]) or who in speakers or who.isalnum() and who == who.lower()
+    return is_nick and not is_said and not who.endswith((":", ">", ","))
+
+
+def disclaimers_of(text: str, turn: Turn) -> list[Edit]:
+    """Sentences of a turn in which an assistant says what it is; those that it cites are none."""
+    said = content(text, turn)
+    start = text.find(said, turn.start)
+    cited = [found.span() for found in CITED.finditer(said)]
+    edits = []
+    for found in DISCLAIMER.finditer(said):
+        before = bisect_right(cited, found.start(), key=lambda one: one[0])
+        if not before or cited[before - 1][1] <= found.start():
+            place = (start + found.start(), start + found.end())
+            edits.append(Edit(*place, "assistant speaks of itself"))
+    return edits
 
 
 def is_greeting(text: str) -> bool:

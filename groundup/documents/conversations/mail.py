@@ -13,35 +13,29 @@ from typing import Any, Literal, NamedTuple
 from groundup.core import Config
 
 from ..record import PASS, Edit, Record, Ruling
+from .mail_ends import mark_footers, mark_signatures, mark_unmarked_signature
 from .mail_lines import (
     ADDRESS,
     ATTRIBUTION,
     BAR,
     BRACKETED,
     CITED,
-    CONFIDENTIAL,
     DASHES,
     DELIMITER,
-    DISCLAIMER,
     ENDED,
-    FOOTER,
     FORWARDED,
     HEADER,
     MARK,
+    ORIGINAL_HEADER,
     PGP,
-    PHONE,
-    PLACE,
+    PROMPT,
+    PROMPTED,
     QUOTED,
     REPLY,
     RULE,
-    SENTENCE,
-    SHORT_RULE,
-    SIGNED,
     SNIPPED,
     STARTS,
     SUPERCITED,
-    UNMARKED,
-    URL_ONLY,
     VERBS,
 )
 
@@ -149,7 +143,7 @@ def judge_lines(text: str, config: MailConfig, is_reply: bool = False) -> list[J
     lines = [text[start:end].rstrip("\r\n") for start, end in places]
     kinds = [""] * len(lines)
     mark_pgp(lines, kinds)
-    mark_quotes(lines, kinds)
+    mark_quotes(without_prompts(lines), kinds)
     mark_signatures(lines, kinds, config.max_signature_lines)
     mark_footers(lines, kinds, config.max_footer_lines)
     mark_unmarked_signature(lines, kinds)
@@ -157,6 +151,24 @@ def judge_lines(text: str, config: MailConfig, is_reply: bool = False) -> list[J
         mark_below_rule(lines, kinds)
     fill_blanks(lines, kinds)
     return [Judged(*place, kind) for place, kind in zip(places, kinds, strict=True)]
+
+
+def without_prompts(lines: list[str]) -> list[str]:
+    """The lines with those that show a session with Python in other words: `>>>` is no quote there.
+
+    >>> without_prompts(["See:", ">>> import os", ">>> os"]), without_prompts([">>> I think so"])
+    (['See:', '$', '$'], ['>>> I think so'])
+    """
+    shown, at = list(lines), 0
+    while at < len(lines):
+        first = at
+        while at < len(lines) and (QUOTED.match(lines[at]) or PROMPT.match(lines[at][:LONG_LINE])):
+            at += 1
+        run = [line[:LONG_LINE] for line in lines[first:at]]
+        if any(map(PROMPT.match, run)) and all(PROMPT.match(x) or PROMPTED.match(x) for x in run):
+            shown[first:at] = ["$"] * len(run)
+        at = max(at, first + 1)
+    return shown
 
 
 def mark_pgp(lines: list[str], kinds: list[str]) -> None:
@@ -296,16 +308,34 @@ def headers_end(lines: list[str], at: int) -> int:
 
 
 def mark_unannounced(lines: list[str], kinds: list[str]) -> None:
-    """A paragraph that begins with From, Subject and a date as headers forwards what follows."""
+    """A paragraph of headers that begins with From forwards or quotes what follows."""
     at = 0
     while at < len(lines):
-        end = headers_end(lines, at)
-        names = {line.partition(":")[0] for line in lines[at:end]}
-        is_alone = at == 0 or not lines[at - 1].strip()
-        if {"From", "Subject"} <= names and names & {"Date", "Sent"} and is_alone:
-            if not kinds[at] and end < len(lines) and not lines[end].strip():
-                mark_original(lines, kinds, at, end, 3)
+        end = originals_end(lines, at)
+        is_alone = at == 0 or not lines[at - 1].strip() or RULE.match(lines[at - 1][:LONG_LINE])
+        if end > at and is_alone and not kinds[at] and end < len(lines):
+            mark_original(lines, kinds, at, end, 3)
         at = max(end, at + 1)
+
+
+def originals_end(lines: list[str], at: int) -> int:
+    """One past the headers of an original, in any known language; `at` if there are none.
+
+    They name its author, tell its date, and whom it went to or what it is about.
+    """
+    roles: list[str] = []
+    end, last = at, min(len(lines), at + 2 * MAX_HEADERS)
+    while end < last:
+        line = lines[end][:LONG_LINE]
+        if found := ORIGINAL_HEADER.match(line):
+            roles.append(found.lastgroup or "")
+        elif not HEADER.match(line) and (end == at or line[:1] not in (" ", "\t")):
+            break
+        end += 1
+    if not {"from", "sent"} <= set(roles) or not {"to", "subject"} & set(roles):
+        return at
+    is_whole = "subject" in roles and (end == len(lines) or not lines[end].strip())
+    return end if roles[0] == "from" or is_whole else at
 
 
 def mark_original(lines: list[str], kinds: list[str], at: int, body: int, headers: int) -> None:
@@ -339,114 +369,6 @@ def is_attribution(lines: list[str], at: int, following: int, kinds: list[str]) 
         and (line[-1] != "," or bool(verb))
         and (marked or bool(verb) or bool(STARTS.match(line)))
     )
-
-
-def mark_signatures(lines: list[str], kinds: list[str], max_lines: int) -> None:
-    """From a delimiter to the next quote, delimiter or end, unless that is too long."""
-    starts = [at for at, line in enumerate(lines) if not kinds[at] and DELIMITER.match(line)]
-    for number, start in enumerate(starts):
-        end = starts[number + 1] if number + 1 < len(starts) else len(lines)
-        end = next((at for at in range(start, end) if kinds[at]), end)
-        end = next((at for at in range(start + 1, end) if is_rule_of_footer(lines, at)), end)
-        said = [line for line in lines[start + 1 : end] if line.strip()]
-        if len(said) > max_lines:
-            continue
-        kind = "f" if any(FOOTER.search(line[:LONG_LINE]) for line in said) else "s"
-        for at in range(start, end):
-            kinds[at] = kind
-
-
-def mark_unmarked_signature(lines: list[str], kinds: list[str]) -> None:
-    """A last paragraph that begins with a rule, a dash or a name and says where to reach it."""
-    end = len(lines)
-    while end > 0 and (not lines[end - 1].strip() or kinds[end - 1] in ("f", "q")):
-        end -= 1
-    start = end
-    while start > 0 and lines[start - 1].strip() and not kinds[start - 1]:
-        start -= 1
-    start = signature_start(lines, start, end)
-    block = lines[start:end]
-    is_short = all(len(line) <= 80 for line in block)
-    if is_short and any(PLACE.search(line) or PHONE.search(line) for line in block):
-        for at in range(start, end):
-            kinds[at] = "s"
-
-
-def signature_start(lines: list[str], start: int, end: int) -> int:
-    """Where a signature may begin in the last paragraph; its end if nowhere."""
-    rules = (RULE, SHORT_RULE)
-    for at in range(max(start, end - 9), end):
-        if any(rule.match(lines[at][:LONG_LINE]) for rule in rules):
-            return at
-    if end - start <= 5 and start < end and UNMARKED.match(lines[start]):
-        return start
-    for at in range(max(start, end - 8), end - 1):
-        if SIGNED.match(lines[at][:LONG_LINE]):
-            prose = any(SENTENCE.search(line[:LONG_LINE]) for line in lines[at:end])
-            return end if prose else at
-    return end
-
-
-def is_rule_of_footer(lines: list[str], at: int) -> bool:
-    """Whether a rule opens a list's or an advertiser's footer."""
-    if not RULE.match(lines[at][:LONG_LINE]):
-        return False
-    return any(FOOTER.search(line[:LONG_LINE]) for line in lines[at : at + 4])
-
-
-def mark_footers(lines: list[str], kinds: list[str], max_lines: int) -> None:
-    """Paragraphs at the end that speak of lists, advertisements or confidentiality."""
-    mark_disclaimer(lines, kinds)
-    end = len(lines)
-    while end > 0:
-        while end > 0 and (not lines[end - 1].strip() or kinds[end - 1]):
-            end -= 1
-        start = end
-        while start > 0 and lines[start - 1].strip() and not kinds[start - 1]:
-            start -= 1
-            if is_rule_of_footer(lines, start):
-                break
-        block = lines[start:end]
-        if not block or not is_footer(block, max_lines, "f" in kinds[end:]):
-            break
-        last_url = len(block) > 1 and not RULE.match(block[0]) and URL_ONLY.match(block[-1])
-        first = end - 1 if last_url and FOOTER.search(block[-1]) and not is_all(block) else start
-        for at in range(first, end):
-            kinds[at] = "f"
-        end = first
-        if first != start:
-            break
-
-
-def mark_disclaimer(lines: list[str], kinds: list[str]) -> None:
-    """From a title such as `E-mail disclaimer:` or `Confidentiality notice` to the end."""
-    for at in range(max(0, len(lines) - 60), len(lines)):
-        if kinds[at] or not DISCLAIMER.match(lines[at][:LONG_LINE]):
-            continue
-        end = next((one for one in range(at, len(lines)) if kinds[one]), len(lines))
-        text = " ".join(line[:LONG_LINE] for line in lines[at:end])
-        if len(set(found.lower() for found in CONFIDENTIAL.findall(text))) >= 3:
-            above = [one for one in range(max(0, at - 2), at) if RULE.match(lines[one][:LONG_LINE])]
-            start = above[0] if above else at
-            kinds[start:end] = ["f"] * (end - start)
-            return
-
-
-def is_footer(block: list[str], max_lines: int, is_above_one: bool) -> bool:
-    """Whether a paragraph at the end is a footer."""
-    if is_above_one and len(block) == 1 and (URL_ONLY.match(block[0]) or RULE.match(block[0])):
-        return True
-    if len(block) > max_lines:
-        return False
-    text = " ".join(line[:LONG_LINE] for line in block)
-    if len(set(found.lower() for found in CONFIDENTIAL.findall(text))) >= 3:
-        return True
-    return bool(FOOTER.search(text))
-
-
-def is_all(block: list[str]) -> bool:
-    """Whether a paragraph is a footer without its last line, too."""
-    return bool(FOOTER.search(" ".join(line[:LONG_LINE] for line in block[:-1])))
 
 
 def fill_blanks(lines: list[str], kinds: list[str]) -> None:

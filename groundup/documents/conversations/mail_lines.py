@@ -47,6 +47,7 @@ SNIPPED = re.compile(
 )
 DELIMITER = re.compile(r"(?:- )?--[ \t]*$|—[ \t]*$")  # `- --`: PGP puts a dash before a dash
 RULE = re.compile(r"[ \t]*(?:[-_=*~#]{10,}|-{3,}\(.{1,60}\)-{3,})[ \t]*$")
+TITLED_RULE = re.compile(r"[ \t]*-{4,} ?\w.{1,60}-{4,}[~>-]{0,4}[ \t]*$")
 DASHES = re.compile(r"[ \t]*-{8,}[ \t]*$")
 SHORT_RULE = re.compile(r"[ \t]*(?:- )?(?:[-_]{3,}|<[-*]+>[\s<*>-]*)[ \t]*$")
 FOOTERS = (
@@ -63,6 +64,29 @@ FOOTERS = (
     "Your use of .{1,30} is subject to",
 )  # fmt: skip
 FOOTER = re.compile("|".join(FOOTERS), re.IGNORECASE)
+STATED = re.compile(
+    r"[ \t*<]*(?:To (?:(?:un)?subscribe|post to|stop receiving|change your|opt out)\b"
+    r"|Unsubscribe\b|For \(?un\)?subscri|You(?:'re| are| have)?(?: have)? (?:currently subscribed"
+    r"|been sent|receiv(?:ed|ing)) (?:this|.{1,60} because you)|To switch to the |Do You Yahoo"
+    r"|Sent (?:from my|via) |Envoyé de |Von meinem .{1,30} gesendet|Inviato da |Enviado desde "
+    r"|Get your (?:own )?free|Yahoo! Groups Sponsor|Your use of .{1,30} is subject to"
+    r"|(?:Copyright|©|\(c\)) .{0,60}(?:All rights reserved|\d{4})"
+    r"|(?:This|Outgoing|Incoming) (?:e-?mail|mail|message) .{0,60}(?:scanned|swept|virus[- ]free)"
+    r"|(?:Join|Stay|Chat|Send|MSN|Try|Sign ?up|Get|Add) .{0,120}(?:MSN|Hotmail|Yahoo!?"
+    r"|FREE subscription).{0,80}https?://"
+    r"|https?://\S{1,200}/listinfo/\S{1,80}[ \t>]*$|List[- ](?:owner|admin|archives?|maintainer):"
+    r"|[A-Z][\w.'’-]{0,30}(?: [\w.'’-]{1,30}){0,4} mailing[- ]list[ \t]*$)",
+    re.IGNORECASE,
+)
+"""How a footer begins that no rule announces."""
+VOICE = re.compile(
+    r"\bI(?:['’](?:m|ve|d|ll))?(?= [a-z])|\b(?:(?<!from )[Mm]y|ich|mich|mein\w{0,2}) [a-z]"
+    r"|\bj['’][aeéiouh]|\b(?:je|yo) [a-z]"
+)
+ASKED = re.compile(
+    r"\b(?:How|Why|What|When|Where|Who|Which|Can|Could|Does|Did|Is|Are|Has|Should|Would|Will|Any\w+"
+    r"|Wie|Warum|Wer|Was|Wo|Kann|Ist|Comment|Pourquoi|Cómo|Por qué|Come|Perché)\b[^.!?\n]{2,200}\?"
+)
 CONFIDENTIAL = re.compile(
     r"confidential|privileged|intended (?:solely|only|recipient|addressee|for)|addressee|"
     r"disclos(?:e|ure)|unauthori[sz]ed|in error|prohibited|unlawful|notify the sender|"
@@ -77,16 +101,57 @@ SIGNED = re.compile(
     r"[ \t]{0,40}(?!Many |Best |Kind |Yours |With |Warm |Thank|The |In |On |At )[A-Z][\w.'’-]{0,30}"
     r"(?: [A-Z][\w.'’-]{0,30}){1,3}(?:[ \t]*$|,?[ \t]{2,}\S|, [A-Z])"
 )
+NAMED = re.compile(r"[ \t]*[A-Z]\w{1,20}(?: [A-Z][\w.]{0,20}){0,2}[ \t]*$")
+"""A name alone: who wrote the mail has signed it before the delimiter."""
 SENTENCE = re.compile(r"(?:\b[a-z']{1,20}[,;]? ){4}")
+TOLD = re.compile(r"(?:\b[a-z']{1,20}[,;]? ){4}|\b[a-zß-ÿ]{1,20} [a-zß-ÿ]{1,20}\b.*[.!?][ \t]*$")
+"""A sentence in the first line below a delimiter; names and addresses are none."""
 DISCLAIMER = re.compile(
-    r"[ \t*]*(?:(?:e-?mail |legal |important )?disclaimer|confidentiality(?: notice)?"
-    r"|important email information"
+    r"[ \t*]*(?:(?:(?:e-?mail |legal |important )?disclaimer|confidentiality(?: (?:notice|note))?"
+    r"|important email information)[ \t]*(?:[:.*=–-]|$)"
     r"|this (?:e-?mail|message|communication)\b.{0,120}\b(?:confidential|intended))",
     re.IGNORECASE,
 )
+MEANT = re.compile(
+    r"\bth(?:is|ese)\b.{0,40}\b(?:e-?mail|mail|message|communication|transmission|information"
+    r"|attachment|document)|\bif you (?:are not|have|received)|\bdiese[rs]?\b.{0,20}\b(?:e-?mail"
+    r"|nachricht)|\bcet? (?:e-?mail|message|courriel)|\beste (?:mensaje|correo)",
+    re.IGNORECASE,
+)
+"""A disclaimer speaks of the mail that it stands in."""
 URL_ONLY = re.compile(r"[ \t]*<?https?://\S{1,300}[ \t]*$")
 PGP = re.compile(r"-----BEGIN PGP (SIGNED MESSAGE|SIGNATURE|PUBLIC KEY BLOCK|MESSAGE)-----")
 HEADER = re.compile(r"[*]?(?:[A-Z][\w-]{1,20}|Reply-To|Message-ID)[*]?:[ \t]")
+ORIGINAL = {
+    "from": "From|Von|De|Da|Van|Från|Fra|Od|От|Lähettäjä|Kimden|Feladó|发件人|寄件者|差出人|送信元|"
+    "보낸 사람",
+    "sent": "Sent|Date|Gesendet|Datum|Envoyé|Envoyé le|Enviado|Enviado el|Enviado em|Enviada em|"
+    "Enviada|Fecha|Inviato|Data|Verzonden|Skickat|Sendt|Dato|Wysłano|Отправлено|Дата|Lähetetty|"
+    "Gönderildi|Tarih|Elküldve|发送时间|寄件日期|日期|送信日時|日時|보낸 날짜",
+    "to": "To|An|À|A|Para|Aan|Till|Til|Do|Кому|Vastaanottaja|Kime|Címzett|收件人|收件者|宛先|"
+    "받는 사람",
+    "subject": "Subject|Betreff|Objet|Asunto|Assunto|Oggetto|Onderwerp|Ämne|Emne|Temat|Тема|Aihe|"
+    "Konu|Tárgy|主题|主旨|件名|제목",
+    "copy": "Cc|Bcc|CC|Kopie|Copie|Копия|抄送|副本|Priority|Importance|Wichtigkeit",
+}
+"""Headers that mail programs write above an original that they quote without marks. Source: what
+Outlook, Thunderbird and Apple Mail write in these languages."""
+ORIGINAL_HEADER = re.compile(
+    "[ \\t]{0,3}\\*{0,2}(?:"
+    + "|".join(f"(?P<{role}>{names})" for role, names in ORIGINAL.items())
+    + ")[ \u00a0]?\\*{0,2}(?:：|:\\*{0,2}(?:[ \u00a0\\t]|$))"
+)
+PROMPT = re.compile(
+    r"[ \t]{0,8}>>> ?(?:(?:import|from) [\w.]+(?:$|,| as | import )|(?:def|class|for|while|if|with"
+    r"|try|async)\b.*:[ \t]*(?:\S.*)?$|(?:return|raise|assert|del|print) [\w.\"']+$|@\w"
+    r"|[\w.]+(?:\[[^\]]{1,80}\])?(?:, ?\w+)* ?[-+*/|&%]?=(?!=) ?\S|[\w.]+\([^ )]*[,)\"' ]"
+    r"|[\[{][\d\"'][^a-z]|-?\d[\d .+*/%()-]*$|[\"'].{0,200}[\"'\])][ \t]*$)"
+)
+"""A line typed at Python's prompt that no quoted sentence looks like."""
+PROMPTED = re.compile(
+    r"[ \t]{0,8}>>>(?:[ \t]*[\w.]*|[ \t]+[\w.]+[ \t]*[<>=+*/%-]{1,2}[ \t]*[\w.]+)[ \t]*$"
+)
+"""A line that may be typed there, beside one that is."""
 REPLY = re.compile(
     r"\s*(?:(?:re|aw|antw|sv|vs|fwd?|wg|tr|rv|odp|回复|答复)(?:\[\d{1,3}\])?\s*[:：]"
     r"|\[[^\]\n]{1,40}\])\s*",

@@ -2,8 +2,10 @@
 
 A speaker's name stands before the turn, in the span and where others address it. All three change
 together, so the conversation stays one that can be followed. Roles keep their names. A name that
-is an ordinary word (`will`, `mark`) is replaced only where it addresses somebody. Other personal
-data is the business of `safety.personal`. Knows nothing of who the speakers are.
+is an ordinary word (`will`, `mark`) is replaced only where it addresses somebody; so is one of a
+single character in a script without spaces, in which longer names are replaced wherever they stand,
+inside of longer names too. Other personal data is the business of `safety.personal`. Knows nothing
+of who the speakers are.
 """
 
 import re
@@ -15,7 +17,14 @@ from ..record import PASS, Edit, Made, Record, Ruling
 from .boilerplate import apart
 from .turns import ROLES, Turn, turns_of
 
-TOKEN = re.compile(r"(?P<at>@?)(?P<name>[\w\[\]\\^{}|`-]+)")
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U000323af\uac00-\ud7a3"
+)
+"""Thai, Lao, Burmese, Khmer, kana and Han have no spaces; Korean joins its particles to a name."""
+IS_UNSPACED = re.compile(f"[{UNSPACED}]")
+TOKEN = re.compile(rf"(?P<at>@?)(?P<name>(?:(?![{UNSPACED}])[\w\[\]\\^{{}}|`-])+)")
+ADDRESSING = (":", ",", "：", "，", "、")
 ORDINARY = re.compile(r"[a-z]{1,8}|[A-Z][a-z]{1,2}")
 
 
@@ -67,7 +76,8 @@ class Speakers:
 
 def mentions(text: str, turns: list[Turn], names: dict[str, str]) -> list[Edit]:
     """Edits for names inside of what is said."""
-    words = {name: new for name, new in names.items() if " " not in name}
+    whole = [name for name in names if " " in name or IS_UNSPACED.search(name)]
+    words = {name: new for name, new in names.items() if name not in whole}
     for name, new in names.items():
         first = name.split(" ")[0]
         if " " in name and len(first) > 2 and sum(one.startswith(first) for one in names) == 1:
@@ -78,15 +88,32 @@ def mentions(text: str, turns: list[Turn], names: dict[str, str]) -> list[Edit]:
         if new is None:
             continue
         start, end = found.span("name")
-        is_addressed = bool(found["at"]) or text[end : end + 1] in (":", ",")
+        is_addressed = bool(found["at"]) or text[end : end + 1] in ADDRESSING
         if is_addressed or not ORDINARY.fullmatch(found["name"]):
             edits.append(Edit(start, end, "speaker's name", new))
-    whole = [name for name in names if " " in name][:100]
     if whole:
-        pattern = re.compile(
-            "|".join(re.escape(name) for name in sorted(whole, key=len, reverse=True))
-        )
         edits += [
-            Edit(*one.span(), "speaker's name", names[one[0]]) for one in pattern.finditer(text)
+            Edit(*one.span("name"), "speaker's name", names[one["name"]])
+            for one in pattern_of(whole).finditer(text)
         ]
     return edits
+
+
+def pattern_of(names: list[str]) -> re.Pattern[str]:
+    """Any of the names, the longest first, sorted by first characters so that many cost little.
+
+    >>> pattern_of(["李明", "李明月", "Bo Ng"]).findall("李明月说")
+    ['李明月']
+    """
+    by_first: dict[str, list[str]] = {}
+    for name in sorted(names, key=len, reverse=True):
+        last = r"(?!\w)" if not IS_UNSPACED.match(name[-1]) and name[-1].isalnum() else ""
+        if len(name) == 1:
+            last = f"(?=[{''.join(ADDRESSING)}])"
+        by_first.setdefault(name[0], []).append(re.escape(name[1:]) + last)
+    starts = (
+        ("" if IS_UNSPACED.match(first) or not first.isalnum() else r"(?<![^\W" + UNSPACED + "])")
+        + f"{re.escape(first)}(?:{'|'.join(rest)})"
+        for first, rest in by_first.items()
+    )
+    return re.compile(f"(?P<name>{'|'.join(starts)})")

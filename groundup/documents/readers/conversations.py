@@ -35,7 +35,7 @@ ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "a
          "prompter": "user", "function": "tool", "observation": "tool",
          "developer": "system"}  # fmt: skip
 IRC = re.compile(
-    r"""(?:\[?(?P<time>\d[\dT:./ -]{3,24}Z?)\]?[ \t]+)?
+    r"""(?:\[?(?P<time>(?:\d{1,2}[ ][^\W\d_]{3,9}\.?[ ])?\d[\dT:./ -]{3,24}Z?)\]?[ \t]+)?
         (?:<[ @+%&~!]?(?P<nick>[^<>\s]{1,64})>[ ]?
           |\*[ ](?P<actor>[^\s*]{1,64})(?=\s)[ ]?
           |(?P<notice>-!-|\*\*\*|-->|<--|--|===)[ \t]

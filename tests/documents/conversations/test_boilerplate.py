@@ -93,3 +93,58 @@ def test_only_greetings_are_dropped():
 def test_hostile_input_takes_linear_time(piece):
     ruling, _ = run(("user", "go"), ("assistant", piece * (100_000 // len(piece))))
     assert ruling is not None
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "As an AI language model, I feel nothing.",
+        "I'm sorry, but as an AI I cannot do that.",
+        "I am an AI language model and so I feel nothing.",
+        "Als KI-Sprachmodell habe ich keine Gefühle.",
+        "Als künstliche Intelligenz kann ich das nicht.",
+        "En tant que modèle de langage, je ne ressens rien.",
+        "En tant qu'IA, je n'ai pas de corps.",
+        "Como modelo de lenguaje, no tengo sentimientos.",
+        "Como um modelo de linguagem, não tenho sentimentos.",
+        "In quanto modello linguistico, non ho sentimenti.",
+        "作为一个人工智能语言模型，我没有感情。",
+        "AI言語モデルとして、私には感情がありません。",
+    ],
+)
+def test_an_assistant_that_says_what_it_is(sentence):
+    for before in ("", "Yes. ", "Line\n"):
+        turns = [("user", "How are you now?"), ("gpt", f"{before}{sentence} Ask more.")]
+        assert run(*turns)[0].metadata == {"disclaimers": 1}
+        assert sentence not in run(*turns, disclaimers="cut")[1].text
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        'The robot said: "As an AI language model, I cannot love." Then it left.',
+        '"I am a robot. As an AI language model, I cannot love." So it spoke.',
+        "„Als KI-Sprachmodell habe ich keine Gefühle“, sagte er.",
+        "Critics laugh at phrases such as as an AI language model, I cannot.",
+        "As an AI researcher, I read papers.",
+        "Als künstliche Intelligenz noch neu war, lachten alle.",
+        "Como modelo de lenguaje se usa un transformador.",
+        "En tant que modèle de langage, GPT prédit des mots.",
+        "作为人工智能领域的学者，他很有名。",
+        "AIとして知られる技術です。",
+    ],
+)
+def test_what_an_assistant_cites_or_tells_of_others_is_no_disclaimer(sentence):
+    assert run(("user", "Tell me of it."), ("gpt", sentence))[0].metadata == {"disclaimers": 0}
+
+
+@pytest.mark.parametrize("line", ["alice has quit", "[10:00] Bob has joined", "ann has left"])
+def test_a_servers_line_without_a_place_goes(line):
+    record = chat(("ann", "the disk is full"), ("bo", f"so I see\n{line}"))
+    assert line not in follow(record, Boilerplate(BoilerplateConfig())(record)).text
+
+
+@pytest.mark.parametrize("line", ["He has quit", "everyone has left", "Bob has quit.", "bob left"])
+def test_people_who_say_that_somebody_went_stay(line):
+    _, after = run(("a", "the disk is full today"), ("b", f"so I see\n{line}"))
+    assert line in after.text

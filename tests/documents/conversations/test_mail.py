@@ -164,3 +164,62 @@ def test_a_reply_without_the_usual_marks(text, kept):
 )
 def test_what_only_looks_quoted_or_signed_stays(text):
     assert read(text)[1].text == text
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Von: Ann Lee <a@x.de>\nGesendet: Montag, 5. August 2002\nAn: Bo\nBetreff: Tee\n",
+        "________________________________\nDe : Ann\nEnvoyé : lundi\nÀ : Bo\nObjet : Thé\n",
+        "From: Ann\nSent: Monday\nTo: Bo\nSubject: Tea\n",
+        "*Da:* Ann\n*Inviato:* lunedì\n*A:* Bo\n*Oggetto:* Tè\n",
+        "**De:** Ann\n**Enviado el:** lunes\n**Para:** Bo\n**Asunto:** Té\n",
+        "发件人：李明\n发送时间：2020年1月5日\n收件人：王红\n主题：茶\n",
+        "差出人: 田中\n送信日時: 2020年\n宛先: 佐藤\n件名: お茶\n",
+    ],
+)
+def test_an_original_below_headers_of_any_language_is_quoted_to_its_end(head):
+    _, after = read(f"New here.\n\n{head}\nold one\n\nold two\n")
+    assert after.text.rstrip("\n_") == "New here."
+    assert "old two" in after.metadata["aside"]["quotes"][0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fields:\n\nFrom: the sender.\nTo: the receiver.\n\nThat is all.\n",  # no date
+        "Von: hier\nnach: dort\n\nDas ist der Weg.\n",
+        "De: x\n\nPara: y\n\nFecha: z\n",
+    ],
+)
+def test_a_few_words_with_colons_are_no_original(text):
+    assert read(text)[1].text == text
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        ">>> import os\n>>> os.getcwd()\n'/'\n",
+        ">>> x = 1\n>>> x\n1\n",
+        ">>> for a in b:\n...     print(a)\n",
+        "    >>> print('tea')\n    tea\n",
+        ">>> d['a'] += 2\n>>> 2 + 2\n4\n",
+    ],
+)
+def test_a_session_with_python_is_no_quote(session):
+    text = f"Then I typed:\n\n{session}\nWhat is wrong?\n"
+    assert read(text)[1].text == text
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        ">>> I import tea from China (see below).\n",
+        ">>> import duties are high\n",
+        ">>> import os\n>> Is that right?\n> Yes.\n",
+        "> >>> import os\n",
+        ">>> [snip]\n>>> (see below)\n",
+    ],
+)
+def test_quotes_three_deep_stay_quotes(quoted):
+    assert read(f"{quoted}new\n")[1].text == "new\n"

@@ -29,3 +29,28 @@ def test_full_names_and_unmentioned():
 def test_records_without_speakers_pass():
     record = Record("1", "s", "p", "text", "Ann", SourceMap.identity("Ann"))
     assert follow(record, Speakers(SpeakersConfig())(record)) is record
+
+
+def test_names_in_scripts_without_spaces():
+    record = chat(
+        ("李明", "Zed77说好"), ("王红", "李明说过，王红梅也来。"), ("Zed77", "@李明 昨天"),
+        ("明", "明天见"), ("田中さん", "明、田中さんは?"), ("민수", "민수가 왔다"),
+    )  # fmt: skip
+    after = follow(record, Speakers(SpeakersConfig())(record))
+    assert after.text.split("\n")[:-1] == [
+        "user_1: user_3说好", "user_2: user_1说过，user_2梅也来。", "user_3: @user_1 昨天",
+        "user_4: 明天见", "user_5: user_4、user_5は?", "user_6: user_6가 왔다",
+    ]  # fmt: skip
+
+
+def test_many_names_cost_little_and_none_is_left():
+    names = [chr(0x4E00 + n) + chr(0x5E00 + n % 50) for n in range(2_000)]
+    record = chat(*[(name, f"我是{name}吗") for name in names])
+    after = follow(record, Speakers(SpeakersConfig())(record))
+    assert not any(name in after.text for name in names)
+
+
+def test_a_name_inside_of_a_longer_word_stays():
+    record = chat(("Ann Lee", "Joann Leeds and Ann Leeds"), ("Bo", "yes"))
+    after = follow(record, Speakers(SpeakersConfig())(record))
+    assert after.text.startswith("user_1: Joann Leeds and ")

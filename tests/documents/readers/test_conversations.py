@@ -123,6 +123,19 @@ def test_irc_logs_of_several_clients(tmp_path, charset):
     assert data[start:end].decode(charset) == "hi é" and one.map.line(at) == 2
 
 
+def test_a_clock_with_day_and_month_is_known(tmp_path):
+    (tmp_path / "a.log").write_text(
+        "[15 Jan 00:53] <ann> hello\n[15 Jan 00:54] *** You disconnected\n"
+        "[2 Mär. 2026 10:00:01] * bo waves\n[15 Jan] <no clock> at all\n"
+    )
+    (one,) = all_of(tmp_path)
+    assert turns(one) == [("ann", "hello"), ("system", "You disconnected"), ("bo", "waves")]
+    times = ["15 Jan 00:53", "15 Jan 00:54", "2 Mär. 2026 10:00:01"]
+    assert [about["time"] for about in one.metadata["turns"]] == times
+    (tmp_path / "b.log").write_text("15 Jan is the day.\n15 Jan 2026, a letter\n3 May 10 came\n")
+    assert all_of(tmp_path)[1].reason == "no conversation"
+
+
 def test_lists_of_chats_are_a_record_each(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps([SHAREGPT, OPENAI, {"messages": []}]))
     (tmp_path / "b.json").write_text(json.dumps({"chats": {"list": [TELEGRAM, TELEGRAM]}}))
