@@ -1,1 +1,1 @@
-"""Mixture: how often each source is drawn, in which order, and what is added to it, marked as such?"""
+"""Mixture: how often is each source drawn, in which order, and what is added, marked as such?"""

@@ -1,6 +1,7 @@
 """Every pipeline that a page shows can be run: it is read, and each of its steps is made."""
 
 import re
+import runpy
 import tomllib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError, DataError, GroundupError, MissingExtra
 from groundup.corpus.engine.job import made
-from groundup.corpus.prepare.pipeline import Pipeline, checked, reader_use, uses
+from groundup.corpus.prepare.pipeline import Pipeline, checked, read_pipeline, reader_use, uses
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -52,3 +53,12 @@ def test_what_cannot_run_would_be_noticed():
     for block in wrong:
         with pytest.raises((ConfigError, DataError), match="no key"):
             pipeline_of(block)
+
+
+def test_the_permissive_pipeline_is_valid_and_what_its_program_writes():
+    place = ROOT / "benchmarks" / "permissive.toml"
+    written = runpy.run_path(str(place.with_suffix(".py")))["pipeline"]()
+    assert place.read_text(encoding="utf-8") == written
+    pipeline = read_pipeline(place)
+    assert len(pipeline.sources) >= 25
+    assert all(source.licence for source in pipeline.sources)
