@@ -13,7 +13,8 @@ from groundup.core import ConfigError, DataError, GroundupError, MissingExtra
 from groundup.corpus.engine.job import made
 from groundup.corpus.prepare.pipeline import Pipeline, checked, read_pipeline, reader_use, uses
 
-DOCS = Path(__file__).resolve().parents[3] / "docs"
+ROOT = Path(__file__).resolve().parents[3]
+DOCS = ROOT / "docs"
 TOML = re.compile(r"^```toml\n(.*?)^```", re.MULTILINE | re.DOTALL)
 BLOCKS = [
     pytest.param(block, id=f"{page.stem}-{number}")
