@@ -13,7 +13,7 @@ ELEMENTS: dict[str, str] = {
     "NC": r"nc|non[\s-]*commercial(?:e|i)?|pas\s+d'\s?utilisation\s+commerciale|"
     r"(?:nicht|keine)[\s-]*kommerziell\w*|n[oã]o?[\s-]*comercial|niet[\s-]*commercieel|"
     r"非商业性使用|非商業性|非営利",
-    "ND": r"nd|no[\s-]*deriv\w*|pas\s+de\s+modifications?|keine[\s-]*bearbeitung\w*|"
+    "ND": r"nd|no[\s-]*deriv\w*(?:\s+works)?|pas\s+de\s+modifications?|keine[\s-]*bearbeitung\w*|"
     r"s[ie][nm][\s-]*(?:obras?)?[\s-]*deriva\w*|non[\s-]*opere[\s-]*derivate|"
     r"geen[\s-]*afgeleide[\s-]*werken|禁止演绎|改変禁止",
     "SA": r"sa|share[\s-]*alike|partage\s+(?:dans|à|des)\s+\S{1,12}(?:\s+m[eê]mes\s+conditions|"

@@ -70,7 +70,8 @@ CHOICE = r"\b(?:either|or|dual\w*|choice|option|oder|ou|o)\b"
 LATER = r"\bor\s+(?:\(?at\s+your\s+option\)?\s*,?\s+)?(?:any\s+)?later(?:\s+version)?"
 MENTION = (
     r"\b(?:explain\w*|describ\w*|covers|show\w*|discuss\w*|about|how|teach\w*|compar\w*|mention\w*|"
-    r"introduces|quotes?|reproduces|such\s+as|cop(?:y|ies)\s+of\s+(?:the|this|that)\s+licen[sc]e)\b"
+    r"introduces|contain\w*|includes?|uses|using|incorporat\w*|based\s+on|earlier|previous|"
+    r"original|adapted|derived|taken|typeset|set\s+in|written\s+(?:in|with)|made\s+with|built|quotes?|reproduces|such\s+as|cop(?:y|ies)\s+of\s+(?:the|this|that)\s+licen[sc]e)\b"
 )
 LABEL = r"^\W*(?:licen[sc]es?|rights|lizenz|licencia|licenza|licença|licentie)\s*:"
 FILLER = (
@@ -250,6 +251,8 @@ def role_of(page: Page, match: re.Match[str], kind: str, before: Found | None) -
         return "denied"
     if before and has(r"\b(?:this|the|that)\s+licen[sc]e\b[^.]*$", lead) and "/" in match.group():
         return before.role
+    if has(rf"^\W*(?:licen\w+\s+)?appl(?:ies|y)\s+to\s+(?:{WORK})", tail):
+        return "granted"
     if kind == "LicenseRef-public-domain":
         return domain_role(lead, match.group())
     return granted_role(lead) if has(TERMS, lead) else plain_role(page, match, lead)
@@ -351,7 +354,8 @@ def identifier(match: re.Match[str], kind: str, page: Page) -> str:
     if kind == "cc":
         tail = page.text[match.end() : min(page.sentence(match.start())[1], match.end() + TAIL)]
         more = " NC" if has(rf"\b(?:{ELEMENTS['NC'].removeprefix('nc|')})", tail) else ""
-        return creative_commons((groups["cc"] or "") + more, version)
+        words = groups["cc"] or ("zero" if match.group().lower().endswith("zero") else "")
+        return creative_commons(words + more, version)
     if kind == "text Latex2e" and not groups["rest"]:
         return "LicenseRef-verbatim"
     if kind == "GPL":

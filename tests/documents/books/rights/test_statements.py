@@ -7,6 +7,9 @@ from groundup.documents import Record, SourceMap
 from groundup.documents.books.rights import Rights, RightsConfig
 
 ALLOWED = (
+    ("The Creative Commons Attribution License applies to this book.", "CC-BY"),
+    ("This book is released under Creative Commons Zero.", "CC0-1.0"),
+    ("Lizenz: CC BY-SA 4.0", "CC-BY-SA-4.0"),
     ("SPDX-License-Identifier: MIT", "MIT"),
     ("License: Apache-2.0", "Apache-2.0"),
     ("Licensed under CC BY-SA 4.0.", "CC-BY-SA-4.0"),
@@ -58,6 +61,11 @@ ALLOWED = (
     ("This work is licensed under a Creative Commons licence (CC BY 4.0).", "CC-BY-4.0"),
 )  # fmt: skip
 REFUSED = (
+    ("The electronic version is licensed under CC BY 4.0. All rights reserved for the print.", "reserved"),
+    ("This book is licensed under a Creative Commons Attribution-Noncommercial-No Derivative Works "
+     "3.0 License.", "CC-BY-NC-ND-3.0"),
+    ("This book is licensed under a Creative Commons \"Attribution-NonCommercial\" license.", "CC-NC"),
+    ("This work is licensed under CC BY–NC–SA 4.0", "CC-BY-NC-SA-4.0"),
     ("This work is licensed under the Creative Commons Attribution-\nNonCommercial-ShareAlike 4.0 "
      "International License.", "CC-BY-NC-SA-4.0"),
     ("This work is licensed under the Creative Commons Attribution\nNonCommercial 4.0 License.", "CC-BY-NC-4.0"),
@@ -102,6 +110,14 @@ REFUSED = (
     ("This work is licensed under a Creative Commons license.", "LicenseRef-CC"),
 )  # fmt: skip
 UNKNOWN = (
+    "This book contains material from Wikipedia licensed under CC BY-SA 3.0.",
+    "This book is typeset in Foo, licensed under the Apache License.",
+    "The original work is licensed under CC BY 4.0.",
+    "An earlier edition of this book is available under CC BY 4.0.",
+    "Based on a work at example.org, licensed under CC BY 4.0.",
+    "Copyright © 2005 J. Doe. Cover © 2005 A. Artist, licensed under CC BY 2.0",
+    "Appendix: MIT License",
+    "Ce livre n'est pas sous licence CC BY 4.0.",
     "",
     "Once upon a time.",
     "© 2019 Jane Doe",
