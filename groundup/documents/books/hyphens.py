@@ -2,8 +2,9 @@
 
 `foo-` and `bar` become `foobar`, or `foo-bar`, or stay, as the evidence says: the book's own words
 inside lines first, then the table of English, then whether both halves are words by themselves. A
-page may turn between them. Languages other than English rest on the book's own words. Knows no
-syllables and no patterns of hyphenation.
+page may turn between them. Languages other than English (told by function words) rest on the
+book's own words and on their rules: `Vor- und Nachteile`, `est-il`. Knows no syllables and no
+patterns of hyphenation.
 """
 
 import re
@@ -44,6 +45,29 @@ COINED = 3
 be of an author's own making. Source: own, set on R's manuals."""
 
 
+FUNCTION_WORDS = {
+    "en": "the of and to in is that for it with was as on be this",
+    "de": "der die das und ist nicht ein eine zu den mit von im auf es sich",
+    "fr": "le la les des et est une dans que pour du en il qui ne l'ex",
+    "es": "el los las y es una que por con del se en no un",
+    "it": "il gli della che è una per non di un si le con",
+    "pt": "o os as e é uma que por com do da não em um",
+    "nl": "het een van en is dat de niet op te met zijn",
+}
+"""The commonest words of a language, which tell it. Source: own."""
+SUSPENDED = frozenset("und oder bzw sowie et ou y o e u and or nor en of ed od".split())
+"""Words behind a hyphen whose other half comes later, as in `Vor- und Nachteile`."""
+INVERTED = frozenset("je tu nous vous moi toi lui ils elles même mêmes delà".split())
+BEHIND_VERB = re.compile(
+    r"(?:.*[td])-(?:il|elle|on)|(?:.*['’])?(?:est|sont|était|fut|sera)-ce|ce.*-(?:ci|là)"
+)
+"""French pronouns behind their verb: `est-il`, `dit-elle`, `est-ce`; and `celui-ci`."""
+ONE_WORD = re.compile(
+    r"emp|pres|p[eé]ri|erc|t[eéér]|ist|am|ac|c[eèél]|pl|po|tr|[eé]cu|hib|ig|il|ub|hau"
+)
+"""How French words go on that begin with `ex`: the others are an `ex-` president."""
+
+
 class HyphensConfig(Config):
     """How much evidence joins two halves of a word."""
 
@@ -69,6 +93,8 @@ class Joint(NamedTuple):
     keeps: bool
     """The hyphen stays and only the line break goes."""
     why: str
+    space: str = ""
+    """What stands between a hyphen that stays and the next word."""
 
 
 class Hyphens:
@@ -82,15 +108,18 @@ class Hyphens:
         text = record.text
         breaks = list(AT_END.finditer(text)) if "-" in text or not text.isascii() else []
         own = vocabulary(text) if breaks else None
+        language = language_of(own) if own else "en"
+        if language != "en" and self.config.is_table_used:
+            return Hyphens(self.config.model_copy(update={"is_table_used": False}))(record)
         habits = set_apart(own) if own and self.config.is_table_used else frozenset()
         edits, kept = [], 0
         for match in breaks:
             if own is None or match.group("gap").count("\n") > self.config.blank_lines + 1:
                 continue
-            joint = self.joint(match, own, habits)
+            joint = by_grammar(match, own, language) or self.joint(match, own, habits)
             kept += joint.keeps
             start, end = match.start("hyphen"), match.start("right")
-            put = "-" if joint.keeps else ""
+            put = "-" + joint.space if joint.keeps else ""
             edits.append(Edit(start, end, f"line break in a word: {joint.why}", put))
         covered = {edit.start for edit in edits}
         edits += [
@@ -121,7 +150,7 @@ class Hyphens:
             hyphened = sum(own.hyphenated[f"{low}-{one}"] for one in inflected(follow))
         if hyphened != joined:
             return Joint(hyphened > joined, "the book's own words")
-        if right[0].isupper() and not left.isupper():
+        if right[0].isupper() and (not left.isupper() or len(left) == 1 and right[1:].islower()):
             return Joint(True, "a capital follows")
         if self.config.is_table_used and is_english(low + follow):
             is_rare = english().get(low + follow, 0) <= self.config.rare
@@ -147,7 +176,7 @@ class Hyphens:
 
     def by_halves(self, left: str, right: str, own: Vocabulary) -> Joint:
         """Both halves words by themselves: a compound; otherwise the typesetter's."""
-        if left in PREFIXES:
+        if left in PREFIXES and self.config.is_table_used:
             return Joint(True, "a prefix that takes a hyphen")
 
         def is_word(half: str) -> bool:
@@ -158,6 +187,42 @@ class Hyphens:
         if is_word(left) and is_word(right):
             return Joint(True, "both halves are words")
         return Joint(False, "a half is no word")
+
+
+def language_of(own: Vocabulary) -> str:
+    """The language whose function words are the most, English if none are.
+
+    >>> language_of(vocabulary("Der Hund und die Katze")), language_of(vocabulary("Page"))
+    ('de', 'en')
+    """
+    counts = {
+        name: sum(own.words[word] for word in words.split())
+        for name, words in FUNCTION_WORDS.items()
+    }
+    return max(counts, key=lambda name: counts[name])
+
+
+def by_grammar(match: re.Match[str], own: Vocabulary, language: str) -> Joint | None:
+    """What a language's grammar says of a break; nothing if the book has the joined word."""
+    left, right = match.group("left").lower(), match.group("right").lower()
+    bare = re.split(r"['’]", left)[-1]
+    whole = bare + right
+    if match.group("hyphen") in "\u00ad¬" or own.words[whole] or own.words[left + right]:
+        return None
+    if right in SUSPENDED and not match.group("after"):
+        if language != "en" or not is_english(whole):
+            return Joint(True, "a suspended hyphen", " ")
+    if language == "fr":
+        is_liaison = right == "t" and bool(match.group("after")) or re.search(r"[-‐]t$", left)
+        if is_liaison or right in INVERTED or BEHIND_VERB.fullmatch(f"{left}-{right}"):
+            return Joint(True, "a pronoun behind its verb")
+        if bare == "ex":
+            return Joint(not ONE_WORD.match(right), "ex- of French")
+    is_plain = bare == left and len(left) > 1 and not match.group("left").isupper()
+    if language == "de" and is_plain and match.group("right")[0].islower():
+        apart = own.hyphenated[f"{left}-{right}"]
+        return Joint(apart > 0, "a small letter follows in German")
+    return None
 
 
 def inflected(word: str) -> set[str]:

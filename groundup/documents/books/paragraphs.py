@@ -3,7 +3,8 @@
 A line goes on in the next if it is about as long as its page is wide and nothing says otherwise:
 the next is not indented, not an item of a list, not a heading. Verse (short lines that begin with
 capitals), tables (columns of spaces, rules) and code stay as they are. A paragraph goes on over a
-page's turn if it does not end a sentence. Does not know languages; it looks at shapes.
+page's turn if it does not end a sentence. Chinese and Japanese lines join without a space, and
+their signs are two wide. Does not know languages; it looks at shapes.
 """
 
 import re
@@ -20,7 +21,9 @@ COLUMNS = re.compile(r"\S(?: {3,}|\t| ?\|)\s*\S|(?:[.·] ?){4,}|^\s*[-=+|_]{4,}\
 CODE = re.compile(
     r"^\s*(?:[>$#%] |//|/\*|\.\w|\\|<[/\w])|[;{}]\s*$|^\s*[\w.]+\(.*\)\s*;?$|:=|<-|=="
 )
-ENDS = re.compile(r"[.!?:;…][\"'”’»)\]]*$")
+ENDS = re.compile(r"[.!?:;…。！？：；][\"'”’»)\]」』）]*$")
+WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff]")
+"""Signs that are written without spaces and two columns wide; Korean has spaces."""
 
 
 class ParagraphsConfig(Config):
@@ -58,7 +61,8 @@ class Paragraphs:
                 verses, before = verses + 1, ()
                 continue
             if before and turned(before[-1], block[0], turns) and self.goes_over(before, block):
-                edits.append(Edit(before[-1].end, first_letter(block[0]), "page turned", " "))
+                put = between(before[-1], block[0])
+                edits.append(Edit(before[-1].end, first_letter(block[0]), "page turned", put))
             edits += self.unwrapped(block)
             before = block if self.is_prose(block) else ()
         return Ruling(edits=tuple(edits), metadata={"verses": verses}) if edits else PASS
@@ -68,7 +72,7 @@ class Paragraphs:
         odd = sum(
             bool(COLUMNS.search(one.text[:400]) or CODE.search(one.text[:400])) for one in block
         )
-        wide = max(len(line.text.strip()) for line in block)
+        wide = max(columns_of(line.text.strip()) for line in block)
         return wide >= self.config.least_width and odd * 3 <= len(block)
 
     def is_verse(self, block: Sequence[Line], width: float) -> bool:
@@ -85,12 +89,12 @@ class Paragraphs:
         """Yield an edit for every line of a block that goes on in the next."""
         if not self.is_prose(block):
             return
-        full = self.config.fullness * max(len(line.text.rstrip()) for line in block[:-1] or block)
-        for one, following in zip(block, block[1:], strict=False):
-            if len(one.text.rstrip()) >= full and follows(one, following):
-                yield Edit(
-                    one.start + len(one.text.rstrip()), first_letter(following), "wrapped line", " "
-                )
+        widths = [columns_of(line.text.rstrip()) for line in block]
+        full = self.config.fullness * max(widths[:-1] or widths)
+        for one, following, wide in zip(block, block[1:], widths, strict=False):
+            if wide >= full and follows(one, following):
+                start, put = one.start + len(one.text.rstrip()), between(one, following)
+                yield Edit(start, first_letter(following), "wrapped line", put)
 
     def goes_over(self, before: Sequence[Line], block: Sequence[Line]) -> bool:
         """Whether a paragraph goes on behind a page's turn."""
@@ -103,7 +107,8 @@ class Paragraphs:
             open_end
             and full
             and self.is_prose(block)
-            and (start[0].islower() or start[0] in '("“‘')
+            and (start[0].islower() or start[0] in '("“‘' or WIDE.match(start) is not None)
+            and not block[0].text.startswith("\u3000")
         )
 
 
@@ -130,10 +135,22 @@ def follows(one: Line, following: Line) -> bool:
     """Whether nothing about two neighbouring lines says that the second begins something."""
     indent = len(following.text) - len(following.text.lstrip())
     before = len(one.text) - len(one.text.lstrip())
-    deeper = indent > before + 1 and not ITEM.match(one.text)
+    is_new = following.text.startswith("\u3000") and not one.text.startswith("\u3000\u3000")
+    deeper = (is_new or indent > before + 1) and not ITEM.match(one.text)
     columns = COLUMNS.search(one.text[:400]) or COLUMNS.search(following.text[:400])
     code = CODE.search(one.text[:400]) or CODE.search(following.text[:400])
     return not (deeper or columns or code or ITEM.match(following.text))
+
+
+def columns_of(text: str) -> int:
+    """Width of a line, Chinese and Japanese signs two wide."""
+    return len(text) if text.isascii() else len(text) + len(WIDE.findall(text))
+
+
+def between(one: Line, following: Line) -> str:
+    """What joins two lines: a space, or nothing between signs written without."""
+    last, first = one.text.rstrip()[-1:], following.text.lstrip()[:1]
+    return "" if WIDE.match(last) and WIDE.match(first) else " "
 
 
 def first_letter(line: Line) -> int:

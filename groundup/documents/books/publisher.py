@@ -95,6 +95,18 @@ PRICE = any_of(
         r"\b(?:paperback|hardcover|8vo|12mo|crown 8vo)\b",
     )
 )  # fmt: skip
+BARE_CHAPTER = any_of(
+    (
+        r"(?:chapter|part|book|kapitel|teil|chapitre|partie|cap[ií]tulo|capitolo)\s+(?:\d{1,3}|[ivxlc]{1,7})",
+    ),
+    is_whole=True,
+)
+FIRST_PERSON = re.compile(r"\b(?:I|[Ww]e|[Mm]y|me|[Oo]ur|us|ich|wir|je|nous)\b")
+CERTAIN = {"ISBN", "rights"}
+"""Evidence that no author's sentence has."""
+PROSE_WORDS = 25
+"""Words of a block in sentences that is prose even in the third person. Source: own."""
+SMALL = re.compile(r"\b(?:the|of|and|to|in|is|was|that|for|it|with|as|on|by|this|had|who|which)\b")
 LINE = 300
 """Characters of a line that are looked at: longer ones are no entries."""
 
@@ -168,13 +180,18 @@ class Publisher:
     def run(self, lines: Sequence[Line], at: int, term: re.Pattern[str] | None) -> int:
         """Where a run of entries ends that begins here; `at` itself if there is none."""
         entries = filled = 0
-        end, misses = at, 0
+        end, misses, last_page = at, 0, -1
         for here in range(at + (not LEADER.search(lines[at].text[:LINE])), len(lines)):
             stripped = lines[here].text.strip()[:LINE]
             if not stripped:
                 continue
+            if not term and BARE_CHAPTER.match(stripped):
+                continue  # a heading, of contents or already of the text
             filled += 1
             is_entry = bool(term.match(stripped)) if term else is_contents_entry(stripped)
+            if is_entry and not term:
+                page, last_page = last_page, page_at(stripped)
+                is_entry = last_page >= page or last_page < 0 or bool(LEADER.search(stripped))
             entries, misses = entries + is_entry, 0 if is_entry else misses + 1
             if is_entry:
                 end = here + 1
@@ -189,7 +206,7 @@ class Publisher:
         blocks = [
             b for b in blocks_of(lines) if b[0].start < first + reach or b[-1].end > last - reach
         ]
-        seen = [evidence_in(text[b[0].start : b[-1].end]) for b in blocks]
+        seen = [imprint_evidence(text[b[0].start : b[-1].end]) for b in blocks]
         for at, (block, kinds) in enumerate(zip(blocks, seen, strict=True)):
             around = set().union(*seen[max(0, at - 2) : at + 3])
             strong = kinds & STRONG
@@ -241,6 +258,28 @@ def is_contents_entry(line: str) -> bool:
         return bool(LEADER.search(line))
     page = match.group("page")
     return page.isdecimal() or roman_value(page) is not None
+
+
+def page_at(line: str) -> int:
+    """The page that an entry ends with; below 0 for none and for Roman ones.
+
+    >>> page_at("The Storm ..... 12"), page_at("Preface ix")
+    (12, -1)
+    """
+    digits = re.search(r"\d{1,4}$", line)
+    return int(digits.group()) if digits else -1
+
+
+def imprint_evidence(block: str) -> set[str]:
+    """Kinds of evidence in a block, none in an author's sentences about printing."""
+    kinds = evidence_in(block)
+    if not kinds or kinds & CERTAIN:
+        return kinds
+    words = len(block.split())
+    is_sentence = bool(re.search(r"[.!?…][\"'”’)]*\s*$", block)) and words >= 8
+    is_long = words >= PROSE_WORDS and len(SMALL.findall(block)) * 4 >= words
+    is_prose = is_sentence and (is_long or bool(FIRST_PERSON.search(block)))
+    return set() if is_prose and "©" not in block else kinds
 
 
 def evidence_in(text: str) -> set[str]:

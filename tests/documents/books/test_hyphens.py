@@ -62,3 +62,35 @@ def test_other_endings_of_a_word_speak_for_it():
 
 def test_two_acronyms_keep_their_hyphen():
     assert done("riscv64 is RISC-\nV here").endswith("RISC-V here")
+
+
+GERMAN = "Der Text ist das, was die Leser und der Autor nicht zu sehen haben. "
+FRENCH = "Le texte est dans la langue que les gens et le roi ne parlent pas. "
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (GERMAN + "die Vor- \nund Nachteile", "Vor- und Nachteile"),
+        (GERMAN + "Haupt-\nund Nebensatz", "Haupt- und Nebensatz"),
+        (GERMAN + "eine E-\nMail", "E-Mail"),
+        (GERMAN + "die Haus-\ntür; Haus, Haus, die Tür, Tür", "die Haustür;"),
+        (GERMAN + "im Hinter-\ngrund", "im Hintergrund"),
+        (GERMAN + "die in-\nformation", "die information"),
+        (FRENCH + "Qu'est-\nil devenu", "Qu'est-il devenu"),
+        (FRENCH + "oui, dit-\nelle", "dit-elle"),
+        (FRENCH + "y a-\nt-il du pain", "y a-t-il du pain"),
+        (FRENCH + "y a-t-\nil du pain", "y a-t-il du pain"),
+        (FRENCH + "puis-\nje entrer", "puis-je entrer"),
+        (FRENCH + "est-\nce vrai", "est-ce vrai"),
+        (FRENCH + "la sour-\nce", "la source"),
+        (FRENCH + "l'ex-\nprésident", "l'ex-président"),
+        (FRENCH + "un ex-\nemple", "un exemple"),
+        (FRENCH + "avant et après, pré- \net postnatal", "pré- et postnatal"),
+        ("It is the pre- and post-\nor mid-war time of the book.", "post- or mid-war"),
+        ("It is an err-\nor of the hus-\nband.", "error of the husband"),
+        ("The E-\nMail is in the box.", "The E-Mail"),
+    ],
+)  # fmt: skip
+def test_each_language_has_its_own_hyphens(text, wanted):
+    assert wanted in done(text)

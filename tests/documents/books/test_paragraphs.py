@@ -50,3 +50,26 @@ def test_a_paragraph_goes_on_over_a_page():
     turned = done(text, Span("page", 0, len(first) + 1), Span("page", len(first) + 1, len(text)))
     assert "However little known" in turned
     assert "However\n" in done(text)
+
+
+def test_japanese_and_chinese_lines_join_without_a_space():
+    lines = (
+        "吾輩は猫である。名前はまだ無い。どこで生れた",
+        "かとんと見当がつかぬ。何でも薄暗いじめじめし",
+        "た所で",
+    )
+    assert done("\n".join(lines) + "\n") == "".join(lines) + "\n"
+    chinese = "学而时习之不亦说乎有朋自远方来不亦乐乎\n人不知而不愠不亦君子乎\n"
+    assert done(chinese).count("\n") == 1 and " " not in done(chinese)
+
+
+def test_a_japanese_paragraph_begins_with_its_indent():
+    line = "吾輩は猫である。名前はまだ無い。どこで生れた"
+    assert done(f"{line}\n\u3000{line}\n").count("\n") == 2
+
+
+def test_latin_and_korean_lines_keep_their_space():
+    latin = "吾輩は猫である。名前はまだ無い。その名は Tama\nである。\n"
+    assert "Tama である" in done(latin)
+    korean = "나는 고양이로소이다 이름은 아직 없다 어디서 태어났는지\n도무지 알 수 없다.\n"
+    assert "태어났는지 도무지" in done(korean)

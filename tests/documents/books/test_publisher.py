@@ -50,3 +50,25 @@ def test_a_copyright_in_the_middle_and_a_word_of_printing_stay():
 def test_a_table_of_numbers_is_no_table_of_contents():
     text = TEXT + "\n".join(f"row {n}   {n * 7}" for n in range(12)) + TEXT
     assert done(text).text == text
+
+
+def test_contents_end_before_the_first_chapters_heading():
+    listed = "Contents\n\n" + "\n".join(f"The Storm {n} ..... {n * 10 + 1}" for n in range(8))
+    after = done(f"{listed}\nThe End ..... 80\n\nChapter 1\n\nIt was 1984.\n\n{TEXT}")
+    assert after.text.strip().startswith("Chapter 1\n\nIt was 1984.")
+    assert "The End ..... 80" in after.metadata["aside"]["contents"][0]
+
+
+def test_contents_with_headings_of_chapters_among_them_go_as_a_whole():
+    listed = "\n".join(f"Chapter {n}\nOf things ... {n * 9}" for n in range(1, 9))
+    assert done(f"Contents\n\n{listed}\n\n{TEXT}").text.strip() == TEXT.strip()
+
+
+def test_an_authors_sentence_about_printing_is_no_imprint():
+    said = (
+        "I first published this in 1990 in London, and the British Library kindly printed\n"
+        "a notice of the second edition.\n\n"
+    )
+    assert done(said + TEXT).text == said + TEXT
+    both = done(IMPRINT + "\n" + said + TEXT)
+    assert both.text.strip() == (said + TEXT).strip()

@@ -1,0 +1,174 @@
+# ruff: noqa: E501
+"""What a licence statement is for a work: a table of statements, allowed, refused and unknown."""
+
+import pytest
+
+from groundup.documents import Record, SourceMap
+from groundup.documents.books.rights import Rights, RightsConfig
+
+ALLOWED = (
+    ("The Creative Commons Attribution License applies to this book.", "CC-BY"),
+    ("This book is released under Creative Commons Zero.", "CC0-1.0"),
+    ("Lizenz: CC BY-SA 4.0", "CC-BY-SA-4.0"),
+    ("SPDX-License-Identifier: MIT", "MIT"),
+    ("License: Apache-2.0", "Apache-2.0"),
+    ("Licensed under CC BY-SA 4.0.", "CC-BY-SA-4.0"),
+    ("This book is licensed under a Creative Commons Attribution-ShareAlike 3.0 License.", "CC-BY-SA-3.0"),
+    ("This work is licensed under the Creative Commons\nAttribution 4.0 International License. To view a "
+     "copy of this license, visit\nhttp://creativecommons.org/licenses/by/4.0/ or send a letter.", "CC-BY-4.0"),
+    ("https://creativecommons.org/publicdomain/zero/1.0/", "CC0-1.0"),
+    ("https://creativecommons.org/licenses/by-sa/4.0/", "CC-BY-SA-4.0"),
+    ("© 2019 Jane Doe. CC BY 4.0", "CC-BY-4.0"),
+    ("© 2019 Jane Doe\nCC BY-\nSA 4.0", "CC-BY-SA-4.0"),
+    ("Except where otherwise noted, this book is released under CC\u2011BY\u20114.0.", "CC-BY-4.0"),
+    ("This work is in the public domain.", "LicenseRef-public-domain"),
+    ("The author has dedicated this text; it is dedicated to the public domain.", "LicenseRef-public-domain"),
+    ("This eBook is for the use of anyone anywhere at no cost and with almost no restrictions "
+     "whatsoever. You may copy it, give it away or re-use it under the terms of the Project "
+     "Gutenberg License included with this eBook.", "LicenseRef-Gutenberg"),
+    ("Permission is granted to make and distribute verbatim copies of this manual provided the "
+     "notice is kept. Permission is granted to copy and distribute modified versions of this "
+     "manual.", "Latex2e"),
+    ("Copyright (c) 1992 The Regents. All rights reserved.\n\nRedistribution and use in source and "
+     "binary forms, with or without modification, are permitted.", "BSD-3-Clause"),
+    ("Copyright 1996-2024 The PostgreSQL Global Development Group\n\nPermission to use, copy, modify, "
+     "and distribute this software and its documentation for any purpose, without fee, and without "
+     "a written agreement is hereby granted.", "PostgreSQL"),
+    ("Copyright 2020 A. B.\n\nPermission is hereby granted, free of charge, to any person.", "MIT"),
+    ("The manual is distributed under the terms of the MIT License.", "MIT"),
+    ("This manual for the GNU Foo package is licensed under CC BY 4.0.", "CC-BY-4.0"),
+    ("This book and its code samples are licensed under the MIT License.", "MIT"),
+    ("This book is licensed under CC BY 4.0; its code samples under the MIT License.", "CC-BY-4.0"),
+    ("This manual is available under either the GNU Free Documentation License or CC BY-SA 3.0.",
+     "CC-BY-SA-3.0"),
+    ("Dieses Werk ist lizenziert unter einer Creative Commons Namensnennung 4.0 International Lizenz.",
+     "CC-BY-4.0"),
+    ("Dieses Buch steht unter der Lizenz Creative Commons Namensnennung – Weitergabe unter gleichen "
+     "Bedingungen 4.0 International.", "CC-BY-SA-4.0"),
+    ("Ce livre est mis à disposition selon les termes de la Licence Creative Commons Attribution 4.0 "
+     "International.", "CC-BY-4.0"),
+    ("Cette œuvre est publiée sous licence Creative Commons Attribution - Partage dans les Mêmes "
+     "Conditions 4.0 International.", "CC-BY-SA-4.0"),
+    ("Esta obra está bajo una Licencia Creative Commons Atribución-CompartirIgual 4.0 Internacional.",
+     "CC-BY-SA-4.0"),
+    ("Quest'opera è distribuita con Licenza Creative Commons Attribuzione 4.0 Internazionale.", "CC-BY-4.0"),
+    ("Este livro está sob uma Licença Creative Commons Atribuição 4.0 Internacional.", "CC-BY-4.0"),
+    ("Dit werk valt onder een Creative Commons Naamsvermelding 4.0 Internationaal-licentie.", "CC-BY-4.0"),
+    ("Dieses Buch ist gemeinfrei.", "LicenseRef-public-domain"),
+    ("Ce livre est dans le domaine public.", "LicenseRef-public-domain"),
+    ("This book is free. It is licensed under CC BY 4.0.", "CC-BY-4.0"),
+    ("All rights reserved, except as granted to you: this book is licensed under CC BY 4.0", "CC-BY-4.0"),
+    ("This work is licensed under a Creative Commons licence (CC BY 4.0).", "CC-BY-4.0"),
+)  # fmt: skip
+REFUSED = (
+    ("The electronic version is licensed under CC BY 4.0. All rights reserved for the print.", "reserved"),
+    ("This book is licensed under a Creative Commons Attribution-Noncommercial-No Derivative Works "
+     "3.0 License.", "CC-BY-NC-ND-3.0"),
+    ("This book is licensed under a Creative Commons \"Attribution-NonCommercial\" license.", "CC-NC"),
+    ("This work is licensed under CC BY–NC–SA 4.0", "CC-BY-NC-SA-4.0"),
+    ("This work is licensed under the Creative Commons Attribution-\nNonCommercial-ShareAlike 4.0 "
+     "International License.", "CC-BY-NC-SA-4.0"),
+    ("This work is licensed under the Creative Commons Attribution\nNonCommercial 4.0 License.", "CC-BY-NC-4.0"),
+    ("Licensed under Creative Commons Attribution, Non-Commercial 3.0.", "CC-BY-NC-3.0"),
+    ("Licensed under Creative Commons Attribution–NonCommercial 4.0.", "CC-BY-NC-4.0"),
+    ("Licensed under Creative Commons Attribution\u2011NonCommercial\u2011NoDerivs 3.0.", "CC-BY-NC-ND-3.0"),
+    ("Licensed under CC BY-\nNC 4.0.", "CC-BY-NC-4.0"),
+    ("Licensed under cc-by-\nnc 4.0.", "CC-BY-NC-4.0"),
+    ("Licensed under CC BY NC SA 2.5", "CC-BY-NC-SA-2.5"),
+    ("Licensed CC BY-NC-ND 4.0", "CC-BY-NC-ND-4.0"),
+    ("This book is licensed under a Creative Commons Attri-\nbution-Non-\ncommercial 4.0 license.", "CC-BY-NC-4.0"),
+    ("See https://creativecommons.org/licenses/by-nc/4.0/", "CC-BY-NC-4.0"),
+    ("https://creativecommons.org/licenses/by-\nnc-nd/4.0/", "CC-BY-NC-ND-4.0"),
+    ("This book is licensed under Creative Commons Attribution 4.0 for noncommercial use.", "CC-BY-NC-4.0"),
+    ("Cette œuvre est mise à disposition selon les termes de la Licence Creative Commons Attribution - "
+     "Pas d’Utilisation Commerciale 4.0 International.", "CC-BY-NC-4.0"),
+    ("Dieses Werk steht unter der Creative Commons Namensnennung–Nicht kommerziell 4.0.", "CC-BY-NC-4.0"),
+    ("Dieses Werk steht unter Creative Commons Namensnennung-Keine Bearbeitungen 4.0.", "CC-BY-ND-4.0"),
+    ("Esta obra está bajo una Licencia Creative Commons Atribución-NoComercial 4.0.", "CC-BY-NC-4.0"),
+    ("Esta obra está bajo una Licencia Creative Commons Atribución-SinDerivadas 4.0.", "CC-BY-ND-4.0"),
+    ("Quest'opera è distribuita con Licenza Creative Commons Attribuzione - Non commerciale 4.0.", "CC-BY-NC-4.0"),
+    ("Este livro está sob uma Licença Creative Commons Atribuição-NãoComercial 4.0.", "CC-BY-NC-4.0"),
+    ("Dit werk valt onder een Creative Commons Naamsvermelding-NietCommercieel 4.0.", "CC-BY-NC-4.0"),
+    ("This manual is licensed under the GNU Free Documentation License, Version 1.3", "GFDL-1.3"),
+    ("You can copy this manual under the terms of the GNU General Public\nLicense, version 3", "GPL-3.0"),
+    ("This document is released under the GNU Lesser General Public License.", "LGPL"),
+    ("© 2019 Jane Doe. All rights reserved.", "reserved"),
+    ("Alle Rechte, auch die der Übersetzung, vorbehalten.", "reserved"),
+    ("© 2019 Jane Doe. All rights reserved.\n\nThe code samples are licensed under the MIT License.", "reserved"),
+    ("© 2019 Jane Doe. All rights reserved.\n\nChapter 1 explains the Apache License.", "reserved"),
+    ("© 2019 Jane Doe. All rights reserved.\nThe cover picture is in the public domain.", "reserved"),
+    ("© 2019 Jane Doe. All rights reserved. Licensed under the MIT License.", "reserved"),
+    ("No part of this book may be reproduced. The code is available under the MIT License.", "reserved"),
+    ("This manual is licensed under the GNU GPL version 3. Portions: MIT License", "GPL"),
+    ("This book is licensed under CC BY 4.0. The pictures are licensed under CC BY-NC 4.0.", "mixed"),
+    ("This book is licensed under CC BY 4.0. Cover photo: CC BY-NC-ND 2.0", "mixed"),
+    ("This book is licensed under CC BY 4.0 and the code under GNU General Public License.", "mixed"),
+    ("This book is licensed under the MIT License. This work is licensed under CC BY-NC 4.0.", "mixed"),
+    ("This book is licensed under CC BY 4.0. It may be copied for personal use only.", "mixed"),
+    ("Permission is granted to make and distribute verbatim copies of this manual.", "LicenseRef-verbatim"),
+    ("This is a COPYRIGHTED Project Gutenberg eBook, details below.", "reserved"),
+    ("This work is licensed under a Creative Commons license.", "LicenseRef-CC"),
+)  # fmt: skip
+UNKNOWN = (
+    "This book contains material from Wikipedia licensed under CC BY-SA 3.0.",
+    "This book is typeset in Foo, licensed under the Apache License.",
+    "The original work is licensed under CC BY 4.0.",
+    "An earlier edition of this book is available under CC BY 4.0.",
+    "Based on a work at example.org, licensed under CC BY 4.0.",
+    "Copyright © 2005 J. Doe. Cover © 2005 A. Artist, licensed under CC BY 2.0",
+    "Appendix: MIT License",
+    "Ce livre n'est pas sous licence CC BY 4.0.",
+    "",
+    "Once upon a time.",
+    "© 2019 Jane Doe",
+    "The code samples are licensed under the MIT License.",
+    "Chapter 1 explains the Apache License.",
+    "The cover picture is in the public domain.",
+    "GNU GPL version 3. Portions: MIT License",
+    "This book is not licensed under the MIT License.",
+    "This book is no longer licensed under CC BY 4.0.",
+    "The MIT License does not apply to this book.",
+    "React is released under the MIT License.",
+    "This book explains how software is distributed under the MIT License.",
+    "The software described in this book is licensed under the Apache License, Version 2.0.",
+    "If this book were licensed under CC BY 4.0, you could copy it.",
+    "Beowulf is in the public domain.",
+    "Fonts: SIL. Icons by A. B., CC BY 4.0",
+    "Die Abbildungen in diesem Buch stehen unter der Lizenz CC BY 4.0.",
+    "Les exemples de ce livre sont publiés sous licence Creative Commons Attribution 4.0.",
+    "Permission is hereby granted, free of charge, to any person obtaining a copy.",
+    "A public domain book is one that was never subject to copyright.",
+    "In 2002 Creative Commons published its first licences.",
+    "He compared the MIT License with the GNU General Public License.",
+)
+
+
+def judged(text: str):
+    book = f"A Book\n\n{text}\n\nIt was a dark night.\n"
+    return book, Rights(RightsConfig())(
+        Record("1", "s", "p", "text", book, SourceMap.identity(book))
+    )
+
+
+@pytest.mark.parametrize(("text", "licence"), ALLOWED)
+def test_a_grant_to_the_work_passes(text, licence):
+    book, ruling = judged(text)
+    assert not ruling.reason and licence in ruling.metadata["licences"]
+    _, quote, start, end, role = ruling.metadata["rights_evidence"][0]
+    assert quote == " ".join(book[start:end].split())[:400] and role == "granted"
+
+
+@pytest.mark.parametrize(("text", "licence"), REFUSED)
+def test_what_reserves_or_restricts_is_refused(text, licence):
+    _, ruling = judged(text)
+    if licence in ("mixed", "reserved"):
+        assert ruling.reason == f"rights: {licence}"
+    else:
+        assert ruling.reason == "rights: licence not on the allow list"
+        assert licence in ruling.metadata["licences"]
+
+
+@pytest.mark.parametrize("text", UNKNOWN)
+def test_parts_denials_and_mentions_grant_nothing(text):
+    _, ruling = judged(text)
+    assert ruling.reason == "rights: unknown"
