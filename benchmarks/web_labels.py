@@ -1,6 +1,7 @@
 """Precision, recall and false alarms of the web filters on labelled samples.
 
     python benchmarks/web_labels.py lines PAGES [--shells DIR]   web.lines, rule by rule
+    python benchmarks/web_labels.py code PAGES                   web.lines on manuals of code
     python benchmarks/web_labels.py sites PAGES                  web.site_lines
     python benchmarks/web_labels.py spam PAGES --mails DIR       web.spam; signals on manuals
     python benchmarks/web_labels.py harmful PAGES --mails DIR --prompts DIR
@@ -21,6 +22,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,6 +137,47 @@ def lines(arguments: argparse.Namespace) -> None:
     print(f"longest lines of chrome on marked pages, in characters: {longest[-5:]}")
 
 
+class PreLines(HTMLParser):
+    """Text inside <pre>, found without resiliparse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth, self.pieces = 0, []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Open an element."""
+        self.depth += tag == "pre"
+
+    def handle_endtag(self, tag: str) -> None:
+        """Close an element."""
+        self.depth -= tag == "pre" and self.depth > 0
+
+    def handle_data(self, data: str) -> None:
+        """Text."""
+        if self.depth:
+            self.pieces.append(data)
+
+
+def code(arguments: argparse.Namespace) -> None:
+    """web.lines after web.main_text on manuals of code: lines cut that also stand in a <pre>."""
+    main_text, step = MainText(MainTextConfig()), Lines(LinesConfig())
+    for package in ("nodejs-doc", "rust-doc"):
+        found = pages(arguments.pages, package)
+        random.Random(7).shuffle(found)
+        small = [path for path in found[:65] if path.stat().st_size < 120_000]
+        cuts, inside = Counter(), 0
+        for path in small:
+            record = Record("1", "s", path.name, "html", data=path.read_bytes())
+            parser = PreLines()
+            parser.feed(record.data.decode("utf-8", "replace"))
+            lines = {line.strip() for line in "".join(parser.pieces).split("\n")}
+            record = follow(record, main_text(record))
+            for edit in step(record).edits:
+                cuts[edit.reason] += 1
+                inside += record.text[edit.start : edit.end].strip() in lines - {""}
+        print(f"{package}: {len(small)} pages, cuts {dict(cuts)}, {inside} equal a line of a <pre>")
+
+
 def sites(arguments: argparse.Namespace) -> None:
     """web.site_lines on packages of up to 100 pages, judged on the marked ones."""
     import pyarrow.parquet as parquet
@@ -244,7 +287,7 @@ def harmful(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    tasks = {"lines": lines, "sites": sites, "spam": spam, "harmful": harmful}
+    tasks = {"lines": lines, "code": code, "sites": sites, "spam": spam, "harmful": harmful}
     parser.add_argument("task", choices=tasks)
     parser.add_argument("pages", type=Path)
     parser.add_argument("--half", choices=("tuning", "final", "both"), default="both")

@@ -1,19 +1,22 @@
 """Lines that are no text: what a site says around a page, by their own words.
 
 Each rule has a name, which is the reason of its edit. Strong rules hold wherever the line stands;
-weak ones (`Home`, `Next`, `Search`) may be a heading or a key's name, so they want company: another
-such line beside them, or a place among the page's first or last lines. Only short lines are looked
-at, so a sentence about cookies stays. Remains of markup and scripts go only from pages that are not
-about them. All patterns are anchored and without nested repetition: linear in the line.
+weak ones (`Home`, `Next`, `Search`) want company: another such line beside them, or a place among
+the page's first or last lines. Likely ones (`Powered by steam`, `10 votes`) may be prose: a strong
+line, or a weak one that goes, must stand beside them, or they are among the last. Lines with a span
+`code` are passed over; remains of markup and scripts go only where no code stands beside them.
+All patterns are anchored and without nested repetition: linear in the line.
 """
 
 import re
+from bisect import bisect_left
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..record import PASS, Edit, Record, Ruling
-from .line_rules import REMAINS, STRONG, WEAK
+from ..record import PASS, Edit, Record, Ruling, Span
+from .line_rules import LIKELY, REMAINS, STRONG, WEAK
 
 INLINE = re.compile(
     r"\[(?:edit|edit source|citation needed|bearbeiten|modifier|editar|modifica)\]"
@@ -30,7 +33,11 @@ def compiled(rules: dict[str, str]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?P<r{n}>{rule})" for n, rule in enumerate(rules.values())))
 
 
-STRONG_PATTERN, WEAK_PATTERN, REMAINS_PATTERN = map(compiled, (STRONG, WEAK, REMAINS))
+LEVELS = {
+    level: (compiled(rules), tuple(rules))
+    for level, rules in {"strong": STRONG, "weak": WEAK, "likely": LIKELY}.items()
+}
+REMAINS_PATTERN = compiled(REMAINS)
 CODE = re.compile(r"[{};<>]|[=(]['\"$]|\w\(\)")
 
 
@@ -55,7 +62,8 @@ class Found(NamedTuple):
     start: int
     end: int
     reason: str
-    is_weak: bool
+    level: str
+    """strong, weak or likely."""
 
 
 class Lines:
@@ -69,60 +77,93 @@ class Lines:
         """Rule: an edit a line."""
         text = record.text
         lines = spans(text)
-        found = self.find(text, lines)
-        sure = [one for one in found if not one.is_weak]
-        near = {one.number + step for one in found for step in (-1, 1)}
+        coded = in_code(lines, record.spans)
+        chosen = self.chosen(self.find(text, lines, coded), len(lines), len(text))
+        edits = [Edit(one.start, min(one.end + 1, len(text)), one.reason) for one in chosen]
+        if not edits and not INLINE.search(text):
+            return PASS
+        return Ruling(edits=tuple(with_inline(record, edits, self.off)))
+
+    def chosen(self, found: list[Found], lines: int, size: int) -> list[Found]:
+        """Of the lines that a rule names, those that go."""
+        sure = [one for one in found if one.level == "strong"]
+        near = beside([one for one in found if one.level != "likely"])
         weak = [
             one
             for one in found
-            if one.is_weak
-            and (one.number in near or one.number < ENDS or one.number >= len(lines) - ENDS)
+            if one.level == "weak"
+            and (one.number in near or one.number < ENDS or one.number >= lines - ENDS)
         ]
-        if sum(one.end - one.start for one in weak) > self.config.most_cut * len(text):
-            weak = []
-        chosen = sorted(sure + weak)
-        edits = [Edit(one.start, min(one.end + 1, len(text)), one.reason) for one in chosen]
-        return (
-            Ruling(edits=tuple(with_inline(text, edits, self.off)))
-            if edits or INLINE.search(text)
-            else PASS
-        )
+        near = beside(sure + weak)
+        likely = [
+            one
+            for one in found
+            if one.level == "likely" and (one.number in near or one.number >= lines - ENDS)
+        ]
+        unsure = weak + likely
+        if sum(one.end - one.start for one in unsure) > self.config.most_cut * size:
+            unsure = []
+        return sorted(sure + unsure)
 
-    def find(self, text: str, lines: list[tuple[int, int]]) -> list[Found]:
+    def find(self, text: str, lines: list[tuple[int, int]], coded: set[int]) -> list[Found]:
         """Lines that a rule names."""
         found: list[Found] = []
         remains: list[Found] = []
-        code = 0
+        code = set(coded)
         for number, (start, end) in enumerate(lines):
             line = text[start:end].strip()
+            if number in coded:
+                continue
             if len(line) > self.config.longest_line:
                 if len(line) < 3000 and "{" in line:
-                    code += 1
+                    code.add(number)
                 continue
-            code += bool(CODE.search(line))
-            reason, is_weak = rule_of(line.lower())
+            lower = line.lower()
+            if CODE.search(line):
+                code.add(number)
+            reason, level = rule_of(lower)
             if reason and reason not in self.off:
-                found.append(Found(number, start, end, reason, is_weak))
-            elif not reason and (match := REMAINS_PATTERN.fullmatch(line.lower())):
+                found.append(Found(number, start, end, reason, level))
+            elif not reason and (match := REMAINS_PATTERN.fullmatch(lower)):
                 kind = f"{list(REMAINS)[match.lastindex - 1]} remains"
                 if kind not in self.off:
-                    remains.append(Found(number, start, end, kind, False))
-        if code <= max(2, self.config.most_remains * len(lines)):
-            found += remains
+                    remains.append(Found(number, start, end, kind, "strong"))
+        if len(code) <= max(2, self.config.most_remains * len(lines)):
+            code |= {one.number for one in remains}
+            found += [one for one in remains if code.isdisjoint({one.number - 1, one.number + 1})]
         return sorted(found)
 
 
-def rule_of(line: str) -> tuple[str, bool]:
-    """Name of the rule for a line in lower case, and whether it is weak; empty if there is none.
+def beside(found: list[Found]) -> set[int]:
+    """Numbers of the lines before and after some."""
+    return {one.number + step for one in found for step in (-1, 1)}
+
+
+def in_code(lines: list[tuple[int, int]], places: Sequence[Span]) -> set[int]:
+    """Numbers of the lines that hold code, by the spans that say so."""
+    starts = [start for start, _ in lines]
+    found: set[int] = set()
+    done = 0
+    for _, start, end, _ in sorted(place for place in places if place.kind == "code"):
+        number = max(done, bisect_left(starts, start + 1) - 1)
+        while 0 <= number < len(lines) and lines[number][0] < end:
+            if lines[number][1] > start:
+                found.add(number)
+            number += 1
+        done = max(done, number - 1)
+    return found
+
+
+def rule_of(line: str) -> tuple[str, str]:
+    """Name and level of the rule for a line in lower case; both empty if there is none.
 
     >>> rule_of("skip to main content"), rule_of("next"), rule_of("the next day it rained")
-    (('skip link', False), ('pager', True), ('', False))
+    (('skip link', 'strong'), ('pager', 'weak'), ('', ''))
     """
-    match = STRONG_PATTERN.fullmatch(line)
-    if match:
-        return list(STRONG)[match.lastindex - 1], False
-    match = WEAK_PATTERN.fullmatch(line)
-    return (list(WEAK)[match.lastindex - 1], True) if match else ("", False)
+    for level, (pattern, names) in LEVELS.items():
+        if match := pattern.fullmatch(line):
+            return names[match.lastindex - 1], level
+    return "", ""
 
 
 def spans(text: str) -> list[tuple[int, int]]:
@@ -135,10 +176,14 @@ def spans(text: str) -> list[tuple[int, int]]:
     return places
 
 
-def with_inline(text: str, edits: list[Edit], off: frozenset[str]) -> list[Edit]:
+def with_inline(record: Record, edits: list[Edit], off: frozenset[str]) -> list[Edit]:
     """The edits with those inside lines that stay: edit marks, links to headings, entities."""
     merged, at = [], 0
-    for mark in INLINE.finditer(text):
+    code = sorted((end, start) for kind, start, end, _ in record.spans if kind == "code")
+    for mark in INLINE.finditer(record.text):
+        place = bisect_left(code, (mark.start() + 1,))
+        if place < len(code) and code[place][1] < mark.end():
+            continue
         while at < len(edits) and edits[at].end <= mark.start():
             merged.append(edits[at])
             at += 1

@@ -10,8 +10,8 @@ Knows nothing of trees or bytes.
 import re
 from typing import NamedTuple
 
-from ..record import Edit
-from .marks import ANY, CLOSE, END, KIND, OF_CHROME, START
+from ..record import Edit, Span
+from .marks import ANY, CLOSE, CODE, CODE_END, END, KIND, OF_PLACES, PRE, PRE_END, START
 
 MARKED = re.compile(f"{START}([^{START}{END}]*){END}")
 SIGNS = re.compile(r"[\W_]+")
@@ -29,10 +29,11 @@ MOST_LINKS = 0.6
 
 
 class Lines(NamedTuple):
-    """Text of a page, and the lines of links in it."""
+    """Text of a page, the lines of links in it, and where it is code."""
 
     text: str
     edits: tuple[Edit, ...]
+    code: tuple[Span, ...]
 
 
 class Line(NamedTuple):
@@ -49,7 +50,7 @@ def link_lines(marked: str, link_share: float) -> Lines:
     """Take the marks out of a text; cut its chrome, lines of links at both ends, and pagers.
 
     >>> marked = "\\ufdd0Home\\ufdd1 | \\ufdd0Up\\ufdd1\\nWhat this page says, in words."
-    >>> text, edits = link_lines(marked, 0.8)
+    >>> text, edits, code = link_lines(marked, 0.8)
     >>> text, [(edit.start, edit.end) for edit in edits]
     ('Home | Up\\nWhat this page says, in words.', [(0, 10)])
     """
@@ -57,17 +58,19 @@ def link_lines(marked: str, link_share: float) -> Lines:
     for raw in marked.split("\n"):
         reading.read(raw)
     text, chrome = "\n".join(reading.pieces), reading.edits
+    reading.end_code(len(text) if reading.is_pre else -1)
     if reading.depth:
         chrome.append(Edit(reading.begin, len(text), reading.kind))
     chrome = [widened(text, edit) for edit in chrome]
     blank = len(text) - len(text.lstrip())
     if chrome and chrome[0].start == blank:
         chrome[0] = chrome[0]._replace(start=0)
-    return Lines(text, merged(chrome, cut(text, reading.lines, link_share)))
+    code = (span for span in reading.code if text[span.start : span.end].strip())
+    return Lines(text, merged(chrome, cut(text, reading.lines, link_share)), tuple(code))
 
 
 class Reading:
-    """A marked text on its way to a clean one: its lines, and its chrome as edits."""
+    """A marked text on its way to a clean one: lines, chrome as edits, code as spans."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
@@ -75,10 +78,12 @@ class Reading:
         self.edits: list[Edit] = []
         self.at = self.depth = self.begin = 0
         self.kind = ""
+        self.code: list[Span] = []
+        self.code_begin, self.is_pre = -1, False
 
     def read(self, raw: str) -> None:
         """Read a line; one of marks alone is none."""
-        parts, clean = OF_CHROME.split(raw), ANY.sub("", raw)
+        parts, clean = OF_PLACES.split(raw), ANY.sub("", raw)
         is_line = len(parts) == 1 or clean.strip() not in ("", "•")
         kept, length = [], 0
         for number, part in enumerate(parts):
@@ -99,8 +104,15 @@ class Reading:
         self.at += length + 1
 
     def pass_mark(self, mark: str, place: int) -> None:
-        """Chrome begins or ends; what is inside other chrome is a part of it."""
-        if mark == CLOSE:
+        """Chrome or code begins or ends; what is inside other chrome is a part of it."""
+        if mark in (CODE, PRE):
+            self.is_pre |= mark == PRE
+            self.code_begin = place if self.code_begin < 0 else self.code_begin
+        elif mark == PRE_END or (mark == CODE_END and not self.is_pre):
+            self.end_code(place)
+        elif mark == CODE_END:
+            pass
+        elif mark == CLOSE:
             self.depth = max(0, self.depth - 1)
             if not self.depth and self.begin < place:
                 self.edits.append(Edit(self.begin, place, self.kind))
@@ -109,6 +121,12 @@ class Reading:
             if not self.depth:
                 self.begin, self.kind = place, KIND.get(mark, "navigation")
             self.depth += 1
+
+    def end_code(self, place: int) -> None:
+        """Code ends, where any had begun; a <code> that nothing ends is none."""
+        if 0 <= self.code_begin < place:
+            self.code.append(Span("code", self.code_begin, place))
+        self.code_begin, self.is_pre = -1, False
 
 
 def widened(text: str, edit: Edit) -> Edit:

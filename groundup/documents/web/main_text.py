@@ -14,10 +14,10 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import Config, MissingExtra
 
-from ..record import Edit, Made, Record, Ruling, edited_text
+from ..record import Made, Record, Ruling, edited_text
 from .alignment import align
 from .chrome import prune, restore
-from .links import link_lines
+from .links import Lines, link_lines
 from .marks import CHROME, mark_links
 
 MARKS = (
@@ -84,25 +84,26 @@ class MainText:
         readable = SURROGATE.sub("\ufffd", page.text).replace("\0", "\ufffd")
         metadata = page_metadata(readable)
         if self.config.extractor == "trafilatura":
-            text, edits = with_trafilatura(readable), ()
+            text, edits, code = with_trafilatura(readable), (), ()
         else:
-            text, edits = self.extract(flat_lists(readable))
+            text, edits, code = self.extract(flat_lists(readable))
         if not text.strip():
             return Ruling("no text", 0.0)
         map = align(text, page.text, page.charset, page.start)
-        return Ruling(made=Made(map), edits=edits, metadata=metadata)
+        return Ruling(made=Made(map, code), edits=edits, metadata=metadata)
 
-    def extract(self, page: str) -> tuple[str, tuple[Edit, ...]]:
-        """All that a page shows, and what of it is chrome or lines of links."""
+    def extract(self, page: str) -> Lines:
+        """All that a page shows, what of it is chrome or lines of links, and what is code."""
         marked = mark_links(FIGURE.sub(r"<\1div", page))
         tree = parse(marked)
         restore(tree, prune(tree, marked, self.config.largest_share))
-        text, edits = link_lines(self.write(tree), self.config.link_share)
+        lines = link_lines(self.write(tree), self.config.link_share)
+        text, edits = lines.text, lines.edits
         if len(edited_text(text, edits).strip()) >= self.config.fewest_characters:
-            return text, edits
+            return lines
         chrome = tuple(edit for edit in edits if edit.reason in CHROME)
         left = len(edited_text(text, chrome).strip())
-        return text, chrome if left * 2 > len(text.strip()) else ()
+        return lines._replace(edits=chrome if left * 2 > len(text.strip()) else ())
 
     def write(self, tree: Any) -> str:
         """The tree as text."""

@@ -1,7 +1,7 @@
 """Marks: noncharacters that go through an extractor, so that its text says what a line was.
 
-A link's text is put between two of them in the page, and an element of chrome between two in the
-tree; what is written out then shows which letters are links and which are chrome, and of what kind.
+A link's text is put between two of them in the page, and so is code; an element of chrome between
+two in the tree. What is written out then shows which letters are links, code or chrome of a kind.
 Unicode keeps U+FDD0 to U+FDEF for such use inside a program: no text may hold them.
 """
 
@@ -15,13 +15,28 @@ CHROME = (
 """Kinds of chrome: the reasons of their edits."""
 OPEN = {kind: chr(0xFDD3 + n) for n, kind in enumerate(CHROME)}
 KIND = {mark: kind for kind, mark in OPEN.items()}
-OF_CHROME = re.compile("([\ufdd2-\ufdef])")
+CODE, CODE_END, PRE, PRE_END = "\ufdec", "\ufded", "\ufdee", "\ufdef"
+"""Around <code> and its like, and around <pre>, which may hold them."""
+OF_PLACES = re.compile("([\ufdd2-\ufdef])")
+"""Marks of chrome and of code."""
 ANY = re.compile("[\ufdd0-\ufdef]")
-LINK = re.compile(r"<a\b(?=[^>]{0,500}?\bhref\b)[^>]{0,5000}>|</a\s*>", re.IGNORECASE)
+MARKED = re.compile(
+    r"<a\b(?=[^>]{0,500}?\bhref\b)[^>]{0,5000}>|</a\s*>"
+    r"|<(?P<pre>pre)\b[^>]{0,5000}>(?:\r?\n)?|<(?P<code>code|samp|kbd|tt)\b[^>]{0,5000}>"
+    r"|</(?P<end>pre|code|samp|kbd|tt)\s*>",
+    re.IGNORECASE,
+)
 
 
 def mark_links(page: str) -> str:
-    """The page with every link's text between START and END."""
-    return LINK.sub(
-        lambda tag: END + tag[0] if tag[0][1] == "/" else tag[0] + START, ANY.sub("", page)
-    )
+    """The page with every link's text between START and END, and code between its own marks."""
+    return MARKED.sub(with_mark, ANY.sub("", page))
+
+
+def with_mark(tag: re.Match[str]) -> str:
+    """A tag of a link or of code with its mark, inside the element."""
+    if tag["pre"] or tag["code"]:
+        return tag[0] + (PRE if tag["pre"] else CODE)
+    if tag["end"]:
+        return (PRE_END if tag["end"].lower() == "pre" else CODE_END) + tag[0]
+    return END + tag[0] if tag[0][1] == "/" else tag[0] + START

@@ -8,11 +8,12 @@ Knows nothing of what a page says.
 
 import gzip
 import re
+import unicodedata
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from groundup.core import Config, ConfigError, InputFile
 
@@ -20,6 +21,7 @@ from ..record import PASS, Record, Ruling
 
 PARTS = re.compile(r"[^a-zA-Z0-9]+")
 ADDRESS = re.compile(r"[\d.]+|.*:.*")
+NO_SCHEME = re.compile(r"(?:[\w-]+\.)+([\w-]+)\.?(?::\d{1,5})?(?:[/?#].*)?", re.DOTALL)
 
 
 Item = Annotated[str, InputFile("@")]
@@ -29,7 +31,8 @@ class UrlsConfig(Config):
     """Lists of what is refused; each item is a word, or `@FILE` for a file with one a line."""
 
     domains: tuple[Item, ...] = ()
-    """Registered domains or hosts. Source: yours, such as the UT1 blocklists (CC-BY-SA)."""
+    """Registered domains or hosts, in letters or punycode. Source: yours, such as the UT1
+    blocklists (CC-BY-SA)."""
     urls: tuple[Item, ...] = ()
     """Whole addresses."""
     hard_words: tuple[Item, ...] = ()
@@ -49,7 +52,7 @@ class Urls:
 
     def __init__(self, config: UrlsConfig) -> None:
         self.config = config
-        self.domains = frozenset(listed(config.domains, str.lower))
+        self.domains = frozenset(listed(config.domains, on_the_wire))
         self.urls = frozenset(listed(config.urls, str))
         self.hard = frozenset(listed(config.hard_words, squeezed))
         self.soft = frozenset(listed(config.soft_words, squeezed))
@@ -70,18 +73,19 @@ class Urls:
 
     def reason(self, url: str, host: str, domain: str) -> str:
         """Which list refuses an address, if any does."""
-        if domain in self.domains:
+        if on_the_wire(domain) in self.domains:
             return "domain"
-        if host in self.domains:
+        if on_the_wire(host) in self.domains:
             return "subdomain"
-        if url in self.urls:
+        decoded = unquote(url)  # once, as a server does
+        if url in self.urls or decoded in self.urls:
             return "address"
-        words = {word.lower() for word in PARTS.split(url)}
+        words = {word.lower() for word in PARTS.split(decoded)}
         if words & self.hard:
             return "hard word"
         if len(words & self.soft) >= self.config.soft_limit:
             return "soft words"
-        return "subword" if self.subwords and self.subwords.search(squeezed(url)) else ""
+        return "subword" if self.subwords and self.subwords.search(squeezed(decoded)) else ""
 
 
 def squeezed(word: str) -> str:
@@ -107,11 +111,19 @@ def listed(items: tuple[str, ...], form) -> list[str]:  # noqa: ANN001
 def host_of(url: str) -> str:
     """Host of an address in lower case, without port; empty if it has none.
 
+    Without a scheme, what ends in a public suffix or is a number of four parts is a host.
+
     >>> host_of("HTTP://user@Www.Example.org:80/x"), host_of("no address"), host_of("http://[::1")
     ('www.example.org', '', '')
+    >>> host_of("example.org:80/x"), host_of("mailto:a@example.org"), host_of("kettles/one.html")
+    ('example.org', '', '')
     """
+    url = url.strip()
+    bare = NO_SCHEME.fullmatch(url)
+    if bare and (bare[1].isdecimal() or punycode(bare[1].lower()) in suffix_rules()):
+        url = f"//{url}"
     try:
-        return (urlsplit(url.strip()).hostname or "").rstrip(".").lower()
+        return (urlsplit(url).hostname or "").rstrip(".").lower()
     except ValueError:
         return ""
 
@@ -137,6 +149,15 @@ def punycode(name: str) -> str:
         )
     except UnicodeError:
         return name
+
+
+def on_the_wire(name: str) -> str:
+    """A listed or met host in the one form in which both are compared.
+
+    >>> on_the_wire("MÜNCHEN.de.") == on_the_wire("xn--mnchen-3ya.de")
+    True
+    """
+    return punycode(unicodedata.normalize("NFKC", name).lower().rstrip("."))
 
 
 def registered_domain(host: str) -> str:

@@ -1,9 +1,10 @@
 """Lines: strong rules hold anywhere, weak ones want company, code is not taken for remains."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents import Record, SourceMap, follow
+from groundup.documents import Record, SourceMap, Span, follow
 from groundup.documents.web.lines import Lines, LinesConfig
 
 STEP = Lines(LinesConfig())
@@ -31,6 +32,37 @@ def test_remains_go_and_code_stays():
     assert "display" not in cleaned(*PROSE, ".ad{display:none}", *PROSE)
     code = [".a { color: red }", ".b { color: blue }", "}", "<b>", "</b>"]
     assert cleaned(*PROSE[:3], *code, *PROSE[3:]).split("\n") == [*PROSE[:3], *code, *PROSE[3:]]
+
+
+LIKELY = ["Powered by steam", "10 votes", "We use cookies and milk in this recipe.", "More on tea"]
+
+
+@pytest.mark.parametrize("line", LIKELY)
+def test_what_may_be_prose_wants_a_line_that_surely_goes_beside_it(line):
+    assert line in cleaned(*PROSE[:6], line, *PROSE[6:])
+    assert line in cleaned(line, *PROSE)
+    assert line not in cleaned(*PROSE[:6], "Advertisement", line, *PROSE[6:])
+    assert line not in cleaned(*PROSE, line)
+
+
+def test_lines_that_may_be_prose_do_not_vouch_for_each_other():
+    text = [*PROSE[:6], *LIKELY, *PROSE[6:]]
+    assert cleaned(*text).split("\n") == text
+
+
+def test_lines_of_code_are_passed_over_by_every_rule():
+    code = ["Advertisement", "});", "const sys = require('node:sys');", "a&nbsp;b ¶"]
+    text = "\n".join([*PROSE[:6], *code, *PROSE[6:]])
+    start, end = text.index(code[0]), text.index(PROSE[6])
+    record = Record("1", "s", "p", "html", text, SourceMap.identity(text))
+    assert len(follow(record, STEP(record)).text) < len(text)
+    told = Record("1", "s", "p", "html", text, record.map, (Span("code", start, end),))
+    assert follow(told, STEP(told)).text == text
+
+
+def test_remains_beside_code_stay_though_nothing_says_it_is_code():
+    code = ["let x = f();", "});"]
+    assert cleaned(*PROSE, *code, *PROSE).split("\n") == [*PROSE, *code, *PROSE]
 
 
 def test_marks_inside_lines():

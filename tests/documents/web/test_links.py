@@ -1,18 +1,31 @@
 # ruff: noqa: E501 — samples stand as they are read
 """Lines of links: cut at the ends, kept where the text speaks of them."""
 
+import re
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents import Edit
+from groundup.documents import Edit, Span
 from groundup.documents.web.links import MARKED, SIGNS, link_lines, linked_share
-from groundup.documents.web.marks import ANY, CLOSE, END, OPEN, START
+from groundup.documents.web.marks import (
+    ANY,
+    CLOSE,
+    CODE,
+    CODE_END,
+    END,
+    OPEN,
+    PRE,
+    PRE_END,
+    START,
+    mark_links,
+)
 
 TEXT = "Words of the page that are not links and go on for a while."
 
 
 def cut(*lines: str) -> str:
-    text, edits = link_lines("\n".join(lines), 0.7)
+    text, edits, _ = link_lines("\n".join(lines), 0.7)
     pieces, at = [], 0
     for edit in edits:
         pieces.append(text[at : edit.start])
@@ -36,12 +49,28 @@ def test_a_list_inside_stays_but_a_pager_goes():
 
 @given(
     st.lists(
-        st.sampled_from(["a", START, END, "\n", "word ", "|", "• ", CLOSE, *OPEN.values()]),
+        st.sampled_from(
+            [
+                "a",
+                START,
+                END,
+                CODE,
+                CODE_END,
+                PRE,
+                PRE_END,
+                "\n",
+                "word ",
+                "|",
+                "• ",
+                CLOSE,
+                *OPEN.values(),
+            ]
+        ),
         max_size=60,
     )
 )
 def test_no_mark_is_left_and_edits_rise(pieces):
-    text, edits = link_lines("".join(pieces), 0.7)
+    text, edits, _ = link_lines("".join(pieces), 0.7)
     assert not ANY.search(text)
     end = 0
     for edit in edits:
@@ -51,7 +80,7 @@ def test_no_mark_is_left_and_edits_rise(pieces):
 
 def test_chrome_is_cut_with_its_kind_and_the_lines_of_marks_are_none():
     marked = f"{OPEN['navigation']}\n• Home\n• Up\n{CLOSE}\n{TEXT} {OPEN['heading link']}¶{CLOSE}\nEnd of it."
-    text, edits = link_lines(marked, 0.7)
+    text, edits, _ = link_lines(marked, 0.7)
     assert text == f"• Home\n• Up\n{TEXT} ¶\nEnd of it."
     assert [(edit.reason, text[edit.start : edit.end]) for edit in edits] == [
         ("navigation", "• Home\n• Up\n"), ("heading link", " ¶"),
@@ -65,3 +94,16 @@ def test_the_share_of_links_is_that_of_letters_and_digits(pieces):
     linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(raw))
     signs = len(SIGNS.sub("", clean))
     assert linked_share(raw, clean) == (linked / signs if signs else 1.0)
+
+
+def test_code_is_told_and_its_marks_are_no_text():
+    page = "<p>Say <code>a</code> or<pre>\nb <code>c</code>\nd</pre><p>e"
+    marked = re.sub("<[^>]*>", "", mark_links(page.replace("<p", "\n<p").replace("<pre", "\n<pre")))
+    text, _, code = link_lines(marked, 0.7)
+    assert not ANY.search(text)
+    assert [text[start:end].strip() for _, start, end, _ in code] == ["a", "b c\nd"]
+
+
+def test_a_code_that_never_ends_is_none_and_a_pre_is():
+    assert link_lines(f"a {CODE}b\nc", 0.7).code == ()
+    assert link_lines(f"a\n{PRE}b {CODE}c{CODE_END}\nd", 0.7).code == (Span("code", 2, 7),)

@@ -42,6 +42,32 @@ def test_lists_in_their_order(tmp_path):
     assert ruled("http://ok.org/myp-0rn2", **settings) == "url: subword"
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://ok.org/s%65x", "http://ok.org/a%2Fsex", "http://ok.org/sex", "ok.org/%73%65%78?x"],
+)
+def test_hard_words_are_found_behind_percent_signs(url):
+    assert ruled(url, hard_words=("sex",)) == "url: hard word"
+    assert ruled("http://ok.org/s%2565x", hard_words=("sex",)) == ""  # decoded once
+
+
+@pytest.mark.parametrize(
+    "listed", ["münchen.de", "xn--mnchen-3ya.de", "MÜNCHEN.DE", "mu\u0308nchen.de"]
+)
+@pytest.mark.parametrize(
+    "url", ["https://www.münchen.de/x", "https://xn--mnchen-3ya.de/", "münchen.de"]
+)
+def test_international_names_are_one_in_both_forms(listed, url):
+    assert ruled(url, domains=(listed,)) == "url: domain"
+
+
+@pytest.mark.parametrize(
+    "url", ["bad.org/x", "www.bad.org", "bad.org:8080/x?y", "//bad.org/x", "BAD.org."]
+)
+def test_an_address_without_a_scheme_has_a_host(url):
+    assert ruled(url, domains=("bad.org",)) == "url: domain"
+
+
 def test_host_and_domain_are_noted():
     ruling = Urls(UrlsConfig())(
         Record("1", "s", "p", "html", metadata={"url": "http://a.b.co.uk/"})
