@@ -22,7 +22,7 @@ PEERS := $(basename $(notdir $(wildcard tests/oracles/*.txt)))
 BENCHES := attention code_verdicts experts hostile imported_tokenizers measures_speed refusal train
 
 # Tests whose code is compiled or uses vector instructions run once more without either.
-NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddings)
+NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddings tests/tokenizer/test_f*.py)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

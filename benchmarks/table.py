@@ -140,7 +140,7 @@ def markdown(results: Path = RESULTS) -> str:
     """Every kept row as a Markdown table, in order of the files' names."""
     lines = [HEAD, "|---|---|---|---|---|---|---|---|---|"]
     for file in sorted(results.glob("*.json")):
-        rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+        rows = json.loads(file.read_text(encoding="utf-8")).get("rows", [])  # others have no peer
         for row in (Row(**values) for values in rows if "ratio" in values):
             cells = (
                 row.work, row.unit, figure(row.ours), f"{row.peer_name} {row.peer_version}",
