@@ -6,10 +6,10 @@ larger than memory. Without a compiler there is nothing here and callers use the
 """
 
 import ctypes
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import regex
@@ -18,6 +18,8 @@ from jaxtyping import Int64, UInt8
 from groundup.core import native
 
 from .bpe import ALPHABET, BYTE_IDS, PATTERNS, BytePairs, Pair, well_formed
+
+Item = TypeVar("Item")
 
 CLASSES = {r"\p{L}": 1, r"\p{N}": 2, r"\s": 4, r"[\r\n]": 8}
 BATCH_CHARACTERS = 2**22
@@ -60,15 +62,19 @@ def joined(texts: Sequence[str]) -> Joined:
     return Joined(b"".join(encoded), np.cumsum([len(one) for one in encoded], dtype=np.int64))
 
 
-def batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Group texts, so that each group has about BATCH_CHARACTERS characters."""
-    group, size = list[str](), 0
-    for text in texts:
-        group.append(text)
-        size += len(text)
-        if size >= BATCH_CHARACTERS:
+def grouped(items: Iterable[Item], size: Callable[[Item], int], limit: int) -> Iterator[list[Item]]:
+    """Group items in order, a group ending with the item that brings it to the limit.
+
+    >>> list(grouped(["ab", "c", "def", "g"], len, 3))
+    [['ab', 'c'], ['def'], ['g']]
+    """
+    group, total = list[Item](), 0
+    for item in items:
+        group.append(item)
+        total += size(item)
+        if total >= limit:
             yield group
-            group, size = [], 0
+            group, total = [], 0
     if group:
         yield group
 
@@ -92,7 +98,7 @@ class Counter:
 
     def add(self, texts: Iterable[str]) -> None:
         """Count the pieces of texts, each cut by itself."""
-        for group in batches(texts):
+        for group in grouped(texts, len, BATCH_CHARACTERS):
             data, ends = joined(group)
             self.code.counter_add(
                 self.handle, data, pointer(ends), long(len(ends)), pointer(classes()),

@@ -33,6 +33,7 @@ from groundup.core import (
 )
 
 from .bpe import well_formed
+from .compiled import grouped
 from .fast import FastTokenizer
 from .imported.opening import load_tokenizer
 from .imported.tokenizer import Frame, ImportedTokenizer
@@ -119,19 +120,6 @@ def document_frame(tokenizer: FastTokenizer | ImportedTokenizer) -> Frame:
     return Frame(tokenizer.frame.before, (ends[0],))
 
 
-def batched(texts: Iterable[Text]) -> Iterator[list[Text]]:
-    """Group texts, so that each group has about ENCODED_CHARS characters."""
-    group, size = list[Text](), 0
-    for text in texts:
-        group.append(text)
-        size += len(text.text)
-        if size >= ENCODED_CHARS:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
-
-
 def write_split(
     draft: Draft,
     split: str,
@@ -143,7 +131,7 @@ def write_split(
     before, after = (np.array(ids, dtype=kind) for ids in document_frame(tokenizer))
     names, lengths, sizes = list[str](), list[int](), list[int]()
     with open(draft.file(f"{split}.bin"), "wb") as file:
-        for group in batched(texts):
+        for group in grouped(texts, lambda text: len(text.text), ENCODED_CHARS):
             rows = tokenizer.encode_rows([text for _, text in group])
             for (name, text), row in zip(group, rows, strict=True):
                 ids = np.concatenate([before, row.astype(kind), after])

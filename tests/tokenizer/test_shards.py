@@ -20,8 +20,9 @@ from groundup.tokenizer import (
     train_tokenizer,
     write_tokens,
 )
+from groundup.tokenizer.compiled import grouped
 from groundup.tokenizer.imported.tokenizer import Frame, ImportedTokenizer
-from groundup.tokenizer.shards import batched, document_frame
+from groundup.tokenizer.shards import ENCODED_CHARS, document_frame
 from tests.tokenizer.corpora import CORPORA, HOSTILE
 from tests.tokenizer.imported.fixtures import small
 
@@ -98,10 +99,10 @@ def test_a_tokenizer_without_an_end_of_text_is_told(tmp_path):
 
 def test_texts_are_encoded_in_groups_of_bounded_size():
     texts = [Text(str(n), "x" * 2**18) for n in range(9)]
-    groups = list(batched(texts))
+    groups = list(grouped(texts, lambda text: len(text.text), ENCODED_CHARS))
     assert [len(group) for group in groups] == [4, 4, 1]
     assert [text for group in groups for text in group] == texts
-    assert list(batched([])) == []
+    assert list(grouped([], len, 1)) == []
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20))
