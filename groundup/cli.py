@@ -48,6 +48,7 @@ VERBS: tuple[Verb, ...] = (
          "without a document, source or licence; who was made from it"),
     Verb("tokenizer", "groundup.tokenizer:train_tokenizer", "a byte-level vocabulary of a corpus"),
     Verb("tokens", "groundup.tokenizer:tokens", "a corpus as shards of token ids"),
+    Verb("tokens mix", "groundup.tokenizer:mix_named", "several tokens as one, by shares"),
     Verb("import", "groundup.model:import_model", "a model of others, checked, with its licence"),
     Verb("model describe", "groundup.model:describe", "parameters, FLOPs and cache of a model"),
     Verb("model routing", "groundup.model:routing", "which expert computes which token", True),

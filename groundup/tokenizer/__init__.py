@@ -9,7 +9,7 @@ from .imported.opening import ids_needed, load_tokenizer, save_imported
 from .imported.templates import PLAIN, ChatTemplate, template_of
 from .imported.tokenizer import Frame, ImportedTokenizer
 from .loader import Batch, Loader
-from .mixing import MixConfig, Reading, mix, open_text
+from .mixing import MixConfig, Reading, mix, mix_named, open_text
 from .packing import Packed, pack_examples
 from .shards import Shard, Text, TokensConfig, document_frame, tokens, write_tokens
 from .specials import (
@@ -64,6 +64,7 @@ __all__ = [
     "load_tokenizer",
     "measure_cut",
     "mix",
+    "mix_named",
     "open_text",
     "pack_examples",
     "render",

@@ -71,6 +71,25 @@ def mix(
     )
 
 
+def mix_named(config: MixConfig, tokenizer: Artifact, out: Path, *, source: list[str]) -> Artifact:
+    """Make a mixture of tokens, each source under a name of its own.
+
+    tokenizer  the tokenizer that made all of them
+    source     NAME=DIR: tokens made by `groundup tokens`; give it twice or more
+
+    Raises ConfigError for a source without a name, or for two of one name.
+    """
+    sources: dict[str, Artifact] = {}
+    for given in source:
+        name, sign, place = given.partition("=")
+        if not (name and sign and place) or name in sources:
+            raise ConfigError(
+                f"source={given!r} must be NAME=DIR, each name once, such as web=tokens-web."
+            )
+        sources[name] = Artifact.open(Path(place), "tokens")
+    return mix(config, sources, tokenizer, out)
+
+
 def write_mixture(
     draft: Draft, facts: Mapping[str, dict[str, Any]], weights: Mapping[str, float]
 ) -> None:

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from groundup.core import ArtifactError, ConfigError, DataError
-from groundup.tokenizer import Loader, MixConfig, Shard, TokensConfig, mix, open_text, tokens
+from groundup.tokenizer import (
+    Loader,
+    MixConfig,
+    Shard,
+    TokensConfig,
+    mix,
+    mix_named,
+    open_text,
+    tokens,
+)
 from tests.train.small import small, without_compiler
 
 
@@ -63,3 +72,14 @@ def test_what_cannot_be_mixed_is_refused(made, tmp_path):
     mixed = mix(MixConfig(tokens=100), sources, one.tokenizer, tmp_path / "c")
     with pytest.raises(ConfigError, match="of its own"):
         mix(MixConfig(tokens=100), sources | {"x": mixed}, one.tokenizer, tmp_path / "d")
+
+
+def test_sources_are_named_on_the_command_line(made, tmp_path):
+    one, sources = made
+    named = [f"{name}={source.path}" for name, source in sources.items()]
+    config = MixConfig(tokens=100)
+    mixed = mix_named(config, one.tokenizer, tmp_path / "mixed", source=named)
+    assert mixed.id == mix(config, sources, one.tokenizer, tmp_path / "again").id
+    for wrong in (["code"], ["=x"], ["code="], [named[0], named[0]]):
+        with pytest.raises(ConfigError, match="NAME=DIR"):
+            mix_named(config, one.tokenizer, tmp_path / "not", source=wrong)

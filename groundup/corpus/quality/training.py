@@ -236,6 +236,10 @@ def train_classifier_folders(
 ) -> dict[str, Any]:
     """Train a classifier of two folders of files and save it; returns the report.
 
+    positive  folder of texts to keep, such as good pages; any kind that a reader knows
+    negative  folder of texts to drop
+    out       where the classifier and its report go; `quality.classifier` names it by `model`
+
     A file is a group of its own. Raises DataError if a folder has too few files.
     """
     texts = [
