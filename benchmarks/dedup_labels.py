@@ -16,6 +16,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -131,11 +132,11 @@ def repeats(pages: Sequence[Sequence[str]], length: int) -> list[Repeat]:
 
 
 def seen_sentences(texts: Sequence[str]) -> list[set[int]]:
-    """Words of each text that lie in three sentences in a row seen before, plainly."""
+    """Words of each text in three sentences in a row seen before, plainly; digits are all one."""
     seen: set[tuple[tuple[str, ...], ...]] = set()
     found: list[set[int]] = []
     for text in texts:
-        own = [tuple(words_of(part)) for part in SENTENCE.findall(text)]
+        own = [tuple(words_of(part)) for part in SENTENCE.findall(re.sub(r"\d", "0", text))]
         own = [part for part in own if part]
         ends = [0]
         for part in own:
@@ -190,8 +191,8 @@ def planted(shards: Path, seed: int) -> None:
     chance = random.Random(seed)
     pages = [one for one in survivors(shards) if 150 <= len(words_of(one.text)) <= 6_000]
     chance.shuffle(pages)
-    donors = [one._replace(source="donor") for one in pages[: len(pages) // 3]]
-    hosts = [one._replace(source="host") for one in pages[len(pages) // 3 :]]
+    donors = [replace(one, source="donor") for one in pages[: len(pages) // 3]]
+    hosts = [replace(one, source="host") for one in pages[len(pages) // 3 :]]
     ordered = sorted(donors, key=lambda one: one.id) + sorted(hosts, key=lambda one: one.id)
     natural = {name: rulings(make(("donor",)), donors + hosts) for name, make in STEPS.items()}
     proven = {
@@ -203,10 +204,14 @@ def planted(shards: Path, seed: int) -> None:
         told(name, found, ordered, proven[name])
     quiet = [one for one in hosts if all(not cuts(found.get(one.id), one.text)
                                          for found in natural.values())]  # fmt: skip
-    made, places = plant(donors, quiet, chance)
-    print(f"{len(donors)} donors; {len(quiet)} hosts without a cut, {len(places)} with a plant")
-    for name, make in STEPS.items():
-        score(name, rulings(make(("donor",)), donors + made), made, places)
+    print(f"{len(donors)} donors; {len(quiet)} hosts without a cut, each with a plant of a kind")
+    tallies = {name: Tally(Counter(), Counter(), Counter(), Counter()) for name in STEPS}
+    for turn in range(len(KINDS)):
+        made, places = plant(donors, quiet, chance, turn)
+        for name, make in STEPS.items():
+            score(tallies[name], rulings(make(("donor",)), donors + made), made, places)
+    for name, tally in tallies.items():
+        tell(name, tally)
 
 
 def proven_words(ordered: Sequence[Record]) -> dict[str, set[int]]:
@@ -234,51 +239,66 @@ def told(
 
 
 def plant(
-    donors: Sequence[Record], hosts: Sequence[Record], chance: random.Random
+    donors: Sequence[Record], hosts: Sequence[Record], chance: random.Random, turn: int
 ) -> tuple[list[Record], dict[str, tuple[str, Span]]]:
-    """Hosts with a passage each, and where: kind and characters."""
+    """Hosts with a passage each, none twice, and where: kind and characters."""
     pools = {
-        kind: [run for one in donors for run in passages(one.text, count, least, most)[:3]]
+        kind: [run for one in donors for run in passages(one.text, count, least, most)[:1]]
         for kind, (count, least, most, _) in KINDS.items()
     }
+    for pool in pools.values():
+        chance.shuffle(pool)
     made, places, kinds = [], {}, list(KINDS)
     for number, host in enumerate(hosts):
-        kind = kinds[number % len(kinds)]
+        kind = kinds[(number + turn) % len(kinds)]
         if not pools[kind]:
             continue
-        copy = respelt(chance.choice(pools[kind]), kind, chance)
+        copy = respelt(pools[kind].pop(), kind, chance)
         ends = [match.end() for match in re.finditer(r"\n", host.text)] or [len(host.text)]
         at = chance.choice(ends)
         text = f"{host.text[:at]}{copy}\n{host.text[at:]}"
-        made.append(host._replace(text=text, map=SourceMap.identity(text)))
+        made.append(replace(host, text=text, map=SourceMap.identity(text)))
         places[host.id] = kind, Span(at, at + len(copy))
     return made, places
 
 
+class Tally(NamedTuple):
+    """What was counted by kind of plant."""
+
+    plants: Counter[str]
+    hit: Counter[str]
+    """Of which four words of five were cut."""
+    inside: Counter[str]
+    """Words cut in plants."""
+    beside: Counter[str]
+    """Words cut elsewhere."""
+
+
 def score(
-    name: str,
+    tally: Tally,
     found: dict[str, Ruling],
     hosts: Sequence[Record],
     places: dict[str, tuple[str, Span]],
 ) -> None:
-    """Plants by kind: how many were cut, and words cut beside them."""
-    hit, all_of, beside, words = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
+    """Count what was cut of each host."""
     for host in hosts:
         kind, span = places[host.id]
-        ruling = found.get(host.id)
-        if ruling and ruling.reason:
-            beside[kind] += len(words_of(host.text))
-        own = cut_words(host.text, cuts(ruling, host.text))
+        own = cut_words(host.text, cuts(found.get(host.id), host.text))
         true = cut_words(host.text, [span])
-        all_of[kind] += 1
-        hit[kind] += len(own & true) >= 0.8 * len(true)
-        beside[kind] += len(own - true)
-        words[kind] += len(own & true)
+        tally.plants[kind] += 1
+        tally.hit[kind] += len(own & true) >= 0.8 * len(true)
+        tally.inside[kind] += len(own & true)
+        tally.beside[kind] += len(own - true)
+
+
+def tell(name: str, tally: Tally) -> None:
+    """A line a kind."""
     for kind, (*_, steps) in KINDS.items():
-        low, high = wilson(hit[kind], all_of[kind])[1:3]
-        print(f"{name}: {kind:15} {'shall go' if name in steps else 'may stay'} "
-              f"{hit[kind]} of {all_of[kind]} cut [{low:.3f}, {high:.3f}], words cut in plants "
-              f"{words[kind]:,}, beside {beside[kind]:,}")  # fmt: skip
+        hit, count = tally.hit[kind], tally.plants[kind]
+        low, high = wilson(hit, count)[1:3]
+        wanted = "shall go" if name in steps else "shall stay"
+        print(f"{name}: {kind:15} {wanted} {hit} of {count} cut [{low:.3f}, {high:.3f}], words cut "
+              f"in plants {tally.inside[kind]:,}, beside {tally.beside[kind]:,}")  # fmt: skip
 
 
 def candidates(pages: Sequence[Record]) -> list[tuple[str, Repeat]]:
