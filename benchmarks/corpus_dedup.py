@@ -5,6 +5,7 @@
     python benchmarks/corpus_dedup.py exact SHARDS                 decisions beside all exact pairs
     python benchmarks/corpus_dedup.py speed SHARDS --oracle PY     documents/s beside peers
     python benchmarks/corpus_dedup.py memory SHARDS                peak memory by number of records
+    python benchmarks/corpus_dedup.py stage                        `groundup corpus` on the library
 
 Pages are chosen and dealt out by a hash of their path, so the same folder gives the same shards.
 Every process here has one thread. The peers are datasketch and rensa in the environment of
@@ -26,7 +27,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 
-from groundup.core import DataError
+from groundup.core import DataError, digest
 from groundup.corpus.dedup.clusters import stars
 from groundup.corpus.dedup.minhash import MinHash, MinHashConfig, band_keys, describe, found_chance
 from groundup.corpus.dedup.runs import number_records, read_texts
@@ -278,17 +279,40 @@ def memory(arguments: argparse.Namespace) -> None:
         print(f"{take} of {len(shards)} shards: {made.stdout.strip()} MiB")
 
 
+def stage(_: argparse.Namespace) -> None:
+    """What `groundup corpus` does about duplicates of Python's library, compiled and in numpy."""
+    from groundup.corpus.dedup import sketch
+    from groundup.corpus.prepare.folder import protect, remove_exact, split_documents
+    from groundup.documents import Document
+    from groundup.recipes.library import library
+    from groundup.recipes.tiny import CORPUS
+
+    documents = [one for one in library() if isinstance(one, Document)]
+    size = sum(len(one.text.encode()) for one in documents)
+    print(f"{len(documents)} documents, {size / 1e6:.1f} MB")
+    for name, way in (("compiled", sketch.compiled), ("numpy", lambda: None)):
+        sketch.compiled = way
+        for _ in range(3):
+            start = time.process_time()
+            kept = remove_exact(documents)
+            splits, removed = protect(split_documents(kept.documents, CORPUS), CORPUS)
+            seconds = time.process_time() - start
+            paths = [[one.path for one in own] for own in splits.values()]
+            said = digest([paths, [list(row) for row in [*kept.removed, *removed]]])
+            print(f"{name}: {seconds:.2f} s of CPU, decisions {said[:12]}")
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(required=True)
-    for function in (planted, prepare, exact, speed, memory):
+    for function in (planted, prepare, exact, speed, memory, stage):
         verb = verbs.add_parser(function.__name__)
         verb.set_defaults(function=function)
         if function is prepare:
             verb.add_argument("pages", type=Path)
             verb.add_argument("--count", type=int, default=20_000)
-        if function is not planted:
+        if function not in (planted, stage):
             verb.add_argument("shards", type=Path)
         verb.add_argument("--pairs", type=int, default=5_000)
         verb.add_argument("--seed", type=int, default=0)

@@ -5,13 +5,10 @@ from .dedup.in_memory import (
     Kept,
     Pair,
     Removed,
-    jaccard,
-    minhash,
     near_duplicates,
     remove_exact,
     remove_near,
     remove_overlapping,
-    shingles,
 )
 from .explain.compare import compare_runs
 from .explain.dry_run import dry_run_page
@@ -57,10 +54,8 @@ __all__ = [
     "corpus",
     "count_identifiers",
     "dry_run_page",
-    "jaccard",
     "make_questions",
     "make_up",
-    "minhash",
     "module_name",
     "near_duplicates",
     "prepare",
@@ -72,7 +67,6 @@ __all__ = [
     "remove_overlapping",
     "report",
     "reweighted",
-    "shingles",
     "show_testset",
     "split_paths",
     "train_classifier_folders",

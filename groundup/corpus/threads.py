@@ -9,7 +9,7 @@ to. The joined record keeps the place of its first message; each turn's own is i
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,8 +31,8 @@ from groundup.documents import (
 )
 
 from .engine.rulings import write_rulings
+from .engine.survey import Each
 
-Each = Callable[..., list[Any]]
 BETWEEN = "\n\n"
 
 

@@ -1,7 +1,7 @@
 """Contamination: what of a test set stands in texts that a model trains on?
 
-`lineage` asks it of a finished model; the step `decontaminate.testsets` (testsets:TestSets) keeps
-it out of a corpus.
+matching.py has the rule. lineage.py asks it of a finished model; the step `decontaminate.testsets`
+(testsets:TestSets) keeps it out of a corpus.
 """
 
 STEPS: dict[str, str] = {

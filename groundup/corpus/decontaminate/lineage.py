@@ -4,13 +4,11 @@ What an artifact trained on is read from its lineage: the corpora and the exampl
 ancestors, train split only. A sample is
 
     document   about a document that stands in a train split, by path and content
-    copied     in a training text by a 13-gram of its question or of a reference (the whole text if
-               it has 8 to 12 words; with fewer a match would say nothing)
+    copied     in a training text by the words of a message or of a reference: see matching.py
     near       a near-duplicate of a training example's message: word 5-grams, Jaccard 0.8
 
 A document trained on is what an assistant for these documents is for; for a number that shall speak
 of unseen ones it is a leak. Ancestors that are not here any more cannot be read, which is said.
-Source of the 13-grams: Brown et al. 2020, arXiv:2005.14165, appendix C.
 """
 
 import json
@@ -23,13 +21,15 @@ import numpy as np
 from groundup.core import MANIFEST, Artifact, DataError, Sample
 from groundup.documents import Document
 
-from ..dedup.in_memory import WORD, Shelf, WordHashes, shingles
+from ..dedup.in_memory import SHINGLE, Shared
+from ..dedup.sketch import grams, of_strings, sets
 from ..split import read_split
+from .matching import GRAM, index_of, seen_table, seen_tokens, texts_of
 
-GRAM_WORDS, FEWEST_WORDS, NEAR = 13, 8, 0.8
+NEAR = 0.8
 TOLD = {
     "document": "about a document that was trained on",
-    "copied": f"{GRAM_WORDS} words in a row of question or reference were trained on",
+    "copied": f"{GRAM} words in a row, or all of a shorter text, were trained on",
     "near": "nearly the same as a training message",
 }
 
@@ -156,10 +156,10 @@ def compare(
     >>> [(overlap.sample, overlap.how) for overlap in found.overlaps]
     [('1', 'copied')]
     """
-    grams, shelf = Grams(samples), Shelf(NEAR)
+    index = index_of(("", sample.id, texts_of(sample)) for sample in samples)
+    asked = Shared(sets(of_strings(map(question, samples)), seen_table(), SHINGLE))
     about: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for number, sample in enumerate(samples):
-        shelf.put(number, *shelf.sketch(question(sample)))
+    for sample in samples:
         if sample.references:
             place = sample.metadata.get("document"), sample.metadata.get("sha256")
             about[str(place[0]), str(place[1])].append(sample.id)
@@ -167,48 +167,18 @@ def compare(
     read = 0
     for text in texts:
         read += 1
-        found = [(name, "copied") for name in grams.inside(text.text)]
+        words = seen_tokens(text.text)
+        found = [(one.item.sample, "copied") for one in index.repeated(text.text, words)]
         if text.document is None:
-            near = shelf.near(*shelf.sketch(text.text))
-            found += [(samples[number].id, "near") for number, _ in near]
+            near = asked.jaccards(np.unique(grams(words.hashes, SHINGLE))) >= NEAR
+            found += [(samples[number].id, "near") for number in np.flatnonzero(near)]
         else:
             key = text.document.path, text.document.sha256
             found += [(name, "document") for name in about.get(key, ())]
         for name, how in found:
             overlaps.setdefault((name, how), Overlap(name, how, text.where))
-    return Contamination(tuple(overlaps.values()), read, tuple(missing), len(grams.too_short))
-
-
-class Grams:
-    """The 13-grams of all samples, to be looked for in one text after the other."""
-
-    def __init__(self, samples: Iterable[Sample]) -> None:
-        self.hashes = WordHashes()
-        self.owners: dict[int, dict[str, None]] = defaultdict(dict)
-        self.too_short: list[str] = []
-        lengths: dict[int, set[int]] = defaultdict(set)
-        for sample in samples:
-            texts = [
-                text
-                for text in (question(sample), *sample.references)
-                if len(WORD.findall(text)) >= FEWEST_WORDS
-            ]
-            self.too_short += [] if texts else [sample.id]
-            for text in texts:
-                length = min(GRAM_WORDS, len(WORD.findall(text)))
-                for gram in shingles(text, self.hashes, length).tolist():
-                    lengths[length].add(gram)
-                    self.owners[gram][sample.id] = None
-        self.wanted = {n: np.array(sorted(grams), np.uint64) for n, grams in lengths.items()}
-
-    def inside(self, text: str) -> list[str]:
-        """Ids of the samples of which a gram stands in the text."""
-        found: dict[str, None] = {}
-        for length, wanted in self.wanted.items():
-            made = shingles(text, self.hashes, length)
-            for gram in made[np.isin(made, wanted)].tolist():
-                found |= self.owners[gram]
-        return list(found)
+    too_short = sum(index.too_short.values())
+    return Contamination(tuple(overlaps.values()), read, tuple(missing), too_short)
 
 
 def question(sample: Sample) -> str:

@@ -24,6 +24,7 @@ from ..engine.rulings import write_rulings
 from ..engine.survey import Each
 from .clusters import components, rulings_of, stars, write_report
 from .runs import (
+    Arrays,
     DedupConfig,
     Order,
     Slice,
@@ -34,12 +35,12 @@ from .runs import (
     read_slice,
     read_texts,
     save,
+    write_arrays,
     write_run,
 )
-from .sketch import FACTOR, fold_table, mix, sets, shared, signatures
+from .sketch import FACTOR, Texts, fold_table, mix, sets, shared, signatures
 
 ROW = np.dtype([("key", "<u8"), ("number", "<u4")])
-PLACE = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
 PAIRS = 50_000
 """Pairs that a task compares."""
 REASON = "near-duplicate"
@@ -125,8 +126,7 @@ class Comparing(NamedTuple):
     """A task over some pairs."""
 
     pairs: np.ndarray
-    places: Path
-    files: tuple[Path, ...]
+    sets: Arrays
     out: Path
 
 
@@ -185,41 +185,57 @@ def band_keys(minima: np.ndarray, bands: int) -> np.ndarray:
     return keys
 
 
+def banded(numbers: np.ndarray, texts: Texts, config: MinHashConfig) -> np.ndarray:
+    """Key and number of every band of some texts, ROW; none of a text without shingles."""
+    table = fold_table(True, config.fold_digits)
+    made = signatures(texts, table, config.ngram, config.bands * config.rows, config.seed)
+    has_any = made.shingles > 0
+    keys = band_keys(made.minima[has_any], config.bands)
+    rows = np.empty(keys.size, ROW)
+    rows["key"], rows["number"] = keys.ravel(), np.repeat(numbers[has_any], config.bands)
+    return rows
+
+
 def band_run(task: Sketching) -> Path:
     """The run of a shard's bands."""
-    config, parts = task.config, []
-    table = fold_table(True, config.fold_digits)
-    for numbers, texts in read_texts(task.shard, task.numbers):
-        made = signatures(texts, table, config.ngram, config.bands * config.rows, config.seed)
-        has_any = made.shingles > 0
-        keys = band_keys(made.minima[has_any], config.bands)
-        rows = np.empty(keys.size, ROW)
-        rows["key"], rows["number"] = keys.ravel(), np.repeat(numbers[has_any], config.bands)
-        parts.append(rows)
-    return write_run(task.out, np.concatenate(parts) if parts else np.empty(0, ROW))
+    parts = [banded(*some, task.config) for some in read_texts(task.shard, task.numbers)]
+    return write_run(task.out, np.concatenate([np.empty(0, ROW), *parts]))
 
 
 def candidates(task: tuple[Slice, MinHashConfig]) -> Found:
-    """Pairs of records with an equal band in a range of keys, as smaller << 32 | larger."""
+    """Pairs of records with an equal band in a range of keys."""
     part, config = task
-    rows = read_slice(part)
+    pairs, capped = pairs_in(read_slice(part), config.bucket_cap)
+    return Found(save(part.out, pairs), capped)
+
+
+def pairs_in(rows: np.ndarray, bucket_cap: int) -> tuple[np.ndarray, int]:
+    """Pairs with an equal key, as smaller << 32 | larger, each once, and how many buckets are
+    above the cap.
+
+    rows  sorted, ROW
+    """
     numbers = rows["number"].astype(np.uint64)
     found, capped, pairs = groups(rows, "key"), 0, [np.zeros(0, np.uint64)]
     sizes = found[:, 1] - found[:, 0]
-    for size in np.unique(sizes[sizes <= config.bucket_cap]):  # buckets of one size at once
+    for size in np.unique(sizes[sizes <= bucket_cap]):  # buckets of one size at once
         first, second = np.triu_indices(size, 1)
         members = numbers[found[sizes == size][:, :1] + np.arange(size)]
         pairs.append(np.unique(members[:, first] << np.uint64(32) | members[:, second]))
-    for low, high in found[sizes > config.bucket_cap]:
+    for low, high in found[sizes > bucket_cap]:
         capped += 1
         pairs.append(numbers[low] << np.uint64(32) | numbers[low + 1 : high])
-    return Found(save(part.out, np.unique(np.concatenate(pairs))), capped)
+    return np.unique(np.concatenate(pairs)), capped
 
 
 def joined(paths: Sequence[Path]) -> np.ndarray:
-    """All pairs once, (n, 2) int64, in rising order."""
-    parts = [np.load(path, allow_pickle=False) for path in paths] or [np.zeros(0, np.uint64)]
-    pairs = np.unique(np.concatenate(parts))
+    """All pairs of some files once, (n, 2) int64, in rising order."""
+    parts = [np.zeros(0, np.uint64), *(np.load(path, allow_pickle=False) for path in paths)]
+    return parted(np.unique(np.concatenate(parts)))
+
+
+def parted(pairs: np.ndarray) -> np.ndarray:
+    """Smaller and larger number of each pair, (n, 2) int64."""
     return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], 1).astype(np.int64)
 
 
@@ -230,14 +246,9 @@ def similarities(
     """Exact Jaccard similarity of each pair: the sets of their records are made for this alone."""
     wanted = save(scratch / "wanted.npy", np.unique(pairs))
     tasks = sketching(shards, order, scratch, "sets", config, wanted)
-    files = tuple(task.out for task in tasks)
-    places = [np.load(path, allow_pickle=False) for path in each(set_file, tasks)]
-    for at, part in enumerate(places):
-        part["file"] = at
-    every = np.concatenate(places) if places else np.empty(0, PLACE)
-    index = save(scratch / "places.npy", every[np.argsort(every["number"], kind="stable")])
+    made = Arrays.gathered(each(set_file, tasks), [task.out for task in tasks], scratch)
     tasks = [
-        Comparing(pairs[at : at + PAIRS], index, files, scratch / f"values-{at // PAIRS:06}.npy")
+        Comparing(pairs[at : at + PAIRS], made, scratch / f"values-{at // PAIRS:06}.npy")
         for at in range(0, len(pairs), PAIRS)
     ]
     values = [np.load(path, allow_pickle=False) for path in each(compare, tasks)]
@@ -245,31 +256,34 @@ def similarities(
 
 
 def set_file(task: Sketching) -> Path:
-    """Write the sets of a shard's wanted records behind one another; return where each lies."""
+    """Write the sets of a shard's wanted records."""
     config, table = task.config, fold_table(True, task.config.fold_digits)
-    wanted, rows, at = load(task.wanted), [], 0
-    with open(task.out, "wb") as file:
-        for numbers, texts in read_texts(task.shard, task.numbers):
-            chosen = np.flatnonzero(np.isin(numbers, wanted))
-            for place in chosen:
-                one = texts._replace(starts=texts.starts[place : place + 2])
-                made = sets(one, table, config.ngram).items
-                rows.append((numbers[place], 0, at, len(made)))
-                file.write(made.tobytes())
-                at += len(made)
-    return save(task.out.with_suffix(".places.npy"), np.array(rows, PLACE))
+    wanted = load(task.wanted)
+    return write_arrays(
+        task.out,
+        (
+            (numbers[place], sets(one, table, config.ngram).items)
+            for numbers, texts in read_texts(task.shard, task.numbers)
+            for place in np.flatnonzero(np.isin(numbers, wanted))
+            for one in [texts._replace(starts=texts.starts[place : place + 2])]
+        ),
+    )
 
 
 def compare(task: Comparing) -> Path:
     """Jaccard similarity of some pairs."""
-    index, maps = load(task.places), {}
     needed, local = np.unique(task.pairs, return_inverse=True)
-    rows = []
-    for _, file, start, size in index[np.searchsorted(index["number"], needed)].tolist():
-        if file not in maps:
-            maps[file] = np.memmap(task.files[file], np.uint64, "r")
-        rows.append(maps[file][start : start + size])
-    both = local.reshape(-1, 2)
-    common = shared(rows, both)
-    sizes = np.array([len(row) for row in rows], np.int64)[both].sum(1)
-    return save(task.out, common / np.maximum(sizes - common, 1))
+    rows = list(map(task.sets.reader(), needed.tolist()))
+    return save(task.out, jaccards(rows, local.reshape(-1, 2)))
+
+
+def jaccards(rows: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:
+    """Jaccard similarity |A ∩ B| / |A ∪ B| of the sets of each pair.
+
+    >>> rows = [np.array(items, np.uint64) for items in ([1, 2, 3], [2, 3, 4])]
+    >>> jaccards(rows, np.array([[0, 1]]))
+    array([0.5])
+    """
+    common = shared(rows, pairs)
+    sizes = np.array([len(row) for row in rows], np.int64)[pairs].sum(1)
+    return common / np.maximum(sizes - common, 1)

@@ -6,7 +6,7 @@ more than its share in memory, whatever the number of shards. Ranges are even be
 hashes. Records go by their numbers: see `survey_of`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from groundup.core import CapacityError, Config, DataError, replacing
 from ..engine.survey import Each
 from .sketch import Texts, of_arrow
 
+PLACE = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
 ROWS = 512
 """Records of a shard that are read together."""
 
@@ -118,7 +119,12 @@ def read_texts(shard: Path, numbers: Path) -> Iterator[tuple[np.ndarray, Texts]]
 
 def write_run(path: Path, rows: np.ndarray) -> Path:
     """Write rows with a field `key`, sorted by it and then by the others, which makes it a run."""
-    return save(path, rows[np.lexsort([rows[name] for name in reversed(rows.dtype.names)])])
+    return save(path, by_key(rows))
+
+
+def by_key(rows: np.ndarray) -> np.ndarray:
+    """Rows sorted by their first field, then by the others."""
+    return rows[np.lexsort([rows[name] for name in reversed(rows.dtype.names)])]
 
 
 def key_ranges(runs: Sequence[Path], scratch: Path, memory_bytes: int) -> list[Slice]:
@@ -141,8 +147,7 @@ def read_slice(part: Slice) -> np.ndarray:
         low = np.searchsorted(keys, np.uint64(part.low))
         high = len(rows) if part.high >= 2**64 else np.searchsorted(keys, np.uint64(part.high))
         found.append(np.asarray(rows[low:high]))
-    rows = np.concatenate(found)
-    return rows[np.lexsort([rows[name] for name in reversed(rows.dtype.names)])]
+    return by_key(np.concatenate(found))
 
 
 def groups(rows: np.ndarray, *fields: str) -> np.ndarray:
@@ -167,6 +172,51 @@ def by_shard(order: Order, rows: np.ndarray, scratch: Path, name: str) -> list[P
         save(scratch / f"{name}-{at:06}.npy", rows[place[bounds[at] : bounds[at + 1]]])
         for at in range(len(order.numbers))
     ]
+
+
+def write_arrays(out: Path, arrays: Iterable[tuple[int, np.ndarray]]) -> Path:
+    """Write records' rows of 64-bit hashes behind one another; return the file of their places."""
+    rows, at = [], 0
+    with open(out, "wb") as file:
+        for number, array in arrays:
+            rows.append((number, 0, at, len(array)))
+            file.write(array.tobytes())
+            at += len(array)
+    return save(out.with_suffix(".places.npy"), np.array(rows, PLACE))
+
+
+Reader = Callable[[int], np.ndarray]
+"""A record's row by its number."""
+
+
+class Arrays(NamedTuple):
+    """Rows of hashes of records, on disk."""
+
+    places: Path
+    files: tuple[Path, ...]
+
+    @classmethod
+    def gathered(cls, places: Iterable[Path], files: Sequence[Path], scratch: Path) -> "Arrays":
+        """Those that `write_arrays` wrote to each file."""
+        parts = [np.load(path, allow_pickle=False) for path in places]
+        for at, part in enumerate(parts):
+            part["file"] = at
+        every = np.concatenate([np.empty(0, PLACE), *parts])
+        index = every[np.argsort(every["number"], kind="stable")]
+        return cls(save(scratch / "places.npy", index), tuple(files))
+
+    def reader(self) -> Reader:
+        """What reads a row, mapped."""
+        index, maps = load(self.places), {}
+        numbers = index["number"]
+
+        def read(number: int) -> np.ndarray:
+            _, file, start, size = index[np.searchsorted(numbers, number)].tolist()
+            if file not in maps:
+                maps[file] = np.memmap(self.files[file], np.uint64, "r")
+            return maps[file][start : start + size]
+
+        return read
 
 
 def save(path: Path, array: np.ndarray) -> Path:

@@ -22,7 +22,9 @@ from groundup.documents import Edit, Ruling
 from ..engine.rulings import write_rulings
 from ..engine.survey import Each
 from .runs import (
+    Arrays,
     DedupConfig,
+    Reader,
     Slice,
     by_shard,
     groups,
@@ -32,13 +34,13 @@ from .runs import (
     read_slice,
     read_texts,
     save,
+    write_arrays,
     write_run,
 )
 from .sketch import Tokens, characters, fold_table, grams, tokens
 
 ROW = np.dtype([("key", "<u8"), ("number", "<u4"), ("at", "<u4")])
 MATCH = np.dtype([("number", "<u4"), ("at", "<u4"), ("of", "<u4"), ("of_at", "<u4")])
-PLACE = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
 LEFT = 1_000
 """Tokens before a match that are compared at most, so that no text costs its square."""
 REASON, EMPTIED = "substring seen before", "nothing but substrings seen before"
@@ -74,8 +76,7 @@ class Matching(NamedTuple):
     shard: Path
     numbers: Path
     matches: Path
-    places: Path
-    files: tuple[Path, ...]
+    sources: Arrays
     ids: Path
     out: Path
     config: SubstringsConfig
@@ -112,10 +113,14 @@ class Substrings:
         matches = np.unique(np.concatenate(parts)) if parts else np.empty(0, MATCH)
         numbers = np.unique(np.concatenate([matches["number"], matches["of"]]))
         wanted = save(scratch / "wanted.npy", numbers)
-        index, files = token_files(both, wanted, each, scratch, config)
+        tasks = [
+            Winnowing(*one, scratch / f"tokens-{at:06}.npy", config, wanted)
+            for at, one in enumerate(both)
+        ]
+        sources = Arrays.gathered(each(token_file, tasks), [task.out for task in tasks], scratch)
         ids = save(scratch / "ids.npy", order.ids)
         tasks = [
-            Matching(*one, path, index, files, ids, scratch / f"rulings-{at:06}.parquet", config)
+            Matching(*one, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
             for at, (one, path) in enumerate(
                 zip(both, by_shard(order, matches, scratch, "matches"), strict=True)
             )
@@ -186,47 +191,10 @@ def equal_prints(part: Slice) -> Path:
     return save(part.out, np.unique(both))
 
 
-def token_files(
-    both: Sequence[tuple[Path, Path]], wanted: Path, each: Each, scratch: Path,
-    config: SubstringsConfig,
-) -> tuple[Path, tuple[Path, ...]]:  # fmt: skip
-    """Token hashes of the wanted records on disk: where each lies, and the files."""
-    tasks = [
-        Winnowing(*one, scratch / f"tokens-{at:06}.npy", config, wanted)
-        for at, one in enumerate(both)
-    ]
-    places = [np.load(path, allow_pickle=False) for path in each(token_file, tasks)]
-    for at, part in enumerate(places):
-        part["file"] = at
-    every = np.concatenate([np.empty(0, PLACE), *places])
-    index = save(scratch / "places.npy", every[np.argsort(every["number"], kind="stable")])
-    return index, tuple(task.out for task in tasks)
-
-
 def token_file(task: Winnowing) -> Path:
-    """Write the token hashes of a shard's wanted records; return where each lies."""
-    rows, at = [], 0
-    with open(task.out, "wb") as file:
-        for number, own, _ in records_of(task.shard, task.numbers, task.config, load(task.wanted)):
-            rows.append((number, 0, at, len(own.hashes)))
-            file.write(own.hashes.tobytes())
-            at += len(own.hashes)
-    return save(task.out.with_suffix(".places.npy"), np.array(rows, PLACE))
-
-
-class Sources:
-    """Token hashes of records, from disk."""
-
-    def __init__(self, places: Path, files: tuple[Path, ...]) -> None:
-        self.index, self.files = load(places), files
-        self.maps: dict[int, np.ndarray] = {}
-
-    def tokens(self, number: int) -> np.ndarray:
-        """Token hashes of a record."""
-        _, file, start, size = self.index[np.searchsorted(self.index["number"], number)].tolist()
-        if file not in self.maps:
-            self.maps[file] = np.memmap(self.files[file], np.uint64, "r")
-        return self.maps[file][start : start + size]
+    """Write the token hashes of a shard's wanted records."""
+    found = records_of(task.shard, task.numbers, task.config, load(task.wanted))
+    return write_arrays(task.out, ((number, own.hashes) for number, own, _ in found))
 
 
 def agreeing(a: np.ndarray, b: np.ndarray) -> int:
@@ -242,14 +210,14 @@ def agreeing(a: np.ndarray, b: np.ndarray) -> int:
 
 
 def repetitions(
-    number: int, own: np.ndarray, matches: np.ndarray, sources: Sources, min_tokens: int
+    number: int, own: np.ndarray, matches: np.ndarray, sources: Reader, min_tokens: int
 ) -> list[Interval]:
     """Proven repetitions in a record, from the matches of its hashes."""
     found, covered, reached = [], dict[tuple[int, int], int](), 0
     for _, at, of, of_at in matches.tolist():
         if at < reached - min_tokens or at < covered.get((of, at - of_at), 0):
             continue  # well inside a proven repetition: what reaches further has a match further on
-        other = own if of == number else sources.tokens(of)
+        other = own if of == number else sources(of)
         left = agreeing(own[:at][: -LEFT - 1 : -1], other[:of_at][: -LEFT - 1 : -1])
         start, end = at - left, at + agreeing(own[at:], other[of_at:])
         covered[(of, at - of_at)] = end
@@ -277,7 +245,7 @@ def united(found: Sequence[Interval]) -> list[Interval]:
 def rule(task: Matching) -> int:
     """Write the rulings of a shard; return the tokens that are cut."""
     config, matches, ids = task.config, load(task.matches), load(task.ids)
-    sources, cut, rulings = Sources(task.places, task.files), 0, []
+    sources, cut, rulings = task.sources.reader(), 0, []
     for number, own, text in records_of(
         task.shard, task.numbers, config, np.unique(matches["number"])
     ):

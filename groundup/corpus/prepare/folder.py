@@ -4,8 +4,8 @@
     removed.jsonl                                 path, reason, of (what was kept instead), details
 
 In this order: rejects are recorded, too short documents go, exact duplicates go, the rest is split
-by path, near-duplicates go — from train also those of anything held out. All documents are held in
-memory: for collections of gigabytes, see prepare/.
+by path, near-duplicates go — from train also those of anything held out (dedup/in_memory.py). All
+documents are held in memory: for collections of gigabytes, see stage.py.
 """
 
 import json
@@ -75,7 +75,7 @@ def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
         out,
         kind="corpus",
         stage="corpus",
-        version=1,
+        version=2,
         config=config,
         parents={},
         write=lambda draft: write_corpus(draft, read_folder(source, suffixes=suffixes), config),
