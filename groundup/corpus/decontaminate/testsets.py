@@ -8,6 +8,7 @@ Source: Brown et al. 2020, arXiv:2005.14165, appendix C (200 characters, ten pie
 """
 
 import json
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -122,14 +123,14 @@ def covers(edits: Sequence[Edit], length: int) -> bool:
 def build_index(config: TestSetsConfig) -> Path:
     """The folder of the index of these test sets, made unless it is there.
 
-    Workers that start together write the same bytes; `items.json` comes last and says it is whole.
+    Workers that start together each make it in a folder of their own; the first one's stays.
     """
     paths = [sample_file(path) for path in config.testsets]
     content = [[path.parent.name, path.stem, hash_file(path)] for path in paths]
     name = digest([VERSION, content, list(config.fields), config.gram])[:24]
     root = Path(config.index) if config.index else device.cache_folder() / "decontaminate"
     folder = root / name
-    if (folder / "items.json").is_file():
+    if folder.is_dir():
         return folder
     made = index_of(
         (
@@ -139,12 +140,20 @@ def build_index(config: TestSetsConfig) -> Path:
         ),
         config.gram,
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in PARTS:
-        with replacing(folder / f"{part}.npy") as temporary, open(temporary, "wb") as file:
-            np.save(file, getattr(made, part))
-    about = {"items": made.items, "lengths": made.lengths, "too_short": made.too_short}
-    write_json(folder / "items.json", about)
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".making-") as scratch:
+        own = Path(scratch) / name
+        own.mkdir()
+        for part in PARTS:
+            with replacing(own / f"{part}.npy") as temporary, open(temporary, "wb") as file:
+                np.save(file, getattr(made, part))
+        about = {"items": made.items, "lengths": made.lengths, "too_short": made.too_short}
+        write_json(own / "items.json", about)
+        try:
+            own.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
     return folder
 
 

@@ -1,8 +1,8 @@
 """Which questions of a task stand in what a model trained on: a number on them says little.
 
 Compared are 13 words in a row or a shorter question, and likeness to whole training messages; for
-the rule and what a lineage holds see corpus/decontaminate/. Of lm-eval's tasks the text is the one that they
-offer for this (`doc_to_decontamination_query`), else the prompt.
+the rule and what a lineage holds see corpus/decontaminate/. Of lm-eval's tasks the text is the one
+that they offer for this (`doc_to_decontamination_query`), else the prompt.
 """
 
 from pathlib import Path

@@ -2,6 +2,7 @@
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -104,6 +105,16 @@ def test_a_sealed_test_set_is_read(tmp_path):
     one = step(tmp_path / "sealed", tmp_path)
     assert one(record("a", f"x {QUESTION}")).reason == "test set sealed"
     assert one(record("a", "in 1847 " * 7)).reason
+
+
+def test_workers_that_start_together_agree_on_one_index(samples, tmp_path):
+    config = TestSetsConfig(testsets=(str(samples),), index=str(tmp_path / "i"))
+    with ThreadPoolExecutor(8) as each:
+        folders = set(each.map(build_index, [config] * 8))
+    assert len(folders) == 1 and [one.name for one in (tmp_path / "i").iterdir()] == [
+        folders.pop().name
+    ]
+    assert step(samples, tmp_path)(record("a", QUESTION)).reason == "test set exam"
 
 
 def test_the_index_is_made_once_for_a_content(samples, tmp_path):
