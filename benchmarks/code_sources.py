@@ -1,11 +1,11 @@
 """Real source files of many languages and licences, for measuring: fetched, never committed.
 
-`python benchmarks/code_sources.py FOLDER [--set first|fresh]` downloads the Debian, npm and PyPI
-packages of one set of code_packages.txt by their ordinary clients, unpacks them under FOLDER
-without running anything and writes FOLDER/files.txt: every regular text file of at most 200 kB,
-relative, sorted. Debian's own copyright files, which list the licences of a whole package, are left
-out of the fresh set. `--draw SEED` prints names of Debian packages drawn at random by family from
-what apt knows, none of them in the first set: so the fresh set was made.
+`python benchmarks/code_sources.py FOLDER [--set first|second|fresh]` downloads the packages of one
+set of code_packages.txt by their ordinary clients, unpacks them under FOLDER without running
+anything and writes FOLDER/files.txt: every regular text file of at most 200 kB, relative, sorted.
+Debian's own copyright files, which list the licences of a whole package, stand in the first set
+only. `--draw SEED` prints names of Debian packages drawn at random by family from what apt knows,
+none of them in the first set: so the others were made.
 """
 
 import argparse
@@ -68,27 +68,41 @@ def draw(seed: int) -> list[str]:
     return sorted(taken)
 
 
-def fetch(client: str, name: str, place: Path) -> None:
-    """Download one package by its client into a folder and unpack it there."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    if client == "debian":
-        subprocess.run(["apt-get", "download", "-qq", name], cwd=place, check=False, **quiet)
-    elif client == "npm":
-        subprocess.run(["npm", "pack", "--silent", name], cwd=place, check=False, **quiet)
+def fetch(client: str, names: list[str], folder: Path) -> None:
+    """Download packages by their client and unpack each into its folder, running nothing."""
+    missing = [name for name in names if not (folder / name.replace("/", "+")).exists()]
+    if not missing:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"]
+    command = {
+        "debian": ["apt-get", "download", "-qq"],
+        "npm": ["npm", "pack", "--silent"],
+        "pypi": pip,
+    }
+    subprocess.run([*command[client], *missing], cwd=folder, stdout=subprocess.DEVNULL, check=False)
+    for name in missing:
+        place, plain = folder / name.replace("/", "+"), name.strip("@").replace("/", "-")
+        start = re.compile(re.sub(r"[-_.]", "[-_.]", plain) + r"[-_]v?\d", re.IGNORECASE)
+        files = [file for file in folder.iterdir() if file.is_file() and start.match(file.name)]
+        if not files:
+            print("missing", name, file=sys.stderr)
+        for file in files:
+            place.mkdir(exist_ok=True)
+            unpack(file, place)
+            file.unlink()
+
+
+def unpack(file: Path, place: Path) -> None:
+    """Unpack a package into a folder."""
+    if file.suffix == ".deb":
+        subprocess.run(["dpkg-deb", "-x", file, place], check=True)
+    elif file.suffix == ".tgz":
+        with tarfile.open(file) as archive:
+            archive.extractall(place, filter="data")
     else:
-        pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", name]
-        subprocess.run(pip, cwd=place, check=False, **quiet)
-    for file in [*place.glob("*.deb"), *place.glob("*.tgz"), *place.glob("*.whl")]:
-        if file.suffix == ".deb":
-            subprocess.run(["dpkg-deb", "-x", file.name, "."], cwd=place, check=True)
-        elif file.suffix == ".tgz":
-            with tarfile.open(file) as archive:
-                archive.extractall(place, filter="data")
-        else:
-            with zipfile.ZipFile(file) as wheel:
-                wheel.extractall(place)
-        print(file.name, file=sys.stderr)
-        file.unlink()
+        with zipfile.ZipFile(file) as wheel:
+            wheel.extractall(place)
 
 
 def listing(folder: Path, copyrights: bool) -> list[str]:
@@ -113,7 +127,7 @@ def main() -> None:
     """Fetch all and list."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--set", choices=["first", "fresh"], default="first")
+    parser.add_argument("--set", choices=["first", "second", "fresh"], default="first")
     parser.add_argument("--draw", type=int)
     given = parser.parse_args()
     if given.draw is not None:
@@ -121,11 +135,8 @@ def main() -> None:
         return
     for section, names in packages().items():
         which, client = section.split()
-        for name in names if which == given.set else ():
-            place = given.folder / client / name.replace("/", "+")
-            if not place.exists():  # a missing package leaves an empty folder
-                place.mkdir(parents=True)
-                fetch(client, name, place)
+        if which == given.set:
+            fetch(client, names, given.folder / client)
     files = listing(given.folder, copyrights=given.set == "first")
     (given.folder / "files.txt").write_text("\n".join(files) + "\n", encoding="utf-8")
     print(f"{len(files)} files")
