@@ -4,7 +4,7 @@
     python benchmarks/code_linguist.py LINGUIST --half development|final [--show]
 
 `samples/` holds files that people put under a language's name; up to ten of each are taken, under
-their own file names. `test/test_generated.rb` and `test/test_file_blob.rb` list paths that must, and
+their own names. `test/test_generated.rb` and `test/test_file_blob.rb` list paths that must, and
 must not, be generated or vendored: their files are read where linguist reads them, otherwise the
 path alone decides. A path's CRC tells development from final. Measured at linguist b45dbe9
 (2026-08-20); a language that languages.txt does not know is right if nothing is named for it.

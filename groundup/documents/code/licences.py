@@ -60,8 +60,8 @@ MIN_COPY_WORDS = 15
 WITH_PHRASE, MIN_PHRASE_WORDS = 0.7, 25
 # Names of licences: a short notice found only in part must speak of the same ones as the file.
 NAMES = frozenset(
-    "afl agpl apache artistic boost bsd cc0 cddl cecill eclipse epl eupl gfdl gpl isc lgpl mit"
-    " mozilla mpl ofl openssl osl perl php polyform psf python ruby unlicense wtfpl zlib zpl".split()
+    "afl agpl apache artistic boost bsd cc0 cddl cecill eclipse epl eupl gfdl gpl isc lgpl mit mpl"
+    " mozilla ofl openssl osl perl php polyform psf python ruby unlicense wtfpl zlib zpl".split()
 )
 SHORT_COPY = 60
 # What the GPL's name alone means: any version. It adds nothing where a version is stated.
