@@ -1,101 +1,144 @@
 """Real source files of many languages and licences, for measuring: fetched, never committed.
 
-`python benchmarks/code_sources.py FOLDER` downloads the Debian packages and npm packages below by
-their ordinary clients, unpacks them under FOLDER and writes FOLDER/files.txt: every regular text
-file of at most 200 kB, relative, sorted. Debian's files come with the licences that their
-copyright files state; npm's with those of their package.json.
+`python benchmarks/code_sources.py FOLDER [--set first|second|fresh]` downloads the packages of one
+set of code_packages.txt by their ordinary clients, unpacks them under FOLDER without running
+anything and writes FOLDER/files.txt: every regular text file of at most 200 kB, relative, sorted.
+Debian's own copyright files, which list the licences of a whole package, stand in the first set
+only. `--draw SEED` prints names of Debian packages drawn at random by family from what apt knows,
+none of them in the first set: so the others were made.
 """
 
+import argparse
+import random
+import re
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
-DEBIAN = """
-libboost1.83-dev libeigen3-dev libgtest-dev libsqlite3-dev zlib1g-dev libcurl4-openssl-dev
-libxml2-dev libglib2.0-dev libgtk-3-dev linux-libc-dev libssl-dev libpng-dev libavcodec-dev
-libqt5core5t64 qtbase5-dev libsdl2-dev libzmq3-dev libevent-dev libuv1-dev libgmp-dev libncurses-dev
-nlohmann-json3-dev libfmt-dev libspdlog-dev libcereal-dev rapidjson-dev libasio-dev catch2
-golang-golang-x-net-dev golang-github-spf13-cobra-dev golang-github-pkg-errors-dev
-golang-github-gorilla-mux-dev golang-github-hashicorp-hcl-dev golang-google-protobuf-dev
-golang-github-prometheus-client-golang-dev golang-github-stretchr-testify-dev
-golang-gopkg-yaml.v3-dev golang-github-docker-go-units-dev golang-etcd-server-dev
-librust-serde-dev librust-regex-dev librust-tokio-dev librust-rand-dev librust-clap-dev
-librust-libc-dev librust-hyper-dev librust-memchr-dev librust-syn-dev librust-ring-dev
-ruby-rack ruby-sinatra ruby-nokogiri ruby-activesupport ruby-json ruby-redis ruby-aws-sdk-core
-php-symfony-console php-monolog php-doctrine-orm php-guzzlehttp-guzzle php-twig phpmyadmin
-libmojolicious-perl libmoose-perl libdatetime-perl libwww-perl liblwp-protocol-https-perl
-tcllib lua-socket lua-lpeg elpa-magit elpa-org elpa-markdown-mode octave-statistics
-python3-django python3-sqlalchemy python3-numpy python3-matplotlib python3-twisted python3-boto3
-python3-botocore python3-flask python3-sklearn-lib python3-nltk python3-docutils python3-sphinx
-python3-ansible-runner ansible python3-scrapy python3-babel python3-gi python3-reportlab
-libjs-jquery libjs-bootstrap4 libjs-d3 libjs-mathjax libjs-codemirror node-lodash node-typescript
-node-acorn node-webpack libocamlgraph-ocaml-dev libbatteries-ocaml-dev gcc-14-base
-gambas3-examples freepats r-base-dev maxima-share julia-common bash-completion git-man
-autoconf automake libtool cmake-data texlive-latex-recommended vim-runtime asymptote
-scala-library emacs-el fonts-dejavu-core libcgal-dev libopencv-dev
-""".split()
-NPM = """
-express react vue axios lodash moment chalk commander rxjs three d3 jquery bootstrap uglify-js
-core-js webpack rollup typescript esprima antlr4 pegjs jison protobufjs google-protobuf
-@babel/parser @stdlib/math mathjs highlight.js codemirror leaflet echarts socket.io mongoose
-""".split()
+# How many packages of each family a draw takes.
+FAMILIES = {
+    r"golang-.*-dev": 12, r"librust-.*-dev": 12, r"python3-.*": 22, r"ruby-.*": 9, r"php-.*": 9,
+    r"node-.*": 12, r"libjs-.*": 6, r"lib.*-perl": 12, r"elpa-.*": 6, r"r-(cran|bioc)-.*": 10,
+    r"lib.*-dev": 30, r"lib.*-ocaml-dev": 5, r"lua-.*": 4, r"tcl-.*|tk.*": 2, r"octave-.*": 3,
+    r"gnome-shell-extension-.*": 3, r"vim-.*": 3, r".*-(common|data)": 14, r"gap-.*": 3,
+    r"fonts-.*": 2, r"cl-.*": 3, r"gnuradio|gir.*|.*-utils": 6, r"texlive-.*": 2,
+    r"asterisk.*|.*-scripts": 3, r"erlang-.*": 3,
+}  # fmt: skip
+OWN_FAMILY = ("librust", "libghc", "libocaml")
+DRAWN_BYTES = (8_000, 4_000_000)
+COPYRIGHT = re.compile(r"/usr/share/doc/[^/]+/copyright$")
 TEXT_BYTES = 200_000
 
 
-def debian(folder: Path) -> None:
-    """Download and unpack each Debian package, one after another; a missing one is told."""
-    for name in DEBIAN:
-        place = folder / "debian" / name
-        if place.exists():
-            continue
-        place.mkdir(parents=True)
-        subprocess.run(["apt-get", "download", "-qq", name], cwd=place, stderr=subprocess.DEVNULL)
-        for file in place.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", file.name, "."], cwd=place, check=True)
-            print(file.name, file=sys.stderr)
+def packages() -> dict[str, list[str]]:
+    """The sections of code_packages.txt."""
+    found: dict[str, list[str]] = {}
+    lines = (Path(__file__).parent / "code_packages.txt").read_text(encoding="utf-8").splitlines()
+    names: list[str] = []
+    for line in lines:
+        if line.startswith("["):
+            names = found.setdefault(line.strip("[]"), [])
+        elif not line.startswith("#"):
+            names += line.split()
+    return found
+
+
+def draw(seed: int) -> list[str]:
+    """Names of Debian packages by family, at random from those that apt can fetch."""
+    known = subprocess.run(["apt-cache", "dumpavail"], capture_output=True, text=True, check=True)
+    used, sizes = set(packages()["first debian"]), {}
+    for block in known.stdout.split("\n\n"):
+        name = re.search(r"^Package: (.*)", block, re.MULTILINE)
+        size = re.search(r"^Size: (.*)", block, re.MULTILINE)
+        if name and size and DRAWN_BYTES[0] <= int(size[1]) <= DRAWN_BYTES[1]:
+            sizes[name[1]] = int(size[1])
+    taken: set[str] = set()
+    stream = random.Random(seed)
+    for family, count in FAMILIES.items():
+        choice = [
+            name
+            for name in sorted(sizes.keys() - used - taken)
+            if re.fullmatch(family, name)
+            and not name.endswith(("-dbg", "-dbgsym", "-doc"))
+            and not (family == r"lib.*-dev" and name.startswith(OWN_FAMILY))
+        ]
+        taken.update(stream.sample(choice, min(count, len(choice))))
+    return sorted(taken)
+
+
+def fetch(client: str, names: list[str], folder: Path) -> None:
+    """Download packages by their client and unpack each into its folder, running nothing."""
+    missing = [name for name in names if not (folder / name.replace("/", "+")).exists()]
+    if not missing:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary", ":all:"]
+    command = {
+        "debian": ["apt-get", "download", "-qq"],
+        "npm": ["npm", "pack", "--silent"],
+        "pypi": pip,
+    }
+    subprocess.run([*command[client], *missing], cwd=folder, stdout=subprocess.DEVNULL, check=False)
+    for name in missing:
+        place, plain = folder / name.replace("/", "+"), name.strip("@").replace("/", "-")
+        start = re.compile(re.sub(r"[-_.]", "[-_.]", plain) + r"[-_]v?\d", re.IGNORECASE)
+        files = [file for file in folder.iterdir() if file.is_file() and start.match(file.name)]
+        if not files:
+            print("missing", name, file=sys.stderr)
+        for file in files:
+            place.mkdir(exist_ok=True)
+            unpack(file, place)
             file.unlink()
 
 
-def npm(folder: Path) -> None:
-    """Pack and unpack each npm package, without its dependencies and without running anything."""
-    for name in NPM:
-        place = folder / "npm" / name.replace("/", "+")
-        if place.exists():
-            continue
-        place.mkdir(parents=True)
-        subprocess.run(["npm", "pack", "--silent", name], cwd=place, stdout=subprocess.DEVNULL)
-        for file in place.glob("*.tgz"):
-            with tarfile.open(file) as archive:
-                archive.extractall(place, filter="data")
-            print(file.name, file=sys.stderr)
-            file.unlink()
+def unpack(file: Path, place: Path) -> None:
+    """Unpack a package into a folder."""
+    if file.suffix == ".deb":
+        subprocess.run(["dpkg-deb", "-x", file, place], check=True)
+    elif file.suffix == ".tgz":
+        with tarfile.open(file) as archive:
+            archive.extractall(place, filter="data")
+    else:
+        with zipfile.ZipFile(file) as wheel:
+            wheel.extractall(place)
 
 
-def listing(folder: Path) -> list[str]:
+def listing(folder: Path, copyrights: bool) -> list[str]:
     """Every regular text file that is not too large, sorted."""
     found = []
     for file in sorted(folder.rglob("*")):
         if file.is_symlink() or not file.is_file() or not 0 < file.stat().st_size <= TEXT_BYTES:
+            continue
+        if file.parent == folder or (not copyrights and COPYRIGHT.search(file.as_posix())):
             continue
         data = file.read_bytes()
         try:
             data.decode("utf-8")
         except UnicodeDecodeError:
             continue
-        if b"\0" not in data and file.parent != folder:
+        if b"\0" not in data:
             found.append(file.relative_to(folder).as_posix())
     return found
 
 
 def main() -> None:
     """Fetch all and list."""
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    debian(folder)
-    npm(folder)
-    files = listing(folder)
-    (folder / "files.txt").write_text("\n".join(files) + "\n", encoding="utf-8")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--set", choices=["first", "second", "fresh"], default="first")
+    parser.add_argument("--draw", type=int)
+    given = parser.parse_args()
+    if given.draw is not None:
+        print("\n".join(draw(given.draw)))
+        return
+    for section, names in packages().items():
+        which, client = section.split()
+        if which == given.set:
+            fetch(client, names, given.folder / client)
+    files = listing(given.folder, copyrights=given.set == "first")
+    (given.folder / "files.txt").write_text("\n".join(files) + "\n", encoding="utf-8")
     print(f"{len(files)} files")
 
 

@@ -5,7 +5,9 @@
 scancode-toolkit's licence data is CC-BY-4.0, Copyright (c) nexB Inc. and others; the file's first
 line says so. Taken are the texts of all licences with an SPDX id, and notices, references and tags
 of up to 400 words; of licences without an id (LicenseRef-) those of up to 150.
-One line each: kind, SPDX expression, phrases that must be there, words.
+One line each: kind, SPDX expression, phrases that must be there, words. First come, as kind `word`,
+the spellings that are one word (licence, licenses) and those that say nothing (a, br, amp), from
+scancode's legalese.py and stopwords.py (Apache-2.0); the words of every line are in that form.
 """
 
 import lzma
@@ -24,8 +26,31 @@ NAMES_NONE = re.compile(
 CREDIT = (
     "# Licence texts and notices from scancode-toolkit {version}, Copyright (c) nexB Inc. and"
     " others,"
-    " https://github.com/aboutcode-org/scancode-toolkit, CC-BY-4.0; reduced to words."
+    " https://github.com/aboutcode-org/scancode-toolkit, CC-BY-4.0 (spellings Apache-2.0); reduced"
+    " to words."
 )
+
+
+def spellings() -> dict[str, str]:
+    """Words by the one that stands for them here; empty for those that are left out."""
+    from licensedcode.legalese import common_license_words
+    from licensedcode.stopwords import STOPWORDS
+
+    groups: dict[int, list[str]] = {}
+    for word, number in common_license_words.items():
+        if "spdx" not in word and "identifier" not in word:
+            groups.setdefault(number, []).append(word)
+    same = {}
+    for group in groups.values():
+        usual = "license" if "license" in group else min(group)
+        same.update(dict.fromkeys({*group} - {usual}, usual))
+    return same | dict.fromkeys(STOPWORDS, "")
+
+
+def plain(text: str, same: dict[str, str]) -> str:
+    """A text's words in their one form."""
+    words = (same.get(word, word) for word in WORD.findall(text.lower()))
+    return " ".join(word for word in words if word)
 
 
 def main() -> None:
@@ -38,27 +63,29 @@ def main() -> None:
     licences = load_licenses(with_deprecated=False)
     spdx = {key: one.spdx_license_key for key, one in licences.items()}
     rules = [rule for rule in get_rules() if not rule.is_deprecated and rule.language == "en"]
+    same = spellings()
     lines = set()
     for rule in rules:
         keys = set(licensing.license_keys(rule.license_expression))
         refused = all((spdx.get(key) or "LicenseRef").startswith("LicenseRef") for key in keys)
-        words = WORD.findall(re.sub(r"\{\{|\}\}", " ", rule.text).lower())
+        words = plain(re.sub(r"\{\{|\}\}", " ", rule.text), same)
         kind = (
             "false" if rule.is_false_positive else "text" if rule.is_license_text
             else "tag" if rule.is_license_tag else "notice" if rule.is_license_notice
             else "reference" if rule.is_license_reference else ""
         )  # fmt: skip
         limit = MAX_OTHER_WORDS if refused else 10**6 if rule.is_from_license else MAX_WORDS
-        if not kind or not words or len(words) > limit:
+        if not kind or not words or words.count(" ") >= limit:
             continue
         kind = "licence" if rule.is_from_license else kind
         expression = rule.license_expression or ""
         parsed = licensing.parse(expression) if expression else None
         said = parsed.render("{symbol.wrapped.spdx_license_key}") if parsed is not None else ""
         said = "" if NAMES_NONE.search(said) else said
-        required = [" ".join(WORD.findall(one.lower())) for one in REQUIRED.findall(rule.text)]
-        lines.add(f"{kind}|{said}|{';'.join(sorted(set(required)))}|{' '.join(words)}")
-    text = "\n".join([CREDIT.format(version=__version__), *sorted(lines)]) + "\n"
+        required = [plain(one, same) for one in REQUIRED.findall(rule.text)]
+        lines.add(f"{kind}|{said}|{';'.join(sorted(set(required) - {''}))}|{words}")
+    forms = [f"word|{form}||{word}" for word, form in sorted(same.items())]
+    text = "\n".join([CREDIT.format(version=__version__), *forms, *sorted(lines)]) + "\n"
     OUT.write_bytes(lzma.compress(text.encode(), preset=9 | lzma.PRESET_EXTREME))
     print(len(lines), "lines", len(text), "bytes", OUT.stat().st_size)
     print(Counter(line.partition("|")[0] for line in lines))

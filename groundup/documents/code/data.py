@@ -93,7 +93,8 @@ class Data:
         if language in ("csv", "gettext", "svg"):
             return Ruling("code: data file", details=language)
         start = text[:100].lower()
-        if "<?xml version=" in start and language != "xml" and "xsl" not in text[:2_000].lower():
+        is_xml = "<?xml version=" in start and "xsl" not in text[:2_000].lower()
+        if is_xml and language not in ("xml", "html"):  # XHTML begins so too
             return Ruling("code: data file", details="XML under another ending")
         if language == "html":
             visible = len(" ".join(visible_text(text).split()))

@@ -34,7 +34,7 @@ FAMILIES = {
     "c": (f"{BLOCK}|{LINE}", f'R"\\([\\s\\S]*?(?:\\)"|\\Z)|{DOUBLE}|{CHARACTER}'),
     "go": (f"{BLOCK}|{LINE}", rf"{DOUBLE}|{CHARACTER}|`[^`]*`?"),
     "javascript": (f"{BLOCK}|{LINE}", rf"{DOUBLE}|{SINGLE}|{BACKTICK}|{JS_PATTERN}"),
-    "rust": (f"{BLOCK}|{LINE}", rf'\br#*"[\s\S]*?(?:"#|\Z)|{DOUBLE_LONG}|{CHARACTER}'),
+    "rust": (f"{BLOCK}|{LINE}", rf'\br"[^"]*"?|\br#+"[\s\S]*?(?:"#|\Z)|{DOUBLE_LONG}|{CHARACTER}'),
     "php": (f"{BLOCK}|{LINE}|{HASH}", rf"{DOUBLE_LONG}|{SINGLE_LONG}"),
     "python": (f"{HASH}|{DOCSTRING}", rf"{TRIPLE}|{DOUBLE}|{SINGLE}"),
     "hash": (HASH, rf"{DOUBLE_LONG}|{SINGLE}"),

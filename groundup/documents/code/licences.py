@@ -34,7 +34,7 @@ GATE = re.compile(
 TAG = re.compile(
     r"(?<![\"'`])SPDX-License-Identifier[ \t]*[:=][ \t\"']*([^\n]{1,300})", re.IGNORECASE
 )
-MARKS = re.compile(r"(?<![^\n])[ \t]*(?:dnl|rem|@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
+MARKS = re.compile(r"(?<![^\n])[ \t]*(?:@c|@comment|\.\\\")(?=[ \t])", re.IGNORECASE)
 # Before a short statement in its sentence: it denies the licence, or only speaks of it.
 DENIED = re.compile(
     r"\b(?:not|never|isn't|aren't|no longer|whether|detect\w*|recogni[sz]\w*|looks? for|unlike"
@@ -50,12 +50,20 @@ FIELD = re.compile(r"(?i)licen[cs]e\w*[\"']?\]?\s{0,4}(?:=>|[=:(])\s{0,4}[\[{(]?
 MAX_FIELD = 100
 MANIFESTS = frozenset({"json", "toml", "yaml", "ini", "xml", "markdown", "restructuredtext"})
 TAG_LINES = 20
+# The only names that state a licence as one word.
+ONE_WORD = re.compile(r"(?:gnu)?[la]?gplv?\d+(?:\+|plus)?")
 VERSION = re.compile(r"\bversion \d+(?: \d+)?\b")
 ID = re.compile(r"[A-Za-z0-9][\w.+-]*")
 RUN = 5
 GAP = 40
 MIN_COPY_WORDS = 15
 WITH_PHRASE, MIN_PHRASE_WORDS = 0.7, 25
+# Names of licences: a short notice found only in part must speak of the same ones as the file.
+NAMES = frozenset(
+    "afl agpl apache artistic boost bsd cc0 cddl cecill eclipse epl eupl gfdl gpl isc lgpl mit mpl"
+    " mozilla ofl openssl osl perl php polyform psf python ruby unlicense wtfpl zlib zpl".split()
+)
+SHORT_COPY = 60
 # What the GPL's name alone means: any version. It adds nothing where a version is stated.
 VERSIONLESS = {"GPL-1.0-or-later", "LGPL-2.0-or-later"}
 NAMED = ("reference", "tag")
@@ -138,11 +146,14 @@ class Copy(NamedTuple):
 class Phrases(NamedTuple):
     """licences.txt.xz made ready."""
 
+    spelt: dict[str, str]
+    """Words by the one that stands for them (licence, licenses); empty if they say nothing (a)."""
     exact: dict[str, list[tuple[str, str, str]]]
-    """First two words → phrases that begin so, the longest first: words, expression, kind."""
+    """First two words, or the only one → phrases that begin so, the longest first: words,
+    expression, kind."""
     vocabulary: dict[str, int]
-    labels: list[tuple[str, list[str]]]
-    """Of each text: its expression, and the phrases without which it is not meant."""
+    labels: list[tuple[str, list[str], set[str]]]
+    """Of each text: its expression, the phrases without which it is not meant, names it has."""
     sizes: np.ndarray
     """Words of each text."""
     runs: np.ndarray
@@ -181,13 +192,18 @@ def phrases() -> Phrases:
     data = (Path(__file__).parent / "licences.txt.xz").read_bytes()
     exact: dict[str, list[tuple[str, str, str]]] = {}
     texts: list[tuple[str, list[str], str]] = []
+    spelt: dict[str, str] = {}
     for line in lzma.decompress(data).decode("utf-8").splitlines():
         if line.startswith("#"):
             continue
         kind, expression, required, words = line.split("|")
+        if kind == "word":
+            spelt[words] = expression
+            continue
         first = words.split(" ", 2)
-        if len(first) > 1:
-            exact.setdefault(f"{first[0]} {first[1]}", []).append((words + " ", expression, kind))
+        if len(first) > 1 or (kind in NAMED and ONE_WORD.fullmatch(words)):
+            begin = " ".join(first[:2])
+            exact.setdefault(begin, []).append((words + " ", expression, kind))
         if kind in ("licence", "text", "notice") and words.count(" ") >= MIN_COPY_WORDS:
             needed = VERSION.findall(words) if kind == "notice" else []
             needed += required.split(";") if required else []
@@ -204,8 +220,9 @@ def phrases() -> Phrases:
         sizes.append(len(ids))
     runs, owner_of = np.concatenate(hashed), np.concatenate(owners)
     order = np.argsort(runs, kind="stable")
-    labels = [(expression, needed) for expression, needed, _ in texts]
-    return Phrases(exact, vocabulary, labels, np.array(sizes), runs[order], owner_of[order])
+    labels = [(label, needed, NAMES & set(words.split())) for label, needed, words in texts]
+    sizes = np.array(sizes)
+    return Phrases(spelt, exact, vocabulary, labels, sizes, runs[order], owner_of[order])
 
 
 def runs_of(ids: list[int]) -> np.ndarray:
@@ -230,10 +247,12 @@ def licence_of(text: str, min_coverage: float = 0.85) -> Stated:
     text = text[:MAX_CHARACTERS]
     if not GATE.search(text):
         return Stated("", ())
-    starts, words = [], []
+    starts, words, spelt = [], [], phrases().spelt
     for found in WORD.finditer(MARKS.sub(lambda mark: " " * len(mark[0]), text)):
-        starts.append(found.start())
-        words.append(found[0].lower())
+        word = found[0].lower()
+        if word := spelt.get(word, word):
+            starts.append(found.start())
+            words.append(word)
     matches = [*tags(text, starts), *notices(words), *copies(words, min_coverage)]
     kept = [m for m in specific(longest(matches)) if not is_denied(text, starts, m)]
     evidence = tuple(
@@ -306,7 +325,7 @@ def tags(text: str, starts: list[int]) -> list[Found]:
 @cache
 def ids() -> dict[str, str]:
     """Known SPDX ids by their small letters, for people write `mit`."""
-    known = {*PERMISSIVE, *(id for label, _ in phrases().labels for id in ID.findall(label))}
+    known = {*PERMISSIVE, *(id for label, *_ in phrases().labels for id in ID.findall(label))}
     named = {id.lower(): id for id in sorted(known)}
     return named | {old.lower(): new for old, new in RENAMED.items()}
 
@@ -315,13 +334,14 @@ def notices(words: list[str]) -> list[Found]:
     """Known notices and references, word for word; the longest at each word."""
     exact, found = phrases().exact, []
     joined, at = " ".join(words) + " ", 0
-    for start in range(len(words) - 1):
-        for phrase, expression, kind in exact.get(f"{words[start]} {words[start + 1]}", ()):
+    for start, word in enumerate(words):
+        begin = f"{word} {words[start + 1]}" if start + 1 < len(words) else word
+        for phrase, expression, kind in (*exact.get(begin, ()), *exact.get(word, ())):
             if joined.startswith(phrase, at):
                 size = phrase.count(" ")
                 found.append(Found(size, start, start + size, expression, kind))
                 break
-        at += len(words[start]) + 1
+        at += len(word) + 1
     return found
 
 
@@ -354,7 +374,7 @@ def copies(words: list[str], min_coverage: float) -> list[Found]:
 def copies_of(owner: int, words: list[str], runs: np.ndarray, at: np.ndarray) -> list[Copy]:
     """The places where one text's runs lie close together, with the phrases that it needs."""
     known, found = phrases(), []
-    expression, required = known.labels[owner]
+    expression, required, names = known.labels[owner]
     for group in np.split(at, np.flatnonzero(np.diff(at) > GAP) + 1):
         _, first = np.unique(runs[group], return_index=True)
         once = group[np.sort(first)]
@@ -363,7 +383,8 @@ def copies_of(owner: int, words: list[str], runs: np.ndarray, at: np.ndarray) ->
         start, end = int(group[0]), int(group[-1]) + RUN
         if coverage >= NEAR:
             said = " ".join(words[start:end])
-            if all(phrase in said for phrase in required):
+            is_other = known.sizes[owner] < SHORT_COPY and names != NAMES & set(words[start:end])
+            if not is_other and all(phrase in said for phrase in required):
                 # Words in between weigh more than an end that is missing: see Apache's appendix.
                 weight = matched * coverage**0.25 * (matched / (end - start)) ** 2
                 is_sure = required and matched >= MIN_PHRASE_WORDS and coverage >= WITH_PHRASE

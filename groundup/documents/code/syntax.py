@@ -216,7 +216,23 @@ def undefined_names(text: str) -> list[str]:
             name = symbol.get_name()
             if symbol.is_referenced() and symbol.is_global() and name not in bound:
                 missing.add(name)
-    return sorted(missing - GIVEN - guarded)
+    return sorted((missing | unknown_annotations(tree, tables)) - GIVEN - guarded)
+
+
+def unknown_annotations(tree: ast.AST, tables: list[symtable.SymbolTable]) -> set[str]:
+    """Names that no scope binds, in annotations that `from __future__` keeps from symtable."""
+    imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+    futures = {a.name for n in imports if n.module == "__future__" for a in n.names}
+    if "annotations" not in futures:
+        return set()
+    used: set[str] = set()
+    for node in ast.walk(tree):
+        notes = [getattr(node, name, None) for name in ("annotation", "returns")]
+        for note in filter(None, notes):
+            used |= {n.id for n in ast.walk(note) if isinstance(n, ast.Name)}
+    symbols = (symbol for table in tables for symbol in table.get_symbols())
+    bound = {s.get_name() for s in symbols if s.is_assigned() or s.is_imported()}
+    return used - bound
 
 
 def scopes(top: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:

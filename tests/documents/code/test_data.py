@@ -58,6 +58,8 @@ def test_data(path, text, reason):
         ("compose.yaml", "services: {}"),
         ("a.json", '{"a": ' + "1" * 100 + "}"),
         ("a.html", "<html><p>" + "Some visible words. " * 50 + "</p></html>"),
+        ("a.html", "<?xml version='1.0'?><html><p>" + "Some visible words. " * 50 + "</p></html>"),
+        ("a.rs", CODE + 'let a = r"\\.ini$";\n' + "let b = f(c);\n" * 200),
         ("a.py", ""),
         ("a.py", "\0\ud800"),
     ],

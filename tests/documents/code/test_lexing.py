@@ -15,6 +15,7 @@ from groundup.documents.code.lexing import FAMILIES, comments, pieces, without
         ("c", 'a = "/* no */"; /* yes\n*/ b; // too\n', ["/* yes\n*/", "// too"]),
         ("javascript", "x = /\\/\\/no/; y = `// no`; // yes", ["// yes"]),
         ("rust", "fn f<'a>(x: &'a str) {} // yes", ["// yes"]),
+        ("rust", 'let a = r"\\.ini$"; // yes\nlet b = r#"// " no"#; // too', ["// yes", "// too"]),
         ("bash", "echo a#b $#; echo '# no' # yes", ["# yes"]),
         ("sql", "select '--no' -- yes\n/* too */", ["-- yes", "/* too */"]),
         ("lua", "--[==[ long\n]] ]==] x --short", ["--[==[ long\n]] ]==]", "--short"]),

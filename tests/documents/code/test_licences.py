@@ -121,6 +121,10 @@ def test_bad_text_states_nothing_and_ends(text):
         ("# SPDX-License-Identifier: mit or gpl-2.0+", "MIT OR GPL-2.0-or-later"),
         ("# either the GPL v2 or the MIT license, at your option", "GPL-2.0-only OR MIT"),
         ("# Licensed under the GPL v2 and the MIT license", "GPL-2.0-only AND MIT"),
+        ("% Licence: GPL2+", "GPL-2.0-or-later"),
+        ('{licenses, ["Apache"]}', "Apache-2.0"),
+        ("// Use of this source code is governed by the ISC\n// license that can be found in the"
+         " LICENSE file.", "ISC"),
     ],
 )  # fmt: skip
 def test_denied_spoken_of_or_a_choice(text, expression):

@@ -41,6 +41,17 @@ def test_undefined_names(text, names):
     assert undefined_names(text) == names
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("def f(a: Any) -> Path:\n    x: int = a\n    return x", ["Any", "Path"]),
+        ("from typing import Any\nclass Path: ...\ndef f(a: Any) -> 'Any | Path': ...", []),
+    ],
+)
+def test_annotations_that_are_never_evaluated_are_read_too(text, names):
+    assert undefined_names(f"from __future__ import annotations\n{text}") == names
+
+
 def test_real_modules_have_none():
     import argparse
     import dataclasses
