@@ -67,7 +67,8 @@ NOBODY = frozenset(
     monsieur madame messieurs tous lecteur cliente clientes usuario señores señor señora todos
     equipo amigo lector utente signori signore tutti lettore klant klanten lezer allemaal heer
     mevrouw państwo panie panowie pani pan mr mrs ms dr the this that file name type
-    value string none null true false id debian linux gnu ubuntu windows microsoft google apple kde gnome
+    value string none null true false id debian linux gnu ubuntu windows microsoft google apple
+    kde gnome
     """.split()
 )
 """What stands where a name might, and is none."""

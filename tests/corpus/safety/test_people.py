@@ -41,7 +41,8 @@ ADDRESSES = [
     "*4123 Robson St\nVancouver BC V6B 3K9*", "*7 Caradon Hill\nULLINISH\nIV56 8DF*",
     "*85 Spencer Street\nINSKIP QLD 4581*", "*Rua Firenza 442\nFranco da Rocha - SP\n07811-190*",
 ]  # fmt: skip
-BLOCKS = ["Castelao 71\n48860 Zalla", "R Regato 53\n6090-336 Benquerença", "Ånhult 25\n388 70 Halltorp",
+BLOCKS = ["Castelao 71\n48860 Zalla", "R Regato 53\n6090-336 Benquerença",
+          "Ånhult 25\n388 70 Halltorp",
           "'t Goylaan 46\n3525 AE Utrecht", "Rue du Château 414\n4357 Limont"]  # fmt: skip
 NOBODY = [
     "Dear Customer,", "Hello World", "Hello everyone,", "Name: Value", "Dear Sir or Madam,",
@@ -80,7 +81,8 @@ def test_what_greets_anybody_is_no_name(text):
 @pytest.mark.parametrize(
     "hostile",
     ["a" * 50_000, "Ab " * 15_000, "Dear " * 10_000, "straße " * 7_000, "12 Ab " * 7_000,
-     "Calle " * 7_000, "rue " * 10_000, "1 rue " * 7_000, "Ab 1\n" * 12_000, "A B 1\n1234 A" * 4_000,
+     "Calle " * 7_000, "rue " * 10_000, "1 rue " * 7_000, "Ab 1\n" * 12_000,
+     "A B 1\n1234 A" * 4_000,
      "Ab A " * 12_000, "Regards\n" * 7_000],
 )  # fmt: skip
 def test_hostile_text_is_linear(hostile):
