@@ -41,10 +41,10 @@ class Reference:
                     left[longer[1:]].add(longer[0])
                 adjusted = {g: n if g[0] == "<s>" else len(left[g]) for g, n in raw[k].items()}
             adjusted.pop(("<s>",), None)
-            self.smooth(adjusted, prune[min(k, len(prune)) - 1])
+            self.smooth(adjusted, raw[k], prune[min(k, len(prune)) - 1])
         self.vocabulary = sum(len(g) == 1 for g in raw[1]) - 1 + 1
 
-    def smooth(self, adjusted: dict[tuple, int], prune: int) -> None:
+    def smooth(self, adjusted: dict[tuple, int], seen: Counter, prune: int) -> None:
         n = Counter(min(a, 5) for a in adjusted.values())
         discounts = [0.0, 0.5, 1.0, 1.5]
         if all(n[k] for k in (1, 2, 3, 4)):
@@ -57,7 +57,7 @@ class Reference:
             totals[g[:-1]] += a
         self.backoffs |= dict.fromkeys(totals, 1.0)
         for g, a in adjusted.items():
-            if a > prune:
+            if seen[g] > prune:
                 self.terms[g] = (a - discounts[min(a, 3)]) / totals[g[:-1]]
                 self.backoffs[g[:-1]] -= self.terms[g]
 
