@@ -81,8 +81,9 @@ def compare(
     ]
     apart = sorted(abs(a - b) for a, b in pairs)
     one, other = (10 ** -(sum(pair[at] for pair in pairs) / len(pairs)) for at in (0, 1))
+    near = apart[int(0.99 * len(apart))]
     print(f"order {order}, prune {prune}: {len(pairs):,} words of {len(asked):,} lines; "
-          f"log10 apart at most {apart[-1]:.6f}, 99 of 100 below {apart[int(0.99 * len(apart))]:.6f}; "
+          f"log10 apart at most {apart[-1]:.6f}, 99 of 100 below {near:.6f}; "
           f"perplexity {one:.4f} and KenLM's {other:.4f}; counting {built:.1f} s and "
           f"{theirs.build_seconds:.1f} s, asking {spent:.2f} s and "
           f"{theirs.query_seconds:.2f} s")  # fmt: skip

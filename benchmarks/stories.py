@@ -65,7 +65,7 @@ def labelled(lines: list[str], story: str) -> list[Line]:
     for line in lines:
         short = squeezed(line)
         if short:
-            # A few words may stand anywhere in a story; as a line of its own they must be one there.
+            # A few words may stand anywhere in a story: as a line they must be one there.
             found.append(Line(line, short in body if len(short) > 40 else short in whole))
     return found
 
@@ -97,15 +97,23 @@ def news(root: Path, half: str, show: bool) -> None:
         taken, wanted = counts["taken"], counts["around"]
         told = [wilson(counts["right"], max(of, 1)) for of in (taken, wanted)]
         false = wilson(taken - counts["right"], max(counts["story"], 1))
-        print(f"{name}: {counts['pages']} stories, {wanted} lines around, {counts['story']} of them; "
+        print(f"{name}: {counts['pages']} stories, {wanted} lines around, "
+              f"{counts['story']} of them; "
               + " ".join(f"{what} {one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]"
                          for what, one in zip(("precision", "recall", "story lines lost"),
                                               [*told, false], strict=True)))  # fmt: skip
-        print("   ", {reason: f"{by[True]} right, {by[False]} wrong" for reason, by in reasons.items()})
+        print(
+            "   ",
+            {reason: f"{by[True]} right, {by[False]} wrong" for reason, by in reasons.items()},
+        )
 
 
 def count(
-    step: News, lines: list[Line], counts: Counter[str], reasons: dict[str, Counter[bool]], show: bool
+    step: News,
+    lines: list[Line],
+    counts: Counter[str],
+    reasons: dict[str, Counter[bool]],
+    show: bool,
 ) -> None:
     """Ask the step about one story's lines."""
     text = "\n".join(line.text for line in lines)

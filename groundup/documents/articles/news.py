@@ -52,7 +52,8 @@ READ_ON = (
 )
 SHARE = (
     "Related", "Watch", "Also read", "Read [Mm]ore", "Adverts?", "Subscribe", "Like this",
-    r"Like Loading\.{0,3}", "Sharing is caring!", "More on this", "Most read", "Trending", "Advertisement",
+    r"Like Loading\.{0,3}", "Sharing is caring!",
+    "More on this", "Most read", "Trending", "Advertisement",
     "ADVERTISEMENT", "Story continues below.{0,40}", "Continue reading.{0,80}",
     "Click here (?:to|for) .{0,120}", "Sign up (?:for|to) .{0,160}",
     "Subscribe (?:to|now|here) ?.{0,120}",

@@ -1,6 +1,8 @@
 """The model's probabilities are those of the formula written down with dictionaries."""
 
+import json
 from collections import Counter, defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +85,20 @@ def test_probabilities_are_those_of_the_formula(order, prune):
         wanted = [reference.probability(tuple(run[:i]), run[i]) for i in range(1, len(run))]
         found = model.probabilities(words(text).hashes)
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+KENLM = json.loads(
+    (Path(__file__).parents[2] / "fixtures/ngrams/kenlm.json").read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("case", KENLM["cases"], ids=lambda case: str(case["prune"]))
+def test_probabilities_are_those_of_kenlm_but_where_its_own_do_not_sum_to_one(case):
+    model = train_ngrams(KENLM["train"], NgramConfig(order=case["order"], prune=case["prune"]))
+    ours = [np.log10(model.probabilities(words(line).hashes)) for line in KENLM["asked"]]
+    apart = np.abs(np.concatenate(ours) - np.concatenate(case["log10"]))
+    assert np.mean(apart < 0.01) > 0.95
+    assert np.median(apart) < 0.001
 
 
 def test_probabilities_of_all_words_sum_to_one_whatever_is_pruned():
