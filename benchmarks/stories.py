@@ -1,0 +1,189 @@
+"""articles.news and the quality rules on real stories whose text was marked by others.
+
+    python benchmarks/stories.py news PAGES --half development|final [--show]
+    python benchmarks/stories.py rules PAGES --half development|final
+
+PAGES is github.com/scrapinghub/article-extraction-benchmark (4a3bc97, MIT): 181 pages of news and
+blogs with their story as people marked it (`articleBody`). A page belongs to the half that its name
+says. For `news` a page is what stands from the first to the last line of its story as web.main_text
+leaves it, with ten lines on either side; a line is the story's if the mark holds it. For `rules` a
+story is a good text, and the rest of its page (menus, links, comments, forms) a bad one.
+"""
+
+import argparse
+import gzip
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from groundup.corpus.quality import rules
+from groundup.documents import Record, SourceMap, follow
+from groundup.documents.articles.news import News, NewsConfig
+from groundup.documents.web.main_text import MainText, MainTextConfig
+from groundup.measure import wilson
+from web_pages import visible_lines
+
+AROUND = 10
+
+
+class Line(NamedTuple):
+    """A line and whether it is the story's."""
+
+    text: str
+    is_story: bool
+
+
+class Page(NamedTuple):
+    """A page: its lines with menus, and what was marked."""
+
+    name: str
+    html: str
+    story: str
+
+
+def pages(root: Path, half: str) -> Iterator[Page]:
+    """Yield the pages of a half; of names, the even ones are for development."""
+    for name, row in json.loads((root / "ground-truth.json").read_text("utf-8")).items():
+        if (int(name[:8], 16) % 2 == 1) == (half == "final"):
+            data = gzip.open(root / "html" / f"{name}.html.gz").read()
+            yield Page(name, data.decode("utf-8", "replace"), row["articleBody"])
+
+
+def squeezed(text: str) -> str:
+    """Letters and digits alone, for comparison."""
+    return re.sub(r"\W+", "", text.casefold())
+
+
+def labelled(lines: list[str], story: str) -> list[Line]:
+    """Each line that holds a letter, with its label."""
+    body = squeezed(story)
+    whole = {squeezed(line) for line in story.splitlines()}
+    found = []
+    for line in lines:
+        short = squeezed(line)
+        if short:
+            # A few words may stand anywhere in a story: as a line they must be one there.
+            found.append(Line(line, short in body if len(short) > 40 else short in whole))
+    return found
+
+
+def plain(text: str) -> Record:
+    """A record of text."""
+    return Record("s", "s", "s", "text", text, map=SourceMap.identity(text))
+
+
+def around(lines: list[Line]) -> list[Line]:
+    """From some lines before the story's first line to some behind its last."""
+    at = [number for number, line in enumerate(lines) if line.is_story]
+    return lines[max(0, at[0] - AROUND) : at[-1] + AROUND + 1] if at else []
+
+
+def news(root: Path, half: str, show: bool) -> None:
+    """Precision and recall of what the step takes, by line."""
+    step, main = News(NewsConfig()), MainText(MainTextConfig())
+    for name, extracted in (("all visible lines", False), ("after web.main_text", True)):
+        counts: Counter[str] = Counter()
+        reasons: dict[str, Counter[bool]] = {}
+        for page in pages(root, half):
+            lines = visible_lines(page.html)
+            if extracted:
+                record = Record("p", "p", "p", "html", data=page.html.encode())
+                ruling = main(record)
+                lines = [] if ruling.reason else follow(record, ruling).text.splitlines()
+            count(step, around(labelled(lines, page.story)), counts, reasons, show and extracted)
+        taken, wanted = counts["taken"], counts["around"]
+        told = [wilson(counts["right"], max(of, 1)) for of in (taken, wanted)]
+        false = wilson(taken - counts["right"], max(counts["story"], 1))
+        print(f"{name}: {counts['pages']} stories, {wanted} lines around, "
+              f"{counts['story']} of them; "
+              + " ".join(f"{what} {one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]"
+                         for what, one in zip(("precision", "recall", "story lines lost"),
+                                              [*told, false], strict=True)))  # fmt: skip
+        print(
+            "   ",
+            {reason: f"{by[True]} right, {by[False]} wrong" for reason, by in reasons.items()},
+        )
+
+
+def count(
+    step: News,
+    lines: list[Line],
+    counts: Counter[str],
+    reasons: dict[str, Counter[bool]],
+    show: bool,
+) -> None:
+    """Ask the step about one story's lines."""
+    text = "\n".join(line.text for line in lines)
+    counts["pages"] += bool(lines)
+    edits = {} if not lines else {edit.start: edit for edit in step(plain(text)).edits}
+    at = 0
+    for line in lines:
+        edit = edits.get(at)
+        whole = edit is not None and edit.end >= at + len(line.text)
+        counts["story" if line.is_story else "around"] += 1
+        if whole:
+            counts["taken"] += 1
+            counts["right"] += not line.is_story
+            reasons.setdefault(edit.reason, Counter())[not line.is_story] += 1
+        if show and (whole if line.is_story else not whole):
+            print("WRONG " if whole else "left  ", line.text[:110])
+        at += len(line.text) + 1
+
+
+def quality(root: Path, half: str) -> None:
+    """Which rules refuse stories, and the rest of their pages."""
+    steps = {
+        "quality.gopher": rules.Gopher(rules.GopherConfig()),
+        "quality.gopher_repetition": rules.GopherRepetition(rules.GopherRepetitionConfig()),
+        "quality.c4": rules.C4(rules.C4Config()),
+        "quality.fineweb": rules.FineWeb(rules.FineWebConfig()),
+    }
+    good, bad = [], []
+    for page in pages(root, half):
+        rest = [line.text for line in labelled(visible_lines(page.html), page.story)
+                if not line.is_story]  # fmt: skip
+        good.append(page.story)
+        bad.append("\n".join(rest))
+    for name, step in steps.items():
+        refused = [sum(bool(step(english(text)).reason) for text in texts) for texts in (good, bad)]
+        print(told(name, refused, len(good), len(bad)))
+    both = [sum(any(step(english(text)).reason for step in steps.values()) for text in texts)
+            for texts in (good, bad)]  # fmt: skip
+    print(told("any of the four", both, len(good), len(bad)))
+
+
+def english(text: str) -> Record:
+    """A record in English."""
+    told = {"language": "en"}
+    return Record("s", "s", "s", "text", text, metadata=told, map=SourceMap.identity(text))
+
+
+def told(name: str, refused: list[int], good: int, bad: int) -> str:
+    """Precision, recall and false alarms of what refuses bad texts."""
+    shares = (wilson(refused[1], max(sum(refused), 1)), wilson(refused[1], bad),
+              wilson(refused[0], good))  # fmt: skip
+    return f"{name:26}" + " ".join(
+        f"{what} {one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]"
+        for what, one in zip(("precision", "recall", "false alarms"), shares, strict=True)
+    )
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("task", choices=("news", "rules"))
+    parser.add_argument("pages", type=Path)
+    parser.add_argument("--half", choices=("development", "final"), default="development")
+    parser.add_argument("--show", action="store_true")
+    given = parser.parse_args()
+    if given.task == "news":
+        news(given.pages, given.half, given.show)
+    else:
+        quality(given.pages, given.half)
+
+
+if __name__ == "__main__":
+    main()
