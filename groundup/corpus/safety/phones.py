@@ -70,6 +70,10 @@ NOT_A_PHONE = regex.compile(
 )
 YEARS = regex.compile(r"(?:1[5-9]|20)\d\d(?:[ ,/-]+(?:1[5-9]|20)\d\d)+")
 THOUSANDS = regex.compile(r"\d{1,3}(?:[ \u00a0]\d{3}){3,}")
+POSTCODE = regex.compile(r"\d{5}-\d{4}")
+"""Of the United States; in Germany a number is written so too, which its word then tells."""
+MODES = regex.compile(r"0[0-7]{3}(?:[ ,/-]+0[0-7]{3})+")
+"""Of files, in octal."""
 DATE = regex.compile(
     r"\d{1,2}([-./ ])\d{1,2}\1\d{4}|\d{4}([-./ ])\d{1,2}\2\d{1,2}(?: \d.*)?|\d{4}(?:\.\d{4}){2}"
 )
@@ -107,7 +111,9 @@ def is_phone(number: str, before: str) -> bool:
     digits = "".join(c for c in number if c.isdigit())
     if not 7 <= len(digits) <= 15 or len(set(digits)) < 3 or DATE.fullmatch(number):
         return False
-    if YEARS.fullmatch(number) or is_counting(number):
+    if YEARS.fullmatch(number) or MODES.fullmatch(number) or is_counting(number):
+        return False
+    if POSTCODE.fullmatch(number) and not WORD.search(before):
         return False
     if number.lstrip("(").startswith("+"):
         return has_code(digits)

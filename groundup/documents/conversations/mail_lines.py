@@ -17,19 +17,23 @@ VERBS = (
     r"replied|responded|added|noted|posted|claimed|claiming|schrieb(?:en)?|schreibt|sprach|"
     r"a [ée]crit|[ée]crit|escribi[óo]|scrisse|ha scritto|schreef|skrev|napisa[łl]a?|пишет|"
     r"написал\w*|kirjoitti|escreveu|yazdı|írta|wisdom included|"
-    r"is (?:thought|said|rumoured) to have"
+    r"is (?:thought|said|rumoured) to have|写道|写到|寫道|のメール|さんは書きました|のメッセージ"
 )
 DATE = (
     r"(?:\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}-\d\d-\d\d|\b\d{1,2}\.? [A-Z]\w{2,8}\.? \d{4}\b"
-    r"|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w*,?)"
+    r"|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w*,?|\d{4}年\d{1,2}月\d{1,2}日)"
 )
 ADDRESS = r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,6}"
 NAME = r"[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}"
+EXAMPLE = (
+    "Example|Examples|Note|Output|Result|Results|Code|Run|Try|Like|See|So|Then|Here|Now|Either"
+)
+"""Words that announce a shell's prompt or a quotation of the author's own choice."""
 SINCE = "On|At|Le|Am|El|Il|Op|Den|Em"
 ATTRIBUTION = re.compile(
     rf"(?:.{{0,200}}\b(?:{VERBS})\b.{{0,80}}"
     rf"|(?:--?\s?)?(?:{SINCE}|W dniu)\b.{{0,160}}{DATE}.{{0,160}}|.{{0,160}}{ADDRESS}.{{0,60}}"
-    rf"|{NAME}(?: \w{{2,14}}(?:ed|es|ays|ote|aid))?"
+    rf"|(?-i:(?!{EXAMPLE}\b){NAME})(?: \w{{2,14}}(?:ed|es|ays|ote|aid))?"
     r"|Quoting .{1,120})[ \t]*\*?[:;,]?[ \t]*$",
     re.IGNORECASE,
 )

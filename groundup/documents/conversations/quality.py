@@ -13,9 +13,11 @@ from typing import Any
 from groundup.core import Config, ConfigError
 
 from ..record import PASS, Record, Ruling
+from .speakers import UNSPACED
 from .turns import Turn, content, turns_of
 
-WORD = re.compile(r"\w+")
+WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+")
+"""A run of letters and digits; a character where words are not parted by spaces."""
 QUESTION = re.compile(r"[?？؟][\s\"')\]*_]{0,10}$")
 ECHO_WORDS = 5
 
@@ -23,8 +25,9 @@ ECHO_WORDS = 5
 class QualityConfig(Config):
     """Bounds; source of all: own choice, to be set by looking at the histograms of the report."""
 
-    min_words: int = 10
-    """Words of the whole conversation. Source: own judgement."""
+    min_words: int = 5
+    """Words of the whole conversation: a short question and its answer stay. Source: own
+    judgement."""
     max_echo: float = 0.5
     """Largest share of replies that say what they reply to: of the words of a turn of five or more,
     nine in ten stand in the turn before. Source: own judgement."""

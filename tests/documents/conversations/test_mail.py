@@ -63,6 +63,7 @@ def test_what_is_kept_is_up_to_the_configuration():
         "At 5:47 PM -0700 on 7/23/02, Ann wrote:",
         "Quoting Ann <a@x.org>:",
         "Once upon a time, Ann wrote :",
+        "在 2025年3月3日，Ann 写道：",
     ],
 )
 def test_attributions_in_several_forms(line):
@@ -82,6 +83,11 @@ def test_attributions_in_several_forms(line):
 def test_texts_that_only_look_like_mail_stay(text):
     ruling, after = read(text)
     assert after.text == text, ruling.edits
+
+
+@pytest.mark.parametrize("line", ["Run this:", "I do. For example:", "Example:", "The docs say:"])
+def test_what_its_author_announces_stays(line):
+    assert read(f"{line}\n> ls -l\n\nThat is all.\n")[1].text.startswith(line)
 
 
 def test_marks_other_than_the_usual_count_below_an_attribution():

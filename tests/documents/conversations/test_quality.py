@@ -61,3 +61,15 @@ def test_languages_of_turns():
 def test_a_wrong_function_is_named(name):
     with pytest.raises(ConfigError):
         Languages(LanguagesConfig(identify=name))
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("法国的首都是哪里？", "法国的首都是巴黎。"),
+        ("フランスの首都はどこですか。", "パリです。"),
+        ("What is the capital of France?", "Paris."),
+    ],
+)
+def test_a_short_question_and_its_answer_stay(question, answer):
+    assert not Quality(QualityConfig())(chat(("a", question), ("b", answer))).reason
