@@ -18,15 +18,17 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from groundup.core import ConfigError, record
+from groundup.core import ConfigError, record, replacing
 
 from ..engine.rulings import write_rulings
 from ..engine.survey import Each
 from .clusters import components, rulings_of, stars, write_report
 from .runs import (
+    RECORDS,
     DedupConfig,
     Order,
     Slice,
+    even_slices,
     groups,
     key_ranges,
     load,
@@ -40,8 +42,8 @@ from .sketch import FACTOR, fold_table, mix, sets, shared, signatures
 
 ROW = np.dtype([("key", "<u8"), ("number", "<u4")])
 PLACE = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
-PAIRS = 50_000
-"""Pairs that a task compares."""
+PAIRS = 10_000
+"""Pairs that a task compares: their sets of shingles are in memory, 8 bytes a word of text."""
 REASON = "near-duplicate"
 
 
@@ -124,10 +126,19 @@ class Sketching(NamedTuple):
 class Comparing(NamedTuple):
     """A task over some pairs."""
 
-    pairs: np.ndarray
+    pairs: Path
+    first: int
     places: Path
     files: tuple[Path, ...]
     out: Path
+
+
+class Compared(NamedTuple):
+    """Pairs and how alike they are."""
+
+    pairs: np.ndarray
+    """uint32 (n, 2)"""
+    values: np.ndarray
 
 
 class MinHash:
@@ -144,15 +155,18 @@ class MinHash:
         runs = each(band_run, sketching(shards, order, scratch, "bands", config))
         ranges = [(part, config) for part in key_ranges(runs, scratch, config.memory_bytes)]
         found: list[Found] = each(candidates, ranges)
-        pairs = joined([one.pairs for one in found])
+        pairs = joined([one.pairs for one in found], scratch)
         values = similarities(pairs, shards, order, each, scratch, config)
-        is_alike = values >= config.threshold
+        alike = [compared(path, config.threshold) for path in values]
         judge = stars if config.clusters == "stars" else components
-        verdicts = judge(pairs[is_alike], values[is_alike])
+        verdicts = judge(
+            np.concatenate([np.zeros((0, 2), np.uint32), *(one.pairs for one in alike)]),
+            np.concatenate([np.zeros(0), *(one.values for one in alike)]),
+        )
         figures = {
             "settings": describe(config),
             "candidates": len(pairs),
-            "alike": int(is_alike.sum()),
+            "alike": sum(len(one.values) for one in alike),
             "capped_buckets": sum(one.capped for one in found),
         }
         write_report(scratch / "report.json", order, verdicts, figures)
@@ -216,32 +230,53 @@ def candidates(task: tuple[Slice, MinHashConfig]) -> Found:
     return Found(save(part.out, np.unique(np.concatenate(pairs))), capped)
 
 
-def joined(paths: Sequence[Path]) -> np.ndarray:
-    """All pairs once, (n, 2) int64, in rising order."""
-    parts = [np.load(path, allow_pickle=False) for path in paths] or [np.zeros(0, np.uint64)]
-    pairs = np.unique(np.concatenate(parts))
-    return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], 1).astype(np.int64)
+def joined(paths: Sequence[Path], scratch: Path) -> np.ndarray:
+    """All pairs once, as smaller << 32 | larger in rising order; on disk, mapped."""
+    out, size = scratch / "pairs", 0
+    with open(out, "wb") as file:
+        for slices in even_slices(paths, RECORDS):
+            parts = [np.array(load(path)[one]) for path, one in zip(paths, slices, strict=True)]
+            once = np.unique(np.concatenate([np.zeros(0, np.uint64), *parts]))
+            file.write(once.tobytes())
+            size += len(once)
+    return np.memmap(out, np.uint64, "r") if size else np.zeros(0, np.uint64)
 
 
 def similarities(
     pairs: np.ndarray, shards: Sequence[Path], order: Order, each: Each, scratch: Path,
     config: MinHashConfig,
-) -> np.ndarray:  # fmt: skip
-    """Exact Jaccard similarity of each pair: the sets of their records are made for this alone."""
-    wanted = save(scratch / "wanted.npy", np.unique(pairs))
+) -> list[Path]:  # fmt: skip
+    """Files of pairs with their similarity: the sets of their records are made for this alone."""
+    is_wanted = np.zeros(len(order.ids), bool)
+    for at in range(0, len(pairs), PAIRS):
+        is_wanted[both(pairs[at : at + PAIRS])] = True
+    wanted = save(scratch / "wanted.npy", np.flatnonzero(is_wanted).astype(np.uint32))
     tasks = sketching(shards, order, scratch, "sets", config, wanted)
     files = tuple(task.out for task in tasks)
     places = [np.load(path, allow_pickle=False) for path in each(set_file, tasks)]
     for at, part in enumerate(places):
         part["file"] = at
-    every = np.concatenate(places) if places else np.empty(0, PLACE)
+    every = np.concatenate([np.empty(0, PLACE), *places])
     index = save(scratch / "places.npy", every[np.argsort(every["number"], kind="stable")])
-    tasks = [
-        Comparing(pairs[at : at + PAIRS], index, files, scratch / f"values-{at // PAIRS:06}.npy")
-        for at in range(0, len(pairs), PAIRS)
-    ]
-    values = [np.load(path, allow_pickle=False) for path in each(compare, tasks)]
-    return np.concatenate(values) if values else np.zeros(0)
+    return each(
+        compare,
+        [
+            Comparing(scratch / "pairs", at, index, files, scratch / f"values-{at:09}.npz")
+            for at in range(0, len(pairs), PAIRS)
+        ],
+    )
+
+
+def both(pairs: np.ndarray) -> np.ndarray:
+    """Smaller and larger number of each pair, uint32 (n, 2)."""
+    return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], 1).astype(np.uint32)
+
+
+def compared(path: Path, threshold: float) -> Compared:
+    """The pairs of a file that are alike."""
+    with np.load(path, allow_pickle=False) as found:
+        is_alike = found["values"] >= threshold
+        return Compared(found["pairs"][is_alike], found["values"][is_alike])
 
 
 def set_file(task: Sketching) -> Path:
@@ -261,15 +296,20 @@ def set_file(task: Sketching) -> Path:
 
 
 def compare(task: Comparing) -> Path:
-    """Jaccard similarity of some pairs."""
-    index, maps = load(task.places), {}
-    needed, local = np.unique(task.pairs, return_inverse=True)
-    rows = []
-    for _, file, start, size in index[np.searchsorted(index["number"], needed)].tolist():
-        if file not in maps:
-            maps[file] = np.memmap(task.files[file], np.uint64, "r")
-        rows.append(maps[file][start : start + size])
-    both = local.reshape(-1, 2)
-    common = shared(rows, both)
-    sizes = np.array([len(row) for row in rows], np.int64)[both].sum(1)
-    return save(task.out, common / np.maximum(sizes - common, 1))
+    """Write some pairs and their Jaccard similarities."""
+    pairs = np.fromfile(task.pairs, np.uint64, PAIRS, offset=task.first * 8)
+    index = load(task.places)
+    needed, local = np.unique(both(pairs), return_inverse=True)
+    spots = np.array(index[np.searchsorted(index["number"], needed)])
+    rows = [np.zeros(0, np.uint64)] * len(spots)
+    for file in np.unique(spots["file"]).tolist():  # one is open at a time, however many there are
+        items = np.memmap(task.files[file], np.uint64, "r")
+        for at in np.flatnonzero(spots["file"] == file).tolist():
+            start, size = spots["start"][at], spots["size"][at]
+            rows[at] = np.array(items[start : start + size])
+    places = local.reshape(-1, 2)
+    common = shared(rows, places)
+    sizes = np.array([len(row) for row in rows], np.int64)[places].sum(1)
+    with replacing(task.out) as temporary, open(temporary, "wb") as file:
+        np.savez(file, pairs=both(pairs), values=common / np.maximum(sizes - common, 1))
+    return task.out

@@ -41,6 +41,8 @@ MATCH = np.dtype([("number", "<u4"), ("at", "<u4"), ("of", "<u4"), ("of_at", "<u
 PLACE = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
 LEFT = 1_000
 """Tokens before a match that are compared at most, so that no text costs its square."""
+OPEN = 200
+"""Files that are open at once; systems allow a process some 1,000."""
 REASON, EMPTIED = "substring seen before", "nothing but substrings seen before"
 
 
@@ -113,7 +115,7 @@ class Substrings:
         numbers = np.unique(np.concatenate([matches["number"], matches["of"]]))
         wanted = save(scratch / "wanted.npy", numbers)
         index, files = token_files(both, wanted, each, scratch, config)
-        ids = save(scratch / "ids.npy", order.ids)
+        ids = scratch / "ids.npy"  # of number_records
         tasks = [
             Matching(*one, path, index, files, ids, scratch / f"rulings-{at:06}.parquet", config)
             for at, (one, path) in enumerate(
@@ -225,6 +227,8 @@ class Sources:
         """Token hashes of a record."""
         _, file, start, size = self.index[np.searchsorted(self.index["number"], number)].tolist()
         if file not in self.maps:
+            if len(self.maps) >= OPEN:
+                self.maps.clear()
             self.maps[file] = np.memmap(self.files[file], np.uint64, "r")
         return self.maps[file][start : start + size]
 

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from groundup.core import DataError
+from groundup.corpus.dedup import runs as module
 from groundup.corpus.dedup.runs import (
+    even_slices,
     groups,
     key_ranges,
     load,
@@ -40,7 +42,28 @@ def test_groups_are_runs_of_equals():
     assert groups(rows[:0], "key").shape == (0, 2)
 
 
-def test_a_number_is_a_record_however_it_lies(tmp_path):
+def test_slices_part_values_evenly_and_never_equal_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SAMPLED", 8)
+    values = np.sort(np.random.default_rng(0).zipf(1.3, 3_000).astype(np.uint64))
+    paths = [save(tmp_path / f"{at}.npy", values[at::3]) for at in range(3)]
+    paths.append(save(tmp_path / "none.npy", values[:0]))
+    parts = [
+        np.concatenate([load(path)[one] for path, one in zip(paths, slices, strict=True)])
+        for slices in even_slices(paths, 100)
+    ]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), values)
+    full = [part for part in parts if len(part)]
+    assert len(full) > 10
+    assert all(a.max() < b.min() for a, b in zip(full, full[1:], strict=False))
+    most = np.bincount(values.astype(np.int64)[values < 1_000]).max()  # one value is one part
+    assert max(map(len, full)) <= most + 100 + 4 * 8
+    assert list(even_slices([], 100)) == [[]]
+
+
+@pytest.mark.parametrize("at_once", [1, 10, 500_000])
+def test_a_number_is_a_record_however_it_lies(tmp_path, monkeypatch, at_once):
+    monkeypatch.setattr(module, "RECORDS", at_once)
+    monkeypatch.setattr(module, "SAMPLED", min(at_once, 4))
     records = family(0)
     texts = {one.id: one.text for one in records}
     for shards in (1, 3):
