@@ -10,7 +10,7 @@ FineWeb's filters, drop near-duplicates by MinHash and write the rest: whole pro
 and in turn, so that a busy machine is as busy for both. A third run, `same text`, is ours with the
 text that datatrove extracts, for the comparison of what is kept. With --memory: ours over so many
 GB of pages, real ones repeated with other words so that no copy is a duplicate, and its peak. With
---light: over texts in WET files, cheap steps and both surveys of duplicates, for sizes that main
+--light: over texts in WET files, one cheap step and both surveys of duplicates, for sizes that main
 text would take hours for. Memory is told by phase, of the parent and of the largest worker.
 """
 
@@ -57,7 +57,7 @@ STEPS = """{{ use = "{text}" }},
     {{ use = "quality.gopher" }},
     {{ use = "quality.c4", settings = {{ terminal_punctuation = false }} }},
     {{ use = "quality.fineweb" }},"""
-LIGHT = """{{ use = "quality.fineweb" }},
+LIGHT = """{{ use = "corpus_speed:LongEnough" }},
     {{ use = "dedup.exact" }},"""
 WORD = re.compile(rb"(?<=[ \n])[a-z]{6,7}(?=[ .,\n])")
 """Words that a copy of a page has others for: about one in seven of its text."""
@@ -88,6 +88,17 @@ class OwnMainContent:
             return Ruling("no text")
         whole = Segment(0, len(text), 0, len(record.data), 1, False)
         return Ruling(made=Made(SourceMap(text, (whole,))))
+
+
+class LongEnough:
+    """A step that costs nothing: a text of a few words goes."""
+
+    def __init__(self, config: Nothing) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule by the number of characters."""
+        return Ruling() if len(record.text) >= LIGHT_CHARACTERS.start + 100 else Ruling("short")
 
 
 def chosen(directory: Path, count: int) -> list[tuple[str, Path]]:
