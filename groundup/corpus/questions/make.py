@@ -112,10 +112,9 @@ def make_questions(
         if not chosen or not allow_fewer:
             raise DataError(message)
         record.say(message)
-    chosen.sort(key=lambda one: place(one.id, config.seed))
-    samples = [sample(one) for one in chosen]
     from groundup.measure import make_testset
 
+    samples = [sample(one) for one in sorted(chosen, key=lambda one: place(one.id, config.seed))]
     return make_testset(card(config, found, samples), samples, found.parents, out)
 
 

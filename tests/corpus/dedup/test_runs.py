@@ -1,6 +1,12 @@
 """A range of keys is read the same from one file or many."""
 
+import os
+import resource
+import tracemalloc
+
 import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
 import pytest
 
 from groundup.core import DataError
@@ -76,6 +82,39 @@ def test_a_number_is_a_record_however_it_lies(tmp_path, monkeypatch, at_once):
             for known, found in read_texts(path, numbers):
                 assert [texts[order.id(n)] for n in known.tolist()] == strings(found)
                 assert set(order.shards[known].tolist()) <= {at}
+
+
+def test_memory_of_numbering_does_not_grow(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "RECORDS", 500)
+    monkeypatch.setattr(module, "SAMPLED", 16)
+    peaks = {}
+    for shards in (2, 12):
+        paths = []
+        for shard in range(shards):
+            ids = [f"{number * 7_919 % 99_991:032x}" for number in range(shard, 6_000, 12)]
+            paths.append(tmp_path / f"{shard}.parquet")
+            parquet.write_table(pyarrow.table({"id": ids, "source": ["s"] * len(ids)}), paths[-1])
+        tracemalloc.start()
+        order = number_records(paths, here, tmp_path / f"scratch{shards}", ())
+        peaks[shards] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert len(order.ids) == 500 * shards and (order.ids[:-1] < order.ids[1:]).all()
+    assert peaks[12] < 2 * peaks[2]  # six times the records; the rest is by shard
+
+
+def test_many_shards_take_few_open_files(tmp_path):
+    rows = np.zeros(10, ROW)
+    rows["key"] = np.arange(10)
+    paths = [write_run(tmp_path / f"{at}.npy", rows) for at in range(60)]
+    (part,) = key_ranges(paths, tmp_path, 2**30)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = max(int(one) for one in os.listdir("/dev/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 10, before[1]))
+    try:
+        assert len(read_slice(part)) == 600
+        assert len(list(even_slices([save(tmp_path / "k", rows["key"])] * 60, 300))) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_damaged_file_says_so(tmp_path):
