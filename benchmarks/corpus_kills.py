@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from corpus_speed import PIPELINE, chosen, write_warcs  # noqa: E402
+from corpus_speed import chosen, write_warcs  # noqa: E402
+from corpus_speed import pipeline as pipeline_of  # noqa: E402
 from groundup.core import MANIFEST, hash_file, write_json  # noqa: E402
 
 RESULT = ROOT / "benchmarks/results/corpus_kills.json"
@@ -138,7 +139,7 @@ def carried_out(arguments: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     found = chosen(arguments.directory, arguments.pages)
     write_warcs(warcs, ((address, path.read_bytes()) for address, path in found), 2)
     shard = sum(path.stat().st_size for path in warcs.iterdir()) // SHARDS + 1
-    pipeline.write_text(PIPELINE.format(warcs=warcs, text="web.main_text", shard=shard))
+    pipeline.write_text(pipeline_of(warcs, shard))
     seconds = finish(pipeline, scratch / "whole", ["--workers", "2"])
     whole = corpus(scratch / "whole")
     print(f"undisturbed: {seconds:.0f} s, {len(whole.files)} files, {whole.id}", flush=True)

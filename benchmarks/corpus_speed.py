@@ -2,13 +2,16 @@
 
     python benchmarks/corpus_speed.py PAGES --datatrove PYTHON [--pages 5000] [--rounds 2]
     python benchmarks/corpus_speed.py PAGES --memory 0.3 3
+    python benchmarks/corpus_speed.py PAGES --memory 0.3 1 3 10 --light
 
 Real pages (web_pages.py) of every package in turn become WARC files, as many as workers. Both
 systems then read them, extract main text with resiliparse, keep English, apply Gopher's, C4's and
 FineWeb's filters, drop near-duplicates by MinHash and write the rest: whole processes, started anew
 and in turn, so that a busy machine is as busy for both. A third run, `same text`, is ours with the
 text that datatrove extracts, for the comparison of what is kept. With --memory: ours over so many
-GB of pages, real ones repeated with other words so that no copy is a duplicate, and its peak.
+GB of pages, real ones repeated with other words so that no copy is a duplicate, and its peak. With
+--light: over texts in WET files, one cheap step and both surveys of duplicates, for sizes that main
+text would take hours for. Memory is told by phase, of the parent and of the largest worker.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import json
 import os
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -43,17 +47,25 @@ sources = [
     {{ name = "pages", path = "{warcs}", reader = "warc", settings = {{ part_bytes = {shard} }} }},
 ]
 steps = [
-    {{ use = "{text}" }},
+    {steps}
+    {{ use = "dedup.minhash" }},
+]
+"""
+STEPS = """{{ use = "{text}" }},
     {{ use = "language.identify", settings = {{ keep = ["en"] }} }},
     {{ use = "quality.gopher_repetition" }},
     {{ use = "quality.gopher" }},
     {{ use = "quality.c4", settings = {{ terminal_punctuation = false }} }},
-    {{ use = "quality.fineweb" }},
-    {{ use = "dedup.minhash" }},
-]
-"""
+    {{ use = "quality.fineweb" }},"""
+LIGHT = """{{ use = "corpus_speed:LongEnough" }},
+    {{ use = "dedup.exact" }},"""
 WORD = re.compile(rb"(?<=[ \n])[a-z]{6,7}(?=[ .,\n])")
 """Words that a copy of a page has others for: about one in seven of its text."""
+LONG = re.compile(r"([a-z]{4,})")
+"""Words that a copy of a text has others for: nearly all but those that every English text has."""
+LIGHT_CHARACTERS = range(500, 12_000)
+"""Of texts for --light."""
+SHARD_BYTES = 64 * 2**20
 
 
 class Nothing(Config):
@@ -76,6 +88,17 @@ class OwnMainContent:
             return Ruling("no text")
         whole = Segment(0, len(text), 0, len(record.data), 1, False)
         return Ruling(made=Made(SourceMap(text, (whole,))))
+
+
+class LongEnough:
+    """A step that costs nothing: a text of a few words goes."""
+
+    def __init__(self, config: Nothing) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        """Rule by the number of characters."""
+        return Ruling() if len(record.text) >= LIGHT_CHARACTERS.start + 100 else Ruling("short")
 
 
 def chosen(directory: Path, count: int) -> list[tuple[str, Path]]:
@@ -110,6 +133,57 @@ def response(address: str, page: bytes) -> bytes:
     return packer.compress(head.encode() + body + b"\r\n\r\n") + packer.flush()
 
 
+def text_record(address: str, text: str) -> bytes:
+    """A text as a record of a WET file, not packed."""
+    body = text.encode()
+    head = (
+        "WARC/1.0\r\nWARC-Type: conversion\r\n"
+        f"WARC-Record-ID: <urn:benchmark:{zlib.crc32(address.encode()):08x}>\r\n"
+        f"WARC-Target-URI: {address}\r\nWARC-Date: 2026-11-26T00:00:00Z\r\n"
+        f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body + b"\r\n\r\n"
+
+
+def write_wets(folder: Path, rows: Iterable[tuple[str, str]], files: int) -> tuple[int, int]:
+    """Write texts to WET files in turn; returns how many and the bytes of all."""
+    folder.mkdir()
+    into = [open(folder / f"{number}.wet", "wb") for number in range(files)]
+    count = size = 0
+    for count, row in enumerate(rows, start=1):
+        size += into[count % files].write(text_record(*row))
+    for file in into:
+        file.close()
+    return count, size
+
+
+def other_texts(found: list[tuple[str, Path]], most: float) -> Iterator[tuple[str, str]]:
+    """Yield the pages' texts until they have `most` characters, each time with other words."""
+    from resiliparse.extract.html2text import extract_plain_text
+
+    read, lengths = [], dict[int, set[str]]()
+    for address, path in found:
+        text = extract_plain_text(path.read_bytes().decode("utf-8", "replace"), main_content=True)
+        if len(text) in LIGHT_CHARACTERS:
+            read.append((address, LONG.split(text)))
+            for word in read[-1][1][1::2]:
+                lengths.setdefault(len(word), set()).add(word)
+    size = number = 0
+    while size < most:
+        table = dict[str, str]()
+        for words in map(sorted, lengths.values()):
+            others = words.copy()
+            random.Random(number).shuffle(others)
+            table.update(zip(words, others, strict=True))
+        for address, pieces in read:
+            if size >= most:
+                return
+            changed = "".join([table.get(piece, piece) for piece in pieces])
+            size += len(changed)
+            yield f"{address}?{number}", changed
+        number += 1
+
+
 def write_warcs(folder: Path, rows: Iterable[tuple[str, bytes]], files: int) -> tuple[int, int]:
     """Write pages to WARC files in turn; returns how many and their bytes, unpacked."""
     folder.mkdir()
@@ -142,18 +216,21 @@ def copies(found: list[tuple[str, Path]], most: float) -> Iterator[tuple[str, by
 
 
 class Ran(dict[str, Any]):
-    """Figures of one run: seconds, cpu_seconds, peak_mb of all its processes, largest_mb of one."""
+    """Figures of one run: seconds, cpu_seconds, peak_mb of all its processes, largest_mb of one.
+
+    Of ours also `phases`: by phase, the peaks of all, of the parent and of the largest worker.
+    """
 
 
 def measured(command: list[str], folder: Path) -> Ran:
     """Run a command; its wall seconds, and what it and all below it used."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/benchmarks", "OMP_NUM_THREADS": "1"}
-    used: dict[str, Any] = {"peak_mb": 0.0, "largest_mb": 0.0, "cpu": {}}
+    used: dict[str, Any] = {"peak_mb": 0.0, "largest_mb": 0.0, "cpu": {}, "phases": {}}
     start = time.perf_counter()
     with open(folder / "said", "w") as said, open(folder / "errors", "w") as errors:
         process = subprocess.Popen(command, stdout=said, stderr=errors, env=environment, cwd=folder)
         while process.poll() is None:
-            look(process.pid, used)
+            look(process.pid, used, phase(folder / "corpus"))
             time.sleep(0.2)
     seconds = time.perf_counter() - start
     if process.returncode:
@@ -161,7 +238,19 @@ def measured(command: list[str], folder: Path) -> Ran:
     return Ran(seconds=seconds, cpu_seconds=sum(used.pop("cpu").values()), **used)
 
 
-def look(pid: int, used: dict[str, Any]) -> None:
+def phase(corpus: Path) -> str:
+    """What a run of ours is doing: the number of its phase, and whether that is a survey."""
+    found = sorted((corpus / ".scratch/phases").glob("[0-9][0-9]"))
+    if not found:
+        return "start"
+    if (found[-1] / "phase.done").exists():
+        return f"{found[-1].name} done"
+    survey = found[-1] / "survey"
+    is_survey = survey.exists() and not (survey / "survey.done").exists()
+    return f"{found[-1].name} {'survey' if is_survey else 'steps'}"
+
+
+def look(pid: int, used: dict[str, Any], phase: str) -> None:
     """Note memory and processor time of a process and all below it, as far as they are alive.
 
     Processor time of processes that nobody waits for is in no account; so each is looked at five
@@ -183,16 +272,26 @@ def look(pid: int, used: dict[str, Any]) -> None:
                 used["cpu"][one.pid, one.create_time()] = times.user + times.system
         except psutil.Error:
             continue
+    if not sizes:
+        return
+    now = [round(size) for size in (sum(sizes), sizes[0], max(sizes[1:], default=0))]
+    used["phases"][phase] = list(map(max, now, used["phases"].get(phase, now)))
     used["peak_mb"] = max(used["peak_mb"], round(sum(sizes), 1))
     used["largest_mb"] = max([used["largest_mb"], *(round(size, 1) for size in sizes)])
+
+
+def pipeline(warcs: Path, shard: int, text: str = "web.main_text") -> str:
+    """The pipeline over a folder; with no step that finds the text it is the light one."""
+    steps = STEPS.format(text=text) if text else LIGHT.format()
+    return PIPELINE.format(warcs=warcs, shard=shard, steps=steps)
 
 
 def ours(warcs: Path, out: Path, workers: int, text: str = "web.main_text") -> Ran:
     """A run of `groundup prepare`."""
     out.mkdir()
     packed = sum(path.stat().st_size for path in warcs.iterdir())
-    shard = min(64 * 2**20, packed // (4 * workers) + 1)
-    (out / "pipeline.toml").write_text(PIPELINE.format(warcs=warcs, text=text, shard=shard))
+    shard = min(SHARD_BYTES, packed // (4 * workers) + 1)
+    (out / "pipeline.toml").write_text(pipeline(warcs, shard, text))
     command = [sys.executable, "-m", "groundup", "prepare", "pipeline.toml", "--out", "corpus"]
     ran = measured([*command, "--workers", str(workers)], out)
     funnel = json.loads((out / "corpus/counters.json").read_text())["steps"]
@@ -273,11 +372,18 @@ def memory(arguments: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]
     """Peak memory of ours by the size of the input."""
     found, rows = chosen(arguments.directory, arguments.pages), []
     for gigabytes in arguments.memory:
-        warcs = scratch / f"warcs{gigabytes}"
-        count, size = write_warcs(warcs, copies(found, gigabytes * 1e9), arguments.workers)
-        ran = ours(warcs, scratch / f"out{gigabytes}", arguments.workers)
+        warcs, out = scratch / f"warcs{gigabytes}", scratch / f"out{gigabytes}"
+        if arguments.light:
+            count, size = write_wets(warcs, other_texts(found, gigabytes * 1e9), arguments.workers)
+        else:
+            count, size = write_warcs(warcs, copies(found, gigabytes * 1e9), arguments.workers)
+        ran = ours(warcs, out, arguments.workers, "" if arguments.light else "web.main_text")
         show(f"{gigabytes} GB", ran, count)
+        for name, (every, parent, worker) in sorted(ran["phases"].items()):
+            print(f"    {name:10}{every:6} MB in all{parent:6} the parent{worker:6} a worker")
         rows.append({"bytes": size, "pages": count, "kept": len(ran.pop("kept")), **ran})
+        shutil.rmtree(warcs)
+        shutil.rmtree(out)
     return rows
 
 
@@ -290,12 +396,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", type=float, nargs="*", metavar="GB")
+    parser.add_argument("--light", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULT)
     arguments = parser.parse_args()
     told = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
     with tempfile.TemporaryDirectory() as scratch:
         if arguments.memory:
-            told["memory"] = memory(arguments, Path(scratch))
+            name = "memory_light" if arguments.light else "memory"
+            told[name] = memory(arguments, Path(scratch))
         else:
             told["speed"] = compare(arguments, Path(scratch))
             print(json.dumps(told["speed"]["times_datatrove"]))

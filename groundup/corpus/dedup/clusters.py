@@ -6,7 +6,8 @@ something; `components` keeps one record of everything that hangs together, as p
 """
 
 import json
-from collections import Counter
+import math
+from array import array
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,17 +20,31 @@ from groundup.documents import Ruling
 from .runs import Order, load
 
 LARGEST = 20
+SHOWN = 5
+AT_ONCE = 65_536
+"""Pairs that are Python's numbers at once."""
 
 
 class Verdicts(NamedTuple):
-    """Who goes and for whom, and how many each survivor stands for."""
+    """Who goes and for whom, and how many each survivor stands for; 24 bytes a record that goes."""
 
-    kept: dict[int, int]
-    """Number of a dropped record to the one that stays instead."""
-    value: dict[int, float]
-    """Similarity of the two, if it is known."""
-    sizes: Counter[int]
-    """Number of a survivor to the records that it stands for, itself included."""
+    gone: np.ndarray
+    """Numbers of the records that go, rising."""
+    kept: np.ndarray
+    """Number of the one that stays instead of each."""
+    value: np.ndarray
+    """Similarity of the two, NaN if it is not known."""
+    survivors: np.ndarray
+    """Numbers of those that stay instead of any, rising."""
+    sizes: np.ndarray
+    """Records that each survivor stands for, itself included."""
+
+
+def verdicts(gone: np.ndarray, kept: np.ndarray, value: np.ndarray) -> Verdicts:
+    """Who goes, in any order, and for whom, with the survivors counted."""
+    order = np.argsort(gone)
+    survivors, counts = np.unique(kept, return_counts=True)
+    return Verdicts(gone[order], kept[order], value[order], survivors, counts + 1)
 
 
 def stars(pairs: np.ndarray, values: np.ndarray) -> Verdicts:
@@ -37,84 +52,105 @@ def stars(pairs: np.ndarray, values: np.ndarray) -> Verdicts:
 
     pairs  (n, 2) smaller and larger number of each pair
 
-    >>> stars(np.array([[0, 1], [1, 2]]), np.array([0.9, 0.8])).kept
-    {1: 0}
+    >>> stars(np.array([[0, 1], [1, 2]]), np.array([0.9, 0.8])).gone
+    array([1])
     """
-    kept: dict[int, int] = {}
-    value: dict[int, float] = {}
     order = np.lexsort((pairs[:, 0], pairs[:, 1]))
-    rows = zip(pairs[order].tolist(), values[order].tolist(), strict=True)
-    for (first, second), similarity in rows:
-        if second not in kept and first not in kept:
-            kept[second], value[second] = first, similarity
-    return Verdicts(kept, value, sizes_of(kept))
+    is_gone = bytearray(int(pairs.max(initial=0)) + 1)
+    chosen = array("q")
+    for low in range(0, len(order), AT_ONCE):
+        rows = order[low : low + AT_ONCE]
+        for row, (first, second) in zip(rows.tolist(), pairs[rows].tolist(), strict=True):
+            if not is_gone[second] and not is_gone[first]:
+                is_gone[second] = True
+                chosen.append(row)
+    taken = np.frombuffer(chosen, np.int64) if chosen else np.zeros(0, np.int64)
+    return verdicts(pairs[taken, 1], pairs[taken, 0], values[taken])
 
 
 def components(pairs: np.ndarray, values: np.ndarray) -> Verdicts:
     """Union-find: one record stays of all that hang together.
 
     >>> components(np.array([[0, 1], [1, 2]]), np.array([0.9, 0.8])).kept
-    {1: 0, 2: 0}
+    array([0, 0])
     """
-    parents: dict[int, int] = {}
+    numbers, local = np.unique(pairs, return_inverse=True)
+    parents = array("q", range(len(numbers)))
 
-    def root(number: int) -> int:
-        while (above := parents.setdefault(number, number)) != number:
-            parents[number] = parents[above]
-            number = above
-        return number
+    def root(place: int) -> int:
+        while (above := parents[place]) != place:
+            parents[place] = parents[above]
+            place = above
+        return place
 
-    for first, second in pairs.tolist():
-        a, b = root(first), root(second)
-        parents[max(a, b)] = min(a, b)
-    direct = {tuple(pair): one for pair, one in zip(pairs.tolist(), values.tolist(), strict=True)}
-    kept = {number: root(number) for number in sorted(parents) if root(number) != number}
-    value = {one: direct[(of, one)] for one, of in kept.items() if (of, one) in direct}
-    return Verdicts(kept, value, sizes_of(kept))
-
-
-def sizes_of(kept: Mapping[int, int]) -> Counter[int]:
-    """Records that each survivor stands for."""
-    counts = Counter(kept.values())
-    return Counter({number: count + 1 for number, count in counts.items()})
+    edges = local.reshape(-1, 2)
+    for low in range(0, len(edges), AT_ONCE):
+        for first, second in edges[low : low + AT_ONCE].tolist():
+            a, b = root(first), root(second)
+            parents[max(a, b)] = min(a, b)
+    roots = np.array([root(place) for place in range(len(numbers))], np.int64)
+    gone = np.flatnonzero(roots != np.arange(len(numbers)))
+    value = np.full(len(numbers), np.nan)
+    is_direct = edges[:, 0] == roots[edges[:, 1]]
+    value[edges[is_direct, 1]] = values[is_direct]
+    return verdicts(numbers[gone], numbers[roots[gone]], value[gone])
 
 
 def rulings_of(
-    verdicts: Verdicts, order: Order, numbers: Path, reason: str, field: str
+    found: Verdicts, order: Order, numbers: Path, reason: str, field: str
 ) -> list[tuple[str, Ruling]]:
     """What is said of the records of one shard, in its order; survivors get their cluster's size.
 
     reason  of those that go
     field   of the metadata that tells a survivor's size, to weigh it anew
     """
-    rows = []
-    for number in load(numbers).tolist():
-        if number in verdicts.kept:
-            of = order.id(verdicts.kept[number])
-            rows.append((number, Ruling(reason, verdicts.value.get(number), f"{of} is kept")))
-        elif number in verdicts.sizes:
-            rows.append((number, Ruling(metadata={field: verdicts.sizes[number]})))
-    return [(order.id(number), ruling) for number, ruling in rows]
+    own, rulings = np.array(load(numbers)), []
+    gone, stays = places(found.gone, own), places(found.survivors, own)
+    for row in np.flatnonzero((gone >= 0) | (stays >= 0)).tolist():
+        if (at := gone[row]) >= 0:
+            value = float(found.value[at])
+            details = f"{order.id(found.kept[at])} is kept"
+            ruling = Ruling(reason, None if math.isnan(value) else value, details)
+        else:
+            ruling = Ruling(metadata={field: int(found.sizes[stays[row]])})
+        rulings.append((order.id(own[row]), ruling))
+    return rulings
+
+
+def places(rising: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where each number stands among rising ones; -1 if it does not.
+
+    >>> places(np.array([3, 5]), np.array([5, 4, 9])).tolist()
+    [1, -1, -1]
+    """
+    found = np.searchsorted(rising, wanted)
+    is_there = found < len(rising)
+    is_there[is_there] = rising[found[is_there]] == wanted[is_there]
+    return np.where(is_there, found, -1)
 
 
 def write_report(
-    path: Path, order: Order, verdicts: Verdicts, numbers: Mapping[str, Any]
+    path: Path, order: Order, found: Verdicts, numbers: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Write what happened: figures, and the largest clusters with some that went."""
-    ranked = sorted(verdicts.sizes.items(), key=lambda item: (-item[1], item[0]))[:LARGEST]
-    members: dict[int, list[str]] = {number: [] for number, _ in ranked}
-    for number, of in verdicts.kept.items():
-        if of in members and len(members[of]) < 5:
-            members[of].append(order.id(number))
+    ranked = np.lexsort((found.survivors, -found.sizes))[:LARGEST]
+    sizes, counts = np.unique(found.sizes, return_counts=True)
     report = {
         "records": len(order.ids),
-        "dropped": len(verdicts.kept),
-        "clusters": len(verdicts.sizes),
+        "dropped": len(found.gone),
+        "clusters": len(found.survivors),
         **numbers,
-        "sizes": {str(size): n for size, n in sorted(Counter(verdicts.sizes.values()).items())},
+        "sizes": {str(size): n for size, n in zip(sizes.tolist(), counts.tolist(), strict=True)},
         "largest": [
-            {"kept": order.id(number), "size": size, "dropped": members[number]}
-            for number, size in ranked
+            {
+                "kept": order.id(found.survivors[at]),
+                "size": int(found.sizes[at]),
+                "dropped": [
+                    order.id(found.gone[row])
+                    for row in np.flatnonzero(found.kept == found.survivors[at])[:SHOWN]
+                ],
+            }
+            for at in ranked
         ],
     }
     write_json(path, report)

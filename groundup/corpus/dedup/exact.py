@@ -13,7 +13,7 @@ import numpy as np
 
 from ..engine.rulings import write_rulings
 from ..engine.survey import Each
-from .clusters import Verdicts, rulings_of, sizes_of, write_report
+from .clusters import rulings_of, verdicts, write_report
 from .runs import (
     DedupConfig,
     Slice,
@@ -50,14 +50,14 @@ class Exact:
         ]
         runs = each(hash_shard, tasks)
         slices = key_ranges(runs, scratch, self.config.memory_bytes)
-        pairs = [np.load(path, allow_pickle=False) for path in each(equal_pairs, slices)]
-        kept = {b: a for part in pairs for a, b in part.tolist()}
-        verdicts = Verdicts(kept, {}, sizes_of(kept))
-        write_report(scratch / "report.json", order, verdicts, {})
+        parts = [np.load(path, allow_pickle=False) for path in each(equal_pairs, slices)]
+        kept, gone = np.concatenate([np.zeros((0, 2), np.uint32), *parts]).T
+        found = verdicts(gone, kept, np.full(len(gone), np.nan))
+        write_report(scratch / "report.json", order, found, {})
         return [
             write_rulings(
                 scratch / f"rulings-{at:06}.parquet",
-                rulings_of(verdicts, order, numbers, REASON, "exact_copies"),
+                rulings_of(found, order, numbers, REASON, "exact_copies"),
             )
             for at, numbers in enumerate(order.numbers)
         ]
@@ -89,7 +89,7 @@ def hash_shard(task: tuple[Path, Path, Path]) -> Path:
 def equal_pairs(part: Slice) -> Path:
     """(survivor, duplicate) of every group of equal hashes in a range."""
     rows = read_slice(part)
-    found = groups(rows, "key", "rest")
-    numbers = rows["number"]
-    pairs = [(numbers[low], number) for low, high in found for number in numbers[low + 1 : high]]
-    return save(part.out, np.array(pairs, np.uint32).reshape(-1, 2))
+    numbers, found = rows["number"], groups(rows, "key", "rest")
+    later = [numbers[low + 1 : high] for low, high in found]
+    first = np.repeat(numbers[found[:, 0]], found[:, 1] - found[:, 0] - 1)
+    return save(part.out, np.stack([first, np.concatenate([numbers[:0], *later])], 1))

@@ -21,7 +21,7 @@ from .clusters import stars
 from .exact import REASON as EXACT
 from .exact import content_hash
 from .minhash import REASON as NEAR
-from .minhash import MinHashConfig, banded, found_chance, jaccards, pairs_in, parted
+from .minhash import MinHashConfig, banded, both, found_chance, jaccards, pairs_in
 from .runs import by_key
 from .sketch import Sets, fold_table, of_strings, sets
 
@@ -125,7 +125,7 @@ def alike(texts: Sequence[str], threshold: float, seed: int) -> tuple[np.ndarray
     """Pairs at the threshold, (n, 2) in rising order, and the similarity of each."""
     config, laid = settings(threshold, seed), of_strings(texts)
     rows = by_key(banded(np.arange(len(texts), dtype=np.uint32), laid, config))
-    pairs = parted(pairs_in(rows, config.bucket_cap)[0])
+    pairs = both(pairs_in(rows, config.bucket_cap)[0])
     values = jaccards(by_set(sets(laid, word_table(), SHINGLE)), pairs)
     return pairs[values >= threshold], values[values >= threshold]
 
@@ -162,17 +162,19 @@ def remove_near(
     names += in_order(documents)
     pairs, values = alike([document.text for document in names], threshold, seed)
     is_free = pairs[:, 1] >= fixed
-    gone = stars(pairs[is_free], values[is_free])
+    found = stars(pairs[is_free], values[is_free])
+    gone = found.gone.tolist()
     removed = [
         Removed(
             names[number].path,
             f"{NEAR} of held-out" if of < fixed else NEAR,
             names[of].path,
-            f"Jaccard similarity {gone.value[number]:.3f}",
+            f"Jaccard similarity {value:.3f}",
         )
-        for number, of in gone.kept.items()
+        for number, of, value in zip(gone, found.kept.tolist(), found.value.tolist(), strict=True)
     ]
-    return Kept([names[n] for n in range(fixed, len(names)) if n not in gone.kept], removed)
+    leaving = set(gone)
+    return Kept([names[n] for n in range(fixed, len(names)) if n not in leaving], removed)
 
 
 def remove_overlapping(

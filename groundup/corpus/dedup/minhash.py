@@ -18,16 +18,18 @@ from typing import Literal, NamedTuple
 import numpy as np
 from pydantic import Field, model_validator
 
-from groundup.core import ConfigError, record
+from groundup.core import ConfigError, record, replacing
 
 from ..engine.rulings import write_rulings
 from ..engine.survey import Each
 from .clusters import components, rulings_of, stars, write_report
 from .runs import (
+    RECORDS,
     Arrays,
     DedupConfig,
     Order,
     Slice,
+    even_slices,
     groups,
     key_ranges,
     load,
@@ -41,8 +43,8 @@ from .runs import (
 from .sketch import FACTOR, Texts, fold_table, mix, sets, shared, signatures
 
 ROW = np.dtype([("key", "<u8"), ("number", "<u4")])
-PAIRS = 50_000
-"""Pairs that a task compares."""
+PAIRS = 10_000
+"""Pairs that a task compares: their sets of shingles are in memory, 8 bytes a word of text."""
 REASON = "near-duplicate"
 
 
@@ -125,9 +127,18 @@ class Sketching(NamedTuple):
 class Comparing(NamedTuple):
     """A task over some pairs."""
 
-    pairs: np.ndarray
+    pairs: Path
+    first: int
     sets: Arrays
     out: Path
+
+
+class Compared(NamedTuple):
+    """Pairs and how alike they are."""
+
+    pairs: np.ndarray
+    """uint32 (n, 2)"""
+    values: np.ndarray
 
 
 class MinHash:
@@ -144,15 +155,18 @@ class MinHash:
         runs = each(band_run, sketching(shards, order, scratch, "bands", config))
         ranges = [(part, config) for part in key_ranges(runs, scratch, config.memory_bytes)]
         found: list[Found] = each(candidates, ranges)
-        pairs = joined([one.pairs for one in found])
+        pairs = joined([one.pairs for one in found], scratch)
         values = similarities(pairs, shards, order, each, scratch, config)
-        is_alike = values >= config.threshold
+        alike = [compared(path, config.threshold) for path in values]
         judge = stars if config.clusters == "stars" else components
-        verdicts = judge(pairs[is_alike], values[is_alike])
+        verdicts = judge(
+            np.concatenate([np.zeros((0, 2), np.uint32), *(one.pairs for one in alike)]),
+            np.concatenate([np.zeros(0), *(one.values for one in alike)]),
+        )
         figures = {
             "settings": describe(config),
             "candidates": len(pairs),
-            "alike": int(is_alike.sum()),
+            "alike": sum(len(one.values) for one in alike),
             "capped_buckets": sum(one.capped for one in found),
         }
         write_report(scratch / "report.json", order, verdicts, figures)
@@ -228,31 +242,48 @@ def pairs_in(rows: np.ndarray, bucket_cap: int) -> tuple[np.ndarray, int]:
     return np.unique(np.concatenate(pairs)), capped
 
 
-def joined(paths: Sequence[Path]) -> np.ndarray:
-    """All pairs of some files once, (n, 2) int64, in rising order."""
-    parts = [np.zeros(0, np.uint64), *(np.load(path, allow_pickle=False) for path in paths)]
-    return parted(np.unique(np.concatenate(parts)))
-
-
-def parted(pairs: np.ndarray) -> np.ndarray:
-    """Smaller and larger number of each pair, (n, 2) int64."""
-    return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], 1).astype(np.int64)
+def joined(paths: Sequence[Path], scratch: Path) -> np.ndarray:
+    """All pairs once, as smaller << 32 | larger in rising order; on disk, mapped."""
+    out, size = scratch / "pairs", 0
+    with open(out, "wb") as file:
+        for slices in even_slices(paths, RECORDS):
+            parts = [np.array(load(path)[one]) for path, one in zip(paths, slices, strict=True)]
+            once = np.unique(np.concatenate([np.zeros(0, np.uint64), *parts]))
+            file.write(once.tobytes())
+            size += len(once)
+    return np.memmap(out, np.uint64, "r") if size else np.zeros(0, np.uint64)
 
 
 def similarities(
     pairs: np.ndarray, shards: Sequence[Path], order: Order, each: Each, scratch: Path,
     config: MinHashConfig,
-) -> np.ndarray:  # fmt: skip
-    """Exact Jaccard similarity of each pair: the sets of their records are made for this alone."""
-    wanted = save(scratch / "wanted.npy", np.unique(pairs))
+) -> list[Path]:  # fmt: skip
+    """Files of pairs with their similarity: the sets of their records are made for this alone."""
+    is_wanted = np.zeros(len(order.ids), bool)
+    for at in range(0, len(pairs), PAIRS):
+        is_wanted[both(pairs[at : at + PAIRS])] = True
+    wanted = save(scratch / "wanted.npy", np.flatnonzero(is_wanted).astype(np.uint32))
     tasks = sketching(shards, order, scratch, "sets", config, wanted)
     made = Arrays.gathered(each(set_file, tasks), [task.out for task in tasks], scratch)
-    tasks = [
-        Comparing(pairs[at : at + PAIRS], made, scratch / f"values-{at // PAIRS:06}.npy")
-        for at in range(0, len(pairs), PAIRS)
-    ]
-    values = [np.load(path, allow_pickle=False) for path in each(compare, tasks)]
-    return np.concatenate(values) if values else np.zeros(0)
+    return each(
+        compare,
+        [
+            Comparing(scratch / "pairs", at, made, scratch / f"values-{at:09}.npz")
+            for at in range(0, len(pairs), PAIRS)
+        ],
+    )
+
+
+def both(pairs: np.ndarray) -> np.ndarray:
+    """Smaller and larger number of each pair, uint32 (n, 2)."""
+    return np.stack([pairs >> np.uint64(32), pairs & np.uint64(0xFFFFFFFF)], 1).astype(np.uint32)
+
+
+def compared(path: Path, threshold: float) -> Compared:
+    """The pairs of a file that are alike."""
+    with np.load(path, allow_pickle=False) as found:
+        is_alike = found["values"] >= threshold
+        return Compared(found["pairs"][is_alike], found["values"][is_alike])
 
 
 def set_file(task: Sketching) -> Path:
@@ -271,10 +302,13 @@ def set_file(task: Sketching) -> Path:
 
 
 def compare(task: Comparing) -> Path:
-    """Jaccard similarity of some pairs."""
-    needed, local = np.unique(task.pairs, return_inverse=True)
-    rows = list(map(task.sets.reader(), needed.tolist()))
-    return save(task.out, jaccards(rows, local.reshape(-1, 2)))
+    """Write some pairs and their Jaccard similarities."""
+    pairs = both(np.fromfile(task.pairs, np.uint64, PAIRS, offset=task.first * 8))
+    needed, local = np.unique(pairs, return_inverse=True)
+    values = jaccards(task.sets.rows(needed), local.reshape(-1, 2))
+    with replacing(task.out) as temporary, open(temporary, "wb") as file:
+        np.savez(file, pairs=pairs, values=values)
+    return task.out
 
 
 def jaccards(rows: Sequence[np.ndarray], pairs: np.ndarray) -> np.ndarray:

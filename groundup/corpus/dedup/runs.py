@@ -6,9 +6,11 @@ more than its share in memory, whatever the number of shards. Ranges are even be
 hashes. Records go by their numbers: see `survey_of`.
 """
 
+import contextlib
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, SupportsIndex
 
 import numpy as np
 from pydantic import Field
@@ -19,8 +21,18 @@ from ..engine.survey import Each
 from .sketch import Texts, of_arrow
 
 PLACE = np.dtype([("number", "<u4"), ("file", "<u4"), ("start", "<u8"), ("size", "<u8")])
+OPEN = 200
+"""Files that are open at once; systems allow a process some 1,000."""
 ROWS = 512
 """Records of a shard that are read together."""
+RECORDS = 500_000
+"""Names or pairs that are put together at once: some 50 MB. Source: own judgement."""
+SAMPLED = 1_024
+"""Of so many sorted values one is looked at to part them evenly."""
+RANK = 2
+"""Bytes before an id that rank its source."""
+COPIES = 4
+"""Times their size that rows take while they are sorted: pieces or order, rows and sorted rows."""
 
 
 class DedupConfig(Config):
@@ -29,9 +41,9 @@ class DedupConfig(Config):
     priority: tuple[str, ...] = ()
     """Sources, the best first: of equal records the one of the better source stays, then the one
     with the smaller id. Sources not named come last. Our own order: chance decides nothing."""
-    memory_bytes: int = Field(default=256 * 2**20, ge=2**16)
-    """Keys that a task sorts at once take about this much. A share of the 2 GB that a cluster
-    commonly grants a core. Source: own judgement."""
+    memory_bytes: int = Field(default=64 * 2**20, ge=2**16)
+    """A task that sorts keys takes about this much in all, rows, order and copy, so that rows are a
+    quarter of it. With more there are fewer tasks. Source: own judgement."""
 
 
 class Order(NamedTuple):
@@ -40,11 +52,11 @@ class Order(NamedTuple):
     numbers: list[Path]
     """A file of uint32 for each shard: the number of each of its records."""
     ids: np.ndarray
-    """Ids by number, bytes."""
+    """Ids by number, bytes; on disk, mapped."""
     shards: np.ndarray
-    """Shard by number, uint32."""
+    """Shard by number, uint32; on disk, mapped."""
 
-    def id(self, number: int) -> str:
+    def id(self, number: SupportsIndex) -> str:
         """The id of a record."""
         return self.ids[number].decode()
 
@@ -64,37 +76,97 @@ def number_records(
 ) -> Order:
     """Number all records by priority of source and id, however they lie in shards.
 
-    What follows speaks of these numbers alone; therefore nothing depends on the shards.
+    What follows speaks of these numbers alone; therefore nothing depends on the shards. Every shard
+    is sorted by itself and ranges of all are put together in turn, so memory does not grow.
     """
     scratch.mkdir(parents=True, exist_ok=True)
-    tasks = [(shard, scratch / f"ids-{at:06}.npz", priority) for at, shard in enumerate(shards)]
-    parts = [np.load(path, allow_pickle=False) for path in each(read_ids, tasks)]
-    ids = np.concatenate([part["ids"] for part in parts]) if parts else np.zeros(0, "S1")
-    ranks = np.concatenate([part["ranks"] for part in parts]) if parts else np.zeros(0, np.uint16)
-    if len(ids) >= 2**32:
-        raise CapacityError(f"{len(ids):,} records are more than 2³²; survey parts of them.")
-    sizes = [len(part["ids"]) for part in parts]
-    order = np.lexsort((ids, ranks))
-    numbers = np.empty(len(order), np.uint32)
-    numbers[order] = np.arange(len(order), dtype=np.uint32)
-    owners = np.repeat(np.arange(len(shards), dtype=np.uint32), sizes)[order]
-    paths = []
-    for at, own in enumerate(np.split(numbers, np.cumsum(sizes)[:-1]) if sizes else []):
-        paths.append(save(scratch / f"numbers-{at:06}.npy", own))
-    return Order(paths, ids[order], owners)
+    tasks = [(shard, scratch / f"names-{at:06}.npy", priority) for at, shard in enumerate(shards)]
+    runs: list[Path] = each(sorted_names, tasks)
+    kinds = [load(run).dtype for run in runs]
+    total = sum(len(load(run)) for run in runs)
+    if total >= 2**32:
+        raise CapacityError(f"{total:,} records are more than 2³²; survey parts of them.")
+    numbers = [scratch / f"numbers-{at:06}.npy" for at in range(len(shards))]
+    for run, path in zip(runs, numbers, strict=True):
+        save(path, np.zeros(len(load(run)), np.uint32))
+    width = max((kind.itemsize for kind in kinds), default=RANK + 1) - RANK
+    ids, owners = scratch / "ids.npy", scratch / "owners.npy"
+    with begun(ids, f"|S{width}", total) as id_file, begun(owners, "<u4", total) as owner_file:
+        done = 0
+        for slices in even_slices(runs, RECORDS):
+            names, owner = numbered(slices, runs, numbers, done)
+            id_file.write(names.astype(f"S{RANK + width}").view("u1").reshape(-1, RANK + width)
+                          [:, RANK:].tobytes())  # fmt: skip
+            owner_file.write(owner.tobytes())
+            done += len(names)
+    return Order(numbers, load(ids), load(owners))
 
 
-def read_ids(task: tuple[Path, Path, tuple[str, ...]]) -> Path:
-    """Ids of a shard's records and the ranks of their sources."""
+def sorted_names(task: tuple[Path, Path, tuple[str, ...]]) -> Path:
+    """Rank of the source and id of each of a shard's records, sorted; beside them their rows."""
     shard, out, priority = task
     rank = {source: place for place, source in enumerate(priority)}
-    ids, ranks = [], []
+    names = []
     for batch in batches(shard, ("id", "source"), 65_536):
-        ids += [one.encode() for one in batch.column("id").to_pylist()]
-        ranks += [rank.get(one, len(rank)) for one in batch.column("source").to_pylist()]
-    with replacing(out) as temporary, open(temporary, "wb") as file:
-        np.savez(file, ids=np.array(ids, "S" if ids else "S1"), ranks=np.array(ranks, np.uint16))
-    return out
+        ranks = (rank.get(one, len(rank)) for one in batch.column("source").to_pylist())
+        ids = batch.column("id").to_pylist()
+        names += [at.to_bytes(RANK, "big") + one.encode() for at, one in zip(ranks, ids)]  # noqa: B905
+    every = np.array(names, "S" if names else f"S{RANK + 1}")
+    order = np.argsort(every, kind="stable")
+    save(rows_of(out), order.astype(np.uint32))
+    return save(out, every[order])
+
+
+def rows_of(names: Path) -> Path:
+    """Where the rows of sorted names lie."""
+    return names.with_suffix(".rows.npy")
+
+
+def numbered(
+    slices: Sequence[slice], runs: Sequence[Path], numbers: Sequence[Path], first: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Number a range of names from `first`, in the files of numbers; names and shards, sorted."""
+    names = np.concatenate(
+        [np.array(load(run)[part]) for run, part in zip(runs, slices, strict=True)]
+    )
+    sizes = [part.stop - part.start for part in slices]
+    order = np.argsort(names, kind="stable")
+    place = np.empty(len(order), np.uint32)
+    place[order] = np.arange(first, first + len(order), dtype=np.uint32)
+    parts = np.split(place, np.cumsum(sizes)[:-1])
+    for run, path, chosen, own in zip(runs, numbers, slices, parts, strict=True):
+        if len(own):
+            np.load(path, mmap_mode="r+")[load(rows_of(run))[chosen]] = own
+    owners = np.repeat(np.arange(len(runs), dtype=np.uint32), sizes)
+    return names[order], owners[order]
+
+
+def even_slices(runs: Sequence[Path], rows: int) -> Iterator[list[slice]]:
+    """Yield what ranges of values are in sorted files: a slice of each, about `rows` in all.
+
+    Equal values are in one range. Bounds are quantiles of samples: unlike keys, which are hashes,
+    names and pairs lie anyhow.
+    """
+    samples = [np.array(load(run)[SAMPLED - 1 :: SAMPLED]) for run in runs]
+    every = max(rows // SAMPLED, 1)
+    bounds = np.sort(np.concatenate(samples))[every - 1 :: every].tolist() if samples else []
+    lows = [0] * len(runs)
+    for bound in [*bounds, None]:
+        highs = []
+        for run in runs:
+            values = load(run)
+            highs.append(len(values) if bound is None else bisect_left(values, bound))
+        yield list(map(slice, lows, highs))
+        lows = highs
+
+
+@contextlib.contextmanager
+def begun(path: Path, kind: str, size: int) -> Iterator[IO[bytes]]:
+    """A file for an array that is written from its beginning to its end, never held in memory."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        header = {"descr": kind, "fortran_order": False, "shape": (size,)}
+        np.lib.format.write_array_header_1_0(file, header)
+        yield file
 
 
 def batches(shard: Path, columns: Sequence[str], rows: int = ROWS) -> Iterator:
@@ -128,9 +200,9 @@ def by_key(rows: np.ndarray) -> np.ndarray:
 
 
 def key_ranges(runs: Sequence[Path], scratch: Path, memory_bytes: int) -> list[Slice]:
-    """Tasks over even ranges of keys, each holding about `memory_bytes` of rows."""
+    """Tasks over even ranges of keys, each taking about `memory_bytes`."""
     total = sum(run.stat().st_size for run in runs)
-    parts = max(1, -(-total // memory_bytes))
+    parts = max(1, -(-total * COPIES // memory_bytes))
     bounds = [2**64 * part // parts for part in range(parts + 1)]
     return [
         Slice(tuple(runs), low, high, scratch / f"range-{at:06}.npy")
@@ -146,8 +218,10 @@ def read_slice(part: Slice) -> np.ndarray:
         keys = rows["key"]
         low = np.searchsorted(keys, np.uint64(part.low))
         high = len(rows) if part.high >= 2**64 else np.searchsorted(keys, np.uint64(part.high))
-        found.append(np.asarray(rows[low:high]))
-    return by_key(np.concatenate(found))
+        found.append(np.array(rows[low:high]))  # copied, so that no more than one file is open
+    rows = np.concatenate(found)
+    found.clear()
+    return by_key(rows)
 
 
 def groups(rows: np.ndarray, *fields: str) -> np.ndarray:
@@ -213,10 +287,24 @@ class Arrays(NamedTuple):
         def read(number: int) -> np.ndarray:
             _, file, start, size = index[np.searchsorted(numbers, number)].tolist()
             if file not in maps:
+                if len(maps) >= OPEN:
+                    maps.clear()
                 maps[file] = np.memmap(self.files[file], np.uint64, "r")
             return maps[file][start : start + size]
 
         return read
+
+    def rows(self, numbers: np.ndarray) -> list[np.ndarray]:
+        """Copies of the rows of some records; of many files one is open at a time."""
+        index = load(self.places)
+        spots = np.array(index[np.searchsorted(index["number"], numbers)])
+        found = [np.zeros(0, np.uint64)] * len(spots)
+        for file in np.unique(spots["file"]).tolist():
+            items = np.memmap(self.files[file], np.uint64, "r")
+            for at in np.flatnonzero(spots["file"] == file).tolist():
+                start, size = spots["start"][at], spots["size"][at]
+                found[at] = np.array(items[start : start + size])
+        return found
 
 
 def save(path: Path, array: np.ndarray) -> Path:

@@ -98,7 +98,7 @@ class Sentences:
                 zip(both, by_shard(order, gone, scratch, "gone"), strict=True)
             )
         ]
-        ids = save(scratch / "ids.npy", order.ids)
+        ids = scratch / "ids.npy"  # of number_records
         cut = each(rule, [(task, ids) for task in tasks])
         figures = {"records": len(order.ids), "spans": len(gone), "sentences_cut": sum(cut)}
         write_json(scratch / "report.json", figures)

@@ -118,7 +118,7 @@ class Substrings:
             for at, one in enumerate(both)
         ]
         sources = Arrays.gathered(each(token_file, tasks), [task.out for task in tasks], scratch)
-        ids = save(scratch / "ids.npy", order.ids)
+        ids = scratch / "ids.npy"  # of number_records
         tasks = [
             Matching(*one, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
             for at, (one, path) in enumerate(

@@ -11,6 +11,7 @@ Knows nothing of single pages' markup; see documents/web.
 import hashlib
 import json
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -46,11 +47,11 @@ class SiteLinesConfig(Config):
     most_cut: float = 0.6
     """Share of a page's characters above which nothing of it is cut: a copy is not a menu. Source:
     own judgement."""
-    most_entries: int = 2_000_000
-    """Lines counted in memory before they are spilled: about 300 MB. Source: own judgement."""
+    most_entries: int = 500_000
+    """Lines counted in memory before they are spilled, and put together at once: about 80 MB.
+    Source: own judgement."""
     parts: int = 16
-    """Files that counts are spilled to; each is put together in memory by itself. Source: own
-    judgement."""
+    """Files that counts are spilled to; each is put together by itself. Source: own judgement."""
 
 
 class SiteLines:
@@ -72,8 +73,11 @@ class SiteLines:
         wanted = {
             site: max(self.config.fewest_pages, self.config.share * n) for site, n in pages.items()
         }
-        merge = partial(merge_part, wanted, scratch)
-        recurring = each(merge, [(n, paths) for n, paths in enumerate(parts) if paths])
+        merge = partial(merge_part, self.config, wanted, scratch)
+        merged = each(merge, [(n, paths) for n, paths in enumerate(parts) if paths])
+        every = np.concatenate([np.zeros(0, np.uint64), *map(np.load, merged)])
+        recurring = scratch / "recurring.npy"
+        np.save(recurring, np.sort(every), allow_pickle=False)
         return each(partial(judge_shard, self.config, scratch, recurring), list(enumerate(shards)))
 
 
@@ -153,10 +157,11 @@ def count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) 
 
 
 def spill(counts: Counter[tuple[int, int]], parts: int, stem: Path) -> list[tuple[int, Path]]:
-    """Write counts as rows (key, site, pages), a file for each part that has any."""
+    """Write counts as rows (key, site, pages) by rising key, a file for each part that has any."""
     if not counts:
         return []
     table = np.array([(key, site, n) for (key, site), n in counts.items()], dtype=np.uint64)
+    table = table[np.argsort(table[:, 0])]
     files = []
     for part in range(parts):
         chosen = table[table[:, 0] % np.uint64(parts) == part]
@@ -167,59 +172,79 @@ def spill(counts: Counter[tuple[int, int]], parts: int, stem: Path) -> list[tupl
     return files
 
 
-def merge_part(wanted: dict[int, float], scratch: Path, item: tuple[int, list[Path]]) -> Path:
-    """Put a part's counts together; write the keys of lines that come back, sorted."""
+def merge_part(
+    config: SiteLinesConfig, wanted: dict[int, float], scratch: Path, item: tuple[int, list[Path]]
+) -> Path:
+    """Put a part's counts together, some keys at a time; write those of lines that come back."""
     part, paths = item
-    table = np.concatenate([np.load(path, allow_pickle=False) for path in paths])
+    counts = [np.load(path, mmap_mode="r", allow_pickle=False).shape[0] for path in paths]
+    turns = sum(counts) // config.most_entries + 1
+    found, lows = [np.zeros(0, np.uint64)], [0] * len(paths)
+    for turn in range(turns):
+        tables, bound = [], 2**64 * (turn + 1) // turns
+        for at, path in enumerate(paths):
+            table = np.load(path, mmap_mode="r", allow_pickle=False)
+            high = counts[at] if turn == turns - 1 else bisect_left(table[:, 0], bound)
+            tables.append(np.array(table[lows[at] : high]))
+            lows[at] = high
+        found.append(enough_pages(np.concatenate(tables), wanted))
+    path = scratch / f"recurring-{part:03d}.npy"
+    np.save(path, np.concatenate(found), allow_pickle=False)
+    return path
+
+
+def enough_pages(table: np.ndarray, wanted: dict[int, float]) -> np.ndarray:
+    """Keys of the lines that stand in as many pages of their site as are wanted."""
     keys, first, inverse = np.unique(table[:, 0], return_index=True, return_inverse=True)
     pages = np.zeros(len(keys), np.uint64)
     np.add.at(pages, inverse, table[:, 2])
     sites = table[first, 1].tolist()
     enough = np.fromiter((wanted[site] for site in sites), np.float64, len(sites))
-    path = scratch / f"recurring-{part:03d}.npy"
-    np.save(path, keys[pages >= enough], allow_pickle=False)
-    return path
+    return keys[pages >= enough]
 
 
 def judge_shard(
-    config: SiteLinesConfig, scratch: Path, recurring: list[Path], item: tuple[int, Path]
+    config: SiteLinesConfig, scratch: Path, recurring: Path, item: tuple[int, Path]
 ) -> Path:
     """Rule about a shard's records by the lines that come back."""
     number, shard = item
-    known = frozenset(
-        key for path in recurring for key in np.load(path, allow_pickle=False).tolist()
-    )
+    known = np.load(recurring, mmap_mode="r", allow_pickle=False)
     found: list[tuple[str, Ruling]] = []
-    for row in rows(shard, config) if known else ():
-        edits = recurring_edits(row.text, row.site, known, config)
+    for row in rows(shard, config) if len(known) else ():
+        edits = recurring_edits(row, known, config)
         if edits:
             found.append((row.id, Ruling(edits=tuple(edits))))
     return write_rulings(scratch / f"site-lines-{number:06d}.parquet", found)
 
 
-def recurring_edits(
-    text: str, site: int, known: frozenset[int], config: SiteLinesConfig
-) -> list[Edit]:
-    """Edits for the lines of a page that come back on its site."""
-    keys = {(start, end): key for start, end, key in line_keys(text, site, config)}
-    places = line_places(text)
-    back = [keys.get(place) in known for place in places]
+def recurring_edits(row: Row, known: np.ndarray, config: SiteLinesConfig) -> list[Edit]:
+    """Edits for the lines of a page that come back on its site.
+
+    known  keys of all such lines, rising; on disk, since every worker looks at them
+    """
+    lines = line_keys(row.text, row.site, config)
+    keys = np.array([key for _, _, key in lines], np.uint64)
+    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    back_at = {line[:2] for line, is_back in zip(lines, known[at] == keys, strict=True) if is_back}
+    places = line_places(row.text)
+    back = [place in back_at for place in places]
     runs: list[tuple[int, int]] = []
     start = 0
-    for at in range(1, len(back) + 1):
-        if at == len(back) or back[at] != back[start]:
+    for at_line in range(1, len(back) + 1):
+        if at_line == len(back) or back[at_line] != back[start]:
             if back[start]:
-                runs.append((start, at))
-            start = at
+                runs.append((start, at_line))
+            start = at_line
     edits: list[Edit] = []
     for first, last in runs:
         is_head, is_foot = first == 0, last == len(places)
         if is_head or is_foot or last - first >= config.run:
             reason = "header" if is_head else "footer" if is_foot else "menu"
             edits += [
-                Edit(start, min(end + 1, len(text)), reason) for start, end in places[first:last]
+                Edit(start, min(end + 1, len(row.text)), reason)
+                for start, end in places[first:last]
             ]
-    return edits if cut_length(edits) <= config.most_cut * len(text) else []
+    return edits if cut_length(edits) <= config.most_cut * len(row.text) else []
 
 
 def cut_length(edits: Sequence[Any]) -> int:

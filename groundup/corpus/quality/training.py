@@ -17,7 +17,6 @@ from pydantic import Field
 
 from groundup.core import Config, DataError
 from groundup.documents import Rejected, read_folder
-from groundup.measure import wilson
 
 from .classifier import Classifier, Features, FeaturesConfig, features_of, margins
 
@@ -218,6 +217,8 @@ def thresholds(
     scores: np.ndarray, labels: np.ndarray, cuts: Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9)
 ) -> list[Threshold]:
     """What each cut keeps."""
+    from groundup.measure import wilson  # not at the top: every worker would wait for it
+
     rows = []
     for at in cuts:
         kept = scores >= at

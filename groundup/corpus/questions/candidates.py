@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from groundup.documents import Document
-from groundup.measure import holds
 
 from .checks import fault
 from .definitions import python_entries
@@ -130,6 +129,8 @@ def candidates(
     collection: Collection, asked: Iterable[str], rules: Sequence[str], max_words: int
 ) -> Iterator[Candidate]:
     """Yield every question about the asked documents that is fit and has one answer."""
+    from groundup.measure import holds  # not at the top: see make.py
+
     by_question: dict[str, list[tuple[Candidate, tuple[str, ...]]]] = defaultdict(list)
     answers: dict[tuple[str, ...], set[str]] = defaultdict(set)
     asked_once: set[tuple[str, ...]] = set()

@@ -11,7 +11,7 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import Field
 
@@ -27,12 +27,14 @@ from groundup.core import (
     record,
 )
 from groundup.documents import Document, Rejected, read_folder
-from groundup.measure import Card, make_testset
 
 from ..split import SPLITS, place, read_split
 from .candidates import Candidate, Collection, candidates, is_generated
 from .names import count_identifiers, make_up, style, word_pools, words
 from .rules import RULES
+
+if TYPE_CHECKING:  # a fifth of what the room takes to import, and workers import the room
+    from groundup.measure import Card
 
 TWINS = ("purpose", "option", "definition", "default", "returns", "added", "values", "parameter")
 """Rules whose questions a made-up name can take over: nothing but the name tells what is asked."""
@@ -110,8 +112,9 @@ def make_questions(
         if not chosen or not allow_fewer:
             raise DataError(message)
         record.say(message)
-    chosen.sort(key=lambda one: place(one.id, config.seed))
-    samples = [sample(one) for one in chosen]
+    from groundup.measure import make_testset
+
+    samples = [sample(one) for one in sorted(chosen, key=lambda one: place(one.id, config.seed))]
     return make_testset(card(config, found, samples), samples, found.parents, out)
 
 
@@ -256,8 +259,10 @@ def sample(one: Candidate) -> Sample:
     return Sample(one.id, (Message("user", one.question),), references, one.path, metadata)
 
 
-def card(config: QuestionsConfig, found: Source, samples: Sequence[Sample]) -> Card:
+def card(config: QuestionsConfig, found: Source, samples: Sequence[Sample]) -> "Card":
     """The card of the test set."""
+    from groundup.measure import Card
+
     kinds = {sample.metadata["kind"] for sample in samples}
     source = digest({document.path: document.sha256 for document in found.documents})
     usual = QuestionsConfig().plain()

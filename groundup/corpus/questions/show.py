@@ -3,13 +3,15 @@
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from groundup.core import Artifact, DataError, Sample
 from groundup.documents import Document, read_folder
-from groundup.measure import Finding, check_grounding, findings, looks, read_card, read_samples
 
 from ..decontaminate.lineage import Contamination, contamination
+
+if TYPE_CHECKING:
+    from groundup.measure import Finding
 
 FIELDS = ("source", "coverage", "licence", "reviewed_by")
 
@@ -21,7 +23,7 @@ class ShownTestset(NamedTuple):
     path: str
     id: str
     card: dict[str, Any]
-    findings: tuple[Finding, ...]
+    findings: "tuple[Finding, ...]"
     looks: int
     contamination: Contamination | None
     samples: tuple[Sample, ...]
@@ -88,6 +90,8 @@ def show_testset(
     documents: the folder that the questions were made from; every answer is looked up in it
     samples: show so many samples, too
     """
+    from groundup.measure import check_grounding, findings, looks, read_card, read_samples
+
     read = list(read_samples(testset))
     found = findings(testset)
     if documents is not None:

@@ -14,14 +14,17 @@ def test_stars_keep_a_dominating_set_and_components_one_of_each(pairs, chance):
     edges = sorted({(min(p), max(p)) for p in pairs if p[0] != p[1]})
     shuffled = edges[:]
     chance.shuffle(shuffled)
-    arrays = [np.array(some, np.int64).reshape(-1, 2) for some in (edges, shuffled)]
-    star, other = (stars(some, np.ones(len(some))) for some in arrays)
-    assert star == other
-    for number, of in star.kept.items():
-        assert (of, number) in edges and of not in star.kept
+    arrays = [np.array(some, np.uint32).reshape(-1, 2) for some in (edges, shuffled)]
+    star, other = (stars(some, some[:, 0] / 31) for some in arrays)
+    for one, two in zip(star, other, strict=True):
+        np.testing.assert_array_equal(one, two)
+    kept = instead(star)
+    assert star.value.tolist() == [of / 31 for of in kept.values()]
+    for number, of in kept.items():
+        assert (of, number) in edges and of not in kept
     for first, second in edges:  # no two that stay are alike
-        assert first in star.kept or second in star.kept
-    whole = components(arrays[1], np.ones(len(edges)))
+        assert first in kept or second in kept
+    whole = components(arrays[1], arrays[1][:, 0] / 31)
     reached = {}
     for number in range(31):
         seen, waiting = {number}, [number]
@@ -30,5 +33,16 @@ def test_stars_keep_a_dominating_set_and_components_one_of_each(pairs, chance):
             seen |= near
             waiting += sorted(near)
         reached[number] = min(seen)
-    assert whole.kept == {number: of for number, of in reached.items() if of != number}
-    assert sum(whole.sizes.values()) == len(whole.kept) + len(whole.sizes)
+    kept = instead(whole)
+    assert kept == {number: of for number, of in reached.items() if of != number}
+    for (number, of), value in zip(kept.items(), whole.value.tolist(), strict=True):
+        assert value == of / 31 if (of, number) in edges else np.isnan(value)
+    assert whole.survivors.tolist() == sorted(set(kept.values()))
+    assert whole.sizes.sum() == len(kept) + len(whole.sizes)
+
+
+def instead(found):
+    """Who goes, in rising order, to who stays instead."""
+    kept = dict(zip(found.gone.tolist(), found.kept.tolist(), strict=True))
+    assert list(kept) == sorted(kept) and len(kept) == len(found.gone)
+    return kept
