@@ -37,7 +37,7 @@ from groundup.corpus.engine.rulings import read_rulings  # noqa: E402
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig  # noqa: E402
 from groundup.documents import Record, SourceMap, follow  # noqa: E402
 from groundup.documents.web.harmful import Harmful, HarmfulConfig  # noqa: E402
-from groundup.documents.web.lines import Lines, LinesConfig  # noqa: E402
+from groundup.documents.web.lines import Lines, LinesConfig, rule_of  # noqa: E402
 from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
 from groundup.documents.web.spam import WORD, Signals, Spam, SpamConfig, signals  # noqa: E402
 from web_extraction import MARKED  # noqa: E402
@@ -276,14 +276,15 @@ LIMITS = (0.3, 0.5, 0.7, 0.9)
 
 
 LANGUAGES = "ar de en es fr it ja ko nl pt ru zh".split()
+SENTENCE_ENDS = tuple(".!?:。！？؟")
 INSIDE = {"edit marker", "entity", "heading link"}
 """Reasons of edits inside lines that stay."""
 LANGUAGE = re.compile(r"/([a-z]{2})(?:[-_][A-Za-z]{2})?/|\.([a-z]{2})(?:[-_][A-Za-z]{2})?\.html$")
 
 
 def prose(arguments: argparse.Namespace) -> None:
-    """Lines that web.lines cuts from manuals' main text, and pages with a hit, by language."""
-    extract, step, harm = MainText(MainTextConfig()), Lines(LinesConfig()), Harmful(HarmfulConfig())
+    """Manuals' main text, by language: lines that web.lines cuts, sentences that it would cut if
+    they were a text's last line, and pages with a word that web.harmful counts."""
     by: dict[str, list[Path]] = {}
     for path in sorted(arguments.pages.rglob("*.html")):
         told = LANGUAGE.findall(path.as_posix())
@@ -292,21 +293,36 @@ def prose(arguments: argparse.Namespace) -> None:
     for language in LANGUAGES:
         pages = by.get(language, [])
         pages = random.Random(1).sample(pages, min(len(pages), PROSE_PAGES))
-        counts, cut = Counter(), []
-        for path in pages:
-            record = Record("1", "s", path.name, "html", data=path.read_bytes())
-            ruling = extract(record)
-            if ruling.made is None:
-                continue
-            record = follow(record, ruling)
-            counts["lines"] += sum(1 for line in record.text.split("\n") if line.strip())
-            edits = [edit for edit in step(record).edits if edit.reason not in INSIDE]
-            cut += [(edit.reason, record.text[edit.start : edit.end].strip()) for edit in edits]
-            counts["hits"] += bool(harm(record).metadata)
-        print(f"{language} {len(pages):4d} pages {counts['lines']:6d} lines, {len(cut)} cut,",
-              f"{counts['hits']} pages with a harmful word")  # fmt: skip
+        counts, cut = prose_of(pages)
+        told = ", ".join(f"{number} {what}" for what, number in counts.items())
+        print(f"{language}: {len(pages)} pages, {told}")
         for (reason, line), number in Counter(cut).most_common(12 if arguments.show else 0):
             print(f"      {number:4d} {reason}: {line[:90]}")
+
+
+def prose_of(pages: list[Path]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Counts of a language's pages, and each line that is cut or would be, with its rule."""
+    extract, step, harm = MainText(MainTextConfig()), Lines(LinesConfig()), Harmful(HarmfulConfig())
+    lines, cut, ends, named, hits = 0, [], 0, [], 0
+    for path in pages:
+        record = Record("1", "s", path.name, "html", data=path.read_bytes())
+        ruling = extract(record)
+        if ruling.made is None:
+            continue
+        record = follow(record, ruling)
+        for edit in step(record).edits:
+            if edit.reason not in INSIDE:
+                cut.append((edit.reason, record.text[edit.start : edit.end].strip()))
+        for line in filter(None, map(str.strip, record.text.split("\n"))):
+            lines += 1
+            if len(line) >= 20 and line.endswith(SENTENCE_ENDS):
+                ends += 1
+                rule, _ = rule_of(line.lower())
+                named += [(f"would go as a last line: {rule}", line)] if rule else []
+        hits += bool(harm(record).metadata)
+    counts = {"lines": lines, "cut": len(cut), "sentences": ends, "would go last": len(named),
+              "pages with a harmful word": hits}  # fmt: skip
+    return counts, cut + named
 
 
 def harmful(arguments: argparse.Namespace) -> None:

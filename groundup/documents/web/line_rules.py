@@ -360,6 +360,10 @@ NETS = (
     r"|تيليجرام|إنستغرام|يوتيوب|أصدقائك|الأصدقاء)"
 )
 FURTHER_STRONG = {
+    "edit link": (
+        r"(?:diese )?seite drucken|imprimer (?:cette|la) page|imprimir (?:esta|la) página"
+        r"|распечатать(?: страницу)?|打印本页|このページを印刷|طباعة الصفحة"
+    ),
     "cookie notice": (
         r"продолжая (?:использовать|пользоваться|просмотр|работу)(?=.*(?:cookie|куки)).{0,250}"
         r"|(?:本|此|该|該)(?:网|網)?站.{0,20}(?:使用|利用).{0,20}cookie.{0,200}"
@@ -385,6 +389,7 @@ FURTHER_STRONG = {
         r"(?:оставить|добавить|написать) комментарий[.!]?|комментари(?:и|ев) ?\(\d{1,6}\)"
         r"|комментариев пока нет[.!]?|\d{1,6} комментари(?:й|я|ев)"
         r"|(?:发表|發表|添加|撰写)(?:评论|評論|回复|留言)|(?:评论|評論|留言) ?[(（]\d{1,6}[)）]"
+        r"|(?:kommentare?|commentaires?|comentarios?|commenti) ?\(\d{1,6}\)"
         r"|\d{1,6} ?条评论|暂无评论|登录后(?:才能|方可|可以|即可)?(?:发表)?评论"
         r"|コメントを(?:書く|残す|投稿(?:する)?|見る)|コメント ?[(（]\d{1,6}[)）]"
         r"|\d{1,6} ?件のコメント|(?:اترك|أضف|اكتب) (?:تعليقا|تعليقًا|تعليق|ردا|رد)(?:ك)?"
@@ -432,10 +437,15 @@ FURTHER_STRONG = {
         r"(?: \w{5,8})?(?: ?[»›→])?|السابق[ |/·]{1,4}التالي"
     ),
 }
-"""Russian, Chinese, Japanese and Arabic lines of the same kinds. Source: own list."""
+"""Lines of the same kinds, most of them Russian, Chinese, Japanese, Arabic. Source: own list."""
 FURTHER_WEAK = {
     "menu": "|".join(
         (
+            entries(
+                r"startseite|impressum|datenschutz(?:erklärung)?|agb|kontakt|über uns|newsletter"
+                r"|accueil|mentions légales|nous contacter|plan du site|inicio|noticias|deportes"
+                r"|aviso legal|contacto|política de privacidad|chi siamo|contatti|notizie"
+            ),
             entries(
                 r"главная(?: страница)?|о (?:нас|компании|проекте|сайте)|контакты|новости|услуги"
                 r"|товары|каталог|блог|помощь|поиск(?: по сайту)?|меню|войти|выйти|вход|регистрация"
