@@ -316,7 +316,7 @@ def align(text: str, page: str, charset: str, start: int = 0) -> Aligned:
     `page` is the bytes from `start` (after a mark) on, decoded with `surrogateescape`.
 
     >>> align("a b\\nc", "<p>a <b>b</b><p>c", "utf-8").map.segments[0][:4]
-    (0, 3, 3, 9)
+    (0, 4, 3, 9)
     """
     found = Page(page)
     walk = Walk(text, found)
