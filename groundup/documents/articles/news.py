@@ -50,6 +50,13 @@ READ_ON = (
     "(?:READ|SEE|WATCH|LISTEN|MORE|RELATED|ALSO|DON'T MISS)(?: (?:MORE|ALSO|NEXT|ON|FROM))?:"
     ".{0,200}",
 )
+MORE = (
+    "Lesen Sie (?:auch|mehr|hier|dazu)|Lies auch|Auch interessant|Mehr zum Thema|Zum Thema",
+    "(?:[ÀA] )?[Ll]ire (?:aussi|également)|[ÀA] lire|Lisez aussi|Voir aussi|Sur le même sujet",
+    "L(?:ea|ee|eer|éase) (?:también|más|además)|(?:También )?(?:[Tt]e|[Ll]e) puede interesar",
+    "Noticias relacionadas|Artículos relacionados|M[áa]s información|Leggi anche|Leia também",
+)
+"""German, French, Spanish, Italian, Portuguese: `Read also`, bare or with a colon."""
 SHARE = (
     "Related", "Watch", "Also read", "Read [Mm]ore", "Adverts?", "Subscribe", "Like this",
     r"Like Loading\.{0,3}", "Sharing is caring!",
@@ -64,7 +71,8 @@ SHARE = (
     "Print this (?:article|page)", "E-?mail this (?:article|story|page).{0,40}",
 )  # fmt: skip
 SIDE = re.compile(
-    rf"[ \t]*(?:[>»›→▶•*-]{{1,2}}[ \t]*)?(?:{'|'.join(READ_ON)}|(?:{'|'.join(SHARE)})"
+    rf"[ \t]*(?:[>»›→▶•*-]{{1,2}}[ \t]*)?(?:{'|'.join(READ_ON)}"
+    rf"|(?:{'|'.join(MORE)})(?: ?[:»>–—].{{0,200}})?|(?:{'|'.join(SHARE)})"
     r"(?: (?:stories|articles|links|topics|news|coverage))?:?)[ \t]*"
 )
 PICTURE = "Photo(?:graph)?|Image|Picture|Foto|Credit|Video|Illustration"
@@ -74,7 +82,19 @@ CREDIT = re.compile(
     rf"|.{{5,200}}[(/][ \t]*(?:{BANKS})[ \t/,\w.'-]{{0,60}}\)?)[ \t]*"
 )
 DONE = "Additional reporting|Reporting|Editing|Writing|Compiled|Edited|Contributing"
+WIRE = (
+    "AP|AFP|dpa|DPA|Reuters|REUTERS|EFE|UPI|ANSA|APA|KNA|epd|SID|sid|ATS|Belga|Lusa|TASS|Xinhua"
+    "|Europa Press|Associated Press|agences?|Agenturen|[Aa]gencias"
+)
+SIGNED = rf"(?:{WIRE})(?:(?: ?[/,;&+-] ?| und | et | y | and )(?:{WIRE}|[a-z]{{2,4}})){{0,4}}"
 CLOSING = (
+    rf"\(?{SIGNED}\)?\.?",
+    rf"\(?(?:Mit|Unter Verwendung von) (?:\w{{2,20}} )?(?:Agenturm|M)aterial(?:ien)? "
+    rf"(?:von |der |des )?\(?{SIGNED}\){{0,2}}\.?",
+    rf"\(?(?:(?:L[ea]s? |L['’])?{CAPITALISED}(?: {CAPITALISED}){{0,3}} )?[Aa]vec (?:l['’])?"
+    rf"{SIGNED}\)?\.?",
+    rf"\(?Con (?:información|informaciones|datos|material) de (?:la agencia )?{SIGNED}\)?\.?",
+    rf"\(?(?:Quelle|Source|Fuente|Fonte|Redacción)s? ?[:/] ?{SIGNED}\)?\.?",
     rf"\(?(?:{DONE}) (?:by|to this report)\b.{{2,300}}\)?",
     r"(?:Copyright|©|\(c\)) .{0,200}", r"All rights reserved\b.{0,120}",
     r"The Associated Press contributed to this report\.?",

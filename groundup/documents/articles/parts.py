@@ -50,6 +50,16 @@ ENTRY = re.compile(
 YEAR = re.compile(
     r"\b(?:1[5-9]|20)\d\d[a-z]?\b|\bin press\b|\bforthcoming\b|\bdoi\b|https?://", re.IGNORECASE
 )
+LABELS = (
+    re.compile(r"[ \t]{0,8}\[\w[\w+ .,:&-]{0,40}\]"),
+    re.compile(r"[ \t]{0,8}\(?\d{1,3}[.)]\s"),
+    re.compile(r"[ \t]{0,8}\d{1,3}\s{1,4}(?=[A-Z])"),
+)
+"""How the entries of one list are labelled: all alike."""
+APPENDED = re.compile(
+    r"[ \t]{0,20}(?:[A-Z]\.?[ \t]{1,3})?(?:Append(?:ix|ices)|Supplement\w*|Acknowledge?ments?"
+    r"|Author contributions|Anhang|Annexe|Ap[ée]ndice)\b.{0,60}"
+)
 AFTER = re.compile(
     r"[ \t]{0,20}(?:(?:Appendix|Appendices|Supplement\w*|Supporting information|Figure legends?|"
     r"Tables?|Figures?|Acknowledge?ments?|Author contributions|Index|Anhang|Annexe|Ap[ée]ndice)\b"
@@ -128,7 +138,7 @@ class Parts:
 
     def __call__(self, record: Record) -> Ruling:
         """Rule about one article."""
-        found = [Paragraph(*one.span(), one[0]) for one in PARAGRAPH.finditer(record.text)]
+        found = list(paragraphs(record.text))
         edits: list[Edit] = []
         spans: list[Span] = []
         facts: dict[str, object] = {}
@@ -163,7 +173,7 @@ class Parts:
         for first in range(len(found) - 1, -1, -1):
             if len(found[first].text) > 60 or not REFERENCES.fullmatch(found[first].text):
                 continue
-            last, doubtful, entries = first + 1, 0, 0
+            last, doubtful, entries, lines = first + 1, 0, 0, 0
             for number in range(first + 1, len(found)):
                 text = found[number].text
                 if AFTER.fullmatch(text) and not YEAR.search(text):
@@ -175,7 +185,7 @@ class Parts:
                     break
                 if is_entry:
                     last = number + 1
-            lines = sum(bool(ENTRY.match(line)) for line in text_of(found[first + 1 : last]))
+                    lines += sum(bool(ENTRY.match(line)) for line in text.split("\n"))
             if max(entries, lines) >= self.config.min_entries:
                 return first, last
         return len(found), len(found)
@@ -198,10 +208,39 @@ class Parts:
         return taken
 
 
-def text_of(paragraphs: list[Paragraph]) -> Iterator[str]:
-    """Yield the lines of paragraphs."""
-    for one in paragraphs:
-        yield from one.text.split("\n")
+def paragraphs(text: str) -> Iterator[Paragraph]:
+    """Yield a text's paragraphs; one with a bibliography in it in its parts.
+
+    >>> [one.text for one in paragraphs("End.\\nReferences\\n[1] Lee.\\n1999.\\n[2] Ng. 2001.")]
+    ['End.', 'References', '[1] Lee.\\n1999.', '[2] Ng. 2001.']
+    """
+    for one in PARAGRAPH.finditer(text):
+        lines = one[0].split("\n")
+        heads = [n for n, line in enumerate(lines[:-1]) if is_heading(line, lines[n + 1])]
+        starts = {0}
+        if heads:
+            starts |= {heads[-1], heads[-1] + 1, *entry_starts(lines, heads[-1] + 1)}
+        at, first = one.start(), 0
+        for stop in [*sorted(starts - {0}), len(lines)]:
+            piece = "\n".join(lines[first:stop])
+            yield Paragraph(at, at + len(piece), piece)
+            at, first = at + len(piece) + 1, stop
+
+
+def is_heading(line: str, after: str) -> bool:
+    """Whether a line inside a paragraph is the title of the bibliography below it."""
+    return len(line) <= 60 and bool(REFERENCES.fullmatch(line)) and bool(ENTRY.match(after))
+
+
+def entry_starts(lines: list[str], first: int) -> Iterator[int]:
+    """Yield where each labelled entry begins, and where something else follows the list."""
+    label = next((one for one in LABELS if one.match(lines[first])), None)
+    for number in range(first + 1, len(lines)):
+        if APPENDED.fullmatch(lines[number]) and not YEAR.search(lines[number]):
+            yield number
+            return
+        if label and label.match(lines[number]):
+            yield number
 
 
 def is_caption(text: str) -> bool:

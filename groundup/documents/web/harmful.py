@@ -28,7 +28,21 @@ LEXICON = {
     "stolen credit cards|fake passport|hitman for hire|make a pipe bomb|undetectable malware",
 }  # fmt: skip
 """Category to words and, after bars, phrases: unambiguous ones, few on purpose."""
+FURTHER = {
+    "adult": "порно порнуха порнуху порнушка порнушку порновидео порноролик порноролики порнофильм "
+    "порнофильмы порнозвезда порнозвёзды порносайт порносайты трахает трахают трахнул ебёт ебут "
+    "минет минеты хентай|секс видео|секс бесплатно|секс чат|секс знакомства|"
+    "голые девушки|голые бабы|интим услуги|вызвать проститутку|проститутки москвы|"
+    "色情|裸聊|约炮|約炮|淫荡|淫蕩|成人视频|成人視頻|成人影片|成人电影|成人小说|成人网站|成人直播|"
+    "色情视频|色情視頻|色情影片|色情网站|色情網站|色情电影|色情小说|色情图片|色情直播|黄色网站|黃色網站|黄色小说|黄色视频|"
+    "三级电影|情色电影|情色小说|情色影片|无码视频|無碼影片|国产自拍|美女裸聊|激情裸聊|性爱视频|性愛影片|免费色情",
+}
+"""Russian and Chinese, in both scripts. Source: own list, without what news says."""
 WORD = re.compile(r"[^\W_]+")
+UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff]+")
+"""Japanese and Chinese, which put no spaces between words."""
+SUBSTRING = 3
+"""Characters from which such a term counts inside others; a shorter one stands in other words."""
 
 
 class HarmfulConfig(Config):
@@ -55,7 +69,7 @@ class Harmful:
 
     def __init__(self, config: HarmfulConfig) -> None:
         self.config = config
-        self.words, self.phrases = lexicon(config)
+        self.words, self.phrases, self.unspaced = lexicon(config)
 
     @cached_property
     def scorer(self) -> Scorer:
@@ -76,9 +90,14 @@ class Harmful:
         if not words:
             return PASS
         hits = self.count(words)
+        size = len(words)
+        if not text.isascii():
+            runs = UNSPACED.findall(text)
+            size += sum(len(run) // 2 for run in runs)  # two characters a word
+            self.count_unspaced(text if runs else "", hits)
         metadata = {}
         for category in sorted(hits):
-            density = 1000 * hits[category] / len(words)
+            density = 1000 * hits[category] / size
             most = self.config.most.get(category)
             if most is not None and density > most and hits[category] >= self.config.fewest_hits:
                 return Ruling(f"harmful: {category}", density, f"at most {most} in 1,000 words")
@@ -103,14 +122,23 @@ class Harmful:
                     hits[category] = hits.get(category, 0) + 1
         return hits
 
+    def count_unspaced(self, text: str, hits: dict[str, int]) -> None:
+        """Add the hits of terms that stand inside runs of text without spaces."""
+        for term, category in self.unspaced.items() if text else ():
+            if number := text.count(term):
+                hits[category] = hits.get(category, 0) + number
+
 
 Phrases = dict[str, list[tuple[tuple[str, ...], str]]]
 
 
-def lexicon(config: HarmfulConfig) -> tuple[dict[str, str], Phrases]:
-    """Words, and phrases by their first word; ConfigError if a list is not there or not one."""
+def lexicon(config: HarmfulConfig) -> tuple[dict[str, str], Phrases, dict[str, str]]:
+    """Words, phrases by their first word, and terms without spaces around them.
+
+    Raises ConfigError if a list is not there or not one.
+    """
     pairs = []
-    for category, terms in LEXICON.items() if config.own_list else ():
+    for category, terms in [*LEXICON.items(), *FURTHER.items()] if config.own_list else ():
         words, *phrases = terms.split("|")
         pairs += [(category, term) for term in [*words.split(), *phrases]]
     if config.lexicon:
@@ -119,13 +147,15 @@ def lexicon(config: HarmfulConfig) -> tuple[dict[str, str], Phrases]:
             pairs += [tuple(line.split("\t", 1)) for line in lines if line.strip()]
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"The list {config.lexicon} cannot be read: {error}.") from None
-    words, phrases = {}, {}
+    words, phrases, unspaced = {}, {}, {}
     for pair in pairs:
         if len(pair) != 2:
             raise ConfigError(f"{config.lexicon}: {pair[0]!r} has no tab; write category<TAB>word.")
         term = tuple(WORD.findall(pair[1].casefold()))
-        if len(term) == 1:
+        if len(term) == 1 and len(term[0]) >= SUBSTRING and UNSPACED.fullmatch(term[0]):
+            unspaced[term[0]] = pair[0]
+        elif len(term) == 1:
             words[term[0]] = pair[0]
         elif term:
             phrases.setdefault(term[0], []).append((term, pair[0]))
-    return words, phrases
+    return words, phrases, unspaced

@@ -1,10 +1,10 @@
 """The words of lines that are no text: patterns of whole lines in lower case, by rule.
 
-English with the commonest lines of German, French, Spanish and Italian sites, and the cookie
-notices of a dozen languages. Each pattern is anchored at both ends by `fullmatch`, gaps are
-bounded, and no repetition nests in another without a sign between: linear in the line, which is
-short. A sentence may hold any of the words, so a strong rule wants two signs of a notice. See
-lines.py for where a rule holds.
+English with the commonest lines of German, French, Spanish, Italian, Russian, Chinese, Japanese and
+Arabic sites, and the cookie notices of a dozen languages. Each pattern is anchored at both ends by
+`fullmatch`, gaps are bounded, and no repetition nests in another without a sign between: linear in
+the line, which is short. A sentence may hold any of the words, so a strong rule wants two signs of
+a notice. See lines.py for where a rule holds.
 """
 
 SITE = (
@@ -23,6 +23,21 @@ CONSENT = (
     r"|\b(?:on|of) (?:this|our|the|its) (?:web ?site|site|page|app|blog|store)))"
 )
 """The second sign of a notice of cookies."""
+
+MARK = (
+    r"(?:copyright(?! (?:in|of|on|laws?|acts?|and|as|for|to|from|terms?|owners?)\b)"
+    r"|©|\(c\)|&copy;)"
+)
+FINITE = (
+    r"\b(?:is|are|was|were|be|has|have|had|will|would|can|could|may|might|must|shall|should|did|does"
+    r"|do|came|became|made|says?|said|gives?|gave|protects?|lasts?|expires?|means?)\b"
+)
+"""Verbs that make a sentence about copyright of what might be a notice of it."""
+HOLDER = (
+    r"inc|ltd|llc|llp|plc|gmbh|ag|corp(?:oration)?|co|company|foundation|project|authors?"
+    r"|contributors?|group|team|university|institute|association|society|publish(?:ers|ing)|press"
+    r"|media|holdings?|limited|by .{2,60}|all rights reserved"
+)
 
 STRONG = {
     "advertisement": (
@@ -201,14 +216,17 @@ WEAK = {
     ),
     "breadcrumb": (
         r"[\w&' -]{1,30} › [\w&' -]{1,30}|(?:home|startseite|accueil|inicio)\s*[>»›→]"
-        r"\s*[^>»›/→|]{1,60}(?:\s*[>»›/→|]\s*[^>»›/→|]{1,60}){0,8}"
-        r"|home(?:\s\|\s[^>»›/→|]{1,60}){2,8}|start\s*[»›]\s*[^>»›/→|]{1,60}"
-        r"(?:\s*[»›]\s*[^>»›/→|]{1,60}){0,8}"
+        r"[^>»›/→|]{1,60}(?:[>»›/→|][^>»›/→|]{1,60}){0,8}"
+        r"|home(?:\s\|\s[^>»›/→|]{1,60}){2,8}|start\s*[»›][^>»›/→|]{1,60}"
+        r"(?:[»›][^>»›/→|]{1,60}){0,8}"
     ),
     "copyright": (
-        r"(?:copyright|©|\(c\)|&copy;).{0,200}|.{0,120}\ball rights reserved\b.{0,80}|(?:terms"
-        r"|conditions) (?:of (?:use|service|sale)|and conditions|& conditions)(?:[ "
-        r"|·•,&/-]+.{0,40})?|legal (?:notice|information)"
+        MARK + r"(?=.{0,80}\b\d{4}\b)(?![^.]*" + FINITE + r").{0,200}"
+        "|" + MARK + r"(?![^.]*" + FINITE + r")(?=.{0,80}\b(?:" + HOLDER + r")\b).{0,120}"
+        r"|.{0,120}\ball rights reserved(?:[.!,;|·•©(–-].{0,80}|[ ]?|"
+        r" (?:by|to|worldwide|under|unless|except)\b.{0,80})"
+        r"|(?:terms|conditions)(?: (?:of|and|&) (?:use|service|sale|conditions)){1,2}[.]?"
+        r"(?: ?[|·•,&/–-] ?.{0,60}| and (?:privacy|cookie).{0,20})?|legal (?:notice|information)"
         r"|.{0,100}\bregistered trademarks?\b.{0,100}"
     ),
     "sign in": (
@@ -296,8 +314,8 @@ LIKELY = {
         r"|build)(?: on| at| by)?:? .{3,60}"
     ),
     "breadcrumb": (
-        r"(?:home|start|startseite|accueil|inicio|main|index|top)\s*[>»›→|]\s*[^>»›→|]{1,60}"
-        r"(?:\s*[>»›→|/]\s*[^>»›→|]{1,60}){1,8}|home /(?: [^/]{1,40} /){0,5} [^/]{1,60}"
+        r"(?:home|start|startseite|accueil|inicio|main|index|top)\s*[>»›→|][^>»›→|]{1,60}"
+        r"(?:[>»›→|/][^>»›→|]{1,60}){1,8}|home /(?: [^/]{1,40} /){0,5} [^/]{1,60}"
         r"|[^«»›]{1,50}(?:[»›][^«»›]{1,50}){2,8}[»›]?"
     ),
     "pager": (
@@ -325,3 +343,138 @@ REMAINS = {
     ),
 }
 """Remains of markup and scripts: cut where a page has few of them."""
+
+APART = r"[ ,|·•/>»｜、　-]{1,4}"
+"""Between the entries of a menu."""
+
+
+def entries(words: str) -> str:
+    """A line of one to sixteen entries of a menu."""
+    return rf"(?:{words})(?:{APART}(?:{words})){{0,15}}[ |·•»>-]{{0,4}}"
+
+
+NETS = (
+    r"(?:facebook|twitter|x|whatsapp|telegram|instagram|youtube|linkedin|pinterest|vk|rss|qq|line"
+    r"|e-?mail|фейсбук\w{0,2}|вконтакте|телеграм\w{0,2}|одноклассник\w{0,3}|соцсет\w{0,2}"
+    r"|друзьями|微信|微博|朋友圈|朋友|好友|空间|公众号|はてな(?:ブックマーク)?|فيسبوك|تويتر|واتساب"
+    r"|تيليجرام|إنستغرام|يوتيوب|أصدقائك|الأصدقاء)"
+)
+FURTHER_STRONG = {
+    "edit link": (
+        r"(?:diese )?seite drucken|imprimer (?:cette|la) page|imprimir (?:esta|la) página"
+        r"|распечатать(?: страницу)?|打印本页|このページを印刷|طباعة الصفحة"
+    ),
+    "cookie notice": (
+        r"продолжая (?:использовать|пользоваться|просмотр|работу)(?=.*(?:cookie|куки)).{0,250}"
+        r"|(?:本|此|该|該)(?:网|網)?站.{0,20}(?:使用|利用).{0,20}cookie.{0,200}"
+        r"|(?:接受|拒绝|拒絕|允许)(?:所有|全部) ?(?:cookies?)?|全部接受"
+        r"|(?:仅|只)(?:接受|允许)?必要.{0,12}"
+        r"|(?:すべての ?)?(?:cookie|クッキー)(?:の使用)?(?:に同意|を受け入れ|を許可|を拒否).{0,12}"
+        r"|すべて(?:同意|許可|受け入れる|拒否)(?:する)?"
+        r"|(?=.*(?:تجربت|قبول|موافق|الموقع|موقعنا)).{0,40}(?:نستخدم|يستخدم|تستخدم).{0,40}"
+        r"(?:ملفات تعريف الارتباط|ملفات الارتباط|كوكيز|cookie).{0,250}"
+        r"|(?:قبول|رفض) (?:الكل|جميع (?:ملفات تعريف الارتباط|الكوكيز)|الكوكيز)"
+    ),
+    "share": (
+        rf"поделиться (?:в|во|на|с|через) {NETS}.{{0,20}}"
+        rf"|(?:分享|转发|轉發)(?:到|至|给|給)?[:： ]{{0,2}}{NETS}(?:[ 、,，|/]{{1,3}}{NETS}){{0,8}}"
+        r"|分享(?:这篇|此|本)(?:文章|页面|文)?[:：]?|关注我们(?:的(?:微信|微博|公众号|频道).{0,20})?[:：!！]?"
+        rf"|{NETS}(?:で|に)(?:シェア|共有|ポスト|ツイート|送る)(?:する)?"
+        r"|(?:この)?(?:記事|ページ)を(?:シェア|共有)(?:する)?|シェアする|ツイートする"
+        rf"|شارك(?: (?:هذا|هذه|المقال|المقالة|الخبر|الصفحة)){{0,2}} (?:على|عبر|مع) {NETS}.{{0,20}}"
+        r"|شارك (?:هذا|هذه) (?:المقال|المقالة|الخبر|الصفحة).{0,4}"
+        rf"|تابعنا (?:على|عبر) {NETS}.{{0,20}}"
+    ),
+    "comments": (
+        r"(?:оставить|добавить|написать) комментарий[.!]?|комментари(?:и|ев) ?\(\d{1,6}\)"
+        r"|комментариев пока нет[.!]?|\d{1,6} комментари(?:й|я|ев)"
+        r"|(?:发表|發表|添加|撰写)(?:评论|評論|回复|留言)|(?:评论|評論|留言) ?[(（]\d{1,6}[)）]"
+        r"|(?:kommentare?|commentaires?|comentarios?|commenti) ?\(\d{1,6}\)"
+        r"|\d{1,6} ?条评论|暂无评论|登录后(?:才能|方可|可以|即可)?(?:发表)?评论"
+        r"|コメントを(?:書く|残す|投稿(?:する)?|見る)|コメント ?[(（]\d{1,6}[)）]"
+        r"|\d{1,6} ?件のコメント|(?:اترك|أضف|اكتب) (?:تعليقا|تعليقًا|تعليق|ردا|رد)(?:ك)?"
+        r"|التعليقات ?\(\d{1,6}\)|لا توجد تعليقات"
+    ),
+    "sign in": (
+        r"(?:войти|вход)(?: ?[|/] ?| или | )(?:регистрация|зарегистрироваться)"
+        r"|(?:登录|登錄|登入)[ |/·]{1,3}(?:注册|註冊)|ログイン[ |/·]{1,3}(?:新規)?(?:会員)?登録"
+        r"|تسجيل الدخول[ |/·]{1,3}(?:إنشاء حساب|التسجيل|تسجيل|اشتراك)"
+    ),
+    "newsletter": (
+        r"подпи(?:шитесь|саться|сывайтесь) на (?:нашу |наши |наш )?(?:e?-?mail-?)?"
+        r"(?:рассылку|новости|обновления|канал|телеграм\w{0,6}).{0,60}"
+        r"|(?:订阅|訂閱)(?:我们的|我們的|本站)?(?:电子|電子|邮件|最新)?(?:新闻|邮件|报|報|通讯|资讯|简报|rss).{0,8}"
+        r"|(?:メールマガジン|メルマガ|ニュースレター)(?:に|の|を)?(?:登録|購読)(?:する|はこちら)?"
+        r"|(?:اشترك|سجل|انضم)(?: الآن)?(?: (?:في|إلى))? (?:النشرة|نشرتنا|القائمة)"
+        r" (?:البريدية|الإخبارية|الإلكترونية).{0,40}"
+    ),
+    "read more": (
+        r"читать (?:далее|дальше|полностью)[ .…»›→>]{0,6}|читайте также(?::.{0,160})?"
+        r"|(?:похожие|популярные|последние) (?:статьи|записи|материалы|новости):?"
+        r"|(?:阅读|閱讀|查看|了解)(?:更多|全文)(?:内容|文章|详情)?[ .…»›→>]{0,6}"
+        r"|(?:相关|推荐|热门|最新|相關|推薦|熱門)(?:文章|阅读|新闻|閱讀|新聞|资讯)[:：]?"
+        r"|続きを読む|もっと(?:見る|読む)|(?:関連|人気|おすすめ|新着)(?:の)?(?:記事|ニュース)(?:一覧)?"
+        r"|(?:اقرأ|إقرأ) (?:المزيد|أيضا|أيضًا|أيضاً)(?:[ .…»]{0,4}|:.{0,160})"
+        r"|(?:مقالات|مواضيع|أخبار) (?:ذات صلة|مشابهة)|الأكثر (?:قراءة|مشاهدة)"
+    ),
+    "skip link": (
+        r"(?:перейти|вернуться) (?:к|на|в) (?:содержимому|содержанию|основному \w{5,12}|контенту"
+        r"|навигации|начало|началу|верх)(?: страницы)?|наверх страницы"
+        r"|(?:跳到|跳至|跳转到|转到)(?:主要|正文)?(?:内容|導航|导航|正文)|(?:返回|回到)(?:页面)?(?:顶部|頂部|页首)"
+        r"|(?:本文|コンテンツ|メインコンテンツ)(?:へ|に)(?:スキップ|移動|ジャンプ)(?:する)?"
+        r"|(?:ページ(?:の)?)?(?:トップ|先頭|上部)(?:へ|に)戻る"
+        r"|(?:انتقل|تخطي|تخط|تجاوز) إلى (?:المحتوى|القائمة).{0,20}"
+        r"|(?:العودة|عودة|الرجوع) (?:إلى|الى) (?:الأعلى|أعلى(?: الصفحة)?)"
+    ),
+    "copyright": (
+        r"(?=.*(?:©|copyright|\d{4})).{0,80}(?:все права защищены|版权所有|版權所有|保留所有权利"
+        r"|保留一切权利|無断転載(?:を?禁|・)|(?:جميع|كل) الحقوق محفوظة).{0,60}"
+    ),
+    "pager": (
+        r"(?:上一|前一)(?:页|頁|篇|章)[ |/·]{1,4}(?:下一|后一)(?:页|頁|篇|章)"
+        r"|前(?:の(?:ページ|記事))?へ?[ |/·]{1,4}次(?:の(?:ページ|記事))?へ?"
+        r"|(?:[«‹←] ?)?(?:предыдущая|назад)(?: \w{5,8})?[ |/·«»←→-]{1,5}(?:следующая|вперёд|вперед)"
+        r"(?: \w{5,8})?(?: ?[»›→])?|السابق[ |/·]{1,4}التالي"
+    ),
+}
+"""Lines of the same kinds, most of them Russian, Chinese, Japanese, Arabic. Source: own list."""
+FURTHER_WEAK = {
+    "menu": "|".join(
+        (
+            entries(
+                r"startseite|impressum|datenschutz(?:erklärung)?|agb|kontakt|über uns|newsletter"
+                r"|accueil|mentions légales|nous contacter|plan du site|inicio|noticias|deportes"
+                r"|aviso legal|contacto|política de privacidad|chi siamo|contatti|notizie"
+            ),
+            entries(
+                r"главная(?: страница)?|о (?:нас|компании|проекте|сайте)|контакты|новости|услуги"
+                r"|товары|каталог|блог|помощь|поиск(?: по сайту)?|меню|войти|выйти|вход|регистрация"
+                r"|корзина|архив|карта сайта|магазин|доставка|оплата|вакансии|форум|личный кабинет"
+                r"|политика конфиденциальности|пользовательское соглашение|обратная связь"
+                r"|подписаться|наверх|поделиться|подробнее|реклама на сайте"
+            ),
+            entries(
+                "首页|首頁|关于我们|關於我們|联系我们|聯繫我們|聯絡我們|新闻(?:中心)?|产品(?:中心)?|登录|登入|注册|註冊"
+                "|搜索|搜尋|菜单|菜單|导航|购物车|帮助(?:中心)?|网站地图|隐私(?:政策|声明|权政策)|服务条款|使用条款"
+                "|免责声明|友情链接|加入我们|论坛|博客|订阅|分享|收藏|更多|上一[页篇頁]|下一[页篇頁]|返回|点赞|举报"
+            ),
+            entries(
+                "ホーム|トップ(?:ページ)?|会社(?:概要|案内)|お問い合わせ|お問合せ|ニュース|ログイン|ログアウト|会員登録"
+                "|新規登録|検索|メニュー|ナビゲーション|カート|ヘルプ|サイトマップ|プライバシーポリシー|個人情報保護方針"
+                "|利用規約|採用情報|よくある質問|特定商取引法に基づく表記|ブログ|次へ|前へ|戻る|シェア|フォローする"
+            ),
+            entries(
+                "الرئيسية|الصفحة الرئيسية|من نحن|عن الموقع|اتصل بنا|تواصل معنا|الأخبار|خدماتنا"
+                "|المنتجات|المدونة|بحث|البحث|القائمة|تسجيل الدخول|تسجيل الخروج|إنشاء حساب"
+                "|سياسة الخصوصية|شروط (?:الاستخدام|الخدمة)|خريطة الموقع|المساعدة"
+                "|اشترك|شارك|التالي|السابق|المزيد"
+                "|حسابي|سلة التسوق"
+            ),
+        )
+    ),
+    "copyright": (
+        r"(?:все права защищены|版权所有|保留所有权利|無断転載を?禁(?:止|じます)"
+        r"|(?:جميع|كل) الحقوق محفوظة).{0,40}"
+    ),
+}
+"""Entries of menus in the same languages."""

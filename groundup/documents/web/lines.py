@@ -16,7 +16,7 @@ from typing import NamedTuple
 from groundup.core import Config
 
 from ..record import PASS, Edit, Record, Ruling, Span
-from .line_rules import LIKELY, REMAINS, STRONG, WEAK
+from .line_rules import FURTHER_STRONG, FURTHER_WEAK, LIKELY, REMAINS, STRONG, WEAK
 
 INLINE = re.compile(
     r"\[(?:edit|edit source|citation needed|bearbeiten|modifier|editar|modifica)\]"
@@ -33,9 +33,19 @@ def compiled(rules: dict[str, str]) -> re.Pattern[str]:
     return re.compile("|".join(f"(?P<r{n}>{rule})" for n, rule in enumerate(rules.values())))
 
 
+def both(rules: dict[str, str], further: dict[str, str]) -> dict[str, str]:
+    """Rules with the same names' patterns of further languages."""
+    pairs = ((name, [rule, further.get(name, "")]) for name, rule in rules.items())
+    return {name: "|".join(filter(None, one)) for name, one in pairs}
+
+
 LEVELS = {
     level: (compiled(rules), tuple(rules))
-    for level, rules in {"strong": STRONG, "weak": WEAK, "likely": LIKELY}.items()
+    for level, rules in {
+        "strong": both(STRONG, FURTHER_STRONG),
+        "weak": both(WEAK, FURTHER_WEAK),
+        "likely": LIKELY,
+    }.items()
 }
 REMAINS_PATTERN = compiled(REMAINS)
 CODE = re.compile(r"[{};<>]|[=(]['\"$]|\w\(\)")

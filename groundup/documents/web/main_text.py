@@ -82,14 +82,16 @@ class MainText:
             return Ruling("page too large", size, f"most_bytes={self.config.most_bytes}")
         page = decode(record.data, str(record.metadata.get("charset", "")))
         readable = SURROGATE.sub("\ufffd", page.text).replace("\0", "\ufffd")
-        metadata = page_metadata(readable)
+        metadata: dict[str, str | int] = {**page_metadata(readable)}
         if self.config.extractor == "trafilatura":
             text, edits, code = with_trafilatura(readable), (), ()
         else:
             text, edits, code = self.extract(flat_lists(readable))
         if not text.strip():
             return Ruling("no text", 0.0)
-        map = align(text, page.text, page.charset, page.start)
+        map, without = align(text, page.text, page.charset, page.start)
+        if without:
+            metadata["lines_without_place"] = without
         return Ruling(made=Made(map, code), edits=edits, metadata=metadata)
 
     def extract(self, page: str) -> Lines:

@@ -163,9 +163,10 @@ def test_the_survey_and_the_stage_drop_the_same(tmp_path):
     names = {record(one.path, one.text).id: one.path for one in documents}
     rulings = survey(MinHash(settings(0.8)), [record(d.path, d.text) for d in documents], tmp_path)
     pairs = near_duplicates([one.text for one in documents])
-    kept = stars(np.array([pair[:2] for pair in pairs]), np.array([pair[2] for pair in pairs])).kept
-    assert len(kept) == 18
-    assert {documents[a].path: documents[b].path for a, b in kept.items()} == {
+    found = stars(np.array([pair[:2] for pair in pairs]), np.array([pair[2] for pair in pairs]))
+    of = dict(zip(found.gone.tolist(), found.kept.tolist(), strict=True))
+    assert len(of) == 18
+    assert {documents[a].path: documents[b].path for a, b in of.items()} == {
         names[one]: names[rulings[one].details.split()[0]] for one in dropped(rulings)
     }
 

@@ -87,12 +87,13 @@ def test_nothing_is_done_twice_and_what_was_damaged_is_done_again(tmp_path):
 
     asked: list[int] = []
     run(plan, out, count)
-    first = digest_of(out)
+    first, once = digest_of(out), sum(asked)
+    assert once >= 6, "three shards in two phases, and what finds duplicate ids"
     run(plan, out, count)
-    assert sum(asked) == 6 and digest_of(out) == first
+    assert sum(asked) == once and digest_of(out) == first
     (out / "02" / "phase.done").unlink()
     run(plan, out, count)
-    assert sum(asked) == 6, "complete shards are found by their markers"
+    assert sum(asked) == once, "complete shards are found by their markers"
     (out / "02" / "phase.done").unlink()
     with open(shard_path(out / "02", 1, "kept"), "r+b") as file:
         file.truncate(100)

@@ -38,12 +38,55 @@ def test_a_story():
     }  # fmt: skip
 
 
+ENDS = [
+    "Lesen Sie auch: Tee wird teurer", "Mehr zum Thema", "À lire aussi : le thé", "Lire aussi",
+    "Lea también: El té sube", "Te puede interesar: té", "Noticias relacionadas",
+    "(Mit Material von dpa)", "Mit Agenturmaterial von dpa und AFP", "AFP/Reuters", "(dpa/lby)",
+    "dpa",
+    "Le Matin avec AFP", "(Avec Reuters)", "Con información de EFE y AFP", "EFE", "Quelle: dpa",
+    "Fuente: EFE", "Source : AFP",
+]  # fmt: skip
+SENTENCES = [
+    "Lesen Sie auch die Packungsbeilage.", "Mit Material von der Baustelle ging es weiter.",
+    "Lire aussi, c'est apprendre.", "Lea también el prospecto.", "Il collabore avec Reuters.",
+    "Avec AFP il a parlé.",
+    "AFP meldete den Brand.", "Mehr zum Thema sagte sie nicht.", "Con información de la policía.",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", ENDS)
+def test_german_french_and_spanish_endings_go(line):
+    assert rule(f"Tee\nTee wurde am Montag teurer.\n{line}\n")[1].text == (
+        "Tee\nTee wurde am Montag teurer.\n"
+    )
+
+
+@pytest.mark.parametrize("line", SENTENCES)
+def test_sentences_with_the_same_words_stay(line):
+    text = f"Tee\nTee wurde am Montag teurer.\n{line}\n"
+    assert rule(text)[1].text == text
+
+
 def test_links_alone_are_no_story():
     assert rule("Read more\nShare\n")[0].reason == "news: no story"
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "By Ann ", "LONDON ", "(AP) - ", "Photo: ", "Mon, ", "\n", "A"]
+    "piece",
+    [
+        "a",
+        "By Ann ",
+        "LONDON ",
+        "(AP) - ",
+        "Photo: ",
+        "Mon, ",
+        "\n",
+        "A",
+        "dpa/",
+        "avec ",
+        "AFP et ",
+        "Lesen Sie auch ",
+    ],
 )
 @unchecked()  # a call that is checked costs twenty times as much
 def test_hostile_input_takes_linear_time(piece):

@@ -52,13 +52,57 @@ def test_apparatus_goes_aside_and_text_stays():
     assert len(aside["references"]) == 3 and aside["authors"][0] == "Ann Lee, Bo Ng and Cy van Oz"
 
 
+STYLES = {
+    "brackets": "[{n}] Smith, A. and Lee, B. Rivers number {n}.\nJ. Flow 12, 33-40, 19{n}.",
+    "numbers": "{n}. Smith A, Lee B. Rivers, part two. J. Flow 19{n};12:33.",
+    "keys": "[Smith{n}] A. Smith. On rivers. Flow Press, 19{n}.",
+    "round": "({n}) A. Smith, On rivers, Flow Press 19{n}.",
+    "names": "Smith, A. (19{n}). Rivers of the north. Flow Press.",
+}
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("before, after", [("\n\n", ""), ("\n", "\nAppendix A\nMore of the text.")])
+@pytest.mark.parametrize(
+    "heading", ["References", "REFERENCES", "7 References", "Literatur", "参考文献"]
+)
+def test_references_go_without_an_empty_line_around_them(style, before, after, heading):
+    entries = [STYLES[style].format(n=n) for n in range(10, 30)]
+    text = f"On rivers\n\nRivers are long [10, 11].{before}{heading}\n" + "\n".join(entries) + after
+    done = read(text)
+    assert done.text.strip() == f"On rivers\n\nRivers are long [10, 11].{after}"
+    aside = done.metadata["aside"]["references"]
+    assert "".join(aside).count("ivers") == 20
+    assert len(aside) == (1 if style == "names" else 20)
+
+
+def test_a_table_of_contents_is_no_bibliography():
+    text = "Contents\n1 Introduction 3\nReferences\n12 Index\n13 Tables\n14 Maps\n15 Colophon"
+    assert read(text).text == text
+    text = "Contents\nReferences\n12. Rivers\n13. Hills\n14. Maps of 1990 and what they show"
+    assert read(text).text == text
+
+
 def test_a_heading_without_entries_stays():
     text = "On maps\n\nReferences\n\nA reference is what points somewhere else. It has no year.\n"
     assert read(text).text == text
 
 
 @pytest.mark.parametrize(
-    "piece", ["a", "A. ", "Figure 1 ", "Ann Lee, ", "\n\n", "[1] ", "References\n\n", "@"]
+    "piece",
+    [
+        "a",
+        "A. ",
+        "Figure 1 ",
+        "Ann Lee, ",
+        "\n\n",
+        "[1] ",
+        "References\n\n",
+        "@",
+        "References\n",
+        "References\n[1] Lee 1999.\n",
+        "[1] Lee 1999.\n",
+    ],
 )
 @unchecked()  # a call that is checked costs twenty times as much
 def test_hostile_input_takes_linear_time(piece):

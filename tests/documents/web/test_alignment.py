@@ -6,10 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.documents.web.alignment import align
+from groundup.documents.web.alignment import align as aligned
 from groundup.documents.web.main_text import decode
+from tests.checking import unchecked
 
 WORDS = st.text(st.sampled_from("abcé世 "), min_size=1, max_size=30).filter(str.strip)
+
+
+def align(*page):
+    """The map alone."""
+    return aligned(*page).map
 
 
 def held(data: bytes, charset: str) -> str:
@@ -49,6 +55,63 @@ def test_what_stands_nowhere_has_an_empty_place():
     assert map.byte_range(8, 12) == (3, 7)
 
 
+def places(text, page):
+    """Every line of a text with the bytes that it came from."""
+    map, without = aligned(text, page, "utf-8")
+    data, at = page.encode(), 0
+    for line in text.split("\n"):
+        yield line, data[slice(*map.byte_range(at, at + len(line)))].decode(), without
+        at += len(line) + 1
+
+
+@pytest.mark.parametrize("put", ["  • ", "{}. ", "- ", ""])
+def test_a_long_list_has_its_places(put):
+    items = [f"entry {n} of it" for n in range(1000)]
+    page = f"<ul>{''.join(f'<li><p>{item}</p></li>' for item in items)}</ul><p>After the list.</p>"
+    lines = [put.format(n) + item for n, item in enumerate(items, 1)] + ["After the list."]
+    found = list(places("\n".join(lines), page))
+    for item, (line, there, without) in zip(items, found, strict=False):
+        assert there in (item, f"<li><p>{item}") and line.endswith(item) and not without
+    assert found[-1][1] == "After the list."
+    at = len(lines[0]) + 1 + len(put.format(2))
+    map = align("\n".join(lines), page, "utf-8")
+    assert page[slice(*map.byte_range(at, at + len(items[1])))] == items[1]
+
+
+@pytest.mark.parametrize("bar", ["\t\t", " | "])
+def test_a_long_table_has_its_places(bar):
+    rows = [(f"name {n}", f"a &amp; <i>b</i> {n}") for n in range(1000)]
+    page = "".join(f"<tr><td>{a}</td>\n<td>{b}</td></tr>" for a, b in rows) + "<p>After the table."
+    lines = [f"name {n}{bar}a & b {n}" for n in range(1000)] + ["After the table."]
+    for line, found, without in places("\n".join(lines), page):
+        assert held(found.encode(), "utf-8") == "".join(line.replace("|", "").split())
+        assert not without
+
+
+def test_what_the_page_has_and_the_text_has_not_loses_nothing():
+    unseen = "<select>" + "<option>of no use</option>" * 5000 + "</select>"
+    page = f"<p>First <b hidden>not</b> of all comes this.</p>{unseen}"
+    page += f"<p>Second, and a longer line than that.</p>{unseen}<p>At last it ends, as it had to."
+    text = "First of all comes this.\nSecond, and a longer line than that.\n"
+    text += "At last it ends, as it had to."
+    lines = text.split("\n")
+    found = [place for _, place, without in places(text, page) if not without]
+    assert found == ["First <b hidden>not</b> of all comes this.", *lines[1:]]
+
+
+def test_lines_without_a_place_are_counted():
+    map, without = aligned("made up\nhere\n• nor this", "<p>here</p>", "utf-8")
+    assert without == 2 and map.byte_range(8, 12) == (3, 7)
+    assert aligned("•\n1. here", "<ol><li>here", "utf-8").lines_without_place == 0
+
+
+def test_a_made_up_line_takes_no_place_behind_the_next_one():
+    page = "<p>A line that follows.</p><p>Another one, with an x in it."
+    text = "x\nA line that follows.\nAnother one, with an x in it."
+    found = [(place, without) for _, place, without in places(text, page)]
+    assert found == [("", 1), ("A line that follows.", 1), ("Another one, with an x in it.", 1)]
+
+
 def test_a_short_line_is_not_found_in_a_menu_far_before_it():
     menu = "".join(f"<li>Item {n}" for n in range(2000))
     page = f"{menu}<li>Note</ul>{menu}<h1>Note</h1><p>That which follows.</p>"
@@ -59,11 +122,12 @@ def test_a_short_line_is_not_found_in_a_menu_far_before_it():
 @pytest.mark.parametrize(
     "page",
     ["<" * 500_000, "a" * 1_000_000, "&" * 300_000, "<script>" * 100_000, "<!--" * 100_000,
-     "<pre>" + "x y;\n" * 150_000],
-    ids=range(6),
+     "<pre>" + "x y;\n" * 150_000, "<p>nowhere to be " * 50_000, "<li>x" * 100_000],
+    ids=range(8),
 )  # fmt: skip
+@unchecked()  # a call that is checked costs twenty times as much
 def test_hostile_pages_are_aligned_in_time(page):
-    lines = [f"nowhere to be found {n}" for n in range(3000)] + ["x y;"] * 3000
+    lines = [f"nowhere to be found {n}" for n in range(3000)] + ["x y;", "a" * 400, "• x"] * 3000
     text = "\n".join(lines)
     assert align(text, page, "utf-8").text == text
 

@@ -35,6 +35,31 @@ def test_densities_are_told_and_medicine_is_none():
     assert Harmful(HarmfulConfig())(record(MEDICINE)) == PASS
 
 
+@pytest.mark.parametrize(
+    "text, hits",
+    [
+        ("порно секс бесплатно голые девушки", 3),
+        ("色情 成人视频 裸体", 2),
+        ("这里有成人视频和色情小说可以看", 2),
+        ("感情色彩、角色情绪和心情色调都很丰富，国内射击队集中出发", 0),
+        ("Больную осмотрел врач: молочная железа, половые органы.", 0),
+    ],
+)  # fmt: skip
+def test_russian_and_chinese_have_lists_too(text, hits):
+    metadata = Harmful(HarmfulConfig())(record(text)).metadata
+    assert (metadata.get("harmful_adult", 0) > 0) == (hits > 0)
+    step = Harmful(HarmfulConfig(most={"adult": 1.0}, fewest_hits=max(1, hits)))
+    assert bool(step(record(text)).reason) == (hits > 0)
+    assert not Harmful(HarmfulConfig(most={"adult": 1.0}, fewest_hits=hits + 1))(
+        record(text)
+    ).reason
+
+
+def test_density_of_a_text_without_spaces_counts_two_characters_a_word():
+    metadata = Harmful(HarmfulConfig())(record("成人视频" + "河流很长山很绿" * 100)).metadata
+    assert metadata["harmful_adult"] == pytest.approx(1000 / (1 + 704 // 2), abs=0.01)
+
+
 def test_only_a_policy_cuts():
     step = Harmful(HarmfulConfig(most={"adult": 10.0}))
     ruling = step(record(BAD))
