@@ -104,7 +104,7 @@ TALE = (
 def test_hyphens_and_paragraphs_in_both_orders_and_pages_of_several_widths(indent, order):
     lines = []
     for at in range(24):
-        lines += typeset(TALE, (42, 64, 90)[at // 8], indent=indent) + [""] * (not indent)
+        lines += typeset(TALE, (52, 64, 90)[at // 8], indent=indent) + [""] * (not indent)
     record = plain("\n".join(lines))
     for step in order:
         config = HyphensConfig() if step is Hyphens else ParagraphsConfig()
