@@ -232,14 +232,19 @@ def style(tales: Sequence[str], manuals: Sequence[str]) -> dict[str, object]:
         for guest in others:
             if len(guest) < HAND or len(main) < BOOK:
                 continue
-            at, source = rng.randrange(2 * size, BOOK - 2 * size), rng.randrange(len(guest) - HAND + 1)
+            at, source = (
+                rng.randrange(2 * size, BOOK - 2 * size),
+                rng.randrange(len(guest) - HAND + 1),
+            )
             part = guest[source : source + HAND]
             text = [*main[:at], *part, *main[at:BOOK]]
             ruling = step(plain(" ".join(text)))
             books += 1
             low = len(" ".join(text[:at]))
             high = low + len(" ".join(part))
-            hits = [min(s.end, high) - max(s.start, low) > (s.end - s.start) / 2 for s in ruling.spans]
+            hits = [
+                min(s.end, high) - max(s.start, low) > (s.end - s.start) / 2 for s in ruling.spans
+            ]
             wanted = HAND // size
             right, false = right + sum(hits), false + len(hits) - sum(hits)
             missed, seen = missed + max(wanted - sum(hits), 0), seen + any(hits)

@@ -3,9 +3,9 @@
 `foo-` and `bar` become `foobar`, or `foo-bar`, or stay, as the evidence says: the book's own words
 inside lines first, then the table of English, then whether both halves are words by themselves. A
 page may turn between them. The line break moves behind the word, so that lines stay about as long
-as they were and `books.paragraphs` still sees which are full. Languages other than English (told by function words) rest on the
-book's own words and on their rules: `Vor- und Nachteile`, `est-il`. Knows no syllables and no
-patterns of hyphenation.
+as they were and `books.paragraphs` still sees which are full. Languages other than English (told
+by function words) rest on the book's own words and on their rules: `Vor- und Nachteile`, `est-il`.
+Knows no syllables and no patterns of hyphenation.
 """
 
 import re

@@ -69,7 +69,11 @@ class Paragraphs:
             if self.is_verse(block, width):
                 verses, before = verses + 1, ()
                 continue
-            if before and turned(before[-1], block[0], turns) and self.goes_over(before, block, usual):
+            if (
+                before
+                and turned(before[-1], block[0], turns)
+                and self.goes_over(before, block, usual)
+            ):
                 put = between(before[-1], block[0])
                 edits.append(Edit(before[-1].end, first_letter(block[0]), "page turned", put))
             edits += self.unwrapped(block, usual)
@@ -100,24 +104,33 @@ class Paragraphs:
         if not self.is_prose(block):
             return
         widths = [columns_of(line.text.rstrip()) for line in block]
-        full = [self.config.fullness * one for one in local_widths(widths, usual)]
+        told = local_widths(widths, usual)
         for at, (one, following) in enumerate(pairwise(block)):
             is_broken = BROKEN.search(one.text[-40:]) and following.text.lstrip()[:1].islower()
-            if widths[at] >= full[at] and follows(one, following) and not is_broken:
+            if (
+                self.is_full(widths[at], told[at], following)
+                and follows(one, following)
+                and not is_broken
+            ):
                 start, put = one.start + len(one.text.rstrip()), between(one, following)
                 yield Edit(start, first_letter(following), "wrapped line", put)
+
+    def is_full(self, wide: int, column: int, following: Line) -> bool:
+        """Whether a line is about as long as its column, or the next word found no room in it."""
+        word = columns_of(following.text.split()[0])
+        return wide >= self.config.fullness * column or column < wide + 1 + word <= 2 * column
 
     def goes_over(self, before: Sequence[Line], block: Sequence[Line], usual: int) -> bool:
         """Whether a paragraph goes on behind a page's turn."""
         start = block[0].text.strip()
         open_end = not ENDS.search(before[-1].text.rstrip())
         widths = [columns_of(line.text.rstrip()) for line in before]
-        full = widths[-1] >= self.config.fullness * local_widths(widths, usual)[-1]
+        full = self.is_full(widths[-1], local_widths(widths, usual)[-1], block[0])
         return (
             open_end
             and full
             and self.is_prose(block)
-            and (start[0].islower() or start[0] in '("“‘' or WIDE.match(start) is not None)
+            and (start[0].islower() or start[0] in '("“‘' or WIDE.match(start) or len(block) > 1)
             and not block[0].text.startswith("\u3000")
         )
 

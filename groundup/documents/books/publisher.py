@@ -33,7 +33,8 @@ EVIDENCE: dict[str, tuple[str, ...]] = {
     "copyright": (r"(?:©|\(c\)|\bcopyright\b)\s*(?:©|\(c\)|\bc\b)?\s*(?:by\s|\d{4})",),
     "rights": (
         rf"(?<![{QUOTES}])(?-i:\bA(?:ll|LL)\s+)rights\s+reserved\b(?![,.]?[\"”’'])",
-        r"(?:^|[.;,)\d]\s*)all\s+rights\s+reserved\b(?![,.]?[\"”’'])", r"no\s+part\s+of\s+this\s+(?:book|publication)",
+        r"(?:^|[.;,)\d]\s*)all\s+rights\s+reserved\b(?![,.]?[\"”’'])",
+        r"no\s+part\s+of\s+this\s+(?:book|publication)",
         r"permission\s+is\s+(?:hereby\s+)?granted\s+to", r"alle\s+rechte\s+vorbehalten",
         r"tous\s+droits\s+r", r"todos\s+los\s+derechos",
     ),
@@ -45,7 +46,8 @@ EVIDENCE: dict[str, tuple[str, ...]] = {
         r"\bprinted\s+(?:and\s+bound\s+)?(?:in|by|on)\s+(?-i:(?:the )?[A-Z]|acid|recycled)",
         r"(?:^|[.,;:]\s*)(?:first|second|third|\d+(?:st|nd|rd|th))\s+"
         r"(?:edition|printing|impression)\b",
-        r"\bfirst\s+published\s+(?:by\b|[^\n]{0,60}\b(?:1[5-9]|20)\d\d\b)", r"^\s*(?:\d{1,2}\s+){6,20}\d{1,2}\s*$",
+        r"\bfirst\s+published\s+(?:by\b|[^\n]{0,60}\b(?:1[5-9]|20)\d\d\b)",
+        r"^\s*(?:\d{1,2}\s+){6,20}\d{1,2}\s*$",
     ),
     "publisher": (r"published\s+by", r"\bpublish(?:ers?|ing)\b", r"\bverlag\b", r"\béditions\b"),
     "address": (
@@ -114,10 +116,16 @@ NARRATES = re.compile(
     r"|\b(?:said|asked|cried|replied|answered)\s+(?:the|he|she|they|I|[A-Z])"
 )
 """A story told: a person who does something, or somebody who speaks."""
-FIRM = r"(?:AND|&|CO|SONS?|PRESS|LTD|LIMITED|INC|BOOKS|PUBLISH\w+|BROTHERS|COMPANY|HOUSE|VERLAG|FILS|LIBRAIRIE|ÉDITEURS?)"
+FIRM = (
+    r"(?:AND|&|CO|SONS?|PRESS|LTD|LIMITED|INC|BOOKS|HOUSE|VERLAG|"
+    r"PUBLISH\w+|BROTHERS|COMPANY|FILS|LIBRAIRIE|ÉDITEURS?)"
+)
 YEAR = r"(?:1[4-9]\d\d|20[0-4]\d|M[DCLXVI]{3,14})"
 TITLE_PAGE = (
-    re.compile(rf"(?=.*\b{FIRM}\b)[^a-zß-öø-ÿ\n]{{3,60}}(?:\n[^a-zß-öø-ÿ\n]{{3,60}}){{0,4}}\n\W*{YEAR}\W*", re.S),
+    re.compile(
+        rf"(?=.*\b{FIRM}\b)[^a-zß-öø-ÿ\n]{{3,60}}(?:\n[^a-zß-öø-ÿ\n]{{3,60}}){{0,4}}\n\W*{YEAR}\W*",
+        re.S,
+    ),
     re.compile(rf"[A-Z][\w .]{{2,30}}(?: and [A-Z]\w+)?:\s+[A-Z][^\n.!?]{{2,60}}[,.]\s+{YEAR}\.?"),
 )
 """A publisher with a place and a year on the title page: `LONDON / CHAPMAN AND HALL / 1893`."""
@@ -253,8 +261,10 @@ class Publisher:
                 continue
             listed = block[1:] or (blocks[at + 1] if at + 1 < len(blocks) else [])
             short = [line for line in listed if len(line.text.strip()) < 90]
-            is_offer = len(short) >= 3 or short and all(
-                PRICE.search(line.text) or line.text.isupper() for line in short
+            is_offer = (
+                len(short) >= 3
+                or short
+                and all(PRICE.search(line.text) or line.text.isupper() for line in short)
             )
             if is_offer and len(short) == len(listed):
                 end = (listed[-1]).end

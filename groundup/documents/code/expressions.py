@@ -1,7 +1,8 @@
 """SPDX licence expressions: read, joined, and held against a list of licences that are allowed.
 
 `MIT OR GPL-2.0-only` is allowed if one side is, `AND` if both are; an exception (`WITH`) only adds
-permissions, so its licence decides. `CC-BY-*` on the list stands for its versions. Knows nothing of where an expression was found.
+permissions, so its licence decides. `CC-BY-*` on the list stands for its versions. Knows
+nothing of where an expression was found.
 """
 
 import re
@@ -79,8 +80,8 @@ def checked(names: Sequence[str]) -> None:
     for name in names:
         if not NAME.fullmatch(name) or name.upper() in ("AND", "OR", "WITH"):
             raise ConfigError(
-                f"allow has {name!r}, which matches no licence; expected an SPDX id such as MIT, or "
-                "one with a star at its end for any version, such as CC-BY-*."
+                f"allow has {name!r}, which matches no licence; expected an SPDX id such as MIT, "
+                "or one with a star at its end for any version, such as CC-BY-*."
             )
 
 

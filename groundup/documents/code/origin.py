@@ -162,7 +162,9 @@ class Minified:
         if re.search(r"[.-]min\.(?:js|css|mjs|cjs|html)$", name):
             return Ruling("code: minified", details="its name")
         language = named_language(record)
-        if len(text) < config.min_characters or len(text) < config.mean_line_tight * text.count("\n"):
+        if len(text) < config.min_characters or len(text) < config.mean_line_tight * text.count(
+            "\n"
+        ):
             return PASS
         code = without(text, comments(text, language)).strip()
         if len(code) < config.min_characters:

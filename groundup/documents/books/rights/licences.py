@@ -8,7 +8,6 @@ import re
 from functools import cache
 
 
-
 def vocalized(name: str) -> str:
     """A pattern for an Arabic name, its vowels written or not."""
     return r"\s+".join("".join(f"{one}[\u064b-\u0652]*" for one in word) for word in name.split())
@@ -20,7 +19,8 @@ ELEMENTS: dict[str, str] = {
     + vocalized("نسب المصنف"),
     "NC": r"nc|non[\s-]*commercial(?:e|i)?|pas\s+d'\s?utilisation\s+commerciale|"
     r"(?:nicht|keine)[\s-]*kommerziell\w*|n[oã]o?[\s-]*comercial|niet[\s-]*commercieel|"
-    r"некоммерческ\w+(?:\s+использовани\w+)?|非商业性使用|非商業性|非営利|" + vocalized("غير تجاري"),
+    r"некоммерческ\w+(?:\s+использовани\w+)?|非商业性使用|非商業性|非営利|"
+    + vocalized("غير تجاري"),
     "ND": r"nd|no[\s-]*deriv\w*(?:\s+works)?|pas\s+de\s+modifications?|keine[\s-]*bearbeitung\w*|"
     r"s[ie][nm][\s-]*(?:obras?)?[\s-]*deriva\w*|non[\s-]*opere[\s-]*derivate|"
     r"geen[\s-]*afgeleide[\s-]*werken|без\s+производных(?:\s+произведений)?|禁止演绎|禁止改作|改変禁止|"
@@ -48,9 +48,12 @@ LICENCES: tuple[tuple[str, str], ...] = (
     ),
     (rf"\bCC{SEP}(?P<cc>BY(?:{SEP}(?:NC|SA|ND)){{0,3}}|ZERO|0(?=\W)){CC_VERSION}\b", "cc"),
     (
-        r"(?:Creative\s+Commons|知识共享|創用\s?CC|クリエイティブ・コモンズ|" + vocalized("المشاع الإبداعي") + r")"
+        r"(?:Creative\s+Commons|知识共享|創用\s?CC|クリエイティブ・コモンズ|"
+        + vocalized("المشاع الإبداعي")
+        + r")"
         r"(?:\W{1,3}(?:(?:public\s+)?licen\w+|lizenz|legal\s+code|deed|zero))?"
-        rf"{SEP}(?P<cc>(?:(?:{ANY})(?:\b{SEP}|[\u064b-\u0652]{SEP}|(?=[非禁相改継]))(?:-\s)?){{0,4}}){CC_VERSION}",
+        rf"{SEP}(?P<cc>(?:(?:{ANY})(?:\b{SEP}|[\u064b-\u0652]{SEP}|(?=[非禁相改継]))"
+        rf"(?:-\s)?){{0,4}}){CC_VERSION}",
         "cc",
     ),
     (

@@ -58,8 +58,10 @@ GRANT = (
     r"secondo|sob|nos\s+termos|onder)\b|\blicen[sc]e\s*(?:is|:)|'s\s+licen[sc]e"
 )
 TERMS = (
-    r"\b(?:under|(?:covered|governed)\s+by|terms|sous|selon|unter|lizenziert|bajo|sotto|licenza|secondo|sob|termos|"
-    r"onder|licensed|licenced|licen[sc]e\s*(?:is|:))(?=\W|$)|采用|採用|依据|依據|根据|"
+    r"\b(?:under|(?:covered|governed)\s+by|terms|sous|selon|unter|lizenziert|bajo|sotto|licenza|"
+    r"secondo|sob|termos|"
+    r"onder|licensed|licenced|licen[sc]e\s*(?:is|:))(?=\W|$)|"
+    r"采用|採用|依据|依據|根据|"
     r"この\w{1,4}は\W*$|по\s+лицензии|на\s+условиях|بموجب|مرخص"
 )
 NEGATED = (
@@ -79,9 +81,7 @@ MENTION = (
     r"original|adapted|derived|taken|typeset|set\s+in|written\s+(?:in|with)|made\s+with|built|quotes?|reproduces|such\s+as|cop(?:y|ies)\s+of\s+(?:the|this|that)\s+licen[sc]e)\b"
 )
 LABEL = r"^\W*(?:licen[sc]es?|rights|lizenz|licencia|licenza|licença|licentie)\s*:"
-SPEAKS = (
-    r"\b(?:says?|said|asks?|asked|cried|repl(?:ies|ied)|answer(?:s|ed)|whispered|shouted|read|wrote)\b"
-)
+SPEAKS = r"\b(?:says?|said|asks?|asked|cried|repl(?:ies|ied)|answer(?:s|ed)|whispered|shouted|read|wrote)\b"
 FILLER = (
     r"https?:\S*|\b(?:www|licen[sc]e[sd]?|lizenz|licencia|licenza|licença|licence|the|an?|see|at|"
     r"version|international|unported|generic|under|legal|code|deed|copyright|some|rights|reserved)\b"
@@ -238,7 +238,7 @@ def is_spoken(page: Page, match: re.Match[str]) -> bool:
     """Whether somebody in the text says it: in quotes, and beside them `said the lawyer`."""
     lead = page.text[max(0, match.start() - TAIL) : match.start()].rsplit("\n\n", 1)[-1]
     tail = page.text[match.end() : match.end() + TAIL].split("\n\n", 1)[0]
-    opens = max(lead.rfind(mark) for mark in "\"“„«")
+    opens = max(lead.rfind(mark) for mark in '"“„«')
     return opens >= 0 and (
         has(rf'^[^"“”«»]*[,.!?]["”“»][\s,]+(?:[\w\'-]+\s+){{0,3}}?{SPEAKS}', tail)
         or has(rf"{SPEAKS}(?:\s+[\w'-]+){{0,3}}\s*[,:]\s*$", lead[:opens])
@@ -268,7 +268,8 @@ def role_of(page: Page, match: re.Match[str], kind: str, before: Found | None) -
         above = page.text[max(0, match.start() - LEAD) : match.start()]
         return text_role(kind, above, lead)
     if has(NEGATED, lead) or has(
-        r"^\W*(?:licen\w+)?\W*(?:do|does|is|are|may|can)(?:\s+not|n't)|^[^。]{0,40}(?:ではありません|ていません)", tail
+        r"^\W*(?:licen\w+)?\W*(?:do|does|is|are|may|can)(?:\s+not|n't)|^[^。]{0,40}(?:ではありません|ていません)",
+        tail,
     ):
         return "denied"
     if before and has(r"\b(?:this|the|that)\s+licen[sc]e\b[^.]*$", lead) and "/" in match.group():

@@ -177,12 +177,21 @@ def test_parts_denials_and_mentions_grant_nothing(text):
 @pytest.mark.parametrize(
     ("text", "licence"),
     [
-        ("I, the author, hereby dedicate this work to the public domain.", "LicenseRef-public-domain"),
+        (
+            "I, the author, hereby dedicate this work to the public domain.",
+            "LicenseRef-public-domain",
+        ),
         ("We release this book into the public domain.", "LicenseRef-public-domain"),
-        ("Это произведение доступно по лицензии Creative Commons «Attribution» («Атрибуция») 4.0 Всемирная.", "CC-BY-4.0"),
+        (
+            "Это произведение доступно по лицензии Creative Commons «Attribution» («Атрибуция») 4.0 Всемирная.",
+            "CC-BY-4.0",
+        ),
         ("本作品采用知识共享署名-相同方式共享 4.0 国际许可协议进行许可。", "CC-BY-SA-4.0"),
         ("本著作採用創用 CC 姓名標示 4.0 國際 授權條款授權。", "CC-BY-4.0"),
-        ("この作品はクリエイティブ・コモンズ 表示 4.0 国際 ライセンスの下に提供されています。", "CC-BY-4.0"),
+        (
+            "この作品はクリエイティブ・コモンズ 表示 4.0 国際 ライセンスの下に提供されています。",
+            "CC-BY-4.0",
+        ),
         ("هذا المصنف مرخص بموجب رخصة المشاع الإبداعي نَسب المُصنَّف 4.0 دولي.", "CC-BY-4.0"),
     ],
 )
@@ -210,6 +219,6 @@ def test_what_forbids_sale_is_of_a_part_or_is_spoken_does_not_pass(text):
 
 
 def test_a_judge_who_speaks_of_rights_reserves_none():
-    text = "This book is licensed under CC BY 4.0.\n\n\"All rights reserved,\" said the judge.\n"
+    text = 'This book is licensed under CC BY 4.0.\n\n"All rights reserved," said the judge.\n'
     ruling = Rights(RightsConfig())(Record("1", "s", "p", "text", text, SourceMap.identity(text)))
     assert not ruling.reason
