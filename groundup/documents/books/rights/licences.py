@@ -1,4 +1,4 @@
-"""Licences: their names in eight languages, their full texts, and what is on an allow list.
+"""Licences: their names in eleven languages, their full texts, and what is on an allow list.
 
 Tables of patterns as data, for `statements.py` to look for in text whose dashes, quotes and broken
 words have been made the same. Knows nothing of sentences.

@@ -81,7 +81,10 @@ MENTION = (
     r"original|adapted|derived|taken|typeset|set\s+in|written\s+(?:in|with)|made\s+with|built|quotes?|reproduces|such\s+as|cop(?:y|ies)\s+of\s+(?:the|this|that)\s+licen[sc]e)\b"
 )
 LABEL = r"^\W*(?:licen[sc]es?|rights|lizenz|licencia|licenza|licença|licentie)\s*:"
-SPEAKS = r"\b(?:says?|said|asks?|asked|cried|repl(?:ies|ied)|answer(?:s|ed)|whispered|shouted|read|wrote)\b"
+SPEAKS = (
+    r"\b(?:says?|said|asks?|asked|cried|repl(?:ies|ied)|answer(?:s|ed)|whispered|shouted|read|"
+    r"wrote)\b"
+)
 FILLER = (
     r"https?:\S*|\b(?:www|licen[sc]e[sd]?|lizenz|licencia|licenza|licença|licence|the|an?|see|at|"
     r"version|international|unported|generic|under|legal|code|deed|copyright|some|rights|reserved)\b"
