@@ -344,7 +344,7 @@ def hyphens(texts: dict[str, str], root: Path, names: Sequence[str]) -> Row:
         for edit in Hyphens(HyphensConfig())(record).edits:
             left = re.search(r"[^\W\d_]+$", record.text[max(0, edit.start - 40) : edit.start])
             follows = re.match(r"[^\W\d_]+", record.text[edit.end : edit.end + 40])
-            if not left or not follows:
+            if not left or not follows or edit.reason.startswith("line break put"):
                 continue
             a, b = left.group().lower(), follows.group().lower()
             whole, apart = a + b in wholes, f"{a}-{b}" in pairs

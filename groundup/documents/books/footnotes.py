@@ -17,8 +17,12 @@ from .pages import Line, Page, lines_of, pages_of
 
 SIGNS = r"\*{1,3}|[†‡§¶]{1,2}|[¹²³⁴⁵⁶⁷⁸⁹⁰]{1,3}|\[\d{1,3}\]|\d{1,3}"
 OPENS = re.compile(rf"^\s{{0,12}}({SIGNS})(?:\s+(?=[^\W\d_]|[“‘\"(])|(?=[A-Z“‘\"])|\s*$)")
-BEHIND = r"(?:(?<=[^\W\d_]{2})|(?<=[^\W\d_)’”][.,;:!?)’”]))"
-"""A marker stands behind a word of two letters or more, or behind the stop after it."""
+BEHIND = (
+    r"(?:(?<=[^\W\d_]{2})|(?<=[^\W\d_][.,;:!?)’”\"»])|(?<=[)’”\"»][.,;:!?)’”\"»])"
+    r"|(?<=(?<!\d)1[0-9]\d\d[.,;:])|(?<=(?<!\d)20\d\d[.,;:]))"
+)
+"""A marker stands behind a word of two letters or more, behind the stop after it or after a quote
+or bracket, or behind a year with its stop."""
 RAISED = str.maketrans("¹²³⁴⁵⁶⁷⁸⁹⁰", "1234567890")
 RULE = re.compile(r"^\s*[_—–-]{5,}\s*$")
 SENTENCE_ENDS = re.compile(r"[.!?)\]”\"'»]$")

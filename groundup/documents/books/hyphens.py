@@ -2,13 +2,15 @@
 
 `foo-` and `bar` become `foobar`, or `foo-bar`, or stay, as the evidence says: the book's own words
 inside lines first, then the table of English, then whether both halves are words by themselves. A
-page may turn between them. Languages other than English (told by function words) rest on the
-book's own words and on their rules: `Vor- und Nachteile`, `est-il`. Knows no syllables and no
-patterns of hyphenation.
+page may turn between them. The line break moves behind the word, so that lines stay about as long
+as they were and `books.paragraphs` still sees which are full. Languages other than English (told
+by function words) rest on the book's own words and on their rules: `Vor- und Nachteile`, `est-il`.
+Knows no syllables and no patterns of hyphenation.
 """
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from groundup.core import Config
@@ -21,6 +23,7 @@ AT_END = re.compile(
     r"(?P<hyphen>[-‐¬\u00ad])(?P<gap>[ \t]*[\n\f]\s*)"
     r"(?P<right>[^\W\d_]+(?:[’'][^\W\d_]+)*)(?P<after>[-‐]?)"
 )
+BLANK = re.compile(r"[ \t]+|[\n\f]")
 PREFIXES = ("non", "self", "ex", "quasi", "pseudo", "half", "well", "semi", "multi")
 
 
@@ -113,6 +116,7 @@ class Hyphens:
             return Hyphens(self.config.model_copy(update={"is_table_used": False}))(record)
         habits = set_apart(own) if own and self.config.is_table_used else frozenset()
         edits, kept = [], 0
+        is_wrapped = "wrapped_lines" not in record.metadata  # books.paragraphs has not been here
         for match in breaks:
             if own is None or match.group("gap").count("\n") > self.config.blank_lines + 1:
                 continue
@@ -121,6 +125,8 @@ class Hyphens:
             start, end = match.start("hyphen"), match.start("right")
             put = "-" + joint.space if joint.keeps else ""
             edits.append(Edit(start, end, f"line break in a word: {joint.why}", put))
+            if is_wrapped and not joint.space:
+                edits += moved_break(text, match)
         covered = {edit.start for edit in edits}
         edits += [
             Edit(m.start(), m.end(), "soft hyphen")
@@ -187,6 +193,15 @@ class Hyphens:
         if is_word(left) and is_word(right):
             return Joint(True, "both halves are words")
         return Joint(False, "a half is no word")
+
+
+def moved_break(text: str, match: re.Match[str]) -> Iterator[Edit]:
+    """Yield the edit that breaks the line behind the word, if text follows it in its line."""
+    at = BLANK.search(text, match.end())
+    if at and at.group()[0] in " \t" and text[at.end() : at.end() + 1] not in "\n\f":
+        gap = match.group("gap")
+        indent = gap.rpartition("\n")[2] if gap.count("\n") == 1 and "\f" not in gap else ""
+        yield Edit(at.start(), at.end(), "line break put behind its word", "\n" + indent)
 
 
 def language_of(own: Vocabulary) -> str:

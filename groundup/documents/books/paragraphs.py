@@ -8,7 +8,9 @@ their signs are two wide. Does not know languages; it looks at shapes.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from statistics import median
 
 from groundup.core import Config
@@ -24,6 +26,12 @@ CODE = re.compile(
 ENDS = re.compile(r"[.!?:;…。！？：；][\"'”’»)\]」』）]*$")
 WIDE = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff01-\uff60\U00020000-\U0003ffff]")
 """Signs that are written without spaces and two columns wide; Korean has spaces."""
+BROKEN = re.compile(r"[^\W\d_]{2}[-‐¬\u00ad]\s*$")
+"""A word that goes on in the next line: for `books.hyphens`, which may come later."""
+NEAR = 0.8
+"""Share of a width from which a line comes near it. Source: own."""
+STRETCH = 20
+"""Lines that are measured together, before and behind each. Source: own."""
 
 
 class ParagraphsConfig(Config):
@@ -53,6 +61,7 @@ class Paragraphs:
         turns = [span.end for span in record.spans if span.kind == "page"]
         blocks = list(blocks_of(lines_of(text)))
         width = page_width(blocks)
+        usual = column([columns_of(one.text.rstrip()) for block in blocks for one in block])
         edits: list[Edit] = []
         verses = 0
         before: Sequence[Line] = ()
@@ -60,12 +69,17 @@ class Paragraphs:
             if self.is_verse(block, width):
                 verses, before = verses + 1, ()
                 continue
-            if before and turned(before[-1], block[0], turns) and self.goes_over(before, block):
+            if (
+                before
+                and turned(before[-1], block[0], turns)
+                and self.goes_over(before, block, usual)
+            ):
                 put = between(before[-1], block[0])
                 edits.append(Edit(before[-1].end, first_letter(block[0]), "page turned", put))
-            edits += self.unwrapped(block)
+            edits += self.unwrapped(block, usual)
             before = block if self.is_prose(block) else ()
-        return Ruling(edits=tuple(edits), metadata={"verses": verses}) if edits else PASS
+        metadata = {"verses": verses, "wrapped_lines": len(edits)}
+        return Ruling(edits=tuple(edits), metadata=metadata) if edits else PASS
 
     def is_prose(self, block: Sequence[Line]) -> bool:
         """Whether a block is wide enough and not a table or code."""
@@ -85,29 +99,38 @@ class Paragraphs:
             and capitals >= self.config.verse_capitals * len(block)
         )
 
-    def unwrapped(self, block: Sequence[Line]) -> Iterator[Edit]:
+    def unwrapped(self, block: Sequence[Line], usual: int) -> Iterator[Edit]:
         """Yield an edit for every line of a block that goes on in the next."""
         if not self.is_prose(block):
             return
         widths = [columns_of(line.text.rstrip()) for line in block]
-        full = self.config.fullness * max(widths[:-1] or widths)
-        for one, following, wide in zip(block, block[1:], widths, strict=False):
-            if wide >= full and follows(one, following):
+        told = local_widths(widths, usual)
+        for at, (one, following) in enumerate(pairwise(block)):
+            is_broken = BROKEN.search(one.text[-40:]) and following.text.lstrip()[:1].islower()
+            if (
+                self.is_full(widths[at], told[at], following)
+                and follows(one, following)
+                and not is_broken
+            ):
                 start, put = one.start + len(one.text.rstrip()), between(one, following)
                 yield Edit(start, first_letter(following), "wrapped line", put)
 
-    def goes_over(self, before: Sequence[Line], block: Sequence[Line]) -> bool:
+    def is_full(self, wide: int, column: int, following: Line) -> bool:
+        """Whether a line is about as long as its column, or the next word found no room in it."""
+        word = columns_of(following.text.split()[0])
+        return wide >= self.config.fullness * column or column < wide + 1 + word <= 2 * column
+
+    def goes_over(self, before: Sequence[Line], block: Sequence[Line], usual: int) -> bool:
         """Whether a paragraph goes on behind a page's turn."""
         start = block[0].text.strip()
         open_end = not ENDS.search(before[-1].text.rstrip())
-        full = len(before[-1].text.rstrip()) >= self.config.fullness * max(
-            len(line.text.rstrip()) for line in before
-        )
+        widths = [columns_of(line.text.rstrip()) for line in before]
+        full = self.is_full(widths[-1], local_widths(widths, usual)[-1], block[0])
         return (
             open_end
             and full
             and self.is_prose(block)
-            and (start[0].islower() or start[0] in '("“‘' or WIDE.match(start) is not None)
+            and (start[0].islower() or start[0] in '("“‘' or WIDE.match(start) or len(block) > 1)
             and not block[0].text.startswith("\u3000")
         )
 
@@ -129,6 +152,43 @@ def page_width(blocks: Sequence[Sequence[Line]]) -> float:
     """The width of the book's column: the 90th percentile of its lines' lengths."""
     lengths = sorted(len(line.text.strip()) for block in blocks for line in block)
     return lengths[int(len(lengths) * 0.9)] if lengths else 0
+
+
+def column(widths: Sequence[int]) -> int:
+    """The width that lines were wrapped to: of those near the largest that a quarter come near.
+
+    A line longer than its neighbours (an address, two lines that another step joined) is not it.
+    >>> column([61, 64, 20, 62, 130, 63]), column([40])
+    (63, 40)
+    """
+    ordered = sorted(widths)
+    for at in range(len(ordered) - 1, -1, -1):
+        first = bisect_left(ordered, NEAR * ordered[at])
+        if (at + 1 - first) * 4 >= len(ordered):
+            return ordered[(first + at + 1) // 2]
+    return 0
+
+
+def local_widths(widths: Sequence[int], usual: int) -> list[int]:
+    """The width of the column at each line of a block, in a book of this usual width.
+
+    Told from the lines before and from those behind, the narrower of the two, for a book without
+    empty lines is one block of several widths. The last line says nothing: it ends where its
+    paragraph does.
+    """
+    told = widths[:-1] or widths
+    found: list[int] = []
+    for at in range(len(told)):
+        first, end = max(0, at + 1 - STRETCH), min(len(told), at + STRETCH)
+        sides = told[first : first + STRETCH], told[max(0, end - STRETCH) : end]
+        found.append(min(column(likely(side, usual)) for side in sides))
+    return found + found[-1:] * (len(widths) - len(told))
+
+
+def likely(widths: Sequence[int], usual: int) -> Sequence[int]:
+    """Widths without those much larger than is usual, unless most are."""
+    plain = [one for one in widths if one <= usual / NEAR]
+    return plain if len(plain) * 2 >= len(widths) else widths
 
 
 def follows(one: Line, following: Line) -> bool:
@@ -160,7 +220,5 @@ def first_letter(line: Line) -> int:
 
 def turned(before: Line, line: Line, turns: Sequence[int]) -> bool:
     """Whether a page ends between two lines."""
-    from bisect import bisect_left
-
     at = bisect_left(turns, before.end)
     return at < len(turns) and turns[at] <= line.start + 1

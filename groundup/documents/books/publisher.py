@@ -24,11 +24,17 @@ END = re.compile(
     re.M | re.I,
 )
 SMALL_PRINT = re.compile(r"\*END\*?THE SMALL PRINT[^\n]*\n", re.I)
+QUOTES = "\"“„«‘‹'"
 EVIDENCE: dict[str, tuple[str, ...]] = {
-    "ISBN": (r"\bISBN(?:-1[03])?:?\s*[\d -]{9,17}[\dXx]\b", r"\bISSN\b"),
+    "ISBN": (
+        r"(?>\bISBN(?:-1[03])?:?\s*[\d -]{9,17}[\dXx]\b)(?![ \n](?-i:[a-z]+ [a-z]))",
+        r"\bISSN:?\s*\d{4}",
+    ),
     "copyright": (r"(?:©|\(c\)|\bcopyright\b)\s*(?:©|\(c\)|\bc\b)?\s*(?:by\s|\d{4})",),
     "rights": (
-        r"all\s+rights\s+reserved", r"no\s+part\s+of\s+this\s+(?:book|publication)",
+        rf"(?<![{QUOTES}])(?-i:\bA(?:ll|LL)\s+)rights\s+reserved\b(?![,.]?[\"”’'])",
+        r"(?:^|[.;,)\d]\s*)all\s+rights\s+reserved\b(?![,.]?[\"”’'])",
+        r"no\s+part\s+of\s+this\s+(?:book|publication)",
         r"permission\s+is\s+(?:hereby\s+)?granted\s+to", r"alle\s+rechte\s+vorbehalten",
         r"tous\s+droits\s+r", r"todos\s+los\s+derechos",
     ),
@@ -37,9 +43,11 @@ EVIDENCE: dict[str, tuple[str, ...]] = {
         r"\bLCCN\b", r"bibliothek\s+verzeichnet", r"dépôt\s+légal", r"depósito\s+legal",
     ),
     "printing": (
-        r"printed\s+(?:and\s+bound\s+)?(?:in|by|on)\b",
-        r"\b(?:first|second|third|\d+(?:st|nd|rd|th))\s+(?:edition|printing|impression)\b",
-        r"\bfirst\s+published\b", r"^\s*(?:\d{1,2}\s+){6,20}\d{1,2}\s*$",
+        r"\bprinted\s+(?:and\s+bound\s+)?(?:in|by|on)\s+(?-i:(?:the )?[A-Z]|acid|recycled)",
+        r"(?:^|[.,;:]\s*)(?:first|second|third|\d+(?:st|nd|rd|th))\s+"
+        r"(?:edition|printing|impression)\b",
+        r"\bfirst\s+published\s+(?:by\b|[^\n]{0,60}\b(?:1[5-9]|20)\d\d\b)",
+        r"^\s*(?:\d{1,2}\s+){6,20}\d{1,2}\s*$",
     ),
     "publisher": (r"published\s+by", r"\bpublish(?:ers?|ing)\b", r"\bverlag\b", r"\béditions\b"),
     "address": (
@@ -101,6 +109,28 @@ BARE_CHAPTER = any_of(
     ),
     is_whole=True,
 )
+NARRATES = re.compile(
+    r"\b(?:[Hh]e|[Ss]he|[Tt]hey|I|[Ii]t)\s+(?!is\b|has\b)[a-z]{2,}"
+    r"|[\"”’'],?\s+(?:\w+\s+){0,3}?(?:said|asked|cried|replied|answered|wrote|shouted|whispered)\b"
+    r"|\b(?:was|were|had)\s+(?!first|originally|published|printed|set|typeset|designed|produced|made)"
+    r"|\b(?:said|asked|cried|replied|answered)\s+(?:the|he|she|they|I|[A-Z])"
+)
+"""A story told: a person who does something, or somebody who speaks."""
+FIRM = (
+    r"(?:AND|&|CO|SONS?|PRESS|LTD|LIMITED|INC|BOOKS|HOUSE|VERLAG|"
+    r"PUBLISH\w+|BROTHERS|COMPANY|FILS|LIBRAIRIE|ÉDITEURS?)"
+)
+YEAR = r"(?:1[4-9]\d\d|20[0-4]\d|M[DCLXVI]{3,14})"
+TITLE_PAGE = (
+    re.compile(
+        rf"(?=.*\b{FIRM}\b)[^a-zß-öø-ÿ\n]{{3,60}}(?:\n[^a-zß-öø-ÿ\n]{{3,60}}){{0,4}}\n\W*{YEAR}\W*",
+        re.S,
+    ),
+    re.compile(rf"[A-Z][\w .]{{2,30}}(?: and [A-Z]\w+)?:\s+[A-Z][^\n.!?]{{2,60}}[,.]\s+{YEAR}\.?"),
+)
+"""A publisher with a place and a year on the title page: `LONDON / CHAPMAN AND HALL / 1893`."""
+TITLE_PAGE_ENDS = 3_000
+"""Characters from the start in which a title page ends. Source: own."""
 FIRST_PERSON = re.compile(r"\b(?:I|[Ww]e|[Mm]y|me|[Oo]ur|us|ich|wir|je|nous)\b")
 CERTAIN = {"ISBN", "rights"}
 """Evidence that no author's sentence has."""
@@ -122,6 +152,8 @@ class PublisherConfig(Config):
     """Kinds of evidence that must meet in a block and its neighbours. Source: own."""
     entries: int = 5
     """Lines with page numbers at least for contents or an index. Source: own."""
+    titled_entries: int = 2
+    """Lines with leaders and page numbers at least right under such a title. Source: own."""
     entry_share: float = 0.6
     """Share of the lines from the first to the last such line. Source: own."""
     is_kept_aside: bool = True
@@ -179,7 +211,7 @@ class Publisher:
 
     def run(self, lines: Sequence[Line], at: int, term: re.Pattern[str] | None) -> int:
         """Where a run of entries ends that begins here; `at` itself if there is none."""
-        entries = filled = 0
+        entries = filled = leaders = 0
         end, misses, last_page = at, 0, -1
         for here in range(at + (not LEADER.search(lines[at].text[:LINE])), len(lines)):
             stripped = lines[here].text.strip()[:LINE]
@@ -192,12 +224,15 @@ class Publisher:
             if is_entry and not term:
                 page, last_page = last_page, page_at(stripped)
                 is_entry = last_page >= page or last_page < 0 or bool(LEADER.search(stripped))
+            leaders += bool(LEADER.search(stripped))
             entries, misses = entries + is_entry, 0 if is_entry else misses + 1
             if is_entry:
                 end = here + 1
             if misses > (6 if term else 4) or len(stripped) > 150 and not is_entry:
                 break
-        enough = entries >= self.config.entries
+        enough = entries >= self.config.entries or (
+            CONTENTS.match(lines[at].text) and entries == leaders >= self.config.titled_entries
+        )
         return end if enough and entries >= self.config.entry_share * (filled - misses) else at
 
     def imprints(self, text: str, lines: Sequence[Line], first: int, last: int) -> Iterator[Part]:
@@ -211,8 +246,10 @@ class Publisher:
             around = set().union(*seen[max(0, at - 2) : at + 3])
             strong = kinds & STRONG
             size = block[-1].end - block[0].start
-            if strong and len(around) >= self.config.evidence and size < 3_000:
-                why = ", ".join(sorted(kinds))
+            piece = text[block[0].start : block[-1].end].strip()
+            is_title = block[-1].end < first + TITLE_PAGE_ENDS and is_title_page(piece)
+            if is_title or strong and len(around) >= self.config.evidence and size < 3_000:
+                why = "publisher and year" if is_title else ", ".join(sorted(kinds))
                 yield Part(block[0].start, block[-1].end, f"imprint: {why}", "publisher")
 
     def advertisements(self, text: str, lines: Sequence[Line], last: int) -> Iterator[Part]:
@@ -224,7 +261,12 @@ class Publisher:
                 continue
             listed = block[1:] or (blocks[at + 1] if at + 1 < len(blocks) else [])
             short = [line for line in listed if len(line.text.strip()) < 90]
-            if len(short) >= 3 and len(short) == len(listed):
+            is_offer = (
+                len(short) >= 3
+                or short
+                and all(PRICE.search(line.text) or line.text.isupper() for line in short)
+            )
+            if is_offer and len(short) == len(listed):
                 end = (listed[-1]).end
                 yield Part(block[0].start, end, "advertisement: other titles", "publisher")
         tail = [
@@ -273,13 +315,27 @@ def page_at(line: str) -> int:
 def imprint_evidence(block: str) -> set[str]:
     """Kinds of evidence in a block, none in an author's sentences about printing."""
     kinds = evidence_in(block)
-    if not kinds or kinds & CERTAIN:
+    if not kinds or "©" in block:
+        return kinds
+    if block.lstrip()[:1] in QUOTES or len(kinds) < 3 and NARRATES.search(block):
+        return set()
+    if kinds & CERTAIN:
         return kinds
     words = len(block.split())
     is_sentence = bool(re.search(r"[.!?…][\"'”’)]*\s*$", block)) and words >= 8
     is_long = words >= PROSE_WORDS and len(SMALL.findall(block)) * 4 >= words
     is_prose = is_sentence and (is_long or bool(FIRST_PERSON.search(block)))
-    return set() if is_prose and "©" not in block else kinds
+    return set() if is_prose else kinds
+
+
+def is_title_page(block: str) -> bool:
+    """Whether a block is a publisher with a year, in capitals or in one line.
+
+    >>> is_title_page("LONDON\\nCHAPMAN AND HALL\\n1893"), is_title_page("LONDON\\nMay 3\\n1893")
+    (True, False)
+    """
+    lines = "\n".join(line.strip() for line in block.split("\n"))
+    return len(lines) < 300 and any(pattern.fullmatch(lines) for pattern in TITLE_PAGE)
 
 
 def evidence_in(text: str) -> set[str]:

@@ -1,11 +1,14 @@
 """SPDX licence expressions: read, joined, and held against a list of licences that are allowed.
 
 `MIT OR GPL-2.0-only` is allowed if one side is, `AND` if both are; an exception (`WITH`) only adds
-permissions, so its licence decides. Knows nothing of where an expression was found.
+permissions, so its licence decides. `CC-BY-*` on the list stands for its versions. Knows
+nothing of where an expression was found.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+
+from groundup.core import ConfigError
 
 TOKEN = re.compile(r"\(|\)|[A-Za-z0-9][\w.+-]*|[^\s]")
 # Ids that SPDX has renamed.
@@ -18,6 +21,9 @@ RENAMED = {
     for old, new in (("", "-only"), ("+", "-or-later"))
 }  # fmt: skip
 MAX_TOKENS = 200
+NAME = re.compile(r"[A-Za-z0-9](?:[\w.+-]*[\w.+])?(?:-?\*)?")
+VERSION = re.compile(r"(?:-[\d.]+(?:-\w+)*)?")
+"""What a star stands for: `-4.0`, `-3-clause`, `-2.0-or-later`, or nothing."""
 
 
 def read_expression(text: str) -> str:
@@ -69,13 +75,37 @@ def join_all(expressions: Iterable[str]) -> str:
     return " AND ".join(f"({one})" if " OR " in one else one for one in found)
 
 
+def checked(names: Sequence[str]) -> None:
+    """Raise ConfigError for a name on an allow list that no licence can have."""
+    for name in names:
+        if not NAME.fullmatch(name) or name.upper() in ("AND", "OR", "WITH"):
+            raise ConfigError(
+                f"allow has {name!r}, which matches no licence; expected an SPDX id such as MIT, "
+                "or one with a star at its end for any version, such as CC-BY-*."
+            )
+
+
+def covers(name: str, licence: str) -> bool:
+    """Whether a name on an allow list means a licence; a star is no NC or ND.
+
+    >>> [covers("CC-BY-*", one) for one in ("CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY")]
+    [True, False, True]
+    """
+    name, licence = name.lower(), licence.lower()
+    if not name.endswith("*"):
+        return name == licence
+    stem = name[:-1].rstrip("-")
+    return licence.startswith(stem) and VERSION.fullmatch(licence[len(stem) :]) is not None
+
+
 def allowed(expression: str, names: Collection[str]) -> bool:
     """Whether a corpus that allows these ids may hold what the expression covers.
 
     >>> allowed("GPL-2.0-only OR (MIT AND BSD-3-Clause)", {"MIT", "BSD-3-Clause"})
     True
     """
-    known = {name.lower() for name in names}
+    known = {name.lower() for name in names if not name.endswith("*")}
+    stars = [name for name in names if name.endswith("*")]
     values: list[bool] = []
     waiting: list[str] = []
 
@@ -97,7 +127,8 @@ def allowed(expression: str, names: Collection[str]) -> bool:
                 apply()
             waiting.append(token)
         elif token != "WITH" and before != "WITH":
-            values.append(token.lower() in known)
+            said = token.lower() in known or any(covers(name, token) for name in stars)
+            values.append(said)
     while waiting and len(values) > 1:
         apply()
     return bool(values) and values[0]

@@ -21,7 +21,7 @@ import numpy as np
 from groundup.core import Config
 
 from ..record import Record, Ruling
-from .expressions import RENAMED, allowed, join_all, read_expression
+from .expressions import RENAMED, allowed, checked, join_all, read_expression
 from .language import named_language, tables
 from .lexing import pieces
 
@@ -92,7 +92,8 @@ class LicenceConfig(Config):
     """Which licences a corpus of code takes."""
 
     allow: tuple[str, ...] = PERMISSIVE
-    """SPDX ids. Source: the permissive list of The Stack (arXiv:2211.15533)."""
+    """SPDX ids; `*` at the end stands for a version, but NC and ND must be named. Source: the
+    permissive list of The Stack (arXiv:2211.15533)."""
     unknown: Literal["drop", "keep"] = "drop"
     """What becomes of files that state none and inherit none. Keep them here if the survey
     `code.folder_licences` follows, which looks at the folders above."""
@@ -166,6 +167,7 @@ class Licence:
     """Step: the licence that a file states, into the metadata as `licence`; others are dropped."""
 
     def __init__(self, config: LicenceConfig) -> None:
+        checked(config.allow)
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:

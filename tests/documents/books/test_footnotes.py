@@ -48,3 +48,15 @@ def test_a_note_goes_on_at_the_bottom_of_the_next_page():
     after = done(first + "\f" + second + "\fThird page.\n")
     assert after.metadata["aside"]["footnotes"] == ["1 The note begins and", "goes on to its end."]
     assert "goes on" not in after.text and "And it ends." in after.text
+
+
+def test_a_marker_behind_a_quotes_stop_and_one_behind_a_year():
+    page = "He said “no”.¹ And so on.\nMore text.\nIn 1848,2 he\nleft.\n\n1 Smith.\n2 Jones.\n"
+    after = done(page + "\fAnother page.\n")
+    assert after.metadata["aside"]["footnotes"] == ["1 Smith.", "2 Jones."]
+    assert "“no”. And" in after.text and "In 1848, he" in after.text
+
+
+def test_a_decimal_comma_without_its_note_stays():
+    text = "It has 1848,2 metres here1 in all.\nText.\nAnd more.\n\n1 By the survey.\n\fPage two.\n"
+    assert "1848,2 metres here in" in done(text).text

@@ -1,6 +1,9 @@
 """Paragraphs: wrapped lines become one; verse, tables, lists and code stay."""
 
+import pytest
+
 from groundup.documents import Record, SourceMap, Span, follow
+from groundup.documents.books.hyphens import Hyphens, HyphensConfig
 from groundup.documents.books.paragraphs import Paragraphs, ParagraphsConfig
 
 
@@ -73,3 +76,44 @@ def test_latin_and_korean_lines_keep_their_space():
     assert "Tama である" in done(latin)
     korean = "나는 고양이로소이다 이름은 아직 없다 어디서 태어났는지\n도무지 알 수 없다.\n"
     assert "태어났는지 도무지" in done(korean)
+
+
+def typeset(paragraph: str, width: int, *, indent: str) -> list[str]:
+    """Lines of a paragraph; long words are broken after their fourth letter."""
+    lines, line = [], indent
+    for word in paragraph.split():
+        if len(line) + len(word) < width:
+            line += word + " "
+        elif len(word) > 7 and word.isalpha() and len(line) + 5 <= width:
+            lines.append(line + word[:4] + "-")
+            line = word[4:] + " "
+        else:
+            lines.append(line.rstrip())
+            line = word + " "
+    return [*lines, line.rstrip()]
+
+
+TALE = (
+    "The administrator considered every information that the department could possibly produce "
+    "and decided afterwards that nothing whatever followed from the calculations of yesterday. "
+) * 3
+
+
+@pytest.mark.parametrize("indent", ["", "    "])
+@pytest.mark.parametrize("order", [(Hyphens, Paragraphs), (Paragraphs, Hyphens)])
+def test_hyphens_and_paragraphs_in_both_orders_and_pages_of_several_widths(indent, order):
+    lines = []
+    for at in range(24):
+        lines += typeset(TALE, (52, 64, 90)[at // 8], indent=indent) + [""] * (not indent)
+    record = plain("\n".join(lines))
+    for step in order:
+        config = HyphensConfig() if step is Hyphens else ParagraphsConfig()
+        record = follow(record, step(config)(record))
+    found = [one.strip() for one in record.text.split("\n") if one.strip()]
+    # A word moved on both sides may leave a line so short that it looks like a paragraph's last.
+    assert found.count(TALE.strip()) >= 22 and max(map(len, found)) == len(TALE.strip())
+
+
+def test_one_line_much_longer_than_the_others_does_not_keep_them_apart():
+    lines = PROSE.replace("However\n", "However http://example.org/" + "long/" * 20 + "\n")
+    assert done(f"{PROSE}\n{lines}\n{PROSE}").count("\n") == 5

@@ -1,5 +1,7 @@
 """Publisher's matter: aside with its evidence; the author's text stays."""
 
+import pytest
+
 from groundup.documents import Record, SourceMap, Span, follow
 from groundup.documents.books.publisher import Publisher, PublisherConfig
 
@@ -72,3 +74,41 @@ def test_an_authors_sentence_about_printing_is_no_imprint():
     assert done(said + TEXT).text == said + TEXT
     both = done(IMPRINT + "\n" + said + TEXT)
     assert both.text.strip() == (said + TEXT).strip()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '"All rights reserved," said the judge, "means nothing here."',
+        "Printed in large letters on the wall were the words: NO ENTRY.",
+        "He wrote the ISBN 0-14-044913-2 on the card.",
+        "The ISBN 0-14-044913-2 was on the card.",
+        "First published in the Times, the letter caused a scandal in the town.",
+        "By the same author she had read three novels before, and liked none.",
+    ],
+)
+def test_a_story_that_speaks_of_printing_stays(said):
+    all_others = "“Copyright 1902,” he read aloud.\n\nThe British Library was closed.\n\n"
+    assert done(f"{said}\n\n{all_others}{said}\n\n{TEXT}").text.count(said) == 2
+
+
+@pytest.mark.parametrize(
+    "imprint",
+    [
+        "LONDON\nCHAPMAN AND HALL\n1893",
+        "NEW YORK\nHARPER & BROTHERS\nMDCCCXCIII",
+        "London: Chapman and Hall, 1893.",
+        "First published 1993\nISBN 0-14-044913-2",
+        "Printed in Great Britain by Clay Ltd.\n© 1993 Anna Lee",
+        "CONTENTS\n\nI. The Start ........ 1\nII. The Middle ...... 23\nIII. The End ........ 45",
+        "By the same author\n\nTHE GOLDEN KEY. 6s.\nTHE SILVER LOCK. 3s. 6d.",
+    ],
+)
+def test_short_forms_of_imprints_contents_and_offers_go(imprint):
+    after = done(f"THE HARBOUR\n\nby Anna Lee\n\n{imprint}\n{TEXT}")
+    assert after.text.strip() == f"THE HARBOUR\n\nby Anna Lee\n\n\n{TEXT}".strip()
+
+
+def test_the_head_of_a_letter_is_no_imprint():
+    text = f"LETTER I\n\nLONDON\nMay 3\n1893\n\nDear Anna, and so on.\n{TEXT}"
+    assert done(text).text == text

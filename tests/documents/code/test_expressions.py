@@ -4,7 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groundup.core import ConfigError
+from groundup.documents.books.rights import Rights, RightsConfig
 from groundup.documents.code import allowed, join_all, read_expression
+from groundup.documents.code.licences import Licence, LicenceConfig
 
 
 @pytest.mark.parametrize(
@@ -54,3 +57,25 @@ def test_any_text_is_read(text):
     found = read_expression(text)
     assert found == "" or found[0].isalnum() or found[0] == "("
     allowed(text, ("MIT",))
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_allowed"),
+    [
+        ("CC-BY-4.0", True), ("cc-by-3.0-IGO", True), ("CC-BY-NC-4.0", False),
+        ("CC-BY-SA-4.0", False),
+        ("BSD-3-Clause", True), ("BSD-3-Clause AND GPL-2.0-only", False), ("MIT", False),
+        ("MIT OR CC-BY-4.0", True),
+    ],
+)  # fmt: skip
+def test_a_star_stands_for_a_version(expression, is_allowed):
+    assert allowed(expression, ("CC-BY-*", "BSD-*")) is is_allowed
+
+
+@pytest.mark.parametrize("name", ["", "*", "CC-*-4.0", "*-MIT", "MIT OR ISC", "MIT, ISC", "OR"])
+@pytest.mark.parametrize(
+    "step", [lambda a: Licence(LicenceConfig(allow=a)), lambda a: Rights(RightsConfig(allow=a))]
+)
+def test_a_name_that_no_licence_has_is_refused(name, step):
+    with pytest.raises(ConfigError, match="matches no licence"):
+        step((name,))

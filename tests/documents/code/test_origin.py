@@ -75,6 +75,13 @@ def test_minified():
     assert step(record("a.css", ".a{color:red;margin:0}.b{top:0}" * 60)).reason
     for text in ("", "\n" * 1000, "x = 1\n" * 1000, "f( a, b );  " * 400, SQUEEZED[:100]):
         assert step(record("a.js", text)).reason == ""
+    call = (
+        "register(firstArgument,secondArgument,{name:'value',other:'thing'},[one,two,three],"
+        + "a" * 40
+    )
+    assert step(record("a.js", f"{call});\n" * 30)).reason == ""  # one call a line
+    wrapped = "var a=b;function c(d){return d&&e(d)}\\n".replace("\\n", "") * 2 + "\n"
+    assert step(record("a.js", wrapped * 60)).reason == "code: minified"
     numbers = ",".join(map(str, range(10_000)))  # a table: code.data judges it
     assert step(record("a.js", f"x=[{numbers}]")).reason == ""
 

@@ -1,4 +1,4 @@
-"""Licences: their names in eight languages, their full texts, and what is on an allow list.
+"""Licences: their names in eleven languages, their full texts, and what is on an allow list.
 
 Tables of patterns as data, for `statements.py` to look for in text whose dashes, quotes and broken
 words have been made the same. Knows nothing of sentences.
@@ -7,23 +7,33 @@ words have been made the same. Knows nothing of sentences.
 import re
 from functools import cache
 
+
+def vocalized(name: str) -> str:
+    """A pattern for an Arabic name, its vowels written or not."""
+    return r"\s+".join("".join(f"{one}[\u064b-\u0652]*" for one in word) for word in name.split())
+
+
 ELEMENTS: dict[str, str] = {
     "BY": r"by|attribution|paternité|namensnennung|atribuci[oó]n|reconocimiento|attribuzione|"
-    r"atribuiç[aã]o|naamsvermelding|署名|表示",
+    r"atribuiç[aã]o|naamsvermelding|атрибуци[яи]|с\s+указанием\s+авторства|署名|姓名標示|表示|"
+    + vocalized("نسب المصنف"),
     "NC": r"nc|non[\s-]*commercial(?:e|i)?|pas\s+d'\s?utilisation\s+commerciale|"
     r"(?:nicht|keine)[\s-]*kommerziell\w*|n[oã]o?[\s-]*comercial|niet[\s-]*commercieel|"
-    r"非商业性使用|非商業性|非営利",
+    r"некоммерческ\w+(?:\s+использовани\w+)?|非商业性使用|非商業性|非営利|"
+    + vocalized("غير تجاري"),
     "ND": r"nd|no[\s-]*deriv\w*(?:\s+works)?|pas\s+de\s+modifications?|keine[\s-]*bearbeitung\w*|"
     r"s[ie][nm][\s-]*(?:obras?)?[\s-]*deriva\w*|non[\s-]*opere[\s-]*derivate|"
-    r"geen[\s-]*afgeleide[\s-]*werken|禁止演绎|改変禁止",
+    r"geen[\s-]*afgeleide[\s-]*werken|без\s+производных(?:\s+произведений)?|禁止演绎|禁止改作|改変禁止|"
+    + vocalized("منع الاشتقاق"),
     "SA": r"sa|share[\s-]*alike|partage\s+(?:dans|à|des)\s+\S{1,12}(?:\s+m[eê]mes\s+conditions|"
     r"\s+conditions\s+initiales|identique)?|weitergabe\s+unter\s+gleichen\s+bedingungen|"
     r"compart[ie]r?[\s-]*igual|condividi\s+allo\s+stesso\s+modo|compartilh\w*[\s-]*igual|"
-    r"partilha\s+nos\s+mesmos\s+termos|gelijk[\s-]*delen|相同方式共享|継承",
+    r"partilha\s+nos\s+mesmos\s+termos|gelijk[\s-]*delen|на\s+тех\s+же\s+условиях|с\s+сохранением\s+условий|相同方式共享|相同方式分享|継承|"
+    + vocalized("الترخيص بالمثل"),
 }
 """The elements of Creative Commons licences by their official names, hyphens and spaces free.
 Source: the deeds of versions 2.0 to 4.0 at creativecommons.org."""
-SEP = r"[\s,/()+&:-]{0,5}"
+SEP = r"[\s,/()+&:«»“”-]{0,5}"
 ANY = "|".join(ELEMENTS.values())
 LONG = ANY.replace("by|", "", 1).replace("nc|", "", 1).replace("nd|", "", 1).replace("sa|", "", 1)
 CC_VERSION = r"(?:\W{0,3}(?:licen[sc]e,?\s+)?(?:version\s+|v\.?)?(?P<version>[1-4]\.\d)\b)?"
@@ -38,14 +48,23 @@ LICENCES: tuple[tuple[str, str], ...] = (
     ),
     (rf"\bCC{SEP}(?P<cc>BY(?:{SEP}(?:NC|SA|ND)){{0,3}}|ZERO|0(?=\W)){CC_VERSION}\b", "cc"),
     (
-        r"Creative\s+Commons(?:\W{1,3}(?:(?:public\s+)?licen\w+|lizenz|legal\s+code|deed|zero))?"
-        rf"{SEP}(?P<cc>(?:(?:{ANY})(?:\b{SEP}|(?=[非禁相改継]))(?:-\s)?){{0,4}}){CC_VERSION}",
+        r"(?:Creative\s+Commons|知识共享|創用\s?CC|クリエイティブ・コモンズ|"
+        + vocalized("المشاع الإبداعي")
+        + r")"
+        r"(?:\W{1,3}(?:(?:public\s+)?licen\w+|lizenz|legal\s+code|deed|zero))?"
+        rf"{SEP}(?P<cc>(?:(?:{ANY})(?:\b{SEP}|[\u064b-\u0652]{SEP}|(?=[非禁相改継]))"
+        rf"(?:-\s)?){{0,4}}){CC_VERSION}",
         "cc",
     ),
     (
         rf"\b(?P<cc>(?:{LONG})(?:{SEP}(?:{LONG})\b){{0,3}}){SEP}(?P<version>[1-4]\.\d)"
         r"(?=\s+(?:inter|unported|licen))",
         "cc",
+    ),
+    (
+        r"\b(?:dedicate|release|place|donate)s?\s+(?P<given>(?:this|the|my|our|all|it)\b"
+        r"(?:\s+[\w'-]+){0,4}?)\s+(?:to|in(?:to)?)\s+the\s+public[\s-]?domain",
+        "LicenseRef-public-domain",
     ),
     (
         r"(?:dedicated\s+to|released\s+(?:in)?to|placed\s+in(?:to)?|(?:is|are)\s+(?:now\s+)?in)\s+"
@@ -142,20 +161,3 @@ def creative_commons(words: str, version: str | None) -> str:
         return "LicenseRef-CC"
     order = [name for name in ELEMENTS if name in {one.upper() for one in letters}]
     return "-".join(["CC", *order, *([version] if version else [])])
-
-
-def allowed(licence: str, allow: tuple[str, ...]) -> bool:
-    """Whether a licence is on the list; a star does not stand for NC or ND.
-
-    >>> allowed("CC-BY-NC-4.0", ("CC-BY-*",)), allowed("CC-BY-4.0", ("CC-BY-*",))
-    (False, True)
-    """
-    for one in allow:
-        if one.endswith("*"):
-            stem = one[:-1].rstrip("-")
-            rest = licence.removeprefix(stem)
-            if licence.startswith(stem) and re.fullmatch(r"(?:-[\d.]+(?:-\w+)?)?", rest):
-                return True
-        elif licence == one:
-            return True
-    return False

@@ -35,7 +35,10 @@ WORK = (
     r"\b(?:ce|cette|cet|le)\s+(?:livre|œuvre|oeuvre|document|manuel|texte|ouvrage|création)\b|"
     r"\b(?:este|esta|el|o|a)\s+(?:libro|obra|documento|manual|texto|livro)\b|"
     r"\bquest[oa'][\s']*(?:libro|opera|documento|manuale|testo)\b|"
-    r"\b(?:dit|deze)\s+(?:boek|werk|document|handleiding|tekst)\b"
+    r"\b(?:dit|deze)\s+(?:boek|werk|document|handleiding|tekst)\b|"
+    r"本(?:作品|书|書|文|著作)|この(?:作品|本|文書|文章|著作)|"
+    r"\b(?:это|эта|этот|данн\w+|настоящ\w+)\s+(?:произведение|книга|текст|документ|работа)|"
+    r"هذا\s+(?:المصنف|العمل|الكتاب)|هذه\s+الوثيقة"
 )
 PART = (
     r"\b(?:codes?|samples?|examples?|listings?|snippets?|source\s+code|scripts?|cover|pictures?|"
@@ -55,12 +58,16 @@ GRANT = (
     r"secondo|sob|nos\s+termos|onder)\b|\blicen[sc]e\s*(?:is|:)|'s\s+licen[sc]e"
 )
 TERMS = (
-    r"\b(?:under|(?:covered|governed)\s+by|terms|sous|selon|unter|lizenziert|bajo|sotto|licenza|secondo|sob|termos|"
-    r"onder|licensed|licenced|licen[sc]e\s*(?:is|:))(?=\W|$)"
+    r"\b(?:under|(?:covered|governed)\s+by|terms|sous|selon|unter|lizenziert|bajo|sotto|licenza|"
+    r"secondo|sob|termos|"
+    r"onder|licensed|licenced|licen[sc]e\s*(?:is|:))(?=\W|$)|"
+    r"采用|採用|依据|依據|根据|"
+    r"この\w{1,4}は\W*$|по\s+лицензии|на\s+условиях|بموجب|مرخص"
 )
 NEGATED = (
     r"\b(?:not|never|neither|nor|nicht|kein\w*|pas|jamais|niet|geen|não|nunca|if|were|would|could|"
-    r"might|formerly|previously|will|unlike)\b|n't\b|\bno\s+(?:longer|es|está)\b|\bnon\s+è\b"
+    r"might|formerly|previously|will|unlike)\b|n't\b|\bno\s+(?:longer|es|está)\b|\bnon\s+è\b|"
+    r"\bне\b|未|不是|并非|ليس"
 )
 EXCEPT = (
     r"\b(?:except|unless|sauf|salvo|so(?:weit|fern)|wenn\s+nicht|où|tenzij|excepto)\b"
@@ -74,6 +81,10 @@ MENTION = (
     r"original|adapted|derived|taken|typeset|set\s+in|written\s+(?:in|with)|made\s+with|built|quotes?|reproduces|such\s+as|cop(?:y|ies)\s+of\s+(?:the|this|that)\s+licen[sc]e)\b"
 )
 LABEL = r"^\W*(?:licen[sc]es?|rights|lizenz|licencia|licenza|licença|licentie)\s*:"
+SPEAKS = (
+    r"\b(?:says?|said|asks?|asked|cried|repl(?:ies|ied)|answer(?:s|ed)|whispered|shouted|read|"
+    r"wrote)\b"
+)
 FILLER = (
     r"https?:\S*|\b(?:www|licen[sc]e[sd]?|lizenz|licencia|licenza|licença|licence|the|an?|see|at|"
     r"version|international|unported|generic|under|legal|code|deed|copyright|some|rights|reserved)\b"
@@ -226,8 +237,22 @@ def matches(text: str) -> Iterator[tuple[re.Match[str], str]]:
     yield from ((one, "restricted") for one in compiled(RESTRICTS).finditer(text))
 
 
+def is_spoken(page: Page, match: re.Match[str]) -> bool:
+    """Whether somebody in the text says it: in quotes, and beside them `said the lawyer`."""
+    lead = page.text[max(0, match.start() - TAIL) : match.start()].rsplit("\n\n", 1)[-1]
+    tail = page.text[match.end() : match.end() + TAIL].split("\n\n", 1)[0]
+    opens = max(lead.rfind(mark) for mark in '"“„«')
+    return opens >= 0 and (
+        has(rf'^[^"“”«»]*[,.!?]["”“»][\s,]+(?:[\w\'-]+\s+){{0,3}}?{SPEAKS}', tail)
+        or has(rf"{SPEAKS}(?:\s+[\w'-]+){{0,3}}\s*[,:]\s*$", lead[:opens])
+        and has('["”“»]', tail)
+    )
+
+
 def role_of(page: Page, match: re.Match[str], kind: str, before: Found | None) -> str:
     """What a statement is for the work: granted, of a part, denied or only named."""
+    if is_spoken(page, match):
+        return "named"
     low, high = page.sentence(match.start())
     lead = page.text[max(low, match.start() - LEAD) : match.start()]
     tail = page.text[match.end() : min(high, match.end() + TAIL)]
@@ -246,7 +271,8 @@ def role_of(page: Page, match: re.Match[str], kind: str, before: Found | None) -
         above = page.text[max(0, match.start() - LEAD) : match.start()]
         return text_role(kind, above, lead)
     if has(NEGATED, lead) or has(
-        r"^\W*(?:licen\w+)?\W*(?:do|does|is|are|may|can)(?:\s+not|n't)", tail
+        r"^\W*(?:licen\w+)?\W*(?:do|does|is|are|may|can)(?:\s+not|n't)|^[^。]{0,40}(?:ではありません|ていません)",
+        tail,
     ):
         return "denied"
     if before and has(r"\b(?:this|the|that)\s+licen[sc]e\b[^.]*$", lead) and "/" in match.group():
@@ -254,7 +280,8 @@ def role_of(page: Page, match: re.Match[str], kind: str, before: Found | None) -
     if has(rf"^\W*(?:licen\w+\s+)?appl(?:ies|y)\s+to\s+(?:{WORK})", tail):
         return "granted"
     if kind == "LicenseRef-public-domain":
-        return domain_role(lead, match.group())
+        given = match.groupdict().get("given")
+        return given_role(lead, given) if given else domain_role(lead, match.group())
     return granted_role(lead) if has(TERMS, lead) else plain_role(page, match, lead)
 
 
@@ -280,6 +307,14 @@ def domain_role(lead: str, dedication: str) -> str:
     is_dedicated = has(r"^(?:dedicated|released|placed)", dedication)
     is_bare = not compiled(FILLER).sub("", lead).strip(" \n.,;:-\"'(")
     return "granted" if is_bare and is_dedicated or has(r"^\W*this\s*$", lead) else "named"
+
+
+def given_role(lead: str, given: str) -> str:
+    """What somebody dedicates to the public domain: this work, a part, or something else."""
+    noun = noun_of(given + " ")
+    if noun != "work":
+        return "part" if noun == "part" else "named"
+    return "named" if has(MENTION, lead) else "granted"
 
 
 def granted_role(lead: str) -> str:

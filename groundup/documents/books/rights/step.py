@@ -6,8 +6,9 @@ from typing import Literal
 
 from groundup.core import Config
 
+from ...code.expressions import allowed, checked
 from ...record import Record, Ruling
-from .licences import COPYRIGHT, allowed
+from .licences import COPYRIGHT
 from .statements import Statement, statements
 
 YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
@@ -40,6 +41,7 @@ class Rights:
     """Excludes works that no allowed licence covers; says on what evidence."""
 
     def __init__(self, config: RightsConfig) -> None:
+        checked(config.allow)
         self.config = config
 
     def __call__(self, record: Record) -> Ruling:

@@ -172,3 +172,53 @@ def test_what_reserves_or_restricts_is_refused(text, licence):
 def test_parts_denials_and_mentions_grant_nothing(text):
     _, ruling = judged(text)
     assert ruling.reason == "rights: unknown"
+
+
+@pytest.mark.parametrize(
+    ("text", "licence"),
+    [
+        (
+            "I, the author, hereby dedicate this work to the public domain.",
+            "LicenseRef-public-domain",
+        ),
+        ("We release this book into the public domain.", "LicenseRef-public-domain"),
+        (
+            "Это произведение доступно по лицензии Creative Commons «Attribution» («Атрибуция») 4.0 Всемирная.",
+            "CC-BY-4.0",
+        ),
+        ("本作品采用知识共享署名-相同方式共享 4.0 国际许可协议进行许可。", "CC-BY-SA-4.0"),
+        ("本著作採用創用 CC 姓名標示 4.0 國際 授權條款授權。", "CC-BY-4.0"),
+        (
+            "この作品はクリエイティブ・コモンズ 表示 4.0 国際 ライセンスの下に提供されています。",
+            "CC-BY-4.0",
+        ),
+        ("هذا المصنف مرخص بموجب رخصة المشاع الإبداعي نَسب المُصنَّف 4.0 دولي.", "CC-BY-4.0"),
+    ],
+)
+def test_dedications_and_deeds_in_other_scripts(text, licence):
+    ruling = Rights(RightsConfig())(Record("1", "s", "p", "text", text, SourceMap.identity(text)))
+    assert not ruling.reason and ruling.metadata["licences"] == [licence]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "本作品采用知识共享署名-非商业性使用 4.0 国际许可协议进行许可。",
+        "この作品はクリエイティブ・コモンズ 表示 - 改変禁止 4.0 国際 ライセンスの下に提供されています。",
+        "Это произведение доступно по лицензии Creative Commons «Attribution-NonCommercial» («Атрибуция — Некоммерческое использование») 4.0 Всемирная.",
+        "هذا المصنف مرخص بموجب رخصة المشاع الإبداعي نسب المصنف - غير تجاري 4.0 دولي.",
+        "I dedicate the examples to the public domain.",
+        "They never dedicate this work to the public domain.",
+        '"This work is licensed under CC BY 4.0," said the lawyer, and laughed.',
+        "The lawyer said: “This book is licensed under CC BY 4.0.” Nobody laughed.",
+    ],
+)
+def test_what_forbids_sale_is_of_a_part_or_is_spoken_does_not_pass(text):
+    ruling = Rights(RightsConfig())(Record("1", "s", "p", "text", text, SourceMap.identity(text)))
+    assert ruling.reason
+
+
+def test_a_judge_who_speaks_of_rights_reserves_none():
+    text = 'This book is licensed under CC BY 4.0.\n\n"All rights reserved," said the judge.\n'
+    ruling = Rights(RightsConfig())(Record("1", "s", "p", "text", text, SourceMap.identity(text)))
+    assert not ruling.reason
