@@ -70,7 +70,7 @@ def table(results: dict) -> Iterator[str]:
     yield "|---|---|---|"
     for name, row in results["paragraphs"].items():
         yield (
-            f"| {name} | {', '.join(WORKS)} | precision **{row['precision']:.3f}**, recall "
+            f"| {name} | {', '.join(WORKS)} (seen) | precision **{row['precision']:.3f}**, recall "
             f"**{row['recall']:.3f}** of {row['paragraphs']} breaks; {row['whole']:.1%} of the "
             "paragraphs whole |"
         )
