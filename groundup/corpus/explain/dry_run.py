@@ -141,12 +141,16 @@ def step_block(row: Shown) -> page.Html:
     why = f"dropped: {row.reason}" if row.reason else reasons(row)
     made = f"before: all text in {record.size(row.made_of)} of {row.kind}"
     parts = pieces(row)
+    is_long = len(row.before) > SHOWN_CHARACTERS and any(part.reason for part in parts)
+    edge = EDGE if is_long else SHOWN_CHARACTERS // 2
     if row.reason:
         details = next((one["details"] for one in row.removed if one["what"] == "record"), "")
         after = page.element("p", " · ".join(filter(None, (why, details))))
     else:
-        after = page.element("pre", *drawn(part for part in parts if part.is_after))
-    before = page.element("pre", *drawn(part for part in parts if part.is_before or part.reason))
+        after = page.element("pre", *drawn([part for part in parts if part.is_after], edge))
+    before = page.element(
+        "pre", *drawn([part for part in parts if part.is_before or part.reason], edge)
+    )
     return page.element(
         "div",
         page.element("p.step", f"{row.step} · {why}"),
@@ -183,22 +187,23 @@ def pieces(row: Shown) -> list[Piece]:
     return [piece for piece in (*found, Piece(row.before[at:])) if piece.text]
 
 
-def drawn(parts: Iterable[Piece]) -> Iterator[page.Html]:
+def drawn(parts: Sequence[Piece], edge: int) -> Iterator[page.Html]:
     """Yield stretches as they are shown, up to a bound; what is left out is told."""
-    rows, room = list(parts), SHOWN_CHARACTERS
-    for number, piece in enumerate(rows):
+    room = SHOWN_CHARACTERS
+    for number, piece in enumerate(parts):
         if room <= 0:
-            yield gap(sum(len(one.text) for one in rows[number:]))
+            yield gap(sum(len(one.text) for one in parts[number:]))
             return
-        text = folded(piece.text, EDGE if len(rows) > 1 else SHOWN_CHARACTERS // 2)
-        room -= min(len(piece.text), 2 * EDGE)
+        room -= min(len(piece.text), 2 * edge)
         if not piece.reason:
-            yield page.join(text)
+            yield page.join(folded(piece.text, edge))
         elif piece.is_after:
-            yield page.element("ins", *text)
+            yield page.element("ins", *folded(piece.text, edge))
         else:
-            yield page.element("del", *text)
+            text = piece.text.rstrip()
+            yield page.element("del", *folded(text, edge))
             yield page.element("span.why", f" {piece.reason} ")
+            yield page.escape(piece.text[len(text) :])
 
 
 def folded(text: str, edge: int) -> list[str]:

@@ -24,10 +24,11 @@ STYLE = """
 .share{display:block;height:8px;background:var(--line);border-radius:4px;min-width:80px}
 .share>i{display:block;height:8px;background:var(--accent);border-radius:4px}
 @media(max-width:720px){
-.funnel,.funnel tbody{display:block}.funnel thead{display:none}
-.funnel tr{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:4px 12px;padding:8px 0}
-.funnel th,.funnel .bar-cell{grid-column:1/-1;padding:0}
-.funnel td{padding:0;text-align:left;white-space:normal}
+.funnel,.funnel tbody,.funnel caption{display:block}.funnel thead{display:none}
+.funnel tr{display:grid;grid-template-columns:repeat(6,minmax(0,1fr));gap:4px 12px;padding:8px 0}
+.funnel th,.funnel td.bar-cell{grid-column:1/-1;padding:0}
+.funnel td{grid-column:span 2;padding:0;text-align:left;white-space:normal}
+.funnel td.left{grid-column:span 3}
 .funnel td::before{content:attr(data-label);display:block;font-size:12px;line-height:16px;
 color:var(--ink-2)}.funnel .bar-cell::before{content:none}}
 """
@@ -94,6 +95,7 @@ def funnel_table(stations: tuple[Station, ...]) -> page.Html:
     labels = ("saw", "dropped", "slices changed", "documents left", "characters left")
     heads = [("th", "step"), *(("th.numeric", label) for label in labels), ("th", "")]
     top = [page.element(name, text, attributes={"scope": "col"}) for name, text in heads]
+    kinds = (*["td.numeric"] * 3, *["td.numeric.left"] * 2)
     most = max((one.documents + one.dropped for one in stations), default=1)
     rows = []
     for one in stations:
@@ -104,12 +106,12 @@ def funnel_table(stations: tuple[Station, ...]) -> page.Html:
             f"{one.documents:,}",
             "not counted" if one.characters is None else f"{one.characters:,}",
         ]
-        name = TITLES.get(one.name, one.name)
+        title = TITLES.get(one.name, one.name)
         rows.append(page.element(
             "tr",
-            page.element("th", name, attributes={"scope": "row"}),
-            *(page.element("td.numeric", cell, attributes={"data-label": label})
-              for cell, label in zip(cells, labels, strict=True)),
+            page.element("th", title, attributes={"scope": "row"}),
+            *(page.element(name, cell, attributes={"data-label": label})
+              for name, cell, label in zip(kinds, cells, labels, strict=True)),
             page.element("td.bar-cell", share(one.documents / max(most, 1))),
         ))  # fmt: skip
     caption = page.element("caption", "Left: in the whole corpus, after the step")

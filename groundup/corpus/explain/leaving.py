@@ -72,8 +72,8 @@ def leaving(corpus: Artifact, config: WithdrawConfig) -> Leaving:
             gone |= {id for one in named for id in holders_of(one, held, lost)}
     if not gone and not gone_before:
         raise DataError(
-            f"{corpus.path} holds no document that is meant by {meaning(config)}; `groundup corpus "
-            "report` shows paths, sources and licences as they are written here."
+            f"{corpus.path} holds no document that is meant by {meaning(config)}; name ids, paths, "
+            "sources or licences as `groundup corpus report` shows them."
         )
     gone |= set(made_of(gone | gone_before, held.values()))
     return Leaving({id: one for id, one in held.items() if id in gone}, frozenset(gone_before))

@@ -102,8 +102,8 @@ def report(corpus: Artifact, *, out: Path | None = None) -> Told:
     sheet.add(headline(told))
     sheet.section(
         "Funnel",
-        "What the whole corpus held after each step. A step sees what is left, or a part of it if "
-        "its `only` says so.", funnel_table(found.funnel),
+        "What the whole corpus held after each step. A step sees what is left, or of it some "
+        "sources or kinds alone.", funnel_table(found.funnel),
     )  # fmt: skip
     cards = [
         reason_card(one, number < OPEN) for number, one in enumerate(found.reasons[:MOST_REASONS])

@@ -19,20 +19,20 @@ ROW = Shown("1", "s", "p", "text", "01 cut", "a bad <i>", "a <i>", "", [], {})
 def test_what_goes_is_struck_out_and_what_comes_is_marked(tmp_path):
     cut = {"what": "replaced", "start": 2, "end": 6, "put": "new ", "reason": "bad word"}
     html = dry_run_page([ROW._replace(removed=[cut])], tmp_path / "page.html").read_text()
-    struck = 'a <del>bad </del><span class="why"> bad word </span><ins>new </ins>&lt;i&gt;'
+    struck = 'a <del>bad</del><span class="why"> bad word </span> <ins>new </ins>&lt;i&gt;'
     assert struck in html and "a <ins>new </ins>&lt;i&gt;" in html and "1 bad word" in html
 
 
 def test_of_a_page_all_text_is_shown_with_what_the_step_left_out_struck(tmp_path):
-    before = "Home | About\n" + "x" * 5000 + "\nAll rights reserved"
+    before = "Home | About\n" + "x" * 8000 + "\nAll rights reserved"
     menu = {"what": "removed", "start": 0, "end": 13, "put": "", "reason": "menu"}
-    end = {"what": "removed", "start": 5013, "end": 5033, "put": "", "reason": "footer"}
-    row = ROW._replace(before=before, after="x" * 5000, removed=[menu, end], made_of=9000)
+    end = {"what": "removed", "start": 8013, "end": 8033, "put": "", "reason": "footer"}
+    row = ROW._replace(before=before, after="x" * 8000, removed=[menu, end], made_of=9000)
     html = dry_run_page([row], tmp_path / "page.html").read_text()
-    assert "<del>Home | About\n</del>" in html and "<del>\nAll rights reserved</del>" in html
+    assert "<del>Home | About</del>" in html and "<del>\nAll rights reserved</del>" in html
     assert "all text in 9.0 kB of text" in html and "1 menu, 1 footer" in html
     left, right = html.split("<pre>")[1:3]
-    assert f"{5000 - 2 * EDGE:,} characters not shown" in left and "Home" not in right
+    assert f"{8000 - 2 * EDGE:,} characters not shown" in left and "Home" not in right
     whole = row._replace(removed=[], after=before)
     assert "text made" in dry_run_page([whole], tmp_path / "page.html").read_text()
 

@@ -50,7 +50,7 @@ def test_a_files_path_means_all_its_records_and_a_source_may_stand_before():
     }
     assert paths(leaving(made, WithdrawConfig(documents=("forked/f.txt",)))) == paths(found)
     assert paths(leaving(corpus(), WithdrawConfig(documents=("notes/a.txt#5",)))) == {"a.txt#5"}
-    with pytest.raises(DataError, match="meant by documents a.tx; sources web; `groundup"):
+    with pytest.raises(DataError, match="meant by documents a.tx; sources web; name ids"):
         leaving(made, WithdrawConfig(documents=("a.tx",), sources=("web",)))
 
 
