@@ -77,6 +77,9 @@ class _Lines:
     """Progress as events or as a line now and then."""
 
     EVERY_SECONDS = 10.0
+    KNOWN_SHARE, KNOWN_SECONDS = 0.05, 60.0
+    """Share from which the time left is told, or a hundredth after some seconds: before, the start
+    of processes and the first large file would be taken for the pace of all."""
 
     def __init__(self, stage: str, total: float, unit: str) -> None:
         self.stage, self.total, self.unit = stage, total, unit
@@ -91,15 +94,19 @@ class _Lines:
             return
         self.told = now
         rate = self.done / max(now - self.started, 1e-9)
-        left = max(self.total - self.done, 0) / max(rate, 1e-9)
+        part = self.done / max(self.total, 1e-9)
+        is_slow = now - self.started >= self.KNOWN_SECONDS and part >= 0.01
+        is_known = part >= self.KNOWN_SHARE or is_slow
+        left = max(self.total - self.done, 0) / max(rate, 1e-9) if is_known else None
         if _voice == "json":
             event("progress", stage=self.stage, done=self.done, total=self.total, unit=self.unit,
                   per_second=rate, left_seconds=left, **metrics)  # fmt: skip
             return
         numbers = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         share = 100 * self.done / max(self.total, 1)
-        say(f"{self.stage:<10} {share:3.0f} %  {rate:,.0f} {self.unit}/s  "
-            f"{duration(left)} left  {numbers}".rstrip())  # fmt: skip
+        pace = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        ends = f"{duration(left)} left  " if left is not None else ""
+        say(f"{self.stage:<10} {share:3.0f} %  {pace} {self.unit}/s  {ends}{numbers}".rstrip())
 
 
 class _Bar:

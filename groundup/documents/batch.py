@@ -65,7 +65,8 @@ class Judged(NamedTuple):
     kept: list[Record]
     removed: list[Removal]
     counters: Counter[str]
-    """`STEP|in`, `STEP|out`, `STEP|characters`, `STEP|WHAT|REASON`: numbers of records, slices."""
+    """`STEP|in`, `STEP|out`, `STEP|characters`, `STEP|WHAT|REASON`: numbers of records, slices;
+    `STEP|grew`: characters that came less those that went, of all that the step saw."""
 
 
 def judge(steps: Sequence[Named], records: Iterable[Record]) -> Judged:
@@ -104,6 +105,8 @@ def take(
     if after is not None:
         counters[f"{named.name}|out"] += 1
         counters[f"{named.name}|characters"] += len(after.text)
+    if grew := (len(after.text) if after else 0) - len(record.text):
+        counters[f"{named.name}|grew"] += grew
     return after
 
 

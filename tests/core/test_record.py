@@ -32,6 +32,20 @@ def test_plain_voice_tells_the_end(capsys):
     assert "100 %" in (text := capsys.readouterr().err) and "loss 1.25" in text
 
 
+def test_the_time_left_is_told_once_it_can_be_known(capsys, monkeypatch):
+    clock = iter([0.0, 10.0, 20.0, 30.0, 90.0])
+    monkeypatch.setattr(record.time, "monotonic", lambda: next(clock))
+    record.use("plain")
+    with record.progress("1/5", 1000, "MB") as bar:
+        for done in (1, 40, 10, 0):
+            bar.advance(done)
+    record.use("silent")
+    first, second, third, last = capsys.readouterr().err.splitlines()
+    assert first == "1/5          0 %  0.1 MB/s", "a thousandth says nothing of the rest"
+    assert "left" not in second and third == "1/5          5 %  1.7 MB/s  9 min 18 s left"
+    assert last.endswith("left")
+
+
 def test_metrics_cut_a_torn_line_and_what_will_be_done_again(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n{"ste')

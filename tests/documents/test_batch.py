@@ -58,7 +58,7 @@ def test_each_removal_says_what_went_why_and_where_it_lay():
         "removed", "advertisement", 4, 7,
     )  # fmt: skip
     assert judged.counters == {
-        "short|in": 3, "short|out": 2, "short|characters": 13,
+        "short|in": 3, "short|out": 2, "short|characters": 13, "short|grew": -5,
         "short|record|too short": 1, "short|removed|advertisement": 1,
     }  # fmt: skip
 

@@ -1,4 +1,8 @@
-"""How two runs differ: settings, what each step took, which documents came and went."""
+"""How two runs differ: settings, what each step took, which documents came and went.
+
+A corpus from which something was withdrawn is compared by the pipeline that it came from, and what
+was withdrawn is said in a line.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -6,9 +10,12 @@ from typing import Any, NamedTuple
 
 from groundup.core import Artifact
 
-from .reading import counters, identities, removals
+from .leaving import WithdrawConfig, meaning
+from .reading import counters, identities, records, removals
 
 SHOWN = 20
+WITHDRAW = "withdraw"
+"""The stage whose corpora lack something that another has."""
 
 
 class Change(NamedTuple):
@@ -33,10 +40,12 @@ class Runs(NamedTuple):
     """In the second only."""
     moved: int
     """In both, in another split."""
+    withdrawn: tuple[str, ...] = ()
+    """A sentence for either corpus from which something was withdrawn."""
 
     def __str__(self) -> str:
         """A line a difference."""
-        lines = [f"  {name}: {a} -> {b}" for name, a, b in self.settings]
+        lines = [*self.withdrawn, *(f"  {name}: {a} -> {b}" for name, a, b in self.settings)]
         lines += [f"  {name}: {a:,} -> {b:,}  ({b - a:+,})" for name, a, b in self.counts]
         for title, rows in (("gone", self.gone), ("new", self.came)):
             reasons = Counter(row.reason or "never seen by the other" for row in rows)
@@ -55,22 +64,34 @@ def compare_runs(first: Artifact, second: Artifact) -> Runs:
     Raises ConfigError for an artifact that `prepare` did not make.
     """
     old, new = identities(first), identities(second)
+    was, now = counters(first), counters(second)
+    pipelines = [settings(first, was), settings(second, now)]
     return Runs(
-        tuple(differing(flat(first.config), flat(second.config))),
-        tuple(
-            (name, a or 0, b or 0)
-            for name, a, b in differing(taken(counters(first)), taken(counters(second)))
-        ),
+        tuple(differing(*map(flat, pipelines))) if all(pipelines) else (),
+        tuple((name, a or 0, b or 0) for name, a, b in differing(taken(was), taken(now))),
         changes(old.keys() - new.keys(), first, second),
         changes(new.keys() - old.keys(), second, first),
         sum(new.get(id, split) != split for id, split in old.items()),
+        tuple(withdrawn(first, was)) + tuple(withdrawn(second, now)),
     )
+
+
+def settings(corpus: Artifact, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The pipeline that made a corpus; of one from which something was withdrawn, its origin's."""
+    return (told.get("pipeline") or {}) if corpus.stage == WITHDRAW else corpus.config
+
+
+def withdrawn(corpus: Artifact, told: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the sentence for a corpus from which something was withdrawn."""
+    if corpus.stage == WITHDRAW:
+        config = WithdrawConfig(**corpus.config)
+        why = f" ({config.reason})" if config.reason else ""
+        origins = ", from ".join(id[:12] for id in reversed(told.get("withdrawn_from", ())))
+        yield f"{corpus.path} is withdrawn from {origins or '?'}: {meaning(config)}{why}"
 
 
 def changes(ids: set[str], here: Artifact, there: Artifact) -> tuple[Change, ...]:
     """The documents of some ids, and why the other corpus has them not."""
-    import pyarrow.parquet as parquet
-
     if not ids:
         return ()
     columns = ("id", "what", "reason")
@@ -79,12 +100,11 @@ def changes(ids: set[str], here: Artifact, there: Artifact) -> tuple[Change, ...
         for one in removals(there, columns)
         if one.what == "record" and one.id in ids
     }
-    found = []
-    for name in sorted(here.files):
-        if name.endswith(".parquet") and not name.startswith("removed/"):
-            table = parquet.read_table(here.file(name), columns=["id", "path"])
-            rows = zip(table["id"].to_pylist(), table["path"].to_pylist(), strict=True)
-            found += [Change(id, path, reasons.get(id, "")) for id, path in rows if id in ids]
+    found = [
+        Change(one.id, one.path, reasons.get(one.id, ""))
+        for _, one in records(here, ("id", "path"))
+        if one.id in ids
+    ]
     return tuple(sorted(found, key=lambda one: (one.path, one.id)))
 
 

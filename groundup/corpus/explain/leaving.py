@@ -5,7 +5,6 @@ removals tells which; that record leaves too. A dropped document whose text was 
 or over a repository, cannot be followed, and then withdrawal is refused with what to do.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -14,10 +13,9 @@ from typing import Any, NamedTuple
 from groundup.core import Artifact, Config, DataError, record
 from groundup.documents import Removal
 
-from ..split import SPLITS
-from .reading import is_named, removals
+from ..prepare.write import LICENCES
+from .reading import Held, is_inside, is_named, records, removals
 
-LICENCES = ("licence", "license", "spdx")
 ID = re.compile(r"\b[0-9a-f]{32}\b")
 COPY = re.compile(r"(?i)duplicate|cop(y|ies)\b|same|seen before")
 """Reasons of what was dropped because its text stands elsewhere."""
@@ -33,7 +31,7 @@ class WithdrawConfig(Config):
     """What leaves; a record goes if any of these means it."""
 
     documents: tuple[str, ...] = ()
-    """Ids (6 hex digits or more) or paths."""
+    """Ids (6 hex digits or more) or paths; the path of a file means all records in it."""
     licences: tuple[str, ...] = ()
     """SPDX expressions, `*` stands for anything: `GPL-*`. Any part of a record's expression
     counts: `GPL-*` means `MIT OR GPL-3.0-only` too."""
@@ -41,15 +39,6 @@ class WithdrawConfig(Config):
     """Names of sources."""
     reason: str = ""
     """Why, for the ledger."""
-
-
-class Held(NamedTuple):
-    """What decides whether a record of the corpus leaves."""
-
-    id: str
-    source: str
-    path: str
-    metadata: Mapping[str, Any]
 
 
 class Leaving(NamedTuple):
@@ -68,13 +57,13 @@ class Leaving(NamedTuple):
 
 def leaving(corpus: Artifact, config: WithdrawConfig) -> Leaving:
     """Find who leaves; DataError if nobody is meant or a copy cannot be found."""
-    held = {one.id: one for one in records(corpus)}
+    held = {one.id: one for _, one in records(corpus)}
     gone = {id for id, one in held.items() if is_meant(one, config)}
     gone_before = set[str]()
     if config.documents or config.sources:
         named = []
         for one in dropped(corpus):
-            if any(is_named(name, one.id, one.path) for name in config.documents):
+            if is_meant_by(config.documents, one):
                 named.append(one)
             if one in named[-1:] or one.source in config.sources:
                 gone_before.add(one.id)
@@ -82,7 +71,10 @@ def leaving(corpus: Artifact, config: WithdrawConfig) -> Leaving:
             lost = {one.id: one for one in dropped(corpus)}
             gone |= {id for one in named for id in holders_of(one, held, lost)}
     if not gone and not gone_before:
-        raise DataError(f"{corpus.path} holds no document that is meant by {config.plain()}.")
+        raise DataError(
+            f"{corpus.path} holds no document that is meant by {meaning(config)}; name ids, paths, "
+            "sources or licences as `groundup corpus report` shows them."
+        )
     gone |= set(made_of(gone | gone_before, held.values()))
     return Leaving({id: one for id, one in held.items() if id in gone}, frozenset(gone_before))
 
@@ -145,27 +137,26 @@ def made_of(gone: set[str], held: Iterable[Held]) -> Iterator[str]:
         rows += new
 
 
-def records(corpus: Artifact) -> Iterator[Held]:
-    """Yield what is known of every record, without its text."""
-    import pyarrow.parquet as parquet
+def meaning(config: WithdrawConfig) -> str:
+    """What a withdrawal names, in words.
 
-    for name in record_shards(corpus):
-        with parquet.ParquetFile(corpus.file(name)) as file:
-            for batch in file.iter_batches(columns=["id", "source", "path", "metadata"]):
-                for row in batch.to_pylist():
-                    yield Held(**(row | {"metadata": json.loads(row["metadata"])}))
+    >>> meaning(WithdrawConfig(documents=("a.md", "b.md"), sources=("web",)))
+    'documents a.md, b.md; sources web'
+    """
+    named = {"documents": config.documents, "licences": config.licences, "sources": config.sources}
+    return "; ".join(f"{what} {', '.join(names)}" for what, names in named.items() if names)
 
 
-def record_shards(corpus: Artifact) -> list[str]:
-    """Names of the files that hold records."""
-    return [name for name in sorted(corpus.files) if name.partition("/")[0] in SPLITS]
+def is_meant_by(names: Iterable[str], one: Any) -> bool:
+    """Whether a record is named by its id, its path or that of its file."""
+    return any(is_named(name, one) or is_inside(name, one) for name in names)
 
 
 def is_meant(one: Held, config: WithdrawConfig) -> bool:
     """Whether a record is meant by itself."""
     if one.source in config.sources:
         return True
-    if any(is_named(name, one.id, one.path) for name in config.documents):
+    if is_meant_by(config.documents, one):
         return True
     stated = [part for key in LICENCES for part in licence_parts(one.metadata.get(key))]
     return any(fnmatchcase(own, name.lower()) for own in stated for name in config.licences)

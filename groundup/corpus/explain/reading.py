@@ -5,15 +5,17 @@ any size is explained in little memory.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from groundup.core import Artifact, ConfigError, DataError
-from groundup.documents import Record, Removal
+from groundup.documents import Record, Removal, from_batch
 
-from ..split import SPLITS, read_records
+from ..split import SPLITS
 
 BATCH_ROWS = 4096
+WITHDRAWN = "withdrawn"
+"""The reason, and the step, of what was withdrawn."""
 
 
 class Kept(NamedTuple):
@@ -21,6 +23,15 @@ class Kept(NamedTuple):
 
     split: str
     record: Record
+
+
+class Held(NamedTuple):
+    """What is known of a record of the corpus, without its text."""
+
+    id: str
+    source: str
+    path: str
+    metadata: dict[str, Any]
 
 
 def counters(corpus: Artifact) -> dict[str, Any]:
@@ -52,42 +63,106 @@ def removals(corpus: Artifact, columns: Sequence[str] = Removal._fields) -> Iter
                     yield empty._replace(**row)
 
 
-def is_named(name: str, id: str, path: str) -> bool:
-    """Whether a person means this record: by its id or the beginning of it, or by its path.
+def is_named(name: str, one: Any) -> bool:
+    """Whether a person means this record: by its id or the beginning of it, or by its path, before
+    which its source's name may stand.
 
-    >>> is_named("d6a3f4", "d6a3f4afb29b", "a.md"), is_named("a.md", "d6a3", "a.md")
-    (True, True)
+    >>> one = Held("d6a3f4afb29b", "notes", "a.md", {})
+    >>> [is_named(name, one) for name in ("d6a3f4", "a.md", "notes/a.md", "d6a3", "b/a.md")]
+    [True, True, True, False, False]
     """
-    return path == name or (len(name) >= 6 and id.startswith(name))
+    if name in (one.path, f"{one.source}/{one.path}"):
+        return True
+    return len(name) >= 6 and one.id.startswith(name)
+
+
+def is_inside(name: str, one: Any) -> bool:
+    """Whether a record lies in the file of that path, with or without its source's name.
+
+    >>> is_inside("a.jsonl", Held("1", "rows", "a.jsonl#7", {}))
+    True
+    """
+    return one.path.startswith(f"{name}#") or f"{one.source}/{one.path}".startswith(f"{name}#")
 
 
 def kept(corpus: Artifact, name: str) -> list[Kept]:
-    """The records of that id or path which are in the corpus."""
+    """The records of that id or path which are in the corpus; texts of no others are read."""
+    import pyarrow.parquet as parquet
+
+    found = []
+    for shard in record_shards(corpus):
+        with parquet.ParquetFile(corpus.file(shard)) as file:
+            for group in range(file.num_row_groups):
+                names = file.read_row_group(group, columns=["id", "source", "path"]).to_pylist()
+                rows = [
+                    n for n, row in enumerate(names) if is_named(name, Held(**row, metadata={}))
+                ]
+                if rows:
+                    table = file.read_row_group(group).take(rows)
+                    batches = table.combine_chunks().to_batches()
+                    found += [
+                        Kept(shard.partition("/")[0], record)
+                        for batch in batches
+                        for record in from_batch(batch)
+                    ]
+    return found
+
+
+def records(corpus: Artifact, columns: Sequence[str] = Held._fields) -> Iterator[tuple[str, Held]]:
+    """Yield the split of every record and what is known of it, without its text.
+
+    columns  those to read; the others are empty in what comes back
+    """
+    import pyarrow.parquet as parquet
+
+    empty = Held("", "", "", {})
+    for name in record_shards(corpus):
+        with parquet.ParquetFile(corpus.file(name)) as file:
+            for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+                for row in batch.to_pylist():
+                    if "metadata" in row:
+                        row["metadata"] = json.loads(row["metadata"])
+                    yield name.partition("/")[0], empty._replace(**row)
+
+
+def record_shards(corpus: Artifact) -> list[str]:
+    """Names of the files that hold records, in the order of splits."""
     return [
-        Kept(split, record)
+        name
         for split in SPLITS
-        for record in read_records(corpus, split)
-        if is_named(name, record.id, record.path)
+        for name in sorted(corpus.files)
+        if name.startswith(f"{split}/") and name.endswith(".parquet")
     ]
+
+
+def names_of(corpus: Artifact, ids: Collection[str]) -> dict[str, str]:
+    """`SOURCE/PATH` of records by their ids, whether they stayed or were dropped."""
+    wanted, columns = set(ids), ("id", "source", "path")
+    if not wanted:
+        return {}
+    gone = (one for one in removals(corpus, columns) if one.id in wanted)
+    here = (one for _, one in records(corpus, columns) if one.id in wanted)
+    return {one.id: f"{one.source}/{one.path}" for rows in (gone, here) for one in rows}
+
+
+def counted(count: int, name: str) -> str:
+    """A number and what is counted, in the singular where there is one.
+
+    >>> counted(1, "document"), counted(1200, "document")
+    ('1 document', '1,200 documents')
+    """
+    return f"{count:,} {name}{'s' * (count != 1)}"
 
 
 def identities(corpus: Artifact) -> dict[str, str]:
     """The split of every record, by its id."""
-    import pyarrow.parquet as parquet
-
-    found: dict[str, str] = {}
-    for name in sorted(corpus.files):
-        split = name.partition("/")[0]
-        if split in SPLITS and name.endswith(".parquet"):
-            table = parquet.read_table(corpus.file(name), columns=["id"])
-            found |= dict.fromkeys(table["id"].to_pylist(), split)
-    return found
+    return {one.id: split for split, one in records(corpus, ("id",))}
 
 
 def only(found: Sequence[Any], name: str, corpus: Artifact) -> None:
     """Raise DataError unless something was found."""
     if not found:
         raise DataError(
-            f"{corpus.path} never saw a record {name!r}; give an id (6 hex digits or more) or a "
-            "path as `groundup corpus report` shows them."
+            f"{corpus.path} never saw a record {name!r}; give an id (6 hex digits or more), or a "
+            "path as `groundup corpus report` shows them, with its source's name before it or not."
         )

@@ -4,7 +4,6 @@ The funnel step by step, every reason with examples of what it took, histograms 
 measured, sources and their licences. Opens from disk, loads nothing.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,16 +11,17 @@ from typing import Any, NamedTuple
 from groundup.core import Artifact, page, record, write_text
 from groundup.documents import Removal
 
-from .reading import counters, removals
+from .funnel import HIDDEN, Station, funnel, funnel_table
+from .funnel import STYLE as FUNNEL_STYLE
+from .reading import counted, counters, removals
 
-ENGINE = "engine"
 EXAMPLES = 4
+OPEN = 5
+"""Reasons whose examples are in view."""
+MOST_LICENCES = 100
 EXAMPLE_CHARACTERS = 240
 MOST_REASONS, MOST_HISTOGRAMS = 60, 24
 STYLE = """
-.share{display:block;height:8px;background:var(--line);border-radius:4px;min-width:80px}
-.share>i{display:block;height:8px;background:var(--accent);border-radius:4px}
-.share.lost>i{background:var(--series-2,#c2703d)}
 .bins{display:flex;align-items:flex-end;gap:1px;height:96px;margin:8px 0 2px}
 .bins>i{flex:1;background:var(--accent);min-height:1px;border-radius:1px 1px 0 0}
 .extent{display:flex;justify-content:space-between;color:var(--ink-2);font-size:12px}
@@ -31,24 +31,36 @@ STYLE = """
 del{color:var(--bad)} ins{color:var(--good);text-decoration:none}
 """
 TAKEN = {
-    "record": "documents dropped",
-    "removed": "slices removed",
-    "replaced": "slices replaced",
-    "aside": "slices kept aside",
+    "record": "document dropped",
+    "removed": "slice removed",
+    "replaced": "slice replaced",
+    "aside": "slice kept aside",
 }
 
 
 class Reason(NamedTuple):
-    """Why a step took something, and how often."""
+    """Why a step took something, how often, and some of what it took."""
 
     step: str
     what: str
     reason: str
     count: int
+    examples: tuple[Removal, ...] = ()
+    """The first few, their texts cut short; of the most frequent reasons."""
+
+
+class Licence(NamedTuple):
+    """What a source's documents state as their licence, and how much is under it."""
+
+    licence: str
+    """Empty if they state none."""
+    source: str
+    documents: int
+    characters: int
 
 
 class Told(NamedTuple):
-    """Where a report is, and its numbers."""
+    """Where a report is, and all that it tells."""
 
     page: str
     documents_in: int
@@ -57,14 +69,21 @@ class Told(NamedTuple):
     derived: int
     characters: int
     reasons: tuple[Reason, ...]
+    funnel: tuple[Station, ...]
+    splits: Mapping[str, Mapping[str, int]]
+    histograms: Mapping[str, Sequence[Sequence[float]]]
+    """By name of a number: where bins begin, and counts."""
+    sources: Mapping[str, Mapping[str, Any]]
+    """By name: reader, licence where a document states none, documents read, splits."""
+    licences: tuple[Licence, ...]
 
     def __str__(self) -> str:
         """The numbers, the largest reasons, the page."""
         share = self.documents / max(self.documents_in, 1)
-        lines = [f"{self.documents:,} of {self.documents_in:,} documents are kept ({share:.0%})"
-                 f"{plus(self.derived)}, {self.characters:,} characters"]  # fmt: skip
+        lines = [f"{self.documents:,} of {counted(self.documents_in, 'document')} are kept "
+                 f"({share:.0%}){plus(self.derived)}, {self.characters:,} characters"]  # fmt: skip
         for one in self.reasons[:12]:
-            lines.append(f"  {one.count:>9,}  {TAKEN[one.what]:<18} {one.reason}  ({one.step})")
+            lines.append(f"  {one.count:>9,}  {taken(one):<18} {one.reason}  ({one.step})")
         return "\n".join([*lines, f"The page: {self.page}"])
 
 
@@ -77,17 +96,29 @@ def report(corpus: Artifact, *, out: Path | None = None) -> Told:
     """
     told = counters(corpus)
     place = Path(out) if out else corpus.path.with_name(f"{corpus.path.name}-report.html")
-    reasons = tuple(sorted(reasons_of(told["steps"]), key=lambda one: -one.count))
-    sheet = page.Page(f"Corpus {corpus.path.name}", lead(told, reasons), style=STYLE)
+    found = collected(corpus, told, str(place))
+    sheet = page.Page(f"Corpus {corpus.path.name}", lead(told, found.reasons),
+                      style=FUNNEL_STYLE + STYLE)  # fmt: skip
     sheet.add(headline(told))
-    sheet.section("Funnel", "What each step saw, dropped and left.", funnel(told["steps"]))
-    found = examples(corpus, reasons[:MOST_REASONS])
+    sheet.section(
+        "Funnel",
+        "What the whole corpus held after each step. A step sees what is left, or of it some "
+        "sources or kinds alone.", funnel_table(found.funnel),
+    )  # fmt: skip
+    cards = [
+        reason_card(one, number < OPEN) for number, one in enumerate(found.reasons[:MOST_REASONS])
+    ]
     sheet.section(
         "Reasons", "Why documents, lines and slices went, the most frequent first, with examples.",
-        *[reason_card(one, found[one]) for one in reasons[:MOST_REASONS]],
+        *cards,
     )  # fmt: skip
     sheet.section("Measures", "What steps measured, over the documents kept.", *measures(told))
-    sheet.section("Sources", "Where the text came from and under which licence.", sources(told))
+    sheet.section("Sources", "Where the text came from.", sources(told))
+    sheet.section(
+        "Licences",
+        "What each document states; where it states none, what its source's `licence` says.",
+        licence_table(found.licences),
+    )  # fmt: skip
     sheet.section(
         "Next", "",
         page.command(f"groundup corpus why {corpus.path} ID", "what became of one document"),
@@ -96,11 +127,43 @@ def report(corpus: Artifact, *, out: Path | None = None) -> Told:
     )  # fmt: skip
     write_text(place, sheet.render())
     record.say(f"The report is {place}")
-    first, splits = told["steps"][0], told["splits"].values()
+    return found
+
+
+def collected(corpus: Artifact, told: Mapping[str, Any], place: str) -> Told:
+    """All that the page shows, as values."""
+    splits = told["splits"]
+    reasons = sorted(reasons_of(told["steps"]), key=lambda one: -one.count)
+    reasons[:MOST_REASONS] = with_examples(corpus, reasons[:MOST_REASONS])
+    by_source = {
+        name: {
+            "reader": source["reader"],
+            "licence": source["licence"],
+            "read": documents_read(source["steps"]),
+            "splits": source["splits"],
+        }
+        for name, source in told["sources"].items()
+    }
     return Told(
-        str(place), first["in"] or first["out"], *documents_of(splits),
-        sum(one["characters"] for one in splits), reasons,
+        place, documents_read(told["steps"]), *documents_of(splits.values()),
+        sum(one["characters"] for one in splits.values()), tuple(reasons), funnel(told), splits,
+        told["histograms"], by_source, tuple(licences(told)),
     )  # fmt: skip
+
+
+def documents_read(steps: Sequence[Mapping[str, Any]]) -> int:
+    """What a run was given, whether it could read it or not."""
+    return (steps[0]["in"] or steps[0]["out"]) if steps else 0
+
+
+def taken(one: Reason) -> str:
+    """What a reason took, in words.
+
+    >>> taken(Reason("01 x", "record", "too short", 1)), taken(Reason("01 x", "aside", "note", 3))
+    ('document dropped', 'slices kept aside')
+    """
+    name, _, verb = TAKEN[one.what].partition(" ")
+    return f"{name}{'s' * (one.count != 1)} {verb}"
 
 
 class Documents(NamedTuple):
@@ -135,25 +198,25 @@ def reasons_of(steps: Sequence[Mapping[str, Any]]) -> Iterator[Reason]:
 
 
 def lead(told: Mapping[str, Any], reasons: Sequence[Reason]) -> str:
-    """One sentence: how much is left, of what, and what took most."""
+    """Two sentences: how much is left, of what; what could not be read, and what took most."""
     documents, derived = documents_of(told["splits"].values())
     size = sum(one["bytes"] for one in told["splits"].values())
-    first = told["steps"][0]
-    came, count = first["in"] or first["out"], len(told["sources"])
-    said = f"{documents:,} of {came:,} documents are kept{plus(derived)}: "
-    said += f"{record.size(size)} of text"
-    said += f" from {count} source{'s' * (count != 1)}"
+    came = documents_read(told["steps"])
+    said = f"{documents:,} of {counted(came, 'document')} are kept{plus(derived)}: "
+    said += f"{record.size(size)} of text from {counted(len(told['sources']), 'source')}."
     dropped = [one for one in reasons if one.what == "record"]
+    unread = sum(one.count for one in dropped if one.step == told["steps"][0]["name"])
+    by_steps = sum(one.count for one in dropped) - unread
     if dropped:
         most = dropped[0]
-        said += f"; most went as “{most.reason}” ({most.count / max(came, 1):.1%})"
-    return f"{said}."
+        said += f" {unread:,} could not be read and {by_steps:,} were dropped; the most frequent "
+        said += f"reason is “{most.reason}” ({most.count:,})."
+    return said
 
 
 def headline(told: Mapping[str, Any]) -> page.Html:
     """The numbers that answer: how much is there?"""
-    first, last = told["steps"][0], told["splits"].values()
-    came = first["in"] or first["out"]
+    came, last = documents_read(told["steps"]), told["splits"].values()
     documents, derived = documents_of(last)
     size = sum(one["bytes"] for one in last)
     slices = sum(
@@ -179,58 +242,25 @@ def scaled(size: int) -> tuple[float, str]:
     return float(number.replace(",", "")), unit
 
 
-def share(part: float, name: str = "share") -> page.Html:
-    """A bar that is filled to a part of it."""
-    width = {"style": f"width:{100 * min(max(part, 0), 1):.1f}%"}
-    return page.element(f"span.{name}", page.element("i", attributes=width), attributes=HIDDEN)
-
-
-HIDDEN = {"aria-hidden": "true"}
-
-
-def funnel(steps: Sequence[Mapping[str, Any]]) -> page.Html:
-    """A row a step, with a bar of how many documents are left of the first."""
-    most = max((step["in"] or step["out"] for step in steps), default=1)
-    columns = ["step", *(page.Column(n, True) for n in ("in", "dropped", "left", "characters"))]
-    rows = []
-    for step in steps:
-        dropped = sum(step["taken"].get("record", {}).values())
-        if step["name"] == ENGINE and not dropped:
-            continue  # the engine sets aside what fails; it is no step of the pipeline
-        other = sum(sum(n.values()) for what, n in step["taken"].items() if what != "record")
-        rows.append([
-            step["name"], f"{step['in']:,}", f"{dropped:,}", f"{step['out']:,}",
-            amount(step), f"{other:,}", share(step["out"] / max(most, 1)),
-        ])  # fmt: skip
-    return page.table(
-        "Documents through the steps", [*columns, page.Column("slices", True), ""], rows
-    )
-
-
-def amount(step: Mapping[str, Any]) -> str:
-    """Characters that a step left; of reading the bytes, since text may be made of them later."""
-    return record.size(step["bytes"]) if "bytes" in step else f"{step['characters']:,}"
-
-
-def examples(corpus: Artifact, wanted: Sequence[Reason]) -> dict[Reason, list[Removal]]:
-    """The first removals of each reason."""
-    keys = {(one.step, one.what, one.reason): one for one in wanted}
-    found: dict[Reason, list[Removal]] = defaultdict(list)
-    missing = {key: min(EXAMPLES, one.count) for key, one in keys.items()}
+def with_examples(corpus: Artifact, wanted: Sequence[Reason]) -> list[Reason]:
+    """Reasons with the first removals of each."""
+    found: dict[tuple[str, str, str], list[Removal]] = {one[:3]: [] for one in wanted}
+    missing = {one[:3]: min(EXAMPLES, one.count) for one in wanted}
     for removal in removals(corpus):
         key = (removal.step, removal.what, removal.reason)
         if missing.get(key, 0) > 0:
-            found[keys[key]].append(removal)
+            short = removal._replace(text=clipped(removal.text), put=clipped(removal.put))
+            found[key].append(short)
             missing[key] -= 1
             if not any(missing.values()):
                 break
-    return found
+    return [one._replace(examples=tuple(found[one[:3]])) for one in wanted]
 
 
-def reason_card(one: Reason, taken: Sequence[Removal]) -> page.Html:
+def reason_card(one: Reason, is_open: bool) -> page.Html:
     """A reason that opens to what it took."""
-    title = f"{one.reason} · {one.count:,} {TAKEN[one.what]} · {one.step}"
-    return page.details(title, *map(example, taken))
+    title = f"{one.reason} · {one.count:,} {taken(one)} · {one.step}"
+    return page.details(title, *map(example, one.examples), is_open=is_open)
 
 
 def example(one: Removal) -> page.Html:
@@ -239,11 +269,11 @@ def example(one: Removal) -> page.Html:
         part for part in (f"{one.value:.4g}" if one.value is not None else "", one.details) if part
     )
     where = f"{one.path} · {one.id[:12]}" + (f" · {decided}" if decided else "")
-    put = [" → ", page.element("ins", clipped(one.put))] if one.put else []
+    put = [" → ", page.element("ins", one.put)] if one.put else []
     return page.element(
         "div.took",
         page.element("div.where", where),
-        page.element("div", page.element("del", clipped(one.text)), *put),
+        page.element("div", page.element("del", one.text), *put),
     )
 
 
@@ -290,16 +320,39 @@ def sources(told: Mapping[str, Any]) -> page.Html:
     """Documents and text by source and split."""
     columns = [
         page.Column(name, True)
-        for name in ("read", "kept", "derived", "train", "validation", "test", "MB")
+        for name in ("read", "kept", "derived", "train", "validation", "test", "text")
     ]
     rows = []
     for name, source in told["sources"].items():
         split = source["splits"]
-        read = source["steps"][0] if source["steps"] else {"in": 0, "out": 0}
         rows.append([
-            name, source["licence"] or "not stated", source["reader"],
-            f"{read['in'] or read['out']:,}", *(f"{n:,}" for n in documents_of(split.values())),
+            name, source["reader"], f"{documents_read(source['steps']):,}",
+            *(f"{n:,}" for n in documents_of(split.values())),
             *(f"{split[s]['documents']:,}" for s in ("train", "validation", "test")),
-            f"{sum(s['bytes'] for s in split.values()) / 1e6:,.1f}",
+            record.size(sum(s["bytes"] for s in split.values())),
         ])  # fmt: skip
-    return page.table("Sources", ["source", "licence", "reader", *columns], rows)
+    return page.table("Sources", ["source", "reader", *columns], rows)
+
+
+def licences(told: Mapping[str, Any]) -> Iterator[Licence]:
+    """Yield what the documents of each source state, the most text first in each."""
+    for name, source in told["sources"].items():
+        splits = source["splits"].values()
+        every = {unit: sum(s[unit] for s in splits) for unit in ("documents", "characters")}
+        # Older runs did not count what documents state.
+        stated = source.get("licences", {source["licence"]: every})
+        for licence, row in sorted(stated.items(), key=lambda pair: -pair[1]["characters"]):
+            if row["documents"]:
+                yield Licence(licence, name, row["documents"], row["characters"])
+
+
+def licence_table(rows: Sequence[Licence]) -> page.Html:
+    """Licences by document and by text."""
+    total = sum(one.characters for one in rows)
+    numbers = [page.Column(name, True) for name in ("documents", "characters", "share of text")]
+    cells = [
+        [one.licence or "not stated", one.source, f"{one.documents:,}", f"{one.characters:,}",
+         f"{one.characters / max(total, 1):.1%}"]
+        for one in rows[:MOST_LICENCES]
+    ]  # fmt: skip
+    return page.table("Licences of the documents kept", ["licence", "source", *numbers], cells)

@@ -26,17 +26,18 @@ from groundup.core import (
     replacing,
     user_name,
     write_json,
+    write_text,
 )
 from groundup.documents import Removal, removal_schema, removals_to_batch
 
 from ..engine.shards import COMPRESSION
-from ..prepare.write import count_numbers, histograms, splits
+from ..prepare.write import count_licence, count_numbers, histograms, licences, splits
 from ..split import SPLITS
-from .leaving import ID, Leaving, WithdrawConfig, leaving, record_shards
-from .reading import counters
+from .leaving import ID, Leaving, WithdrawConfig, leaving
+from .reading import WITHDRAWN, counted, counters, record_shards
 
 WITHDRAWALS = Path("ledger") / "withdrawn.jsonl"
-WITHDRAWN = "withdrawn"
+PIPELINE = "pipeline.toml"
 
 
 class Touched(NamedTuple):
@@ -59,7 +60,8 @@ class Withdrawal(NamedTuple):
 
     def __str__(self) -> str:
         """What left, and a line for every artifact that holds it still."""
-        lines = [f"{len(self.records):,} documents are withdrawn; without them: {self.corpus}"]
+        said = f"{counted(len(self.records), 'document')} withdrawn"
+        lines = [f"{said}; without {'it' if len(self.records) == 1 else 'them'}: {self.corpus}"]
         if self.touched:
             lines.append("These were made from them; make them again or remove them:")
         lines += [f"  {one.kind:<10} {one.id[:12]}  {one.path}" for one in self.touched]
@@ -80,7 +82,7 @@ def withdraw(
     told, gone = counters(corpus), list[str]()
     near = list(artifacts_below(among) if among else artifacts_beside(corpus.path))
     produce(
-        out, kind="corpus", stage="withdraw", version=2, config=config,
+        out, kind="corpus", stage="withdraw", version=3, config=config,
         parents={"corpus": corpus}, write=lambda draft: gone.extend(write(draft, config, corpus)),
     )  # fmt: skip
     if not gone:  # it was there already
@@ -115,7 +117,13 @@ def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> list[str]:
     record.say(f"{len(leaves.kept):,} documents leave, {left:,} stay.")
     step = f"{WITHDRAWN} {past}" if (past := withdrawals(told) + 1) > 1 else WITHDRAWN
     write_log(draft, corpus, leaves, step)
-    write_json(draft.file("counters.json"), after(told, leaves, counts, step))
+    origin = {
+        "pipeline": corpus.config if corpus.stage == "prepare" else told.get("pipeline"),
+        "withdrawn_from": [*told.get("withdrawn_from", ()), corpus.id],
+    }
+    write_json(draft.file("counters.json"), after(told, leaves, counts, step) | origin)
+    if PIPELINE in corpus.files:
+        write_text(draft.file(PIPELINE), corpus.file(PIPELINE).read_text(encoding="utf-8"))
     gone = sorted(leaves.kept)
     write_json(draft.file("withdrawn.json"), gone)
     draft.numbers |= {
@@ -168,6 +176,7 @@ def count(table: Any, split: str, counts: dict[str, Counter[str]]) -> None:
         own[f"split|{split}|derived"] += bool(metadata.get("synthetic"))
         own[f"split|{split}|characters"] += characters
         own[f"split|{split}|bytes"] += size
+        count_licence(metadata, characters, own)
         count_numbers(metadata, own)
 
 
@@ -214,7 +223,7 @@ def after(
     by_source = Counter(one.source for one in leaves.kept.values())
     sources = {
         name: source
-        | {"splits": splits(counts.get(name, {}))}
+        | {"splits": splits(counts.get(name, {})), "licences": licences(counts.get(name, {}))}
         | {"steps": [*source["steps"], funnel_row(step, by_source[name], counts.get(name, {}))]}
         for name, source in told["sources"].items()
     }
@@ -223,6 +232,7 @@ def after(
         "steps": [*told["steps"], funnel_row(step, len(leaves.kept), every)],
         "sources": sources,
         "splits": splits(every),
+        "licences": licences(every),
         "reasons": Counter(told["reasons"]) + Counter({WITHDRAWN: len(leaves.kept)}),
         "histograms": histograms(every),
         WITHDRAWN: len(leaves.kept) + told.get(WITHDRAWN, 0),

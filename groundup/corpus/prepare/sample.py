@@ -2,7 +2,8 @@
 
 Nothing of the result is written: one JSON line for each record and step, which a page shows side by
 side, and for each record that would be derived. Workers do it, so a record that hangs is set aside
-as in a run. Surveys see the sample alone, so of duplicates in all of a source they find few.
+as in a run. Surveys see the sample alone, so of duplicates in all of a source they find few; and of
+what cannot be read the sample meets a part.
 """
 
 import json
@@ -12,16 +13,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.core import replacing
-from groundup.documents import Named, Record, Ruling, judge, plain_json
+from groundup.documents import (
+    PASS,
+    Judged,
+    Named,
+    Record,
+    Ruling,
+    Step,
+    judge,
+    plain_json,
+    printable,
+    record_id,
+)
 
-from ..engine.job import KEPT, Drop, Ruled, Skip, Use, made
+from ..engine.job import KEPT, READ, Drop, Ruled, Skip, Use, made
 from ..engine.rulings import read_rulings
 from ..engine.shards import shard_path, writing
 from ..engine.survey import Each
 from ..engine.worker import Place, at
 from .inputs import Found
 from .pipeline import Pipeline, uses
-from .spread import spread
+from .spread import Drawn, spread
 from .steps import is_survey
 from .write import HAS_TEXT, SplitEnding, ending, split_name
 
@@ -39,7 +51,8 @@ class Shown(NamedTuple):
     kind: str
     step: str
     before: str
-    """The text as the step saw it."""
+    """The text as the step saw it, or as it made it before it took something of it; of bytes that
+    it dropped, how they begin."""
     after: str
     """As it left it; empty if the record was dropped."""
     reason: str
@@ -48,6 +61,8 @@ class Shown(NamedTuple):
     """What was taken, as `groundup.documents.Removal`."""
     metadata: dict[str, Any]
     """What the step added."""
+    made_of: int = 0
+    """Bytes that the step made text of; 0 if there was text before."""
 
 
 class Showing(NamedTuple):
@@ -64,18 +79,30 @@ class Showing(NamedTuple):
         return self._replace(skips=(*self.skips, Skip(place, reason)))
 
 
-class Step(NamedTuple):
+class Seen(NamedTuple):
     """What a step did to a record, and what is left of it."""
 
     row: Shown
     left: list[Record]
 
 
+class Heard:
+    """A step whose last ruling can be asked for: what came of it does not tell all of it."""
+
+    def __init__(self, step: Step) -> None:
+        self.step, self.config, self.ruling = step, step.config, PASS
+
+    def __call__(self, record: Record) -> Ruling:
+        self.ruling = PASS
+        self.ruling = self.step(record)
+        return self.ruling
+
+
 def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int, each: Each) -> Path:
     """Take some records of each source through all steps; returns where the lines were written."""
-    drawn = [record for one in found for record in spread(config, one, records, each)]
-    some = list({record.id: record for record in drawn}.values())
-    rows: list[Shown] = []
+    drawn = [spread(config, one, records, each) for one in found]
+    some = list({record.id: record for own in drawn for record in own.records}.values())
+    rows = [row for one, own in zip(found, drawn, strict=True) for row in reading(one, own)]
     with tempfile.TemporaryDirectory() as scratch:
         for number, use in enumerate((*uses(config.steps), HAS_TEXT)):
             own = tuple(record for record in some if use.concerns(record))
@@ -100,6 +127,18 @@ def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int, ea
     return out / SAMPLE_FILE
 
 
+def reading(one: Found, drawn: Drawn) -> Iterator[Shown]:
+    """Yield how much of a source was looked at, then each thing in it that could not be read."""
+    looked = {"parts": drawn.parts, "of": len(one.parts), "records": drawn.seen,
+              "unread": len(drawn.unread)}  # fmt: skip
+    name = one.source.name
+    yield Shown("", name, "", "", READ, "", "", "", [], looked)
+    for row in drawn.unread:
+        path = printable(row.path)
+        told = {"details": row.details}
+        yield Shown(record_id(name, path), name, path, "", READ, "", "", row.reason, [], told)
+
+
 def read_sample(path: Path) -> Iterator[Shown]:
     """Yield what a dry run showed, in the order of steps, then of records."""
     with open(path, encoding="utf-8") as file:
@@ -114,7 +153,7 @@ def is_training(config: Pipeline, record: Record) -> bool:
     return plain.split(split_name(record.source, record.path, whole)) == "train"
 
 
-def show_all(task: Showing) -> list[Step]:
+def show_all(task: Showing) -> list[Seen]:
     """Every record at a step; what hung there before is set aside."""
     judged = made(task.use) if task.rulings is None else Ruled(read_rulings(task.rulings))
     hung = {skip.place.record: skip.reason for skip in task.skips}
@@ -150,19 +189,31 @@ def derive_all(task: Showing) -> list[Shown]:
     return rows
 
 
-def show(named: Named, record: Record) -> Step:
+def show(named: Named, record: Record) -> Seen:
     """A record at a step, and what is left of it."""
-    judged = judge((named,), (record,))
+    step = Heard(named.step)
+    judged = judge((named._replace(step=step),), (record,))
     after = judged.kept[0] if judged.kept else None
     dropped = next((one.reason for one in judged.removed if one.what == "record"), "")
     old = record.metadata
     added = {k: v for k, v in after.metadata.items() if old.get(k) != v} if after else {}
+    is_made = after is not None and step.ruling.made is not None and not record.text
     row = Shown(
         record.id, record.source, record.path, record.kind, named.name,
-        record.text[:TEXT_CHARACTERS], after.text[:TEXT_CHARACTERS] if after else "", dropped,
-        [one._asdict() for one in judged.removed], added,
+        text_before(record, step.ruling, judged)[:TEXT_CHARACTERS],
+        after.text[:TEXT_CHARACTERS] if after else "", dropped,
+        [one._asdict() for one in judged.removed], added, len(record.data) if is_made else 0,
     )  # fmt: skip
-    return Step(row, judged.kept)
+    return Seen(row, judged.kept)
+
+
+def text_before(record: Record, ruling: Ruling, judged: Judged) -> str:
+    """The text that the edits of a ruling speak of, or else what the step was given."""
+    if not judged.kept:
+        return record.text or judged.removed[0].text
+    if ruling.made is not None and (ruling.edits or not record.text):
+        return ruling.made.map.text
+    return record.text
 
 
 def surveyed(use: Use, records: Sequence[Record], place: Path, each: Each) -> Path:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from groundup.documents import Record
+from groundup.documents import Record, Rejected
 
 from ..engine.job import Origin, Skip, complete, configured, originals
 from ..engine.survey import Each
@@ -41,6 +41,18 @@ class Sampling(NamedTuple):
         return self._replace(skips=(*self.skips, Skip(place, reason)))
 
 
+class Drawn(NamedTuple):
+    """What a sample of a source holds, and what it saw on the way."""
+
+    records: list[Record]
+    seen: int
+    """Records that could be read, taken or not."""
+    unread: list[Rejected]
+    """What could not be read."""
+    parts: int
+    """Parts of the source that were looked at."""
+
+
 def in_small_parts(pipeline: Pipeline) -> Pipeline:
     """The pipeline with sources planned in smaller parts, where their readers can do that."""
     return pipeline.model_copy(update={"sources": tuple(map(finer, pipeline.sources))})
@@ -54,8 +66,8 @@ def finer(source: Source) -> Source:
     return source.model_copy(update={"settings": settings})
 
 
-def spread(config: Pipeline, one: Found, records: int, each: Each) -> list[Record]:
-    """Records from all over a source, in its order."""
+def spread(config: Pipeline, one: Found, records: int, each: Each) -> Drawn:
+    """Records from all over a source, in its order, and what could not be read on the way."""
     chance = Random(f"{config.seed}/{one.source.name}")
     count = min(len(one.parts), SPARE * records)
     numbers = sorted(chance.sample(range(len(one.parts)), count))
@@ -69,23 +81,32 @@ def spread(config: Pipeline, one: Found, records: int, each: Each) -> list[Recor
         )
         for number in numbers
     ]  # fmt: skip
-    found = [record for part in each(read_some, tasks) for record in part]
-    return chosen(found, records, chance)
+    parts = each(read_some, tasks)
+    found = [record for part in parts for record in part.records]
+    unread = dict.fromkeys(row for part in parts for row in part.unread)  # parts meet at a damage
+    seen = sum(part.seen for part in parts)
+    return Drawn(chosen(found, records, chance), seen, list(unread), count)
 
 
-def read_some(task: Sampling) -> list[Record]:
+def read_some(task: Sampling) -> Drawn:
     """Records of a part, a few of the first ones."""
-    return chosen(list(first(task)), task.wanted, Random(task.seed))
+    rows = list(first(task))
+    found = [one for one in rows if isinstance(one, Record)]
+    unread = [one for one in rows if isinstance(one, Rejected)]
+    return Drawn(chosen(found, task.wanted, Random(task.seed)), len(found), unread, 1)
 
 
-def first(task: Sampling) -> Iterator[Record]:
-    """Yield the first records of a part up to the bounds of a sample."""
+def first(task: Sampling) -> Iterator[Record | Rejected]:
+    """Yield the first records of a part, and what cannot be read, up to the bounds of a sample."""
     skips = {(*skip.place[:2], skip.place.is_reading): skip for skip in task.skips}
     count = size = 0
-    for place, record in originals(task.origin, skips):
-        if isinstance(record, Record) and (*place[:2], False) not in skips:
-            yield complete(record, task.origin)
-            count, size = count + 1, size + len(record.text) + len(record.data)
+    for place, one in originals(task.origin, skips):
+        if isinstance(one, Rejected):
+            yield one
+            count += 1
+        elif (*place[:2], False) not in skips:
+            yield complete(one, task.origin)
+            count, size = count + 1, size + len(one.text) + len(one.data)
         if count >= task.looked_at or size >= task.bytes:
             return
 

@@ -17,6 +17,7 @@ from groundup.core import (
     ConfigError,
     Draft,
     produce,
+    record,
     write_json,
 )
 from groundup.documents import arrow
@@ -27,7 +28,7 @@ from ..engine.job import Use, made
 from ..engine.pool import LIMIT_SECONDS, Pool
 from ..engine.run import Plan, difference, is_begun, run
 from ..engine.survey import Each
-from ..split import split_paths
+from ..split import COUNTERS, split_paths
 from .inputs import Found, fingerprints, look, origins
 from .pipeline import Pipeline, portable, read_pipeline, surveys, uses
 from .sample import SAMPLE_FILE, read_sample, sample
@@ -36,6 +37,7 @@ from .write import HAS_TEXT, ending, split_name, write
 
 SMALL = 10_000
 """Documents up to which every held-out split is given at least one."""
+TOP_REASONS = 3
 UNFINISHED, PHASES = ".scratch/pipeline.json", ".scratch/phases"
 
 
@@ -83,15 +85,28 @@ def prepare(
         for suffix in (".jsonl", ".html"):  # of a dry run before
             (out / SAMPLE_FILE).with_suffix(suffix).unlink(missing_ok=True)
         with telling_full_disk(out):
-            return produce(
-                out,
-                kind="corpus",
-                stage="prepare",
-                version=1,
-                config=named,
-                parents={},
+            made = produce(
+                out, kind="corpus", stage="prepare", version=1, config=named, parents={},
                 write=lambda draft: carry_out(draft, named, config, found, each),
-            )
+            )  # fmt: skip
+    record.say(ended(json.loads(made.file(COUNTERS).read_text(encoding="utf-8")), out))
+    return made
+
+
+def ended(told: dict[str, Any], out: Path) -> str:
+    """What a run read, kept and dropped and why, and what to look at next."""
+    first, splits = told["steps"][0], told["splits"]
+    derived = sum(one["derived"] for one in splits.values())
+    own = sum(one["documents"] for one in splits.values()) - derived
+    by_split = ", ".join(f"{one['documents']:,} {name}" for name, one in splits.items())
+    reasons = list(told["reasons"].items())
+    kept = f"{own:,} kept" + f" + {derived:,} derived" * bool(derived)
+    gone = sum(told["reasons"].values())
+    lines = [f"{first['in']:,} documents read: {kept} ({by_split}), {gone:,} dropped"]
+    if reasons:
+        shown = ", ".join(f"{count:,} {reason}" for reason, count in reasons[:TOP_REASONS])
+        lines.append(f"  dropped most: {shown}" + ", …" * (len(reasons) > TOP_REASONS))
+    return "\n".join([*lines, f"  what went and why: groundup corpus report {out}"])
 
 
 def shown(lines: Path) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from groundup.core import Config, DataError, Draft, write_json, write_text
-from groundup.documents import PASS, Record, Ruling
+from groundup.documents import PASS, Record, Ruling, printable
 
 from ..engine.job import ENGINE, READ, Use, made
 from ..engine.run import Ran
@@ -29,6 +29,10 @@ BINS_OF_ONE = 20
 """Bins between 0 and 1; outside, bins begin at 1, 2 and 5 times powers of ten."""
 HISTOGRAMS = 200
 """Names of numbers that are counted, the most frequent ones: sources may bring any."""
+LICENCES = ("licence", "license", "spdx")
+"""Names under which records state their licence."""
+MOST_LICENCES, LICENCE_CHARACTERS = 200, 100
+"""Licences that are counted by name, the most frequent ones: sources may state any text."""
 NUMBER_NAME = re.compile(r"[\w .-]{1,64}\Z")
 
 
@@ -70,6 +74,7 @@ class SplitEnding:
                 counters[f"split|{split}|derived"] += 1
             counters[f"split|{split}|characters"] += len(row.text)
             counters[f"split|{split}|bytes"] += len(row.text.encode("utf-8", "replace"))
+            count_licence(row.metadata, len(row.text), counters)
             count_numbers(row.metadata, counters)
             yield split, row
 
@@ -100,6 +105,15 @@ def derived(name: str, derive: Any, record: Record, counters: Counter[str]) -> l
 def split_name(source: str, path: str, whole_files: Sequence[str]) -> str:
     """What decides a record's split: its source and path, or its file's."""
     return f"{source}/{path.partition('#')[0] if source in whole_files else path}"
+
+
+def count_licence(metadata: Mapping[str, Any], characters: int, counters: Counter[str]) -> None:
+    """Count a record and its text by the licence that it states; by the empty name if none."""
+    stated = next((metadata[name] for name in LICENCES if metadata.get(name)), "")
+    every = stated if isinstance(stated, list) else [stated]
+    name = printable(", ".join(map(str, every)))[:LICENCE_CHARACTERS].replace("|", "/")
+    counters[f"licence|documents|{name}"] += 1
+    counters[f"licence|characters|{name}"] += characters
 
 
 def count_numbers(metadata: Mapping[str, Any], counters: Counter[str]) -> None:
@@ -213,21 +227,24 @@ def summary(ran: Ran, pipeline: Pipeline) -> dict[str, Any]:
                 "reader": source.reader,
                 "steps": funnel(by_source[source.name], names),
                 "splits": splits(by_source[source.name]),
+                "licences": licences(by_source[source.name]),
             }
             for source in pipeline.sources
         },
         "splits": splits(every),
+        "licences": licences(every),
         "reasons": dict(sorted(reasons.items(), key=lambda pair: (-pair[1], pair[0]))),
         "histograms": histograms(every),
     }
 
 
 def funnel(counters: Mapping[str, int], names: Iterable[str]) -> list[dict[str, Any]]:
-    """Each step's counts: records in and out, characters left, what it took by kind and reason."""
+    """Each step's counts: records in and out, what it took by kind and reason; characters that it
+    left of what it saw, and by how many it changed them."""
     found: dict[str, dict[str, Any]] = {}
     for key, count in sorted(counters.items()):
         step, what, *reason = key.split("|", 2)
-        row = found.setdefault(step, {"in": 0, "out": 0, "characters": 0, "taken": {}})
+        row = found.setdefault(step, {"in": 0, "out": 0, "characters": 0, "grew": 0, "taken": {}})
         if reason:
             row["taken"].setdefault(what, {})[reason[0]] = count
         else:
@@ -242,6 +259,16 @@ def splits(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
         split: {unit: counters.get(f"split|{split}|{unit}", 0) for unit in units}
         for split in SPLITS
     }
+
+
+def licences(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """Documents and characters by the licence that they state, the most frequent first."""
+    units = ("documents", "characters")
+    first = f"licence|{units[0]}|"
+    names = [key.removeprefix(first) for key in counters if key.startswith(first)]
+    rows = {name: {unit: counters[f"licence|{unit}|{name}"] for unit in units} for name in names}
+    order = sorted(rows, key=lambda name: (-rows[name]["documents"], name))
+    return {name: rows[name] for name in order[:MOST_LICENCES]}
 
 
 def histograms(counters: Mapping[str, int]) -> dict[str, list[tuple[float, int]]]:

@@ -42,6 +42,18 @@ def test_a_duplicate_takes_the_record_that_was_kept_instead():
     assert paths(found) == {kept[stays]} and found.dropped == {dropped}
 
 
+def test_a_files_path_means_all_its_records_and_a_source_may_stand_before():
+    made = corpus(derive=True)
+    found = leaving(made, WithdrawConfig(documents=("f.txt",)))
+    assert {path for path in paths(found) if path.count("#") == 1} == {
+        f"f.txt#{n}" for n in (0, 1, 2)
+    }
+    assert paths(leaving(made, WithdrawConfig(documents=("forked/f.txt",)))) == paths(found)
+    assert paths(leaving(corpus(), WithdrawConfig(documents=("notes/a.txt#5",)))) == {"a.txt#5"}
+    with pytest.raises(DataError, match="meant by documents a.tx; sources web; name ids"):
+        leaving(made, WithdrawConfig(documents=("a.tx",), sources=("web",)))
+
+
 def test_copies_are_followed_through_later_drops():
     a, b, c = (str(n) * 32 for n in (1, 2, 3))
     rows = {a: lost(a, "exact duplicate", f"{b} is kept")}

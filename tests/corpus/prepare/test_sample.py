@@ -4,10 +4,13 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
+from groundup.core import Config
+from groundup.corpus.engine.job import READ, Drop
 from groundup.corpus.engine.pool import Pool
 from groundup.corpus.prepare.inputs import look
 from groundup.corpus.prepare.pipeline import read_pipeline
-from groundup.corpus.prepare.sample import read_sample, sample
+from groundup.corpus.prepare.sample import read_sample, sample, show
+from groundup.documents import Edit, Made, Named, Record, Ruling, SourceMap
 
 from .pipelines import HERE, TOML, here, write_pipeline
 
@@ -33,6 +36,41 @@ def test_each_record_is_shown_at_each_step_that_concerns_it(tmp_path):
     assert (second.after, second.reason) == ("", "too short")
     assert len([row for row in rows if row.step == "02 same" and row.reason]) >= 1
     assert [row for row in rows if row.step == "99 text"]
+
+
+def test_what_cannot_be_read_is_told_and_how_much_was_looked_at(tmp_path):
+    path = write_pipeline(tmp_path, TOML.replace("in/[0-3].txt", "in/[0].txt"))
+    (tmp_path / "in" / "0.txt").write_text("good luck\n!no\nfine by me")
+    config = read_pipeline(path)
+    rows = list(read_sample(sample(config, look(config, tmp_path), tmp_path / "dry", 4, here)))
+    first, other = (row for row in rows if row.step == READ and row.source == "notes")
+    assert first.metadata == {"parts": 1, "of": 1, "records": 2, "unread": 1}
+    assert (other.path, other.reason) == ("0.txt#1", "not a line")
+    assert other.metadata == {"details": "!no"} and len(other.id) == 32
+
+
+def test_of_bytes_all_text_is_shown_before_what_the_step_left_out():
+    data = b"<nav>Home</nav><p>Long text of the page."
+    page = Record("1" * 32, "s", "a.html", "html", data=data)
+    found = show(Named("01 cut", Menu(Config())), page)
+    assert found.row.before == "Home\nLong text" and found.row.after == "Long text"
+    assert found.row.made_of == len(data) and found.row.removed[0]["start"] == 0
+    dropped = show(Named("01 no", Drop(Ruling("no page"))), page).row
+    assert (dropped.before, dropped.after, dropped.made_of) == (data.decode(), "", 0)
+    text = Record("2" * 32, "s", "b.txt", "text", "One", SourceMap.identity("One"))
+    again = show(Named("01 made", Menu(Config())), text).row
+    assert again.before == "Home\nLong text" and again.made_of == 0
+
+
+class Menu:
+    """Makes a text and takes its first line."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def __call__(self, record: Record) -> Ruling:
+        made = Made(SourceMap.identity("Home\nLong text"))
+        return Ruling(made=made, edits=(Edit(0, 5, "menu"),))
 
 
 def test_what_would_be_derived_is_shown_beside_its_parent(tmp_path):

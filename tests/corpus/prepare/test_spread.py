@@ -27,36 +27,38 @@ def test_one_large_file_is_sampled_from_its_beginning_to_its_end(tmp_path, monke
     monkeypatch.setattr(spreading, "PART_BYTES", 5_000)
     config = in_small_parts(lines_of(tmp_path, 2_000))
     (found,) = look(config, tmp_path)
-    numbers = [int(one.text.split()[1]) for one in spread(config, found, 20, here)]
+    numbers = [int(one.text.split()[1]) for one in spread(config, found, 20, here).records]
     assert len(numbers) == 20 and numbers == sorted(numbers)
     assert numbers[0] < 400 and numbers[-1] > 1_600
-    assert numbers == [int(one.text.split()[1]) for one in spread(config, found, 20, here)]
+    assert numbers == [int(one.text.split()[1]) for one in spread(config, found, 20, here).records]
     other = config.model_copy(update={"seed": 1})
-    assert numbers != [int(one.text.split()[1]) for one in spread(other, found, 20, here)]
+    assert numbers != [int(one.text.split()[1]) for one in spread(other, found, 20, here).records]
 
 
 def test_many_files_give_a_record_each_and_few_give_several(tmp_path):
     config = read_pipeline(write_pipeline(tmp_path))
     notes, logs = look(config, tmp_path)
-    assert len({one.path.split("#")[0] for one in spread(config, notes, 4, here)}) >= 2
-    found = spread(config, logs, 30, here)
+    assert len({one.path.split("#")[0] for one in spread(config, notes, 4, here).records}) >= 2
+    found = spread(config, logs, 30, here).records
     assert len(found) == 30 and len({one.path.split("#")[0] for one in found}) == 3
-    assert len(spread(config, logs, 10_000, here)) == 60, "there are no more"
+    assert len(spread(config, logs, 10_000, here).records) == 60, "there are no more"
 
 
 def test_reading_ends_at_its_bounds_and_leaves_out_what_hung(tmp_path):
     config = lines_of(tmp_path, 500)
     (found,) = look(config, tmp_path)
     (origin,) = origins([found], config.shard_bytes)
-    few = read_some(Sampling(origin, 50, 60, 10**6, "s"))
+    few = read_some(Sampling(origin, 50, 60, 10**6, "s")).records
     assert len(few) == 50 and all(int(one.text.split()[1]) < 60 for one in few)
-    assert len(read_some(Sampling(origin, 50, 60, 150, "s"))) == 2, "bytes end it too"
+    assert len(read_some(Sampling(origin, 50, 60, 150, "s")).records) == 2, "bytes end it too"
     task = Sampling(origin, 3, 3, 10**6, "s")
-    assert [int(r.text.split()[1]) for r in read_some(task)] == [0, 1, 2]
+    assert [int(r.text.split()[1]) for r in read_some(task).records] == [0, 1, 2]
     task = task.without(Place(0, 1, 0), "worker died")
-    assert [int(r.text.split()[1]) for r in read_some(task)] == [0, 2, 3]
+    assert [int(r.text.split()[1]) for r in read_some(task).records] == [0, 2, 3]
     task = task._replace(skips=(Skip(Place(0, 2, READING), "time limit"),))
-    assert [int(r.text.split()[1]) for r in read_some(task)] == [0, 1], "its rest is not read"
+    part = read_some(task)
+    assert [int(r.text.split()[1]) for r in part.records] == [0, 1], "its rest is not read"
+    assert [one.reason for one in part.unread] == ["time limit"] and part.seen == 2
 
 
 def test_a_source_that_says_how_large_its_parts_are_keeps_them(tmp_path):

@@ -11,6 +11,7 @@ import pyarrow.parquet as parquet
 from groundup.core import ArtifactError, ConfigError, DataError
 from groundup.corpus import SPLITS, prepare, read_records, read_split
 from groundup.corpus.prepare import stage
+from groundup.corpus.prepare.stage import ended
 
 from .pipelines import TOML, write_pipeline
 
@@ -50,6 +51,21 @@ def test_counts_are_by_step_and_source(made):
     notes, logs = told["sources"]["notes"], told["sources"]["logs"]
     assert notes["licence"] == "MIT" and "01 tidy" not in [s["name"] for s in logs["steps"]]
     assert sum(count for _, count in told["histograms"]["length"]) > 0
+
+
+def test_its_end_tells_what_was_read_kept_and_dropped_and_what_to_do_next(made):
+    told = json.loads(made.file("counters.json").read_text())
+    kept = sum(one["documents"] for one in told["splits"].values())
+    said = ended(told, made.path).splitlines()
+    assert said[0].startswith(f"300 documents read: {kept} kept (")
+    assert said[0].endswith(f" test), {300 - kept} dropped")
+    reason, count = next(iter(told["reasons"].items()))
+    assert said[1].startswith(f"  dropped most: {count} {reason}")
+    assert said[2] == f"  what went and why: groundup corpus report {made.path}"
+    told["splits"]["train"]["derived"] = 5
+    told["reasons"] = {}
+    assert f": {kept - 5} kept + 5 derived (" in ended(told, made.path)
+    assert len(ended(told, made.path).splitlines()) == 2
 
 
 def test_splits_read_as_documents(made):

@@ -82,7 +82,7 @@ def test_numbers_are_counted_one_level_down_and_only_numbers():
 def test_the_funnel_keeps_reasons_apart():
     counters = {"01 x|in": 3, "01 x|out": 2, "01 x|record|a|b": 1, "01 x|removed|ad": 4}
     assert funnel(counters, ["00 read", "01 x"]) == [
-        {"name": "01 x", "in": 3, "out": 2, "characters": 0,
+        {"name": "01 x", "in": 3, "out": 2, "characters": 0, "grew": 0,
          "taken": {"record": {"a|b": 1}, "removed": {"ad": 4}}}
     ]  # fmt: skip
 

@@ -1,0 +1,125 @@
+"""The funnel: what the whole corpus held after each step, beside what the step saw of it.
+
+A step that concerns some sources or kinds counts those alone, so its own numbers say nothing of the
+corpus; the running total comes from what every step dropped and by how much it changed the text.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from groundup.core import page, record
+
+from ..engine.job import ENGINE, READ
+from ..prepare.write import HAS_TEXT
+from .reading import WITHDRAWN
+
+TITLES = {
+    READ: "read",
+    HAS_TEXT.name: "end: is there text?",
+    ENGINE: "set aside: failed, hung, same id",
+}
+"""What the page calls the stations that are no steps of the pipeline."""
+HIDDEN = {"aria-hidden": "true"}
+STYLE = """
+.share{display:block;height:8px;background:var(--line);border-radius:4px;min-width:80px}
+.share>i{display:block;height:8px;background:var(--accent);border-radius:4px}
+@media(max-width:720px){
+.funnel,.funnel tbody,.funnel caption{display:block}.funnel thead{display:none}
+.funnel tr{display:grid;grid-template-columns:repeat(6,minmax(0,1fr));gap:4px 12px;padding:8px 0}
+.funnel th,.funnel td.bar-cell{grid-column:1/-1;padding:0}
+.funnel td{grid-column:span 2;padding:0;text-align:left;white-space:normal}
+.funnel td.left{grid-column:span 3}
+.funnel td::before{content:attr(data-label);display:block;font-size:12px;line-height:16px;
+color:var(--ink-2)}.funnel .bar-cell::before{content:none}}
+"""
+
+
+class Station(NamedTuple):
+    """A step, or what comes before and after the steps, and what the corpus held then."""
+
+    name: str
+    saw: int
+    """Records that it ruled about."""
+    dropped: int
+    slices: int
+    """Slices of text that it removed, replaced or kept aside."""
+    derived: int
+    """Records that it made of others."""
+    documents: int
+    """Of the whole corpus, after it."""
+    characters: int | None
+    """Of the whole corpus, after it; None where an older run did not count it."""
+    bytes: int = 0
+    """Of what was read."""
+
+
+def funnel(told: Mapping[str, Any]) -> tuple[Station, ...]:
+    """Every station of a run in order, with running totals of the whole corpus."""
+    found: list[Station] = []
+    is_over = False
+    for step in told["steps"]:
+        dropped = sum(step["taken"].get("record", {}).values())
+        slices = sum(sum(n.values()) for what, n in step["taken"].items() if what != "record")
+        name = step["name"]
+        if name == ENGINE and not dropped:
+            continue  # nothing was set aside
+        if not found:
+            saw = step["in"] or step["out"]
+            found.append(Station(name, saw, dropped, slices, 0, step["out"], step["characters"],
+                                 step.get("bytes", 0)))  # fmt: skip
+            continue
+        documents, characters = found[-1].documents, found[-1].characters
+        if is_over and name != ENGINE and not name.startswith(WITHDRAWN):
+            documents, made = documents + step["out"], step["out"]
+            characters = None if characters is None else characters + step["characters"]
+            found.append(Station(name, step["in"], 0, slices, made, documents, characters))
+            continue
+        is_over = is_over or name == HAS_TEXT.name
+        after = characters_after(step, documents, characters)
+        found.append(Station(name, step["in"], dropped, slices, 0, documents - dropped, after))
+    return tuple(found)
+
+
+def characters_after(step: Mapping[str, Any], documents: int, characters: int | None) -> int | None:
+    """Characters of the whole corpus after a step that saw some of its documents, or all."""
+    if step["in"] == documents:
+        return step["characters"]
+    if characters is None or "grew" not in step:
+        return None
+    return characters + step["grew"]
+
+
+def funnel_table(stations: tuple[Station, ...]) -> page.Html:
+    """A row a station, with a bar of how many of the documents read are left; on a narrow screen
+    every row is a block of its own."""
+    labels = ("saw", "dropped", "slices changed", "documents left", "characters left")
+    heads = [("th", "step"), *(("th.numeric", label) for label in labels), ("th", "")]
+    top = [page.element(name, text, attributes={"scope": "col"}) for name, text in heads]
+    kinds = (*["td.numeric"] * 3, *["td.numeric.left"] * 2)
+    most = max((one.documents + one.dropped for one in stations), default=1)
+    rows = []
+    for one in stations:
+        cells = [
+            f"{one.saw:,}" + f" ({record.size(one.bytes)})" * bool(one.bytes),
+            f"+{one.derived:,} derived" if one.derived else f"{one.dropped:,}",
+            f"{one.slices:,}",
+            f"{one.documents:,}",
+            "not counted" if one.characters is None else f"{one.characters:,}",
+        ]
+        title = TITLES.get(one.name, one.name)
+        rows.append(page.element(
+            "tr",
+            page.element("th", title, attributes={"scope": "row"}),
+            *(page.element(name, cell, attributes={"data-label": label})
+              for name, cell, label in zip(kinds, cells, labels, strict=True)),
+            page.element("td.bar-cell", share(one.documents / max(most, 1))),
+        ))  # fmt: skip
+    caption = page.element("caption", "Left: in the whole corpus, after the step")
+    head, body = page.element("thead", page.element("tr", *top)), page.element("tbody", *rows)
+    return page.scrolling(page.element("table.funnel", caption, head, body), "Funnel")
+
+
+def share(part: float) -> page.Html:
+    """A bar that is filled to a part of it."""
+    width = {"style": f"width:{100 * min(max(part, 0), 1):.1f}%"}
+    return page.element("span.share", page.element("i", attributes=width), attributes=HIDDEN)
