@@ -86,7 +86,7 @@ def prepare(
             (out / SAMPLE_FILE).with_suffix(suffix).unlink(missing_ok=True)
         with telling_full_disk(out):
             made = produce(
-                out, kind="corpus", stage="prepare", version=1, config=named, parents={},
+                out, kind="corpus", stage="prepare", version=2, config=named, parents={},
                 write=lambda draft: carry_out(draft, named, config, found, each),
             )  # fmt: skip
     record.say(ended(json.loads(made.file(COUNTERS).read_text(encoding="utf-8")), out))
