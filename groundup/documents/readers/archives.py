@@ -238,6 +238,7 @@ def watched_header() -> Any:
 
         @classmethod
         def frombuf(cls, buf: Any, encoding: str, errors: str) -> tarfile.TarInfo:
+            """Read a header; note why it is none."""
             try:
                 found = super().frombuf(buf, encoding, errors)
             except tarfile.HeaderError as error:
