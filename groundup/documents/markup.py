@@ -17,6 +17,7 @@ Knows nothing of paths or documents. Source: WHATWG HTML standard, §13.2.5 (tok
 import codecs
 import html
 import re
+from array import array
 from collections import Counter
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ import numpy as np
 
 from groundup.core import DataError
 
-from .document import Heading, Segment, SourceMap
+from .document import Heading, Segment, Segments, SourceMap
 
 MARK = b"\xef\xbb\xbf"
 TAG = re.compile(
@@ -128,8 +129,9 @@ def in_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
     ASCII runs stay exact; every other character becomes a segment of its own.
     """
     begins = (np.frombuffer(unicode, dtype=np.uint8) & 0xC0) != 0x80
-    before = np.concatenate([[0], np.cumsum(begins)]).tolist()  # characters before each byte
-    segments: list[Segment] = []
+    before = array("q", [0])  # characters before each byte
+    before.frombytes(np.cumsum(begins, dtype=np.int64).tobytes())
+    segments = Segments()
     for whole in map.segments:
         first, last = before[whole.byte_start], before[whole.byte_end]
         if not whole.exact:
@@ -144,7 +146,7 @@ def in_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
                     whole.line + text.count("\n", 0, a), run[0].isascii(),
                 )
             )  # fmt: skip
-    return SourceMap(map.text, tuple(segments))
+    return SourceMap(map.text, segments)
 
 
 class Extraction:
@@ -154,7 +156,8 @@ class Extraction:
         self.data = data
         self.is_xml = data[:64].lstrip(MARK).lstrip().startswith(b"<?xml")
         self.pieces: list[str] = []
-        self.segments: list[Segment] = []
+        self.segments = Segments()
+        self.exact_end = -1  # byte at which the last segment ends, if it is exact
         self.length = 0
         self.counted, self.line = 0, 1  # lines are counted up to this byte
         self.stack: list[bytes] = []
@@ -179,7 +182,7 @@ class Extraction:
                 break
             place = self.read_tag(tag) if tag["name"] else tag.end()
         self.end_heading()
-        map = SourceMap("".join(self.pieces), tuple(self.segments))
+        map = SourceMap("".join(self.pieces), self.segments)
         return Markup(map, tuple(self.headings), {"title": self.title} if self.title else {})
 
     def read_tag(self, tag: re.Match[bytes]) -> int:
@@ -322,9 +325,10 @@ class Extraction:
         """Add a segment, joined to the one before if both are exact and touch."""
         begin, self.length = self.length, self.length + len(text)
         self.pieces.append(text)
-        last = self.segments[-1] if self.segments else None
-        if last and exact and last.exact and last.byte_end == start:
-            self.segments[-1] = last._replace(end=self.length, byte_end=stop)
+        follows = exact and self.exact_end == start
+        self.exact_end = stop if exact else -1
+        if follows:
+            self.segments.stretch(self.length, stop)
             return
         self.line += self.data.count(b"\n", self.counted, start)
         self.counted = start

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from groundup.core import Config, DataError
 
-from .document import Segment, SourceMap
+from .document import Segment, Segments, SourceMap
 
 
 class Span(NamedTuple):
@@ -178,22 +178,23 @@ def edited_text(text: str, edits: Iterable[Edit]) -> str:
 def edited_map(map: SourceMap, edits: Sequence[Edit]) -> SourceMap:
     """The map of the text after the edits: what was put in comes from the bytes it replaced."""
     places = sorted({place for edit in edits for place in (edit.start, edit.end)})
-    pieces = list(cut_segments(map, places))
-    segments: list[Segment] = []
-    number = start = 0
+    pieces = cut_segments(map, places)
+    segments, start = Segments(), 0
+    piece, last = next(pieces, None), None  # the piece to come, and the one before it
     for edit in [*edits, Edit(len(map.text), len(map.text), "")]:
-        while number < len(pieces) and pieces[number].end <= edit.start:
-            length = pieces[number].end - pieces[number].start
-            segments.append(pieces[number]._replace(start=start, end=start + length))
-            start, number = start + length, number + 1
-        first = number
-        while number < len(pieces) and pieces[number].end <= edit.end:
-            number += 1
+        while piece and piece.end <= edit.start:
+            length = piece.end - piece.start
+            segments.append(piece._replace(start=start, end=start + length))
+            start += length
+            last, piece = piece, next(pieces, None)
+        first, number = piece, 0
+        while piece and piece.end <= edit.end:
+            last, piece, number = piece, next(pieces, None), number + 1
         if edit.put:
-            *bytes, line = origin(map.text, pieces, first, number)
+            *bytes, line = origin(map.text, first if number else None, last, piece)
             segments.append(Segment(start, start + len(edit.put), *bytes, line, False))
             start += len(edit.put)
-    return SourceMap(edited_text(map.text, edits), tuple(segments))
+    return SourceMap(edited_text(map.text, edits), segments)
 
 
 def cut_segments(map: SourceMap, places: Sequence[int]) -> Iterator[Segment]:
@@ -216,25 +217,26 @@ def cut_segments(map: SourceMap, places: Sequence[int]) -> Iterator[Segment]:
         yield segment._replace(start=at, byte_start=byte, line=line)
 
 
-def origin(text: str, pieces: Sequence[Segment], first: int, end: int) -> tuple[int, int, int]:
-    """First and last byte, and line, of the pieces that were replaced; of a place if none was."""
-    if first < end:
-        return pieces[first].byte_start, pieces[end - 1].byte_end, pieces[first].line
-    if end < len(pieces):
-        return pieces[end].byte_start, pieces[end].byte_start, pieces[end].line
-    if not pieces:
+def origin(
+    text: str, first: Segment | None, last: Segment | None, after: Segment | None
+) -> tuple[int, int, int]:
+    """First and last byte, and line, of what was replaced; of a place if `first` is None.
+
+    `last` is the piece before `after`, replaced or not.
+    """
+    if first and last:
+        return first.byte_start, last.byte_end, first.line
+    if after:
+        return after.byte_start, after.byte_start, after.line
+    if not last:
         return 0, 0, 1
-    last = pieces[-1]
     lines = text.count("\n", last.start) if last.exact else 0
     return last.byte_end, last.byte_end, last.line + lines
 
 
-def slice_of(map: SourceMap, start: int, end: int, before: Sequence[Segment]) -> list[Segment]:
-    """The segments of `map` in a slice, moved to follow those before; for slices in any order."""
-    if start == end:
-        return []
-    shift = (before[-1].end if before else 0) - start
-    found = []
+def slice_of(map: SourceMap, start: int, end: int, at: int) -> Iterator[Segment]:
+    """Yield the segments of `map` in a slice, moved to begin at character `at`."""
+    shift = at - start
     for segment in map.segments_in(start, end):
         first, last = max(start, segment.start), min(end, segment.end)
         bytes = (segment.byte_start, segment.byte_end)
@@ -242,8 +244,7 @@ def slice_of(map: SourceMap, start: int, end: int, before: Sequence[Segment]) ->
         if segment.exact and (first, last) != (segment.start, segment.end):
             bytes = (map.place(segment, first), map.place(segment, last))
             line += map.text.count("\n", segment.start, first)
-        found.append(Segment(first + shift, last + shift, *bytes, line, segment.exact))
-    return found
+        yield Segment(first + shift, last + shift, *bytes, line, segment.exact)
 
 
 def edited_spans(spans: Iterable[Span], edits: Sequence[Edit]) -> tuple[Span, ...]:

@@ -1,11 +1,14 @@
 """Every slice of a document's text leads back to the bytes of its file."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import DataError
 from groundup.documents import Document, Heading, Segment, SourceMap, make_document
+from groundup.documents.document import Segments
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
 
@@ -91,3 +94,28 @@ def test_ids_follow_path_and_content():
 
     assert id(b"a", "a.txt") == id(b"a", "a.txt")
     assert len({id(b"a", "a.txt"), id(b"b", "a.txt"), id(b"a", "b.txt")}) == 3
+
+
+def test_segments_read_like_a_tuple_of_them():
+    rows = tuple(Segment(n, n + 1, 3 * n, 3 * n + 2, n + 1, n % 2 == 0) for n in range(9))
+    packed = Segments(rows)
+    assert packed == rows and rows == packed and hash(packed) == hash(rows)
+    assert packed == Segments(rows) != Segments(rows[1:]) and repr(packed) == repr(rows)
+    assert (packed[0], packed[-1], packed[2:4]) == (rows[0], rows[-1], rows[2:4])
+    assert packed[0].exact is True and packed[1].exact is False and packed.length == 9
+    assert tuple(packed.between(3, 5)) == rows[3:5] and rows[4] in packed
+    with pytest.raises(IndexError):
+        packed[9]
+    packed.stretch(12, 30)
+    assert packed[-1][:4] == (8, 12, 24, 30)
+
+
+def test_a_map_with_a_segment_a_character_is_small():
+    count = 50_000
+    rows = (Segment(n, n + 1, 2 * n, 2 * n + 1, n + 1, False) for n in range(count))
+    tracemalloc.start()
+    map = SourceMap("x" * count, Segments(rows))
+    assert map.byte_range(9, 10) == (18, 19)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 75 * count

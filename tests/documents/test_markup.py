@@ -1,5 +1,6 @@
 """The bytes of any slice of an HTML file's text, read again, give the slice, white space aside."""
 
+import tracemalloc
 from html.parser import HTMLParser
 
 import pytest
@@ -210,3 +211,13 @@ def test_headings_end_where_they_should():
     assert titles("<div><h1>a</div>text") == [(1, "a")]
     assert titles("<h1></h1><h2><nav>a</nav></h2><nav><h3>menu</h3></nav>") == []
     assert titles("<p>a</p><h6>b&amp;c</h6>") == [(6, "b&c")]
+
+
+@pytest.mark.parametrize("text", ["-\n", "a\n", "&lt;&gt;", "<b>a</b>\n"])
+def test_markup_that_needs_a_segment_a_byte_stays_small(text):
+    data = (text * 60_000)[:60_000].encode()
+    tracemalloc.start()
+    page = read_html(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert page.map.text and peak < 200 * len(data)

@@ -7,7 +7,9 @@ files: on a cluster, inputs and the output directory must be on a disk that all 
 """
 
 import contextlib
+import importlib.util
 import os
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
@@ -22,6 +24,8 @@ from .worker import Worker, error_of
 RunnerName = Literal["pool", "daft", "ray"]
 TELLS_NOBODY = {"DAFT_ANALYTICS_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """Both report their use to their makers unless they are told not to."""
+KNOCK_SECONDS = 10.0
+CLIENT = "ray://"
 
 
 @contextlib.contextmanager
@@ -110,6 +114,7 @@ def start_ray(workers: int, address: str) -> None:
     import sys
 
     if not ray.is_initialized():
+        check_address(address)
         path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         here: dict[str, Any] = {
             "num_cpus": workers or None,
@@ -122,6 +127,32 @@ def start_ray(workers: int, address: str) -> None:
             log_to_driver=False,
             runtime_env={"env_vars": {"PYTHONPATH": path}},
         )
+
+
+def check_address(address: str, seconds: float = KNOCK_SECONDS) -> None:
+    """ConfigError unless something listens at a cluster's address: Ray itself waits for minutes.
+
+    `auto` and `local` are Ray's own words and left to it.
+    """
+    if address in ("", "auto", "local"):
+        return
+    host, colon, port = address.removeprefix(CLIENT).rpartition(":")
+    if not (host and colon and port.isdecimal() and 0 < int(port) < 65536):
+        raise ConfigError(
+            f"--address must be host:port of a Ray head, such as 10.0.0.1:6379; got {address}."
+        )
+    if address.startswith(CLIENT) and importlib.util.find_spec("grpc") is None:
+        raise ConfigError(
+            f"{address} is of the Ray Client, which needs: pip install 'ray[client]'. On a machine "
+            f"of the cluster give the head's own address instead, --address {host}:6379."
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), seconds).close()
+    except OSError as error:
+        raise ConfigError(
+            f"No Ray cluster at --address {address}: nothing listens at {host} port {port} "
+            f"({error}). Start one with: ray start --head --port={port}"
+        ) from None
 
 
 idle: list[Worker] = []

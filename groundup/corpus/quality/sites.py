@@ -3,7 +3,9 @@
 Three passes, each over shards in workers: count in how many pages of its site each line stands,
 put the counts together, then look at each page again. A line that comes back is cut where it is
 one of the first or last of its page, or in a run of them; alone in the middle it stays, since
-`Parameters` comes back on every page of a manual and is no menu. Lines are 64-bit hashes and
+`Parameters` comes back on every page of a manual and is no menu. Lines that differ in numbers only
+are the same, so that page counts and dates go; but a heading or title that differs from page to
+page, if only in its number (`Chapter 3`), is the page's own and stays. Lines are 64-bit hashes and
 counts are spilled to files by parts, so memory follows the part and not the crawl.
 Knows nothing of single pages' markup; see documents/web.
 """
@@ -27,6 +29,17 @@ from ..engine.rulings import write_rulings
 from ..engine.survey import Each
 
 DIGITS = re.compile(r"\d+")
+TITLE_PARTS = re.compile(r"\s[-–—|·»:]+\s")
+"""What parts a page's title from its site's name."""
+NUMBERED = re.compile(
+    r"(?!page|seite|p[aá]gina|strona|sida|pagina|стр)[^\W\d][^\d:]{0,80}\d[\d.]{0,12}"
+)
+"""A title that ends in its number. Page counts and what ends in a colon and a number are none."""
+COUNTED = re.compile(
+    r"(?:19|20)\d\d\.?$|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}\.? [\d.]+$"
+    r"|\b(?:views|comments|replies|likes|votes|shares|hits|posts|results|visitors) [\d.]+$"
+)
+"""Ends of lines that are dates and counters."""
 
 
 class SiteLinesConfig(Config):
@@ -96,20 +109,28 @@ class Row(NamedTuple):
     id: str
     site: int
     text: str
+    title: str
+    headings: tuple[tuple[int, int], ...]
+    """Places in the text."""
 
 
 def rows(shard: Path, config: SiteLinesConfig) -> Iterator[Row]:
     """Yield the records of a shard, a group of rows at a time."""
     import pyarrow.parquet as parquet
 
-    columns = ["id", "source", "path", "text", "metadata"]
+    columns = ["id", "source", "path", "text", "metadata", "spans"]
     file = parquet.ParquetFile(shard)
     for batch in file.iter_batches(batch_size=256, columns=columns):
         for row in batch.to_pylist():
-            host = json.loads(row["metadata"] or "{}").get("host") if row["metadata"] else None
+            metadata = json.loads(row["metadata"] or "{}")
+            host = metadata.get("host")
             folder = "/".join(row["path"].split("/")[:-1][: config.folder_levels])
             site = str(host) if host else f"{row['source']}\0{folder}"
-            yield Row(row["id"], hashed(site), row["text"] or "")
+            title = str(metadata.get("title") or "")
+            headings = tuple(
+                (span["start"], span["end"]) for span in row["spans"] if span["kind"] == "heading"
+            )
+            yield Row(row["id"], hashed(site), row["text"] or "", title, headings)
 
 
 def hashed(text: str) -> int:
@@ -129,14 +150,42 @@ def line_places(text: str) -> list[tuple[int, int]]:
     return places
 
 
-def line_keys(text: str, site: int, config: SiteLinesConfig) -> list[tuple[int, int, int]]:
-    """Start, end and key of each line that is short enough: numbers folded, with its site."""
-    found = []
-    for start, end in line_places(text):
-        if end - start <= config.longest_line:
-            folded = DIGITS.sub("#", " ".join(text[start:end].split())).casefold()
-            found.append((start, end, hashed(f"{site}\0{folded}")))
+class Line(NamedTuple):
+    """A line of a page that is short enough to come back."""
+
+    exact: int
+    """Key of its site and what it says."""
+    folded: int
+    """Key of its site and what it says with every number as `#`; the same if it has none."""
+    is_title: bool
+    """It is a heading, or the page's title or a part of it."""
+    is_numbered: bool
+    """It could be a title that ends in its number."""
+
+
+def lines_of(row: Row, config: SiteLinesConfig) -> dict[tuple[int, int], Line]:
+    """Start and end of each line that is short enough, and what is known of it."""
+    found, heading = {}, 0
+    parts = (row.title, *TITLE_PARTS.split(row.title), *row.title.split(": "))
+    titles = {plain(part) for part in parts}
+    for start, end in line_places(row.text):
+        while heading < len(row.headings) and row.headings[heading][1] <= start:
+            heading += 1
+        if end - start > config.longest_line:
+            continue
+        line = plain(row.text[start:end])
+        exact = folded = hashed(f"{row.site}\0{line}")
+        if (numbers_folded := DIGITS.sub("#", line)) != line:
+            folded = hashed(f"{row.site}\0{numbers_folded}")
+        is_heading = heading < len(row.headings) and row.headings[heading][0] < end
+        is_numbered = bool(NUMBERED.fullmatch(line)) and not COUNTED.search(line)
+        found[start, end] = Line(exact, folded, is_heading or line in titles, is_numbered)
     return found
+
+
+def plain(line: str) -> str:
+    """A line in lower case, its white space runs as one space."""
+    return " ".join(line.split()).casefold()
 
 
 def count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) -> Counted:
@@ -147,7 +196,7 @@ def count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) 
     files: list[tuple[int, Path]] = []
     for row in rows(shard, config):
         pages[row.site] += 1
-        keys = {key for _, _, key in line_keys(row.text, row.site, config)}
+        keys = {key for line in lines_of(row, config).values() for key in line[:2]}
         counts.update((key, row.site) for key in keys)
         if len(counts) > config.most_entries:
             files += spill(counts, config.parts, scratch / f"lines-{number:06d}-{len(files):04d}")
@@ -222,12 +271,10 @@ def recurring_edits(row: Row, known: np.ndarray, config: SiteLinesConfig) -> lis
 
     known  keys of all such lines, rising; on disk, since every worker looks at them
     """
-    lines = line_keys(row.text, row.site, config)
-    keys = np.array([key for _, _, key in lines], np.uint64)
-    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-    back_at = {line[:2] for line, is_back in zip(lines, known[at] == keys, strict=True) if is_back}
+    lines = lines_of(row, config)
+    here = keys_among(known, {key for line in lines.values() for key in line[:2]})
     places = line_places(row.text)
-    back = [place in back_at for place in places]
+    back = [place in lines and not here.isdisjoint(lines[place][:2]) for place in places]
     runs: list[tuple[int, int]] = []
     start = 0
     for at_line in range(1, len(back) + 1):
@@ -240,11 +287,37 @@ def recurring_edits(row: Row, known: np.ndarray, config: SiteLinesConfig) -> lis
         is_head, is_foot = first == 0, last == len(places)
         if is_head or is_foot or last - first >= config.run:
             reason = "header" if is_head else "footer" if is_foot else "menu"
+            kept = titles_among(places[first:last], lines, here, is_head)
             edits += [
                 Edit(start, min(end + 1, len(row.text)), reason)
                 for start, end in places[first:last]
+                if (start, end) not in kept
             ]
     return edits if cut_length(edits) <= config.most_cut * len(row.text) else []
+
+
+def keys_among(known: np.ndarray, keys: set[int]) -> frozenset[int]:
+    """Those of some keys that are known; `known` is rising and not empty."""
+    wanted = np.array(sorted(keys), np.uint64)
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return frozenset(wanted[known[at] == wanted].tolist())
+
+
+def titles_among(
+    places: Sequence[tuple[int, int]],
+    lines: dict[tuple[int, int], Line],
+    here: frozenset[int],
+    is_head: bool,
+) -> set[tuple[int, int]]:
+    """Lines of a run that come back but for their numbers and are the page's own title.
+
+    Those known as headings or titles; in a header without one, the last that could be one.
+    """
+    own = [place for place in places if lines[place].exact not in here]
+    titles = {place for place in own if lines[place].is_title}
+    if is_head and not titles:
+        titles.update([place for place in own if lines[place].is_numbered][-1:])
+    return titles
 
 
 def cut_length(edits: Sequence[Any]) -> int:

@@ -235,8 +235,8 @@ class Page:
 
     def plain_since(self, start: int) -> str:
         """What was written since a place that is not far back."""
-        text, pieces = "", self.writer.pieces
-        for a, b, put in reversed(pieces[-50:]):
+        text = ""
+        for a, b, put in self.writer.pieces.last(50):
             text = (self.writer.source.text[a:b] if put is None else put) + text
         return text[len(text) - (self.writer.length - start) :].strip()
 
@@ -413,8 +413,7 @@ class Page:
     def close_mark(self, place: int, mark: str) -> None:
         """Write a closing mark next to the word before."""
         self.writer.wanted = 0
-        pieces = self.writer.pieces
-        at = pieces[-1][1] if pieces else 0
+        at = self.writer.pieces.end
         self.writer.put(at, at, mark)
         self.writer.want(SPACE)
 

@@ -8,10 +8,11 @@ the text as an edit, so it is logged with its reason. Knows nothing of any forma
 """
 
 import re
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from ..document import Segment, SourceMap
+from ..document import Segment, Segments, SourceMap
 from ..record import Edit, Made, Record, Ruling, Span, slice_of
 
 SPACES = re.compile(r"[ \t\r\n\f\v]+")
@@ -29,12 +30,45 @@ class Aside(NamedTuple):
     reason: str
 
 
+class Written:
+    """Pieces of a text: the slice of the source each stands for, and what it says if not that.
+
+    Numbers are in an array, for a source may have a piece for each of its characters.
+    """
+
+    def __init__(self) -> None:
+        self.places = array("q")
+        self.puts: list[str | None] = []
+
+    def add(self, start: int, end: int, put: str | None) -> None:
+        """Add a piece, joined to the one before if both are of the source and touch."""
+        if put is None and self.puts and self.puts[-1] is None and self.places[-1] == start:
+            self.places[-1] = end
+            return
+        self.places.extend((start, end))
+        self.puts.append(put)
+
+    @property
+    def end(self) -> int:
+        """Where in the source the last piece ends; 0 if there is none."""
+        return self.places[-1] if self.places else 0
+
+    def __iter__(self) -> Iterator[tuple[int, int, str | None]]:
+        places = iter(self.places)
+        return zip(places, places, self.puts, strict=True)
+
+    def last(self, most: int) -> list[tuple[int, int, str | None]]:
+        """The last pieces, the very last one first."""
+        ends = range(len(self.puts), max(0, len(self.puts) - most), -1)
+        return [(self.places[2 * n - 2], self.places[2 * n - 1], self.puts[n - 1]) for n in ends]
+
+
 class Writer:
     """What has been written so far."""
 
     def __init__(self, source: SourceMap) -> None:
         self.source = in_pieces(source)
-        self.pieces: list[tuple[int, int, str | None]] = []  # source start, end, other text
+        self.pieces = Written()
         self.length = 0
         self.wanted = 0  # the strongest break asked for since the last character
         self.ends_in_space = True
@@ -68,7 +102,7 @@ class Writer:
     def exactly(self, start: int, end: int) -> None:
         """Write a slice of the source as it is, line breaks too."""
         if start < end:
-            before = self.pieces[-1][1] if self.pieces else start
+            before = self.pieces.end if not self.is_first else start
             if self.wanted == SPACE and not self.ends_in_space and before < start:
                 if self.source.text[start - 1] == " ":  # the source's own space, so it is exact
                     start, self.wanted = start - 1, 0
@@ -100,11 +134,7 @@ class Writer:
         self.ends_in_space = last in " \t\n"
         self.is_first = False
         self.length += end - start if text is None else len(text)
-        before = self.pieces[-1] if self.pieces else None
-        if before and text is None and before[2] is None and before[1] == start:
-            self.pieces[-1] = (before[0], end, None)
-        else:
-            self.pieces.append((start, end, text))
+        self.pieces.add(start, end, text)
 
     def here(self) -> int:
         """Where the next character will stand, once the break before it is written."""
@@ -135,21 +165,21 @@ class Writer:
 
     def ruling(self, metadata: dict[str, object]) -> Ruling:
         """The text in place of the source, what is kept aside, and what is known."""
-        segments: list[Segment] = []
+        segments = Segments()
         for start, end, text in self.pieces:
+            at = segments.length
             if text is None:
-                segments += slice_of(self.source, start, end, segments)
+                segments.extend(slice_of(self.source, start, end, at))
             else:
                 first, last = self.source.byte_range(start, end)
-                at = segments[-1].end if segments else 0
                 line = self.source.line(start)
                 segments.append(Segment(at, at + len(text), first, last, line, False))
-        map = SourceMap(edited(self.source.text, self.pieces), tuple(segments))
+        map = SourceMap(edited(self.source.text, self.pieces), segments)
         edits = tuple(edits_of(map.text, self.asides))
         return Ruling(edits=edits, metadata=metadata, made=Made(map, tuple(self.spans)))
 
 
-def edited(source: str, pieces: list[tuple[int, int, str | None]]) -> str:
+def edited(source: str, pieces: Iterable[tuple[int, int, str | None]]) -> str:
     """The text that pieces make."""
     return "".join(source[a:b] if put is None else put for a, b, put in pieces)
 
@@ -176,7 +206,7 @@ def edits_of(text: str, asides: list[Aside]) -> Iterator[Edit]:
 
 def in_pieces(map: SourceMap) -> SourceMap:
     """The same map in exact segments of limited length, so that a look-up never scans a file."""
-    segments: list[Segment] = []
+    segments = Segments()
     for whole in map.segments:
         if not whole.exact or whole.end - whole.start <= PIECE_CHARACTERS:
             segments.append(whole)
@@ -188,7 +218,7 @@ def in_pieces(map: SourceMap) -> SourceMap:
             size = len(piece.encode("utf-8"))
             segments.append(Segment(start, end, byte, byte + size, line, True))
             byte, line = byte + size, line + piece.count("\n")
-    return SourceMap(map.text, tuple(segments))
+    return SourceMap(map.text, segments)
 
 
 def source_of(record: Record) -> SourceMap:
@@ -210,12 +240,12 @@ def source_of(record: Record) -> SourceMap:
         return SourceMap.identity(record.data[skip:].decode("utf-8"), skip)
     except UnicodeDecodeError:
         text = "".join(WINDOWS[byte] for byte in record.data)
-    segments, line = [], 1
+    segments, line = Segments(), 1
     for run in re.finditer(r"[\x00-\x7f]+|[^\x00-\x7f]", text):
         a, b = run.span()
         segments.append(Segment(a, b, a, b, line, run[0].isascii()))
         line += run[0].count("\n")
-    return SourceMap(text, tuple(segments))
+    return SourceMap(text, segments)
 
 
 UTF_16 = {
@@ -230,13 +260,13 @@ def in_words(text: str) -> SourceMap:
     (8, 10)
     """
     mark = text.startswith("\ufeff")
-    segments, byte, line, text = [], 2 * mark, 1, text[mark:]
+    segments, byte, line, text = Segments(), 2 * mark, 1, text[mark:]
     for word in re.finditer(r"[^\s<>]+|<|>|\s", text):
         size = 2 * len(word[0]) + 2 * sum(character > "\uffff" for character in word[0])
         segments.append(Segment(*word.span(), byte, byte + size, line, False))
         byte += size
         line += word[0] == "\n"
-    return SourceMap(text, tuple(segments))
+    return SourceMap(text, segments)
 
 
 WINDOWS = [

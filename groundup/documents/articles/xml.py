@@ -175,8 +175,8 @@ class Walk:
 
     def place(self) -> tuple[int, int]:
         """Where in the source what was just read ends: for text that is put in."""
-        pieces = self.writer.pieces
-        return (pieces[-1][1], pieces[-1][1]) if pieces else (0, 0)
+        end = self.writer.pieces.end
+        return (end, end)
 
     def end(self, name: str) -> None:
         """Close an element and those inside it that were left open."""

@@ -1,9 +1,11 @@
 """Archives: the files in zip and tar archives and single packed files, each a record.
 
 An archive is read from front to back and nothing is written to disk, so a name can lead nowhere;
-names that try are rejected all the same. Three limits end a bomb: how many bytes one member and all
-of them unpack to, how many members there are, and how much larger a member is than its packing.
-An archive inside an archive is not opened. Knows nothing of what the members say.
+names that try are rejected all the same. What stands before a cut or damage is kept: tars are
+streamed, and a zip whose directory is gone is walked by its members' own headers. Three limits
+end a bomb: how many bytes one member and all of them unpack to, how many members there are, and
+how much larger a member is than its packing. An archive inside an archive is not opened. Knows
+nothing of what the members say.
 """
 
 import bz2
@@ -11,6 +13,7 @@ import gzip
 import io
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -38,6 +41,10 @@ BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, tarfile.Tar
           zipfile.BadZipFile, NotImplementedError, RuntimeError, OverflowError)  # fmt: skip
 """What unpacking a damaged or hostile archive may raise."""
 XZ_MEMORY = 256 * 2**20
+LONG_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE,
+                tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)  # fmt: skip
+"""Entries whose content tarfile reads into memory."""
+LONGEST_HEADER = 2**20
 CHUNK = 2**16
 
 
@@ -101,13 +108,15 @@ def members(file: Any, part: Part, config: ArchiveConfig) -> Iterator[Member | R
         return
     limited = Limited(unpacking(file, suffix_of(name)), part.bytes, config)
     if name.endswith(TARS):
-        yield from tar_members(io.BufferedReader(limited, CHUNK), part.path, config)
+        yield from tar_members(limited, io.BufferedReader(limited, CHUNK), part.path, config)
         return
     if is_tar(buffered := io.BufferedReader(limited, CHUNK)):  # arXiv calls a packed tar .gz
-        yield from tar_members(buffered, part.path, config)
+        yield from tar_members(limited, buffered, part.path, config)
         return
     inner = PurePosixPath(part.path).stem
     data = buffered.read(config.max_bytes + 1)
+    if limited.broken is not None:
+        raise limited.broken
     if len(data) > config.max_bytes:
         yield Rejected(f"{part.path}#{inner}", "too large", f"more than {config.max_bytes} bytes")
     elif (
@@ -153,10 +162,15 @@ class XzFile:
 
 
 class Limited(io.RawIOBase):
-    """A stream that ends in Refused once it has given more than its archive may unpack to."""
+    """A stream that ends in Refused once it has given more than its archive may unpack to.
+
+    Where unpacking fails the stream ends, so that nothing before is lost, and `broken` says why.
+    """
 
     def __init__(self, file: Any, packed: int, config: ArchiveConfig) -> None:
-        self.file, self.config = file, config
+        # The readers of gzip and bzip2 lose what they have read when `read` fails, not `read1`.
+        self.take = getattr(file, "read1", file.read)
+        self.broken: Exception | None = None
         self.given = 0
         ratio_bytes = int(max(2**20, packed * config.max_ratio))
         self.limit = min(config.max_total_bytes, ratio_bytes)
@@ -167,7 +181,10 @@ class Limited(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill a buffer."""
-        data = self.file.read(min(len(buffer), CHUNK))
+        try:
+            data = b"" if self.broken else self.take(min(len(buffer), CHUNK))
+        except BROKEN as error:
+            self.broken, data = error, b""
         self.given += len(data)
         if self.given > self.limit:
             raise Refused("bomb", f"it unpacks to more than {self.limit} bytes")
@@ -175,28 +192,74 @@ class Limited(io.RawIOBase):
         return len(data)
 
 
-def tar_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Member | Rejected]:
-    """Yield the files of a tar, in its order."""
-    with tarfile.open(fileobj=file, mode="r|") as archive:
-        for count, entry in enumerate(archive):
-            if count >= config.max_members:
-                raise Refused("too many members", f"more than {config.max_members}")
-            if entry.isdir() or is_hidden(entry.name):
-                continue
-            place = f"{path}#{shown(entry.name)}"
-            if bad := unsafe(entry.name):
-                yield Rejected(place, bad, entry.name.encode(errors="replace").decode()[:200])
-            elif not entry.isreg() or entry.issparse():
-                yield Rejected(place, "not a regular file", f"type {entry.type!r}")
-            elif entry.size > config.max_bytes:
-                yield Rejected(place, "too large", f"{entry.size} bytes")
-            elif source := archive.extractfile(entry):
-                yield Member(shown(entry.name), source.read())
+def tar_members(
+    limited: Limited, file: Any, path: str, config: ArchiveConfig
+) -> Iterator[Member | Rejected]:
+    """Yield the files of a tar, in its order, and a reject if it does not end as tars do."""
+    header = watched_header()
+    try:
+        with tarfile.open(fileobj=file, mode="r|", tarinfo=header) as archive:
+            for count, entry in enumerate(archive):
+                if count >= config.max_members:
+                    raise Refused("too many members", f"more than {config.max_members}")
+                if not (entry.isdir() or is_hidden(entry.name)):
+                    yield tar_member(archive, entry, path, config)
+    except BROKEN as error:
+        raise limited.broken or error from None
+    if limited.broken is not None:
+        raise limited.broken
+    if header.said is not tarfile.EOFHeaderError:
+        raise EOFError("it ends, or its next header is damaged, before the mark of its end")
+
+
+def tar_member(
+    archive: tarfile.TarFile, entry: tarfile.TarInfo, path: str, config: ArchiveConfig
+) -> Member | Rejected:
+    """One file of a tar; what unpacking raises if it is cut off."""
+    place = f"{path}#{shown(entry.name)}"
+    if bad := unsafe(entry.name):
+        return Rejected(place, bad, entry.name.encode(errors="replace").decode()[:200])
+    if not entry.isreg() or entry.issparse():
+        return Rejected(place, "not a regular file", f"type {entry.type!r}")
+    if entry.size > config.max_bytes:
+        return Rejected(place, "too large", f"{entry.size} bytes")
+    source = archive.extractfile(entry)
+    return Member(shown(entry.name), source.read() if source else b"")
+
+
+def watched_header() -> Any:
+    """tarfile's headers, remembering why the last one was none: tarfile ends in silence.
+
+    A header for a long name is as long as it says, so that is bounded too.
+    """
+
+    class Header(tarfile.TarInfo):
+        said: type[Exception] | None = None
+
+        @classmethod
+        def frombuf(cls, buf: Any, encoding: str, errors: str) -> tarfile.TarInfo:
+            """Read a header; note why it is none."""
+            try:
+                found = super().frombuf(buf, encoding, errors)
+            except tarfile.HeaderError as error:
+                cls.said = type(error)
+                raise
+            if found.type in LONG_HEADERS and found.size > LONGEST_HEADER:
+                raise Refused("bomb", f"a header of {found.size} bytes")
+            return found
+
+    return Header
 
 
 def zip_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Member | Rejected]:
-    """Yield the files of a zip, in the order of its directory."""
-    with zipfile.ZipFile(file) as archive:
+    """Yield the files of a zip, in the order of its directory; without one, of the file."""
+    try:
+        archive = zipfile.ZipFile(file)
+    except BROKEN as error:
+        yield from headed_members(file, path, config)
+        yield Rejected(path, "broken archive", f"no directory: {error}"[:200])
+        return
+    with archive:
         entries = checked_entries(archive, config)
         for entry in entries:
             if entry.is_dir() or is_hidden(entry.filename):
@@ -240,6 +303,98 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, config: Archive
         raise Refused("bomb", f"{entry.compress_size} bytes unpack to {entry.file_size}")
     with archive.open(entry) as file:
         return file.read(config.max_bytes + 1)  # zipfile ends at the size that was checked
+
+
+def headed_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Member | Rejected]:
+    """Yield what a zip without a directory holds, from header to header, until one is no header."""
+    at, total = 0, 0
+    for _ in range(config.max_members):
+        file.seek(at)
+        head = file.read(30)
+        if len(head) < 30 or not head.startswith(b"PK\x03\x04"):
+            return
+        flags, method, crc, packed, size, name_bytes, extra = struct.unpack("<6xHH4xIIIHH", head)
+        raw = file.read(name_bytes)
+        name = raw.decode("utf-8" if flags & 0x800 else "cp437", "backslashreplace")
+        start, place = at + 30 + name_bytes + extra, f"{path}#{shown(name)}"
+        file.seek(start)
+        entry = Headed(name, flags, method, crc, packed, size)
+        try:
+            data, taken = read_headed(file, entry, config, config.max_total_bytes - total)
+        except Refused as refused:
+            yield refused.reject(place)
+            if flags & 8 or refused.reason == "cut off":
+                return  # where the next one begins is not known
+            at = start + packed
+            continue
+        total += len(data)
+        if not name.endswith("/") and not is_hidden(name):
+            yield Member(shown(name), data)
+        at = start + taken
+    raise Refused("too many members", f"more than {config.max_members}")
+
+
+class Headed(NamedTuple):
+    """What a zip's member says of itself in front of its bytes."""
+
+    name: str
+    flags: int
+    method: int
+    crc: int
+    packed: int
+    """Bytes; 0 if they, the size and the sum follow the member (flag 8)."""
+    size: int
+
+
+def read_headed(file: Any, entry: Headed, config: ArchiveConfig, left: int) -> tuple[bytes, int]:
+    """A member's bytes, and how many bytes of the file it and what follows it take.
+
+    Refused as `read_entry` refuses; `left` is what the archive may still unpack to.
+    """
+    follows = bool(entry.flags & 8)
+    if bad := unsafe(entry.name):
+        raise Refused(bad, entry.name[:200])
+    if entry.flags & 1:
+        raise Refused("encrypted")
+    if entry.method not in (0, 8) or (follows and entry.method == 0) or entry.packed == 2**32 - 1:
+        raise Refused("broken archive", f"method {entry.method}, its length only in the directory")
+    unpacker = zlib.decompressobj(-15)
+    pieces = list(unpack_headed(file, entry, unpacker, (config, left)))
+    data = b"".join(pieces)
+    crc, taken = entry.crc, entry.packed
+    if follows:
+        tail = (unpacker.unused_data + file.read(16))[:16]
+        skip = 4 * tail.startswith(b"PK\x07\x08")
+        crc = int.from_bytes(tail[skip : skip + 4], "little")
+        taken = int.from_bytes(tail[skip + 4 : skip + 8], "little") + skip + 12
+    if zlib.crc32(data) != crc:
+        raise Refused("broken archive", "its sum is another")
+    return data, taken
+
+
+def unpack_headed(
+    file: Any, entry: Headed, unpacker: Any, bounds: tuple[ArchiveConfig, int]
+) -> Iterator[bytes]:
+    """Yield a member's bytes; Refused where they end early, or are more than they may be."""
+    config, left = bounds
+    most = min(config.max_bytes, left)
+    given = taken = 0
+    while not unpacker.eof if entry.method else taken < entry.packed:
+        rest = CHUNK if entry.flags & 8 else entry.packed - taken
+        packed = file.read(min(CHUNK, rest))
+        if not packed:
+            raise Refused("cut off", f"{given} bytes are there")
+        taken += len(packed)
+        try:
+            piece = unpacker.decompress(packed, most + 1 - given) if entry.method else packed
+        except zlib.error as error:
+            raise Refused("broken archive", str(error)[:200]) from None
+        given += len(piece)
+        if given > most:
+            raise Refused("too large" if most == config.max_bytes else "bomb", f"{given} bytes")
+        if given > max(2**20, taken * config.max_ratio):
+            raise Refused("bomb", f"{taken} bytes unpack to {given}")
+        yield piece
 
 
 def is_hidden(name: str) -> bool:

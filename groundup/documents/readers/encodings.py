@@ -15,7 +15,7 @@ import numpy as np
 
 from groundup.core import MissingExtra
 
-from ..document import Segment, SourceMap
+from ..document import Segment, Segments, SourceMap
 from ..markup import SINGLE_BYTE
 from ..record import slice_of
 from .reader import Refused
@@ -134,18 +134,18 @@ def by_character(text: str, skip: int) -> SourceMap:
     runs = r"[\x00-\x7f]+|[^\x00-\x7f]"
     if len(text) - len(text.encode("ascii", "ignore")) > EXACT_CHARACTERS:
         runs = r"[^\n]*\n|[^\n]+"
-    segments, line = [], 1
+    segments, line = Segments(), 1
     for run in re.finditer(runs, text):
         start, end = run.span()
         exact = run[0].isascii()
         segments.append(Segment(start, end, skip + start, skip + end, line, exact))
         line += run[0].count("\n")
-    return SourceMap(text, tuple(segments))
+    return SourceMap(text, segments)
 
 
 def by_line(data: bytes, text: str, charset: str, skip: int) -> SourceMap:
     """Map of a text of several bytes a character: a segment a line, or one if that fails."""
-    segments: list[Segment] = []
+    segments = Segments()
     start, byte = 0, skip
     newline = "\n".encode(charset)
     for number, line in enumerate(lines_of(text), 1):
@@ -164,8 +164,8 @@ def by_line(data: bytes, text: str, charset: str, skip: int) -> SourceMap:
             for s in sample
         )
     if not whole:
-        segments = [Segment(0, len(text), skip, len(data), 1, False)] if text else []
-    return SourceMap(text, tuple(segments))
+        return SourceMap(text, [Segment(0, len(text), skip, len(data), 1, False)] if text else [])
+    return SourceMap(text, segments)
 
 
 def lines_of(text: str) -> list[str]:
@@ -235,7 +235,7 @@ class Pieces:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
-        self.segments: list[Segment] = []
+        self.segments = Segments()
         self.length = 0
 
     def add(self, text: str, start: int, end: int, line: int = 0, exact: bool = True) -> None:
@@ -278,7 +278,7 @@ class Pieces:
 
     def take(self, map: SourceMap, start: int, end: int, shift: int = 0, lines: int = 0) -> None:
         """Add a slice of another map's text, its bytes and lines moved on."""
-        for segment in slice_of(map, start, end, self.segments):
+        for segment in slice_of(map, start, end, self.segments.length):
             self.segments.append(
                 segment._replace(
                     byte_start=segment.byte_start + shift,
@@ -291,25 +291,26 @@ class Pieces:
 
     def map(self) -> SourceMap:
         """The text and its map."""
-        return SourceMap("".join(self.texts), tuple(self.segments))
+        return SourceMap("".join(self.texts), self.segments)
 
 
 def through(map: SourceMap, unicode: bytes, original: SourceMap) -> SourceMap:
     """A map to the UTF-8 form of a text, led on to the bytes that the text was decoded from."""
     if original.segments and original.segments[0].exact and len(original.segments) == 1:
         shift = original.segments[0].byte_start
+        if not shift:
+            return map
         pieces = Pieces()
         pieces.take(map, 0, len(map.text), shift)
         return pieces.map()
     begins = (np.frombuffer(unicode, dtype=np.uint8) & 0xC0) != 0x80
     before = np.concatenate([[0], np.cumsum(begins)])  # characters before each byte
-    segments: list[Segment] = []
+    segments = Segments()
     for one in map.segments:
         first, last = int(before[one.byte_start]), int(before[one.byte_end])
         if one.exact:
-            moved = slice_of(original, first, last, segments)
-            segments += moved
+            segments.extend(slice_of(original, first, last, segments.length))
         else:
             place = original.byte_range(first, last)
             segments.append(Segment(one.start, one.end, *place, original.line(first), False))
-    return SourceMap(map.text, tuple(segments))
+    return SourceMap(map.text, segments)

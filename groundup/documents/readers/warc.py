@@ -105,29 +105,35 @@ class Warc:
     def read_range(self, file: Any, part: Part, source: str) -> Iterator[Record | Rejected]:
         """Yield what begins in the range, going on behind every damage."""
         is_packed = suffix_of(part.path) == ".gz"
-        find = next_member if is_packed else next_plain
-        is_last = part.end >= os.fstat(file.fileno()).st_size
+        find, end_of = (next_member, member_end) if is_packed else (next_plain, record_end)
+        size = os.fstat(file.fileno()).st_size
         at, made = find(file, part.start, part.end), None
         if at != part.start == 0 and part.end:
             yield Rejected(part.path, "not an archive", "it does not begin with a WARC record")
         while at is not None:
-            seen, broken = False, ""
+            count, broken = 0, ""  # records that begin at `at`
             file.seek(at)
             try:
                 for place, record in numbered(archive(file)):
-                    if record.stream_pos >= part.end and not is_last:
+                    if record.stream_pos >= part.end and part.end < size:
                         return
-                    seen, at = True, record.stream_pos
+                    count = count + 1 if record.stream_pos == at else 1
+                    at = record.stream_pos
                     made = self.look_at(record, f"{part.path}#{place}", source)
                     if made is not None:
                         yield made
             except OSError as error:
                 broken = str(error)[:200]
-            told = isinstance(made, Rejected) and made.reason in DAMAGED
-            if (broken and not told) or not seen:
-                place = (next_magic(file, at + 1) or at) if seen and is_packed else at
-                yield Rejected(f"{part.path}#{place}", "broken archive", broken or "ends within")
-            at = find(file, at + 1, part.end)
+            end = end_of(file, at) if count else None
+            if not count:
+                yield Rejected(f"{part.path}#{at}", "broken archive", broken or "ends within")
+            elif isinstance(made, Rejected) and made.reason in DAMAGED:
+                end = None  # its length is not to be trusted
+            elif end is None and broken:  # inside a member some of whose records were read
+                yield Rejected(f"{part.path}#{at}.{count}", "broken archive", broken)
+            elif end is not None and (lost := unread(file, end, part)):
+                yield lost._replace(details=broken or lost.details)
+            at = find(file, (end or at) + 1, part.end)
 
     def look_at(self, record: Any, path: str, source: str) -> Record | Rejected | None:
         """The record of an archive's record, if it is of a type that holds content."""
@@ -311,11 +317,50 @@ def next_member(file: Any, start: int, end: int) -> int | None:
     return None
 
 
-def next_magic(file: Any, start: int) -> int | None:
-    """Where the next gzip member seems to begin, whatever it holds."""
-    file.seek(start)
-    found = MEMBER.search(file.read(WINDOW))
-    return start + found.start() if found else None
+def member_end(file: Any, at: int) -> int | None:
+    """Where the gzip member at a place ends, or None if it is damaged or cut off."""
+    unpacker = zlib.decompressobj(31)
+    file.seek(at)
+    while not unpacker.eof:
+        packed = unpacker.unconsumed_tail or file.read(WINDOW)
+        try:
+            unpacker.decompress(packed, WINDOW)
+        except zlib.error:
+            return None
+        if not packed:
+            return None
+    return file.tell() - len(unpacker.unused_data)
+
+
+def record_end(file: Any, at: int) -> int | None:
+    """Where the record at a place of an archive without compression ends, by its own length."""
+    file.seek(at)
+    head = file.read(HEADER_BYTES)
+    stop = re.search(rb"\r?\n\r?\n", head)
+    found = LENGTH.search(head, 0, stop.end()) if stop else None
+    if not START.match(head) or stop is None or found is None:
+        return None
+    at += stop.end() + int(found[1])
+    file.seek(at)
+    rest = file.read(4)
+    return at + len(rest) - len(rest.lstrip(b"\r\n"))
+
+
+def unread(file: Any, end: int, part: Part) -> Rejected | None:
+    """The reject for what lies behind the last record that was read, padding aside.
+
+    A cut within the first bytes of a member leaves nothing that unpacks, and no parser tells.
+    """
+    size = os.fstat(file.fileno()).st_size
+    file.seek(end)
+    rest = file.read(WINDOW)
+    if not rest.strip(b"\0\r\n ") and end + len(rest) >= size:
+        return None
+    if part.end <= end and begins_record(file, end):
+        return None  # whoever reads the next range tells
+    begins = rest.startswith((b"\x1f", b"WARC"[: len(rest)]))
+    reason = "cut off" if begins else "broken archive"
+    return Rejected(f"{part.path}#{end}", reason, f"no record begins here, {size - end} bytes left")
 
 
 def begins_record(file: Any, at: int) -> bool:
@@ -353,17 +398,8 @@ def plain_cuts(file: Any, size: int, part_bytes: int) -> list[int]:
     A page may hold the beginning of a record as text, so a search for one would be fooled.
     """
     cuts, at = [0], 0
-    while at < size:
-        file.seek(at)
-        head = file.read(HEADER_BYTES)
-        stop = re.search(rb"\r?\n\r?\n", head)
-        found = LENGTH.search(head, 0, stop.end()) if stop else None
-        if not START.match(head) or stop is None or found is None:
-            break
-        at += stop.end() + int(found[1])
-        file.seek(at)
-        rest = file.read(4)
-        at += len(rest) - len(rest.lstrip(b"\r\n"))
+    while at < size and (end := record_end(file, at)) is not None:
+        at = end
         if at - cuts[-1] >= part_bytes and at < size:
             cuts.append(at)
     return [*cuts, size]

@@ -1,8 +1,10 @@
 """Daft here and Daft on Ray write what the pool writes, hung and killed workers included."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError
-from groundup.corpus.engine.cluster import open_runner
+from groundup.corpus.engine.cluster import check_address, open_runner
 from groundup.corpus.engine.pool import Pool
 from groundup.corpus.engine.run import run
 
@@ -53,6 +55,29 @@ def test_an_address_without_a_cluster_is_refused():
     with pytest.raises(ConfigError, match="Add --runner ray"):
         with open_runner("pool", address="ray://host:10001"):
             pass
+
+
+def test_an_address_where_nothing_listens_is_told_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        for address in (f"127.0.0.1:{port}", f"localhost:{port}", "auto", ""):
+            check_address(address)
+    start = time.monotonic()
+    with pytest.raises(ConfigError, match=rf"nothing listens at 127\.0\.0\.1 port {port}"):
+        check_address(f"127.0.0.1:{port}")
+    assert time.monotonic() - start < 10
+
+
+@pytest.mark.parametrize("address", ["head", "head:", ":6379", "head:port", "ray://", "h:70000"])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(ConfigError, match="must be host:port"):
+        check_address(address)
+
+
+def test_the_ray_client_says_what_it_needs(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'ray\[client\]'.*--address head:6379"):
+        check_address("ray://head:10001")
 
 
 def test_nobody_is_told_of_a_run():

@@ -10,7 +10,7 @@ import pyarrow.parquet as parquet
 from groundup.corpus.engine.rulings import read_rulings
 from groundup.corpus.engine.survey import Survey
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig
-from groundup.documents import Record, SourceMap, follow, to_batch
+from groundup.documents import Record, SourceMap, Span, follow, to_batch
 
 
 def each(task, items):
@@ -54,6 +54,46 @@ def test_headers_and_footers_go_and_headings_in_the_middle_stay(tmp_path):
     assert "Parameters:" in text and "does in this unlike" in text
     assert "Site of things" not in text and "Made in" not in text
     assert {edit.reason for edit in found[records[3].id].edits} == {"header", "footer"}
+
+
+def story(number: int, head: str, foot: str = "", **settings) -> Record:
+    """A page whose head and foot have its number, around a text of its own."""
+    words = " ".join(chr(97 + (number * place) % 26) * 7 for place in range(1, 30))
+    return page(number, f"Home\nAbout us\n{head}\n{words}.\n{foot}Mill Press")
+
+
+def left(tmp_path, records) -> str:
+    found = judged(tmp_path, records, [len(records)])
+    return follow(records[7], found[records[7].id]).text
+
+
+def test_a_numbered_title_is_the_page_s_own(tmp_path):
+    texts = [story(n, f"Story number {n}", f"Page {n} of 40\n") for n in range(1, 41)]
+    after = left(tmp_path, texts)
+    assert after.startswith("Story number 8\n")
+    assert "Home" not in after and "Page 8" not in after and "Mill Press" not in after
+
+
+def test_page_counts_dates_and_counters_go(tmp_path):
+    for place, head in enumerate(("Page {} of 90", "March {}, 20{}", "Posted: {}", "Views {}",
+                                  "{} comments", "12 May 20{}", "Seite {}", "Copyright 20{}")):  # fmt: skip
+        records = [story(n, head.format(n, n)) for n in range(10, 50)]
+        assert head.format(17, 17) not in left(tmp_path / str(place), records), head
+
+
+def test_headings_and_titles_that_differ_stay_and_those_that_do_not_go(tmp_path):
+    records = []
+    for n in range(10, 50):
+        one = story(n, f"Views: {n}\nThe Mill 2\nPart: {n}")
+        at = one.text.index("Views")
+        end = one.text.index("\n", one.text.index("Part"))
+        mill = one.text.index("The Mill")
+        spans = (Span("heading", at, mill - 1), Span("heading", mill, mill + 10))
+        titled = one.metadata | {"title": f"Part: {n} - The Mill 2"}
+        assert one.text[end - 2 : end] == str(n)
+        records.append(Record(one.id, "web", one.path, "html", one.text, one.map, spans, titled))
+    after = left(tmp_path, records)
+    assert after.startswith("Views: 17\nPart: 17\n") and "The Mill" not in after
 
 
 def test_shards_do_not_matter(tmp_path):

@@ -1,6 +1,7 @@
 """LaTeX as prose: what the printed paper says, each piece tied to its bytes."""
 
 import re
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
@@ -180,3 +181,13 @@ def test_any_text_gives_a_sound_map(source):
                 said = data[piece.byte_start : piece.byte_end].decode()
                 assert said == after.text[piece.start : piece.end]
         assert not re.search(r"[ \t]{2,}$", after.text)
+
+
+@pytest.mark.parametrize("text", ["-\n", "&#", "`"])
+def test_latex_that_needs_a_segment_a_byte_stays_small(text):
+    data = (text * 30_000)[:30_000].encode()
+    tracemalloc.start()
+    ruling = Latex(LatexConfig())(Record("1", "s", "p", "latex", data=data))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert ruling.made and peak < 200 * len(data)

@@ -90,6 +90,105 @@ def test_single_files_by_their_inner_ending(tmp_path):
     ]  # fmt: skip
 
 
+def random_texts(count: int) -> dict[str, bytes]:
+    source = random.Random(1)
+    return {f"{n:02d}.txt": source.randbytes(1_500).hex().encode() for n in range(count)}
+
+
+@pytest.mark.parametrize(
+    "mode, name, count, least",
+    [("w:gz", "a.tgz", 60, 27), ("w:bz2", "a.tbz2", 800, 200), ("w:xz", "a.txz", 60, 27),
+     ("w", "a.tar", 60, 27)],
+)  # fmt: skip
+def test_what_stands_before_a_cut_in_a_tar_is_kept(tmp_path, mode, name, count, least):
+    entries = random_texts(count)  # bzip2 packs 900,000 bytes together
+    whole = tar(entries, mode)
+    (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    found = all_of(tmp_path)
+    assert found.pop(name) == "broken archive"
+    assert list(found) == [f"{name}#{n:02d}.txt" for n in range(len(found))]
+    assert len(found) >= least
+    assert all(found[f"{name}#{key}"] == f"text: {text.decode()}"
+               for key, text in entries.items() if f"{name}#{key}" in found)  # fmt: skip
+
+
+def test_a_tar_that_ends_early_is_told_wherever_it_ends(tmp_path):
+    whole = tar({"a.txt": b"one", "b.txt": b"two"}, "w")
+    packed = tar({"a.txt": b"one"})
+    damaged = bytearray(whole)
+    damaged[1024 + 150] ^= 255  # in the sum of the second header
+    for name, data in (("a.tar", whole[:1024]), ("b.tar", whole[:1100]), ("c.tgz", packed[:-10]),
+                       ("d.tar", bytes(damaged))):  # fmt: skip
+        (tmp_path / name).write_bytes(data)
+        assert all_of(tmp_path / name)[f"{name}#a.txt"] == "text: one"
+        assert all_of(tmp_path / name)[name] == "broken archive"
+    (tmp_path / "whole.tar").write_bytes(whole)
+    assert list(all_of(tmp_path / "whole.tar").values()) == ["text: one", "text: two"]
+
+
+def test_a_name_longer_than_any_is_a_bomb(tmp_path):
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 8 * 2**20
+    data = info.tobuf() + b"n" * info.size
+    (tmp_path / "a.tar").write_bytes(tar({"a.txt": b"one"}, "w")[:1024] + data)
+    assert all_of(tmp_path) == {"a.tar#a.txt": "text: one", "a.tar": "bomb"}
+
+
+class Unseekable(io.BytesIO):
+    """A file that zipfile cannot go back in, so sizes follow the members."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *place: int) -> int:
+        raise OSError
+
+    def tell(self) -> int:
+        raise OSError
+
+
+@pytest.mark.parametrize("file", [io.BytesIO, Unseekable])
+def test_a_zip_without_its_directory_is_walked(tmp_path, file):
+    entries, made = random_texts(20) | {"z/": b"", "../x.txt": b"x"}, file()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    whole = made.getvalue()
+    (tmp_path / "a.zip").write_bytes(whole[: whole.index(b"PK\x01\x02")])
+    (tmp_path / "b.zip").write_bytes(whole[: len(whole) // 2])
+    first, half = all_of(tmp_path / "a.zip"), all_of(tmp_path / "b.zip")
+    assert first.pop("a.zip") == half.pop("b.zip") == "broken archive"
+    assert list(first.values()) == [f"text: {data.decode()}" for data in entries.values()][:20] + [
+        "name leads out of the archive"
+    ]
+    *kept, cut = half.values()
+    assert len(kept) in (9, 10) and cut == "cut off"
+    assert kept == [f"text: {data.decode()}" for data in entries.values()][: len(kept)]
+
+
+def test_a_zip_without_its_directory_keeps_its_limits(tmp_path):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.txt", b"0" * 9_000_000)
+        archive.writestr("big.txt", random.Random(0).randbytes(40_000).hex())
+        archive.writestr("packed.txt", b"ok", zipfile.ZIP_LZMA)
+        archive.writestr("ok.txt", b"ok", zipfile.ZIP_STORED)
+        archive.writestr("bad.txt", b"spoilt", zipfile.ZIP_STORED)
+    data = made.getvalue().replace(b"spoilt", b"Spoilt", 1)
+    (tmp_path / "a.zip").write_bytes(data[: data.index(b"PK\x01\x02")])
+    limits = ArchiveConfig(max_bytes=70_000, max_ratio=50)
+    assert list(all_of(tmp_path, limits).values()) == [
+        "too large", "too large", "broken archive", "text: ok", "broken archive", "broken archive",
+    ]  # fmt: skip
+    found = all_of(tmp_path, ArchiveConfig(max_ratio=50))
+    assert found["a.zip#bomb.txt"] == "bomb" and found["a.zip#big.txt"].startswith("text")
+    assert all_of(tmp_path, ArchiveConfig(max_members=2, max_bytes=70_000))["a.zip"] == (
+        "too many members"
+    )
+    found = all_of(tmp_path, ArchiveConfig(max_total_bytes=79_999))
+    assert found["a.zip#big.txt"] == "bomb"
+
+
 def test_names_links_and_devices_lead_nowhere(tmp_path):
     entries = {"../out.txt": b"x", "/etc/passwd.txt": b"x", "a/../../b.txt": b"x", "ok.txt": b"y"}
     odd = (("link.txt", tarfile.SYMTYPE, "/etc/passwd"), ("hard.txt", tarfile.LNKTYPE, "ok.txt"),

@@ -63,6 +63,37 @@ def test_a_member_cut_off_in_its_header_is_seen(tmp_path):
     assert isinstance(one, Record) and two.reason in ("broken archive", "cut off")
 
 
+@pytest.mark.parametrize("part_bytes", [10**6, 150])
+@pytest.mark.parametrize("bytes_left", [1, 5, 10, 18, 50])
+def test_a_member_cut_off_in_its_first_bytes_is_counted(tmp_path, bytes_left, part_bytes):
+    good = [gzip.compress(page(number)) for number in (1, 2)]
+    end = len(good[0]) + len(good[1])
+    cut = gzip.compress(page(3))[:bytes_left]
+    (tmp_path / "a.warc.gz").write_bytes(b"".join(good) + cut)
+    one, two, lost = all_of(tmp_path, WarcConfig(part_bytes=part_bytes))
+    assert isinstance(one, Record) and isinstance(two, Record)
+    assert lost[:2] == (f"a.warc.gz#{end}", "cut off")
+
+
+def test_padding_is_no_damage_and_other_bytes_are(tmp_path):
+    member = gzip.compress(page(1))
+    (tmp_path / "a.warc.gz").write_bytes(member + b"\0" * 1_000)
+    (tmp_path / "b.warc.gz").write_bytes(member + b"other" * 9 + member)
+    (tmp_path / "c.warc").write_bytes(page(1) + b"\r\n" * 9)
+    one, two, lost, three, four = all_of(tmp_path)
+    assert lost[:2] == (f"b.warc.gz#{len(member)}", "broken archive")
+    assert [type(found) for found in (one, two, three, four)] == [Record] * 4
+
+
+def test_damage_has_a_place_of_its_own(tmp_path):
+    whole = page(1) + page(2)
+    (tmp_path / "a.warc").write_bytes(whole + b"WAR")
+    (tmp_path / "b.warc.gz").write_bytes(gzip.compress(page(1) * 3 + b"no record" * 9))
+    found = all_of(tmp_path)
+    assert found[2][:2] == (f"a.warc#{len(whole)}", "cut off")
+    assert len({one.path for one in found}) == len(found) and isinstance(found[5], Record)
+
+
 def test_plain_archives_cut_off_and_files_that_are_none(tmp_path):
     (tmp_path / "a.warc").write_bytes(page(1) + page(2)[:-40])
     (tmp_path / "b.warc").write_bytes(b"nothing of the kind")
