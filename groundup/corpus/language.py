@@ -209,6 +209,16 @@ def identify(text: str, config: LanguageConfig) -> Identified:
     return found if sure else found._replace(language=UNDETERMINED)
 
 
+def language_of(text: str) -> str | None:
+    """The language of prose with the settings as they are, or None; for `conversations.languages`.
+
+    >>> language_of("これは日本語で書かれたとても短い文章です。"), language_of("ok")
+    ('ja', None)
+    """
+    found = identify(text, LanguageConfig())
+    return None if found.language == UNDETERMINED else found.language
+
+
 def by_script(letters: str) -> Identified | None:
     """The language whose own script makes up most of the letters.
 

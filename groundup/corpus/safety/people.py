@@ -126,7 +126,7 @@ ADDRESSES = (
     # Germany, Austria, the Netherlands: the street's word is the name's end
     r"(?<![\w.])(?:\p{Lu}[\p{L}.-]{1,30}[ ]){0,2}\p{Lu}?[\p{L}-]{0,40}(?:straße|strasse|Straße"
     r"|Strasse|str\.|Str\."
-    r"|weg|Weg|platz|Platz|allee|Allee|gasse|Gasse|(?<![aeiou])ring|\bRing|damm|Damm|ufer|Ufer|straat|laan"
+    r"|weg|Weg|platz|Platz|allee|Allee|gasse|Gasse|(?<![aeiou])(?<!\b[Ss]t)ring|\bRing|damm|Damm|ufer|Ufer|straat|laan"
     r"|plein|gracht|kade|dijk"
     r"|singel|dreef|hof|markt)[ ]\d{1,4}[ ]?(?:[a-zA-Z]\b)?(?:[-/]\d{1,4})?"
     rf"(?:(?:,[ ]?|[ ]|\n)(?:[A-Z]{{1,2}}-)?(?:\d{{5}}|\d{{4}}[ ]?[A-Z]{{2}}|\d{{4}})[ ]{CITY})?",

@@ -58,18 +58,28 @@ NOT_NICKS = frozenset(
 )
 LEADS = (
     r"(?:I(?:['’]m| am) )?(?:so |very |really )?sorry", "I apologi[sz]e", "apologies", "however",
+    "yes", "no", r"I (?:must|have to|should) (?:inform|remind|tell) you that",
+    r"I (?:cannot|can['’]t|do not|don['’]t|am unable to) [^.!?\n]{0,80}?,? (?:as|because|since)",
     "unfortunately", "(?:please )?note(?: that)?", "well", "but", "actually", "of course",
     "es tut mir leid", "leider", "entschuldigung", "(?:je suis )?désolée?", "malheureusement",
     "lo siento", "mi dispiace", "purtroppo", "desculpe", "sinto muito", "infelizmente",
     "很?抱歉", "对不起", "對不起", "申し訳(?:ありません|ございません)が?",
 )  # fmt: skip
+GOOD = (
+    r"(?:(?:helpful|honest|logical|respectful|responsible|ethical|friendly|harmless|humble|legal|"
+    r"mere|perfect|safe|simple|dumb|text-based)(?:,|,? and)? ){0,4}"
+)
+MACHINE = (
+    r"(?:AI\b|artificial intelligence\b(?: \(AI\))?|(?:AI |large )?language model\b)"
+    r"(?: language)?(?: model| assistant| chat ?bot| program)?"
+)
 SELVES = (
-    r"as an? (?:AI|artificial intelligence|(?:AI |large )?language model)\b"
-    r"(?: language)?(?: model| assistant| chatbot)?(?: (?:created|developed|trained) by \w+)?"
-    r"(?=,| (?:I|my)\b)[^.!?\n]{0,80}\b(?:I|my|me)\b",
-    r"I(?:['’]m| am) (?:just |only )?an? (?:AI|artificial intelligence|(?:large )?language model)\b"
-    r"(?: language)?(?: model| assistant| chatbot| program)?(?=[,.!?\n]| (?:and|so|created|trained|"
-    r"developed|without)\b|$)",
+    rf"as an? {GOOD}{MACHINE}(?: (?:created|designed|developed|trained) by \w+)?"
+    r"(?: (?:to|with|without) [^.!?\n]{0,60}?)?(?=,| (?:I|my)\b)[^.!?\n]{0,80}\b(?:I|my|me)\b",
+    rf"I(?:['’]m| am) (?:just |only |not )?an? {GOOD}"
+    rf"(?:{MACHINE}|machine|chat ?bot|computer program)"
+    r"(?=[,.!?\n]|$| (?:and|but|so|not|that|with|without|here|created|designed|developed|trained)"
+    r"\b)",
     r"als (?:eine? )?(?:KI|künstliche Intelligenz|(?:großes )?(?:KI-)?Sprachmodell)"
     r"(?:-(?:Sprachmodell|Modell|Assistent(?:in)?|System|Chatbot))?(?=,? )[^.!?\n]{0,80}"
     r"\b(?:ich|mir|mich|mein\w{0,2})\b",

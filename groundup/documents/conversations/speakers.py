@@ -63,8 +63,14 @@ class Speakers:
         return Ruling(edits=tuple(apart(edits)), metadata={"speakers": len(names)}, made=made)
 
     def labels(self, text: str, turns: list[Turn], names: dict[str, str]) -> Iterator[Edit]:
-        """Yield an edit for every name that a rendering puts before a turn."""
+        """Yield an edit for every name that a rendering puts before a turn, in its span or not."""
         for turn in turns:
+            before = turn.start - len(turn.speaker) - 2  # as our readers write it
+            if before >= 0 and text.startswith(f"{turn.speaker}: ", before):
+                if turn.speaker in names:
+                    place = (before, before + len(turn.speaker))
+                    yield Edit(*place, "speaker's name", names[turn.speaker])
+                continue
             at = text.find(
                 turn.speaker, turn.start, min(turn.end, turn.start + len(turn.speaker) + 40)
             )
@@ -76,7 +82,7 @@ class Speakers:
 
 def mentions(text: str, turns: list[Turn], names: dict[str, str]) -> list[Edit]:
     """Edits for names inside of what is said."""
-    whole = [name for name in names if " " in name or IS_UNSPACED.search(name)]
+    whole = [name for name in names if is_whole(name)]
     words = {name: new for name, new in names.items() if name not in whole}
     for name, new in names.items():
         first = name.split(" ")[0]
@@ -97,6 +103,16 @@ def mentions(text: str, turns: list[Turn], names: dict[str, str]) -> list[Edit]:
             for one in pattern_of(whole).finditer(text)
         ]
     return edits
+
+
+def is_whole(name: str) -> bool:
+    """Whether a name is looked for as it stands, for it is no single token.
+
+    >>> is_whole("Ann Lee"), is_whole("dr.who"), is_whole("ann"), is_whole("...")
+    (True, True, False, False)
+    """
+    is_odd = " " in name or IS_UNSPACED.search(name) or not TOKEN.fullmatch(name)
+    return bool(is_odd) and any(map(str.isalnum, name))
 
 
 def pattern_of(names: list[str]) -> re.Pattern[str]:

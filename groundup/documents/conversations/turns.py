@@ -64,12 +64,10 @@ class Turns:
         said = [turn for turn in turns if content(record.text, turn)]
         if len(said) < self.config.min_turns:
             return Ruling("turns: too few", float(len(said)), f"at least {self.config.min_turns}")
-        if reason := self.order(said):
-            return Ruling(reason)
         seen: set[tuple[str, str]] = set()
-        edits, doubled, before = [], 0, ("", "")
+        edits, kept, doubled, before = [], [], 0, ("", "")
         for turn in turns:
-            key = (turn.role, content(record.text, turn))
+            key = (turn.role, " ".join(content(record.text, turn).split()))
             if not key[1]:
                 edits.append(Edit(turn.start, turn.end, "empty turn"))
                 continue
@@ -77,7 +75,11 @@ class Turns:
             seen.add(key)
             if key == before:
                 edits.append(Edit(turn.start, turn.end, "turn said twice"))
+            else:
+                kept.append(turn)
             before = key
+        if reason := self.order(kept):  # of what stays: a turn said twice is mended, no fault
+            return Ruling(reason)
         share = doubled / len(said)
         if share > self.config.max_same:
             return Ruling(

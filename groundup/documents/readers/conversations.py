@@ -36,7 +36,7 @@ ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "bing": "a
          "developer": "system"}  # fmt: skip
 IRC = re.compile(
     r"""(?:\[?(?P<time>(?:\d{1,2}[ ][^\W\d_]{3,9}\.?[ ])?\d[\dT:./ -]{3,24}Z?)\]?[ \t]+)?
-        (?:<[ @+%&~!]?(?P<nick>[^<>\s]{1,64})>[ ]?
+        (?:<[ @+%&~!]?(?P<nick>[^<>\s!]{1,64})(?:![^<>\s]{1,190})?>[ ]?
           |\*[ ](?P<actor>[^\s*]{1,64})(?=\s)[ ]?
           |(?P<notice>-!-|\*\*\*|-->|<--|--|===)[ \t]
           |[@+%&~]?(?P<column>[^\s<>|]{1,64})\t(?=[^\t]))

@@ -47,7 +47,7 @@ BLOCKS = ["Castelao 71\n48860 Zalla", "R Regato 53\n6090-336 Benquerença",
 NOBODY = [
     "Dear Customer,", "Hello World", "Hello everyone,", "Name: Value", "Dear Sir or Madam,",
     "Hi there,", "The author says: Use it", "in the street 12 people", "Section 12 Way of working",
-    "Via the menu choose 3 items", "Considering 90 of them", "Offering 3 products",
+    "Via the menu choose 3 items", "Considering 90 of them", "Offering 3 products", "string 2",
     "Chapter 3\n10 Tests", "This is Debian", "Regards,\nCheers,\n",
 ]  # fmt: skip
 

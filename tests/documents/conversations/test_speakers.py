@@ -2,6 +2,7 @@
 
 from groundup.documents import Record, SourceMap, follow
 from groundup.documents.conversations.speakers import Speakers, SpeakersConfig
+from groundup.documents.readers.conversations import Conversations, ConversationsConfig
 
 from .test_turns import chat
 
@@ -54,3 +55,13 @@ def test_a_name_inside_of_a_longer_word_stays():
     record = chat(("Ann Lee", "Joann Leeds and Ann Leeds"), ("Bo", "yes"))
     after = follow(record, Speakers(SpeakersConfig())(record))
     assert after.text.startswith("user_1: Joann Leeds and ")
+
+
+def test_labels_that_readers_write_before_the_span_change_whatever_the_name():
+    lines = (
+        "[10:00] <dr.who> hi\n[10:01] <jo!n=jo@host.example> dr.who: hello\n[10:02] <Aiste> so\n"
+    )
+    record = Conversations(ConversationsConfig()).log(lines.encode(), "a.log", "s")
+    for mentions, answer in ((True, "user_1: hello"), (False, "dr.who: hello")):
+        after = follow(record, Speakers(SpeakersConfig(mentions=mentions))(record))
+        assert after.text.split("\n\n") == ["user_1: hi", f"user_2: {answer}", "user_3: so"]

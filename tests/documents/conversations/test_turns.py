@@ -64,3 +64,12 @@ def test_records_without_turns_pass():
     assert (
         with_roles((Span("turn", 0, 1, "GPT"), Span("page", 0, 1, "GPT")))[0].value == "assistant"
     )
+
+
+def test_a_turn_said_twice_is_mended_before_the_order_is_judged():
+    twice = rule(
+        ("human", "What is it?"), ("human", "What  is it? "), ("gpt", "A cat."), alternation=True
+    )  # fmt: skip
+    assert [edit.reason for edit in twice.edits] == ["turn said twice"] and not twice.reason
+    other = rule(("human", "What?"), ("human", "Why?"), ("gpt", "A cat."), alternation=True)
+    assert other.reason == "turns: no alternation"
