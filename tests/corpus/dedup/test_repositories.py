@@ -53,7 +53,7 @@ def test_forks_go_and_the_survivor_is_the_one_with_priority(tmp_path):
         *repository("a", range(100)),
         *repository("b", range(5, 105), stars=9),  # J with a = 95 / 105
         *repository("c", range(1000, 1050)),
-        *repository("d", range(40, 140)),  # J with b = 65 / 135: stays
+        *repository("d", range(60, 160)),  # J with b = 45 / 155: stays
         *repository("e", range(2)),
         *repository("f", range(2)),  # too small to judge
         record("lone.py", "file 1\n"),
@@ -79,7 +79,7 @@ def test_likeness_does_not_chain(tmp_path):
         *repository("b", range(12, 115)),
         *repository("c", range(24, 126)),
     ]
-    found = ruled(Repositories(RepositoriesConfig()), records, 2, tmp_path / "x")
+    found = ruled(Repositories(RepositoriesConfig(jaccard=0.7)), records, 2, tmp_path / "x")
     assert {r.path[0] for r in records if r.id in found} == {"b"}
 
 
