@@ -41,6 +41,9 @@ PATIENCE = 10
 waits for another program, or the machine gives the worker less than a tenth of a core."""
 OVERTIME = PATIENCE + 2
 """Time limits after which a worker ends itself, should nobody be left to kill it."""
+GROWTH, LEAST_BYTES = 1.5, 300_000_000
+"""A worker gives its place to a new one when a task is done and it holds so many times what it held
+after its first, and this much at least: caches and the allocator's leftovers are its own."""
 NOTE = struct.Struct("<qqqdd")
 NOWHERE = -1
 TIME_LIMIT, DIED = "time limit", "worker died"
@@ -128,6 +131,8 @@ class Worker:
         self.limit_seconds = limit_seconds
         self.stopping = threading.Event()
         self.process: subprocess.Popen[bytes] | None = None
+        self.first_bytes: int | None = None
+        """Memory after its first task."""
 
     def __call__(self, task: Callable[[Any], Any], item: Any) -> Any:
         """What `task(item)` returns, done in the worker; its errors are raised here."""
@@ -158,9 +163,19 @@ class Worker:
         except BaseException:
             self.end()
             raise
-        if is_done:
-            return said[0]
-        raise error_of(*said)
+        if not is_done:
+            raise error_of(*said)
+        self.renew()
+        return said[0]
+
+    def renew(self) -> None:
+        """End the process if it has grown; the next task starts another."""
+        if self.process is None or (now := bytes_of(self.process.pid)) is None:
+            return
+        if self.first_bytes is None:
+            self.first_bytes = now
+        elif now > max(LEAST_BYTES, GROWTH * self.first_bytes):
+            self.end()
 
     def start(self) -> None:
         """Start the process, with a page to note on and a pipe to hear by."""
@@ -204,7 +219,7 @@ class Worker:
             self.process.kill()
             self.process.wait()
             self.pipe.close()
-            self.process = None
+            self.process = self.first_bytes = None
 
 
 def seconds_of(pid: int) -> float | None:
@@ -213,6 +228,15 @@ def seconds_of(pid: int) -> float | None:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def bytes_of(pid: int) -> int | None:
+    """Memory that a process holds; None where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return None
 

@@ -18,8 +18,8 @@ from unicodedata import category
 
 LONGEST = 1_000
 """A longer chunk stays one word: it is no word in any tokenizer, and cutting it is quadratic."""
-REMEMBERED = 300_000
-"""Distinct chunks that are remembered; then all are forgotten."""
+REMEMBERED = 50_000
+"""Distinct chunks that are remembered, some 10 MB; then all are forgotten."""
 OTHER_SPACE = re.compile(r"^\s|\s\s|[^\S ]")
 PIECE = re.compile(r"\s+|\S+")
 

@@ -179,3 +179,22 @@ def test_notes_are_free_of_effect_outside_a_worker():
     at(1, 2, 3)
     nowhere()
     assert load("os.path:join")("a", "b") == "a/b"
+
+
+HELD: list[bytes] = []
+
+
+def hoard(size: int) -> int:
+    HELD.append(b"x" * size)
+    return os.getpid()
+
+
+def test_a_worker_that_has_grown_gives_its_place_to_a_new_one():
+    each = Worker(60.0)
+    try:
+        first = each(hoard, 0)
+        assert each(hoard, 1_000_000) == first
+        assert each(hoard, worker.LEAST_BYTES) == first, "it is looked at when the task is done"
+        assert each(hoard, 0) != first
+    finally:
+        each.end()
