@@ -9,7 +9,7 @@ to. The joined record keeps the place of its first message; each turn's own is i
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +24,13 @@ from groundup.documents import (
     SourceMap,
     Span,
     arrow,
-    from_batch,
     message_of,
     plain_json,
     threads,
 )
 
 from .engine.rulings import write_rulings
+from .engine.shards import read_shard
 from .engine.survey import Each
 
 BETWEEN = "\n\n"
@@ -162,16 +162,7 @@ def facts_of(place: Place) -> dict[str, Any]:
 def messages_of(task: tuple[str, tuple[str, ...]]) -> list[Message]:
     """What is kept of the messages of one shard."""
     path, kinds = task
-    return [message_of(record) for record in records(Path(path)) if record.kind in kinds]
-
-
-def records(shard: Path) -> Iterator[Record]:
-    """Yield the records of a shard."""
-    import pyarrow.parquet as parquet
-
-    with parquet.ParquetFile(shard) as file:
-        for batch in file.iter_batches(batch_size=256):
-            yield from from_batch(batch)
+    return [message_of(record) for record in read_shard(Path(path)) if record.kind in kinds]
 
 
 def hand_on(task: Task) -> dict[str, int]:
@@ -180,7 +171,7 @@ def hand_on(task: Task) -> dict[str, int]:
 
     sizes: Counter[str] = Counter()
     found = []
-    for record in records(task.shard):
+    for record in read_shard(task.shard):
         place = task.places.get(record.id)
         if place is None:
             continue
@@ -215,7 +206,7 @@ def join(task: Task) -> Path:
         for row in parquet.read_table(path, filters=[("home", "=", task.number)]).to_pylist():
             replies.setdefault(row["thread"], []).append(Part(**row))
     rulings = []
-    for record in records(task.shard):
+    for record in read_shard(task.shard):
         place = task.places.get(record.id)
         if place is None or place.thread in task.too_long:
             continue

@@ -186,8 +186,8 @@ class SourceMap:
         if start < end:
             first = bisect_right(self.starts, start) - 1
             last = bisect_right(self.starts, end - 1)
-            for number in range(first, last):
-                yield self.segments[number]
+            assert isinstance(self.segments, Segments)
+            yield from self.segments.between(first, last)
 
     def place(self, segment: Segment, character: int) -> int:
         """Byte at which a character of this segment begins."""

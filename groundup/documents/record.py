@@ -145,8 +145,8 @@ def follow(record: Record, ruling: Ruling) -> Record:
     shelves = {name: [*kept] for name, kept in metadata.get("aside", {}).items()}
     for edit in ruling.edits:
         if edit.aside:
-            slice = record.text[edit.start : edit.end].strip()
-            shelves.setdefault(edit.aside, []).append(slice)
+            taken = record.text[edit.start : edit.end].strip()
+            shelves.setdefault(edit.aside, []).append(taken)
     if shelves:
         metadata["aside"] = shelves
     map = edited_map(record.map, ruling.edits)

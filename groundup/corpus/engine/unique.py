@@ -1,43 +1,32 @@
 """Unique ids: of records with one id, the first stays, in the order of shards.
 
 Inside a shard the job that read it has seen to that; this survey does so between shards. Workers
-write the sorted 16-byte hashes of each shard's ids, 20 bytes a record, and compare a range of all
-shards' hashes at a time, so memory is bounded whatever the number of records.
+write a sorted run of 16-byte hashes of each shard's ids and compare a range of all runs at a time
+(see dedup/runs.py), so memory is bounded whatever the number of records.
 """
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from groundup.core import Config
 from groundup.documents import Ruling
 
+from ..dedup.runs import Slice, groups, key_ranges, read_slice, save, write_run
 from .rulings import write_rulings
 from .survey import Each
 
 AGAIN = Ruling("duplicate id", details="a record of an earlier shard has it")
-ROW = np.dtype([("a", "<u8"), ("b", "<u8"), ("row", "<u4")])
-SPOT = np.dtype([("shard", "<u4"), ("row", "<u4")])
+ROW = np.dtype([("key", "<u8"), ("rest", "<u8"), ("shard", "<u4"), ("row", "<u4")])
 
 
 class UniqueConfig(Config):
     """How many ids are compared at once."""
 
-    ids_at_once: int = 500_000
-    """Ids that a task holds in memory, about 90 bytes each while they are sorted. Own choice."""
-
-
-class Range(NamedTuple):
-    """A task over a range of hashes of all shards."""
-
-    files: tuple[Path, ...]
-    low: int
-    high: int
-    """One past the last, at most 2**64."""
-    out: Path
+    memory_bytes: int = 64 * 2**20
+    """Memory of a task, 96 bytes an id. Own choice."""
 
 
 class UniqueIds:
@@ -48,24 +37,17 @@ class UniqueIds:
 
     def rulings(self, shards: Sequence[Path], each: Each, scratch: Path) -> Sequence[Path]:
         """A file a shard, nearly always an empty one."""
-        names = [f"{number:05d}" for number in range(len(shards))]
-        hashed = [
-            (shard, scratch / f"{name}.npy") for shard, name in zip(shards, names, strict=True)
+        tasks = [
+            (shard, number, scratch / f"{number:05d}.npy") for number, shard in enumerate(shards)
         ]
-        count = sum(each(hash_ids, hashed))
-        parts = count // self.config.ids_at_once + 1
-        bounds = [2**64 * part // parts for part in range(parts + 1)]
-        files = tuple(file for _, file in hashed)
-        ranges = [
-            Range(files, low, high, scratch / f"again-{part:05d}.npy")
-            for part, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False))
-        ]
+        ranges = key_ranges(each(hash_ids, tasks), scratch, self.config.memory_bytes)
         again = np.concatenate([np.load(path) for path in each(repeated, ranges)])
         return [
             write_rulings(
-                scratch / f"{name}.parquet", chosen(shard, again["row"][again["shard"] == number])
+                scratch / f"{number:05d}.parquet",
+                chosen(shard, again["row"][again["shard"] == number]),
             )
-            for number, (shard, name) in enumerate(zip(shards, names, strict=True))
+            for number, shard in enumerate(shards)
         ]
 
 
@@ -76,41 +58,28 @@ def chosen(shard: Path, rows: np.ndarray) -> Iterator[tuple[str, Ruling]]:
         yield from ((ids[row], AGAIN) for row in np.sort(rows).tolist())
 
 
-def hash_ids(task: tuple[Path, Path]) -> int:
-    """Write the hashes of a shard's ids, sorted, and their rows; returns how many."""
-    shard, out = task
+def hash_ids(task: tuple[Path, int, Path]) -> Path:
+    """The run of a shard's ids."""
+    shard, number, out = task
     hashes = b"".join(
         hashlib.blake2b(one.encode(), digest_size=16).digest() for one in ids_of(shard)
     )
     both = np.frombuffer(hashes, "<u8").reshape(-1, 2)
     rows = np.empty(len(both), ROW)
-    rows["a"], rows["b"], rows["row"] = both[:, 0], both[:, 1], np.arange(len(both))
-    np.save(out, rows[np.argsort(rows["a"], kind="stable")])
-    return len(rows)
+    rows["key"], rows["rest"] = both[:, 0], both[:, 1]
+    rows["shard"], rows["row"] = number, np.arange(len(both))
+    return write_run(out, rows)
 
 
-def repeated(task: Range) -> Path:
-    """Write where the ids of a range stand that an earlier shard has."""
-    parts, owners = [], []
-    for number, file in enumerate(task.files):
-        rows = np.load(file, mmap_mode="r")
-        low = np.searchsorted(rows["a"], np.uint64(task.low))
-        is_last = task.high >= 2**64
-        high = len(rows) if is_last else np.searchsorted(rows["a"], np.uint64(task.high))
-        parts.append(np.array(rows[low:high]))  # copied, so that one file is open at a time
-        owners.append(np.full(high - low, number, np.uint32))
-    every, owner = np.concatenate(parts), np.concatenate(owners)
-    order = np.lexsort((owner, every["b"], every["a"]))
-    first, second = every[order[:-1]], every[order[1:]]
-    later = order[1:][(first["a"] == second["a"]) & (first["b"] == second["b"])]
-    spots = np.empty(len(later), SPOT)
-    spots["shard"], spots["row"] = owner[later], every["row"][later]
-    np.save(task.out, spots)
-    return task.out
+def repeated(part: Slice) -> Path:
+    """The rows of a range whose id an earlier shard has."""
+    rows = read_slice(part)
+    again = [rows[low + 1 : high] for low, high in groups(rows, "key", "rest")]
+    return save(part.out, np.concatenate([rows[:0], *again]))
 
 
 def ids_of(shard: Path) -> list[str]:
-    """The ids of a shard's records, in order."""
+    """The ids of a shard, in the order of its rows."""
     import pyarrow.parquet as parquet
 
     return parquet.read_table(shard, columns=["id"])["id"].to_pylist()

@@ -17,7 +17,7 @@ from ..prepare.write import LICENCES
 from .reading import Held, is_inside, is_named, records, removals
 
 ID = re.compile(r"\b[0-9a-f]{32}\b")
-COPY = re.compile(r"(?i)duplicate|cop(y|ies)\b|same|seen before")
+COPY = re.compile(r"(?i)duplicate|cop(y|ies)\b|same|seen before|joined to")
 """Reasons of what was dropped because its text stands elsewhere."""
 SEVERAL = re.compile(r"(?i)seen before|repositor")
 """Those of them where it stands in several records, and details name one at most."""
@@ -58,7 +58,11 @@ class Leaving(NamedTuple):
 def leaving(corpus: Artifact, config: WithdrawConfig) -> Leaving:
     """Find who leaves; DataError if nobody is meant or a copy cannot be found."""
     held = {one.id: one for _, one in records(corpus)}
-    gone = {id for id, one in held.items() if is_meant(one, config)}
+    gone = {
+        id
+        for id, one in held.items()
+        if any(is_meant(part, config) for part in (one, *messages_of(one)))
+    }
     gone_before = set[str]()
     if config.documents or config.sources:
         named = []
@@ -77,6 +81,13 @@ def leaving(corpus: Artifact, config: WithdrawConfig) -> Leaving:
         )
     gone |= set(made_of(gone | gone_before, held.values()))
     return Leaving({id: one for id, one in held.items() if id in gone}, frozenset(gone_before))
+
+
+def messages_of(one: Held) -> Iterator[Held]:
+    """Yield the messages that `conversations.join` made a record of; its text is theirs."""
+    rows = one.metadata.get("messages") if "thread" in one.metadata else None
+    for row in rows if isinstance(rows, list) else ():
+        yield Held(row["id"], row["source"], row["path"], {"licence": row["licence"]})
 
 
 def dropped(corpus: Artifact) -> Iterator[Removal]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from groundup.core import Artifact, ConfigError, DataError
 from groundup.documents import Record, Removal, from_batch
 
-from ..split import SPLITS
+from ..split import COUNTERS, SPLITS
 
 BATCH_ROWS = 4096
 WITHDRAWN = "withdrawn"
@@ -44,7 +44,7 @@ def counters(corpus: Artifact) -> dict[str, Any]:
             f"{corpus.path} was made by the stage {corpus.stage}, which keeps no log of its steps; "
             "expected a corpus of `groundup prepare`."
         )
-    return json.loads(corpus.file("counters.json").read_text(encoding="utf-8"))
+    return json.loads(corpus.file(COUNTERS).read_text(encoding="utf-8"))
 
 
 def removals(corpus: Artifact, columns: Sequence[str] = Removal._fields) -> Iterator[Removal]:

@@ -9,6 +9,7 @@ models, adapters, reports. Those must be made again or removed; nothing is delet
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,13 +32,12 @@ from groundup.core import (
 from groundup.documents import Removal, removal_schema, removals_to_batch
 
 from ..engine.shards import COMPRESSION
-from ..prepare.write import count_licence, count_numbers, histograms, licences, splits
-from ..split import SPLITS
+from ..prepare.write import PIPELINE, Size, count_document, histograms, licences, splits
+from ..split import COUNTERS, SPLITS
 from .leaving import ID, Leaving, WithdrawConfig, leaving
 from .reading import WITHDRAWN, counted, counters, record_shards
 
 WITHDRAWALS = Path("ledger") / "withdrawn.jsonl"
-PIPELINE = "pipeline.toml"
 
 
 class Touched(NamedTuple):
@@ -121,7 +121,7 @@ def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> list[str]:
         "pipeline": corpus.config if corpus.stage == "prepare" else told.get("pipeline"),
         "withdrawn_from": [*told.get("withdrawn_from", ()), corpus.id],
     }
-    write_json(draft.file("counters.json"), after(told, leaves, counts, step) | origin)
+    write_json(draft.file(COUNTERS), after(told, leaves, counts, step) | origin)
     if PIPELINE in corpus.files:
         write_text(draft.file(PIPELINE), corpus.file(PIPELINE).read_text(encoding="utf-8"))
     gone = sorted(leaves.kept)
@@ -139,6 +139,18 @@ def withdrawals(told: Mapping[str, Any]) -> int:
     return sum(step["name"].startswith(WITHDRAWN) for step in told["steps"])
 
 
+@contextmanager
+def parquet_at(path: Path, columns: Any) -> Iterator[Any]:
+    """The writer of a Parquet file that appears whole."""
+    import pyarrow.parquet as parquet
+
+    with (
+        replacing(path) as temporary,
+        parquet.ParquetWriter(temporary, columns, compression=COMPRESSION) as writer,
+    ):
+        yield writer
+
+
 def write_shard(
     source: Path, target: Path, leaves: Leaving, counts: dict[str, Counter[str]]
 ) -> None:
@@ -148,15 +160,14 @@ def write_shard(
     import pyarrow.parquet as parquet
 
     gone, split, rows = arrow.array(list(leaves.kept), arrow.string()), target.parent.name, 0
-    with parquet.ParquetFile(source) as file, replacing(target) as temporary:
-        with parquet.ParquetWriter(temporary, file.schema_arrow, compression=COMPRESSION) as writer:
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group)
-                table = table.filter(compute.invert(compute.is_in(table["id"], value_set=gone)))
-                rows += len(table)
-                count(table, split, counts)
-                if len(table):
-                    writer.write_table(table)
+    with parquet.ParquetFile(source) as file, parquet_at(target, file.schema_arrow) as writer:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group)
+            table = table.filter(compute.invert(compute.is_in(table["id"], value_set=gone)))
+            rows += len(table)
+            count(table, split, counts)
+            if len(table):
+                writer.write_table(table)
     if not rows:
         target.unlink()
 
@@ -172,12 +183,8 @@ def count(table: Any, split: str, counts: dict[str, Counter[str]]) -> None:
     rows = zip(*(column.to_pylist() for column in columns), strict=True)
     for source, characters, size, stated in rows:
         metadata, own = json.loads(stated), counts[source]
-        own[f"split|{split}|documents"] += 1
-        own[f"split|{split}|derived"] += bool(metadata.get("synthetic"))
-        own[f"split|{split}|characters"] += characters
-        own[f"split|{split}|bytes"] += size
-        count_licence(metadata, characters, own)
-        count_numbers(metadata, own)
+        is_derived = bool(metadata.get("synthetic"))
+        count_document(split, Size(characters, size), metadata, own, is_derived=is_derived)
 
 
 def write_log(draft: Draft, corpus: Artifact, leaves: Leaving, step: str) -> None:
@@ -188,10 +195,7 @@ def write_log(draft: Draft, corpus: Artifact, leaves: Leaving, step: str) -> Non
         if name.startswith("removed/"):
             with (
                 parquet.ParquetFile(corpus.file(name)) as file,
-                replacing(draft.file(name)) as temporary,
-                parquet.ParquetWriter(
-                    temporary, removal_schema(), compression=COMPRESSION
-                ) as writer,
+                parquet_at(draft.file(name), removal_schema()) as writer,
             ):
                 for batch in file.iter_batches():
                     rows = [Removal(**row) for row in batch.to_pylist()]
@@ -202,10 +206,7 @@ def write_log(draft: Draft, corpus: Artifact, leaves: Leaving, step: str) -> Non
         for one in leaves.kept.values()
     ]  # fmt: skip
     name = f"removed/99-{step.replace(' ', '-')}.parquet"
-    with (
-        replacing(draft.file(name)) as temporary,
-        parquet.ParquetWriter(temporary, removal_schema(), compression=COMPRESSION) as writer,
-    ):
+    with parquet_at(draft.file(name), removal_schema()) as writer:
         writer.write_batch(removals_to_batch(rows))
 
 

@@ -116,8 +116,9 @@ def sample(config: Pipeline, found: Sequence[Found], out: Path, records: int, ea
                 for record in some
                 for one in (left[record.id].left if record.id in left else [record])
             ]
+        plain: SplitEnding = made(ending(config.model_copy(update={"derive": ()})))
         for use in uses(config.derive):
-            own = tuple(one for one in some if use.concerns(one) and is_training(config, one))
+            own = tuple(one for one in some if use.concerns(one) and is_training(plain, one))
             (derived,) = each(derive_all, [Showing(use, own)])
             rows += derived
     out.mkdir(parents=True, exist_ok=True)
@@ -146,11 +147,10 @@ def read_sample(path: Path) -> Iterator[Shown]:
             yield Shown(**json.loads(line))
 
 
-def is_training(config: Pipeline, record: Record) -> bool:
+def is_training(plain: SplitEnding, record: Record) -> bool:
     """Whether a record trains: of those alone others are derived."""
-    whole = [source.name for source in config.sources if source.whole_files]
-    plain: SplitEnding = made(ending(config.model_copy(update={"derive": ()})))
-    return plain.split(split_name(record.source, record.path, whole)) == "train"
+    name = split_name(record.source, record.path, plain.config.whole_files)
+    return plain.split(name) == "train"
 
 
 def show_all(task: Showing) -> list[Seen]:

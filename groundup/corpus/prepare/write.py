@@ -14,7 +14,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from groundup.core import Config, DataError, Draft, write_json, write_text
 from groundup.documents import PASS, Record, Ruling, printable
@@ -25,6 +25,7 @@ from ..engine.shards import REMOVED, link, shard_path
 from ..split import COUNTERS, SPLITS, Split, place
 from .pipeline import Pipeline, to_toml, uses
 
+PIPELINE = "pipeline.toml"
 BINS_OF_ONE = 20
 """Bins between 0 and 1; outside, bins begin at 1, 2 and 5 times powers of ten."""
 HISTOGRAMS = 200
@@ -34,6 +35,13 @@ LICENCES = ("licence", "license", "spdx")
 MOST_LICENCES, LICENCE_CHARACTERS = 200, 100
 """Licences that are counted by name, the most frequent ones: sources may state any text."""
 NUMBER_NAME = re.compile(r"[\w .-]{1,64}\Z")
+
+
+class Size(NamedTuple):
+    """Of a text."""
+
+    characters: int
+    bytes: int
 
 
 class EndingConfig(Config):
@@ -69,13 +77,8 @@ class SplitEnding:
                 if use.concerns(record):
                     rows += derived(use.name, derive, record, counters)
         for row in rows:
-            counters[f"split|{split}|documents"] += 1
-            if row is not record:
-                counters[f"split|{split}|derived"] += 1
-            counters[f"split|{split}|characters"] += len(row.text)
-            counters[f"split|{split}|bytes"] += len(row.text.encode("utf-8", "replace"))
-            count_licence(row.metadata, len(row.text), counters)
-            count_numbers(row.metadata, counters)
+            size = Size(len(row.text), len(row.text.encode("utf-8", "replace")))
+            count_document(split, size, row.metadata, counters, is_derived=row is not record)
             yield split, row
 
     def split(self, name: str) -> Split:
@@ -105,6 +108,19 @@ def derived(name: str, derive: Any, record: Record, counters: Counter[str]) -> l
 def split_name(source: str, path: str, whole_files: Sequence[str]) -> str:
     """What decides a record's split: its source and path, or its file's."""
     return f"{source}/{path.partition('#')[0] if source in whole_files else path}"
+
+
+def count_document(
+    split: str, size: Size, metadata: Mapping[str, Any], counters: Counter[str], *, is_derived: bool
+) -> None:
+    """Count a document of a split: its size, its licence and its numbers."""
+    counters[f"split|{split}|documents"] += 1
+    if is_derived:
+        counters[f"split|{split}|derived"] += 1
+    counters[f"split|{split}|characters"] += size.characters
+    counters[f"split|{split}|bytes"] += size.bytes
+    count_licence(metadata, size.characters, counters)
+    count_numbers(metadata, counters)
 
 
 def count_licence(metadata: Mapping[str, Any], characters: int, counters: Counter[str]) -> None:
@@ -196,7 +212,7 @@ def write(draft: Draft, ran: Ran, pipeline: Pipeline) -> None:
     if not documents["train"]:
         raise DataError(f"No document is left to train on: {why_none(told)}.")
     write_json(draft.file(COUNTERS), told)
-    write_text(draft.file("pipeline.toml"), to_toml(pipeline))
+    write_text(draft.file(PIPELINE), to_toml(pipeline))
     draft.numbers |= {
         "documents": {split: documents[split] for split in SPLITS},
         "bytes": {split: told["splits"][split]["bytes"] for split in SPLITS},

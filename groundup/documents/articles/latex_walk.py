@@ -435,7 +435,8 @@ class Walk:
         if self.depth >= DEEP:
             self.expansion.refuse()
             return end
-        if (macro.body and not body) or not self.expansion.allows(len(body)):
+        if body is None or not self.expansion.allows(len(body)):
+            self.expansion.refused += body is None
             self.writer.keep(start, after_name)
             return after_name
         inner = Walk(SourceMap.identity(body), self.config, self.macros, self.depth + 1)

@@ -51,7 +51,8 @@ class Macro(NamedTuple):
 
 
 class Expansion:
-    """What the macros of one source may still write: as much as it has itself, within bounds."""
+    """What the macros of one source may still write: half a million characters more than it has
+    itself, two million at most."""
 
     def __init__(self, source_characters: int) -> None:
         self.left = min(LEAST_MADE + source_characters, MOST_MADE)
@@ -138,11 +139,11 @@ def defined(
     return name[1], Macro(parameters, body), end + 1
 
 
-def expanded(macro: Macro, arguments: list[str]) -> str:
-    """A macro's body with its arguments in place; empty when it would grow past all measure."""
+def expanded(macro: Macro, arguments: list[str]) -> str | None:
+    """A macro's body with its arguments in place; None when it would grow past all measure."""
     size = len(macro.body) + sum(len(one) for one in arguments) * (macro.body.count("#") + 1)
     if size > MANY_CHARACTERS:
-        return ""
+        return None
     values = dict(enumerate(arguments, 1))
     return PARAMETER.sub(lambda found: values.get(int(found[1]), ""), macro.body)
 

@@ -267,9 +267,9 @@ class Strays:
             if line.text.strip() and line.start not in self.gone
         ]
         last, head = len(lines) - 1, None
-        alike = [at for at, line in enumerate(lines) if self.is_like(line, heads, at in (0, last))]
-        if len(alike) == 1:
-            head = alike[0]
+        places = [at for at, line in enumerate(lines) if self.is_like(line, heads, at in (0, last))]
+        if len(places) == 1:
+            head = places[0]
             yield edge(page, head == 0, 0, lines[head]), HEAD
         beside = {0, last} if head is None else {0, last, head - 1, head + 1}
         for at in sorted(beside - {head}):
@@ -317,9 +317,9 @@ def core(key: str) -> str:
     return " ".join(words[first:])
 
 
-def is_worded(core: str) -> bool:
+def is_worded(words: str) -> bool:
     """Whether letters are left of a line, more than of a number misread."""
-    return sum(map(str.isalpha, core)) >= 3
+    return sum(map(str.isalpha, words)) >= 3
 
 
 def alike(one: str, other: str, limit: float) -> bool:

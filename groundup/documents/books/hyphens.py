@@ -10,7 +10,7 @@ Knows no syllables and no patterns of hyphenation.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from groundup.core import Config
@@ -66,7 +66,7 @@ BEHIND_VERB = re.compile(
 )
 """French pronouns behind their verb: `est-il`, `dit-elle`, `est-ce`; and `celui-ci`."""
 ONE_WORD = re.compile(
-    r"emp|pres|p[eé]ri|erc|t[eéér]|ist|am|ac|c[eèél]|pl|po|tr|[eé]cu|hib|ig|il|ub|hau"
+    r"emp|pres|p[eé]ri|erc|t[eér]|ist|am|ac|c[eèél]|pl|po|tr|[eé]cu|hib|ig|il|ub|hau"
 )
 """How French words go on that begin with `ex`: the others are an `ex-` president."""
 
@@ -113,7 +113,15 @@ class Hyphens:
         own = vocabulary(text) if breaks else None
         language = language_of(own) if own else "en"
         if language != "en" and self.config.is_table_used:
-            return Hyphens(self.config.model_copy(update={"is_table_used": False}))(record)
+            plain = Hyphens(self.config.model_copy(update={"is_table_used": False}))
+            return plain.ruled(record, breaks, own, language)
+        return self.ruled(record, breaks, own, language)
+
+    def ruled(
+        self, record: Record, breaks: Sequence[re.Match[str]], own: Vocabulary | None, language: str
+    ) -> Ruling:
+        """The edits for breaks that were found, given the book's own words and its language."""
+        text = record.text
         habits = set_apart(own) if own and self.config.is_table_used else frozenset()
         edits, kept = [], 0
         is_wrapped = "wrapped_lines" not in record.metadata  # books.paragraphs has not been here

@@ -162,9 +162,8 @@ class Minified:
         if re.search(r"[.-]min\.(?:js|css|mjs|cjs|html)$", name):
             return Ruling("code: minified", details="its name")
         language = named_language(record)
-        if len(text) < config.min_characters or len(text) < config.mean_line_tight * text.count(
-            "\n"
-        ):
+        least = config.mean_line_tight if language in SQUEEZED else config.mean_line
+        if len(text) < max(config.min_characters, least * text.count("\n")):
             return PASS
         code = without(text, comments(text, language)).strip()
         if len(code) < config.min_characters:

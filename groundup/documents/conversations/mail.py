@@ -25,6 +25,7 @@ from .mail_lines import (
     ENDED,
     FORWARDED,
     HEADER,
+    LONG_LINE,
     MARK,
     ORIGINAL_HEADER,
     PGP,
@@ -40,7 +41,7 @@ from .mail_lines import (
 )
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
-LONG_LINE, FULL_LINE, SHORT_REST, MAX_HEADERS = 400, 60, 25, 15
+FULL_LINE, SHORT_REST, MAX_HEADERS = 60, 25, 15
 WORDS_OF = {
     "a": "attribution",
     "q": "quoted text",

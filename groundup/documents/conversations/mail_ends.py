@@ -13,6 +13,7 @@ from .mail_lines import (
     DELIMITER,
     DISCLAIMER,
     FOOTER,
+    LONG_LINE,
     MEANT,
     NAMED,
     PHONE,
@@ -29,10 +30,8 @@ from .mail_lines import (
     VOICE,
 )
 
-__all__ = ["mark_footers", "mark_signatures", "mark_unmarked_signature"]
-
 RULES = (RULE, SHORT_RULE, TITLED_RULE)
-LONG_LINE, SIGNATURE_WIDTH, CITING = 400, 100, " \t\"'“«"
+SIGNATURE_WIDTH, CITING = 100, " \t\"'“«"
 EXACT = ("-- ", "- -- ")
 """Delimiters of RFC 3676; the second with PGP's dash before a dash."""
 

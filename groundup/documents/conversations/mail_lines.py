@@ -1,12 +1,15 @@
 """The lines of mails as patterns: marks of quotes, attributions, delimiters, footers, headers.
 
-Each is matched on one line, and on 400 characters of it at most. Sources: RFC 3676 (quotes and the
-delimiter of signatures), RFC 9580 (PGP's armour and the dash before a dash), the development mails
-of benchmarks/conversations.py. Knows nothing of where in a mail a line stands; see mail.py.
+Each is matched on one line, and on `LONG_LINE` characters of it at most. Sources: RFC 3676 (quotes
+and the delimiter of signatures), RFC 9580 (PGP's armour and the dash before a dash), the
+development mails of benchmarks/conversations.py. Knows nothing of where in a mail a line stands;
+see mail.py.
 """
 
 import re
 
+LONG_LINE = 400
+"""Characters of a line that are looked at."""
 QUOTED = re.compile(r"[ \t]{0,3}[`']?>|[ \t]{0,8}[A-Za-z]{1,4}>(?= )")
 MARK = re.compile(r"[ \t]{0,6}(?:[A-Za-z]{0,4}>|--?\]|[|:)}\]](?=[ \t\n]))")
 CITED = re.compile(r"[ \t]{1,8}[A-Z]\w{0,15}>(?= )")

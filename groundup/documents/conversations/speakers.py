@@ -83,7 +83,7 @@ class Speakers:
 def mentions(text: str, turns: list[Turn], names: dict[str, str]) -> list[Edit]:
     """Edits for names inside of what is said."""
     whole = [name for name in names if is_whole(name)]
-    words = {name: new for name, new in names.items() if name not in whole}
+    words = {name: new for name, new in names.items() if not is_whole(name)}
     for name, new in names.items():
         first = name.split(" ")[0]
         if " " in name and len(first) > 2 and sum(one.startswith(first) for one in names) == 1:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from groundup.core import Config
 
-from ..record import PASS, Edit, Record, Ruling, Span
+from ..record import PASS, Edit, Record, Ruling
 
 ROLES = {
     "human": "user", "user": "user", "prompter": "user", "customer": "user", "question": "user",
@@ -141,10 +141,3 @@ def said(text: str, speaker: str) -> str:
         if speaker and stripped[: len(name)].lower() == name.lower():
             return stripped[len(name) :].strip()
     return stripped
-
-
-def with_roles(spans: tuple[Span, ...]) -> tuple[Span, ...]:
-    """The spans with the names of roles that we use."""
-    return tuple(
-        span._replace(value=role_of(span.value)) if span.kind == "turn" else span for span in spans
-    )

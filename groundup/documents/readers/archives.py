@@ -313,12 +313,12 @@ def headed_members(file: Any, path: str, config: ArchiveConfig) -> Iterator[Memb
         head = file.read(30)
         if len(head) < 30 or not head.startswith(b"PK\x03\x04"):
             return
-        flags, method, crc, packed, size, name_bytes, extra = struct.unpack("<6xHH4xIIIHH", head)
+        flags, method, crc, packed, name_bytes, extra = struct.unpack("<6xHH4xII4xHH", head)
         raw = file.read(name_bytes)
         name = raw.decode("utf-8" if flags & 0x800 else "cp437", "backslashreplace")
         start, place = at + 30 + name_bytes + extra, f"{path}#{shown(name)}"
         file.seek(start)
-        entry = Headed(name, flags, method, crc, packed, size)
+        entry = Headed(name, flags, method, crc, packed)
         try:
             data, taken = read_headed(file, entry, config, config.max_total_bytes - total)
         except Refused as refused:
@@ -342,8 +342,7 @@ class Headed(NamedTuple):
     method: int
     crc: int
     packed: int
-    """Bytes; 0 if they, the size and the sum follow the member (flag 8)."""
-    size: int
+    """Bytes; 0 if they and the sum follow the member (flag 8)."""
 
 
 def read_headed(file: Any, entry: Headed, config: ArchiveConfig, left: int) -> tuple[bytes, int]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
-from ..document import Segment, SourceMap
+from ..document import Segment, Segments, SourceMap
 
 MARKUP = re.compile(
     r"<!--.*?(?:-->|\Z)"
@@ -257,12 +257,12 @@ class Bytes:
 ASCII_COMPATIBLE = frozenset({"utf-8", "cp1252", "ascii"})
 
 
-class Segments:
+class Placing:
     """Segments of a text in the making: what follows each other in the text and in the page."""
 
     def __init__(self, text: str, page: Page, place: Bytes) -> None:
         self.text, self.page, self.place = text, page, place
-        self.made: list[Segment] = []
+        self.made = Segments()
         self.end = 0
 
     def found(self, piece: Piece) -> None:
@@ -303,7 +303,7 @@ class Segments:
         """Text that stands nowhere in the page: an empty place after what was found last."""
         last = self.made[-1] if self.made else None
         if last and not last.exact and self.text[self.end : end].isspace():
-            self.made[-1] = last._replace(end=end)
+            self.made.stretch(end, last.byte_end)
         else:
             byte = self.place.byte
             self.made.append(Segment(self.end, end, byte, byte, self.place.line, False))
@@ -320,9 +320,9 @@ def align(text: str, page: str, charset: str, start: int = 0) -> Aligned:
     """
     found = Page(page)
     walk = Walk(text, found)
-    segments = Segments(text, found, Bytes(page, charset, start))
+    placing = Placing(text, found, Bytes(page, charset, start))
     for piece in walk:
-        segments.found(piece)
-    if segments.end < len(text):
-        segments.nowhere(len(text))
-    return Aligned(SourceMap(text, tuple(segments.made)), walk.without)
+        placing.found(piece)
+    if placing.end < len(text):
+        placing.nowhere(len(text))
+    return Aligned(SourceMap(text, placing.made), walk.without)

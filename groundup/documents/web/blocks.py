@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .lines import rule_of
-from .marks import ANY, END, START
+from .links import MOST_LINKS
+from .marks import ANY, LINK, START
 
-MARKED = re.compile(f"{START}([^{START}{END}]*){END}")
 COPYRIGHT = re.compile(
     r"©|\(c\)\s*\d{4}|\bcopyright\b.{0,9}\d{4}|all rights reserved", re.IGNORECASE
 )
@@ -26,8 +26,6 @@ HEADED = {"comments": "comments", "read more": "navigation", "newsletter": "noti
 DEEPEST = 20
 MOST_CHILDREN = 400
 """Children of an element that are looked at; a page with more there is left as it is."""
-MOST_LINKED = 0.6
-"""Share of the page's letters in links above which it is a list. As in links.py."""
 LINKED = 0.5
 """Share of a block's letters in links from which it is no text; source: generated shells."""
 FEWEST_LINKS = 4
@@ -58,7 +56,7 @@ def beside_text(body: Any) -> Iterator[Beside]:
         blocks = [block(child) for child in children(node)]
         own = [one.letters - one.linked for one in blocks]
         if not blocks or (
-            not depth and sum(own) < (1 - MOST_LINKED) * sum(b.letters for b in blocks)
+            not depth and sum(own) < (1 - MOST_LINKS) * sum(b.letters for b in blocks)
         ):
             return
         most = max(range(len(own)), key=own.__getitem__)
@@ -87,7 +85,7 @@ def children(node: Any) -> list[Any]:
 def block(node: Any) -> Block:
     """An element's letters, by the marks around its links."""
     text = node.text or ""
-    links = MARKED.findall(text) if START in text else []
+    links = LINK.findall(text) if START in text else []
     return Block(node, solid(text), sum(map(solid, links)), len(links))
 
 

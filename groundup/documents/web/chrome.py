@@ -2,8 +2,9 @@
 
 Authors of templates name what they make: `nav`, `breadcrumbs`, `cookie-banner`, `sphinxsidebar`. So
 an element goes if its tag, role, class or id says so, unless it holds too much of the page to be
-chrome, or the title. What carries no telling name is left to the lines (links.py, lines.py).
-Knows nothing of text or bytes: it takes elements out of a tree that resiliparse has parsed.
+chrome, or the title. What carries no telling name is left to blocks.py and to the lines
+(links.py, lines.py). Knows nothing of bytes: it takes elements out of a tree that resiliparse has
+parsed, and puts them back between marks.
 """
 
 import re
@@ -41,14 +42,8 @@ KINDS = {
     "hidden": "hidden visuallyhidden invisible noprint out-of-band sr-only screen-reader-text",
 }
 """What an element is for to the words that say so; a kind is the reason of the edit."""
-WHOLE = frozenset(
-    "aside hd ft bar left_bar right_bar toc-page next_page previous_page nav_flow id_link anchor "
-    "out-of-band copy-path sub-heading bd-footer bd-header sr-only screen-reader-text jump-link "
-    "page-links page-next page-previous page-up edit-link view-source extra-links doc-anchor "
-    "post-meta byline-share site-header page-header top-header skip-nav back-to-top "
-    "language-switcher".split()
-)
-"""Those that say so only if they are the whole class or id."""
+WHOLE = frozenset("anchor aside bar ft hd".split())
+"""Single words that say so only if they are the whole class or id."""
 KIND_OF = {word: kind for kind, words in KINDS.items() for word in words.split()}
 KEPT = frozenset(
     "main content body article post entry text document maincontent bodywrapper documentwrapper "

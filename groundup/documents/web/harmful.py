@@ -94,7 +94,8 @@ class Harmful:
         if not text.isascii():
             runs = UNSPACED.findall(text)
             size += sum(len(run) // 2 for run in runs)  # two characters a word
-            self.count_unspaced(text if runs else "", hits)
+            if runs:
+                self.count_unspaced(text, hits)
         metadata = {}
         for category in sorted(hits):
             density = 1000 * hits[category] / size
@@ -124,7 +125,7 @@ class Harmful:
 
     def count_unspaced(self, text: str, hits: dict[str, int]) -> None:
         """Add the hits of terms that stand inside runs of text without spaces."""
-        for term, category in self.unspaced.items() if text else ():
+        for term, category in self.unspaced.items():
             if number := text.count(term):
                 hits[category] = hits.get(category, 0) + number
 

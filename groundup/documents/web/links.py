@@ -1,9 +1,9 @@
 """Lines of links: menus, pagers and tables of other pages that no class or id gives away.
 
-Before the page is parsed, every link's text is put between two characters of the private use area;
-the text that is written out then says of each line how much of it is links. Lines that are nothing
-else are cut at the page's beginning, up to its first prose or title, and at its end; in between a
-long run of them is a menu, while a short one may be a list that the text speaks of.
+Before the page is parsed, every link's text is put between two marks (marks.py); the text that is
+written out then says of each line how much of it is links. Lines that are nothing else are cut at
+the page's beginning, up to its first other line, and at its end; in between only pagers go, since a
+run may be a list that the text speaks of. Marks of chrome and of code become edits and spans.
 Knows nothing of trees or bytes.
 """
 
@@ -11,9 +11,8 @@ import re
 from typing import NamedTuple
 
 from ..record import Edit, Span
-from .marks import ANY, CLOSE, CODE, CODE_END, END, KIND, OF_PLACES, PRE, PRE_END, START
+from .marks import ANY, CLOSE, CODE, CODE_END, END, KIND, LINK, OF_PLACES, PRE, PRE_END, START
 
-MARKED = re.compile(f"{START}([^{START}{END}]*){END}")
 SIGNS = re.compile(r"[\W_]+")
 SIGN = re.compile(r"[^\W_]")
 PAGER = re.compile(
@@ -43,7 +42,6 @@ class Line(NamedTuple):
     end: int
     share: float
     is_pager: bool
-    is_prose: bool
 
 
 def link_lines(marked: str, link_share: float) -> Lines:
@@ -99,8 +97,9 @@ class Reading:
         own = "".join(kept)
         if own.strip(" •\t" + START + END):
             clean = ANY.sub("", own)
-            self.lines.append(told(clean, self.at, linked_share(own, clean)))
-            self.lines[-1] = self.lines[-1]._replace(end=self.at + length)
+            is_pager = bool(PAGER.fullmatch(clean.strip()[:200]))
+            share = linked_share(own, clean)
+            self.lines.append(Line(self.at, self.at + length, share, is_pager))
         self.at += length + 1
 
     def pass_mark(self, mark: str, place: int) -> None:
@@ -159,14 +158,8 @@ def linked_share(raw: str, clean: str) -> float:
     if START not in raw:
         return 0.0 if SIGN.search(clean) else 1.0
     signs = len(SIGNS.sub("", clean))
-    linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(raw))
+    linked = sum(len(SIGNS.sub("", text)) for text in LINK.findall(raw))
     return linked / signs if signs else 1.0
-
-
-def told(line: str, at: int, share: float) -> Line:
-    """What is known of a line that begins at a place."""
-    is_prose = share < 0.5 and len(line) >= 60 and line.count(" ") >= 8
-    return Line(at, at + len(line), share, bool(PAGER.fullmatch(line.strip()[:200])), is_prose)
 
 
 def cut(text: str, lines: list[Line], link_share: float) -> list[Edit]:

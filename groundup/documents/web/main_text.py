@@ -1,10 +1,11 @@
 """Main text: what a page says, without what its site puts around every page.
 
-Bytes become characters (mark, header, declaration, then detection), the tree is parsed and rid of
-chrome (chrome.py), resiliparse writes out the rest, every line is tied to the bytes it came from
-(alignment.py), and lines at either end that are nothing but links go as edits with their reason.
-Where pruning leaves too little, the page is written out whole. Nothing recurses: depth costs time
-in proportion, no stack. Knows nothing of other pages of the site; see sites.py.
+Bytes become characters (mark, header, declaration, then detection), chrome is marked in
+the tree (chrome.py), resiliparse writes all of it out, every line is tied to the bytes it came from
+(alignment.py), and chrome, and lines at either end that are nothing but links, go as edits with
+their reason. Where those leave too little, the links stay, and chrome too if it is half of the
+page. Nothing recurses: depth costs time in proportion, no stack. Knows nothing of other pages of
+the site; see sites.py.
 """
 
 import codecs
@@ -18,7 +19,7 @@ from ..record import Made, Record, Ruling, edited_text
 from .alignment import align
 from .chrome import prune, restore
 from .links import Lines, link_lines
-from .marks import CHROME, mark_links
+from .marks import CHROME, marked_tags
 
 MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -53,7 +54,7 @@ class MainTextConfig(Config):
     largest_share: float = 0.4
     """An element holding more of the page's text is no chrome. Source: tuned on 60 marked pages."""
     fewest_characters: int = 25
-    """With less left after pruning, the page is written out whole. Source: as before."""
+    """With less left, links stay, and chrome too if it is half of the text. Source: as before."""
     link_share: float = 0.7
     """Share of a line's characters in links from which it is a line of links. Source: as before."""
     bullets: bool = True
@@ -96,7 +97,7 @@ class MainText:
 
     def extract(self, page: str) -> Lines:
         """All that a page shows, what of it is chrome or lines of links, and what is code."""
-        marked = mark_links(FIGURE.sub(r"<\1div", page))
+        marked = marked_tags(FIGURE.sub(r"<\1div", page))
         tree = parse(marked)
         restore(tree, prune(tree, marked, self.config.largest_share))
         lines = link_lines(self.write(tree), self.config.link_share)

@@ -20,7 +20,9 @@ CODE, CODE_END, PRE, PRE_END = "\ufdec", "\ufded", "\ufdee", "\ufdef"
 OF_PLACES = re.compile("([\ufdd2-\ufdef])")
 """Marks of chrome and of code."""
 ANY = re.compile("[\ufdd0-\ufdef]")
-MARKED = re.compile(
+LINK = re.compile(f"{START}([^{START}{END}]*){END}")
+"""The text of a link between its marks."""
+TAGS = re.compile(
     r"<a\b(?=[^>]{0,500}?\bhref\b)[^>]{0,5000}>|</a\s*>"
     r"|<(?P<pre>pre)\b[^>]{0,5000}>(?:\r?\n)?|<(?P<code>code|samp|kbd|tt)\b[^>]{0,5000}>"
     r"|</(?P<end>pre|code|samp|kbd|tt)\s*>",
@@ -28,9 +30,9 @@ MARKED = re.compile(
 )
 
 
-def mark_links(page: str) -> str:
+def marked_tags(page: str) -> str:
     """The page with every link's text between START and END, and code between its own marks."""
-    return MARKED.sub(with_mark, ANY.sub("", page))
+    return TAGS.sub(with_mark, ANY.sub("", page))
 
 
 def with_mark(tag: re.Match[str]) -> str:

@@ -25,7 +25,7 @@ def test_the_first_of_each_id_stays(tmp_path_factory, shards, at_once):
         paths.append(place / "00000.kept.parquet")
         wanted.append({record(n, "").id for n in names & seen})
         seen |= names
-    found = UniqueIds(UniqueConfig(ids_at_once=at_once)).rulings(paths, here, folder)
+    found = UniqueIds(UniqueConfig(memory_bytes=at_once * 100)).rulings(paths, here, folder)
     assert [set(read_rulings(path)) for path in found] == wanted
 
 

@@ -5,8 +5,9 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import DataError
-from groundup.corpus import WithdrawConfig
+from groundup.corpus import WithdrawConfig, prepare
 from groundup.corpus.explain.leaving import Held, holders_of, leaving, licence_parts, made_of
+from groundup.corpus.explain.reading import records
 from groundup.documents import Removal, record_id
 
 from .made import corpus
@@ -92,3 +93,44 @@ def test_any_part_of_a_licence_counts_whatever_its_case():
     assert licence_parts(None) == licence_parts("") == licence_parts({"a": 1}) == []
     with pytest.raises(DataError, match="no document that is meant"):
         leaving(corpus(derive=True), WithdrawConfig(licences=("GPL",)))
+
+
+MAIL = """From: {who}@x.org
+To: list@x.org
+Date: Mon, {day} Jul 2002 10:00:00 +0000
+Subject: tea
+Message-ID: <{day}@x.org>
+{reply}
+{text}
+"""
+THREAD = """
+split = { validation_share = 0.0, test_share = 0.0 }
+sources = [
+    { name = "list", path = "list", reader = "mail", licence = "CC0-1.0" },
+    { name = "notes", path = "notes" },
+]
+steps = [{ use = "conversations.join" }]
+"""
+
+
+def test_a_message_leaves_with_the_thread_that_holds_its_text(tmp_path):
+    reply = "In-Reply-To: <1@x.org>\n"
+    (tmp_path / "list").mkdir()
+    (tmp_path / "notes").mkdir()
+    for name, mail in (
+        ("1.eml", MAIL.format(who="ann", day=1, reply="", text="Where is the tea?")),
+        ("2.eml", MAIL.format(who="bob", day=2, reply=reply, text="In the old tin box.")),
+    ):
+        (tmp_path / "list" / name).write_text(mail)
+    (tmp_path / "notes" / "n.txt").write_text("A note about something else.")
+    (tmp_path / "thread.toml").write_text(THREAD)
+    made = prepare(tmp_path / "thread.toml", tmp_path / "corpus", workers=1)
+    held = [one for _, one in records(made) if one.source == "list"]
+    assert len(held) == 1, "two messages are one record"
+    reply_path = next(row["path"] for row in held[0].metadata["messages"] if "2" in row["path"])
+    for config in (
+        WithdrawConfig(documents=(reply_path,)),
+        WithdrawConfig(licences=("CC0-*",)),
+        WithdrawConfig(sources=("list",)),
+    ):
+        assert set(leaving(made, config).kept) == {held[0].id}, config

@@ -191,3 +191,8 @@ def test_latex_that_needs_a_segment_a_byte_stays_small(text):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert ruling.made and peak < 200 * len(data)
+
+
+def test_a_macro_that_stands_for_nothing_leaves_nothing():
+    _, after = read(r"\newcommand{\rev}[1]{#1}\newcommand{\two}[2]{#2}A \rev{} b, \two{x}{} c")
+    assert " ".join(after.text.split()) == "A b, c"

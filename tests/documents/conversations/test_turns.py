@@ -3,7 +3,7 @@
 import pytest
 
 from groundup.documents import Record, SourceMap, Span, follow
-from groundup.documents.conversations.turns import Turns, TurnsConfig, with_roles
+from groundup.documents.conversations.turns import Turns, TurnsConfig
 
 
 def chat(*turns: tuple[str, str]) -> Record:
@@ -60,9 +60,6 @@ def test_records_without_turns_pass():
     assert (
         Turns(TurnsConfig())(Record("1", "s", "p", "text", "x", SourceMap.identity("x"))).reason
         == ""
-    )
-    assert (
-        with_roles((Span("turn", 0, 1, "GPT"), Span("page", 0, 1, "GPT")))[0].value == "assistant"
     )
 
 

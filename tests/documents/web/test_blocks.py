@@ -6,7 +6,7 @@ pytest.importorskip("resiliparse")
 from resiliparse.parse.html import HTMLTree
 
 from groundup.documents.web.blocks import MOST_CHILDREN, beside_text
-from groundup.documents.web.marks import ANY, mark_links
+from groundup.documents.web.marks import ANY, marked_tags
 
 WORDS = "These words are what the page has to say, in sentences that go on for a while. " * 4
 LINKS = "".join(f"<li><a href='/{n}'>Another page about {n}</a></li>" for n in range(6))
@@ -14,7 +14,7 @@ TEXT = f"<div class=x><h1>Title</h1><p>{WORDS}</p><p>{WORDS}</p>%s</div>"
 
 
 def found(page: str) -> list[tuple[str, str]]:
-    tree = HTMLTree.parse(mark_links(page))
+    tree = HTMLTree.parse(marked_tags(page))
     return [(one.kind, ANY.sub("", one.node.text)[:20]) for one in beside_text(tree.body)]
 
 

@@ -7,18 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.documents import Edit, Span
-from groundup.documents.web.links import MARKED, SIGNS, link_lines, linked_share
+from groundup.documents.web.links import SIGNS, link_lines, linked_share
 from groundup.documents.web.marks import (
     ANY,
     CLOSE,
     CODE,
     CODE_END,
     END,
+    LINK,
     OPEN,
     PRE,
     PRE_END,
     START,
-    mark_links,
+    marked_tags,
 )
 
 TEXT = "Words of the page that are not links and go on for a while."
@@ -91,14 +92,16 @@ def test_chrome_is_cut_with_its_kind_and_the_lines_of_marks_are_none():
 def test_the_share_of_links_is_that_of_letters_and_digits(pieces):
     raw = "".join(pieces)
     clean = raw.replace(START, "").replace(END, "")
-    linked = sum(len(SIGNS.sub("", text)) for text in MARKED.findall(raw))
+    linked = sum(len(SIGNS.sub("", text)) for text in LINK.findall(raw))
     signs = len(SIGNS.sub("", clean))
     assert linked_share(raw, clean) == (linked / signs if signs else 1.0)
 
 
 def test_code_is_told_and_its_marks_are_no_text():
     page = "<p>Say <code>a</code> or<pre>\nb <code>c</code>\nd</pre><p>e"
-    marked = re.sub("<[^>]*>", "", mark_links(page.replace("<p", "\n<p").replace("<pre", "\n<pre")))
+    marked = re.sub(
+        "<[^>]*>", "", marked_tags(page.replace("<p", "\n<p").replace("<pre", "\n<pre"))
+    )
     text, _, code = link_lines(marked, 0.7)
     assert not ANY.search(text)
     assert [text[start:end].strip() for _, start, end, _ in code] == ["a", "b c\nd"]

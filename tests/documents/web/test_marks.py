@@ -2,16 +2,16 @@
 
 import re
 
-from groundup.documents.web.marks import ANY, END, KIND, OPEN, START, mark_links
+from groundup.documents.web.marks import ANY, END, KIND, OPEN, START, marked_tags
 
 
 def test_marks_are_put_around_links_alone():
-    marked = mark_links('<a name="x">anchor</a><a href="y">link</a>')
+    marked = marked_tags('<a name="x">anchor</a><a href="y">link</a>')
     assert f'<a href="y">{START}link' in marked and f"{START}anchor" not in marked
 
 
 def test_a_page_cannot_forge_a_mark():
-    assert mark_links("\ufdd0a\ufddcb\ufdefc") == "abc"
+    assert marked_tags("\ufdd0a\ufddcb\ufdefc") == "abc"
 
 
 def test_each_kind_has_a_mark_of_its_own_that_is_no_character():
@@ -20,5 +20,5 @@ def test_each_kind_has_a_mark_of_its_own_that_is_no_character():
 
 
 def test_a_page_of_open_links_is_read_once():
-    page = mark_links("<a href=" * 100_000)
+    page = marked_tags("<a href=" * 100_000)
     assert len(page) == 800_000

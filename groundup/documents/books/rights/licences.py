@@ -123,7 +123,6 @@ COPYRIGHT = re.compile(
     r"(?P<years>(?:1[5-9]|20)\d\d(?:[ ,–-]{1,3}(?:and )?(?:(?:1[5-9]|20)\d\d|\d\d\b)){0,40})",
     re.IGNORECASE,
 )
-YEAR = re.compile(r"(?:1[5-9]|20)\d\d")
 
 
 @cache
