@@ -56,14 +56,14 @@ class Withdrawal(NamedTuple):
     records: tuple[str, ...]
     """Ids of what left."""
     touched: tuple[Touched, ...]
-    """What was made from the old corpus: make it again, or remove it."""
+    """What holds them still, the old corpus first of all: make it again, or remove it."""
 
     def __str__(self) -> str:
         """What left, and a line for every artifact that holds it still."""
         said = f"{counted(len(self.records), 'document')} withdrawn"
         lines = [f"{said}; without {'it' if len(self.records) == 1 else 'them'}: {self.corpus}"]
         if self.touched:
-            lines.append("These were made from them; make them again or remove them:")
+            lines.append("These hold them; make them again or remove them:")
         lines += [f"  {one.kind:<10} {one.id[:12]}  {one.path}" for one in self.touched]
         return "\n".join(lines)
 
@@ -114,7 +114,7 @@ def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> list[str]:
     if not split["train"]["documents"]:
         raise DataError("Nothing would be left to train on; remove the corpus instead.")
     left = sum(one["documents"] for one in split.values())
-    record.say(f"{len(leaves.kept):,} documents leave, {left:,} stay.")
+    record.say(f"Out: {counted(len(leaves.kept), 'document')}; {left:,} stay.")
     step = f"{WITHDRAWN} {past}" if (past := withdrawals(told) + 1) > 1 else WITHDRAWN
     write_log(draft, corpus, leaves, step)
     origin = {
