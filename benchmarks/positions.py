@@ -31,7 +31,7 @@ from groundup.model import (
     Transformer,
 )
 from groundup.tokenizer import Loader, Shard
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, causal, schedule, train
+from groundup.train import Batch, OptimConfig, Optimizer, Plan, Precision, causal, schedule, train
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, PAGE = ROOT / "benchmarks" / "results" / "positions.json", ROOT / "docs" / "attention.md"
@@ -70,7 +70,10 @@ def fit(model: Transformer, training: Shard, steps: int) -> float:
         weights, documents = torch.from_numpy(read.weights), torch.from_numpy(read.documents)
         return [Batch(ids[:, :-1], ids[:, 1:], weights, documents)]
 
-    plan, started = Plan(steps, dtype=device.compute_dtype(device.pick())), time.perf_counter()
+    plan, started = (
+        Plan(steps, precision=Precision(device.compute_dtype(device.pick()))),
+        time.perf_counter(),
+    )
     for _ in islice(train(model, batches, causal, optimizer, schedule(optim, steps), plan), steps):
         pass
     return time.perf_counter() - started

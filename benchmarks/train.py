@@ -38,7 +38,16 @@ def our_steps(work: dict[str, Any], matrices: str) -> Iterator[None]:
 
     from groundup.core import device
     from groundup.model import Transformer, from_depth
-    from groundup.train import Batch, OptimConfig, Optimizer, Plan, causal, schedule, train
+    from groundup.train import (
+        Batch,
+        OptimConfig,
+        Optimizer,
+        Plan,
+        Precision,
+        causal,
+        schedule,
+        train,
+    )
 
     device.use_cores()
     config = from_depth(work["depth"], work["vocab_size"], work["length"]).config
@@ -48,7 +57,7 @@ def our_steps(work: dict[str, Any], matrices: str) -> Iterator[None]:
     optimizer = Optimizer(model.named_parameters(), optim)
     ids = random_ids(work)
     batch = Batch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), None)
-    plan = Plan(steps=1_000_000, dtype=getattr(torch, work["dtype"]))
+    plan = Plan(steps=1_000_000, precision=Precision(getattr(torch, work["dtype"])))
     rate = schedule(optim, plan.steps)
     for _ in train(model, lambda step: [batch], causal, optimizer, rate, plan):
         yield

@@ -33,7 +33,7 @@ from groundup.tokenizer import (
     train_bpe,
     train_units,
 )
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, causal, schedule, train
+from groundup.train import Batch, OptimConfig, Optimizer, Plan, Precision, causal, schedule, train
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "units.json"
@@ -153,7 +153,7 @@ def fit(model: Transformer, training: Shard) -> int:
         weights, documents = torch.from_numpy(read.weights), torch.from_numpy(read.documents)
         return [Batch(ids[:, :-1], ids[:, 1:], weights, documents)]
 
-    plan = Plan(steps, dtype=device.compute_dtype(device.pick()))
+    plan = Plan(steps, precision=Precision(device.compute_dtype(device.pick())))
     for _ in islice(train(model, batches, causal, optimizer, schedule(optim, steps), plan), steps):
         pass
     return steps

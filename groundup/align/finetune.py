@@ -31,6 +31,7 @@ from groundup.train import (
     OptimConfig,
     Optimizer,
     Plan,
+    Precision,
     causal,
     compiling,
     logging,
@@ -175,7 +176,7 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
     optimizer = Optimizer(model.named_parameters(), config.optim)
     resumed = resume(draft.scratch, model, optimizer)
     compiled = compiling(model, resumed)
-    dtype = device.compute_dtype(place)
+    precision = Precision(device.compute_dtype(place))
 
     def batches(step: int) -> list[Batch]:
         chosen = order(len(text.ids), config, step)
@@ -183,7 +184,7 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
 
     unseen = rows["validation"]
     whole = batch_of(unseen, np.arange(len(unseen.ids)), place)
-    held_out = scoring(model, split(whole, len(whole.ids) // 4 + 1), dtype)
+    held_out = scoring(model, split(whole, len(whole.ids) // 4 + 1), precision)
     every = max(1, steps // max(config.validations, 1))
     per_step = config.batch_rows * config.length
     with (
@@ -191,7 +192,7 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
         record.progress("chat", steps * per_step, "tokens") as bar,
     ):
         bar.advance(resumed.step * per_step)
-        plan, rate = Plan(steps, resumed.step, dtype), schedule(config.optim, steps)
+        plan, rate = Plan(steps, resumed.step, precision), schedule(config.optim, steps)
         training = train(model, batches, causal, optimizer, rate, plan)
         training = validating(logging(training, metrics, bar), held_out, every, metrics)
         for _ in saving(training, draft.scratch, model, optimizer, config.save_seconds):

@@ -1,8 +1,8 @@
 """train: how do weights change: one loop, its services, optimizers, and pre-training on it."""
 
 from .batches import Batch, Batches, placed, split
-from .checkpoint import Resumed, resume
-from .checkpoint import save as save_checkpoint
+from .checkpoint.store import Resumed, resume
+from .checkpoint.store import save as save_checkpoint
 from .loop import Plan, Step, train
 from .objectives.classes import class_batch, classes
 from .objectives.losses import (
@@ -20,9 +20,12 @@ from .objectives.objective import NoiseConfig, Objective, Setting
 from .objectives.sequences import SourceTarget, sequence_batch
 from .objectives.table import OBJECTIVES, objective
 from .objectives.vocabulary import Vocabulary, vocabulary
-from .optim import OptimConfig, Optimizer, schedule
-from .pretrain import PretrainConfig, pretrain
-from .services import (
+from .optim.config import OptimConfig
+from .optim.optimizer import Optimizer
+from .optim.schedule import schedule
+from .precision import Precision
+from .pretrain.stage import PretrainConfig, pretrain
+from .services.services import (
     METRICS,
     Interrupted,
     compiling,
@@ -45,6 +48,7 @@ __all__ = [
     "OptimConfig",
     "Optimizer",
     "Plan",
+    "Precision",
     "PretrainConfig",
     "Resumed",
     "RouterConfig",

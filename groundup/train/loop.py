@@ -3,9 +3,9 @@
     for step in saving(logging(train(model, batches, loss, optimizer, rate, plan))):
         ...
 
-Services (services.py) wrap the iterator, so no caller owns a body. The loss of a step is the sum
-over its micro-batches divided once by the sum of their weights: however a batch is split, the
-gradient is the same.
+Services (services/) wrap the iterator, so no caller owns a body. The loss of a step is the sum over
+its micro-batches and processes divided once by the sum of their weights: however a batch is split,
+the gradient is the same.
 """
 
 import math
@@ -20,10 +20,20 @@ from groundup.core import DataError
 from groundup.kernels import LossSum
 
 from .batches import Batch, Batches
-from .optim import Optimizer, Schedule
+from .optim.optimizer import Optimizer
+from .optim.schedule import Schedule
+from .parallel.mesh import ALONE, SEES_OTHER_TARGETS, Mesh
+from .precision import Precision
 
 Loss = Callable[[Any, Batch], LossSum]
 """Takes the model, of whatever class the loss is for, and a micro-batch."""
+
+Gradients = Callable[[Sequence[Batch], float], float]
+"""Adds to the gradients those of micro-batches, their losses divided by a weight; returns this
+process's share of the mean loss. A pipeline is one; `accumulation` is the plain one."""
+
+Accept = Callable[[int, float, float], bool]
+"""Whether a step is to be made, by its number, loss and gradient norm; it may raise to stop."""
 
 
 class Plan(NamedTuple):
@@ -33,8 +43,10 @@ class Plan(NamedTuple):
     """Last step, exclusive."""
     start: int = 0
     """First step: the number of steps already done."""
-    dtype: torch.dtype = torch.float32
-    """What matrix products compute in; weights stay as they are."""
+    precision: Precision | None = None
+    """What matrix products compute in; None: float32. Weights stay as they are."""
+    mesh: Mesh = ALONE
+    """The processes that train together; each is given its own batches."""
 
 
 class Step(NamedTuple):
@@ -43,16 +55,18 @@ class Step(NamedTuple):
     number: int
     """Counted from 0."""
     loss: float
-    """Mean nats over the step's weight."""
+    """Mean nats over the step's weight, of all processes."""
     weight: float
-    """Number of weighted targets."""
+    """Number of weighted targets, of all processes."""
     tokens: int
-    """Number of positions computed, padding included."""
+    """Number of positions computed, padding included, of all processes."""
     gradient_norm: float
     """Before clipping."""
     rate: float
     """Multiplier of the learning rates."""
     seconds: float
+    is_applied: bool = True
+    """Whether the weights were moved; not if the gradient overflowed or was not accepted."""
 
 
 def train(
@@ -62,47 +76,84 @@ def train(
     optimizer: Optimizer,
     rate: Schedule,
     plan: Plan,
+    *,
+    gradients: Gradients | None = None,
+    accept: Accept | None = None,
 ) -> Iterator[Step]:
     """Train and yield after each optimizer step.
 
+    gradients  how the gradients of a step are found; None: by `accumulation`
+    accept     whether a step with a finite gradient is made; None: always
+
     Raises DataError naming the step and the documents if a loss or gradient is not finite, the
-    weights as they were before that step, and if a step has no target at all.
+    weights as they were before that step, and if a step has no target at all. In float16 a gradient
+    that is not finite is an overflow: the step is left out and the scale of the loss lowered.
     """
     model.train()
+    precision = plan.precision or Precision()
+    gradients = gradients or accumulation(model, loss, precision)
     for number in range(plan.start, plan.steps):
         started = time.perf_counter()
         micro_batches = batches(number)
-        weight = sum(float(batch.weights.sum(dtype=torch.float64)) for batch in micro_batches)
+        own = sum(float(batch.weights.sum(dtype=torch.float64)) for batch in micro_batches)
+        weight = plan.mesh.sum(own)
         if weight == 0:
             raise DataError(
                 f"Step {number} has no target to learn from: in {sources(micro_batches)} nothing "
                 "is to be told. All labels are masked, or the rows are too short for the objective "
                 "to hide a token; give longer rows or more of them."
             )
-        total = 0.0
-        for batch in micro_batches:
-            total += backward(model, batch, loss, weight, plan.dtype)
-        norm = optimizer.step(rate(number)) if math.isfinite(total) else math.nan
-        optimizer.zero_grad()
-        if not math.isfinite(norm):
-            raise DataError(
-                f"The loss of step {number} is {total} and its gradient's norm {norm}; its "
-                f"documents were {sources(micro_batches)}. Lower the learning rate, or read them."
-            )
-        tokens = sum(batch.ids.numel() for batch in micro_batches)
+        total = plan.mesh.sum(gradients(micro_batches, weight), LOSS_IS_ADDED)
+        norm = optimizer.clip(precision.scale, plan.mesh)
+        try:
+            is_applied = is_sound(number, total, norm, precision, micro_batches)
+            is_applied = is_applied and (accept is None or accept(number, total, norm))
+            if is_applied:
+                optimizer.step(rate(number))
+        finally:
+            optimizer.zero_grad()
+        tokens = round(plan.mesh.sum(sum(batch.ids.numel() for batch in micro_batches)))
         seconds = time.perf_counter() - started
-        yield Step(number, total, weight, tokens, norm, rate(number), seconds)
+        yield Step(number, total, weight, tokens, norm, rate(number), seconds, is_applied)
+
+
+LOSS_IS_ADDED = (*SEES_OTHER_TARGETS, "pipeline")
+"""Along a pipeline the last process has the loss, the others have none of it."""
+
+
+def is_sound(
+    number: int, loss: float, norm: float, precision: Precision, micro_batches: Sequence[Batch]
+) -> bool:
+    """Whether loss and gradient are finite; False if they overflowed in float16."""
+    if math.isfinite(loss) and math.isfinite(norm):
+        precision.went_well()
+        return True
+    if math.isfinite(loss) and precision.is_scaled:
+        precision.overflowed()
+        return False
+    raise DataError(
+        f"The loss of step {number} is {loss} and its gradient's norm {norm}; its documents were "
+        f"{sources(micro_batches)}. Lower the learning rate, or read them."
+    )
+
+
+def accumulation(model: nn.Module, loss: Loss, precision: Precision) -> Gradients:
+    """Gradients of one micro-batch after the other."""
+
+    def gradients(micro_batches: Sequence[Batch], weight: float) -> float:
+        return sum(backward(model, batch, loss, weight, precision) for batch in micro_batches)
+
+    return gradients
 
 
 def backward(
-    model: nn.Module, batch: Batch, loss: Loss, weight: float, dtype: torch.dtype
+    model: nn.Module, batch: Batch, loss: Loss, weight: float, precision: Precision
 ) -> float:
     """Add a micro-batch's share of the step's gradient; return its share of the mean loss."""
-    device = batch.ids.device.type
-    with torch.autocast(device, dtype, enabled=dtype != torch.float32):
+    with precision.autocast(batch.ids.device.type):
         found = loss(model, batch)
     share = found.total / weight
-    share.backward()
+    (share * precision.scale).backward()
     return float(share.detach())
 
 

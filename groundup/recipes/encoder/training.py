@@ -43,6 +43,7 @@ from groundup.train import (
     OptimConfig,
     Optimizer,
     Plan,
+    Precision,
     PretrainConfig,
     class_batch,
     placed,
@@ -150,7 +151,8 @@ def tune(config: TuningConfig, encoder: Artifact, ratings: Artifact, seed: int) 
         shares = torch.tensor([texts[i].rating for i in runs[step]]).mul(config.sharpness).sigmoid()
         return [placed(hidden(rated(rows, shares), config.hidden, mask, (seed, step)), place)]
 
-    rate, plan = schedule(config.optim, len(runs)), Plan(len(runs), 0, device.compute_dtype(place))
+    rate = schedule(config.optim, len(runs))
+    plan = Plan(len(runs), precision=Precision(device.compute_dtype(place)))
     mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
     best, kept = -1, dict[str, Tensor]()
     with record.progress(f"classifier {seed}", len(runs), "steps") as bar:

@@ -27,6 +27,7 @@ from groundup.train import (
     OptimConfig,
     Optimizer,
     Plan,
+    Precision,
     SourceTarget,
     logging,
     measured,
@@ -114,8 +115,8 @@ def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer
     resumed = resume(draft.scratch, model, optimizer)
     held_order = batches_of(rows["validation"].pairs, config.model_copy(update={"epochs": 1.0}))
     held = [placed(batch_of(rows["validation"], chosen), place) for chosen in held_order]
-    dtype = device.compute_dtype(place)
-    score = scoring(model, held, dtype, loss=sequence)
+    precision = Precision(device.compute_dtype(place))
+    score = scoring(model, held, precision, loss=sequence)
     sizes = [batch_of(learnt, chosen).ids.numel() for chosen in order]
     with (
         measured(draft, resumed) as metrics,
@@ -125,7 +126,7 @@ def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer
         steps = train(
             model, lambda step: [placed(noisy(batch_of(learnt, order[step]), config, step), place)],
             sequence, optimizer, schedule(config.optim, len(order)),
-            Plan(len(order), resumed.step, dtype),
+            Plan(len(order), resumed.step, precision),
         )  # fmt: skip
         steps = logging(steps, metrics, bar)
         steps = validating(steps, score, max(1, len(order) // config.validations), metrics)

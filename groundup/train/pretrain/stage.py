@@ -19,15 +19,18 @@ from groundup.kernels import LossSum
 from groundup.model import ModelConfig, Transformer, WithHead, from_depth, preset, save
 from groundup.tokenizer import Loader, Reading, load_tokenizer, open_text
 
-from . import services
-from .batches import Batch, placed, split
-from .checkpoint import resume
-from .loop import Plan, train
-from .objectives.losses import RouterConfig, routed
-from .objectives.objective import NoiseConfig, Objective, ObjectiveName, Setting
-from .objectives.table import objective
-from .objectives.vocabulary import vocabulary
-from .optim import OptimConfig, Optimizer, schedule
+from ..batches import Batch, placed, split
+from ..checkpoint.store import resume
+from ..loop import Plan, train
+from ..objectives.losses import RouterConfig, routed
+from ..objectives.objective import NoiseConfig, Objective, ObjectiveName, Setting
+from ..objectives.table import objective
+from ..objectives.vocabulary import vocabulary
+from ..optim.config import OptimConfig
+from ..optim.optimizer import Optimizer
+from ..optim.schedule import schedule
+from ..precision import Precision
+from ..services import services
 
 NOISE: dict[ObjectiveName, tuple[str, ...]] = {
     "causal": (),
@@ -265,11 +268,11 @@ def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact
         made = learner.objective.batch(learner.setting, rows, step)
         return split(placed(made, place), config.micro_batches)
 
-    dtype = device.compute_dtype(place)
-    plan = Plan(steps, resumed.step, dtype)
+    precision = Precision(device.compute_dtype(place))
+    plan = Plan(steps, resumed.step, precision)
     rate = schedule(config.optim, steps)
     every = max(1, steps // max(config.validations, 1))
-    held_out = validation(config, learner, tokens, dtype)
+    held_out = validation(config, learner, tokens, precision)
     whole = steps * config.batch_tokens
     with (
         services.measured(draft, resumed) as metrics,
@@ -317,7 +320,7 @@ def stretch(config: PretrainConfig, text: Reading) -> tuple[list[Stretch], int]:
 
 
 def validation(
-    config: PretrainConfig, learner: Learner, tokens: Artifact, dtype: torch.dtype
+    config: PretrainConfig, learner: Learner, tokens: Artifact, precision: Precision
 ) -> Callable[[], dict[str, float]]:
     """Score windows of held-out text, as many as `validation_tokens` hold, spread over the split.
 
@@ -332,5 +335,5 @@ def validation(
         sizes = torch.from_numpy(learner.setting.known.sizes).to(place)
     batches = split(placed(made, place), 16)
     return services.scoring(
-        learner.trained, batches, dtype, loss=learner.objective.loss, sizes=sizes
+        learner.trained, batches, precision, loss=learner.objective.loss, sizes=sizes
     )  # fmt: skip

@@ -10,71 +10,17 @@ for hidden layers in neural networks"; scale by shape as in Liu et al. 2025, arX
 """
 
 import math
-from collections.abc import Callable, Container, Iterable
-from typing import Literal
+from collections.abc import Container, Iterable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from groundup.core import Config, ConfigError
+from groundup.core import ConfigError
 
-Schedule = Callable[[int], float]
-
-
-class OptimConfig(Config):
-    """How weights are moved."""
-
-    matrices: Literal["muon", "adamw"] = "muon"
-    """Optimizer of the blocks' matrices."""
-    muon_learning_rate: float = 0.025
-    """Peak step of matrices under Muon; a step's RMS is this times sqrt(max(1, rows / columns))."""
-    momentum: float = 0.9
-    """Muon's momentum (Nesterov)."""
-    iterations: int = 3
-    """Newton-Schulz iterations; 5 learn no more in a short run and take a tenth of its time."""
-    learning_rate: float = 4e-3
-    """Peak step of everything under AdamW."""
-    embedding_learning_rate: float = 0.2
-    """Peak step under AdamW of an embedding that is input alone: its rows are seen rarely, begin
-    at size one and may move far. One that is the output too has `learning_rate`."""
-    beta1: float = 0.9
-    """AdamW's decay of the mean gradient."""
-    beta2: float = 0.95
-    """AdamW's decay of the mean squared gradient."""
-    epsilon: float = 1e-10
-    """AdamW's floor of the root mean squared gradient."""
-    weight_decay: float = 0.0
-    """Decoupled decay of matrices, as a share of the step."""
-    clip: float = 1.0
-    """Largest norm of the whole gradient; 0 leaves it as it is."""
-    warmup: float = 0.02
-    """Share of the steps over which the rate rises from zero."""
-    schedule: Literal["linear", "cosine"] = "linear"
-    """How the rate falls: to zero linearly, or to a tenth along a cosine."""
-    decay: float = 0.5
-    """Share of the steps, the last ones, over which it falls; before, it holds its peak."""
-
-
-def schedule(config: OptimConfig, steps: int) -> Schedule:
-    """Multiplier of the learning rate at each step, in (0, 1].
-
-    >>> rate = schedule(OptimConfig(warmup=0.2, decay=0.5), steps=10)
-    >>> [round(rate(step), 3) for step in (0, 1, 5, 6, 9)]
-    [0.5, 1.0, 1.0, 0.8, 0.2]
-    """
-    warm = round(config.warmup * steps)
-    falling = max(1, min(round(config.decay * steps), steps - warm))
-
-    def multiplier(step: int) -> float:
-        if step < warm:
-            return (step + 1) / warm
-        left = min(1.0, (steps - step) / falling)  # above 0 at the last step
-        if config.schedule == "linear":
-            return left
-        return 0.1 + 0.9 * (1 - math.cos(math.pi * left)) / 2
-
-    return multiplier
+from ..parallel.mesh import ALONE, Mesh
+from .clip import clip
+from .config import OptimConfig
 
 
 def orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Tensor, "N R C"]:
@@ -117,28 +63,19 @@ class Optimizer:
         for parameter in (*self.matrices.values(), *self.others.values()):
             parameter.grad = None
 
-    @torch.no_grad()
-    def step(self, multiplier: float) -> float:
-        """Move the weights by their gradients; return the gradient's norm before clipping.
+    def clip(self, scale: float = 1.0, mesh: Mesh = ALONE) -> float:
+        """Divide the gradients by `scale` and clip them; return their norm before clipping."""
+        every = [*self.matrices.values(), *self.others.values()]
+        return clip(every, self.config.clip, scale=scale, mesh=mesh)
 
-        Where the norm is not finite, weights and state stay as they are.
-        """
-        norm = self._clip()
-        if not math.isfinite(norm):
-            return norm
+    @torch.no_grad()
+    def step(self, multiplier: float) -> None:
+        """Move the weights by their gradients."""
         self.steps += 1
         self._muon(multiplier)
         rest = [name for name in self.others if name not in self.tables]
         self._adamw(self.tables, self.config.embedding_learning_rate * multiplier)
         self._adamw(rest, self.config.learning_rate * multiplier)
-        return norm
-
-    def _clip(self) -> float:
-        every = [p for p in (*self.matrices.values(), *self.others.values()) if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in every])  # type: ignore[misc]
-        if self.config.clip:
-            nn.utils.clip_grads_with_norm_(every, self.config.clip, norm)
-        return float(norm)
 
     def _muon(self, multiplier: float) -> None:
         rate = self.config.muon_learning_rate * multiplier

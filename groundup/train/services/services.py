@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from groundup.core import Draft, device, record
 from groundup.model import Transformer
 
-from .batches import Batch
-from .checkpoint import Resumed, save
-from .loop import Loss, Step
-from .objectives.losses import causal
-from .optim import Optimizer
+from ..batches import Batch
+from ..checkpoint.store import Resumed, save
+from ..loop import Loss, Step
+from ..objectives.losses import causal
+from ..optim.optimizer import Optimizer
+from ..precision import Precision
 
 METRICS = "metrics.jsonl"
 BITS = "validation bits per byte"
@@ -92,7 +93,7 @@ def validating(
 def scoring(
     model: nn.Module,
     batches: Sequence[Batch],
-    dtype: torch.dtype,
+    precision: Precision,
     *,
     loss: Loss = causal,
     sizes: Int[Tensor, " V"] | None = None,
@@ -106,7 +107,7 @@ def scoring(
     @torch.no_grad()
     def score() -> dict[str, float]:
         model.eval()
-        with torch.autocast(place, dtype, enabled=dtype != torch.float32):
+        with precision.autocast(place):
             parts = [loss(model, batch) for batch in batches]
         model.train()
         weight = sum(float(part.weight) for part in parts)

@@ -22,7 +22,7 @@ from torch import nn
 from groundup.core import ArtifactError, device, record
 from groundup.model import save_tensors
 
-from .optim import Optimizer
+from ..optim.optimizer import Optimizer
 
 KEEP = 2
 

@@ -1,0 +1,1 @@
+"""Optimizers: rules that move weights, schedules of their rates."""

@@ -1,0 +1,1 @@
+"""Services: what happens around training steps, each an iterator that wraps another."""
