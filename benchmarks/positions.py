@@ -70,10 +70,8 @@ def fit(model: Transformer, training: Shard, steps: int) -> float:
         weights, documents = torch.from_numpy(read.weights), torch.from_numpy(read.documents)
         return [Batch(ids[:, :-1], ids[:, 1:], weights, documents)]
 
-    plan, started = (
-        Plan(steps, precision=Precision(device.compute_dtype(device.pick()))),
-        time.perf_counter(),
-    )
+    plan = Plan(steps, precision=Precision(device.compute_dtype(device.pick())))
+    started = time.perf_counter()
     for _ in islice(train(model, batches, causal, optimizer, schedule(optim, steps), plan), steps):
         pass
     return time.perf_counter() - started
