@@ -24,6 +24,8 @@ class QuantizeConfig(Config):
 
     bits: Literal[8] = 8
     """Bits a weight."""
+    others: Literal["kept", "bfloat16"] = "kept"
+    """Of embeddings, head and norms: as they are, or in bfloat16, half of float32's bytes."""
 
 
 def quantize(config: QuantizeConfig, model: Artifact, out: Path) -> Artifact:
@@ -38,17 +40,20 @@ def quantize(config: QuantizeConfig, model: Artifact, out: Path) -> Artifact:
         version=1,
         config=config,
         parents={"model": model},
-        write=lambda draft: write_quantized(draft, model.path),
+        write=lambda draft: write_quantized(draft, config, model.path),
     )
 
 
-def write_quantized(draft: Draft, path: Path) -> None:
+def write_quantized(draft: Draft, config: QuantizeConfig, path: Path) -> None:
     """Load, round, save; the body of the stage."""
     model = load(path)
     before = weight_bytes(model)
     worst = to_int8(model)
     if worst is None:
         raise ArtifactError(f"{path} has no weights left to quantize; give the original model.")
+    if config.others == "bfloat16":
+        for weight in model.parameters():  # scales are buffers, and stay as exact as they are
+            weight.data = weight.data.to(torch.bfloat16)
     save(model, draft.path, path)
     after = weight_bytes(model)
     draft.numbers |= {"weight_bytes_before": before, "weight_bytes": after, "error": worst}

@@ -79,6 +79,20 @@ def test_the_artifact_opens_here_with_the_same_logits_and_its_tokenizer(original
     assert made.bytes < original.bytes
 
 
+@torch.no_grad()
+def test_the_other_weights_may_take_half_the_bytes(original, tmp_path):
+    plain = quantize(QuantizeConfig(), original, tmp_path / "plain")
+    small = quantize(QuantizeConfig(others="bfloat16"), original, tmp_path / "small")
+    assert small.bytes < 0.75 * plain.bytes
+    model, ids = load(small.path), torch.randint(300, (2, 20))
+    assert model.head.dtype == torch.bfloat16
+    rounded = [m for m in model.modules() if isinstance(m, Int8Linear)]
+    exact = [m for m in load(plain.path).modules() if isinstance(m, Int8Linear)]
+    assert all(torch.equal(a.weight, b.weight) for a, b in zip(rounded, exact, strict=True))
+    found, wanted = model.logits(ids).float(), load(plain.path).logits(ids)
+    assert_close(found.softmax(-1), wanted.softmax(-1), atol=0.05, rtol=0.2)
+
+
 def test_the_same_model_gives_the_same_artifact(original, tmp_path):
     one = quantize(QuantizeConfig(), original, tmp_path / "one")
     two = quantize(QuantizeConfig(), original, tmp_path / "two")
