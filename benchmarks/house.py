@@ -7,8 +7,8 @@
 
 Held-out packages are those of permissive_held_out.toml; nothing was trained or chosen on them. xz
 gets each package's text whole, at its highest setting. Gemma 3 270M is larger by 20 times and was
-trained by others on text that may contain these pages: given with --gemma FILE.gguf, it is asked
-about a sample of the documents, drawn with a seed.
+trained by others on text that may contain these pages: given with --gemma DIR (`groundup import`
+of its GGUF file), it is asked about a sample of the documents, drawn with a seed.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from groundup.core import Artifact, record, write_json, write_text
 from groundup.core.page import Page, Series, line_chart
 from groundup.corpus import read_split
 from groundup.evaluate import DocumentScore, bits_per_byte, compressor, score_documents
-from groundup.model import load, load_gguf
+from groundup.model import load
 from groundup.tokenizer import document_frame, load_tokenizer
 from table import machine_class
 
@@ -55,13 +55,9 @@ def held_out(folder: Path) -> list[Text]:
     ]
 
 
-def scored(model_folder: Path, texts: list[Text], gguf: Path | None = None) -> list[DocumentScore]:
+def scored(folder: Path, texts: list[Text]) -> list[DocumentScore]:
     """A model's bits for each document, in windows of 2,048 that score each token once."""
-    if gguf is None:
-        model, tokenizer = load(model_folder), load_tokenizer(model_folder)
-    else:
-        model = load_gguf(gguf)
-        tokenizer = load_tokenizer(gguf)
+    model, tokenizer = load(folder), load_tokenizer(folder)
     frame = document_frame(tokenizer)
     start = frame.before[0] if frame.before else frame.after[0]
     rows = (
@@ -105,15 +101,13 @@ def compare(arguments: argparse.Namespace) -> None:
             scores = scored(folder, texts)
             found[name] = by_package(texts, scores)
             found[f"{name}, all"] = str(bits_per_byte(scores))
-        if arguments.gemma:
+        if larger := arguments.gemma:
             sample = random.Random(SEED).sample(texts, SAMPLE)
             found["sample"] = {
                 "documents": SAMPLE,
                 "xz -9e, each document alone": compressed_alone(sample),
                 "8 bits": str(bits_per_byte(scored(arguments.model, sample))),
-                "gemma 3 270m": str(
-                    bits_per_byte(scored(arguments.gemma, sample, arguments.gemma))
-                ),
+                "gemma 3 270m": str(bits_per_byte(scored(larger, sample))),
             }
     write_json(RESULTS, found)
     print(json.dumps(found, indent=1))
@@ -173,7 +167,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=RUNS / "house")
     parser.add_argument("--model", type=Path, default=MODELS / "house-14m")
     parser.add_argument("--held-out", type=Path, default=RUNS / "held-out-corpus")
-    parser.add_argument("--gemma", type=Path, help="a GGUF file of Gemma 3 270M")
+    parser.add_argument("--gemma", type=Path, help="Gemma 3 270M, imported")
     arguments = parser.parse_args()
     (finish if arguments.what == "finish" else compare)(arguments)
 
