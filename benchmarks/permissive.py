@@ -82,7 +82,6 @@ PACKAGES = {
 HELD_OUT = {
     "barbican-doc": "Apache-2.0",
     "golang-1.24-doc": "BSD-3-Clause",
-    "nginx-doc": "BSD-2-Clause",
     "python-aiohttp-doc": "Apache-2.0",
     "python-cryptography-doc": "Apache-2.0 OR BSD-3-Clause",
     "python-dask-doc": "BSD-3-Clause",
