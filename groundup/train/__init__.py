@@ -25,17 +25,10 @@ from .optim.optimizer import Optimizer
 from .optim.schedule import schedule
 from .precision import Precision
 from .pretrain.stage import PretrainConfig, pretrain
-from .services.services import (
-    METRICS,
-    Interrupted,
-    compiling,
-    logging,
-    measured,
-    saving,
-    scoring,
-    summary,
-    validating,
-)
+from .services.compiling import compiling
+from .services.metrics import METRICS, logging, measured, summary
+from .services.saving import Interrupted, saving
+from .services.validation import scoring, validating
 
 __all__ = [
     "METRICS",

@@ -30,7 +30,10 @@ from ..optim.config import OptimConfig
 from ..optim.optimizer import Optimizer
 from ..optim.schedule import schedule
 from ..precision import Precision
-from ..services import services
+from ..services.compiling import compiling
+from ..services.metrics import METRICS, logging, measured, summary
+from ..services.saving import saving
+from ..services.validation import scoring, validating
 
 NOISE: dict[ObjectiveName, tuple[str, ...]] = {
     "causal": (),
@@ -260,7 +263,7 @@ def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact
     stretches, steps = stretch(config, open_text(tokens, "train"))
     optimizer = Optimizer(model.named_parameters(), config.optim)
     resumed = resume(draft.scratch, model, optimizer)
-    compiled = services.compiling(learner.body, resumed)
+    compiled = compiling(learner.body, resumed)
 
     def batches(step: int) -> list[Batch]:
         now = next(each for each in reversed(stretches) if step >= each.start)
@@ -275,20 +278,20 @@ def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact
     held_out = validation(config, learner, tokens, precision)
     whole = steps * config.batch_tokens
     with (
-        services.measured(draft, resumed) as metrics,
+        measured(draft, resumed) as metrics,
         record.progress("base", whole, "tokens") as bar,
     ):
         bar.advance(resumed.step * config.batch_tokens)
         training = train(model, batches, learner.loss(config.router), optimizer, rate, plan)
-        training = services.logging(training, metrics, bar)
-        training = services.validating(training, held_out, every, metrics)
-        training = services.saving(training, draft.scratch, model, optimizer, config.save_seconds)
+        training = logging(training, metrics, bar)
+        training = validating(training, held_out, every, metrics)
+        training = saving(training, draft.scratch, model, optimizer, config.save_seconds)
         for _ in training:
             pass
     draft.numbers |= {"parameters": sum(p.numel() for p in learner.body.parameters())}
     draft.numbers |= {"steps": steps, "tokens": whole, "compiled": compiled}
     draft.numbers |= {"objective": learner.objective.name}
-    draft.numbers |= services.summary(draft.log / services.METRICS)
+    draft.numbers |= summary(draft.log / METRICS)
 
 
 def stretch(config: PretrainConfig, text: Reading) -> tuple[list[Stretch], int]:
@@ -334,6 +337,6 @@ def validation(
     if learner.objective.kind == "decoder":
         sizes = torch.from_numpy(learner.setting.known.sizes).to(place)
     batches = split(placed(made, place), 16)
-    return services.scoring(
+    return scoring(
         learner.trained, batches, precision, loss=learner.objective.loss, sizes=sizes
     )  # fmt: skip
