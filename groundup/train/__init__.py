@@ -1,8 +1,14 @@
 """train: how do weights change: one loop, its services, optimizers, and pre-training on it."""
 
 from .batches import Batch, Batches, placed, split
-from .checkpoint.store import Resumed, resume
-from .checkpoint.store import save as save_checkpoint
+from .checkpoint.contract import Identity, shard_hashes
+from .checkpoint.store import (
+    CheckpointConfig,
+    Checkpoints,
+    Resumed,
+    contract_of,
+    refuse_unfinished,
+)
 from .loop import Plan, Step, train
 from .objectives.classes import class_batch, classes
 from .objectives.losses import (
@@ -35,6 +41,9 @@ __all__ = [
     "OBJECTIVES",
     "Batch",
     "Batches",
+    "CheckpointConfig",
+    "Checkpoints",
+    "Identity",
     "Interrupted",
     "NoiseConfig",
     "Objective",
@@ -55,6 +64,7 @@ __all__ = [
     "class_batch",
     "classes",
     "compiling",
+    "contract_of",
     "logging",
     "masked",
     "measured",
@@ -62,14 +72,14 @@ __all__ = [
     "objective",
     "placed",
     "pretrain",
-    "resume",
+    "refuse_unfinished",
     "routed",
-    "save_checkpoint",
     "saving",
     "schedule",
     "scoring",
     "sequence",
     "sequence_batch",
+    "shard_hashes",
     "split",
     "summary",
     "token_loss",

@@ -5,7 +5,7 @@ context teaches long distances. The learning rate falls over both as over one ru
 is trained by its own objective; without one, a decoder of a depth by the next token.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,8 @@ from groundup.model import ModelConfig, Transformer, WithHead, from_depth, prese
 from groundup.tokenizer import Loader, Reading, load_tokenizer, open_text
 
 from ..batches import Batch, placed, split
-from ..checkpoint.store import resume
+from ..checkpoint.contract import Identity, shard_hashes
+from ..checkpoint.store import CheckpointConfig, Checkpoints, contract_of, refuse_unfinished
 from ..loop import Plan, train
 from ..objectives.losses import RouterConfig, routed
 from ..objectives.objective import NoiseConfig, Objective, ObjectiveName, Setting
@@ -186,15 +187,32 @@ def pretrain(
     setting = setting_of(config, tokenizer)
     longest = max(config.length, config.context_length)
     config.wanted().check(config.shape(len(setting.known.sizes)), setting, longest)
+    parents = {"tokens": tokens, "tokenizer": tokenizer}
+    parents |= {} if vectors is None else {"vectors": vectors}
+    identity = identity_of(config, len(setting.known.sizes), parents)
+    refuse_unfinished(out, identity)
     return produce(
         out,
         kind="model",
         stage="pretrain",
         version=2,
         config=config,
-        parents={"tokens": tokens, "tokenizer": tokenizer}
-        | ({} if vectors is None else {"vectors": vectors}),
-        write=lambda draft: write_base(draft, config, setting, tokens, tokenizer, vectors),
+        parents=parents,
+        write=lambda draft: write_base(draft, config, setting, identity),
+    )
+
+
+def identity_of(
+    config: PretrainConfig, vocab_size: int, parents: Mapping[str, Artifact]
+) -> Identity:
+    """What a run is, so that its checkpoints are not taken for another's."""
+    return Identity(
+        model=config.shape(vocab_size).plain(),
+        tokenizer=parents["tokenizer"].id,
+        objective=config.wanted().name,
+        shards=shard_hashes(parents["tokens"]),
+        settings=config.plain(),
+        parents=parents,
     )
 
 
@@ -208,20 +226,18 @@ def write_base(
     draft: Draft,
     config: PretrainConfig,
     setting: Setting,
-    tokens: Artifact,
-    tokenizer: Artifact,
-    vectors: Artifact | None,
+    identity: Identity,
 ) -> None:
     """Train and save; the body of the stage."""
     vocab_size = len(setting.known.sizes)
     if config.preset is None:
         record.say(str(from_depth(config.depth, vocab_size, config.context_length)))
     body = Transformer(config.shape(vocab_size), seed=config.seed)
-    if vectors is not None:
-        begin(body, vectors)
+    if "vectors" in identity.parents:
+        begin(body, identity.parents["vectors"])
     body = body.to(device.pick())
-    run(draft, config, learner(config, body, setting), tokens)
-    save(body, draft.path, tokenizer.path)
+    run(draft, config, learner(config, body, setting), identity)
+    save(body, draft.path, identity.parents["tokenizer"].path)
 
 
 @torch.no_grad()
@@ -257,12 +273,20 @@ def learner(config: PretrainConfig, body: Transformer, setting: Setting) -> Lear
     return Learner(body, WithHead(body, head), wanted, setting)
 
 
-def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact) -> None:
+def run(draft: Draft, config: PretrainConfig, learner: Learner, identity: Identity) -> None:
     """The loop with its services around it."""
-    place, model = device.pick(), learner.trained
+    place, model, tokens = device.pick(), learner.trained, identity.parents["tokens"]
     stretches, steps = stretch(config, open_text(tokens, "train"))
     optimizer = Optimizer(model.named_parameters(), config.optim)
-    resumed = resume(draft.scratch, model, optimizer)
+    precision = Precision(chosen_dtype(draft.scratch, place))
+    checkpoints = Checkpoints(
+        draft.scratch,
+        {"model": model, "optimizer": optimizer, "precision": precision},
+        CheckpointConfig(every_seconds=config.save_seconds),
+        identity=identity,
+        chosen={"dtype": str(precision.dtype)},
+    )
+    resumed = checkpoints.resume()
     compiled = compiling(learner.body, resumed)
 
     def batches(step: int) -> list[Batch]:
@@ -271,7 +295,6 @@ def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact
         made = learner.objective.batch(learner.setting, rows, step)
         return split(placed(made, place), config.micro_batches)
 
-    precision = Precision(device.compute_dtype(place))
     plan = Plan(steps, resumed.step, precision)
     rate = schedule(config.optim, steps)
     every = max(1, steps // max(config.validations, 1))
@@ -285,13 +308,20 @@ def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact
         training = train(model, batches, learner.loss(config.router), optimizer, rate, plan)
         training = logging(training, metrics, bar)
         training = validating(training, held_out, every, metrics)
-        training = saving(training, draft.scratch, model, optimizer, config.save_seconds)
-        for _ in training:
+        for _ in saving(training, checkpoints):
             pass
     draft.numbers |= {"parameters": sum(p.numel() for p in learner.body.parameters())}
     draft.numbers |= {"steps": steps, "tokens": whole, "compiled": compiled}
     draft.numbers |= {"objective": learner.objective.name}
     draft.numbers |= summary(draft.log / METRICS)
+
+
+def chosen_dtype(folder: Path, place: torch.device) -> torch.dtype:
+    """What a run that goes on computed in; for a new one, what is faster here."""
+    earlier = contract_of(folder).get("dtype")
+    if earlier is None:
+        return device.compute_dtype(place)
+    return getattr(torch, earlier.removeprefix("torch."))
 
 
 def stretch(config: PretrainConfig, text: Reading) -> tuple[list[Stretch], int]:
