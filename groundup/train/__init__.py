@@ -9,6 +9,7 @@ from .checkpoint.store import (
     contract_of,
     refuse_unfinished,
 )
+from .checkpoint.verbs import ExportConfig, export_checkpoint, list_checkpoints
 from .loop import Plan, Step, train
 from .objectives.classes import class_batch, classes
 from .objectives.losses import (
@@ -43,6 +44,7 @@ __all__ = [
     "Batches",
     "CheckpointConfig",
     "Checkpoints",
+    "ExportConfig",
     "Identity",
     "Interrupted",
     "NoiseConfig",
@@ -65,6 +67,8 @@ __all__ = [
     "classes",
     "compiling",
     "contract_of",
+    "export_checkpoint",
+    "list_checkpoints",
     "logging",
     "masked",
     "measured",

@@ -105,12 +105,14 @@ def damaged(place: Path, how: str) -> ArtifactError:
 def check_files(saved: Saved, names: Iterable[str] | None = None) -> None:
     """Compare sizes and hashes with those recorded, of all files or of some.
 
-    Raises ArtifactError naming the file that differs.
+    Raises ArtifactError naming the file that differs, FileNotFoundError if all are gone.
     """
     files = saved.about["files"]
     for name in files if names is None else names:
         path, wanted = saved.path / name, files[name]
         if not path.is_file():
+            if not saved.path.exists():
+                raise FileNotFoundError(saved.path)  # taken away since it was opened
             raise damaged(saved.path, f"{name} is missing")
         if path.stat().st_size != wanted["bytes"]:
             size = path.stat().st_size

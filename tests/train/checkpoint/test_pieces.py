@@ -88,8 +88,9 @@ def test_any_grid_is_found_again_by_any_other(shape, old, new):
 
 def grid(shape, parts) -> list[Piece]:
     """Boxes of a grid, as even as they can be."""
-    edges = [[size * n // count for n in range(count + 1)] for size, count in zip(shape, parts)]
-    spans = [[(a, b - a) for a, b in itertools.pairwise(edge) if b > a] for edge in edges]
-    return [
-        piece((a[0], b[0]), (a[1], b[1]), shape) for a, b in itertools.product(*spans)
+    edges = [
+        [size * n // count for n in range(count + 1)]
+        for size, count in zip(shape, parts, strict=True)
     ]
+    spans = [[(a, b - a) for a, b in itertools.pairwise(edge) if b > a] for edge in edges]
+    return [piece((a[0], b[0]), (a[1], b[1]), shape) for a, b in itertools.product(*spans)]

@@ -1,8 +1,6 @@
 """Alone there is nobody to ask; with others, an error of one is the error of all."""
 
 import pytest
-import torch
-from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 
 from groundup.core import ArtifactError, ShapeError
@@ -35,22 +33,11 @@ def talk(number: int, count: int) -> None:
     with pytest.raises(ShapeError if number == 1 else ArtifactError, match="it does not fit"):
         others.together(work)
     assert others.together(lambda: number) == number
-    assert torch.is_grad_enabled()
-    distributed.barrier()
-
-
-def test_values_go_round_and_errors_too():
-    spawned(talk, 2)
-
-
-def leave(number: int, count: int) -> None:
-    """The second process never answers."""
-    mesh = Mesh(init_device_mesh("cpu", (count,), mesh_dim_names=("data",)))
-    others = Processes(mesh, 1.0)
-    if number == 0:
+    impatient = Processes(mesh, 1.0)
+    if number == 0:  # the second process never answers
         with pytest.raises(ArtifactError, match=r"2 processes answered within 1 s .*[Rr]ank"):
-            others.exchange(1)
+            impatient.exchange(1)
 
 
-def test_one_that_does_not_answer_is_named_in_time():
-    spawned(leave, 2)
+def test_values_go_round_errors_too_and_who_is_silent_is_named():
+    spawned(talk, 2)
