@@ -31,9 +31,11 @@ class Processes:
         is_alone = mesh.grid is None
         self.number = 0 if is_alone else distributed.get_rank()
         self.count = 1 if is_alone else distributed.get_world_size()
-        self.group = None
+        self.group: distributed.ProcessGroup | None = None
         if self.count > 1:
-            self.group = distributed.new_group(backend="gloo", timeout=self.limit)
+            group = distributed.new_group(backend="gloo", timeout=self.limit)
+            assert isinstance(group, distributed.ProcessGroup), "every process is in it"
+            self.group = group
 
     @property
     def is_first(self) -> bool:

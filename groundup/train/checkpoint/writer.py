@@ -66,7 +66,7 @@ def header(rows: list[tuple[str, Tensor]]) -> bytes:
 
 def raw(tensor: Tensor) -> memoryview:
     """A tensor's bytes, without copying if it lies in order in main memory."""
-    return memoryview(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
 
 
 def sync(path: Path) -> None:

@@ -252,6 +252,13 @@ def is_whole_at_one(folder: Path) -> bool:
     return resumed.step == 1 and [path.name for path in folder.iterdir()] == ["step-00000001"]
 
 
+@pytest.mark.slow
+def test_what_two_saved_four_go_on_with(tmp_path):
+    losses = plain_run(tmp_path)
+    spawned(save_sharded, 2, tmp_path)
+    spawned(four_do_all, 4, tmp_path, losses)
+
+
 def test_two_processes_save_and_others_go_on(tmp_path):
     losses = plain_run(tmp_path)
     spawned(two_do_all, 2, tmp_path, losses, codes=[0, -signal.SIGKILL])
@@ -265,7 +272,6 @@ def test_two_processes_save_and_others_go_on(tmp_path):
     assert [float(t[0, 0]) for t in part.tensors.values()] == [0.0, 1.0]
     with pytest.raises(ArtifactError, match="another model: layers.1.w not in this one"):
         Checkpoints(tmp_path / "stages", {"model": Stage(0)}).resume()
-    spawned(four_do_all, 4, tmp_path, losses)
 
 
 @pytest.mark.slow
