@@ -38,7 +38,25 @@ class Took(NamedTuple):
     """One save."""
 
     stall_seconds: float
+    stall_cpu_seconds: float
+    """Of the calling thread: what the stall is on a machine with nothing else to do, but for the
+    disk."""
     whole_seconds: float
+
+
+class Clock:
+    """Time since it was made."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.thread_time()
+
+    def stalled(self) -> tuple[float, float]:
+        """Seconds by the wall, and of this thread's work."""
+        return time.perf_counter() - self.wall, time.thread_time() - self.cpu
+
+    def took(self, stalled: tuple[float, float]) -> Took:
+        """All of it, now that it is whole."""
+        return Took(*stalled, time.perf_counter() - self.wall)
 
 
 class Sides:
@@ -60,25 +78,25 @@ class Sides:
     def ours(self, checkpoints: Checkpoints) -> Took:
         """One save of ours."""
         self.number += 1
-        started = time.perf_counter()
+        clock = Clock()
         checkpoints.save(self.number)
-        stall = time.perf_counter() - started
+        stalled = clock.stalled()
         checkpoints.wait()
-        return Took(stall, time.perf_counter() - started)
+        return clock.took(stalled)
 
     def peers(self, beside: bool) -> Took:
         """One save of torch's."""
         self.number += 1
         place = self.folder / f"peer-{self.number}"
-        started = time.perf_counter()
+        clock = Clock()
         if beside:
             pending = peer.async_save(self.state, checkpoint_id=place)
-            stall = time.perf_counter() - started
+            stalled = clock.stalled()
             pending.result()
         else:
             peer.save(self.state, checkpoint_id=place)
-            stall = time.perf_counter() - started
-        took = Took(stall, time.perf_counter() - started)
+            stalled = clock.stalled()
+        took = clock.took(stalled)
         shutil.rmtree(place)
         return took
 
@@ -124,9 +142,13 @@ def measure(size: str, folder: Path, rounds: int) -> tuple[list[Any], dict[str, 
     notes = {
         f"{size}: parameters": sum(p.numel() for p in sides.model.parameters()),
         f"{size}: bytes": size_bytes,
-        f"{size}: first stall beside, ms, memory for the copy being new": round(
-            took["ours beside"][0].stall_seconds * 1000, 1
+        f"{size}: first stall beside, CPU ms, memory for the copy being new": round(
+            took["ours beside"][0].stall_cpu_seconds * 1000, 1
         ),
+        f"{size}: stall, CPU ms": {
+            name: round(1000 * median(each.stall_cpu_seconds for each in found[1:]), 1)
+            for name, found in took.items()
+        },
         f"{size}: seconds until whole": {
             name: round(median(each.whole_seconds for each in found[1:]), 3)
             for name, found in took.items()

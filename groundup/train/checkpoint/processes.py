@@ -46,7 +46,7 @@ class Processes:
         """The largest of all processes' numbers."""
         if self.group is None:
             return value
-        largest = torch.tensor([value])
+        largest = torch.tensor([int(value)])
         distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=self.group)
         return int(largest)
 

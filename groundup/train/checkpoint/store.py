@@ -46,7 +46,7 @@ from .saved import (
 )
 from .writer import Background, Staging, sync, write_tensors
 
-PARTIAL, VOID = ".partial-", ".void-"
+PARTIAL, VOID, GONE = ".partial-", ".void-", ".gone-"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RANDOM = "random"
 
@@ -242,11 +242,11 @@ class Checkpoints:
                 whole = place_of(self.folder)
                 last = f"{whole.name} before it is whole" if whole else "there is none before it"
                 which = f"process {number}: " if self.writers.count > 1 else ""
-                error = CapacityError if report["trouble"]["is_full"] else ArtifactError
-                raise error(
+                is_full = report["trouble"]["is_full"]
+                raise (CapacityError if is_full else ArtifactError)(
                     f"The checkpoint of step {step} could not be written to {self.folder} "
-                    f"({which}{report['trouble']['what']}); {last}: free some room and run the "
-                    "same command again."
+                    f"({which}{report['trouble']['what']}); {last}: "
+                    f"{'free some room and ' if is_full else ''}run the same command again."
                 )
         return [report["files"] for report in reports]
 
@@ -270,7 +270,7 @@ class Checkpoints:
         kept |= {place for place in earlier if every and number_of(place) % every == 0}
         for place in found:
             if place not in kept:  # renamed first: half removed, it would look damaged
-                os.replace(place, gone := self.folder / f"{PARTIAL}gone-{number_of(place):08d}")
+                os.replace(place, gone := self.folder / f"{GONE}{number_of(place):08d}")
                 shutil.rmtree(gone, ignore_errors=True)
         shutil.rmtree(self.folder / f"{VOID}{step:08d}", ignore_errors=True)
 
@@ -296,7 +296,7 @@ class Checkpoints:
         """The checkpoint to load, once what crashes left is cleared away."""
         if not self.processes.is_first:
             return None
-        for left in self.folder.glob(f"{PARTIAL}*"):
+        for left in (*self.folder.glob(f"{PARTIAL}*"), *self.folder.glob(f"{GONE}*")):
             shutil.rmtree(left, ignore_errors=True)
         for void in self.folder.glob(f"{VOID}*"):
             place = self.folder / f"step-{void.name.removeprefix(VOID)}"
@@ -372,7 +372,9 @@ def refuse_unfinished(out: Path, identity: Identity) -> None:
     if place is None:
         return
     old, new = open_saved(place).about["identity"], identity.plain(scratch)
-    if found := list(differences({name: old[name] for name in new}, new)):
+    for each in (old, new):  # what they are counts, not where they lie
+        each["parents"] = {one["name"]: one["id"] for one in each["parents"]}
+    if found := list(differences(old, new)):
         raise ArtifactError(
             f"{out} holds an unfinished run, at step {number_of(place)}, of other settings: "
             f"{listed(found)}. Go on with those, choose another --out, or remove {scratch}."
