@@ -16,19 +16,48 @@ and each kill hits one of them, or all; the others must end by themselves within
 import argparse
 import contextlib
 import datetime
+import multiprocessing
 import os
 import random
 import shutil
-import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import ArtifactError, write_json
+import torch
+from torch import distributed
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+
+from groundup import cli
+from groundup.core import Artifact, ArtifactError, write_json
+from groundup.corpus import CorpusConfig, corpus
+from groundup.model import Transformer, from_depth, save_tensors
+from groundup.tokenizer import (
+    Loader,
+    TokenizerConfig,
+    TokensConfig,
+    open_text,
+    tokens,
+    train_tokenizer,
+)
+from groundup.train import (
+    Batch,
+    CheckpointConfig,
+    Checkpoints,
+    OptimConfig,
+    Optimizer,
+    Plan,
+    causal,
+    list_checkpoints,
+    saving,
+    train,
+)
+from groundup.train.parallel.mesh import Mesh
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTIAL = ".partial-*"
@@ -59,11 +88,8 @@ class Kill(NamedTuple):
     """Empty if all is as it must be."""
 
 
-def text(folder: Path) -> tuple[Path, Path]:
-    """Tokens of the repository's own pages and sources, and their tokenizer."""
-    from groundup.corpus import CorpusConfig, corpus
-    from groundup.tokenizer import TokenizerConfig, TokensConfig, tokens, train_tokenizer
-
+def text(folder: Path) -> None:
+    """Make tokens of the repository's own pages and sources, and their tokenizer."""
     source = folder / "source"
     for name in ("docs", "groundup/train", "groundup/model", "groundup/core"):
         for path in (ROOT / name).rglob("*"):
@@ -73,12 +99,12 @@ def text(folder: Path) -> tuple[Path, Path]:
                 shutil.copyfile(path, place)
     documents = corpus(CorpusConfig(), source, folder / "corpus")
     words = train_tokenizer(TokenizerConfig(vocab_size=2048), documents, folder / "tokenizer")
-    made = tokens(TokensConfig(), documents, words, folder / "tokens")
-    return made.path, words.path
+    tokens(TokensConfig(), documents, words, folder / "tokens")
 
 
 class Run:
-    """The command of one run, and its processes."""
+    """One run, started again and again; its processes are forked from this one, which has imported
+    all that they need."""
 
     def __init__(self, folder: Path, out: Path, processes: int, steps: int) -> None:
         self.folder, self.out, self.count, self.steps = folder, out, processes, steps
@@ -89,36 +115,41 @@ class Run:
         """Where they lie."""
         return self.out / ".scratch" if self.count == 1 else self.out
 
-    def start(self) -> list[subprocess.Popen]:
+    def start(self) -> list[BaseProcess]:
         """Start every process."""
-        environment = os.environ | {"GROUNDUP_COMPILE": "0", "OMP_NUM_THREADS": "1"}
-        if self.count == 1:
-            tokens, words = self.folder / "tokens", self.folder / "tokenizer"
-            command = [sys.executable, "-m", "groundup", "pretrain", "--out", str(self.out),
-                       "--tokens", str(tokens), "--tokenizer", str(words)]  # fmt: skip
-            settings = SETTINGS | {"tokens": self.steps * SETTINGS["batch_tokens"]}
-            command += [w for k, v in settings.items() for w in ("--set", f"{k}={v}")]
-            commands = [command]
-        else:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-            own = [sys.executable, str(Path(__file__).resolve()), "--worker", str(self.out)]
-            own += ["--folder", str(self.folder), "--steps", str(self.steps), "--port", str(port)]
-            own += ["--processes", str(self.count)]
-            commands = [[*own, "--number", str(number)] for number in range(self.count)]
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        context = multiprocessing.get_context("fork")
+        processes: list[BaseProcess] = []
+        for number in range(self.count):
+            process = context.Process(target=self.go, args=(number, port))
+            process.start()
+            processes.append(process)
+        return processes
+
+    def go(self, number: int, port: int) -> None:
+        """What a process does: the command, or a share of the work of several."""
         with open(self.log, "ab") as log:
-            return [
-                subprocess.Popen(each, cwd=ROOT, env=environment, stdout=log, stderr=log)
-                for each in commands
-            ]
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        if self.count > 1:
+            work(self, number, port)
+        else:
+            settings = SETTINGS | {"tokens": self.steps * int(SETTINGS["batch_tokens"])}
+            words = ["pretrain", "--out", str(self.out), "--tokens", str(self.folder / "tokens")]
+            words += ["--tokenizer", str(self.folder / "tokenizer")]
+            words += [w for key, value in settings.items() for w in ("--set", f"{key}={value}")]
+            cli.main(words)
 
     def finish(self) -> None:
         """Run to the end."""
-        codes = [process.wait() for process in self.start()]
-        if any(codes):
+        processes = self.start()
+        for process in processes:
+            process.join()
+        if any(process.exitcode for process in processes):
             last = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
-            raise SystemExit(f"The run in {self.out} ended with {codes}:\n{last}")
+            raise SystemExit(f"The run in {self.out} failed:\n{last}")
 
     def newest(self) -> int:
         """Step of the newest checkpoint; 0 if there is none."""
@@ -135,7 +166,7 @@ def kill(run: Run, number: int, chance: random.Random, lasts: float) -> Kill | N
     wanted = run.newest() + chance.randrange(1, 4)
     processes = run.start()
     while run.newest() < wanted or not list(run.checkpoints.glob(PARTIAL)):
-        if all(process.poll() is not None for process in processes):
+        if not any(process.is_alive() for process in processes):
             return None
         time.sleep(POLL_SECONDS)
     after = chance.uniform(0, lasts)
@@ -145,17 +176,16 @@ def kill(run: Run, number: int, chance: random.Random, lasts: float) -> Kill | N
         victims = [chance.choice(processes)]
     before = run.newest()
     for process in victims:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
     killed = time.monotonic()
     late = ""
     for process in processes:
-        try:
-            process.wait(max(0.1, killed + LATE_SECONDS - time.monotonic()))
-        except subprocess.TimeoutExpired:
+        process.join(max(0.1, killed + LATE_SECONDS - time.monotonic()))
+        if process.is_alive():
             late = f"a process went on for more than {LATE_SECONDS:.0f} s"
             process.kill()
-            process.wait()
-    if all(process.returncode == 0 for process in processes):
+            process.join()
+    if all(process.exitcode == 0 for process in processes):
         return None
     ended = time.monotonic() - killed
     who = "all" if len(victims) == run.count else f"process {processes.index(victims[0])}"
@@ -167,8 +197,6 @@ def kill(run: Run, number: int, chance: random.Random, lasts: float) -> Kill | N
 
 def torn(run: Run, before: int) -> str:
     """What is wrong with what a kill left; empty if nothing is."""
-    from groundup.train import list_checkpoints
-
     if run.newest() < before:
         return f"checkpoint {before} had appeared and is gone"
     with contextlib.suppress(ArtifactError):
@@ -177,33 +205,12 @@ def torn(run: Run, before: int) -> str:
     return ""
 
 
-def work(arguments: argparse.Namespace) -> None:
+def work(run: Run, number: int, port: int) -> None:
     """One of several processes that share the weights."""
-    import torch
-    from torch import distributed
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
-    from groundup.core import Artifact
-    from groundup.model import Transformer, from_depth, save_tensors
-    from groundup.tokenizer import Loader, open_text
-    from groundup.train import (
-        CheckpointConfig,
-        Checkpoints,
-        OptimConfig,
-        Optimizer,
-        Plan,
-        causal,
-        saving,
-        train,
-    )
-    from groundup.train.batches import Batch
-    from groundup.train.parallel.mesh import Mesh
-
     torch.set_num_threads(1)
-    count, number = arguments.processes, arguments.number
+    count = run.count
     distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{arguments.port}", rank=number, world_size=count,
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=number, world_size=count,
         timeout=datetime.timedelta(seconds=20),
     )  # fmt: skip
     mesh = Mesh(init_device_mesh("cpu", (count,), mesh_dim_names=("data",)))
@@ -214,7 +221,7 @@ def work(arguments: argparse.Namespace) -> None:
     for module in (model, *model.layers):
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)
-    loader = Loader(open_text(Artifact.open(arguments.folder / "tokens"), "train").shards, 8, 256)
+    loader = Loader(open_text(Artifact.open(run.folder / "tokens"), "train").shards, 8, 256)
 
     def batches(step: int) -> list[Batch]:
         rows = loader.batch(step)
@@ -226,14 +233,14 @@ def work(arguments: argparse.Namespace) -> None:
     optimizer = Optimizer(model.named_parameters(), OptimConfig(matrices="adamw", clip=0.0))
     config = CheckpointConfig(every_seconds=0.0, limit_seconds=20.0)
     parts = {"model": model, "optimizer": optimizer}
-    checkpoints = Checkpoints(arguments.worker, parts, config, mesh=mesh)
+    checkpoints = Checkpoints(run.out, parts, config, mesh=mesh)
     start = checkpoints.resume().step
-    plan = Plan(arguments.steps, start, mesh=mesh)
+    plan = Plan(run.steps, start, mesh=mesh)
     for _ in saving(train(model, batches, causal, optimizer, lambda s: 1.0, plan), checkpoints):
         pass
     whole = {name: p.detach().full_tensor() for name, p in model.named_parameters()}
     if number == 0:
-        save_tensors(whole, arguments.worker / "model.safetensors")
+        save_tensors(whole, run.out / "model.safetensors")
     distributed.barrier()
     distributed.destroy_process_group()
 
@@ -268,10 +275,12 @@ def main() -> None:
     from table import machine_class
 
     arguments = parse()
-    if arguments.worker is not None:
-        return work(arguments)
+    os.environ["GROUNDUP_COMPILE"] = "0"
     folder = Path(tempfile.mkdtemp(prefix="train-kills-", dir=arguments.out))
-    text(folder)
+    # In a process of its own, so that this one has no threads when it forks.
+    making = multiprocessing.get_context("fork").Process(target=text, args=(folder,))
+    making.start()
+    making.join()
     calm = Run(folder, folder / "undisturbed", arguments.processes, arguments.steps)
     started = time.monotonic()
     calm.finish()
@@ -313,11 +322,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--lasts", type=float, default=0.08, help="seconds that a save may take")
     parser.add_argument("--out", type=Path, help="folder for the runs")
-    hidden = argparse.SUPPRESS
-    parser.add_argument("--worker", type=Path, help=hidden)
-    parser.add_argument("--folder", type=Path, help=hidden)
-    parser.add_argument("--number", type=int, help=hidden)
-    parser.add_argument("--port", type=int, help=hidden)
     return parser.parse_args()
 
 

@@ -31,7 +31,9 @@ from .optim.config import OptimConfig
 from .optim.optimizer import Optimizer
 from .optim.schedule import schedule
 from .precision import Precision
-from .pretrain.stage import PretrainConfig, pretrain
+from .pretrain.begin import is_of_others, optim_for
+from .pretrain.config import PretrainConfig, Stage
+from .pretrain.stage import pretrain
 from .services.compiling import compiling
 from .services.metrics import METRICS, logging, measured, summary
 from .services.saving import Interrupted, saving
@@ -59,6 +61,7 @@ __all__ = [
     "Routing",
     "Setting",
     "SourceTarget",
+    "Stage",
     "Step",
     "Vocabulary",
     "boundary",
@@ -68,12 +71,14 @@ __all__ = [
     "compiling",
     "contract_of",
     "export_checkpoint",
+    "is_of_others",
     "list_checkpoints",
     "logging",
     "masked",
     "measured",
     "next_sentence",
     "objective",
+    "optim_for",
     "placed",
     "pretrain",
     "refuse_unfinished",

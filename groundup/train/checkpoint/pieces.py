@@ -39,10 +39,10 @@ class Box(NamedTuple):
         ends = zip(self.starts, self.sizes, other.starts, strict=True)
         return tuple(slice(start - zero, start - zero + size) for start, size, zero in ends)
 
-    def common(self, other: "Box") -> "Box | None":
+    def overlap(self, other: "Box") -> "Box | None":
         """What two boxes of one tensor have in common; None if nothing.
 
-        >>> Box((0,), (5,)).common(Box((3,), (5,)))
+        >>> Box((0,), (5,)).overlap(Box((3,), (5,)))
         Box(starts=(3,), sizes=(2,))
         """
         starts = tuple(map(max, self.starts, other.starts))

@@ -174,7 +174,7 @@ class Tensors:
         filled = 0
         for piece in self.parts[part][name]["pieces"]:
             other = Box(tuple(piece["starts"]), tuple(piece["sizes"]))
-            common = box.common(other)
+            common = box.overlap(other)
             if common is None:
                 continue
             file = self.files[piece["file"]]

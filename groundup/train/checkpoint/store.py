@@ -374,7 +374,8 @@ def refuse_unfinished(out: Path, identity: Identity) -> None:
     old, new = open_saved(place).about["identity"], identity.plain(scratch)
     for each in (old, new):  # what they are counts, not where they lie
         each["parents"] = {one["name"]: one["id"] for one in each["parents"]}
-    if found := list(differences(old, new)):
+    new = {name: value for name, value in new.items() if value}
+    if found := list(differences({name: old.get(name) for name in new}, new)):
         raise ArtifactError(
             f"{out} holds an unfinished run, at step {number_of(place)}, of other settings: "
             f"{listed(found)}. Go on with those, choose another --out, or remove {scratch}."

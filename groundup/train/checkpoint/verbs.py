@@ -162,7 +162,7 @@ def write_model(
         raise ArtifactError(f"{config.weights!r} of {saved.path} lacks {missing} of the model.")
     state = {name: tensors.whole(config.weights, f"{fitting[0]}{name}") for name in own}
     model.load_state_dict(state, assign=True)
-    save(model, draft.path, parents["tokenizer"].path)
+    save(model, draft.path, parents.get("base", parents["tokenizer"]).path)
     kept = {name: saved.about[name] for name in ("step", "identity", "contract")}
     write_json(draft.log / ABOUT, kept)
     draft.numbers |= {"step": saved.step, "weights": config.weights, "run": str(saved.path.parent)}

@@ -80,7 +80,7 @@ def test_any_grid_is_found_again_by_any_other(shape, old, new):
     for wanted in grid(shape, new):
         target = torch.full(wanted.box.sizes, -1)
         for each in pieces:
-            if common := wanted.box.common(each.box):
+            if common := wanted.box.overlap(each.box):
                 stored = whole[each.box.within(origin)]
                 target[common.within(wanted.box)] = stored[common.within(each.box)]
         assert torch.equal(target, whole[wanted.box.within(origin)])

@@ -19,7 +19,7 @@ from groundup.train import (
     list_checkpoints,
     pretrain,
 )
-from groundup.train.pretrain.stage import identity_of
+from groundup.train.pretrain.stage import Inputs, identity_of
 from tests.train.small import Small, small, tiny_training, without_compiler
 
 
@@ -46,13 +46,13 @@ class Run:
 
     def __init__(self, out: Path, made: Small, keep: int = 2) -> None:
         config = tiny_training()
-        parents = {"tokens": made.tokens, "tokenizer": made.tokenizer}
+        inputs = Inputs(made.tokens, made.tokenizer)
         self.model = Transformer(config.shape(300), seed=0)
         self.checkpoints = Checkpoints(
             out / ".scratch",
             {"model": self.model, "ema": Mean(self.model)},
             CheckpointConfig(keep=keep),
-            identity=identity_of(config, 300, parents),
+            identity=identity_of(config, inputs)._replace(model=self.model.config.plain()),
         )
 
     def save(self, step: int) -> None:
