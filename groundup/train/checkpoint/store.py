@@ -85,7 +85,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | str,
         parts: Mapping[str, nn.Module | Mapping[str, Tensor] | Part],
         config: CheckpointConfig | None = None,
         *,
