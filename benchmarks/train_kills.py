@@ -16,6 +16,7 @@ and each kill hits one of them, or all; the others must end by themselves within
 import argparse
 import contextlib
 import datetime
+import json
 import multiprocessing
 import os
 import random
@@ -246,7 +247,7 @@ def work(run: Run, number: int, port: int) -> None:
 
 
 def report(kills: list[Kill], is_equal: bool, notes: dict[str, Any]) -> bool:
-    """Print the kills, write results/train_kills-N.json; return whether all is well."""
+    """Print the kills, put them into results/train_kills.json; return whether all is well."""
     from rich.console import Console
     from rich.table import Table
 
@@ -265,8 +266,10 @@ def report(kills: list[Kill], is_equal: bool, notes: dict[str, Any]) -> bool:
     console.print(f"  kills: {len(kills)}, with trouble: {len(troubled)}, within a half-written "
                   f"save: {sum(each.half for each in kills)}")  # fmt: skip
     RESULTS.mkdir(parents=True, exist_ok=True)
-    content = {"rows": [], "kills": [each._asdict() for each in kills], "equal": is_equal}
-    write_json(RESULTS / f"train_kills-{notes['processes']}.json", content | {"notes": notes})
+    place = RESULTS / "train_kills.json"
+    kept = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {"rows": []}
+    told = {"kills": [each._asdict() for each in kills], "equal": is_equal, "notes": notes}
+    write_json(place, kept | {f"processes {notes['processes']}": told})
     return is_equal and not troubled
 
 
