@@ -28,6 +28,8 @@ from groundup.tokenizer import Packed, pack_examples
 from groundup.train import (
     METRICS,
     Batch,
+    CheckpointConfig,
+    Checkpoints,
     OptimConfig,
     Optimizer,
     Plan,
@@ -38,7 +40,6 @@ from groundup.train import (
     logging,
     measured,
     optim_for,
-    resume,
     saving,
     schedule,
     scoring,
@@ -160,7 +161,9 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
     place, text = device.pick(), rows["train"]
     steps = max(1, round(config.epochs * len(text.ids) / config.batch_rows))
     optimizer = Optimizer(model.named_parameters(), config.optim)
-    resumed = resume(draft.scratch, model, optimizer)
+    saved = CheckpointConfig(every_seconds=config.save_seconds)
+    checkpoints = Checkpoints(draft.scratch, {"model": model, "optimizer": optimizer}, saved)
+    resumed = checkpoints.resume()
     compiled = compiling(model, resumed)
     precision = Precision(device.compute_dtype(place))
 
@@ -181,7 +184,7 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
         plan, rate = Plan(steps, resumed.step, precision), schedule(config.optim, steps)
         training = train(model, batches, causal, optimizer, rate, plan)
         training = validating(logging(training, metrics, bar), held_out, every, metrics)
-        for _ in saving(training, draft.scratch, model, optimizer, config.save_seconds):
+        for _ in saving(training, checkpoints):
             pass
     draft.numbers |= {"steps": steps, "compiled": compiled} | summary(draft.log / METRICS)
 

@@ -1,8 +1,15 @@
 """train: how do weights change: one loop, its services, optimizers, and pre-training on it."""
 
 from .batches import Batch, Batches, placed, split
-from .checkpoint.store import Resumed, resume
-from .checkpoint.store import save as save_checkpoint
+from .checkpoint.contract import Identity, shard_hashes
+from .checkpoint.store import (
+    CheckpointConfig,
+    Checkpoints,
+    Resumed,
+    contract_of,
+    refuse_unfinished,
+)
+from .checkpoint.verbs import ExportConfig, export_checkpoint, list_checkpoints
 from .loop import Plan, Step, train
 from .objectives.classes import class_batch, classes
 from .objectives.losses import (
@@ -27,23 +34,20 @@ from .precision import Precision
 from .pretrain.begin import is_of_others, optim_for
 from .pretrain.config import PretrainConfig, Stage
 from .pretrain.stage import pretrain
-from .services.services import (
-    METRICS,
-    Interrupted,
-    compiling,
-    logging,
-    measured,
-    saving,
-    scoring,
-    summary,
-    validating,
-)
+from .services.compiling import compiling
+from .services.metrics import METRICS, logging, measured, summary
+from .services.saving import Interrupted, saving
+from .services.validation import scoring, validating
 
 __all__ = [
     "METRICS",
     "OBJECTIVES",
     "Batch",
     "Batches",
+    "CheckpointConfig",
+    "Checkpoints",
+    "ExportConfig",
+    "Identity",
     "Interrupted",
     "NoiseConfig",
     "Objective",
@@ -65,7 +69,10 @@ __all__ = [
     "class_batch",
     "classes",
     "compiling",
+    "contract_of",
+    "export_checkpoint",
     "is_of_others",
+    "list_checkpoints",
     "logging",
     "masked",
     "measured",
@@ -74,14 +81,14 @@ __all__ = [
     "optim_for",
     "placed",
     "pretrain",
-    "resume",
+    "refuse_unfinished",
     "routed",
-    "save_checkpoint",
     "saving",
     "schedule",
     "scoring",
     "sequence",
     "sequence_batch",
+    "shard_hashes",
     "split",
     "summary",
     "token_loss",

@@ -24,6 +24,7 @@ from groundup.tokenizer import (
 from groundup.train import (
     METRICS,
     Batch,
+    Checkpoints,
     OptimConfig,
     Optimizer,
     Plan,
@@ -32,7 +33,6 @@ from groundup.train import (
     logging,
     measured,
     placed,
-    resume,
     saving,
     schedule,
     scoring,
@@ -112,7 +112,8 @@ def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer
     learnt = rows["train"]
     order = batches_of(learnt.pairs, config)
     optimizer = Optimizer(model.named_parameters(), config.optim)
-    resumed = resume(draft.scratch, model, optimizer)
+    checkpoints = Checkpoints(draft.scratch, {"model": model, "optimizer": optimizer})
+    resumed = checkpoints.resume()
     held_order = batches_of(rows["validation"].pairs, config.model_copy(update={"epochs": 1.0}))
     held = [placed(batch_of(rows["validation"], chosen), place) for chosen in held_order]
     precision = Precision(device.compute_dtype(place))
@@ -130,7 +131,7 @@ def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer
         )  # fmt: skip
         steps = logging(steps, metrics, bar)
         steps = validating(steps, score, max(1, len(order) // config.validations), metrics)
-        for _ in saving(steps, draft.scratch, model, optimizer):
+        for _ in saving(steps, checkpoints):
             pass
     save(folded(model, shape), draft.path, tokenizer.path)
     draft.numbers |= {"parameters": sum(p.numel() for p in model.parameters())}

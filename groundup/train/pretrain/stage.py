@@ -17,7 +17,8 @@ from groundup.model import Transformer, WithHead, from_depth, open_config, save
 from groundup.tokenizer import Loader, load_tokenizer, open_text
 
 from ..batches import Batch, placed, split
-from ..checkpoint.store import resume
+from ..checkpoint.contract import Identity, shard_hashes
+from ..checkpoint.store import CheckpointConfig, Checkpoints, contract_of, refuse_unfinished
 from ..loop import Plan, train
 from ..objectives.losses import RouterConfig, routed
 from ..objectives.objective import Objective, Setting
@@ -25,7 +26,10 @@ from ..objectives.vocabulary import vocabulary
 from ..optim.optimizer import Optimizer
 from ..optim.schedule import schedule
 from ..precision import Precision
-from ..services import services
+from ..services.compiling import compiling
+from ..services.metrics import METRICS, logging, measured, summary
+from ..services.saving import saving
+from ..services.validation import scoring, validating
 from .begin import begin, resolved
 from .config import PretrainConfig
 from .stretches import stretch
@@ -90,6 +94,8 @@ def pretrain(
     shape = own or config.shape(len(setting.known.sizes))
     longest = max(config.context_length, *(part.length for part in config.parts()))
     config.wanted().check(shape, setting, longest)
+    identity = identity_of(config, inputs)
+    refuse_unfinished(out, identity)
     return produce(
         out,
         kind="model",
@@ -97,7 +103,18 @@ def pretrain(
         version=2,
         config=config,
         parents=inputs.parents(),
-        write=lambda draft: write_base(draft, config, setting, inputs),
+        write=lambda draft: write_base(draft, config, setting, inputs, identity),
+    )
+
+
+def identity_of(config: PretrainConfig, inputs: Inputs) -> Identity:
+    """What a run is, so that its checkpoints are not taken for another's."""
+    return Identity(
+        tokenizer=inputs.tokenizer.id,
+        objective=config.wanted().name,
+        shards=shard_hashes(inputs.tokens),
+        settings=config.plain(),
+        parents=inputs.parents(),
     )
 
 
@@ -127,14 +144,17 @@ def setting_of(config: PretrainConfig, tokenizer: Artifact) -> Setting:
     return Setting(vocabulary(words), config.noise, words, config.seed)
 
 
-def write_base(draft: Draft, config: PretrainConfig, setting: Setting, inputs: Inputs) -> None:
+def write_base(
+    draft: Draft, config: PretrainConfig, setting: Setting, inputs: Inputs, identity: Identity
+) -> None:
     """Train and save; the body of the stage."""
     base, vectors = (None if one is None else one.path for one in (inputs.base, inputs.vectors))
     vocab_size = len(setting.known.sizes)
     if base is None and config.preset is None:
         record.say(str(from_depth(config.depth, vocab_size, config.context_length)))
     body = begin(config, vocab_size, base, vectors).to(device.pick())
-    run(draft, config, learner(config, body, setting), inputs.tokens)
+    identity = identity._replace(model=body.config.plain())
+    run(draft, config, learner(config, body, setting), identity)
     save(body, draft.path, base or inputs.tokenizer.path)
 
 
@@ -150,13 +170,21 @@ def learner(config: PretrainConfig, body: Transformer, setting: Setting) -> Lear
     return Learner(body, WithHead(body, head), wanted, setting)
 
 
-def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact) -> None:
+def run(draft: Draft, config: PretrainConfig, learner: Learner, identity: Identity) -> None:
     """The loop with its services around it."""
-    place, model = device.pick(), learner.trained
+    place, model, tokens = device.pick(), learner.trained, identity.parents["tokens"]
     stretches, steps = stretch(config, open_text(tokens, "train"))
     optimizer = Optimizer(model.named_parameters(), config.optim)
-    resumed = resume(draft.scratch, model, optimizer)
-    compiled = services.compiling(learner.body, resumed)
+    precision = Precision(chosen_dtype(draft.scratch, place))
+    checkpoints = Checkpoints(
+        draft.scratch,
+        {"model": model, "optimizer": optimizer, "precision": precision},
+        CheckpointConfig(every_seconds=config.save_seconds),
+        identity=identity,
+        chosen={"dtype": str(precision.dtype)},
+    )
+    resumed = checkpoints.resume()
+    compiled = compiling(learner.body, resumed)
 
     def batches(step: int) -> list[Batch]:
         now = next(each for each in reversed(stretches) if step >= each.start)
@@ -164,27 +192,33 @@ def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact
         made = learner.objective.batch(learner.setting, rows, step)
         return split(placed(made, place), config.micro_batches)
 
-    precision = Precision(device.compute_dtype(place))
     plan = Plan(steps, resumed.step, precision)
     rate = schedule(config.optim, steps)
     every = max(1, steps // max(config.validations, 1))
     held_out = validation(config, learner, tokens, precision)
     whole = steps * config.batch_tokens
     with (
-        services.measured(draft, resumed) as metrics,
+        measured(draft, resumed) as metrics,
         record.progress("base", whole, "tokens") as bar,
     ):
         bar.advance(resumed.step * config.batch_tokens)
         training = train(model, batches, learner.loss(config.router), optimizer, rate, plan)
-        training = services.logging(training, metrics, bar)
-        training = services.validating(training, held_out, every, metrics)
-        training = services.saving(training, draft.scratch, model, optimizer, config.save_seconds)
-        for _ in training:
+        training = logging(training, metrics, bar)
+        training = validating(training, held_out, every, metrics)
+        for _ in saving(training, checkpoints):
             pass
     draft.numbers |= {"parameters": sum(p.numel() for p in learner.body.parameters())}
     draft.numbers |= {"steps": steps, "tokens": whole, "compiled": compiled}
     draft.numbers |= {"objective": learner.objective.name}
-    draft.numbers |= services.summary(draft.log / services.METRICS)
+    draft.numbers |= summary(draft.log / METRICS)
+
+
+def chosen_dtype(folder: Path, place: torch.device) -> torch.dtype:
+    """What a run that goes on computed in; for a new one, what is faster here."""
+    earlier = contract_of(folder).get("dtype")
+    if earlier is None:
+        return device.compute_dtype(place)
+    return getattr(torch, earlier.removeprefix("torch."))
 
 
 def validation(
@@ -202,6 +236,6 @@ def validation(
     if learner.objective.kind == "decoder":
         sizes = torch.from_numpy(learner.setting.known.sizes).to(place)
     batches = split(placed(made, place), 16)
-    return services.scoring(
+    return scoring(
         learner.trained, batches, precision, loss=learner.objective.loss, sizes=sizes
     )  # fmt: skip

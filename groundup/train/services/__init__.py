@@ -1,1 +1,1 @@
-"""Services: what happens around training steps, each an iterator that wraps another."""
+"""Services: what happens around training steps, each an iterator over steps that wraps another."""

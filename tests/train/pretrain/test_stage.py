@@ -22,7 +22,7 @@ from groundup.tokenizer import (
 from groundup.tokenizer import tokens as make_tokens
 from groundup.train import OBJECTIVES, OptimConfig, PretrainConfig, Stage, pretrain
 from groundup.train.pretrain.begin import OURS
-from groundup.train.services.services import BITS
+from groundup.train.services.validation import BITS
 from tests.train.small import Small, small, tiny_training, without_compiler
 
 GROUPS = ("noise", "router")

@@ -1,0 +1,63 @@
+"""Files are those of the safetensors library; what goes wrong in the thread comes out."""
+
+import threading
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from groundup.core import hash_file
+from groundup.train.checkpoint import writer
+from groundup.train.checkpoint.writer import DTYPES, Background, Staging, write_tensors
+
+
+def tensors() -> dict[str, torch.Tensor]:
+    """Every dtype, a scalar, an empty one, a slice, and names that are not English."""
+    made = {}
+    for number, dtype in enumerate(DTYPES):
+        values = torch.arange(24).remainder(2 if dtype == torch.bool else 24)
+        made[f"{number % 3}.{dtype}"] = values.to(dtype).view(2, 3, 4)
+    turned = torch.randn(6, 4).T[1:3]
+    return made | {"scalar": torch.tensor(7), "empty": torch.empty(0, 3), "größe": turned}
+
+
+@pytest.mark.parametrize("chunk", [2**23, 7])
+def test_the_bytes_are_the_librarys(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(writer, "CHUNK_BYTES", chunk)
+    made = tensors()
+    told = write_tensors(tmp_path / "ours", made)
+    contiguous = {name: tensor.contiguous() for name, tensor in made.items()}
+    save_file(contiguous, tmp_path / "theirs", metadata={"format": "pt"})
+    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    assert told == (hash_file(tmp_path / "ours"), (tmp_path / "ours").stat().st_size)
+    found = load_file(tmp_path / "ours")
+    assert found.keys() == made.keys()
+    assert all(torch.equal(found[n].view(torch.uint8), made[n].contiguous().view(torch.uint8))
+               for n in made if made[n].ndim)  # fmt: skip
+
+
+def test_copies_stay_as_they_were_and_their_memory_is_used_again():
+    staging, weight = Staging(), torch.ones(4, 3)
+    first = staging.copy({"w": weight, "b": torch.zeros(2)})
+    weight.fill_(9.0)
+    assert torch.equal(first["w"], torch.ones(4, 3)) and staging.bytes == 14 * 4
+    place = first["w"].data_ptr()
+    second = staging.copy({"w": weight})
+    assert second["w"].data_ptr() == place and float(second["w"][0, 0]) == 9.0
+    assert staging.bytes == 12 * 4
+
+
+def test_an_error_of_the_thread_comes_out_once_where_it_is_waited_for():
+    background, go_on = Background(), threading.Event()
+
+    def fail() -> None:
+        go_on.wait(20)
+        raise OSError(28, "No space left on device")
+
+    background.start(fail)
+    assert background.is_busy
+    go_on.set()
+    with pytest.raises(OSError, match="No space left"):
+        background.wait()
+    background.wait()
+    assert not background.is_busy
