@@ -27,21 +27,34 @@ from .precision import Precision
 from .pretrain.begin import is_of_others, optim_for
 from .pretrain.config import PretrainConfig, Stage
 from .pretrain.stage import pretrain
+from .services.board import EVENTS, board
 from .services.compiling import compiling
+from .services.inner import Inner
 from .services.metrics import METRICS, logging, measured, summary
+from .services.profiling import profiling
+from .services.rewinding import leaving_out, rewinding, stored
+from .services.samples import sampling
 from .services.saving import Interrupted, saving
-from .services.validation import scoring, validating
+from .services.speed import Utilisation, peak
+from .services.spikes import Guard, SpikeConfig, alarming
+from .services.stragglers import Own, pacing
+from .services.validation import held_out, scoring, validating
+from .services.watchdog import Watchdog, WatchdogConfig
 
 __all__ = [
+    "EVENTS",
     "METRICS",
     "OBJECTIVES",
     "Batch",
     "Batches",
+    "Guard",
+    "Inner",
     "Interrupted",
     "NoiseConfig",
     "Objective",
     "OptimConfig",
     "Optimizer",
+    "Own",
     "Plan",
     "Precision",
     "PretrainConfig",
@@ -50,25 +63,38 @@ __all__ = [
     "Routing",
     "Setting",
     "SourceTarget",
+    "SpikeConfig",
     "Stage",
     "Step",
+    "Utilisation",
     "Vocabulary",
+    "Watchdog",
+    "WatchdogConfig",
+    "alarming",
+    "board",
     "boundary",
     "causal",
     "class_batch",
     "classes",
     "compiling",
+    "held_out",
     "is_of_others",
+    "leaving_out",
     "logging",
     "masked",
     "measured",
     "next_sentence",
     "objective",
     "optim_for",
+    "pacing",
+    "peak",
     "placed",
     "pretrain",
+    "profiling",
     "resume",
+    "rewinding",
     "routed",
+    "sampling",
     "save_checkpoint",
     "saving",
     "schedule",
@@ -76,6 +102,7 @@ __all__ = [
     "sequence",
     "sequence_batch",
     "split",
+    "stored",
     "summary",
     "token_loss",
     "train",

@@ -9,18 +9,17 @@ one that is not left out, wherever the run went back to. Steps are counted on fr
 so services outside see numbers again that they have seen.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from torch import distributed, nn
+from torch import distributed
 
-from groundup.core import record
+from groundup.core import DataError
 
 from ..batches import Batch, Batches
-from ..checkpoint.store import resume, save
 from ..loop import Step
-from ..optim.optimizer import Optimizer
 from ..parallel.mesh import ALONE, Mesh
 from .spikes import Guard, Rewind, Seen
 
@@ -63,29 +62,43 @@ def gone_back(spike: Rewind, guard: Guard, back: Back) -> int:
     guard.restore([*guard.seen, note], start)
     text = f"{spike.why}: back to step {start}, without batches {bad[0]} to {bad[-1]}"
     guard.told.append((spike.step, text))
-    if guard.mesh.is_first:
-        record.say(f"Step {spike.step}: {text}.")
     return start
 
 
 def stored(
-    folder: Path, model: nn.Module, optimizer: Optimizer, start: int = 0, mesh: Mesh = ALONE
+    folder: Path,
+    load: Callable[[int], object],
+    *,
+    wait: Callable[[], object] | None = None,
+    mesh: Mesh = ALONE,
 ) -> Back:
-    """Going back by the checkpoints of a folder; one is saved of `start` if there is none."""
+    """Going back by the checkpoints of a folder.
+
+    load  puts the checkpoint of a step into what is trained; those after it are gone by then
+    wait  lets a save that is being written end
+
+    Raises DataError if there is no checkpoint: one must be saved before the first step.
+    """
 
     def back(most: int) -> int:
+        if wait is not None:
+            wait()
         numbers = {int(p.name.removeprefix("step-")): p for p in folder.glob("step-*")}
+        if not numbers:
+            raise DataError(
+                f"The run is to go back, and {folder} has no checkpoint; save one at its start."
+            )
         wanted = max((n for n in numbers if n <= most), default=min(numbers))
         if mesh.grid is not None:
             distributed.barrier()  # all have looked before the first removes
         if mesh.is_first:
             for number, path in numbers.items():
-                if number > wanted:
-                    shutil.rmtree(path)
+                if number > wanted:  # renamed first: half removed, it would look damaged
+                    os.replace(path, gone := folder / f".gone-{number:08d}")
+                    shutil.rmtree(gone, ignore_errors=True)
         if mesh.grid is not None:
             distributed.barrier()
-        return resume(folder, model, optimizer).step
+        load(wanted)
+        return wanted
 
-    if not any(folder.glob("step-*")) and mesh.is_first:
-        save(folder, start, model, optimizer)
     return back

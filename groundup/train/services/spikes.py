@@ -8,18 +8,21 @@ it saw goes into a journal beside the checkpoints, from which a resumed run judg
 one does. It knows nothing of models; rewinding.py goes back.
 """
 
+import json
 import math
+import os
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 from pydantic import Field
 from torch import distributed
 
 from groundup.core import Config, DataError, record
 
+from ..loop import Step
 from ..parallel.mesh import ALONE, Mesh
 
 JOURNAL = "guard.jsonl"
@@ -33,8 +36,9 @@ class SpikeConfig(Config):
     """What a spike is, and what is done about it."""
 
     policy: Literal["off", "warn", "skip", "rewind"] = "warn"
-    """`warn` tells of it, `skip` leaves the step out, `rewind` goes back to a checkpoint before it
-    and leaves out the batches around it. `off` looks at nothing, not even for an exploded loss."""
+    """`warn` tells of it, `skip` leaves the step out, `rewind` leaves it out if the gradient leapt
+    alone, and if the loss did goes back to a checkpoint before it and leaves out the batches around
+    it. `off` looks at nothing, not even for an exploded loss."""
     window: int = Field(default=128, ge=LEAST)
     """Steps from which the median and the spread are taken."""
     deviations: float = Field(default=8.0, gt=0)
@@ -49,7 +53,7 @@ class SpikeConfig(Config):
     margin: int = Field(default=2, ge=0)
     """Batches left out before and after that of a spike, when the run goes back."""
     rewinds: int = Field(default=3, ge=1)
-    """How often a run may go back."""
+    """How often a run may go back within `window` steps."""
     exploded: float = Field(default=1.2, gt=1)
     """Multiple of the loss of the beginning that is an explosion, if `patience` steps exceed it."""
     patience: int = Field(default=64, ge=BEGINNING)
@@ -121,15 +125,15 @@ class Seen(NamedTuple):
     left_out: tuple[int, ...] = ()
     """Batches that are left out since."""
 
-    def row(self) -> dict[str, Any]:
-        """As JSON has it: what is not finite is null."""
+    def line(self) -> str:
+        """As a line of JSON: what is not finite is null."""
         finite = {"loss": self.loss, "norm": self.norm}
         row = self._asdict() | {n: v if math.isfinite(v) else None for n, v in finite.items()}
-        return row if self.left_out else {n: v for n, v in row.items() if n != "left_out"}
+        return json.dumps({n: v for n, v in row.items() if n != "left_out" or v}) + "\n"
 
     @classmethod
     def of(cls, row: dict[str, Any]) -> "Seen":
-        """What `row` wrote."""
+        """What `line` wrote."""
         loss, norm = (math.nan if row[n] is None else row[n] for n in ("loss", "norm"))
         return cls(row["step"], loss, norm, row["applied"], tuple(row.get("left_out", ())))
 
@@ -159,14 +163,14 @@ class Guard:
         rows = record.read_metrics(self.path) if self.path.exists() else []
         if mesh.grid is not None:
             distributed.barrier()  # all have read before the first writes
-        self.journal: record.Metrics | None = None
+        self.journal: IO[str] | None = None
         self.restore([Seen.of(row) for row in rows], start)
 
     def restore(self, seen: Sequence[Seen], start: int) -> None:
         """Become as the run was before step `start`; what is left out stays left out."""
         self.usual = Usual("loss", self.config.window), Usual("gradient norm", self.config.window)
         self.first, self.last = list[float](), deque[float](maxlen=self.config.patience)
-        self.left_out, self.rewinds, self.in_a_row = set[int](), 0, 0
+        self.left_out, self.went_back, self.in_a_row = set[int](), list[int](), 0
         self.seen = list[Seen]()
         self.close()
         for each in seen:
@@ -174,22 +178,22 @@ class Guard:
                 self.note(each)
         if self.mesh.is_first and self.config.policy != "off":
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.unlink(missing_ok=True)
-            self.journal = record.Metrics(self.path)
-            for each in self.seen:
-                self.journal.write(**each.row())
+            whole = self.path.with_suffix(".new")
+            whole.write_text("".join(each.line() for each in self.seen))
+            os.replace(whole, self.path)
+            self.journal = open(self.path, "a")  # noqa: SIM115  closed by close()
 
     def close(self) -> None:
         """Close the journal."""
-        if getattr(self, "journal", None) is not None:
-            self.journal.close()  # type: ignore[union-attr]
+        if self.journal is not None:
+            self.journal.close()
 
     def note(self, seen: Seen) -> None:
         """Count what was decided."""
         self.seen.append(seen)
         if seen.left_out:
             self.left_out |= set(seen.left_out)
-            self.rewinds += 1
+            self.went_back.append(seen.step)
             return
         if seen.step in self.changes:
             self.forget()
@@ -247,9 +251,9 @@ class Guard:
     def against(self, step: int, leap: Leap) -> bool:
         """Tell of a spike and say whether its step is left out."""
         self.told.append((step, str(leap)))
-        if self.config.policy == "rewind":
+        if leap.what == "loss":
             self.go_back(step, step, str(leap))
-        if self.config.policy != "skip":
+        if self.config.policy == "warn":
             return False
         if self.in_a_row < self.config.in_a_row:
             return True
@@ -260,16 +264,18 @@ class Guard:
         """Note and write down a decision; return whether the step is made."""
         self.note(seen)
         if self.journal is not None:
-            self.journal.write(**seen.row())
+            self.journal.write(seen.line())
+            self.journal.flush()
         return seen.applied
 
     def go_back(self, step: int, first: int, why: str) -> None:
         """Raise Rewind if the policy is to go back; DataError if it went back too often."""
         if self.config.policy != "rewind":
             return
-        if self.rewinds >= self.config.rewinds:
+        recent = [each for each in self.went_back if each > step - self.config.window]
+        if len(recent) >= self.config.rewinds:
             raise DataError(
-                f"Step {step} leaps ({why}) after the run went back {self.rewinds} times; lower "
+                f"Step {step} leaps ({why}) after the run went back {len(recent)} times; lower "
                 f"the learning rate. The last checkpoint is {last_checkpoint(self.path.parent)}."
             )
         margin = self.config.margin
@@ -292,6 +298,17 @@ class Guard:
     def turn(self, began: float) -> int:
         """The step after the last whose loss was below the beginning's."""
         return max((each.step + 1 for each in self.seen if each.loss < began), default=0)
+
+
+def alarming(steps: Iterable[Step], guard: Guard, metrics: record.Metrics) -> Iterator[Step]:
+    """Say what the guard heard and write it to the metrics, as `spike`."""
+    for step in steps:
+        for number, what in guard.told:
+            metrics.write(step=number, spike=what)
+            if guard.mesh.is_first:
+                record.say(f"Step {number}: {what}.")
+        guard.told.clear()
+        yield step
 
 
 def last_checkpoint(folder: Path, before: int | None = None) -> str:
