@@ -66,16 +66,16 @@ class Inner:
         self.states: list[Tensor] = []
 
     def __call__(self, step: int, loss: float, norm: float) -> bool:
-        """Look at the gradients of a step that is due, and keep its weights; decide as `accept`."""
+        """Look at a step that is due, keep its weights, and decide as `accept` does."""
         is_made = self.accept is None or self.accept(step, loss, norm)
         if step % self.every == 0 and math.isfinite(norm):
-            self.found |= self.gradients(norm)
+            self.found = self.activations() | self.gradients(norm)
             if is_made:
                 self.before = {n: p.detach().clone() for n, p in self.parameters.items()}
         return is_made
 
     def watching(self, steps: Iterable[Step], start: int = 0) -> Iterator[Step]:
-        """Look at activations and updates of the steps that are due, and write what was found."""
+        """Let the steps that are due be looked at, and write what was found."""
         number, made = start, iter(steps)
         while True:
             hooks = self.hooked() if number % self.every == 0 else []
@@ -93,7 +93,7 @@ class Inner:
 
     def write(self, step: int) -> None:
         """Write a step's row and let go of what was held for it."""
-        found = self.activations() | self.found | self.updates()
+        found = self.found | self.updates()
         if self.metrics is not None:
             self.metrics.write(step=step, **{n: float(f"{v:.5g}") for n, v in found.items()})
         self.found, self.before, self.states = {}, {}, []

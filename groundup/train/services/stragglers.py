@@ -114,5 +114,5 @@ def tell(
         metrics.write(step=step, **row, **({} if slow is None else {"straggler": slow.rank}))
     if slow is not None:
         record.say(
-            f"Step {step}: {slow}: {slow.seconds:.3g} s of own work against {slow.usual:.3g} s."
+            f"Step {step}: {slow}, {slow.seconds:.3g} s of own work against {slow.usual:.3g} s."
         )
