@@ -16,16 +16,17 @@ from pathlib import Path
 
 import torch
 
-from groundup.core import device, record
+from groundup.core import device, record, write_json
 from groundup.model import Transformer, from_depth
 from groundup.train import OptimConfig, Optimizer, Plan, Precision, Step, causal, train
 from groundup.train.batches import one_document
 from groundup.train.services.inner import Inner
 from groundup.train.services.spikes import Guard, SpikeConfig
 from groundup.train.services.watchdog import Watchdog
-from table import Peer, alternate, compare, report
+from table import RESULTS as FOLDER
+from table import Peer, alternate, compare
 
-STEPS = 2
+RESULTS, STEPS = FOLDER / "services.json", 2
 
 
 def sides(depth: int) -> dict[str, Callable[[], float]]:
@@ -70,10 +71,13 @@ def main() -> None:
     device.use_cores()
     found = alternate(sides(given.depth), given.rounds)
     bare = Peer("bare steps", "the same call")
-    report("services", [
+    rows = [
         compare(f"{name}, every step", "steps/s of own time", found[name], found["bare"], bare)
         for name in ("look inside", "guard", "watchdog")
-    ])  # fmt: skip
+    ]
+    for row in rows:
+        print(f"{row.work}: {row.ratio:.3f} of the bare speed ({row.low:.3f} to {row.high:.3f})")
+    write_json(RESULTS, {"costs": [row._asdict() for row in rows]})
 
 
 if __name__ == "__main__":

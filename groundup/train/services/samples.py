@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import nn
 
-from groundup.core import record
-from groundup.core.contracts import LanguageModel, Message, Sampling
+from groundup.core import LanguageModel, Message, Sampling, record
 
 from ..loop import Step
 
