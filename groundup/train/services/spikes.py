@@ -29,7 +29,7 @@ JOURNAL = "guard.jsonl"
 LEAST = 32
 """Steps of a window before it judges."""
 BEGINNING = 8
-"""First steps, whose median loss is where the run began."""
+"""First steps, whose median loss is where the run began, if the very first was not lower."""
 
 
 class SpikeConfig(Config):
@@ -286,7 +286,8 @@ class Guard:
         """Raise DataError if the loss has been far above where it began for long."""
         if len(self.last) < self.config.patience or len(self.seen) < 2 * self.config.patience:
             return
-        began, now = median(self.first), median(self.last)
+        began = min(self.first[0], median(self.first))  # it may explode at once
+        now = median(self.last)
         if now > self.config.exploded * began:
             raise DataError(
                 f"The loss has exploded: {now:.4g} nats in the last {self.config.patience} steps "

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from statistics import median
-from typing import NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple, TypeVar, TypeVarTuple
 
 import torch
 from torch import distributed
@@ -19,7 +19,7 @@ from groundup.core import record
 from ..loop import Step
 from ..parallel.mesh import ALONE, Mesh
 
-Given = ParamSpec("Given")
+Given = TypeVarTuple("Given")
 Made = TypeVar("Made")
 
 
@@ -29,13 +29,13 @@ class Own:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock, self.seconds = clock, 0.0
 
-    def timed(self, work: Callable[Given, Made]) -> Callable[Given, Made]:
+    def timed(self, work: Callable[[*Given], Made]) -> Callable[[*Given], Made]:
         """The same function; its time is counted."""
 
-        def timing(*given: Given.args, **named: Given.kwargs) -> Made:
+        def timing(*given: *Given) -> Made:
             started = self.clock()
             try:
-                return work(*given, **named)
+                return work(*given)
             finally:
                 self.seconds += self.clock() - started
 

@@ -16,7 +16,7 @@ from groundup.train import (
     train,
 )
 from groundup.train.services.rewinding import leaving_out, rewinding, stored
-from groundup.train.services.spikes import SpikeConfig
+from groundup.train.services.spikes import Guard, SpikeConfig
 from tests.train.test_loop import ragged_batch, tiny_model
 
 STEPS, BAD = 60, 45
@@ -66,12 +66,18 @@ def without(batches, bad: range):
     return lambda step: batches(step + len(bad) * (step >= bad[0]))
 
 
-@pytest.fixture
-def clean(tmp_path_factory, guarded) -> list[torch.Tensor]:
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory) -> list[torch.Tensor]:
     """Weights of the run whose text never had the bad batches."""
-    text_without = without(text, range(BAD - 2, BAD + 3))
+    text_without, made = without(text, range(BAD - 2, BAD + 3)), list[Guard]()
+
+    def guarded(*given) -> Guard:
+        made.append(Guard(*given))
+        return made[-1]
+
     steps, model, guard = begin(guarded, tmp_path_factory.mktemp("clean"), text_without, 10)
     assert len(list(steps)) == STEPS and not guard.left_out
+    guard.close()
     return [p.detach().clone() for p in model.parameters()]
 
 
