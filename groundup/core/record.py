@@ -149,11 +149,15 @@ class Metrics:
         rows = [row for row in read_metrics(path) if keep(row)] if path.exists() else []
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         self.file: IO[str] = open(path, "a")  # noqa: SIM115  closed by close()
+        self.listeners: list[Callable[[dict[str, Any]], None]] = []
+        """Are given each row after it was written."""
 
     def write(self, **row: Any) -> None:
         """Append one row."""
         self.file.write(json.dumps(row) + "\n")
         self.file.flush()
+        for listener in self.listeners:
+            listener(row)
 
     def close(self) -> None:
         """Close the file."""

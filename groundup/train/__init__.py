@@ -2,13 +2,7 @@
 
 from .batches import Batch, Batches, placed, split
 from .checkpoint.contract import Identity, shard_hashes
-from .checkpoint.store import (
-    CheckpointConfig,
-    Checkpoints,
-    Resumed,
-    contract_of,
-    refuse_unfinished,
-)
+from .checkpoint.store import CheckpointConfig, Checkpoints, Resumed, contract_of, refuse_unfinished
 from .checkpoint.verbs import ExportConfig, export_checkpoint, list_checkpoints
 from .loop import Plan, Step, train
 from .objectives.classes import class_batch, classes
@@ -34,12 +28,22 @@ from .precision import Precision
 from .pretrain.begin import is_of_others, optim_for
 from .pretrain.config import PretrainConfig, Stage
 from .pretrain.stage import pretrain
+from .services.board import EVENTS, board
 from .services.compiling import compiling
+from .services.inner import Inner
 from .services.metrics import METRICS, logging, measured, summary
+from .services.profiling import profiling
+from .services.rewinding import leaving_out, rewinding, stored
+from .services.samples import sampling
 from .services.saving import Interrupted, saving
-from .services.validation import scoring, validating
+from .services.speed import Utilisation, peak
+from .services.spikes import Guard, SpikeConfig, alarming
+from .services.stragglers import Own, pacing
+from .services.validation import held_out, scoring, validating
+from .services.watchdog import Watchdog, WatchdogConfig
 
 __all__ = [
+    "EVENTS",
     "METRICS",
     "OBJECTIVES",
     "Batch",
@@ -47,12 +51,15 @@ __all__ = [
     "CheckpointConfig",
     "Checkpoints",
     "ExportConfig",
+    "Guard",
     "Identity",
+    "Inner",
     "Interrupted",
     "NoiseConfig",
     "Objective",
     "OptimConfig",
     "Optimizer",
+    "Own",
     "Plan",
     "Precision",
     "PretrainConfig",
@@ -61,9 +68,15 @@ __all__ = [
     "Routing",
     "Setting",
     "SourceTarget",
+    "SpikeConfig",
     "Stage",
     "Step",
+    "Utilisation",
     "Vocabulary",
+    "Watchdog",
+    "WatchdogConfig",
+    "alarming",
+    "board",
     "boundary",
     "causal",
     "class_batch",
@@ -71,7 +84,9 @@ __all__ = [
     "compiling",
     "contract_of",
     "export_checkpoint",
+    "held_out",
     "is_of_others",
+    "leaving_out",
     "list_checkpoints",
     "logging",
     "masked",
@@ -79,10 +94,15 @@ __all__ = [
     "next_sentence",
     "objective",
     "optim_for",
+    "pacing",
+    "peak",
     "placed",
     "pretrain",
+    "profiling",
     "refuse_unfinished",
+    "rewinding",
     "routed",
+    "sampling",
     "saving",
     "schedule",
     "scoring",
@@ -90,6 +110,7 @@ __all__ = [
     "sequence_batch",
     "shard_hashes",
     "split",
+    "stored",
     "summary",
     "token_loss",
     "train",

@@ -33,7 +33,8 @@ Gradients = Callable[[Sequence[Batch], float], float]
 process's share of the mean loss. A pipeline is one; `accumulation` is the plain one."""
 
 Accept = Callable[[int, float, float], bool]
-"""Whether a step is to be made, by its number, loss and gradient norm; it may raise to stop."""
+"""Whether a step is to be made, by its number, loss and gradient norm; it may raise to stop. A step
+that is not finite is left out if it is not to be made, and an error if it is."""
 
 
 class Plan(NamedTuple):
@@ -83,7 +84,7 @@ def train(
     """Train and yield after each optimizer step.
 
     gradients  how the gradients of a step are found; None: by `accumulation`
-    accept     whether a step with a finite gradient is made; None: always
+    accept     whether a step is made; None: always
 
     Raises DataError naming the step and the documents if a loss or gradient is not finite, the
     weights as they were before that step, and if a step has no target at all. In float16 a gradient
@@ -106,9 +107,10 @@ def train(
         total = plan.mesh.sum(gradients(micro_batches, weight), LOSS_IS_ADDED)
         norm = optimizer.clip(precision.scale, plan.mesh)
         try:
-            is_applied = is_sound(number, total, norm, precision, micro_batches)
+            is_applied = not has_overflowed(total, norm, precision)
             is_applied = is_applied and (accept is None or accept(number, total, norm))
             if is_applied:
+                check_finite(number, total, norm, micro_batches)
                 optimizer.step(rate(number))
         finally:
             optimizer.zero_grad()
@@ -121,20 +123,24 @@ LOSS_IS_ADDED = (*SEES_OTHER_TARGETS, "pipeline")
 """Along a pipeline the last process has the loss, the others have none of it."""
 
 
-def is_sound(
-    number: int, loss: float, norm: float, precision: Precision, micro_batches: Sequence[Batch]
-) -> bool:
-    """Whether loss and gradient are finite; False if they overflowed in float16."""
-    if math.isfinite(loss) and math.isfinite(norm):
+def has_overflowed(loss: float, norm: float, precision: Precision) -> bool:
+    """Whether the gradient of a finite loss overflowed in float16; the scale learns of it."""
+    is_finite = math.isfinite(loss) and math.isfinite(norm)
+    if is_finite:
         precision.went_well()
-        return True
-    if math.isfinite(loss) and precision.is_scaled:
+    elif math.isfinite(loss) and precision.is_scaled:
         precision.overflowed()
-        return False
-    raise DataError(
-        f"The loss of step {number} is {loss} and its gradient's norm {norm}; its documents were "
-        f"{sources(micro_batches)}. Lower the learning rate, or read them."
-    )
+        return True
+    return False
+
+
+def check_finite(number: int, loss: float, norm: float, micro_batches: Sequence[Batch]) -> None:
+    """Raise DataError naming the step and its documents if loss or gradient is not finite."""
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise DataError(
+            f"The loss of step {number} is {loss} and its gradient's norm {norm}; its documents "
+            f"were {sources(micro_batches)}. Lower the learning rate, or read them."
+        )
 
 
 def accumulation(model: nn.Module, loss: Loss, precision: Precision) -> Gradients:

@@ -53,3 +53,11 @@ def test_metrics_cut_a_torn_line_and_what_will_be_done_again(tmp_path):
     metrics.write(step=2, loss=0.5)
     metrics.close()
     assert record.read_metrics(path) == [{"step": 0}, {"step": 1}, {"step": 2, "loss": 0.5}]
+
+
+def test_listeners_are_given_each_row_that_was_written(tmp_path):
+    metrics, heard = record.Metrics(tmp_path / "m.jsonl"), []
+    metrics.listeners.append(heard.append)
+    metrics.write(step=1, loss=2.0)
+    metrics.close()
+    assert heard == record.read_metrics(tmp_path / "m.jsonl") == [{"step": 1, "loss": 2.0}]

@@ -1,8 +1,23 @@
-"""Metrics hold every step."""
+"""Metrics hold every step, in JSON that every reader takes."""
+
+import json
+import math
 
 from groundup.core import record
-from groundup.train import logging, summary
+from groundup.train import Step, logging, summary
 from tests.train.services.steps import steps_of, tiny
+
+
+class Bar:
+    def __init__(self) -> None:
+        self.done, self.shown = 0.0, {}
+
+    def advance(self, amount: float, **metrics: float) -> None:
+        self.done, self.shown = self.done + amount, metrics
+
+
+def step(number: int, loss: float = 2.0, *, is_applied: bool = True) -> Step:
+    return Step(number, loss, 10.0, 10, loss, 1.0, 0.5, is_applied)
 
 
 def test_metrics_hold_every_step(tmp_path):
@@ -13,3 +28,23 @@ def test_metrics_hold_every_step(tmp_path):
     assert [row["step"] for row in rows] == list(range(6))
     assert rows[-1]["loss"] == round(steps[-1].loss, 6)
     assert summary(tmp_path / "m.jsonl")["final loss"] == rows[-1]["loss"]
+
+
+def test_what_is_not_finite_is_null_and_what_was_not_made_says_so(tmp_path):
+    metrics = record.Metrics(tmp_path / "m.jsonl")
+    list(logging([step(0), step(1, math.nan, is_applied=False)], metrics, share=lambda s: 0.25))
+    metrics.close()
+    strict = lambda text: json.loads(text, parse_constant=lambda name: 1 / 0)  # noqa: E731
+    first, last = map(strict, (tmp_path / "m.jsonl").read_text().splitlines())
+    assert (last["loss"], last["gradient_norm"], last["applied"]) == (None, None, False)
+    assert "applied" not in first
+    assert summary(tmp_path / "m.jsonl")["final loss"] == 2.0
+    assert summary(tmp_path / "m.jsonl")["mfu"] == 0.25
+
+
+def test_the_bar_goes_back_with_the_run(tmp_path):
+    metrics, bar = record.Metrics(tmp_path / "m.jsonl"), Bar()
+    list(logging([step(n) for n in (3, 4, 5, 6, 4, 5, 6, 7)], metrics, bar, share=lambda s: 0.5))
+    metrics.close()
+    assert bar.done == 10 * 5  # steps 3 to 7
+    assert bar.shown == {"loss": 2.0, "mfu": 0.5}

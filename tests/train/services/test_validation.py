@@ -1,8 +1,29 @@
-"""Held-out text is scored when it is due."""
+"""Held-out text is scored when it is due: each token once at most, by source and as a whole."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
 
 from groundup.core import record
-from groundup.train import summary, validating
+from groundup.tokenizer import Shard
+from groundup.train import Batch, Precision, causal, scoring, summary, validating
+from groundup.train.services.validation import BITS, Tally, half_width, held_out
 from tests.train.services.steps import steps_of, tiny
+from tests.train.test_loop import ragged_batch, tiny_model
+
+
+def shard(name: str, size: int, seed: int = 0) -> Shard:
+    ids = np.random.default_rng(seed).integers(1, 31, size).tolist()
+    documents = [(f"{name}-{at}", ids[at : at + 20], 40) for at in range(0, size, 20)]
+    return Shard.of(name, documents, end=0)
+
+
+def batch_of(windows) -> Batch:
+    ids = torch.from_numpy(windows.ids)
+    return Batch(ids[:, :-1], ids[:, 1:], torch.from_numpy(windows.weights),
+                 torch.from_numpy(windows.documents), windows.names)  # fmt: skip
 
 
 def test_what_was_validated_is_written_when_it_is_due(tmp_path):
@@ -13,3 +34,70 @@ def test_what_was_validated_is_written_when_it_is_due(tmp_path):
     rows = record.read_metrics(tmp_path / "m.jsonl")
     assert [row["step"] for row in rows] == [2, 5]
     assert summary(tmp_path / "m.jsonl")["validation loss"] == 1.5
+
+
+@pytest.mark.parametrize("tokens", [1, 100, 600, 10_000])
+def test_no_token_is_scored_twice_and_all_if_there_is_room(tokens):
+    shards = [shard("large", 1000), shard("small", 60)]
+    found = held_out(shards, 12, tokens, seed=3)
+    assert list(found) == ["large", "small"]
+    for each in shards:
+        windows = found[each.name]
+        targets = windows.ids[:, 1:][windows.documents >= 0]
+        counts = np.bincount(targets, minlength=32)
+        assert (counts <= np.bincount(each.ids, minlength=32)).all()
+        if tokens == 10_000:
+            assert len(targets) == len(each)
+    scored = sum(int(windows.weights.sum()) for windows in found.values())
+    assert scored <= max(tokens, 24)
+    again = held_out(shards, 12, tokens, seed=3)
+    assert all((found[name].ids == again[name].ids).all() for name in found)
+
+
+def test_a_small_source_leaves_its_room_to_the_others():
+    found = held_out([shard("large", 1000), shard("small", 24)], 12, 480, seed=0)
+    assert (len(found["small"].ids), len(found["large"].ids)) == (3, 37)
+
+
+def test_sources_and_the_whole_are_what_the_formula_says():
+    model, sizes = tiny_model(), torch.arange(32) % 5 + 1
+    shards = [shard("web", 200), shard("code", 120, seed=1)]
+    own = {name: batch_of(windows) for name, windows in held_out(shards, 12, 300, 0).items()}
+    shares = {"web": 0.75, "code": 0.25}
+    score = scoring(model, {name: [each] for name, each in own.items()}, Precision(),
+                    sizes=sizes, shares=shares)  # fmt: skip
+    found, per_token, per_byte = score(), 0.0, 0.0
+    for name, batch in own.items():
+        model.eval()
+        part = causal(model, batch)
+        told = float((sizes[batch.targets] * batch.weights).sum())
+        nats = float(part.total / part.weight)
+        assert found[f"validation/{name}"] == pytest.approx(nats, abs=1e-5)
+        bits = float(part.total) / math.log(2) / told
+        assert found[f"{BITS}/{name}"] == pytest.approx(bits, abs=1e-5)
+        per_token += shares[name] * nats
+        per_byte += shares[name] * told / float(part.weight)
+    assert found["validation"] == pytest.approx(per_token, abs=1e-5)
+    assert found[BITS] == pytest.approx(per_token / math.log(2) / per_byte, abs=1e-5)
+    assert score() == found and model.training
+
+
+def test_one_source_has_no_name_and_no_shares_weigh_by_tokens():
+    batches = [ragged_batch(rows=2, seed=1), ragged_batch(rows=6, seed=2)]
+    alone = scoring(tiny_model(), batches, Precision())()
+    assert list(alone) == ["validation"]
+    split = scoring(tiny_model(), {"a": batches[:1], "b": batches[1:]}, Precision())()
+    assert split["validation"] == pytest.approx(alone["validation"], abs=1e-5)
+
+
+def test_the_interval_holds_the_mean_as_often_as_it_says():
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(1000):
+        weights = generator.integers(5, 20, 30).astype(float)
+        nats = weights * generator.normal(3.0, 0.5, 30)
+        parts = [Tally(a, b) for a, b in zip(nats, weights, strict=True)]
+        mean = nats.sum() / weights.sum()
+        held += abs(mean - 3.0) <= half_width(parts)
+    assert 925 <= held <= 970  # 95 % by the normal, a little less of 30
+    assert half_width([Tally(3.0, 1.0)]) == 0.0

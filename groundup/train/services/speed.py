@@ -1,0 +1,93 @@
+"""Speed: which share of the machine's arithmetic the training uses (MFU).
+
+    MFU = tokens a second x FLOPs of a token / (peak FLOPs a second x processes)
+
+FLOPs are those that the model needs, forward and backward, attention at the row's length: what
+checkpointing computes twice or a kernel computes of a masked half does not count. The peak of a
+processor is measured; that of a CUDA device is what its maker states for dense matrices, since no
+product measured in passing reaches it. Source: Chowdhery et al. 2022, arXiv:2204.02311, appendix B.
+"""
+
+from typing import NamedTuple
+
+import torch
+
+from groundup.core import device
+from groundup.model import ModelConfig, row_flops
+
+MAKERS = {  # TFLOP/s, dense, 16-bit with 32-bit sums: the names' longest match counts
+    "A100": 312.0,  # NVIDIA A100 datasheet, 2021
+    "A10": 125.0,  # NVIDIA A10 datasheet, 2021
+    "A10G": 70.0,  # NVIDIA A10G datasheet for AWS G5, 2021
+    "A30": 165.0,  # NVIDIA A30 datasheet, 2021
+    "A40": 149.7,  # NVIDIA A40 datasheet, 2021
+    "A6000": 154.8,  # NVIDIA RTX A6000: 309.7 with sparsity, 2020
+    "B200": 2250.0,  # NVIDIA DGX B200 datasheet, 2024: 18 PFLOP/s dense of 8
+    "GH200": 989.4,  # NVIDIA GH200 datasheet, 2023: as H100 SXM
+    "H100": 989.4,  # NVIDIA H100 SXM datasheet, 2022: 1,979 with sparsity
+    "H100 NVL": 835.5,  # NVIDIA H100 NVL datasheet, 2023: 1,671 with sparsity
+    "H100 PCIe": 756.0,  # NVIDIA H100 PCIe datasheet, 2022: 1,513 with sparsity
+    "H200": 989.4,  # NVIDIA H200 datasheet, 2023: 1,979 with sparsity
+    "L4": 121.0,  # NVIDIA L4 datasheet, 2023: 242 with sparsity
+    "L40S": 362.0,  # NVIDIA L40S datasheet, 2023: 733 with sparsity
+    "RTX 3090": 71.0,  # NVIDIA Ampere GA102 whitepaper, 2021
+    "RTX 4090": 165.2,  # NVIDIA Ada whitepaper, 2023
+    "T4": 65.0,  # NVIDIA T4 datasheet, 2019: float16
+    "V100": 125.0,  # NVIDIA V100 datasheet, 2020: float16
+}
+
+
+class Peak(NamedTuple):
+    """What a device can do at most."""
+
+    flops: float
+    """Floating-point operations a second."""
+    source: str
+    """`measured`, or whose figure it is."""
+
+
+def peak(place: torch.device, dtype: torch.dtype) -> Peak:
+    """Peak of matrix products in a dtype on a device: the maker's, if it is known, or measured."""
+    if place.type == "cpu":
+        speeds = device.measure()
+        is_half = dtype == torch.bfloat16
+        return Peak(speeds.bfloat16_flops if is_half else speeds.float32_flops, "measured")
+    if place.type == "cuda" and dtype in (torch.bfloat16, torch.float16):
+        known = maker(torch.cuda.get_device_name(place))
+        if known is not None:
+            return known
+    return Peak(measured_flops(place, dtype), "measured")
+
+
+def maker(name: str) -> Peak | None:
+    """The maker's figure for a device of a name.
+
+    >>> maker("NVIDIA H100 80GB HBM3").flops, maker("NVIDIA H100 PCIe").flops, maker("NVIDIA A2")
+    (989400000000000.0, 756000000000000.0, None)
+    """
+    words = name.replace("-", " ").split()
+    names = [each for each in MAKERS if all(word in words for word in each.split())]
+    best = max(names, key=len, default=None)
+    return None if best is None else Peak(1e12 * MAKERS[best], "NVIDIA")
+
+
+def measured_flops(place: torch.device, dtype: torch.dtype, size: int = 4096) -> float:
+    """Operations a second of a square product, the best of several."""
+    a, b = (torch.randn(size, size, device=place, dtype=dtype) for _ in range(2))
+
+    def product() -> None:
+        torch.mm(a, b)[0, 0].item()  # an answer is waited for
+
+    return 2 * size**3 / device.best_seconds(product)
+
+
+class Utilisation(NamedTuple):
+    """How a model's speed is told as a share of the peak."""
+
+    peak: Peak
+    processes: int = 1
+
+    def share(self, config: ModelConfig, length: int, tokens_per_second: float) -> float:
+        """Share of the peak, 0 to 1, of training on rows of a length."""
+        needed = row_flops(config, length).training * tokens_per_second
+        return needed / (self.peak.flops * self.processes)

@@ -1,0 +1,145 @@
+"""A watchdog: notices a step that hangs, shows where every thread stands, and ends the run.
+
+    with Watchdog(folder / "stacks.txt") as dog:
+        for step in dog.watching(train(…)):
+            …
+
+A step hangs if it takes many times the median of those before and longer than a floor, which a
+compilation does not reach; the first steps, and what lies between two steps (validation, samples,
+saving), have the longest time allowed. A process stuck in a collective call hears no exception:
+when the limit has passed the process itself is ended, and whoever started it ends the others. What
+is lost is what came after the last checkpoint.
+"""
+
+import faulthandler
+import os
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from statistics import median
+
+from pydantic import Field
+
+from groundup.core import Config, record
+
+from ..loop import Step
+
+KNOWN = 5
+"""Steps before which no median is trusted."""
+
+
+class WatchdogConfig(Config):
+    """When a step hangs."""
+
+    multiple: float = Field(default=20.0, gt=1)
+    """A step that takes so many times the median step is told of …"""
+    floor_seconds: float = Field(default=120.0, ge=0)
+    """… if it takes longer than this, too."""
+    limit_seconds: float = Field(default=1800.0, gt=0)
+    """A step, or what lies between two, that takes longer than this ends the run, unless `multiple`
+    median steps take longer still."""
+
+
+class Watchdog:
+    """Watches one process's steps from a thread of its own."""
+
+    def __init__(
+        self,
+        log: Path,
+        config: WatchdogConfig | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        end: Callable[[str], object] | None = None,
+        poll_seconds: float = 1.0,
+    ) -> None:
+        """Write stacks to `log`; `end` is called with the error when the limit has passed."""
+        self.log, self.config, self.clock = log, config or WatchdogConfig(), clock
+        self.end, self.poll_seconds = end or end_process, poll_seconds
+        self.times = deque[float](maxlen=128)
+        self.number, self.is_in_step, self.has_told = 0, False, False
+        self.since = clock()
+        self.lock, self.ended = threading.Lock(), threading.Event()
+        self.thread = threading.Thread(target=self.watch, name="watchdog", daemon=True)
+
+    def __enter__(self) -> "Watchdog":
+        self.turn(self.number, False)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        self.ended.set()
+        self.thread.join()
+
+    def watch(self) -> None:
+        """Look again and again until the run ends."""
+        while not self.ended.wait(self.poll_seconds):
+            self.look()
+
+    def turn(self, number: int, is_in_step: bool) -> float:
+        """Begin a step or a pause; return how long what ends now took."""
+        with self.lock:
+            now = self.clock()
+            took, self.since = now - self.since, now
+            self.number, self.is_in_step, self.has_told = number, is_in_step, False
+        return took
+
+    def watching(self, steps: Iterable[Step], start: int = 0) -> Iterator[Step]:
+        """Watch what it takes to make each step."""
+        number, made = start, iter(steps)
+        while True:
+            self.turn(number, True)
+            step = next(made, None)
+            took = self.turn(number, False)
+            if step is None:
+                return
+            self.times.append(took)
+            yield step
+            number = step.number + 1
+
+    def look(self) -> None:
+        """Tell of a step that hangs, once; end the run if it hangs for too long."""
+        with self.lock:
+            took, number, is_in_step = self.clock() - self.since, self.number, self.is_in_step
+            usual = median(self.times) if len(self.times) >= KNOWN else None
+            has_told, config = self.has_told, self.config
+            hangs = usual is not None and took > max(config.multiple * usual, config.floor_seconds)
+            is_over = took > max(config.limit_seconds, config.multiple * (usual or 0.0))
+            if is_over or (hangs and is_in_step and not has_told):
+                self.has_told = True
+            elif not is_over:
+                return
+        what = f"step {number}" if is_in_step else f"what follows step {number}"
+        normal = f"the median step {usual:.3g} s" if usual is not None else "no step was as long"
+        text = f"{what} has taken {took:.0f} s, {normal}, in {who()}; stacks are in {self.log}"
+        self.write_stacks(text)
+        if is_over:
+            self.ended.set()
+            self.end(f"The run hangs and is ended: {text}. Run the same command again to go on.")
+        else:
+            record.say(f"Hanging? {text[:1].upper()}{text[1:]}.")
+
+    def write_stacks(self, text: str) -> None:
+        """Append where every thread stands to the log."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.log, "a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text}\n")
+            file.flush()
+            faulthandler.dump_traceback(file, all_threads=True)
+            file.write("\n")
+
+
+def who() -> str:
+    """This process, as its machine and torchrun know it."""
+    rank, count = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    place = f"process {os.getpid()} on {socket.gethostname()}"
+    return place if rank is None else f"rank {rank} of {count} ({place})"
+
+
+def end_process(text: str) -> None:
+    """Say the error and end this process, whatever its other threads wait for."""
+    print(f"Error: {text}", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -1,0 +1,136 @@
+"""A guard hears spikes, lets calm curves pass, and judges a resumed run as the undisturbed one."""
+
+import json
+import math
+import random
+
+import pytest
+
+from groundup.core import DataError, record
+from groundup.train import OptimConfig, Optimizer, Plan, causal, train
+from groundup.train.services.spikes import JOURNAL, Guard, Leap, Rewind, SpikeConfig, Usual
+from tests.train.test_loop import ragged_batch, tiny_model
+
+
+def curve(steps: int, seed: int = 0) -> list[tuple[float, float]]:
+    """Losses and norms of a run that goes well, 4 % and 30 % of noise."""
+    draw = random.Random(seed)
+    return [((3 + 5 / (1 + step / 50)) * math.exp(0.04 * draw.gauss(0, 1)),
+             (0.3 + 1 / (1 + step / 20)) * math.exp(0.3 * draw.gauss(0, 1)))
+            for step in range(steps)]  # fmt: skip
+
+
+def judge(guard: Guard, values, start: int = 0) -> list[bool]:
+    return [guard(step, *each) for step, each in enumerate(values, start)]
+
+
+def test_a_calm_curve_is_left_alone(tmp_path, guarded):
+    guard = guarded(SpikeConfig(policy="skip"), tmp_path)
+    assert all(judge(guard, curve(3000)))
+    assert guard.told == []
+
+
+@pytest.mark.parametrize("loss, norm", [(2.0, 1.0), (1.0, 30.0), (math.nan, 1.0), (1.0, math.inf)])
+@pytest.mark.parametrize("policy", ["warn", "skip", "rewind"])
+def test_a_planted_spike_is_heard_at_its_step(policy, loss, norm, tmp_path, guarded):
+    values = curve(400)
+    values[300] = (values[300][0] * loss, values[300][1] * norm)
+    guard = guarded(SpikeConfig(policy=policy), tmp_path)
+    is_finite = math.isfinite(loss * norm)
+    if policy == "rewind" and loss == 2.0:
+        with pytest.raises(Rewind) as found:
+            judge(guard, values)
+        assert (found.value.step, found.value.first, found.value.last) == (300, 298, 302)
+    else:
+        made = judge(guard, values)
+        assert [step for step, _ in guard.told] == [300]
+        is_made = policy == "warn" and is_finite
+        assert [step for step, is_applied in enumerate(made) if not is_applied] == [300] * (
+            not is_made
+        )
+
+
+def test_a_new_level_is_taken_for_the_usual_one(tmp_path, guarded):
+    values = [(loss * (1 + (step >= 300)), norm) for step, (loss, norm) in enumerate(curve(600))]
+    guard = guarded(SpikeConfig(policy="skip"), tmp_path)
+    assert [s for s, is_applied in enumerate(judge(guard, values)) if not is_applied] == [
+        *range(300, 305)
+    ]
+    known = guarded(SpikeConfig(policy="skip"), tmp_path / "known", changes=[300])
+    assert all(judge(known, values)) and not known.told
+
+
+def test_what_is_not_finite_is_left_out_so_often_and_then_made_an_error(tmp_path, guarded):
+    guard = guarded(SpikeConfig(in_a_row=2), tmp_path)
+    assert judge(guard, [(math.nan, 1.0), (3.0, 1.0), (math.nan, 1.0), (3.0, math.inf)]) == [
+        False, True, False, False,
+    ]  # fmt: skip
+    assert guard(4, math.nan, 1.0) is True  # the loop raises
+
+
+def test_the_loop_tells_of_the_documents_when_patience_ends(tmp_path, guarded):
+    model = tiny_model()
+    optimizer = Optimizer(model.named_parameters(), OptimConfig())
+
+    def loss(model, batch):
+        found = causal(model, batch)
+        return found._replace(total=found.total * math.nan) if batch.names[0] == "bad" else found
+
+    def batches(step: int):
+        batch = ragged_batch(rows=2, seed=step)
+        return [batch._replace(names=("bad", "bad")) if step in (1, 3, 4, 5) else batch]
+
+    guard = guarded(SpikeConfig(in_a_row=2), tmp_path)
+    steps = train(model, batches, loss, optimizer, lambda s: 1.0, Plan(9), accept=guard)
+    seen = []
+    with pytest.raises(DataError, match="loss of step 5 is nan.*bad"):
+        seen.extend(step.is_applied for step in steps)
+    guard.close()
+    rows = record.read_metrics(tmp_path / JOURNAL)
+    assert [row["applied"] for row in rows] == [True, False, True, False, False]
+    assert "NaN" not in (tmp_path / JOURNAL).read_text()
+
+
+def test_an_exploded_loss_ends_the_run_and_names_the_last_good_checkpoint(tmp_path, guarded):
+    for step in (90, 150):
+        (tmp_path / f"step-{step:08d}").mkdir()
+    values = [(8 - step / 50, 1.0) for step in range(100)]
+    values += [(min(40.0, 6 * 1.05**step), 1.0) for step in range(200)]
+    guard = guarded(SpikeConfig(), tmp_path)
+    with pytest.raises(DataError, match=r"exploded: .* 7.93 at the beginning.*step-00000090"):
+        judge(guard, [(loss * (1 + 1e-6 * (s % 3)), n) for s, (loss, n) in enumerate(values)])
+
+
+@pytest.mark.parametrize("stop", [40, 130, 131, 135, 299])
+def test_a_resumed_guard_decides_as_the_undisturbed_one(stop, tmp_path, guarded):
+    values, config = curve(400, 3), SpikeConfig(policy="skip", window=64)
+    for step in (130, 131, 250, 310):
+        values[step] = (2 * values[step][0], values[step][1])
+    whole = judge(guarded(config, tmp_path / "whole"), values)
+    stopped = guarded(config, tmp_path / "stopped")
+    judge(stopped, values[: stop + 7])  # killed after the checkpoint, a line half written
+    stopped.close()
+    with (tmp_path / "stopped" / JOURNAL).open("a") as file:
+        file.write('{"step": 9')
+    resumed = guarded(config, tmp_path / "stopped", stop)
+    assert judge(resumed, values[stop:], stop) == whole[stop:]
+    resumed.close()
+    one, other = (json.loads(line) for line in (
+        (tmp_path / name / JOURNAL).read_text().splitlines()[-1] for name in ("whole", "stopped")
+    ))  # fmt: skip
+    assert one == other
+
+
+def test_a_window_without_spread_and_one_too_short_do_not_fail():
+    usual = Usual("loss", 64)
+    assert usual.leap(9.0, deviations=8, ratio=1.1) is None
+    for _ in range(40):
+        usual.add(2.0)
+    assert usual.leap(2.0, deviations=8, ratio=1.1) is None
+    assert usual.leap(3.0, deviations=8, ratio=1.1) == Leap("loss", 3.0, 2.0, math.inf)
+
+
+def test_off_looks_at_nothing(tmp_path, guarded):
+    guard = guarded(SpikeConfig(policy="off"), tmp_path)
+    assert guard(0, math.nan, 1.0) is True
+    assert not (tmp_path / JOURNAL).exists()

@@ -1,0 +1,110 @@
+"""Of two real processes the one with more work is named; who trains alone waits for nobody."""
+
+import json
+import socket
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed
+from torch import multiprocessing as processes
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
+
+from groundup.core import record
+from groundup.train import Plan, causal, train
+from groundup.train.loop import accumulation
+from groundup.train.parallel.mesh import Mesh
+from groundup.train.precision import Precision
+from groundup.train.services.inner import by_part
+from groundup.train.services.stragglers import Own, pacing, straggler
+from tests.train.services.steps import steps_of, tiny
+from tests.train.test_loop import ragged_batch
+
+
+class Work:
+    """A clock that stands still but for products of matrices."""
+
+    def __init__(self) -> None:
+        self.products = 0
+
+    def __call__(self) -> float:
+        return float(self.products)
+
+    def do(self, times: int) -> None:
+        for _ in range(times):
+            torch.mm(torch.ones(8, 8), torch.ones(8, 8))
+            self.products += 1
+
+
+def one(rank: int, port: int, folder: str) -> None:
+    """A process: the second does three times the work on each batch, and all of it once more."""
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+    )
+    mesh = Mesh(init_device_mesh("cpu", (2,), mesh_dim_names=("data",)))
+    model, optimizer = tiny()
+    work = Work()
+    own = Own(work)
+
+    def batches(step: int):
+        work.do(30 if rank == 1 else 10)
+        work.do(500 if rank == 0 and step == 1 else 0)  # once, as a compilation
+        return [ragged_batch(rows=2, seed=2 * step + rank)]
+
+    gradients = own.timed(accumulation(model, causal, Precision()))
+    steps = train(model, own.timed(batches), causal, optimizer, lambda s: 1.0,
+                  Plan(8, mesh=mesh), gradients=gradients)  # fmt: skip
+    metrics = record.Metrics(Path(folder) / "m.jsonl") if mesh.is_first else None
+    said: list[str] = []
+    record.say = said.append
+    for _ in pacing(steps, own, 4, metrics, mesh=mesh):
+        pass
+    whole = torch.arange(6.0).reshape(2, 3)
+    shares = {"layers.0.attention.out.weight": distribute_tensor(whole, mesh.grid, [Shard(0)])}
+    assert by_part(shares) == pytest.approx({"layers.0.attention": 55.0})
+    if metrics is not None:
+        metrics.close()
+    (Path(folder) / f"said-{rank}.json").write_text(json.dumps(said))
+    distributed.destroy_process_group()
+
+
+def test_the_slower_of_two_processes_is_named_by_the_first(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = processes.start_processes(
+        one, (port, str(tmp_path)), nprocs=2, join=False, start_method="spawn"
+    )
+    assert started is not None
+    deadline = time.monotonic() + 150
+    while not started.join(timeout=5):
+        assert time.monotonic() < deadline, "the processes hang"
+    rows = record.read_metrics(tmp_path / "m.jsonl")
+    assert [(row["step"], row["own seconds by rank"], row["straggler"]) for row in rows] == [
+        (3, [10.0, 30.0], 1),
+        (7, [10.0, 30.0], 1),
+    ]
+    first, second = (json.loads((tmp_path / f"said-{rank}.json").read_text()) for rank in (0, 1))
+    assert len(first) == 2 and not second
+    assert "rank 1 is 3.0 times as slow as the others, 30 s of own work against 10 s" in first[0]
+
+
+def test_who_trains_alone_names_nobody(tmp_path, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(record, "say", said.append)
+    metrics = record.Metrics(tmp_path / "m.jsonl")
+    assert len(list(pacing(steps_of(*tiny()), Own(), 2, metrics))) == 6
+    metrics.close()
+    assert not said and not (tmp_path / "m.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    "seconds, rank",
+    [([1.0], None), ([1.0, 1.4], None), ([1.0, 1.6], 1), ([2.0, 1.0, 1.9, 2.1], None)],
+)
+def test_a_straggler_is_slower_than_the_others_by_a_factor(seconds, rank):
+    found = straggler(seconds, 1.5)
+    assert (None if found is None else found.rank) == rank
