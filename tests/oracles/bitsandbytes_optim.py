@@ -12,14 +12,9 @@ from bitsandbytes.optim import AdamW8bit
 from torch import nn
 from transformers.optimization import Adafactor
 
+from tests.oracles.bitsandbytes_gradients import COLUMNS, ROWS, STEPS, gradients
+
 OUT = Path(__file__).resolve().parents[1] / "fixtures" / "optim"
-STEPS, ROWS, COLUMNS = 10, 16, 256
-
-
-def gradients(number: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """Of a step: rows differ in size by a factor of ten, as gradients do."""
-    drawn = torch.randn(shape, generator=torch.Generator().manual_seed(number))
-    return drawn * torch.logspace(-2, -1, shape[0]).view(-1, *[1] * (len(shape) - 1))
 
 
 def stepped(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter]) -> None:
