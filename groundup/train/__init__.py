@@ -20,8 +20,10 @@ from .objectives.objective import NoiseConfig, Objective, Setting
 from .objectives.sequences import SourceTarget, sequence_batch
 from .objectives.table import OBJECTIVES, objective
 from .objectives.vocabulary import Vocabulary, vocabulary
-from .optim.config import OptimConfig
-from .optim.optimizer import Optimizer
+from .optim.average import Average
+from .optim.config import OptimConfig, RampConfig, RuleConfig
+from .optim.optimizer import Optimizer, state_bytes
+from .optim.ramp import ramp
 from .optim.schedule import schedule
 from .precision import Precision
 from .pretrain.stage import PretrainConfig, pretrain
@@ -40,6 +42,7 @@ from .services.services import (
 __all__ = [
     "METRICS",
     "OBJECTIVES",
+    "Average",
     "Batch",
     "Batches",
     "Interrupted",
@@ -50,9 +53,11 @@ __all__ = [
     "Plan",
     "Precision",
     "PretrainConfig",
+    "RampConfig",
     "Resumed",
     "RouterConfig",
     "Routing",
+    "RuleConfig",
     "Setting",
     "SourceTarget",
     "Step",
@@ -69,6 +74,7 @@ __all__ = [
     "objective",
     "placed",
     "pretrain",
+    "ramp",
     "resume",
     "routed",
     "save_checkpoint",
@@ -78,6 +84,7 @@ __all__ = [
     "sequence",
     "sequence_batch",
     "split",
+    "state_bytes",
     "summary",
     "token_loss",
     "train",

@@ -47,7 +47,7 @@ def groups(
         if is_whole and not any(fits(rule, patterns[number], n, w) for n, w in weights.items()):
             raise ConfigError(
                 f"optim.rules[{number}] ({told(rule)}) fits no weight; names are such as "
-                f"{', '.join(list(weights)[:3])}, and kinds matrix, expert, embedding, head, vector."
+                f"{', '.join(list(weights)[:3])}; kinds matrix, expert, embedding, head, vector."
             )
     return found
 
