@@ -26,7 +26,9 @@ from .optim.optimizer import Optimizer, state_bytes
 from .optim.ramp import ramp
 from .optim.schedule import schedule
 from .precision import Precision
-from .pretrain.stage import PretrainConfig, pretrain
+from .pretrain.begin import is_of_others, optim_for
+from .pretrain.config import PretrainConfig, Stage
+from .pretrain.stage import pretrain
 from .services.services import (
     METRICS,
     Interrupted,
@@ -60,6 +62,7 @@ __all__ = [
     "RuleConfig",
     "Setting",
     "SourceTarget",
+    "Stage",
     "Step",
     "Vocabulary",
     "boundary",
@@ -67,11 +70,13 @@ __all__ = [
     "class_batch",
     "classes",
     "compiling",
+    "is_of_others",
     "logging",
     "masked",
     "measured",
     "next_sentence",
     "objective",
+    "optim_for",
     "placed",
     "pretrain",
     "ramp",
