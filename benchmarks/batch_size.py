@@ -8,12 +8,14 @@ squared length of the true gradient and of the trace of its covariance; their ra
 noise scale, the batch (in tokens) whose noise is as large as its gradient. Far below it, twice the
 batch is as good as two steps; far above, it is wasted. The interval is a bootstrap over the draws,
 95 %. Speed: tokens in a second of one thread of the processor, forward and backward and the step.
-Results: results/batch_size.json; with --page also a page with the two charts.
+Results: results/batch_size.json and a table in docs/train-optimizers.md; with --page also a page with
+the two charts. --again draws what an earlier call measured.
 Source: McCandlish et al. 2018, arXiv:1812.06162, Appendix A.1.
 """
 
 import argparse
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,8 @@ from groundup.tokenizer import Loader, Shard
 from groundup.train import Batch, OptimConfig, Optimizer, Plan, Precision, causal, train
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "batch_size.json"
+RESULTS, DOCS = (ROOT / "benchmarks" / "results" / "batch_size.json",
+                 ROOT / "docs" / "train-optimizers.md")  # fmt: skip
 LENGTH, DEPTH, ROWS = 128, 3, 8
 SMALL, LARGE, DRAWS = 2, 16, 12
 POINTS = (0, 20, 60, 180)
@@ -155,23 +158,41 @@ def page(found: dict[str, Any], folder: Path) -> None:
     write_text(folder / "batch_size.html", sheet.render())
 
 
+def markdown(found: dict[str, Any]) -> str:
+    """The noise scale after each number of steps, and the speed of each batch."""
+    lines = ["| steps of training | noise scale, tokens | 95 % |", "|---|---|---|"]
+    lines += [f"| {row['step']} | {row['tokens']:,.0f} | {row['low']:,.0f} to {row['high']:,.0f} |"
+              for row in found["noise"]]  # fmt: skip
+    lines += ["", "| tokens of a batch | tokens in a second of one thread |", "|---|---|"]
+    lines += [
+        f"| {int(rows) * LENGTH:,} | {speed:,.0f} |" for rows, speed in found["speed"].items()
+    ]
+    return "\n".join(lines) + f"\n\n{found['machine']}.\n"
+
+
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tokens-in", type=Path, default=ROOT / "runs" / "tiny" / "tokens")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--again", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    tokens = Artifact.open(given.tokens_in, "tokens")
-    found = {
-        "noise": noises(tokens), "speed": speeds(tokens, given.rounds), "small": SMALL * LENGTH,
-        "large": LARGE * LENGTH, "draws": DRAWS, "machine": table.machine_class(),
-    }  # fmt: skip
-    found = json.loads(json.dumps(found))
-    RESULTS.write_text(json.dumps({"rows": [], **found}, indent=1) + "\n")
+    if not given.again:
+        tokens = Artifact.open(given.tokens_in, "tokens")
+        found = {
+            "noise": noises(tokens), "speed": speeds(tokens, given.rounds),
+            "small": SMALL * LENGTH, "large": LARGE * LENGTH, "draws": DRAWS,
+            "machine": table.machine_class(),
+        }  # fmt: skip
+        RESULTS.write_text(json.dumps({"rows": [], **found}, indent=1) + "\n")
+    kept = json.loads(RESULTS.read_text("utf-8"))
+    block = re.compile(r"(<!-- noise -->\n).*?(<!-- end of noise -->)", re.DOTALL)
+    text = DOCS.read_text("utf-8")
+    DOCS.write_text(block.sub(lambda old: old[1] + markdown(kept) + old[2], text), "utf-8")
     if given.page:
-        page(found, given.page)
+        page(kept, given.page)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ Time is the processor's, of one thread, in alternating rounds over the weights o
 tensors. With `--tokens-in`, a small decoder is trained on real text at each rate of GRID, one seed;
 what is kept in fewer bits is trained at the best rate of the same optimizer in float32. That is a
 small run: it ranks optimizers at their beginning, on one model.
-Results: results/optimizers.json and the tables of docs/train-optimizers.md.
+Runs that were done before are kept: remove results/optimizers.json to begin anew.
+Results: results/optimizers.json and the table of docs/train-optimizers.md.
 """
 
 import argparse
@@ -146,63 +147,77 @@ def learnt(tokens: Artifact, config: OptimConfig, steps: int) -> float:
     return sum(float(p.total) for p in parts) / sum(float(p.weight) for p in parts)
 
 
-def tuned(tokens: Artifact, steps: int) -> dict[str, dict[str, Any]]:
-    """Loss at every rate of the grid, and of fewer bits at the best."""
-    found: dict[str, dict[str, Any]] = {}
+def tune(tokens: Artifact, steps: int, notes: dict[str, Any]) -> None:
+    """Loss at every rate of the grid, and of fewer bits at the best; what is known is kept."""
+    runs = notes.setdefault("runs", {})
     for name, (field, rates) in GRID.items():
-        losses = {}
         for rate in rates:
-            losses[rate] = learnt(tokens, OptimConfig(**WAYS[name], **{field: rate}), steps)
-            print(f"{name} {rate:g}: {losses[rate]:.4f}", flush=True)
-        best = min(losses, key=losses.__getitem__)
-        found[name] = {"rate": best, "loss": losses[best], "grid": losses}
+            train_once(tokens, steps, notes, name, field, rate)
     for name, same in AS.items():
-        field, rate = GRID[same][0], found[same]["rate"]
+        known = runs[same]
+        best = float(min(known, key=known.__getitem__))
+        train_once(tokens, steps, notes, name, GRID[same][0], best)
+
+
+def train_once(
+    tokens: Artifact, steps: int, notes: dict[str, Any], name: str, field: str, rate: float
+) -> None:
+    """One run, kept as soon as it is done; nothing if it was done before."""
+    known = notes["runs"].setdefault(name, {})
+    if f"{rate:g}" not in known:
         loss = learnt(tokens, OptimConfig(**WAYS[name], **{field: rate}), steps)
         print(f"{name} {rate:g}: {loss:.4f}", flush=True)
-        found[name] = {"rate": rate, "loss": loss, "grid": {}}
-    return found
+        known[f"{rate:g}"] = round(loss, 4)
+        keep(notes)
+
+
+def keep(notes: dict[str, Any], rows: list[table.Row] | None = None) -> None:
+    """Write the results; without new rows the old ones stay."""
+    old = json.loads(RESULTS.read_text("utf-8"))["rows"] if RESULTS.exists() else []
+    chosen = old if rows is None else [row._asdict() for row in rows]
+    RESULTS.write_text(json.dumps({"rows": chosen, "notes": notes}, indent=1) + "\n", "utf-8")
 
 
 def markdown(notes: dict[str, Any]) -> str:
     """The table of the page."""
-    lines = ["| optimizer | ns a parameter and step | bytes a parameter | nats after the run "
-             "| at rate | others of the grid |", "|---|---|---|---|---|---|"]  # fmt: skip
+    lines = ["| optimizer | ns a parameter and step | bytes a parameter | nats at each rate |",
+             "|---|---|---|---|"]  # fmt: skip
     for name in [*WAYS, "AdamW, lists", "peer"]:
-        held = notes["bytes"].get(name)
-        cells = [name if name != "peer" else "torch AdamW, fused",
-                 f"{notes['nanoseconds'][name]:.1f}", f"{held[1]:.2f}" if held else ""]  # fmt: skip
-        run = notes.get("runs", {}).get(name)
-        if run:
-            rest = [f"{loss:.3f} at {rate}" for rate, loss in run["grid"].items()
-                    if float(rate) != run["rate"]]  # fmt: skip
-            cells += [f"{run['loss']:.3f}", f"{run['rate']:g}", ", ".join(rest)]
-        lines.append(f"| {' | '.join([*cells, '', '', ''][:6])} |")
+        held = notes.get("bytes", {}).get(name)
+        spent = notes.get("nanoseconds", {}).get(name)
+        run = notes.get("runs", {}).get(name, {})
+        cells = [
+            "torch AdamW, fused" if name == "peer" else name,
+            f"{spent:.1f}" if spent else "", f"{held[1]:.2f}" if held else "",
+            ", ".join(f"{loss:.3f} at {rate}" for rate, loss in run.items()),
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + f"\n\n{notes['machine']}, {notes['date']}; {notes['text']}.\n"
 
 
 def main() -> None:
-    """Measure and write."""
+    """Measure and write; what an earlier call found is kept."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=7, help="of the timing; 0: none")
     parser.add_argument("--tokens-in", type=Path, help="train too, on these tokens")
     parser.add_argument("--steps", type=int, default=100)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    rows, nanoseconds = speeds(given.rounds)
-    notes: dict[str, Any] = {
-        "nanoseconds": nanoseconds, "bytes": sizes(), "machine": rows[0].machine,
-        "date": rows[0].date, "text": "not trained",
-    }  # fmt: skip
+    notes = json.loads(RESULTS.read_text("utf-8"))["notes"] if RESULTS.exists() else {}
+    if given.rounds:
+        rows, nanoseconds = speeds(given.rounds)
+        notes |= {"nanoseconds": nanoseconds, "bytes": sizes()}
+        notes |= {"machine": rows[0].machine, "date": rows[0].date, "rounds": given.rounds}
+        notes.setdefault("text", "nothing trained")
+        keep(notes, rows)
     if given.tokens_in:
-        notes["runs"] = tuned(Artifact.open(given.tokens_in, "tokens"), given.steps)
         notes["text"] = (
             f"loss after {given.steps * ROWS * LENGTH:,} tokens of real text, depth {DEPTH}, seed 0"
         )
-    table.report("optimizers", rows, notes)
+        tune(Artifact.open(given.tokens_in, "tokens"), given.steps, notes)
     block = re.compile(r"(<!-- optimizers -->\n).*?(<!-- end of optimizers -->)", re.DOTALL)
-    text, kept = PAGE.read_text("utf-8"), json.loads(RESULTS.read_text("utf-8"))["notes"]
-    PAGE.write_text(block.sub(lambda old: old[1] + markdown(kept) + old[2], text), "utf-8")
+    text = PAGE.read_text("utf-8")
+    PAGE.write_text(block.sub(lambda old: old[1] + markdown(notes) + old[2], text), "utf-8")
 
 
 if __name__ == "__main__":
