@@ -46,7 +46,7 @@ def grid(signed: bool) -> Grid:
     """The grid for numbers of both signs, or for those that are never negative.
 
     >>> values = grid(signed=True).values
-    >>> len(values), float(values.min().round(decimals=3)), float(values.max())
+    >>> len(values), round(float(values.min()), 3), float(values.max())
     (256, -0.993, 1.0)
     """
     values = [0.0, 1.0]

@@ -135,7 +135,7 @@ def test_two_processes_do_what_one_does(tmp_path):
     for process in both:
         process.start()
     for process in both:
-        process.join(timeout=240)
+        process.join(timeout=150)
     hung = [process for process in both if process.is_alive()]
     for process in hung:
         process.kill()
