@@ -1,11 +1,36 @@
 """train: how do weights change: one loop, its services, optimizers, and pre-training on it."""
 
-from .batches import Batch, Batches, placed, split
-from .checkpoint.contract import Identity, shard_hashes
-from .checkpoint.store import CheckpointConfig, Checkpoints, Resumed, contract_of, refuse_unfinished
-from .checkpoint.verbs import ExportConfig, export_checkpoint, list_checkpoints
-from .loop import Plan, Step, train
-from .objectives.classes import class_batch, classes
+from .batches import (
+    Batch,
+    Batches,
+    placed,
+    split,
+)
+from .checkpoint.contract import (
+    Identity,
+    shard_hashes,
+)
+from .checkpoint.store import (
+    CheckpointConfig,
+    Checkpoints,
+    Resumed,
+    contract_of,
+    refuse_unfinished,
+)
+from .checkpoint.verbs import (
+    ExportConfig,
+    export_checkpoint,
+    list_checkpoints,
+)
+from .loop import (
+    Plan,
+    Step,
+    train,
+)
+from .objectives.classes import (
+    class_batch,
+    classes,
+)
 from .objectives.losses import (
     RouterConfig,
     Routing,
@@ -17,35 +42,96 @@ from .objectives.losses import (
     sequence,
     token_loss,
 )
-from .objectives.objective import NoiseConfig, Objective, Setting
-from .objectives.sequences import SourceTarget, sequence_batch
-from .objectives.table import OBJECTIVES, objective
-from .objectives.vocabulary import Vocabulary, vocabulary
-from .optim.config import OptimConfig
-from .optim.optimizer import Optimizer
+from .objectives.objective import (
+    NoiseConfig,
+    Objective,
+    Setting,
+)
+from .objectives.sequences import (
+    SourceTarget,
+    sequence_batch,
+)
+from .objectives.table import (
+    OBJECTIVES,
+    objective,
+)
+from .objectives.vocabulary import (
+    Vocabulary,
+    vocabulary,
+)
+from .optim.average import Average
+from .optim.config import (
+    OptimConfig,
+    RampConfig,
+    RuleConfig,
+)
+from .optim.optimizer import (
+    Optimizer,
+    state_bytes,
+)
+from .optim.ramp import ramp
 from .optim.schedule import schedule
 from .precision import Precision
-from .pretrain.begin import is_of_others, optim_for
-from .pretrain.config import PretrainConfig, Stage
+from .pretrain.begin import (
+    is_of_others,
+    optim_for,
+)
+from .pretrain.config import (
+    PretrainConfig,
+    Stage,
+)
 from .pretrain.stage import pretrain
-from .services.board import EVENTS, board
+from .services.board import (
+    EVENTS,
+    board,
+)
 from .services.compiling import compiling
 from .services.inner import Inner
-from .services.metrics import METRICS, logging, measured, summary
+from .services.metrics import (
+    METRICS,
+    logging,
+    measured,
+    summary,
+)
 from .services.profiling import profiling
-from .services.rewinding import leaving_out, rewinding, stored
+from .services.rewinding import (
+    leaving_out,
+    rewinding,
+    stored,
+)
 from .services.samples import sampling
-from .services.saving import Interrupted, saving
-from .services.speed import Utilisation, peak
-from .services.spikes import Guard, SpikeConfig, alarming
-from .services.stragglers import Own, pacing
-from .services.validation import held_out, scoring, validating
-from .services.watchdog import Watchdog, WatchdogConfig
+from .services.saving import (
+    Interrupted,
+    saving,
+)
+from .services.speed import (
+    Utilisation,
+    peak,
+)
+from .services.spikes import (
+    Guard,
+    SpikeConfig,
+    alarming,
+)
+from .services.stragglers import (
+    Own,
+    pacing,
+)
+from .services.validation import (
+    held_out,
+    scoring,
+    validating,
+)
+from .services.watchdog import (
+    Watchdog,
+    WatchdogConfig,
+)
 
 __all__ = [
     "EVENTS",
     "METRICS",
     "OBJECTIVES",
+    "Average",
     "Batch",
     "Batches",
     "CheckpointConfig",
@@ -63,9 +149,11 @@ __all__ = [
     "Plan",
     "Precision",
     "PretrainConfig",
+    "RampConfig",
     "Resumed",
     "RouterConfig",
     "Routing",
+    "RuleConfig",
     "Setting",
     "SourceTarget",
     "SpikeConfig",
@@ -99,6 +187,7 @@ __all__ = [
     "placed",
     "pretrain",
     "profiling",
+    "ramp",
     "refuse_unfinished",
     "rewinding",
     "routed",
@@ -110,6 +199,7 @@ __all__ = [
     "sequence_batch",
     "shard_hashes",
     "split",
+    "state_bytes",
     "stored",
     "summary",
     "token_loss",

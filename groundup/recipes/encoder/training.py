@@ -22,7 +22,6 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from groundup.core import Artifact, Config, device, produce, record
 from groundup.kernels import LossSum
@@ -39,6 +38,7 @@ from groundup.tokenizer import (
     write_tokens,
 )
 from groundup.train import (
+    Average,
     Batch,
     OptimConfig,
     Optimizer,
@@ -153,17 +153,19 @@ def tune(config: TuningConfig, encoder: Artifact, ratings: Artifact, seed: int) 
 
     rate = schedule(config.optim, len(runs))
     plan = Plan(len(runs), precision=Precision(device.compute_dtype(place)))
-    mean = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.average))
+    mean = Average(model.named_parameters(), config.average, is_corrected=False)
     best, kept = -1, dict[str, Tensor]()
     with record.progress(f"classifier {seed}", len(runs), "steps") as bar:
         for step in train(model, batches, opinion, optimizer, rate, plan):
             bar.advance(1, loss=step.loss)
-            mean.update_parameters(model)
+            mean.update()
             if (step.number + 1) % (len(runs) // config.epochs) == 0:
-                found = says(mean.module.eval(), asked)
-                right = sum(a == (row.rating > 0) for a, row in zip(found, held, strict=True))
-                if right > best:
-                    best, kept = right, {n: t.clone() for n, t in mean.module.state_dict().items()}
+                with mean.swapped(model):
+                    found = says(model.eval(), asked)
+                    right = sum(a == (row.rating > 0) for a, row in zip(found, held, strict=True))
+                    if right > best:
+                        best, kept = right, {n: t.clone() for n, t in model.state_dict().items()}
+                model.train()
     model.load_state_dict(kept)
     return model.eval()
 

@@ -1,154 +1,147 @@
-"""Optimizers: AdamW for vectors and tables, Muon for matrices, one object for both.
+"""The optimizer: groups of weights, each moved in its own way, behind one object.
 
-Muon replaces the momentum of a matrix by the nearest orthogonal matrix (found by Newton-Schulz
-iterations), so that every direction is learnt at the same speed. Embeddings, the head and norms
-stay with AdamW. Matrices of one shape are stacked and orthogonalised together: on a processor the
-calls cost more than the arithmetic.
-
-Source: Loshchilov & Hutter 2019, arXiv:1711.05101 (AdamW); Jordan et al. 2024, "Muon: an optimizer
-for hidden layers in neural networks"; scale by shape as in Liu et al. 2025, arXiv:2502.16982.
+Knows names and tensors, but no models: kinds follow from names. Its state is plain named tensors,
+`PART.WEIGHT`, that lie as the weights do; a checkpoint needs nothing else.
 """
 
-import math
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from groundup.core import ConfigError
 
 from ..parallel.mesh import ALONE, Mesh
+from .adafactor import Adafactor, adafactor_bytes
+from .adamw import AdamW, adamw_bytes
 from .clip import clip
 from .config import OptimConfig
+from .groups import Group, groups, label
+from .muon import Muon, muon_bytes
+from .sgd import SGD, sgd_bytes
+from .sharded import copy, local
 
 
-def orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Tensor, "N R C"]:
-    """Nearest matrices with singular values near 1, by Newton-Schulz iterations in bfloat16.
-
-    Each iteration maps every singular value s to a*s + b*s^3 + c*s^5; the coefficients trade
-    exactness for speed: after 5 iterations values end between about 0.7 and 1.2; after 3 the
-    smallest are still small, and a step along their directions with them.
-    """
-    a, b, c = 3.4445, -4.7750, 2.0315
-    tall = matrices.shape[-2] > matrices.shape[-1]
-    x = matrices.mT if tall else matrices
-    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
-    for _ in range(iterations):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.mT if tall else x
-
-
-class Optimizer:
-    """AdamW and Muon over named parameters; its state is plain named tensors."""
-
-    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> None:
-        """Sort parameters by rule: a block's matrices to Muon, everything else to AdamW."""
-        self.config = config
-        self.steps = 0
-        named = [(name, p) for name, p in parameters if p.requires_grad]
-        if not named:
-            raise ConfigError("The model has no trainable parameter; expected at least one.")
-        muon = config.matrices == "muon"
-        self.matrices = {n: p for n, p in named if muon and is_block_matrix(n, p)}
-        self.others = {n: p for n, p in named if n not in self.matrices}
-        self.tables = [name for name in self.others if is_free_table(name, self.others)]
-        self.momentum = {n: torch.zeros_like(p) for n, p in self.matrices.items()}
-        self.mean = {n: torch.zeros_like(p) for n, p in self.others.items()}
-        self.square = {n: torch.zeros_like(p) for n, p in self.others.items()}
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for parameter in (*self.matrices.values(), *self.others.values()):
-            parameter.grad = None
-
-    def clip(self, scale: float = 1.0, mesh: Mesh = ALONE) -> float:
-        """Divide the gradients by `scale` and clip them; return their norm before clipping."""
-        every = [*self.matrices.values(), *self.others.values()]
-        return clip(every, self.config.clip, scale=scale, mesh=mesh)
-
-    @torch.no_grad()
-    def step(self, multiplier: float) -> None:
-        """Move the weights by their gradients."""
-        self.steps += 1
-        self._muon(multiplier)
-        rest = [name for name in self.others if name not in self.tables]
-        self._adamw(self.tables, self.config.embedding_learning_rate * multiplier)
-        self._adamw(rest, self.config.learning_rate * multiplier)
-
-    def _muon(self, multiplier: float) -> None:
-        rate = self.config.muon_learning_rate * multiplier
-        for names in by_shape(self.matrices):
-            weights: list[Tensor] = [self.matrices[name] for name in names]
-            gradients = [p.grad if p.grad is not None else torch.zeros_like(p) for p in weights]
-            momentum = [self.momentum[name] for name in names]
-            torch._foreach_lerp_(momentum, gradients, 1 - self.config.momentum)
-            ahead = torch._foreach_lerp(gradients, momentum, self.config.momentum)
-            steps = orthogonalise(torch.stack(ahead), self.config.iterations)
-            rows, columns = weights[0].shape
-            scale = rate * math.sqrt(max(1.0, rows / columns))
-            if self.config.weight_decay:
-                torch._foreach_mul_(weights, 1 - rate * self.config.weight_decay)
-            for weight, step in zip(weights, steps, strict=True):
-                weight.add_(step, alpha=-scale)
-
-    def _adamw(self, names: list[str], rate: float) -> None:
-        config = self.config
-        names = [name for name in names if self.others[name].grad is not None]
-        if not names:
-            return
-        weights: list[Tensor] = [self.others[name] for name in names]
-        gradients = [p.grad for p in weights]
-        mean, square = [self.mean[n] for n in names], [self.square[n] for n in names]
-        torch._foreach_lerp_(mean, gradients, 1 - config.beta1)  # type: ignore[arg-type]
-        torch._foreach_mul_(square, config.beta2)
-        torch._foreach_addcmul_(square, gradients, gradients, 1 - config.beta2)  # type: ignore[arg-type]
-        root = torch._foreach_sqrt(square)
-        correction = math.sqrt(1 - config.beta2**self.steps)
-        torch._foreach_div_(root, correction)
-        torch._foreach_add_(root, config.epsilon)
-        if config.weight_decay:
-            decayed = [p for p in weights if p.ndim >= 2]
-            if decayed:
-                torch._foreach_mul_(decayed, 1 - rate * config.weight_decay)
-        torch._foreach_addcdiv_(weights, mean, root, -rate / (1 - config.beta1**self.steps))
+class Method(Protocol):
+    """One optimizer over the weights of a group."""
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the state under a flat name, without copying."""
-        parts = {"momentum": self.momentum, "mean": self.mean, "square": self.square}
-        flat = {f"{part}.{name}": t for part, named in parts.items() for name, t in named.items()}
-        return {"steps": torch.tensor(self.steps), **flat}
+        ...
 
-    def load_state(self, state: dict[str, Tensor]) -> None:
-        """Take over a state; ConfigError if it belongs to other parameters."""
+    def step(self, number: int, rate: float) -> None:
+        """Move the weights; `number` counts the steps with this one."""
+        ...
+
+
+METHODS = {"adamw": AdamW, "muon": Muon, "adafactor": Adafactor, "sgd": SGD}
+BYTES = {"adamw": adamw_bytes, "muon": muon_bytes, "adafactor": adafactor_bytes, "sgd": sgd_bytes}
+
+
+class Part(NamedTuple):
+    """A group at work."""
+
+    label: str
+    group: Group
+    weights: dict[str, nn.Parameter]
+    method: Method
+
+
+class Optimizer:
+    """What moves a model's weights; its state is plain named tensors."""
+
+    def __init__(
+        self,
+        parameters: Iterable[tuple[str, nn.Parameter]],
+        config: OptimConfig,
+        *,
+        is_whole: bool = True,
+    ) -> None:
+        """Sort trainable parameters into groups.
+
+        is_whole  False: they are a share of a model's, in which a rule may fit nothing
+
+        Raises ConfigError if nothing is trainable, and for rules that cannot be (see `groups`).
+        """
+        self.config, self.steps = config, 0
+        self.weights = {name: p for name, p in parameters if p.requires_grad}
+        if not self.weights:
+            raise ConfigError("The model has no trainable parameter; expected at least one.")
+        self.parts = [
+            Part(label(group, own.items()), group, own,
+                 METHODS[group.optimizer](own, config, group.decay, group.state))
+            for group, own in groups(self.weights, config, is_whole=is_whole).items()
+        ]  # fmt: skip
+        self.norms: dict[str, float] = {}
+        """Gradient norm of each group before clipping, at the last step; if `group_norms`."""
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for weight in self.weights.values():
+            weight.grad = None
+
+    @torch.no_grad()
+    def clip(self, scale: float = 1.0, mesh: Mesh = ALONE) -> float:
+        """Divide the gradients by `scale` and clip them; return their norm before clipping.
+
+        Numbers are cut to `clip_value` first, and count as cut.
+        """
+        if self.config.clip_value:
+            gradients = [local(w.grad) for w in self.weights.values() if w.grad is not None]
+            most = self.config.clip_value * scale
+            torch._foreach_clamp_max_(gradients, most)
+            torch._foreach_clamp_min_(gradients, -most)
+        if self.config.group_norms:
+            self.norms = {
+                part.label: clip(list(part.weights.values()), 0.0, mesh=mesh) / scale
+                for part in self.parts
+            }
+        return clip(list(self.weights.values()), self.config.clip, scale=scale, mesh=mesh)
+
+    @torch.no_grad()
+    def step(self, multiplier: float) -> None:
+        """Move the weights by their gradients, at so large a share of the peak rates."""
+        self.steps += 1
+        for part in self.parts:
+            part.method.step(self.steps, part.group.rate * multiplier)
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of the state under a flat name, without copying."""
+        found = {"steps": torch.tensor(self.steps)}
+        for part in self.parts:
+            found |= part.method.state()
+        return found
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a state, of whole tensors or of such as lie as the weights do.
+
+        Raises ConfigError if it belongs to other weights, or was kept in another way.
+        """
         own = self.state()
         if own.keys() != state.keys():
             odd = sorted(own.keys() ^ state.keys())[:3]
             raise ConfigError(f"The optimizer state is of another model: {', '.join(odd)} differ.")
         for name, tensor in state.items():
-            own[name].copy_(tensor)
+            if (tensor.shape, tensor.dtype) != (own[name].shape, own[name].dtype):
+                raise ConfigError(
+                    f"The optimizer state's {name} is {tuple(tensor.shape)} {tensor.dtype}; "
+                    f"expected {tuple(own[name].shape)} {own[name].dtype}. Set optim as it was."
+                )
+        for name, tensor in state.items():
+            copy(own[name], tensor)
         self.steps = int(state["steps"])
 
 
-def is_block_matrix(name: str, parameter: Tensor) -> bool:
-    """Whether Muon should move it: a matrix inside a block, no embedding and no head."""
-    return parameter.ndim == 2 and not any(part in name for part in ("embed", "head"))
+def state_bytes(parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> int:
+    """Bytes of all states of a whole model, by formula; its parameters may be on `meta`.
 
-
-def is_free_table(name: str, others: Container[str]) -> bool:
-    """Whether it is the embedding of a model whose output has weights of its own.
-
-    >>> is_free_table("embed_tokens.weight", ["lm_head.weight"])
-    True
+    AdamW    2 states      Muon, SGD with momentum  1      Adafactor  4 (R + C) of a matrix
     """
-    before, found, _ = name.partition("embed_tokens.")
-    return bool(found) and f"{before}lm_head.weight" in others
-
-
-def by_shape(parameters: dict[str, nn.Parameter]) -> list[list[str]]:
-    """Group names of parameters of equal shape, in order."""
-    groups: dict[torch.Size, list[str]] = {}
-    for name, parameter in parameters.items():
-        groups.setdefault(parameter.shape, []).append(name)
-    return list(groups.values())
+    weights = {name: p for name, p in parameters if p.requires_grad}
+    return sum(
+        BYTES[group.optimizer](weight, config, group.state)
+        for group, own in groups(weights, config).items()
+        for weight in own.values()
+    )

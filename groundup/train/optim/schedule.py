@@ -11,19 +11,35 @@ Schedule = Callable[[int], float]
 def schedule(config: OptimConfig, steps: int) -> Schedule:
     """Multiplier of the learning rate at each step, in (0, 1].
 
+    It rises linearly, holds its peak, and falls over the last `decay` of the steps to `floor`:
+    warm-up–stable–decay. With decay=1 it falls from the warm-up's end on.
+
     >>> rate = schedule(OptimConfig(warmup=0.2, decay=0.5), steps=10)
     >>> [round(rate(step), 3) for step in (0, 1, 5, 6, 9)]
     [0.5, 1.0, 1.0, 0.8, 0.2]
+
+    Source: cosine, Loshchilov & Hutter 2017, arXiv:1608.03983; holding and 1 - sqrt, Hägele et al.
+    2024, arXiv:2405.18392.
     """
-    warm = round(config.warmup * steps)
+    warm = round(config.warmup * steps) if config.warmup_steps is None else config.warmup_steps
     falling = max(1, min(round(config.decay * steps), steps - warm))
+    floor = config.floor
+    if floor is None:
+        floor = 0.1 if config.schedule == "cosine" else 0.0
 
     def multiplier(step: int) -> float:
         if step < warm:
             return (step + 1) / warm
-        left = min(1.0, (steps - step) / falling)  # above 0 at the last step
-        if config.schedule == "linear":
-            return left
-        return 0.1 + 0.9 * (1 - math.cos(math.pi * left)) / 2
+        left = max(0.0, min(1.0, (steps - step) / falling))  # above 0 at the last step
+        return floor + (1 - floor) * height(config.schedule, left)
 
     return multiplier
+
+
+def height(kind: str, left: float) -> float:
+    """Height of a fall from 1 to 0 with so large a share of its steps left."""
+    if kind == "cosine":
+        return (1 - math.cos(math.pi * left)) / 2
+    if kind == "sqrt":
+        return 1 - math.sqrt(1 - left)
+    return left if kind == "linear" else 1.0

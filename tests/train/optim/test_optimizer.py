@@ -1,4 +1,4 @@
-"""Muon's steps are orthogonal, AdamW's are torch's, and state goes in and out unchanged."""
+"""One optimizer over all weights: state goes in and out unchanged, whatever keeps it."""
 
 import pytest
 import torch
@@ -6,50 +6,77 @@ from torch import nn
 
 from groundup.core import ConfigError
 from groundup.model import Transformer
-from groundup.train import OptimConfig, Optimizer
-from groundup.train.optim.optimizer import orthogonalise
+from groundup.train import Batch, OptimConfig, Optimizer, Plan, causal, split, train
+from groundup.train.optim.config import RuleConfig
+from groundup.train.optim.optimizer import state_bytes
 from tests.model.shapes import tiny_config
+from tests.train.optim.moved import go, weights
 from tests.train.test_loop import tiny_model
 
-
-@pytest.mark.parametrize("shape", [(16, 16), (8, 24), (24, 8)])
-def test_orthogonalised_matrices_have_singular_values_near_one(shape: tuple[int, int]):
-    matrices = torch.randn(3, *shape)
-    values = torch.linalg.svdvals(orthogonalise(matrices, 5).float())
-    assert values.min() > 0.3 and values.max() < 1.35
-
-
-def test_orthogonalising_keeps_the_direction():
-    matrix = torch.randn(1, 12, 12)
-    u, _, v = torch.linalg.svd(matrix)
-    alike = (orthogonalise(matrix, 5).float() * (u @ v)).sum() / 12
-    assert alike > 0.8
-
-
-def test_adamw_is_torch_s():
-    torch.manual_seed(1)
-    ours, theirs = nn.Linear(5, 4), nn.Linear(5, 4)
-    theirs.load_state_dict(ours.state_dict())
-    config = OptimConfig(matrices="adamw", learning_rate=0.01, epsilon=1e-8, clip=0)
-    mine = Optimizer(ours.named_parameters(), config)
-    peer = torch.optim.AdamW(theirs.parameters(), 0.01, (0.9, 0.95), 1e-8, weight_decay=0)
-    for seed in range(5):
-        x = torch.randn(7, 5, generator=torch.Generator().manual_seed(seed))
-        for model in (ours, theirs):
-            model(x).square().sum().backward()
-        mine.step(1.0)
-        peer.step()
-        mine.zero_grad()
-        peer.zero_grad()
-    torch.testing.assert_close(ours.weight, theirs.weight)
-    torch.testing.assert_close(ours.bias, theirs.bias)
+WAYS = {
+    "default": {},
+    "adamw in bfloat16": {"matrices": "adamw", "state": "bfloat16"},
+    "adamw in 8 bits": {"matrices": "adamw", "state": "8bit"},
+    "muon in 8 bits": {"state": "8bit"},
+    "adafactor": {"matrices": "adafactor", "others": "adafactor"},
+    "sgd": {"matrices": "sgd", "others": "sgd"},
+    "bare sgd": {"matrices": "sgd", "others": "sgd", "momentum": 0.0},
+    "mixed": {"rules": (RuleConfig(kinds=("vector",), optimizer="sgd"),
+                        RuleConfig(names="up", optimizer="adafactor"))},
+}  # fmt: skip
+LARGE = {"a.up": (24, 300), "a.weight": (64, 80), "a.bias": (16,), "experts.w": (3, 40, 40)}
 
 
-def test_matrices_of_blocks_go_to_muon_and_nothing_else_does():
-    optimizer = Optimizer(tiny_model().named_parameters(), OptimConfig())
-    assert all("proj" in name for name in optimizer.matrices)
-    assert any("embed" in name for name in optimizer.others)
-    assert any("norm" in name for name in optimizer.others)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_run_cut_in_two_ends_with_the_same_bits(way):
+    config = OptimConfig(**WAYS[way])
+    undisturbed, stopped = weights(LARGE), weights(LARGE)
+    go(Optimizer(undisturbed.items(), config), undisturbed, 0, 8)
+    first = Optimizer(stopped.items(), config)
+    go(first, stopped, 0, 4)
+    state = {name: tensor.clone() for name, tensor in first.state().items()}
+    again = Optimizer(stopped.items(), config)
+    again.load_state(state)
+    assert all(torch.equal(state[name], tensor) for name, tensor in again.state().items())
+    go(again, stopped, 4, 8)
+    assert all(torch.equal(undisturbed[n].detach(), stopped[n].detach()) for n in LARGE)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_formula_counts_the_state(way):
+    config, named = OptimConfig(**WAYS[way]), weights(LARGE)
+    state = Optimizer(named.items(), config).state()
+    held = sum(t.numel() * t.element_size() for name, t in state.items() if name != "steps")
+    assert held == state_bytes(named.items(), config)
+    with torch.device("meta"):
+        empty = {name: nn.Parameter(torch.empty(shape)) for name, shape in LARGE.items()}
+    assert held == state_bytes(empty.items(), config)
+
+
+@pytest.mark.parametrize("way", ["default", "adamw in 8 bits", "adafactor", "sgd"])
+def test_a_batch_in_parts_gives_the_same_step(way):
+    """Up to the rounding of sums: an optimizer sees the gradient of the whole step alone."""
+    losses = []
+    for parts in (1, 4):
+        model, config = tiny_model(), OptimConfig(**WAYS[way])
+        ids = torch.randint(0, 9, (8, 17), generator=torch.Generator().manual_seed(0))
+        batch = one_batch(ids)
+        steps = train(
+            model,
+            lambda step, p=parts, b=batch: split(b, p),
+            causal,
+            Optimizer(model.named_parameters(), config),
+            lambda step: 0.5,
+            Plan(10),
+        )
+        losses.append([step.loss for step in steps])
+    assert losses[0] == pytest.approx(losses[1], abs=2e-3)
+    assert losses[0][-1] < losses[0][0]
+
+
+def one_batch(ids):
+    weights = (torch.arange(16)[None] < torch.tensor([[16], [3], [9], [1]] * 2)).float()
+    return Batch(ids[:, :-1], ids[:, 1:], weights, None)
 
 
 def test_clipping_bounds_the_step_and_tells_the_norm_before():
@@ -61,10 +88,43 @@ def test_clipping_bounds_the_step_and_tells_the_norm_before():
     assert weight.grad.norm() == pytest.approx(1.0, rel=1e-4)
 
 
+def test_numbers_are_cut_before_the_norm_and_a_scale_is_minded():
+    weight = nn.Parameter(torch.zeros(3))
+    weight.grad = torch.tensor([8.0, -100.0, 2.0])
+    optimizer = Optimizer([("w", weight)], OptimConfig(clip=0, clip_value=3.0))
+    assert optimizer.clip(scale=2.0) == pytest.approx((9 + 9 + 1) ** 0.5)
+    assert weight.grad.tolist() == [3.0, -3.0, 1.0]
+
+
+def test_norms_of_groups_add_up_to_the_whole_norm():
+    named = weights(LARGE)
+    for weight in named.values():
+        weight.grad = torch.ones_like(weight)
+    optimizer = Optimizer(named.items(), OptimConfig(group_norms=True, clip=0.1))
+    norm = optimizer.clip(scale=4.0)
+    assert set(optimizer.norms) == {"muon matrix at 0.025", "adamw vector+expert at 0.004"}
+    assert sum(part**2 for part in optimizer.norms.values()) == pytest.approx(norm**2)
+    assert optimizer.norms["muon matrix at 0.025"] == pytest.approx((24 * 300 + 64 * 80) ** 0.5 / 4)
+
+
 def test_a_state_of_another_model_is_refused():
     optimizer = Optimizer([("w", nn.Parameter(torch.zeros(3)))], OptimConfig())
     with pytest.raises(ConfigError, match="another model"):
         optimizer.load_state({"steps": torch.tensor(1)})
+
+
+@pytest.mark.parametrize("odd", [torch.zeros(4), torch.zeros(3, dtype=torch.bfloat16)])
+def test_a_state_that_was_kept_otherwise_is_refused_and_nothing_is_taken(odd):
+    optimizer = Optimizer([("w", nn.Parameter(torch.zeros(3)))], OptimConfig())
+    state = optimizer.state() | {"mean.w": torch.ones(3), "square.w": odd}
+    with pytest.raises(ConfigError, match=r"square\.w"):
+        optimizer.load_state(state)
+    assert not optimizer.state()["mean.w"].any()
+
+
+def test_a_model_with_nothing_to_train_is_refused():
+    with pytest.raises(ConfigError, match="no trainable"):
+        Optimizer([("w", nn.Parameter(torch.zeros(3), requires_grad=False))], OptimConfig())
 
 
 def test_an_embedding_moves_far_only_where_it_is_input_alone():

@@ -1,0 +1,95 @@
+"""The running mean of weights: a model that lags behind, and is often the better one.
+
+    mean += share · (weight - mean)        share = (1 - decay) / (1 - decay^t), or 1 - decay
+
+With the first share the mean is, at every step, that of all weights so far with ages counted at
+`decay` a step: Adam's correction, without a mean that begins at zero. Without it the first weights
+count for decay^t, long after they should be forgotten; torch's AveragedModel does so.
+Source: Polyak & Juditsky 1992; the correction, Kingma & Ba 2015, arXiv:1412.6980, §3.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from groundup.core import ConfigError
+
+from .sharded import copy, local
+
+
+class Average:
+    """The running mean of some weights, in float32; sharded as they are."""
+
+    def __init__(
+        self,
+        parameters: Iterable[tuple[str, nn.Parameter]],
+        decay: float,
+        *,
+        is_corrected: bool = True,
+    ) -> None:
+        """Begin with nothing: the first update takes the weights as they are.
+
+        decay  what stays of the mean at each update, in [0, 1)
+        """
+        if not 0 <= decay < 1:
+            raise ConfigError(f"decay={decay} must be at least 0 and below 1.")
+        self.weights = dict(parameters)
+        self.decay, self.is_corrected, self.updates = decay, is_corrected, 0
+        self.means = {
+            name: torch.zeros_like(w, dtype=torch.float32, requires_grad=False)
+            for name, w in self.weights.items()
+        }
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights as they are now."""
+        self.updates += 1
+        share = 1 - self.decay
+        if self.is_corrected:
+            share /= 1 - self.decay**self.updates
+        means = [local(mean) for mean in self.means.values()]
+        weights = [local(weight).float() for weight in self.weights.values()]
+        if self.updates == 1:
+            torch._foreach_copy_(means, weights)
+        else:
+            torch._foreach_lerp_(means, weights, share)
+
+    @contextmanager
+    def swapped(self, model: nn.Module) -> Iterator[nn.Module]:
+        """The model with the mean in the place of its weights; afterwards they are back, exactly.
+
+        Weights of the model that are not averaged stay. Raises ConfigError before the first update.
+        """
+        if not self.updates:
+            raise ConfigError("The mean of the weights is of no step yet; call update() first.")
+        own = {name: p for name, p in model.named_parameters() if name in self.means}
+        if not own:
+            raise ConfigError("The mean is of other weights than the model's: no name is the same.")
+        kept = {name: local(p).clone() for name, p in own.items()}
+        try:
+            with torch.no_grad():
+                for name, p in own.items():
+                    local(p).copy_(local(self.means[name]))
+            yield model
+        finally:
+            with torch.no_grad():
+                for name, p in own.items():
+                    local(p).copy_(kept[name])
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of the state under a flat name, without copying."""
+        means = {f"average.{name}": mean for name, mean in self.means.items()}
+        return {"updates": torch.tensor(self.updates), **means}
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take over a state; ConfigError if it is of other weights."""
+        own = self.state()
+        if own.keys() != state.keys():
+            odd = sorted(own.keys() ^ state.keys())[:3]
+            raise ConfigError(f"The mean of weights is of another model: {', '.join(odd)} differ.")
+        for name, tensor in state.items():
+            copy(own[name], tensor)
+        self.updates = int(state["updates"])

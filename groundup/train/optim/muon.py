@@ -1,0 +1,102 @@
+"""Muon: a matrix moves by the orthogonal matrix nearest to its momentum.
+
+So every direction is learnt at the same speed. The nearest orthogonal matrix is found by
+Newton-Schulz iterations. Matrices of one shape are stacked and orthogonalised together: on a
+processor the calls cost more than the arithmetic. A sharded matrix's momentum stays sharded; it is
+gathered to be orthogonalised, by every process alike, and each takes its own share of the step.
+
+Source: Jordan et al. 2024, "Muon: an optimizer for hidden layers in neural networks"; scale by
+shape as in Liu et al. 2025, arXiv:2502.16982.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from groundup.core import ConfigError
+
+from .config import OptimConfig, StateDtype
+from .sharded import aligned, gathered, local, share
+from .states import Kept, kept_bytes
+
+
+def orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Tensor, "N R C"]:
+    """Nearest matrices with singular values near 1, by Newton-Schulz iterations in bfloat16.
+
+    Each iteration maps every singular value s to a*s + b*s^3 + c*s^5; the coefficients trade
+    exactness for speed: after 5 iterations values end between about 0.7 and 1.2; after 3 the
+    smallest are still small, and a step along their directions with them.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
+    for _ in range(iterations):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
+class Muon:
+    """Muon over some matrices, or over stacks of them such as experts'."""
+
+    def __init__(
+        self, weights: Mapping[str, Tensor], config: OptimConfig, decay: float, state: StateDtype
+    ) -> None:
+        """Begin at rest; ConfigError for a weight that is no matrix."""
+        vectors = [name for name, weight in weights.items() if weight.ndim < 2]
+        if vectors:
+            raise ConfigError(
+                f"Muon moves matrices, and {vectors[0]} has {weights[vectors[0]].ndim} dimensions; "
+                "give the rule kinds=['matrix'] or another optimizer."
+            )
+        self.weights, self.config, self.decay = weights, config, decay
+        self.momentum = Kept("momentum", weights, state, config)
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of the state under a flat name."""
+        return self.momentum.state()
+
+    def step(self, number: int, rate: float) -> None:
+        """Move the matrices; one without a gradient goes on by its momentum."""
+        for names in by_shape(self.weights):
+            weights = [self.weights[name] for name in names]
+            ahead = self._ahead(names, number)
+            matrices = torch.stack([gathered(*pair) for pair in zip(ahead, weights, strict=True)])
+            steps = orthogonalise(matrices.flatten(0, -3), self.config.iterations)
+            rows, columns = weights[0].shape[-2:]
+            scale = rate * math.sqrt(max(1.0, rows / columns))
+            shares = [local(weight) for weight in weights]
+            if self.decay:
+                torch._foreach_mul_(shares, 1 - rate * self.decay)
+            for own, weight, step in zip(shares, weights, steps.view_as(matrices), strict=True):
+                own.add_(share(step, weight), alpha=-scale)
+
+    def _ahead(self, names: list[str], number: int) -> list[Tensor]:
+        """Bring the momenta up to date; return where they point after the next gradient."""
+        weights = [self.weights[name] for name in names]
+        gradients = [
+            torch.zeros_like(local(w)) if w.grad is None else local(aligned(w.grad, w))
+            for w in weights
+        ]
+        momenta = [self.momentum.read(name) for name in names]
+        torch._foreach_lerp_(momenta, gradients, 1 - self.config.momentum)
+        for name, momentum in zip(names, momenta, strict=True):
+            self.momentum.write(name, momentum, number)
+        return list(torch._foreach_lerp(gradients, momenta, self.config.momentum))
+
+
+def by_shape(weights: Mapping[str, Tensor]) -> list[list[str]]:
+    """Group names of weights of equal shape, in order."""
+    groups: dict[torch.Size, list[str]] = {}
+    for name, weight in weights.items():
+        groups.setdefault(weight.shape, []).append(name)
+    return list(groups.values())
+
+
+def muon_bytes(weight: Tensor, config: OptimConfig, state: StateDtype) -> int:
+    """Bytes that Muon keeps of a whole weight."""
+    return kept_bytes(weight, state, config.state_block)

@@ -1,0 +1,60 @@
+"""SGD: each number moves by its gradient, or by a running sum of gradients.
+
+    b = μ b + g        w = (1 - rate·decay) w - rate · (b, or g + μ b where it looks ahead)
+
+Source: Sutskever et al. 2013, "On the importance of initialization and momentum in deep learning",
+in torch's form. Departs from torch: the decay is decoupled, as AdamW's.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .config import OptimConfig, StateDtype
+from .sharded import aligned, local
+from .states import Kept, kept_bytes, parts_of
+
+
+class SGD:
+    """SGD over some weights; without momentum it keeps nothing."""
+
+    def __init__(
+        self, weights: Mapping[str, Tensor], config: OptimConfig, decay: float, state: StateDtype
+    ) -> None:
+        self.weights, self.config, self.decay = weights, config, decay
+        self.momentum = Kept("momentum", weights if config.momentum else {}, state, config)
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of the state under a flat name."""
+        return self.momentum.state()
+
+    def step(self, number: int, rate: float) -> None:
+        """Move the weights that have a gradient."""
+        moved = {name: weight for name, weight in self.weights.items() if weight.grad is not None}
+        for name, weight in moved.items():
+            assert weight.grad is not None, "only such are moved"
+            own, gradient = local(weight), local(aligned(weight.grad, weight))
+            if self.decay:
+                own.mul_(1 - rate * self.decay)
+            if not self.config.momentum:
+                own.add_(gradient, alpha=-rate)
+            elif self.momentum.is_exact(name):
+                own.add_(self._sum(self.momentum.read(name), gradient), alpha=-rate)
+            else:
+                for rows in parts_of(weight):
+                    momentum = self.momentum.read(name, rows)
+                    own[rows].add_(self._sum(momentum, gradient[rows]), alpha=-rate)
+                    self.momentum.write(name, momentum, number, rows)
+
+    def _sum(self, momentum: Tensor, gradient: Tensor) -> Tensor:
+        """Add a gradient to the running sum in place; return the direction of the step."""
+        momentum.mul_(self.config.momentum).add_(gradient)
+        if not self.config.nesterov:
+            return momentum
+        return torch.add(gradient, momentum, alpha=self.config.momentum)
+
+
+def sgd_bytes(weight: Tensor, config: OptimConfig, state: StateDtype) -> int:
+    """Bytes that SGD keeps of a whole weight."""
+    return kept_bytes(weight, state, config.state_block) if config.momentum else 0

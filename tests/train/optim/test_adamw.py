@@ -1,0 +1,89 @@
+"""AdamW is torch's, fused or not; in fewer bits it stays near, and in eight it is bitsandbytes'."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from groundup.train import OptimConfig, Optimizer
+from groundup.train.optim.adamw import Move, adamw, adamw_plain
+from tests.oracles.bitsandbytes_gradients import COLUMNS, ROWS, STEPS, gradients
+from tests.train.optim.moved import furthest, ours, theirs, weights
+
+FIXTURE = Path(__file__).parents[2] / "fixtures" / "optim" / "eight_bits.json"
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_it_is_torch_s(decay):
+    mine, peers = weights(), weights()
+    ours(mine, matrices="adamw", learning_rate=0.01, epsilon=1e-8, weight_decay=decay)
+    split = [
+        {"params": [p for p in peers.values() if (p.ndim >= 2) == decays], "weight_decay": share}
+        for decays, share in ((True, decay), (False, 0.0))
+    ]
+    theirs(torch.optim.AdamW(split, 0.01, (0.9, 0.95), 1e-8, foreach=True), peers)
+    assert furthest(mine, peers) < 1e-6
+
+
+def test_the_fused_kernel_does_what_the_loop_over_lists_does():
+    sides = []
+    for step in (adamw, adamw_plain):
+        drawn = torch.Generator().manual_seed(3)
+        lists = [[torch.randn(s, generator=drawn) for s in ((5, 7), (9,))] for _ in range(3)]
+        square = [torch.rand(s, generator=drawn) for s in ((5, 7), (9,))]
+        for number in range(1, 11):
+            step(lists[0], lists[1], lists[2], square, Move(0.01, number, 0.1, 0.9, 0.95, 1e-8))
+        sides.append([*lists[0], *lists[2], *square])
+    for fused, plain in zip(*sides, strict=True):
+        torch.testing.assert_close(fused, plain, atol=1e-6, rtol=1e-5)
+
+
+def test_eight_bits_are_those_of_bitsandbytes():
+    expected = json.loads(FIXTURE.read_text())
+    weight = nn.Parameter(torch.zeros(ROWS, COLUMNS))
+    config = OptimConfig(
+        matrices="adamw", learning_rate=0.01, epsilon=1e-8, weight_decay=0.1, state="8bit"
+    )
+    optimizer = Optimizer([("w", weight)], config)
+    for number in range(STEPS):
+        weight.grad = gradients(number, (ROWS, COLUMNS))
+        optimizer.step(1.0)
+    state = optimizer.state()
+    torch.testing.assert_close(
+        state["mean_scales.w"][:, 0], torch.tensor(expected["mean_scales"]), rtol=1e-3, atol=0
+    )
+    torch.testing.assert_close(
+        state["square_scales.w"][:, 0], torch.tensor(expected["square_scales"]), rtol=1e-3, atol=0
+    )
+    # A number in the middle between two values may go either way.
+    same = state["mean_codes.w"][0].int() == torch.tensor(expected["mean_codes"]).int()
+    assert same.float().mean() > 0.99
+    off = (weight[0] - torch.tensor(expected["weight"])).detach().abs()
+    assert off.median() < 1e-6 and off.mean() < 1e-4
+    torch.testing.assert_close(
+        weight.detach().norm(dim=1), torch.tensor(expected["norms"]), rtol=1e-3, atol=0
+    )
+
+
+@pytest.mark.parametrize(("state", "near"), [("bfloat16", 0.02), ("8bit", 0.05)])
+def test_fewer_bits_stay_near_float32(state, near):
+    shapes = {"a.weight": (64, 300), "a.bias": (64,)}
+    exact, kept, start = weights(shapes), weights(shapes), weights(shapes)
+    ours(exact, 30, matrices="adamw", learning_rate=0.01, epsilon=1e-8)
+    ours(kept, 30, matrices="adamw", learning_rate=0.01, epsilon=1e-8, state=state)
+    way = (exact["a.weight"] - start["a.weight"]).detach()
+    off = (exact["a.weight"] - kept["a.weight"]).detach()
+    assert 0 < float(off.norm() / way.norm()) < near
+    assert torch.equal(exact["a.bias"], kept["a.bias"]) == (state == "8bit")
+
+
+def test_a_weight_without_a_gradient_stays():
+    named = weights()
+    optimizer = Optimizer(named.items(), OptimConfig(matrices="adamw", weight_decay=0.1))
+    before = {name: weight.detach().clone() for name, weight in named.items()}
+    named["a.bias"].grad = torch.ones(16)
+    optimizer.step(1.0)
+    assert torch.equal(before["a.weight"], named["a.weight"].detach())
+    assert not torch.equal(before["a.bias"], named["a.bias"].detach())

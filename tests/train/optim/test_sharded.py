@@ -1,0 +1,143 @@
+"""Two processes with half of each weight move it as one process with the whole does."""
+
+import os
+import traceback
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, distributed, multiprocessing, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
+
+from groundup.core import ConfigError
+from groundup.train import OptimConfig, Optimizer
+from groundup.train.optim.average import Average
+from groundup.train.optim.sharded import aligned, local, numbering, whole
+from tests.train.optim.moved import gradients, weights
+
+SHAPES = {"a.up": (23, 300), "a.weight": (64, 80), "a.bias": (9,), "experts.w": (3, 40, 40)}
+"""Odd numbers of rows: the shares differ in length, and one is empty of a vector of one."""
+WAYS = {
+    "muon": {},
+    "muon in 8 bits": {"state": "8bit"},
+    "adamw": {"matrices": "adamw", "weight_decay": 0.1},
+    "adamw in bfloat16": {"matrices": "adamw", "state": "bfloat16"},
+    "adamw in 8 bits": {"matrices": "adamw", "state": "8bit"},
+    "adafactor": {"matrices": "adafactor", "others": "adafactor", "scale_by_size": True},
+    "sgd": {"matrices": "sgd", "others": "sgd", "nesterov": True},
+}
+
+
+def sharded(tensor: Tensor, mesh, axis: int = 0) -> DTensor:
+    return distribute_tensor(tensor.detach(), mesh, [Shard(axis)], src_data_rank=None)
+
+
+def compare(mesh, settings: dict) -> None:
+    """Ten steps whole and sharded; halfway the sharded state moves to an optimizer of its own."""
+    config, plain = OptimConfig(**settings), weights(SHAPES)
+    cut = {name: nn.Parameter(sharded(weight, mesh)) for name, weight in plain.items()}
+    one, two = Optimizer(plain.items(), config), Optimizer(cut.items(), config)
+    for number in range(10):
+        for name, gradient in gradients(plain, number).items():
+            plain[name].grad, cut[name].grad = gradient, sharded(gradient, mesh)
+        one.step(1.0)
+        two.step(1.0)
+        if number == 4:
+            check_states(one, two)
+            again = Optimizer(cut.items(), config)
+            again.load_state({name: whole(tensor) for name, tensor in two.state().items()})
+            two = again
+    for name, weight in plain.items():
+        off = (whole(cut[name].detach()) - weight.detach()).abs()
+        assert off.mean() < 1e-6 and off.max() < (1e-3 if "state" in settings else 3e-5), name
+
+
+def check_states(one: Optimizer, two: Optimizer) -> None:
+    """Every state lies as its weight does.
+
+    A kernel rounds the last numbers of a share otherwise than those in the middle of the whole; so
+    a number in a thousand of few bits may be the neighbour.
+    """
+    whole_state = one.state()
+    for name, tensor in two.state().items():
+        found, expected = whole(tensor), whole_state[name]
+        assert found.shape == expected.shape, name
+        if found.dtype == torch.float32:
+            torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
+        else:
+            assert (found == expected).float().mean() > 0.999, name
+        if name != "steps":
+            weight = two.weights[name.partition(".")[2]]
+            assert isinstance(tensor, DTensor) and tensor.device_mesh == weight.device_mesh
+            if tensor.shape == weight.shape:
+                assert tensor.placements == weight.placements, name
+
+
+def averages(mesh) -> None:
+    """The running mean of shares is the share of the mean, and is swapped in and out."""
+    model, start = nn.Linear(4, 5), weights({"w": (5, 4)})["w"]
+    model.weight = nn.Parameter(sharded(start, mesh))
+    mean = Average(model.named_parameters(), 0.5, is_corrected=False)
+    mean.update()
+    with torch.no_grad():
+        local(model.weight).add_(1)
+    mean.update()
+    with mean.swapped(model):
+        torch.testing.assert_close(whole(model.weight.detach()), start.detach() + 0.5)
+    torch.testing.assert_close(whole(model.weight.detach()), start.detach() + 1)
+
+
+def small_things(mesh) -> None:
+    """Places are counted in the whole; partial sums are added; rows cut in a block are refused."""
+    tensor = torch.arange(35).view(7, 5)
+    for axis in (0, 1):
+        cut = sharded(tensor, mesh, axis)
+        assert torch.equal(numbering(cut).long(), local(cut))
+    weight = sharded(torch.zeros(4, 2), mesh)
+    partial = DTensor.from_local(torch.ones(4, 2), mesh, [Partial()])
+    assert aligned(partial, weight).placements == weight.placements
+    assert torch.equal(whole(aligned(partial, weight)), torch.full((4, 2), 2.0))
+    copies = DTensor.from_local(torch.ones(4, 2), mesh, [Replicate()], run_check=False)
+    assert aligned(copies, copies) is copies
+    columns = nn.Parameter(sharded(torch.zeros(16, 512 + 64), mesh, 1))
+    with pytest.raises(ConfigError, match="state_block"):
+        Optimizer([("w", columns)], OptimConfig(matrices="adamw", state="8bit"))
+    Optimizer([("w", columns)], OptimConfig(matrices="adamw", state="8bit", state_block=32))
+
+
+def work(rank: int, folder: Path) -> None:
+    """One of two processes."""
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2"}
+    store = distributed.FileStore(str(folder / "store"), 2)
+    distributed.init_process_group("gloo", store=store, rank=rank, world_size=2)
+    try:
+        mesh = init_device_mesh("cpu", (2,), mesh_dim_names=("shard",))
+        for way, settings in WAYS.items():
+            try:
+                compare(mesh, settings)
+            except AssertionError as error:
+                raise AssertionError(f"{way}: {error}") from error
+        averages(mesh)
+        small_things(mesh)
+        (folder / f"{rank}.done").touch()
+    except BaseException:
+        (folder / f"{rank}.failed").write_text(traceback.format_exc())
+        raise
+    finally:
+        distributed.destroy_process_group()
+
+
+def test_two_processes_do_what_one_does(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    both = [context.Process(target=work, args=(rank, tmp_path)) for rank in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(timeout=150)
+    hung = [process for process in both if process.is_alive()]
+    for process in hung:
+        process.kill()
+    told = "\n".join(path.read_text() for path in tmp_path.glob("*.failed"))
+    assert not hung and len(list(tmp_path.glob("*.done"))) == 2, told

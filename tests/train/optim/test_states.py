@@ -1,0 +1,47 @@
+"""States take the room that the formula says, and read back what was written."""
+
+import pytest
+import torch
+from torch import nn
+
+from groundup.train import OptimConfig
+from groundup.train.optim.states import Kept, dtype_for, kept_bytes, parts_of
+
+CONFIG = OptimConfig()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "8bit"])
+@pytest.mark.parametrize("shape", [(5,), (8, 8), (70, 300), (4, 40, 257), ()])
+def test_the_formula_counts_the_tensors(dtype, shape):
+    weight = nn.Parameter(torch.zeros(shape))
+    kept = Kept("mean", {"w": weight}, dtype, CONFIG)
+    held = sum(tensor.numel() * tensor.element_size() for tensor in kept.state().values())
+    assert held == kept_bytes(weight, dtype, CONFIG.state_block)
+
+
+def test_small_weights_are_kept_exact():
+    assert dtype_for(torch.zeros(8, 8), "8bit") == "float32"
+    assert dtype_for(torch.zeros(9000), "8bit") == "float32"
+    assert dtype_for(torch.zeros(64, 64), "8bit") == "8bit"
+    assert dtype_for(torch.zeros(8), "bfloat16") == "bfloat16"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "8bit"])
+def test_rows_written_one_by_one_are_the_whole(dtype):
+    values = torch.randn(70, 300)
+    for_all, by_rows = (Kept("m", {"w": torch.zeros(70, 300)}, dtype, CONFIG) for _ in range(2))
+    for kept, parts in ((for_all, [slice(None)]), (by_rows, [slice(0, 7), slice(7, 70)])):
+        for rows in parts:
+            found = kept.read("w", rows)
+            assert not found.any()
+            found.copy_(values[rows])
+            kept.write("w", found, 3, rows)
+    assert all(torch.equal(t, by_rows.state()[n]) for n, t in for_all.state().items())
+    assert (for_all.read("w") - values).abs().max() < (1e-9 if dtype == "float32" else 0.04)
+
+
+def test_parts_cover_the_rows():
+    weight = torch.zeros(1000, 700)
+    parts = list(parts_of(weight))
+    assert len(parts) > 1 and sum(p.stop - p.start for p in parts) == 1000
+    assert list(parts_of(torch.zeros(0, 700))) == []
