@@ -145,7 +145,8 @@ class OverFeatures(ParallelStyle):
 
 def gathered(module: nn.Module, given: Any, hidden: DTensor) -> Tensor:
     """Hidden states of all positions; their gradient is summed over processes and divided again."""
-    return hidden.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
+    whole = hidden.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
+    return whole.clone()  # no view: fully_shard watches what a model returns for its gradient
 
 
 class PositionCheck:

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+from torch.distributed import _functional_collectives as functional
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     FSDPModule,
@@ -123,8 +124,9 @@ class OwnRows:
                 if piece.whole.grad is not None:
                     spread(piece.whole.grad, columns)
                     piece.whole.grad = None
-            found = sent.new_empty(sum(sizes))
-            distributed.reduce_scatter_tensor(found, sent.flatten(), group=self.line.get_group())
+            found = functional.wait_tensor(
+                functional.reduce_scatter_tensor(sent.flatten(), "sum", 0, self.line)
+            )
             for piece, part in zip(run, found.split(sizes), strict=True):
                 like = piece.own.to_local()  # type: ignore[operator]
                 piece.own.grad = DTensor.from_local(
@@ -141,8 +143,7 @@ class OwnRows:
             for piece, part in zip(run, sent.split(sizes), strict=True):
                 rows = piece.own.to_local().flatten()  # type: ignore[operator]
                 part[: rows.numel()] = rows
-            found = sent.new_empty(self.parts * len(sent))
-            distributed.all_gather_into_tensor(found, sent, group=self.line.get_group())
+            found = functional.wait_tensor(functional.all_gather_tensor(sent, 0, self.line))
             for piece, columns in zip(run, found.view(self.parts, -1).split(sizes, 1), strict=True):
                 whole = columns.flatten()[: piece.whole.numel()]
                 piece.whole.copy_(whole.view_as(piece.whole))
