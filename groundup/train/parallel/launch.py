@@ -206,7 +206,9 @@ class Watch(threading.Thread):
 
         Raises ProcessLost if this process failed because another was gone.
         """
-        if isinstance(error, KeyboardInterrupt):  # all stop alike after a checkpoint, or one at once
+        if isinstance(
+            error, KeyboardInterrupt
+        ):  # all stop alike after a checkpoint, or one at once
             return self.stop("failed: interrupted" if type(error) is KeyboardInterrupt else "done")
         if isinstance(error, RuntimeError):  # what collectives raise; ours are GroundupErrors
             self.patience = min(self.patience, HURRY_SECONDS)

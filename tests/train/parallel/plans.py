@@ -9,13 +9,25 @@ from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor
 
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, Precision, causal, split, train
-from groundup.train.loop import accumulation
+from groundup.train import (
+    Batch,
+    OptimConfig,
+    Optimizer,
+    Plan,
+    Precision,
+    causal,
+    sequence,
+    split,
+    train,
+)
+from groundup.train.loop import Loss, accumulation
 from groundup.train.parallel.apply import parallelise
 from groundup.train.parallel.data import own_rows
 from groundup.train.parallel.mesh import ALONE, Mesh, open_mesh, sizes_for
 
-ADAMW = OptimConfig(matrices="adamw", learning_rate=1e-2, embedding_learning_rate=1e-2, epsilon=1e-6)
+ADAMW = OptimConfig(
+    matrices="adamw", learning_rate=1e-2, embedding_learning_rate=1e-2, epsilon=1e-6
+)
 
 
 class Run(NamedTuple):
@@ -57,7 +69,10 @@ def ragged(step: int, rows: int = 8, length: int = 12) -> Batch:
     documents[:, 7:] = 1
     documents[1, 10:], weights[1, 10:] = -1, 0.0
     names = tuple(f"row {row}" for row in range(rows))
-    return Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), weights, documents, names)
+    return Batch(
+        ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), weights, documents, names,
+        source=ids.flip(1)[:, 1:].contiguous(), source_documents=documents,
+    )  # fmt: skip
 
 
 class Case(NamedTuple):
@@ -68,6 +83,12 @@ class Case(NamedTuple):
     config: ModelConfig = shape()
     micro_batches: int = 2
     optim: OptimConfig = ADAMW
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def loss(self) -> Loss:
+        """What its kind of model is trained by."""
+        return sequence if self.config.kind == "encoder_decoder" else causal
 
 
 def alone(case: Case) -> Case:
@@ -90,7 +111,7 @@ def trained(cases: Sequence[Case], steps: int = 10) -> list[Run]:
 def train_one(case: Case, steps: int) -> Run:
     """One run; every process has its own rows and tells the same."""
     mesh, precision = mesh_of(case), Precision()
-    made = parallelise(tiny(case.config), causal, precision, mesh, zero=case.zero)
+    made = parallelise(tiny(case.config, case.dtype), case.loss, precision, mesh, zero=case.zero)
     optimizer = Optimizer(made.parameters.items(), case.optim)
     plan = Plan(steps, 0, precision, mesh)
 
@@ -99,7 +120,7 @@ def train_one(case: Case, steps: int) -> Run:
 
     done = list(
         train(
-            made.model, batches, causal, optimizer, lambda step: 1.0, plan,
+            made.model, batches, case.loss, optimizer, lambda step: 1.0, plan,
             gradients=made.gradients, settle=made.settle,
         )
     )  # fmt: skip
@@ -112,10 +133,12 @@ def gradients(cases: Sequence[Case]) -> list[dict[str, Any]]:
     found = []
     for case in cases:
         mesh = mesh_of(case)
-        made = parallelise(tiny(case.config), causal, Precision(), mesh, zero=case.zero)
+        made = parallelise(
+            tiny(case.config, case.dtype), case.loss, Precision(), mesh, zero=case.zero
+        )
         parts = split(own_rows(ragged(0), mesh), case.micro_batches)
         weight = mesh.sum(sum(float(part.weights.sum()) for part in parts))
-        (made.gradients or accumulation(made.model, causal, Precision()))(parts, weight)
+        (made.gradients or accumulation(made.model, case.loss, Precision()))(parts, weight)
         learnt = {n: p for n, p in made.parameters.items() if p.grad is not None}
         found.append({name: whole(p.grad) for name, p in learnt.items() if p.grad is not None})
     return found
@@ -133,3 +156,9 @@ def apart(one: Run, other: Run) -> float:
     numbers = [(one.losses, other.losses), (one.norms, other.norms)]
     numbers += [(one.weights[name], other.weights[name]) for name in one.weights]
     return max(float(np.abs(np.subtract(a, b)).max()) for a, b in numbers)
+
+
+def far(found: dict[str, Any], one: dict[str, Any]) -> float:
+    """Largest difference of gradients of the same names."""
+    assert found.keys() == one.keys()
+    return max(float(np.abs(found[name] - one[name]).max()) for name in one)

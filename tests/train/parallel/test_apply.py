@@ -1,13 +1,9 @@
 """Ten steps on any mesh are the ten steps of one process, under the same names."""
 
-from typing import Any
-
-import numpy as np
 import pytest
 
-from groundup.core import ConfigError
-from groundup.train.parallel.apply import check
-from tests.train.parallel.plans import Case, alone, apart, gradients, shape, trained
+from groundup.model import ExpertsConfig, FeedForwardConfig
+from tests.train.parallel.plans import Case, alone, apart, far, gradients, shape, trained
 from tests.train.parallel.processes import run
 
 TWO = [Case("data=2"), Case("shard=2", 1), Case("shard=2", 2), Case("shard=2", 3), Case("tensor=2")]
@@ -34,7 +30,18 @@ def test_gradients_of_two_processes_are_those_of_one():
         assert far(found, one) < 1e-6, (case.mesh, case.zero)
 
 
-def far(found: dict[str, Any], one: dict[str, Any]) -> float:
-    """Largest difference of gradients of the same names."""
-    assert found.keys() == one.keys()
-    return max(float(np.abs(found[name] - one[name]).max()) for name in one)
+OTHERS = {
+    "experts": shape(feedforward=FeedForwardConfig(width=24, experts=ExpertsConfig(count=4))),
+    "encoder_decoder": shape(kind="encoder_decoder", encoder_layers=2),
+}
+
+
+def test_experts_and_encoder_decoders_divide_by_rows():
+    cases = [
+        Case(mesh, zero, config)
+        for config in OTHERS.values()
+        for mesh, zero in (("data=2", 3), ("shard=2", 1), ("shard=2", 2), ("shard=2", 3))
+    ]
+    for case, found in zip(cases, run(2, gradients, cases)[0], strict=True):
+        (one,) = gradients([alone(case)])
+        assert far(found, one) < 1e-6, (case.config.kind, case.mesh, case.zero)
