@@ -33,6 +33,9 @@ BEAT_SECONDS = 0.5
 GRACE_SECONDS = 4.0
 """Time for the main thread to end by itself before a process that waits for the dead is ended."""
 
+LOST = b"lost: "
+"""How the last word of a process begins that found another to be gone."""
+
 
 class ProcessLost(GroundupError):
     """Another process of the mesh died or failed; the message names it."""
@@ -137,7 +140,7 @@ class Watch(threading.Thread):
         self.heard = {rank: (b"", time.monotonic()) for rank in range(place.world)}
         self.lost = threading.Event()
         self.over = threading.Event()
-        self.verdict = ""
+        self.what = ""
         self.store.set(self.key(place.rank), "0")
         distributed.barrier()  # from here on all have a key
 
@@ -171,13 +174,13 @@ class Watch(threading.Thread):
             before, since = self.heard[rank]
             if value != before:
                 self.heard[rank] = (value, now)
-            elif value not in (b"done", b"left") and now - since > self.patience:
-                self.judge(
-                    f"{self.name_of(rank)} died: nothing was heard of it for "
-                    f"{now - since:.0f} seconds."
-                )
+            elif value != b"done" and now - since > self.patience:
+                silence = f"nothing was heard of it for {now - since:.0f} seconds"
+                self.judge(f"{self.name_of(rank)} died: {silence}.")
             if value.startswith(b"failed"):
                 self.judge(f"{self.name_of(rank)} {value.decode().rstrip('.')}.")
+            if value.startswith(LOST):  # who was first to notice tells the rest
+                self.judge(value.removeprefix(LOST).decode())
 
     def name_of(self, rank: int) -> str:
         """A process as people are told of it."""
@@ -186,20 +189,30 @@ class Watch(threading.Thread):
     def judge(self, what: str) -> None:
         """Note what happened first."""
         if not self.lost.is_set():
-            self.verdict = (
-                f"{what} The others stop; start the same command again to go on from the last "
-                "checkpoint."
-            )
+            self.what = what
+            self.tell(LOST.decode() + what)
             self.lost.set()
+
+    @property
+    def verdict(self) -> str:
+        """What happened, and what to do."""
+        return (
+            f"{self.what} The others stop; start the same command again to go on from the last "
+            "checkpoint."
+        )
+
+    def tell(self, value: str) -> None:
+        """Put a last word where this process beat."""
+        try:
+            self.store.set(self.key(self.place.rank), value)
+        except RuntimeError:
+            pass  # there is nobody left to tell
 
     def stop(self, last: str) -> None:
         """End the thread; tell the others why no more is heard of this process."""
         self.over.set()
         self.join()
-        try:
-            self.store.set(self.key(self.place.rank), last)
-        except RuntimeError:
-            pass  # there is nobody left to tell
+        self.tell(last)
 
     def leave(self, error: BaseException) -> None:
         """End after an error: one of our own is told to the others, another's is named.
@@ -213,7 +226,9 @@ class Watch(threading.Thread):
         if isinstance(error, RuntimeError):  # what collectives raise; ours are GroundupErrors
             self.patience = min(self.patience, HURRY_SECONDS)
             if self.lost.wait(HURRY_SECONDS + 4 * BEAT_SECONDS):
-                self.stop("left")
+                self.stop(LOST.decode() + self.what)
+                if self.place.rank == 0:  # the store may lie here, and others have yet to read
+                    time.sleep(4 * BEAT_SECONDS)
                 raise ProcessLost(self.verdict) from None
         lines = str(error).splitlines() or [type(error).__name__]
         return self.stop(f"failed: {lines[0][:300]}")
