@@ -9,19 +9,21 @@ processes' common store and listens to the others'. Who is not heard for `patien
 who fails says why. The others stop and name it. Only the first process shows progress.
 """
 
+import json
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import distributed
 
-from groundup.core import ConfigError, GroundupError, device, record
+from groundup.core import Artifact, ConfigError, Draft, GroundupError, device, record
 
 from .mesh import ALONE, Mesh, open_mesh, sizes_for
 
@@ -100,6 +102,41 @@ def launched(
     watch.stop("done")
     distributed.barrier()  # the store lies with one of them, who must not go first
     distributed.destroy_process_group()
+
+
+def together(
+    mesh: Mesh, out: Path, make: Callable[[Callable[[Draft], None]], Artifact],
+    write: Callable[[Draft], None],
+) -> Artifact:  # fmt: skip
+    """An artifact that all processes train for and the first one makes.
+
+    make   makes it at `out` with the writer that it is given, unless it is there: `produce`
+    write  trains; every process runs it at once, and only the first may write into the draft
+
+    What the first process finds wrong before it writes ends the others too.
+    """
+    if mesh.grid is None:
+        return make(write)
+    if not mesh.is_first:
+        place = mesh.told("")
+        if place:
+            folders = json.loads(place)
+            write(Draft(*(Path(folders[name]) for name in ("path", "scratch", "log"))))
+        distributed.barrier()
+        return Artifact.open(out)
+    began = []
+
+    def written(draft: Draft) -> None:
+        began.append(draft)
+        folders = {"path": draft.path, "scratch": draft.scratch, "log": draft.log}
+        mesh.told(json.dumps({name: str(folder) for name, folder in folders.items()}))
+        write(draft)
+
+    found = make(written)
+    if not began:  # it was there
+        mesh.told("")
+    distributed.barrier()
+    return found
 
 
 def settle_in(place: Place) -> str:

@@ -4,13 +4,16 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from groundup.core import ConfigError
-from groundup.train.parallel.launch import Place, launched, place_of
-from tests.train.parallel.processes import CONTEXT, collect
+from groundup.train.parallel.launch import Place, launched, place_of, together
+from tests.train.parallel.plans import Case, mesh_of
+from tests.train.parallel.processes import CONTEXT, collect, run
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2",
             "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}  # fmt: skip
@@ -34,7 +37,7 @@ def test_one_process_needs_no_group_and_no_more():
             pass
 
 
-def together(world: int, fate: str, seconds: float) -> list[Any]:
+def ended(world: int, fate: str, seconds: float) -> list[Any]:
     """What each of some processes saw when `fate` befell the second one; or how it ended."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -82,7 +85,7 @@ def member(rank: int, world: int, port: int, fate: str, line: Any) -> None:
 
 
 def test_processes_that_all_end_leave_quietly():
-    assert together(2, "none", 90) == [2.0, 2.0]
+    assert ended(2, "none", 90) == [2.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -93,12 +96,39 @@ def test_processes_that_all_end_leave_quietly():
     ],
 )
 def test_survivors_end_within_30_seconds_and_name_the_lost(fate: str, told: str):
-    for seen in together(3, fate, 90):
+    for seen in ended(3, fate, 90):
         seconds, _, error = seen.partition(" ")
         assert int(seconds) < 30 and error.startswith("ProcessLost: ") and told in error
 
 
 def test_survivors_that_hang_in_a_call_are_ended_too():
     started = time.monotonic()
-    assert together(2, "stopped", 60) == [1]
+    assert ended(2, "stopped", 60) == [1]
     assert time.monotonic() - started < 30
+
+
+def artifact_of_two(folder: str) -> list[str]:
+    """What each process of two did for one artifact, twice in a row; with its id at the end."""
+    from groundup.core import Artifact, Config, Draft, produce
+
+    mesh, out, did = mesh_of(Case("data=2")), Path(folder) / "out", []
+
+    def write(draft: Draft) -> None:
+        did.append(f"trains beside {draft.scratch.name}")
+        mesh.sum(1.0)
+        if mesh.is_first:
+            draft.file("weights.txt").write_text("weights", encoding="utf-8")
+
+    def make(writer: Callable[[Draft], None]) -> Artifact:
+        return produce(out, kind="model", stage="test", version=1, config=Config(), parents={},
+                       write=writer)  # fmt: skip
+
+    for _ in range(2):
+        did.append(together(mesh, out, make, write).id)
+    return did
+
+
+def test_all_train_for_an_artifact_that_the_first_makes_once(tmp_path: Path):
+    first, second = run(2, artifact_of_two, str(tmp_path))
+    assert first == second and first[0] == "trains beside .scratch"
+    assert len(first) == 3 and first[1] == first[2]

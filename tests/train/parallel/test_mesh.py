@@ -47,7 +47,7 @@ def asked() -> list[object]:
     return [
         place, mesh.is_first, tuple(mesh.rows), mesh.sum(place), mesh.sum(place, ("tensor",)),
         mesh.agreed(place), mesh.any(place == 3), mesh.any(False),
-        mesh.line("data", "tensor").size(),
+        mesh.line("data", "tensor").size(), mesh.told(f"{place} speaks: ä"), mesh.told(""),
     ]  # fmt: skip
 
 
@@ -55,4 +55,4 @@ def test_processes_know_their_places_and_agree():
     for place, found in enumerate(run(4, asked)):
         row, column = divmod(place, 2)
         assert found == [place, place == 0, (row, 2), 2 + 2 * column, 1 + 4 * row, 0.0, True,
-                         False, 4]  # fmt: skip
+                         False, 4, "0 speaks: ä", ""]  # fmt: skip
