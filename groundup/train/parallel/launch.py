@@ -11,6 +11,7 @@ who fails says why. The others stop and name it. Only the first process shows pr
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -18,7 +19,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
+from types import FrameType
+from typing import Any, NamedTuple
 
 import torch
 from torch import distributed
@@ -93,15 +95,35 @@ def launched(
     kind = settle_in(place)
     watch = Watch(place, patience_seconds)
     watch.start()
-    try:
-        yield open_mesh(sizes, kind)
-        distributed.barrier()
-    except BaseException as error:
-        watch.leave(error)
-        raise
+    with answering(signal.SIGTERM, ended):
+        try:
+            yield open_mesh(sizes, kind)
+            distributed.barrier()
+        except BaseException as error:
+            with answering(signal.SIGTERM, signal.SIG_IGN):
+                watch.leave(error)
+            raise
     watch.stop("done")
     distributed.barrier()  # the store lies with one of them, who must not go first
     distributed.destroy_process_group()
+
+
+@contextmanager
+def answering(number: int, answer: Any) -> Iterator[None]:
+    """Answer a signal so for a while, in the main thread; others get none."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, answer)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def ended(number: int, frame: FrameType | None) -> None:
+    """Leave in order: torchrun ends all processes so when one has died."""
+    raise SystemExit(128 + number)
 
 
 def together(
@@ -120,8 +142,8 @@ def together(
     if not mesh.is_first:
         place = mesh.told("")
         if place:
-            folders = json.loads(place)
-            write(Draft(*(Path(folders[name]) for name in ("path", "scratch", "log"))))
+            folders = {name: Path(folder) for name, folder in json.loads(place).items()}
+            write(Draft(folders["path"], folders["scratch"], folders["log"]))
         distributed.barrier()
         return Artifact.open(out)
     began = []
@@ -260,12 +282,24 @@ class Watch(threading.Thread):
             error, KeyboardInterrupt
         ):  # all stop alike after a checkpoint, or one at once
             return self.stop("failed: interrupted" if type(error) is KeyboardInterrupt else "done")
-        if isinstance(error, RuntimeError):  # what collectives raise; ours are GroundupErrors
+        if is_of_others(error) or isinstance(error, SystemExit):
             self.patience = min(self.patience, HURRY_SECONDS)
-            if self.lost.wait(HURRY_SECONDS + 4 * BEAT_SECONDS):
+            if self.lost.wait(3 * HURRY_SECONDS):  # on a busy machine beats are heard late
                 self.stop(LOST.decode() + self.what)
                 if self.place.rank == 0:  # the store may lie here, and others have yet to read
                     time.sleep(4 * BEAT_SECONDS)
                 raise ProcessLost(self.verdict) from None
         lines = str(error).splitlines() or [type(error).__name__]
         return self.stop(f"failed: {lines[0][:300]}")
+
+
+def is_of_others(error: BaseException) -> bool:
+    """Whether an error is that of a call to other processes.
+
+    gloo's are plain RuntimeErrors that name its source file, such as `[…/gloo/transport/tcp/…]
+    Connection closed by peer`.
+    """
+    if isinstance(error, distributed.DistError):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and ("gloo" in said or "Connection " in said)

@@ -15,7 +15,7 @@ neither.
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -213,7 +213,7 @@ def processes_of(given: Any) -> int:
     """Size of the group of a collective's arguments."""
     for leaf in tree_leaves(given):
         if isinstance(leaf, str) and leaf not in ("sum", "max", "min", "avg"):
-            return _resolve_process_group(leaf).size()
+            return _resolve_process_group(cast(Any, leaf)).size()
         if isinstance(leaf, torch.ScriptObject) and "ProcessGroup" in str(leaf._type()):
             return ProcessGroup.unbox(leaf).size()
     return 1

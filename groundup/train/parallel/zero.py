@@ -14,7 +14,7 @@ Source: Rajbhandari et al. 2019, arXiv:1910.02054; Zhao et al. 2023, arXiv:2304.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -52,8 +52,7 @@ def shard(
     inner = MixedPrecisionPolicy(
         param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
-    stacks = [model] if model.encoder is None else [model.encoder, model]
-    for stack in stacks:
+    for stack in stacks_of(model):
         for block in stack.layers:
             add(fully_shard(block, mesh=line, mp_policy=inner,
                             reshard_after_forward=not keeps_weights))  # fmt: skip
@@ -61,6 +60,24 @@ def shard(
     outer = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
     add(fully_shard(model, mesh=line, mp_policy=outer, reshard_after_forward=False))
     register_fsdp_forward_method(model, "encode")
+
+
+def stacks_of(model: Transformer) -> list[Any]:
+    """The encoder, if there is one, and the decoder."""
+    return [model] if model.encoder is None else [model.encoder, model]
+
+
+def compile_within(model: Transformer) -> None:
+    """Have compiled blocks called through the hooks that gather their weights.
+
+    To be called after `compile_blocks`, which has a stack call blocks past their hooks; without
+    that, or where nothing is sharded, nothing changes.
+    """
+    for stack in stacks_of(model):
+        if stack.is_compiled and isinstance(stack.layers[0], FSDPModule):
+            stack.is_compiled = False
+            for block in stack.layers:
+                block.forward = block.within_hooks
 
 
 def shard_head(head: nn.Module, line: DeviceMesh) -> None:
