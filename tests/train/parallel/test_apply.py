@@ -8,8 +8,11 @@ from tests.train.parallel.processes import run
 
 TWO = [Case("data=2"), Case("shard=2", 1), Case("shard=2", 2), Case("shard=2", 3), Case("tensor=2")]
 FOUR = [
-    Case("data=4"), Case("shard=4"), Case("data=2,shard=2", 1), Case("data=2,shard=2"),
-    Case("data=2,tensor=2"), Case("shard=2,tensor=2"),
+    Case(mesh, zero, config=shape(layers=1), micro_batches=1)
+    for mesh, zero in (
+        ("data=4", 3), ("shard=4", 3), ("data=2,shard=2", 1), ("data=2,shard=2", 3),
+        ("data=2,tensor=2", 3), ("shard=2,tensor=2", 3),
+    )
 ]  # fmt: skip
 
 

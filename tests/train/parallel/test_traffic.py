@@ -22,8 +22,11 @@ TWO = [
     Case("tensor=2", config=GPT2),
 ]  # fmt: skip
 FOUR = [
-    Case("data=2,shard=2", 1), Case("data=2,shard=2"), Case("data=2,tensor=2"),
-    Case("shard=2,tensor=2", 2), Case("shard=2,tensor=2"), Case("shard=4"),
+    Case(mesh, zero, config=shape(layers=1))
+    for mesh, zero in (
+        ("data=2,shard=2", 1), ("data=2,shard=2", 3), ("data=2,tensor=2", 3),
+        ("shard=2,tensor=2", 2), ("shard=2,tensor=2", 3), ("shard=4", 3),
+    )
 ]  # fmt: skip
 
 
