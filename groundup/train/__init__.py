@@ -23,6 +23,10 @@ from .objectives.vocabulary import Vocabulary, vocabulary
 from .optim.config import OptimConfig
 from .optim.optimizer import Optimizer
 from .optim.schedule import schedule
+from .parallel.apply import Parallel, parallelise
+from .parallel.data import own_rows
+from .parallel.launch import ProcessLost, launched, together
+from .parallel.mesh import Mesh
 from .precision import Precision
 from .pretrain.begin import is_of_others, optim_for
 from .pretrain.config import PretrainConfig, Stage
@@ -45,13 +49,16 @@ __all__ = [
     "Batch",
     "Batches",
     "Interrupted",
+    "Mesh",
     "NoiseConfig",
     "Objective",
     "OptimConfig",
     "Optimizer",
+    "Parallel",
     "Plan",
     "Precision",
     "PretrainConfig",
+    "ProcessLost",
     "Resumed",
     "RouterConfig",
     "Routing",
@@ -66,12 +73,15 @@ __all__ = [
     "classes",
     "compiling",
     "is_of_others",
+    "launched",
     "logging",
     "masked",
     "measured",
     "next_sentence",
     "objective",
     "optim_for",
+    "own_rows",
+    "parallelise",
     "placed",
     "pretrain",
     "resume",
@@ -84,6 +94,7 @@ __all__ = [
     "sequence_batch",
     "split",
     "summary",
+    "together",
     "token_loss",
     "train",
     "validating",

@@ -79,9 +79,7 @@ class ParallelCrossEntropy(torch.autograd.Function):
                 part = slice(start, start + plan.chunk)
                 inputs = hidden[part].detach().to(plan.compute)
                 logits = inputs @ output.T  # (n, V / processes)
-                if bias is not None:
-                    logits = logits + bias.detach().to(logits.dtype)
-                losses, errors = parallel_errors(logits, targets[part], weights[part], plan)
+                losses, errors = parallel_errors(logits, bias, targets[part], weights[part], plan)
                 total += losses.sum()
                 if grad_hidden is not None:
                     grad_hidden[part] = errors @ output
@@ -101,12 +99,15 @@ class ParallelCrossEntropy(torch.autograd.Function):
 
 def parallel_errors(
     logits: Float[Tensor, "N v"],
+    bias: Float[Tensor, " v"] | None,
     targets: Int[Tensor, " N"],
     weights: Float[Tensor, " N"],
     plan: Plan,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N v"]]:
     """Weighted losses of a chunk, and their derivative by this process's products."""
     dtype, exact = logits.dtype, torch.promote_types(logits.dtype, torch.float32)
+    if bias is not None:
+        logits = logits + bias.detach().to(dtype)
     logits, slope = logits.to(exact), None
     if plan.softcap is not None:
         bent = torch.tanh(logits / plan.softcap)

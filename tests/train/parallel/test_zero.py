@@ -74,3 +74,19 @@ def test_a_stage_that_there_is_not_is_refused():
         assert "zero=4 is no stage" in str(error)
     else:
         raise AssertionError("stage 4 was taken")
+
+
+def loaded() -> list[list[float]]:
+    """Whole weights after each process gave its own rows a value, as a checkpoint does."""
+    mesh, body = mesh_of(Case("shard=2")), tiny(Case("").config)
+    made = parallelise(body, Case("").loss, Precision(), mesh, zero=1)
+    with torch.no_grad():
+        for parameter in made.parameters.values():
+            parameter.copy_(torch.full_like(parameter, float(mesh.place("shard"))))
+    made.settle()
+    return [body.norm.weight.tolist(), body.embed_tokens.weight[:, 0].tolist()]
+
+
+def test_rows_that_were_loaded_reach_every_process():
+    for norm, table in run(2, loaded):
+        assert norm == [0.0] * 8 + [1.0] * 8 and table == [0.0] * 19 + [1.0] * 18
