@@ -12,6 +12,7 @@ from .interval import Intervals, interval_attention, intervals
 from .linear import Int8Linear
 from .loss import LossSum, cross_entropy, reference_cross_entropy
 from .mask import NEEDS, Mask, Pattern, places_of, visible
+from .ring import Ring, held_places, ring_attention
 from .sparse import sparse_attention
 
 __all__ = [
@@ -23,12 +24,14 @@ __all__ = [
     "LossSum",
     "Mask",
     "Pattern",
+    "Ring",
     "Scores",
     "attention",
     "choose",
     "cross_entropy",
     "experts",
     "flash_attention",
+    "held_places",
     "interval_attention",
     "intervals",
     "matmul_attention",
@@ -36,6 +39,7 @@ __all__ = [
     "reference_attention",
     "reference_cross_entropy",
     "reference_experts",
+    "ring_attention",
     "sparse_attention",
     "visible",
 ]
