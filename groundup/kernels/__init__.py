@@ -7,7 +7,16 @@ from .attention import (
     matmul_attention,
     reference_attention,
 )
-from .experts import Choice, ExpertWeights, choose, experts, reference_experts
+from .experts import (
+    Choice,
+    ExpertWeights,
+    brought_back,
+    choose,
+    experts,
+    networks,
+    reference_experts,
+    sorted_pairs,
+)
 from .interval import Intervals, interval_attention, intervals
 from .linear import Int8Linear
 from .loss import LossSum, cross_entropy, reference_cross_entropy
@@ -27,6 +36,7 @@ __all__ = [
     "Ring",
     "Scores",
     "attention",
+    "brought_back",
     "choose",
     "cross_entropy",
     "experts",
@@ -35,11 +45,13 @@ __all__ = [
     "interval_attention",
     "intervals",
     "matmul_attention",
+    "networks",
     "places_of",
     "reference_attention",
     "reference_cross_entropy",
     "reference_experts",
     "ring_attention",
+    "sorted_pairs",
     "sparse_attention",
     "visible",
 ]

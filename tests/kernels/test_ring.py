@@ -16,8 +16,7 @@ from groundup.kernels import (
     reference_attention,
     ring_attention,
 )
-from tests.train.parallel.crew import crew
-
+from tests.train.parallel.processes import run
 
 LENGTH = 16
 
@@ -77,13 +76,9 @@ def shared(tensor: Tensor | None, ring: Ring, dim: int) -> Tensor | None:
     return None if tensor is None else tensor.index_select(dim, held_places(LENGTH, ring))
 
 
-def in_a_ring(size: int, case: Case) -> list[Tensor] | None:
-    """Output and gradients of this process's places; None beside the ring."""
-    ranks = list(range(size))
-    group, rank = distributed.new_group(ranks), distributed.get_rank()
-    if rank not in ranks:
-        return None
-    ring = Ring(size, rank, group)
+def in_a_ring(size: int, case: Case) -> list[Tensor]:
+    """Output and gradients of this process's places."""
+    ring = Ring(size, distributed.get_rank(), distributed.group.WORLD)
     q, k, v, grad = (shared(x, ring, 2) for x in inputs(case))
     leaves = [x.requires_grad_() for x in (q, k, v) if x is not None]
     mask = case.mask._replace(
@@ -105,11 +100,10 @@ def alone(case: Case, attend) -> list[Tensor]:
     return [x.detach() for x in (out, *torch.autograd.grad(out, leaves, grad.to(out.dtype)))]
 
 
-def together(parts: list[list[Tensor] | None]) -> list[Tensor]:
+def together(parts: list[list[Tensor]]) -> list[Tensor]:
     """Whole rows of what the processes found."""
-    found = [part for part in parts if part is not None]
-    order = torch.cat([held_places(LENGTH, Ring(len(found), r)) for r in range(len(found))])
-    return [torch.cat(each, dim=2)[:, :, order.argsort()] for each in zip(*found, strict=True)]
+    order = torch.cat([held_places(LENGTH, Ring(len(parts), r)) for r in range(len(parts))])
+    return [torch.cat(each, dim=2)[:, :, order.argsort()] for each in zip(*parts, strict=True)]
 
 
 @pytest.mark.parametrize("size", [2, 4])
@@ -117,14 +111,14 @@ def together(parts: list[list[Tensor] | None]) -> list[Tensor]:
 def test_a_ring_gives_what_whole_rows_give(name: str, size: int):
     case = CASES[name]
     tolerance = 1e-10 if case.dtype == torch.float64 else 1e-5
-    found = together(crew().run(in_a_ring, size, case))
+    found = together(run(size, in_a_ring, size, case))
     for mine, wanted in zip(found, alone(case, reference_attention), strict=True):
         torch.testing.assert_close(mine, wanted, rtol=tolerance, atol=tolerance)
 
 
 def test_bfloat16_products_are_as_near_as_bfloat16_allows():
     case = CASES["documents"]._replace(dtype=torch.float32, bfloat16=True)
-    found = together(crew().run(in_a_ring, 2, case))
+    found = together(run(2, in_a_ring, 2, case))
     assert found[0].dtype == torch.bfloat16 and found[1].dtype == torch.float32
     for mine, wanted in zip(found, alone(case, reference_attention), strict=True):
         torch.testing.assert_close(mine.float(), wanted, rtol=0.04, atol=0.04)
