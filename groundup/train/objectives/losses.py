@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
 from groundup.core import Config
@@ -19,6 +20,7 @@ from groundup.kernels import LossSum, cross_entropy
 from groundup.model import Transformer, WithHead, balance_loss, z_loss
 
 from ..batches import Batch
+from ..parallel.vocabulary import parallel_cross_entropy
 
 
 class Routing(NamedTuple):
@@ -91,12 +93,30 @@ def token_loss(
 ) -> LossSum:
     """Cross-entropy of the tokens that a model reads off its hidden states."""
     flat = weights.flatten()
-    total = cross_entropy(
-        model.readout(hidden).flatten(0, 1), model.head, targets.flatten(), flat,
-        bias=model.lm_bias, softcap=model.config.output.softcap,
+    total = nats(
+        model, model.readout(hidden).flatten(0, 1), targets.flatten(), flat,
         compiled=model.is_compiled and model.training,
     )  # fmt: skip
     return LossSum(total, flat.sum(dtype=torch.float64))
+
+
+def nats(
+    model: Transformer,
+    read: Float[Tensor, "N D"],
+    targets: Int[Tensor, " N"],
+    weights: Float[Tensor, " N"],
+    *,
+    compiled: bool = False,
+) -> Float[Tensor, ""]:
+    """Weighted nats of tokens read off a model's output embedding, whole or divided by ids."""
+    softcap = model.config.output.softcap
+    if isinstance(model.head, DTensor):
+        return parallel_cross_entropy(
+            read, model.head, targets, weights, bias=model.lm_bias, softcap=softcap
+        )
+    return cross_entropy(
+        read, model.head, targets, weights, bias=model.lm_bias, softcap=softcap, compiled=compiled
+    )
 
 
 def picked_loss(
@@ -104,10 +124,7 @@ def picked_loss(
 ) -> LossSum:
     """Cross-entropy of chosen tokens, of what meets the output embedding."""
     weights = batch.weights[chosen]
-    total = cross_entropy(
-        read, model.head, batch.targets[chosen], weights,
-        bias=model.lm_bias, softcap=model.config.output.softcap,
-    )  # fmt: skip
+    total = nats(model, read, batch.targets[chosen], weights)
     return LossSum(total, weights.sum(dtype=torch.float64))
 
 

@@ -14,7 +14,7 @@ whoever is given none trains as if there were no others. Knows process groups, b
 
 import difflib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -93,7 +93,7 @@ class Mesh(NamedTuple):
         """Sum of a number over the processes along some dimensions, the same bits on each."""
         for dimension in self.dimensions:
             if dimension in along:
-                whole = self.tensor(value)
+                whole = self.numbers([value])
                 distributed.all_reduce(whole, group=self.line(dimension).get_group())
                 value = float(whole)
         return value
@@ -102,7 +102,7 @@ class Mesh(NamedTuple):
         """The first process's number, on every process: whoever must decide alike asks for it."""
         if self.grid is None:
             return value
-        told = self.tensor(value)
+        told = self.numbers([value])
         distributed.broadcast(told, src=0)
         return float(told)
 
@@ -110,10 +110,10 @@ class Mesh(NamedTuple):
         """Whether it is so on any process, such as that Ctrl-C was pressed; all get one answer."""
         return self.sum(float(is_so), self.dimensions) > 0
 
-    def tensor(self, value: float) -> torch.Tensor:
-        """A number where collectives can read it."""
+    def numbers(self, values: Sequence[float]) -> torch.Tensor:
+        """Numbers where collectives can read them, in float64."""
         assert self.grid is not None, "one process has nobody to tell"
-        return torch.tensor([value], dtype=torch.float64, device=self.grid.device_type)
+        return torch.tensor(values, dtype=torch.float64, device=self.grid.device_type)
 
 
 ALONE = Mesh()
