@@ -57,11 +57,11 @@ class Losing(nn.Module):
         return self.loss(self.model, batch)
 
 
-def overlapped(model: nn.Module, loss: Loss, precision: Precision, group: ProcessGroup) -> Gradients:
+def overlapped(
+    model: nn.Module, loss: Loss, precision: Precision, group: ProcessGroup
+) -> Gradients:
     """Gradients summed over a group while the last micro-batch's backward runs."""
-    whole = DistributedDataParallel(
-        Losing(model, loss), process_group=group, broadcast_buffers=False
-    )
+    whole = DistributedDataParallel(Losing(model, loss), process_group=group)
     whole.register_comm_hook(group, summing)
 
     def one(batch: Batch, weight: float) -> float:

@@ -114,7 +114,9 @@ def outer_plan(model: Transformer) -> dict[str, ParallelStyle]:
         for name in ("embed_tokens", "embed_positions", "embed_types")
         if getattr(model, name) is not None
     }
-    plan |= {n: SequenceParallel() for n in ("embed_norm", "norm") if has_weights(getattr(model, n))}
+    plan |= {
+        n: SequenceParallel() for n in ("embed_norm", "norm") if has_weights(getattr(model, n))
+    }
     if model.lm_head is not None:
         plan["lm_head"] = ColwiseParallel()
     return plan
@@ -138,14 +140,17 @@ class OverFeatures(ParallelStyle):
             lambda _, given: (DTensor.from_local(given[0], device_mesh, [Shard(-1)]),)
         )
         module.register_forward_hook(
-            lambda _, given, found: found.redistribute(placements=[Shard(found.ndim - 1)]).to_local()
+            lambda _, given, found: found.redistribute(
+                placements=[Shard(found.ndim - 1)]
+            ).to_local()
         )
         return module
 
 
 def gathered(module: nn.Module, given: Any, hidden: DTensor) -> Tensor:
     """Hidden states of all positions; their gradient is summed over processes and divided again."""
-    return hidden.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
+    whole = hidden.redistribute(placements=[Replicate()]).to_local(grad_placements=[Partial()])
+    return whole.clone()  # no view: fully_shard watches what a model returns for its gradient
 
 
 class PositionCheck:
@@ -154,9 +159,7 @@ class PositionCheck:
     def __init__(self, parts: int) -> None:
         self.parts = parts
 
-    def __call__(
-        self, module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]
-    ) -> None:
+    def __call__(self, module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Raise ShapeError before anything is computed."""
         ids = given[0] if given else named["ids"]
         if ids.shape[1] % self.parts:

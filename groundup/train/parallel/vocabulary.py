@@ -41,9 +41,7 @@ def parallel_cross_entropy(
     compute = hidden.dtype
     if torch.is_autocast_enabled(hidden.device.type):
         compute = torch.get_autocast_dtype(hidden.device.type)
-    _, offset = compute_local_shape_and_global_offset(
-        head.shape, head.device_mesh, head.placements
-    )
+    _, offset = compute_local_shape_and_global_offset(head.shape, head.device_mesh, head.placements)
     plan = Plan(head.device_mesh.get_group(), offset[0], chunk, compute, softcap)
     own = head.to_local(grad_placements=head.placements)
     own_bias = None if bias is None else bias.to_local(grad_placements=bias.placements)

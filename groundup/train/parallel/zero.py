@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import (
     FSDPModule,
@@ -25,7 +25,7 @@ from torch.distributed.fsdp import (
     fully_shard,
     register_fsdp_forward_method,
 )
-from torch.distributed.tensor import DTensor, Shard
+from torch.distributed.tensor import DTensor, Partial, Shard
 
 from groundup.model import Transformer
 
@@ -123,8 +123,8 @@ class OwnRows:
                 if piece.whole.grad is not None:
                     spread(piece.whole.grad, columns)
                     piece.whole.grad = None
-            found = sent.new_empty(sum(sizes))
-            distributed.reduce_scatter_tensor(found, sent.flatten(), group=self.line.get_group())
+            parts = DTensor.from_local(sent, self.line, [Partial()], run_check=False)
+            found = parts.redistribute(placements=[Shard(0)]).to_local().flatten()
             for piece, part in zip(run, found.split(sizes), strict=True):
                 like = piece.own.to_local()  # type: ignore[operator]
                 piece.own.grad = DTensor.from_local(
@@ -137,13 +137,12 @@ class OwnRows:
         """Give every process the rows that the others moved."""
         for run in self.runs():
             sizes = [piece.share for piece in run]
-            sent = run[0].whole.new_zeros(sum(sizes))
-            for piece, part in zip(run, sent.split(sizes), strict=True):
+            sent = run[0].whole.new_zeros(1, sum(sizes))
+            for piece, part in zip(run, sent[0].split(sizes), strict=True):
                 rows = piece.own.to_local().flatten()  # type: ignore[operator]
                 part[: rows.numel()] = rows
-            found = sent.new_empty(self.parts * len(sent))
-            distributed.all_gather_into_tensor(found, sent, group=self.line.get_group())
-            for piece, columns in zip(run, found.view(self.parts, -1).split(sizes, 1), strict=True):
+            found = DTensor.from_local(sent, self.line, [Shard(0)], run_check=False).full_tensor()
+            for piece, columns in zip(run, found.split(sizes, 1), strict=True):
                 whole = columns.flatten()[: piece.whole.numel()]
                 piece.whole.copy_(whole.view_as(piece.whole))
 

@@ -1,19 +1,33 @@
 """Ten steps of a tiny model on a mesh, and on one process, to be compared."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor
 
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, Precision, causal, split, train
+from groundup.train import (
+    Batch,
+    OptimConfig,
+    Optimizer,
+    Plan,
+    Precision,
+    causal,
+    sequence,
+    split,
+    train,
+)
+from groundup.train.loop import Loss, accumulation
 from groundup.train.parallel.apply import parallelise
 from groundup.train.parallel.data import own_rows
 from groundup.train.parallel.mesh import ALONE, Mesh, open_mesh, sizes_for
 
-ADAMW = OptimConfig(matrices="adamw", learning_rate=1e-2, embedding_learning_rate=1e-2, epsilon=1e-6)
+ADAMW = OptimConfig(
+    matrices="adamw", learning_rate=1e-2, embedding_learning_rate=1e-2, epsilon=1e-6
+)
 
 
 class Run(NamedTuple):
@@ -47,7 +61,7 @@ def tiny(config: ModelConfig, dtype: torch.dtype = torch.float32) -> Transformer
 
 def ragged(step: int, rows: int = 8, length: int = 12) -> Batch:
     """Packed documents, masks with holes, a row with padding: the whole batch of a step."""
-    generator = torch.Generator().manual_seed(100 + step)
+    generator = torch.Generator().manual_seed(100 + step % 2)
     ids = torch.randint(37, (rows, length + 1), generator=generator)
     weights = (torch.rand(rows, length, generator=generator) < 0.6).float()
     weights[-1] = 0.0
@@ -55,38 +69,79 @@ def ragged(step: int, rows: int = 8, length: int = 12) -> Batch:
     documents[:, 7:] = 1
     documents[1, 10:], weights[1, 10:] = -1, 0.0
     names = tuple(f"row {row}" for row in range(rows))
-    return Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), weights, documents, names)
+    return Batch(
+        ids[:, :-1].contiguous(), ids[:, 1:].contiguous(), weights, documents, names,
+        source=ids.flip(1)[:, 1:].contiguous(), source_documents=documents,
+    )  # fmt: skip
 
 
-def trained(
-    text: str, world: int, config: ModelConfig, micro_batches: int = 1, zero: int = 3,
-    optim: OptimConfig = ADAMW, steps: int = 10,
-) -> Run:  # fmt: skip
-    """Train on a mesh over the processes there are."""
-    mesh = open_mesh(sizes_for(text, world), "cpu") if world > 1 else ALONE
-    return trained_on(mesh, config, micro_batches, zero, optim, steps)
+class Case(NamedTuple):
+    """A model on a mesh."""
+
+    mesh: str
+    zero: int = 3
+    config: ModelConfig = shape()
+    micro_batches: int = 2
+    optim: OptimConfig = ADAMW
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def loss(self) -> Loss:
+        """What its kind of model is trained by."""
+        return sequence if self.config.kind == "encoder_decoder" else causal
 
 
-def trained_on(
-    mesh: Mesh, config: ModelConfig, micro_batches: int, zero: int, optim: OptimConfig, steps: int
-) -> Run:
-    """Train a tiny model for some steps."""
-    precision = Precision()
-    made = parallelise(tiny(config), causal, precision, mesh, zero=zero)
-    optimizer = Optimizer(made.parameters.items(), optim)
+def alone(case: Case) -> Case:
+    """The same model on one process."""
+    return case._replace(mesh="")
+
+
+def mesh_of(case: Case) -> Mesh:
+    """The case's mesh over the processes that there are."""
+    if not case.mesh:
+        return ALONE
+    return open_mesh(sizes_for(case.mesh, distributed.get_world_size()), "cpu")
+
+
+def trained(cases: Sequence[Case], steps: int = 10) -> list[Run]:
+    """Train a tiny model for some steps on each mesh."""
+    return [train_one(case, steps) for case in cases]
+
+
+def train_one(case: Case, steps: int) -> Run:
+    """One run; every process has its own rows and tells the same."""
+    mesh, precision = mesh_of(case), Precision()
+    made = parallelise(tiny(case.config, case.dtype), case.loss, precision, mesh, zero=case.zero)
+    optimizer = Optimizer(made.parameters.items(), case.optim)
     plan = Plan(steps, 0, precision, mesh)
 
     def batches(step: int) -> list[Batch]:
-        return split(own_rows(ragged(step), mesh), micro_batches)
+        return split(own_rows(ragged(step), mesh), case.micro_batches)
 
     done = list(
         train(
-            made.model, batches, causal, optimizer, lambda step: 1.0, plan,
+            made.model, batches, case.loss, optimizer, lambda step: 1.0, plan,
             gradients=made.gradients, settle=made.settle,
         )
     )  # fmt: skip
     weights = {name: whole(parameter) for name, parameter in made.parameters.items()}
     return Run([s.loss for s in done], [s.gradient_norm for s in done], weights)
+
+
+def gradients(cases: Sequence[Case]) -> list[dict[str, Any]]:
+    """The whole gradient of one step on each mesh, by name."""
+    found = []
+    for case in cases:
+        mesh = mesh_of(case)
+        made = parallelise(
+            tiny(case.config, case.dtype), case.loss, Precision(), mesh, zero=case.zero
+        )
+        parts = split(own_rows(ragged(0), mesh), case.micro_batches)
+        weight = mesh.sum(sum(float(part.weights.sum()) for part in parts))
+        (made.gradients or accumulation(made.model, case.loss, Precision()))(parts, weight)
+        learnt = {n: p for n, p in made.parameters.items() if p.grad is not None}
+        found.append({name: whole(p.grad) for name, p in learnt.items() if p.grad is not None})
+    return found
 
 
 def whole(tensor: Tensor) -> Any:
@@ -95,27 +150,15 @@ def whole(tensor: Tensor) -> Any:
     return (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).numpy().copy()
 
 
-def gradients(text: str, world: int, config: ModelConfig, micro_batches: int, zero: int) -> Any:
-    """The whole gradient of one step, by name."""
-    mesh = open_mesh(sizes_for(text, world), "cpu") if world > 1 else ALONE
-    made = parallelise(tiny(config), causal, Precision(), mesh, zero=zero)
-    parts = split(own_rows(ragged(0), mesh), micro_batches)
-    weight = mesh.sum(sum(float(part.weights.sum()) for part in parts))
-    found = made.gradients or plain(made.model)
-    found(parts, weight)
-    return {name: whole(p.grad) for name, p in made.parameters.items() if p.grad is not None}
-
-
-def plain(model: nn.Module) -> Any:
-    """Gradients of one process."""
-    from groundup.train.loop import accumulation
-
-    return accumulation(model, causal, Precision())
-
-
 def apart(one: Run, other: Run) -> float:
     """Largest difference of losses, norms and weights."""
     assert one.weights.keys() == other.weights.keys()
     numbers = [(one.losses, other.losses), (one.norms, other.norms)]
     numbers += [(one.weights[name], other.weights[name]) for name in one.weights]
     return max(float(np.abs(np.subtract(a, b)).max()) for a, b in numbers)
+
+
+def far(found: dict[str, Any], one: dict[str, Any]) -> float:
+    """Largest difference of gradients of the same names."""
+    assert found.keys() == one.keys()
+    return max(float(np.abs(found[name] - one[name]).max()) for name in one)

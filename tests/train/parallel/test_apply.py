@@ -2,27 +2,46 @@
 
 import pytest
 
-from tests.train.parallel.plans import apart, shape, trained
+from groundup.model import ExpertsConfig, FeedForwardConfig
+from tests.train.parallel.plans import Case, alone, apart, far, gradients, shape, trained
 from tests.train.parallel.processes import run
 
+TWO = [Case("data=2"), Case("shard=2", 1), Case("shard=2", 2), Case("shard=2", 3), Case("tensor=2")]
+FOUR = [
+    Case("data=4"), Case("shard=4"), Case("data=2,shard=2", 1), Case("data=2,shard=2"),
+    Case("data=2,tensor=2"), Case("shard=2,tensor=2"),
+]  # fmt: skip
 
-@pytest.mark.parametrize(
-    ("mesh", "world", "zero"),
-    [
-        ("data=2", 2, 3),
-        ("shard=2", 2, 1),
-        ("shard=2", 2, 2),
-        ("shard=2", 2, 3),
-        ("tensor=2", 2, 3),
-        ("data=4", 4, 3),
-        ("shard=4", 4, 3),
-        ("data=2,shard=2", 4, 1),
-        ("data=2,shard=2", 4, 3),
-        ("data=2,tensor=2", 4, 3),
-        ("shard=2,tensor=2", 4, 3),
-    ],
-)
-def test_ten_steps_on_a_mesh_are_those_of_one_process(mesh: str, world: int, zero: int):
-    alone = trained("", 1, shape(), 2)
-    for found in run(world, trained, mesh, world, shape(), 2, zero):
-        assert apart(found, alone) < 1e-5
+
+@pytest.mark.parametrize(("world", "cases"), [(2, TWO), (4, FOUR)])
+def test_ten_steps_on_a_mesh_are_those_of_one_process(world: int, cases: list[Case]):
+    (one,) = trained([alone(cases[0])])
+    assert one.losses[-1] < 0.95 * one.losses[0]
+    by_rank = run(world, trained, cases)
+    for case, *runs in zip(cases, *by_rank, strict=True):
+        for found in runs:
+            assert apart(found, one) < 1e-5, case.mesh
+            assert found.norms == runs[0].norms, case.mesh  # the same bits
+
+
+def test_gradients_of_two_processes_are_those_of_one():
+    (one,) = gradients([alone(TWO[0])])
+    for case, found in zip(TWO, run(2, gradients, TWO)[0], strict=True):
+        assert far(found, one) < 1e-6, (case.mesh, case.zero)
+
+
+OTHERS = {
+    "experts": shape(feedforward=FeedForwardConfig(width=24, experts=ExpertsConfig(count=4))),
+    "encoder_decoder": shape(kind="encoder_decoder", encoder_layers=2),
+}
+
+
+def test_experts_and_encoder_decoders_divide_by_rows():
+    cases = [
+        Case(mesh, zero, config)
+        for config in OTHERS.values()
+        for mesh, zero in (("data=2", 3), ("shard=2", 1), ("shard=2", 2), ("shard=2", 3))
+    ]
+    for case, found in zip(cases, run(2, gradients, cases)[0], strict=True):
+        (one,) = gradients([alone(case)])
+        assert far(found, one) < 1e-6, (case.config.kind, case.mesh, case.zero)
