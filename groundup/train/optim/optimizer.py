@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from groundup.core import ConfigError
 
 from ..parallel.mesh import ALONE, Mesh
-from .clip import clip
+from .clip import clip, held
 from .config import OptimConfig
 
 
@@ -98,9 +98,9 @@ class Optimizer:
         names = [name for name in names if self.others[name].grad is not None]
         if not names:
             return
-        weights: list[Tensor] = [self.others[name] for name in names]
-        gradients = [p.grad for p in weights]
-        mean, square = [self.mean[n] for n in names], [self.square[n] for n in names]
+        weights: list[Tensor] = [held(self.others[name]) for name in names]
+        gradients = [held(self.others[name].grad) for name in names]  # type: ignore[arg-type]
+        mean, square = [held(self.mean[n]) for n in names], [held(self.square[n]) for n in names]
         torch._foreach_lerp_(mean, gradients, 1 - config.beta1)  # type: ignore[arg-type]
         torch._foreach_mul_(square, config.beta2)
         torch._foreach_addcmul_(square, gradients, gradients, 1 - config.beta2)  # type: ignore[arg-type]

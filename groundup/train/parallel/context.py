@@ -87,14 +87,14 @@ def ring_bytes(
     parts: int,
     *,
     itemsize: int = 4,
-    packed: bool = True,
+    documents: int = 8,
 ) -> int:
     """Bytes that one process sends in a micro-batch, forward and backward, round all layers' rings.
 
     rows, length  of the whole micro-batch
     parts         processes of the ring
     itemsize      bytes of a key's number: 4, or 2 in bfloat16
-    packed        whether rows have documents, whose numbers (8 bytes) travel with the keys
+    documents     bytes of a document's number, which travels with the keys; 0 of unpacked rows
 
     A share passes P - 1 times forward and as often backward; its gradients, in float32, pass P
     times.
@@ -106,6 +106,5 @@ def ring_bytes(
         return 0
     attention = config.attention
     numbers = 2 * rows * (length // parts) * attention.kv_heads * attention.head_dim
-    documents = 8 * rows * (length // parts) if packed else 0
-    passes = 2 * (parts - 1) * (numbers * itemsize + documents)
+    passes = 2 * (parts - 1) * (numbers * itemsize + documents * rows * (length // parts))
     return config.layers * (passes + parts * numbers * 4)

@@ -154,14 +154,14 @@ class Stage:
 
     def add_tied(self) -> None:
         """Bring the tied embedding's gradient as an output to that of its input."""
-        if not self.is_tied:
+        if not self.is_tied or not (self.is_first or self.is_last):
             return
         weight = self.model.embed_tokens.weight
         if self.is_last:
             grad = weight.grad if weight.grad is not None else torch.zeros_like(weight)
             self.send(grad.contiguous(), 1 - self.parts)
             weight.grad = None
-        elif self.is_first:
+        else:
             other = self.take(torch.empty_like(weight), self.parts - 1)
             weight.grad = other if weight.grad is None else weight.grad + other
 

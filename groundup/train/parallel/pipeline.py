@@ -19,7 +19,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, distributed, nn
 
-from groundup.core import ConfigError
 from groundup.kernels import LossSum
 from groundup.model import Transformer
 
@@ -49,7 +48,9 @@ def actions(schedule: ScheduleName, place: int, parts: int, micro_batches: int) 
     found = [Action("forward", number) for number in range(first)]
     for number in range(first, micro_batches):
         found += [Action("forward", number), Action("backward", number - first)]
-    return found + [Action("backward", number) for number in range(micro_batches - first, micro_batches)]
+    return found + [
+        Action("backward", number) for number in range(micro_batches - first, micro_batches)
+    ]
 
 
 def most_in_flight(done: Sequence[Action]) -> int:
@@ -128,10 +129,8 @@ def pipelined(
 ) -> Pipeline:
     """Cut a whole model to this process's layers of a pipeline, in place.
 
-    Raises ConfigError for a schedule that there is not, and a model that cannot be cut.
+    Raises ConfigError for a model that cannot be cut.
     """
-    if schedule not in ("gpipe", "1f1b"):
-        raise ConfigError(f"schedule={schedule!r} is none; expected gpipe or 1f1b.")
     stage = Stage(model, loss, precision, mesh.line("pipeline"))
 
     def gradients(micro_batches: Sequence[Batch], weight: float) -> float:
