@@ -90,6 +90,12 @@ class Block(nn.Module):
         found = self.feed(self.feedforward_norm(hidden), context)
         return self.add(hidden, found, self.feedforward_out_norm)
 
+    def within_hooks(
+        self, hidden: Float[Tensor, "B T D"], context: Context
+    ) -> Float[Tensor, "B T D"]:
+        """`forward`, in training compiled; it takes its place where hooks must run around it."""
+        return (compiled_block() if self.training else Block.forward)(self, hidden, context)
+
     def feed(self, hidden: Float[Tensor, "B T D"], context: Context) -> Float[Tensor, "B T D"]:
         """The feed-forward, dense or of experts."""
         if self.experts is None:

@@ -110,12 +110,12 @@ def nats(
 ) -> Float[Tensor, ""]:
     """Weighted nats of tokens read off a model's output embedding, whole or divided by ids."""
     softcap = model.config.output.softcap
-    if isinstance(model.head, DTensor):
-        return parallel_cross_entropy(
-            read, model.head, targets, weights, bias=model.lm_bias, softcap=softcap
-        )
+    head, bias = model.head, model.lm_bias
+    if isinstance(head, DTensor):
+        assert bias is None or isinstance(bias, DTensor), "ids are divided in both"
+        return parallel_cross_entropy(read, head, targets, weights, bias=bias, softcap=softcap)
     return cross_entropy(
-        read, model.head, targets, weights, bias=model.lm_bias, softcap=softcap, compiled=compiled
+        read, head, targets, weights, bias=bias, softcap=softcap, compiled=compiled
     )
 
 

@@ -9,19 +9,23 @@ processes' common store and listens to the others'. Who is not heard for `patien
 who fails says why. The others stop and name it. Only the first process shows progress.
 """
 
+import json
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import NamedTuple
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
 
 import torch
 from torch import distributed
 
-from groundup.core import ConfigError, GroundupError, device, record
+from groundup.core import Artifact, ConfigError, Draft, GroundupError, device, record
 
 from .mesh import ALONE, Mesh, open_mesh, sizes_for
 
@@ -32,6 +36,9 @@ HURRY_SECONDS = 5.0
 BEAT_SECONDS = 0.5
 GRACE_SECONDS = 4.0
 """Time for the main thread to end by itself before a process that waits for the dead is ended."""
+
+LOST = b"lost: "
+"""How the last word of a process begins that found another to be gone."""
 
 
 class ProcessLost(GroundupError):
@@ -88,15 +95,70 @@ def launched(
     kind = settle_in(place)
     watch = Watch(place, patience_seconds)
     watch.start()
-    try:
-        yield open_mesh(sizes, kind)
-        distributed.barrier()
-    except BaseException as error:
-        watch.leave(error)
-        raise
+    with answering(signal.SIGTERM, ended):
+        try:
+            yield open_mesh(sizes, kind)
+            distributed.barrier()
+        except BaseException as error:
+            with answering(signal.SIGTERM, signal.SIG_IGN):
+                watch.leave(error)
+            raise
     watch.stop("done")
     distributed.barrier()  # the store lies with one of them, who must not go first
     distributed.destroy_process_group()
+
+
+@contextmanager
+def answering(number: int, answer: Any) -> Iterator[None]:
+    """Answer a signal so for a while, in the main thread; others get none."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, answer)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def ended(number: int, frame: FrameType | None) -> None:
+    """Leave in order: torchrun ends all processes so when one has died."""
+    raise SystemExit(128 + number)
+
+
+def together(
+    mesh: Mesh, out: Path, make: Callable[[Callable[[Draft], None]], Artifact],
+    write: Callable[[Draft], None],
+) -> Artifact:  # fmt: skip
+    """An artifact that all processes train for and the first one makes.
+
+    make   makes it at `out` with the writer that it is given, unless it is there: `produce`
+    write  trains; every process runs it at once, and only the first may write into the draft
+
+    What the first process finds wrong before it writes ends the others too.
+    """
+    if mesh.grid is None:
+        return make(write)
+    if not mesh.is_first:
+        place = mesh.told("")
+        if place:
+            folders = {name: Path(folder) for name, folder in json.loads(place).items()}
+            write(Draft(folders["path"], folders["scratch"], folders["log"]))
+        distributed.barrier()
+        return Artifact.open(out)
+    began = []
+
+    def written(draft: Draft) -> None:
+        began.append(draft)
+        folders = {"path": draft.path, "scratch": draft.scratch, "log": draft.log}
+        mesh.told(json.dumps({name: str(folder) for name, folder in folders.items()}))
+        write(draft)
+
+    found = make(written)
+    if not began:  # it was there
+        mesh.told("")
+    distributed.barrier()
+    return found
 
 
 def settle_in(place: Place) -> str:
@@ -137,7 +199,7 @@ class Watch(threading.Thread):
         self.heard = {rank: (b"", time.monotonic()) for rank in range(place.world)}
         self.lost = threading.Event()
         self.over = threading.Event()
-        self.verdict = ""
+        self.what = ""
         self.store.set(self.key(place.rank), "0")
         distributed.barrier()  # from here on all have a key
 
@@ -171,13 +233,13 @@ class Watch(threading.Thread):
             before, since = self.heard[rank]
             if value != before:
                 self.heard[rank] = (value, now)
-            elif value not in (b"done", b"left") and now - since > self.patience:
-                self.judge(
-                    f"{self.name_of(rank)} died: nothing was heard of it for "
-                    f"{now - since:.0f} seconds."
-                )
+            elif value != b"done" and now - since > self.patience:
+                silence = f"nothing was heard of it for {now - since:.0f} seconds"
+                self.judge(f"{self.name_of(rank)} died: {silence}.")
             if value.startswith(b"failed"):
                 self.judge(f"{self.name_of(rank)} {value.decode().rstrip('.')}.")
+            if value.startswith(LOST):  # who was first to notice tells the rest
+                self.judge(value.removeprefix(LOST).decode())
 
     def name_of(self, rank: int) -> str:
         """A process as people are told of it."""
@@ -186,20 +248,30 @@ class Watch(threading.Thread):
     def judge(self, what: str) -> None:
         """Note what happened first."""
         if not self.lost.is_set():
-            self.verdict = (
-                f"{what} The others stop; start the same command again to go on from the last "
-                "checkpoint."
-            )
+            self.what = what
+            self.tell(LOST.decode() + what)
             self.lost.set()
+
+    @property
+    def verdict(self) -> str:
+        """What happened, and what to do."""
+        return (
+            f"{self.what} The others stop; start the same command again to go on from the last "
+            "checkpoint."
+        )
+
+    def tell(self, value: str) -> None:
+        """Put a last word where this process beat."""
+        try:
+            self.store.set(self.key(self.place.rank), value)
+        except RuntimeError:
+            pass  # there is nobody left to tell
 
     def stop(self, last: str) -> None:
         """End the thread; tell the others why no more is heard of this process."""
         self.over.set()
         self.join()
-        try:
-            self.store.set(self.key(self.place.rank), last)
-        except RuntimeError:
-            pass  # there is nobody left to tell
+        self.tell(last)
 
     def leave(self, error: BaseException) -> None:
         """End after an error: one of our own is told to the others, another's is named.
@@ -210,10 +282,24 @@ class Watch(threading.Thread):
             error, KeyboardInterrupt
         ):  # all stop alike after a checkpoint, or one at once
             return self.stop("failed: interrupted" if type(error) is KeyboardInterrupt else "done")
-        if isinstance(error, RuntimeError):  # what collectives raise; ours are GroundupErrors
+        if is_of_others(error) or isinstance(error, SystemExit):
             self.patience = min(self.patience, HURRY_SECONDS)
-            if self.lost.wait(HURRY_SECONDS + 4 * BEAT_SECONDS):
-                self.stop("left")
+            if self.lost.wait(3 * HURRY_SECONDS):  # on a busy machine beats are heard late
+                self.stop(LOST.decode() + self.what)
+                if self.place.rank == 0:  # the store may lie here, and others have yet to read
+                    time.sleep(4 * BEAT_SECONDS)
                 raise ProcessLost(self.verdict) from None
         lines = str(error).splitlines() or [type(error).__name__]
         return self.stop(f"failed: {lines[0][:300]}")
+
+
+def is_of_others(error: BaseException) -> bool:
+    """Whether an error is that of a call to other processes.
+
+    gloo's are plain RuntimeErrors that name its source file, such as `[…/gloo/transport/tcp/…]
+    Connection closed by peer`.
+    """
+    if isinstance(error, distributed.DistError):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and ("gloo" in said or "Connection " in said)

@@ -106,6 +106,17 @@ class Mesh(NamedTuple):
         distributed.broadcast(told, src=0)
         return float(told)
 
+    def told(self, text: str) -> str:
+        """The first process's text, on every process."""
+        if self.grid is None:
+            return text
+        size = int(self.agreed(float(len(text.encode()))))
+        letters = torch.zeros(size, dtype=torch.uint8, device=self.grid.device_type)
+        if self.is_first and text:
+            letters.copy_(torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8))
+        distributed.broadcast(letters, src=0)
+        return bytes(letters.tolist()).decode()
+
     def any(self, is_so: bool) -> bool:
         """Whether it is so on any process, such as that Ctrl-C was pressed; all get one answer."""
         return self.sum(float(is_so), self.dimensions) > 0

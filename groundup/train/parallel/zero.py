@@ -13,8 +13,8 @@ beside the whole ones.
 Source: Rajbhandari et al. 2019, arXiv:1910.02054; Zhao et al. 2023, arXiv:2304.11277 (FSDP).
 """
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +31,10 @@ from groundup.model import Transformer
 
 from ..precision import Precision
 from .data import buckets
+from .mesh import Share
 
 Stage = int
-"""1, 2 or 3."""
+"""1, 2 or 3; 0 is no stage: all is whole everywhere."""
 
 
 def shard(
@@ -51,8 +52,7 @@ def shard(
     inner = MixedPrecisionPolicy(
         param_dtype=compute, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
-    stacks = [model] if model.encoder is None else [model.encoder, model]
-    for stack in stacks:
+    for stack in stacks_of(model):
         for block in stack.layers:
             add(fully_shard(block, mesh=line, mp_policy=inner,
                             reshard_after_forward=not keeps_weights))  # fmt: skip
@@ -60,6 +60,24 @@ def shard(
     outer = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
     add(fully_shard(model, mesh=line, mp_policy=outer, reshard_after_forward=False))
     register_fsdp_forward_method(model, "encode")
+
+
+def stacks_of(model: Transformer) -> list[Any]:
+    """The encoder, if there is one, and the decoder."""
+    return [model] if model.encoder is None else [model.encoder, model]
+
+
+def compile_within(model: Transformer) -> None:
+    """Have compiled blocks called through the hooks that gather their weights.
+
+    To be called after `compile_blocks`, which has a stack call blocks past their hooks; without
+    that, or where nothing is sharded, nothing changes.
+    """
+    for stack in stacks_of(model):
+        if stack.is_compiled and isinstance(stack.layers[0], FSDPModule):
+            stack.is_compiled = False
+            for block in stack.layers:
+                block.forward = block.within_hooks
 
 
 def shard_head(head: nn.Module, line: DeviceMesh) -> None:
@@ -145,6 +163,59 @@ class OwnRows:
             for piece, columns in zip(run, found.split(sizes, 1), strict=True):
                 whole = columns.flatten()[: piece.whole.numel()]
                 piece.whole.copy_(whole.view_as(piece.whole))
+
+
+class Held(NamedTuple):
+    """Bytes of the training state that a process holds at its fullest between two passes."""
+
+    weights: int
+    """Between forward and backward."""
+    gradients: int
+    """Between backward and the step."""
+    states: int
+    """Of the optimizer."""
+
+
+def held(
+    shapes: Mapping[str, torch.Size], share: Share, zero: Stage, *, compute_bytes: int = 4
+) -> Held:
+    """What a process of a line holds at a stage with AdamW, by formula; stage 0 divides nothing.
+
+    share          this process's place in the line
+    compute_bytes  of a number of a gathered block: 2 in bfloat16
+
+    Shares of stages 2 and 3 are padded to equal rows, the optimizer's states are not. A block that
+    is gathered while it computes comes on top in stage 3.
+    """
+    whole = sum(shape.numel() for shape in shapes.values())
+    if zero == 0:
+        return Held(4 * whole, 4 * whole, 8 * whole)
+    states = 8 * sum(rows_of(s, share) * s[1:].numel() for s in shapes.values())
+    if zero == 1:
+        return Held(4 * whole, 4 * whole, states)
+    each = {name: -(-s[0] // share.parts) * s[1:].numel() for name, s in shapes.items()}
+    outer = sum(size for name, size in each.items() if ".layers." not in f".{name}")
+    inner = sum(each.values()) - outer
+    gathered = 4 * outer + (compute_bytes * inner if zero == 2 else 0)
+    own = 4 * (inner + outer)
+    return Held(own + gathered * share.parts, own, states)
+
+
+def rows_of(shape: torch.Size, share: Share) -> int:
+    """Rows of a tensor that fall to one of several processes.
+
+    >>> [rows_of(torch.Size([5, 2]), Share(place, 4)) for place in range(4)]
+    [2, 2, 1, 0]
+    """
+    each = -(-shape[0] // share.parts)
+    return max(0, min(each, shape[0] - share.place * each))
+
+
+def storage_bytes(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the memory behind some tensors on this process, what they share counted once."""
+    own = [tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in tensors]
+    stores = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in own}
+    return sum(stores.values())
 
 
 def spread(whole: Tensor, columns: Tensor) -> None:

@@ -1,5 +1,6 @@
 """Ten steps of a tiny model on a mesh, and on one process, to be compared."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -21,9 +22,10 @@ from groundup.train import (
     train,
 )
 from groundup.train.loop import Loss, accumulation
-from groundup.train.parallel.apply import parallelise
+from groundup.train.parallel.apply import body_of, parallelise
 from groundup.train.parallel.data import own_rows
 from groundup.train.parallel.mesh import ALONE, Mesh, open_mesh, sizes_for
+from groundup.train.parallel.zero import compile_within
 
 ADAMW = OptimConfig(
     matrices="adamw", learning_rate=1e-2, embedding_learning_rate=1e-2, epsilon=1e-6
@@ -84,6 +86,7 @@ class Case(NamedTuple):
     micro_batches: int = 2
     optim: OptimConfig = ADAMW
     dtype: torch.dtype = torch.float32
+    is_compiled: bool = False
 
     @property
     def loss(self) -> Loss:
@@ -112,6 +115,10 @@ def train_one(case: Case, steps: int) -> Run:
     """One run; every process has its own rows and tells the same."""
     mesh, precision = mesh_of(case), Precision()
     made = parallelise(tiny(case.config, case.dtype), case.loss, precision, mesh, zero=case.zero)
+    if case.is_compiled:
+        os.environ["GROUNDUP_COMPILE"] = "1"
+        assert body_of(made.model).compile_blocks()
+        compile_within(body_of(made.model))
     optimizer = Optimizer(made.parameters.items(), case.optim)
     plan = Plan(steps, 0, precision, mesh)
 

@@ -45,3 +45,11 @@ def test_experts_and_encoder_decoders_divide_by_rows():
     for case, found in zip(cases, run(2, gradients, cases)[0], strict=True):
         (one,) = gradients([alone(case)])
         assert far(found, one) < 1e-6, (case.config.kind, case.mesh, case.zero)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", ["data=2", "shard=2", "tensor=2"])
+def test_compiled_blocks_take_the_same_steps(mesh: str):
+    case = Case(mesh, is_compiled=True)
+    (one,) = trained([alone(case)._replace(is_compiled=False)], 4)
+    assert apart(run(2, trained, [case], 4, seconds=300)[0][0], one) < 5e-5  # other rounding
