@@ -1,6 +1,6 @@
 """What each way to divide training holds and sends on a process, by formula and measured.
 
-    python benchmarks/parallel.py [--depth 3] [--rows 8] [--length 128]
+    python benchmarks/parallel.py [--depth 4] [--rows 8] [--length 128]
 
 Real processes on gloo take one step of a decoder with AdamW: bytes of weights, gradients and
 optimizer states of process 0 at their fullest between two passes, and bytes that it sends, by
@@ -27,6 +27,8 @@ from groundup.train.parallel.data import own_rows
 from groundup.train.parallel.mesh import Share, open_mesh, parse
 from groundup.train.parallel.traffic import Counted, Load, own_shapes, traffic
 from groundup.train.parallel.zero import Held, held, storage_bytes
+
+IDS = 2048
 
 
 class Plan(NamedTuple):
@@ -71,8 +73,8 @@ class Found(NamedTuple):
 
 
 def shape(size: Size) -> ModelConfig:
-    """The dial's model with 4,096 ids; four key heads, that four processes may have them."""
-    config = from_depth(size.depth, 4096, 2048).config
+    """The dial's model with few ids; four key heads, that four processes may have them."""
+    config = from_depth(size.depth, IDS, 2048).config
     part = config.attention.model_copy(update={"heads": 4, "kv_heads": 4})
     return config.model_copy(update={"attention": part})
 
@@ -114,7 +116,7 @@ def own(tensor: Tensor) -> Tensor:
 
 def batch_of(size: Size) -> Batch:
     """The rows of a whole step."""
-    ids = torch.randint(4096, (size.rows, size.length + 1), generator=torch.Generator())
+    ids = torch.randint(IDS, (size.rows, size.length + 1), generator=torch.Generator())
     return Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(),
                  torch.ones(size.rows, size.length), None)  # fmt: skip
 
@@ -133,40 +135,42 @@ def formula(plan: Plan, size: Size) -> Found:
     return Found(held(shapes, share, plan.zero, compute_bytes=compute), dict(total))
 
 
-def work(rank: int, world: int, port: int, plan: Plan, size: Size, results: Any) -> None:
-    """One process of a plan."""
+def work(rank: int, world: int, port: int, plans: list[Plan], size: Size, results: Any) -> None:
+    """One process of some plans, one after the other."""
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "GROUNDUP_COMPILE": "0"}
     distributed.init_process_group("gloo", rank=rank, world_size=world)
-    found = measure(plan, size)
+    found = [measure(plan, size) for plan in plans]
     if rank == 0:
-        results.put([tuple(found.held), found.sent])
+        results.put([(tuple(one.held), one.sent) for one in found])
     distributed.barrier()
     distributed.destroy_process_group()
 
 
-def run(plan: Plan, size: Size) -> Found:
-    """Start a plan's processes; what the first one found."""
+def run(world: int, plans: list[Plan], size: Size) -> list[Found]:
+    """Start so many processes for some plans; what the first one found."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     results = multiprocessing.get_context("spawn").SimpleQueue()
-    multiprocessing.spawn(work, (plan.processes, port, plan, size, results), nprocs=plan.processes)
-    numbers, sent = results.get()
-    return Found(Held(*numbers), sent)
+    multiprocessing.spawn(work, (world, port, plans, size, results), nprocs=world)
+    return [Found(Held(*numbers), sent) for numbers, sent in results.get()]
 
 
 def main() -> None:
     """Measure every plan and print a row for each."""
     reader = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("depth", 3), ("rows", 8), ("length", 128)):
+    for name, default in (("depth", 4), ("rows", 8), ("length", 128)):
         reader.add_argument(f"--{name}", type=int, default=default)
     size = Size(**vars(reader.parse_args()))
     print("| mesh | zero | compute | micro | weights | gradients | states | sent | formula |")
     print("|---|---|---|---|---|---|---|---|---|")
     rows = []
+    worlds = {plan.processes: [p for p in PLANS if p.processes == plan.processes] for plan in PLANS}
+    measured = {p: f for world, some in worlds.items()
+                for p, f in zip(some, run(world, some, size), strict=True)}  # fmt: skip
     for plan in PLANS:
-        found, expected = run(plan, size), formula(plan, size)
+        found, expected = measured[plan], formula(plan, size)
         rows.append({
             "mesh": plan.mesh, "zero": plan.zero, "dtype": str(plan.dtype),
             "micro_batches": plan.micro_batches,
