@@ -172,9 +172,13 @@ class Walk(NamedTuple):
                         first, other * half,
                     )  # fmt: skip
 
-    def seen(self, piece: Piece, keys: Share) -> Bool[Tensor, "b 1 1 t s"]:
-        """Which keys of a piece its queries see."""
+    def seen(self, piece: Piece, keys: Share) -> Bool[Tensor, "b 1 1 t s"] | None:
+        """Which keys of a piece its queries see; None: all see all."""
         device, mask = keys.k.device, self.mask
+        is_earlier = piece.first_key + piece.key.stop - piece.key.start <= piece.first_query + 1
+        is_free = mask.documents is None and mask.prefix is None and mask.pattern.kind == "full"
+        if is_free and (is_earlier or not mask.causal):
+            return None
         T, S = (part.stop - part.start for part in (piece.query, piece.key))
         query = torch.arange(T, device=device)[:, None] + piece.first_query
         key = torch.arange(S, device=device)[None] + piece.first_key
@@ -257,16 +261,19 @@ class Online:
         self,
         query: slice,
         products: Float[Tensor, "B G R t s"],
-        seen: Bool[Tensor, "b 1 1 t s"],
+        seen: Bool[Tensor, "b 1 1 t s"] | None,
         v: Float[Tensor, "B G s W"],
     ) -> None:
         """Take in what some queries see of some values."""
         largest, total, out = (
             kept[..., query, :] for kept in (self.largest, self.sum, self.out)
         )  # views
-        products = products.masked_fill_(~seen, self.lowest)
+        if seen is not None:
+            products = products.masked_fill_(~seen, self.lowest)
         new = torch.maximum(largest, products.amax(-1, keepdim=True))
-        weights = (products - new).exp_().masked_fill_(~seen, 0.0)
+        weights = (products - new).exp_()
+        if seen is not None:  # a query that has seen nothing yet weighs its unseen keys alike
+            weights.masked_fill_(~seen, 0.0)
         shrink = (largest - new).exp_()
         largest.copy_(new)
         total.mul_(shrink).add_(weights.sum(-1, keepdim=True))
@@ -316,8 +323,8 @@ class RingAttention(torch.autograd.Function):
         with torch.autocast(q.device.type, enabled=False):
             for source, keys in rounds(Share(k, v, *ctx.given), ring):
                 found = known.gradients(source, keys, grad_q)
-                if moving is not None:
-                    found = [a.add_(b) for a, b in zip(found, moving.arrived(), strict=True)]
+                for mine, others in zip(found, moving.arrived() if moving else (), strict=False):
+                    mine.add_(others)  # type: ignore[arg-type]
                 moving = passed(found, ring)
         assert moving is not None, "a ring has a process"
         grad_k, grad_v = moving.arrived()
@@ -355,7 +362,9 @@ class Backward(NamedTuple):
             k, v = keys.k[:, :, piece.key], keys.v[:, :, piece.key]
             products = self.walk.products(q, k)
             weights = (products - self.logsumexp[..., piece.query, :]).exp_()
-            weights.masked_fill_(~self.walk.seen(piece, keys), 0.0)
+            seen = self.walk.seen(piece, keys)
+            if seen is not None:
+                weights.masked_fill_(~seen, 0.0)
             grad_v[:, :, piece.key] += stacked(weights.to(v.dtype)).mT @ stacked(grad)
             errors = (stacked(grad) @ v.mT).unflatten(2, grad.shape[2:4]).to(exact)
             errors = weights * (errors - self.inner[..., piece.query, :])

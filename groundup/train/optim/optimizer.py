@@ -43,8 +43,17 @@ def orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Te
 class Optimizer:
     """AdamW and Muon over named parameters; its state is plain named tensors."""
 
-    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> None:
-        """Sort parameters by rule: a block's matrices to Muon, everything else to AdamW."""
+    def __init__(
+        self,
+        parameters: Iterable[tuple[str, nn.Parameter]],
+        config: OptimConfig,
+        *,
+        names: Container[str] | None = None,
+    ) -> None:
+        """Sort parameters by rule: a block's matrices to Muon, everything else to AdamW.
+
+        names  of the whole model's parameters, where these are some of them (a pipeline's)
+        """
         self.config = config
         self.steps = 0
         named = [(name, p) for name, p in parameters if p.requires_grad]
@@ -53,7 +62,7 @@ class Optimizer:
         muon = config.matrices == "muon"
         self.matrices = {n: p for n, p in named if muon and is_block_matrix(n, p)}
         self.others = {n: p for n, p in named if n not in self.matrices}
-        self.tables = [name for name in self.others if is_free_table(name, self.others)]
+        self.tables = [name for name in self.others if is_free_table(name, names or self.others)]
         self.momentum = {n: torch.zeros_like(p) for n, p in self.matrices.items()}
         self.mean = {n: torch.zeros_like(p) for n, p in self.others.items()}
         self.square = {n: torch.zeros_like(p) for n, p in self.others.items()}

@@ -48,6 +48,9 @@ class Parallel(NamedTuple):
     """To be called when parameters were moved or loaded, before the model computes."""
     loss: Loss | None = None
     """For validation where the loss is not the one given; every process of a pipeline gets it."""
+    names: tuple[str, ...] | None = None
+    """Of the whole model's parameters, where this process has some of them: what an optimizer
+    decides by names it decides by all of them."""
 
 
 def parallelise(
@@ -96,9 +99,10 @@ def in_pipeline(
     if not isinstance(model, Transformer):
         raise ConfigError("Mesh dimension pipeline cuts a model, and this objective trains one "
                           "with a head; use data or shard.")  # fmt: skip
+    names = tuple(name for name, _ in model.named_parameters())
     made = pipelined(model, loss, precision, mesh, schedule=schedule)
     gradients = summed(made.gradients, list(made.parameters.values()), mesh)
-    return Parallel(model, made.parameters, gradients, made.settle, made.loss)
+    return Parallel(model, made.parameters, gradients, made.settle, made.loss, names)
 
 
 def shard_all(model: nn.Module, mesh: Mesh, precision: Precision, *, keeps_weights: bool) -> None:

@@ -81,7 +81,8 @@ def travelling(
     All processes of the line call it together, forward and backward, with tokens or without.
     """
     group, parts = line.get_group(), line.size()
-    own = ExpertWeights(*(w.to_local() if isinstance(w, DTensor) else w for w in weights))
+    gate = None if weights.gate is None else held(weights.gate)
+    own = ExpertWeights(held(weights.up), held(weights.down), gate)
     pairs = sorted_pairs(choice, len(weights.up))
     rows = hidden[pairs.tokens]
     if torch.is_autocast_enabled(hidden.device.type):  # as every product would round them
@@ -96,6 +97,11 @@ def travelling(
     results = networks(arrived[order], came.sum(0).tolist(), own, activation)
     returned = AllToAll.apply(results[order.argsort()], back, to, group)
     return brought_back(returned, pairs, hidden)
+
+
+def held(weight: Tensor) -> Tensor:
+    """What this process has of the experts; gradients flow to it."""
+    return weight.to_local() if isinstance(weight, DTensor) else weight
 
 
 class AllToAll(torch.autograd.Function):

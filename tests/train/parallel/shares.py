@@ -77,7 +77,7 @@ def train_one(case: Case, mesh: Mesh) -> Run:
     """One run: losses and norms of the whole mesh, weights of this process."""
     precision, loss = Precision(case.precision), case.loss(mesh)
     made = parallelise(tiny(case.config), loss, precision, mesh, schedule=case.schedule)
-    optimizer = Optimizer(made.parameters.items(), case.optim)
+    optimizer = Optimizer(made.parameters.items(), case.optim, names=made.names)
     plan = Plan(case.steps, 0, precision, mesh)
     done = list(
         train(

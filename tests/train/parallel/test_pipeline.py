@@ -9,9 +9,12 @@ from torch import distributed
 from torch.autograd.graph import saved_tensors_hooks
 from torch.distributed.pipelining import Schedule1F1B, ScheduleGPipe
 
+from groundup.core import ConfigError
 from groundup.model import PositionConfig
+from groundup.train import causal
+from groundup.train.parallel.apply import check, in_pipeline
 from groundup.train.parallel.layers import Stage, in_turn
-from groundup.train.parallel.mesh import open_mesh, sizes_for
+from groundup.train.parallel.mesh import ALONE, Mesh, open_mesh, sizes_for
 from groundup.train.parallel.pipeline import (
     Action,
     actions,
@@ -23,9 +26,11 @@ from groundup.train.parallel.pipeline import (
 from groundup.train.precision import Precision
 from tests.train.parallel.plans import shape, tiny
 from tests.train.parallel.processes import run
-from tests.train.parallel.shares import TIED, UNTIED, Case, batch_of, check_equal
+from tests.train.parallel.shares import SLOW, TIED, UNTIED, Case, batch_of, check_equal
 
 SCHEDULES = ("gpipe", "1f1b")
+FREE = SLOW.model_copy(update={"embedding_learning_rate": 3e-3})
+"""A rate of its own for an embedding that is input alone, wherever the output's weights are."""
 
 
 @pytest.mark.parametrize("parts", [2, 4])
@@ -67,7 +72,7 @@ def test_processes_wait_as_long_as_the_formula_says(name, parts: int, micro_batc
 PLANS = {
     2: [
         Case("pipeline=2", TIED, 4, "1f1b"),
-        Case("pipeline=2", UNTIED, 3, "gpipe"),
+        Case("pipeline=2", UNTIED, 3, "gpipe", optim=FREE),
         Case("pipeline=2", shape(layers=3, position=PositionConfig(kind="learned")), 1),
         Case("pipeline=2", shape(kind="encoder", layers=2), 2),
     ],
@@ -142,6 +147,22 @@ def test_schedules_give_the_gradients_of_the_reference_bit_for_bit_and_hold_what
     assert last["1f1b"][0] == one[1]
 
 
+class Named(Mesh):
+    """Dimensions that need no processes."""
+
+    dimensions = ("pipeline", "tensor")
+
+    def size(self, dimension: str) -> int:
+        return 2
+
+
+def test_what_a_pipeline_cannot_be_joined_with_is_refused():
+    with pytest.raises(ConfigError, match="joins with data and context, not with tensor"):
+        check(shape(), Named(), 3)
+    with pytest.raises(ConfigError, match="objective trains one with a head"):
+        in_pipeline(torch.nn.Identity(), causal, Precision(), Mesh(), "1f1b")
+
+
 def losses_of_validation() -> list[float]:
     """What each process of a pipeline hears of the loss."""
     mesh = open_mesh(sizes_for("pipeline=2", 2), "cpu")
@@ -152,8 +173,6 @@ def losses_of_validation() -> list[float]:
 
 
 def test_every_process_hears_the_whole_models_loss_in_validation():
-    from groundup.train.parallel.mesh import ALONE
-
     case, model = Case("", TIED), tiny(TIED)
     parts = [case.loss(ALONE)(model, batch) for batch in batch_of(case, 0, ALONE)]
     wanted = [float(part.total.detach() / part.weight) for part in parts]
