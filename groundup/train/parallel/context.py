@@ -87,7 +87,7 @@ def ring_bytes(
     parts: int,
     *,
     itemsize: int = 4,
-    documents: int = 8,
+    documents: int = 4,
 ) -> int:
     """Bytes that one process sends in a micro-batch, forward and backward, round all layers' rings.
 

@@ -61,7 +61,7 @@ def sent_in_a_step(case: Case) -> tuple[int, int]:
     gradients = accumulation(model, case.loss(mesh), Precision())
     gradients(micro_batches, 50.0)
     parts, rows = mesh.size("context"), 8 // case.micro_batches
-    told = ring_bytes(case.config, rows, case.length, parts, documents=4)
+    told = ring_bytes(case.config, rows, case.length, parts)
     return sum(sent), told * case.micro_batches
 
 
