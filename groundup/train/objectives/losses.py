@@ -35,8 +35,9 @@ def causal(model: Transformer, batch: Batch, routing: Routing | None = None) -> 
     """Cross-entropy of each next token, in nats, summed over weighted targets."""
     noted = None if routing is None else routing.target
     hidden = model(
-        batch.ids, documents=batch.documents, prefix=batch.prefix, routing=noted
-    )  # (B, T, D)
+        batch.ids, positions=batch.positions, documents=batch.documents, prefix=batch.prefix,
+        routing=noted,
+    )  # (B, T, D)  # fmt: skip
     return token_loss(model, hidden, batch.targets, batch.weights)
 
 
@@ -130,7 +131,10 @@ def picked_loss(
 def encoded(model: Transformer, batch: Batch, routing: Routing | None) -> Float[Tensor, "B T D"]:
     """Hidden states of a batch's ids."""
     noted = None if routing is None else routing.target
-    return model(batch.ids, documents=batch.documents, types=batch.types, routing=noted)
+    return model(
+        batch.ids, positions=batch.positions, documents=batch.documents, types=batch.types,
+        routing=noted,
+    )  # fmt: skip
 
 
 def whole(model: WithHead) -> Transformer:
@@ -149,7 +153,11 @@ class RouterConfig(Config):
 
 
 def routed(
-    loss: Callable[[Transformer, Batch, Routing | None], LossSum], config: RouterConfig, chosen: int
+    loss: Callable[[Transformer, Batch, Routing | None], LossSum],
+    config: RouterConfig,
+    chosen: int,
+    *,
+    add: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[[Transformer, Batch], LossSum]:
     """A loss with the routers' losses added, each the mean over a micro-batch's real tokens.
 
@@ -157,6 +165,8 @@ def routed(
 
     Work is balanced within a micro-batch, as it is within a device in the papers: over a step both
     are means over its micro-batches, weighted by their targets. Padding is part of neither.
+
+    add  sums a tensor over the processes that compute a micro-batch together; None: one does
     """
 
     def found(model: Transformer, batch: Batch) -> LossSum:
@@ -167,8 +177,8 @@ def routed(
         for layers, documents in sides:
             is_real = None if documents is None else (documents >= 0).flatten()
             for logits in layers:
-                extra = extra + config.balance * balance_loss(logits, chosen, is_real)
-                extra = extra + config.z * z_loss(logits, is_real)
+                extra = extra + config.balance * balance_loss(logits, chosen, is_real, add)
+                extra = extra + config.z * z_loss(logits, is_real, add)
         return LossSum(own.total + own.weight.to(extra.dtype) * extra, own.weight)
 
     return found

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from groundup.core import ConfigError
 
 from ..parallel.mesh import ALONE, Mesh
-from .clip import clip
+from .clip import clip, held
 from .config import OptimConfig
 
 
@@ -43,8 +43,17 @@ def orthogonalise(matrices: Float[Tensor, "N R C"], iterations: int) -> Float[Te
 class Optimizer:
     """AdamW and Muon over named parameters; its state is plain named tensors."""
 
-    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig) -> None:
-        """Sort parameters by rule: a block's matrices to Muon, everything else to AdamW."""
+    def __init__(
+        self,
+        parameters: Iterable[tuple[str, nn.Parameter]],
+        config: OptimConfig,
+        *,
+        names: Container[str] | None = None,
+    ) -> None:
+        """Sort parameters by rule: a block's matrices to Muon, everything else to AdamW.
+
+        names  of the whole model's parameters, where these are some of them (a pipeline's)
+        """
         self.config = config
         self.steps = 0
         named = [(name, p) for name, p in parameters if p.requires_grad]
@@ -53,7 +62,7 @@ class Optimizer:
         muon = config.matrices == "muon"
         self.matrices = {n: p for n, p in named if muon and is_block_matrix(n, p)}
         self.others = {n: p for n, p in named if n not in self.matrices}
-        self.tables = [name for name in self.others if is_free_table(name, self.others)]
+        self.tables = [name for name in self.others if is_free_table(name, names or self.others)]
         self.momentum = {n: torch.zeros_like(p) for n, p in self.matrices.items()}
         self.mean = {n: torch.zeros_like(p) for n, p in self.others.items()}
         self.square = {n: torch.zeros_like(p) for n, p in self.others.items()}
@@ -98,9 +107,9 @@ class Optimizer:
         names = [name for name in names if self.others[name].grad is not None]
         if not names:
             return
-        weights: list[Tensor] = [self.others[name] for name in names]
-        gradients = [p.grad for p in weights]
-        mean, square = [self.mean[n] for n in names], [self.square[n] for n in names]
+        weights: list[Tensor] = [held(self.others[name]) for name in names]
+        gradients = [held(self.others[name].grad) for name in names]  # type: ignore[arg-type]
+        mean, square = [held(self.mean[n]) for n in names], [held(self.square[n]) for n in names]
         torch._foreach_lerp_(mean, gradients, 1 - config.beta1)  # type: ignore[arg-type]
         torch._foreach_mul_(square, config.beta2)
         torch._foreach_addcmul_(square, gradients, gradients, 1 - config.beta2)  # type: ignore[arg-type]
