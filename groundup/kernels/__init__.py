@@ -7,11 +7,21 @@ from .attention import (
     matmul_attention,
     reference_attention,
 )
-from .experts import Choice, ExpertWeights, choose, experts, reference_experts
+from .experts import (
+    Choice,
+    ExpertWeights,
+    brought_back,
+    choose,
+    experts,
+    networks,
+    reference_experts,
+    sorted_pairs,
+)
 from .interval import Intervals, interval_attention, intervals
 from .linear import Int8Linear
 from .loss import LossSum, cross_entropy, reference_cross_entropy
 from .mask import NEEDS, Mask, Pattern, places_of, visible
+from .ring import Ring, held_places, ring_attention
 from .sparse import sparse_attention
 
 __all__ = [
@@ -23,19 +33,25 @@ __all__ = [
     "LossSum",
     "Mask",
     "Pattern",
+    "Ring",
     "Scores",
     "attention",
+    "brought_back",
     "choose",
     "cross_entropy",
     "experts",
     "flash_attention",
+    "held_places",
     "interval_attention",
     "intervals",
     "matmul_attention",
+    "networks",
     "places_of",
     "reference_attention",
     "reference_cross_entropy",
     "reference_experts",
+    "ring_attention",
+    "sorted_pairs",
     "sparse_attention",
     "visible",
 ]

@@ -97,24 +97,53 @@ def reference_experts(
     return out
 
 
+class Pairs(NamedTuple):
+    """The chosen (token, expert) pairs, expert by expert; those of weight 0 are left out."""
+
+    tokens: Int[Tensor, " n"]
+    weights: Float[Tensor, " n"]
+    counts: list[int]
+    """Pairs of each expert."""
+
+
 def experts(
     hidden: Float[Tensor, "N D"], weights: ExpertWeights, choice: Choice, activation: Activation
 ) -> Float[Tensor, "N D"]:
     """The same, expert by expert over sorted tokens; pairs of weight 0 are left out."""
+    pairs = sorted_pairs(choice, len(weights.up))
+    results = networks(hidden[pairs.tokens], pairs.counts, weights, activation)
+    return brought_back(results, pairs, hidden)
+
+
+def sorted_pairs(choice: Choice, experts: int) -> Pairs:
+    """A choice's pairs in the order of the experts, and within one of the tokens."""
     served = choice.weights.flatten() != 0  # (N * c); nan is computed, so that it is seen
     pairs = served.nonzero().squeeze(-1)
     order = choice.experts.flatten()[pairs].sort(stable=True)
     pairs = pairs[order.indices]
-    tokens = pairs // choice.experts.shape[1]
-    counts = order.values.bincount(minlength=len(weights.up)).tolist()
-    rows, parts = hidden[tokens].split(counts), apart(weights, hidden.device.type)
+    counts = order.values.bincount(minlength=experts).tolist()
+    return Pairs(pairs // choice.experts.shape[1], choice.weights.flatten()[pairs], counts)
+
+
+def networks(
+    rows: Float[Tensor, "n D"], counts: list[int], weights: ExpertWeights, activation: Activation
+) -> Float[Tensor, "n D"]:
+    """Each expert's network on its rows, which lie expert by expert."""
+    parts = apart(weights, rows.device.type)
     found = [
-        network(row, part, activation) for row, part in zip(rows, parts, strict=True) if len(row)
+        network(part, own, activation)
+        for part, own in zip(rows.split(counts), parts, strict=True)
+        if len(part)
     ]
-    if not found:
-        return torch.zeros_like(hidden)
-    results = torch.cat(found) * choice.weights.flatten()[pairs][:, None].to(found[0].dtype)
-    return torch.zeros_like(hidden).index_add(0, tokens, results.to(hidden.dtype))
+    return torch.cat(found) if found else rows  # none: as empty as what is asked for
+
+
+def brought_back(
+    results: Float[Tensor, "n D"], pairs: Pairs, hidden: Float[Tensor, "N D"]
+) -> Float[Tensor, "N D"]:
+    """Weighted results added up at their tokens, in the dtype of these."""
+    results = results * pairs.weights[:, None].to(results.dtype)
+    return torch.zeros_like(hidden).index_add(0, pairs.tokens, results.to(hidden.dtype))
 
 
 def apart(weights: ExpertWeights, device: str) -> list[ExpertWeights]:

@@ -9,6 +9,7 @@ Source: Vaswani et al. 2017, arXiv:1706.03762; the norms: Henry et al. 2020, arX
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 from jaxtyping import Float, Int
@@ -107,6 +108,8 @@ class Attention(Projections):
         self.layer, self.pattern = layer, config.pattern(layer)
         is_xl = config.position.kind == "transformer_xl"
         self.distance = DistanceBias(config) if is_xl else None
+        self.attend: Callable[..., Tensor] = attention
+        """How queries meet keys; another function where a row is spread over processes."""
 
     def forward(
         self, hidden: Float[Tensor, "B T D"], context: Context = NO_CONTEXT
@@ -123,8 +126,8 @@ class Attention(Projections):
         if self.distance is not None:
             q, bias = self.distance(q, k.shape[2], self.scale)
         mask = context.mask._replace(pattern=self.pattern)
-        out = attention(q, k, v, mask=mask, scores=Scores(self.scale, bias, self.softcap))
-        return self.back(out)
+        scores = Scores(self.scale, bias, self.softcap)
+        return self.back(self.attend(q, k, v, mask=mask, scores=scores))
 
 
 class CrossAttention(Projections):

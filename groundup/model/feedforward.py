@@ -71,6 +71,8 @@ class Experts(nn.Module):
         self.up_proj = nn.Parameter(torch.empty(inner))
         self.down_proj = nn.Parameter(torch.empty(count, config.width, part.width))
         self.activation = ACTIVATIONS[part.activation]
+        self.compute: Callable[..., Tensor] = experts
+        """How tokens meet their experts; another function where those are spread over processes."""
 
     def forward(
         self, hidden: Float[Tensor, "B T D"], context: Context = NO_CONTEXT
@@ -89,7 +91,7 @@ class Experts(nn.Module):
             capacity=self.capacity(len(flat)), is_real=is_real,
         )  # fmt: skip
         weights = ExpertWeights(self.up_proj, self.down_proj, self.gate_proj)
-        return experts(flat, weights, choice, self.activation).view_as(hidden)
+        return self.compute(flat, weights, choice, self.activation).view_as(hidden)
 
     def capacity(self, tokens: int) -> int | None:
         """Tokens that one expert serves of so many; None: all that come."""
@@ -99,32 +101,49 @@ class Experts(nn.Module):
         return math.ceil(self.config.capacity_factor * share)
 
 
+def over_all(tensor: Tensor, add: Callable[[Tensor], Tensor] | None) -> Tensor:
+    """The sum of a tensor over processes, or what this one has."""
+    return tensor if add is None else add(tensor)
+
+
 def balance_loss(
-    logits: Float[Tensor, "N E"], chosen: int, is_real: Bool[Tensor, " N"] | None = None
+    logits: Float[Tensor, "N E"],
+    chosen: int,
+    is_real: Bool[Tensor, " N"] | None = None,
+    add: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, ""]:
     """E * sum_e f_e P_e: 1 if all experts get equal work, more the more unequal it is.
 
     f_e is the share of choices that fall on an expert, P_e its mean share of the softmax.
 
+    add  sums a tensor over the processes whose tokens are balanced together; None: this one's
+
     >>> round(float(balance_loss(torch.eye(4) * 20, 1)), 3)
     1.0
     """
     real = logits if is_real is None else logits[is_real]
-    if len(real) == 0:
-        return logits.sum() * 0.0
     shares = real.softmax(-1)
     count = logits.shape[1]
     picked = shares.topk(chosen, dim=-1).indices.flatten().bincount(minlength=count)
-    return count * (picked / picked.sum() * shares.mean(0)).sum()
+    tokens = real.new_full((1,), len(real))
+    known = over_all(torch.cat([picked.to(real.dtype), tokens]), add)
+    picked, tokens = known[:-1], known[-1].clamp(min=1)
+    mean = over_all(shares.sum(0), add) / tokens
+    return count * (picked / picked.sum().clamp(min=1) * mean).sum()
 
 
 def z_loss(
-    logits: Float[Tensor, "N E"], is_real: Bool[Tensor, " N"] | None = None
+    logits: Float[Tensor, "N E"],
+    is_real: Bool[Tensor, " N"] | None = None,
+    add: Callable[[Tensor], Tensor] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean square of the logits' logsumexp: small logits round better.
+
+    add  sums a tensor over the processes whose tokens are counted together; None: this one's
 
     >>> float(z_loss(torch.zeros(3, 1)))
     0.0
     """
     real = logits if is_real is None else logits[is_real]
-    return real.logsumexp(-1).square().mean() if len(real) else logits.sum() * 0.0
+    tokens = over_all(real.new_full((1,), len(real)), add).clamp(min=1)
+    return (over_all(real.logsumexp(-1).square().sum()[None], add) / tokens).sum()

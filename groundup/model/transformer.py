@@ -90,6 +90,12 @@ class Block(nn.Module):
         found = self.feed(self.feedforward_norm(hidden), context)
         return self.add(hidden, found, self.feedforward_out_norm)
 
+    def within_hooks(
+        self, hidden: Float[Tensor, "B T D"], context: Context
+    ) -> Float[Tensor, "B T D"]:
+        """`forward`, in training compiled; it takes its place where hooks must run around it."""
+        return (compiled_block() if self.training else Block.forward)(self, hidden, context)
+
     def feed(self, hidden: Float[Tensor, "B T D"], context: Context) -> Float[Tensor, "B T D"]:
         """The feed-forward, dense or of experts."""
         if self.experts is None:
@@ -107,6 +113,9 @@ class Stack(nn.Module):
     def __init__(self, config: ModelConfig, layers: int, *, causal: bool, crosses: bool) -> None:
         super().__init__()
         self.config, self.is_causal, self.is_compiled = config, causal, False
+        self.arrived: Tensor | None = None
+        """Hidden states (B, T, D) of the layers before these where others compute them: a pass
+        begins with them, and ids are not looked up."""
         kind, width = config.position.kind, config.width
         rows = config.context_length + config.position.offset
         self.embed_positions = embedding(rows, width) if kind == "learned" else None
@@ -131,7 +140,8 @@ class Stack(nn.Module):
         states  the inputs of every block and the output are appended here
         """
         T, start = hidden.shape[1], 0 if context.cache is None else context.cache.length
-        hidden = self.placed(hidden, context, positions, types, start)
+        if self.arrived is None:
+            hidden = self.placed(hidden, context, positions, types, start)
         context = self.with_positions(context, positions, start, hidden)
         forward = compiled_block() if self.is_compiled and self.training else Block.__call__
         for block in self.layers:
@@ -264,7 +274,7 @@ class Transformer(Stack):
             encoded = encoded._replace(queries=own if own is not None else torch.zeros_like(ids))
         mask = Mask(self.is_causal, documents=documents, prefix=prefix)
         context = Context(mask, cache=cache, encoded=encoded, routing=routing)
-        hidden = self.embed(ids)
+        hidden = self.embed(ids) if self.arrived is None else self.arrived
         return self.run(hidden, context, positions=positions, types=types, states=states)
 
     def encode(
@@ -357,7 +367,7 @@ class Transformer(Stack):
         nor are experts, whose shapes follow the router.
         """
         has_experts = self.config.feedforward.experts is not None
-        self.is_compiled = can_compile(self.head.device) and not has_experts
+        self.is_compiled = can_compile(next(self.parameters()).device) and not has_experts
         if self.encoder is not None:
             self.encoder.is_compiled = self.is_compiled
         return self.is_compiled

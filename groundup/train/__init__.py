@@ -71,6 +71,17 @@ from .optim.optimizer import (
 )
 from .optim.ramp import ramp
 from .optim.schedule import schedule
+from .parallel.apply import (
+    Parallel,
+    parallelise,
+)
+from .parallel.data import own_rows
+from .parallel.launch import (
+    ProcessLost,
+    launched,
+    together,
+)
+from .parallel.mesh import Mesh
 from .precision import Precision
 from .pretrain.begin import (
     is_of_others,
@@ -141,14 +152,17 @@ __all__ = [
     "Identity",
     "Inner",
     "Interrupted",
+    "Mesh",
     "NoiseConfig",
     "Objective",
     "OptimConfig",
     "Optimizer",
     "Own",
+    "Parallel",
     "Plan",
     "Precision",
     "PretrainConfig",
+    "ProcessLost",
     "RampConfig",
     "Resumed",
     "RouterConfig",
@@ -174,6 +188,7 @@ __all__ = [
     "export_checkpoint",
     "held_out",
     "is_of_others",
+    "launched",
     "leaving_out",
     "list_checkpoints",
     "logging",
@@ -182,7 +197,9 @@ __all__ = [
     "next_sentence",
     "objective",
     "optim_for",
+    "own_rows",
     "pacing",
+    "parallelise",
     "peak",
     "placed",
     "pretrain",
@@ -202,6 +219,7 @@ __all__ = [
     "state_bytes",
     "stored",
     "summary",
+    "together",
     "token_loss",
     "train",
     "validating",

@@ -38,6 +38,8 @@ class Batch(NamedTuple):
     """Class of each row, or a number."""
     label_weights: Float[Tensor, " B"] | None = None
     """How many targets a row's class counts for."""
+    positions: Int[Tensor, "B T"] | None = None
+    """Places of the positions where they are not those of their order in the row."""
 
 
 Batches = Callable[[int], Sequence[Batch]]

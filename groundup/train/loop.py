@@ -80,11 +80,13 @@ def train(
     *,
     gradients: Gradients | None = None,
     accept: Accept | None = None,
+    settle: Callable[[], None] | None = None,
 ) -> Iterator[Step]:
     """Train and yield after each optimizer step.
 
     gradients  how the gradients of a step are found; None: by `accumulation`
     accept     whether a step is made; None: always
+    settle     called when the weights were moved: processes tell each other theirs
 
     Raises DataError naming the step and the documents if a loss or gradient is not finite, the
     weights as they were before that step, and if a step has no target at all. In float16 a gradient
@@ -112,6 +114,8 @@ def train(
             if is_applied:
                 check_finite(number, total, norm, micro_batches)
                 optimizer.step(rate(number))
+                if settle is not None:
+                    settle()
         finally:
             optimizer.zero_grad()
         tokens = round(plan.mesh.sum(sum(batch.ids.numel() for batch in micro_batches)))

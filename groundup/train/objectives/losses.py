@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
 from groundup.core import Config
@@ -19,6 +20,7 @@ from groundup.kernels import LossSum, cross_entropy
 from groundup.model import Transformer, WithHead, balance_loss, z_loss
 
 from ..batches import Batch
+from ..parallel.vocabulary import parallel_cross_entropy
 
 
 class Routing(NamedTuple):
@@ -33,8 +35,9 @@ def causal(model: Transformer, batch: Batch, routing: Routing | None = None) -> 
     """Cross-entropy of each next token, in nats, summed over weighted targets."""
     noted = None if routing is None else routing.target
     hidden = model(
-        batch.ids, documents=batch.documents, prefix=batch.prefix, routing=noted
-    )  # (B, T, D)
+        batch.ids, positions=batch.positions, documents=batch.documents, prefix=batch.prefix,
+        routing=noted,
+    )  # (B, T, D)  # fmt: skip
     return token_loss(model, hidden, batch.targets, batch.weights)
 
 
@@ -90,12 +93,30 @@ def token_loss(
 ) -> LossSum:
     """Cross-entropy of the tokens that a model reads off its hidden states."""
     flat = weights.flatten()
-    total = cross_entropy(
-        model.readout(hidden).flatten(0, 1), model.head, targets.flatten(), flat,
-        bias=model.lm_bias, softcap=model.config.output.softcap,
+    total = nats(
+        model, model.readout(hidden).flatten(0, 1), targets.flatten(), flat,
         compiled=model.is_compiled and model.training,
     )  # fmt: skip
     return LossSum(total, flat.sum(dtype=torch.float64))
+
+
+def nats(
+    model: Transformer,
+    read: Float[Tensor, "N D"],
+    targets: Int[Tensor, " N"],
+    weights: Float[Tensor, " N"],
+    *,
+    compiled: bool = False,
+) -> Float[Tensor, ""]:
+    """Weighted nats of tokens read off a model's output embedding, whole or divided by ids."""
+    softcap = model.config.output.softcap
+    head, bias = model.head, model.lm_bias
+    if isinstance(head, DTensor):
+        assert bias is None or isinstance(bias, DTensor), "ids are divided in both"
+        return parallel_cross_entropy(read, head, targets, weights, bias=bias, softcap=softcap)
+    return cross_entropy(
+        read, head, targets, weights, bias=bias, softcap=softcap, compiled=compiled
+    )
 
 
 def picked_loss(
@@ -103,17 +124,17 @@ def picked_loss(
 ) -> LossSum:
     """Cross-entropy of chosen tokens, of what meets the output embedding."""
     weights = batch.weights[chosen]
-    total = cross_entropy(
-        read, model.head, batch.targets[chosen], weights,
-        bias=model.lm_bias, softcap=model.config.output.softcap,
-    )  # fmt: skip
+    total = nats(model, read, batch.targets[chosen], weights)
     return LossSum(total, weights.sum(dtype=torch.float64))
 
 
 def encoded(model: Transformer, batch: Batch, routing: Routing | None) -> Float[Tensor, "B T D"]:
     """Hidden states of a batch's ids."""
     noted = None if routing is None else routing.target
-    return model(batch.ids, documents=batch.documents, types=batch.types, routing=noted)
+    return model(
+        batch.ids, positions=batch.positions, documents=batch.documents, types=batch.types,
+        routing=noted,
+    )  # fmt: skip
 
 
 def whole(model: WithHead) -> Transformer:
@@ -132,7 +153,11 @@ class RouterConfig(Config):
 
 
 def routed(
-    loss: Callable[[Transformer, Batch, Routing | None], LossSum], config: RouterConfig, chosen: int
+    loss: Callable[[Transformer, Batch, Routing | None], LossSum],
+    config: RouterConfig,
+    chosen: int,
+    *,
+    add: Callable[[Tensor], Tensor] | None = None,
 ) -> Callable[[Transformer, Batch], LossSum]:
     """A loss with the routers' losses added, each the mean over a micro-batch's real tokens.
 
@@ -140,6 +165,8 @@ def routed(
 
     Work is balanced within a micro-batch, as it is within a device in the papers: over a step both
     are means over its micro-batches, weighted by their targets. Padding is part of neither.
+
+    add  sums a tensor over the processes that compute a micro-batch together; None: one does
     """
 
     def found(model: Transformer, batch: Batch) -> LossSum:
@@ -150,8 +177,8 @@ def routed(
         for layers, documents in sides:
             is_real = None if documents is None else (documents >= 0).flatten()
             for logits in layers:
-                extra = extra + config.balance * balance_loss(logits, chosen, is_real)
-                extra = extra + config.z * z_loss(logits, is_real)
+                extra = extra + config.balance * balance_loss(logits, chosen, is_real, add)
+                extra = extra + config.z * z_loss(logits, is_real, add)
         return LossSum(own.total + own.weight.to(extra.dtype) * extra, own.weight)
 
     return found

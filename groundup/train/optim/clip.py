@@ -1,11 +1,19 @@
-"""Clipping: the norm of the whole gradient, and the gradient made no longer than a length."""
+"""Clipping: the norm of the whole gradient, and the gradient made no longer than a length.
+
+On a mesh a process may hold a share of a gradient. Squares are summed over the dimensions that a
+gradient is divided along, never over those along which processes hold the same, and every process
+gets the same bits, so that all cut by the same factor.
+"""
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.distributed.tensor import DTensor, Replicate
 
 from ..parallel.mesh import ALONE, Mesh
+from .sharded import local
 
 
 @torch.no_grad()
@@ -17,10 +25,46 @@ def clip(
     largest  0 leaves them as long as they are
     mesh     processes that hold other shares of the gradient, of which one norm is taken
     """
-    gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    own = [local(gradient) for gradient in gradients]
     if scale != 1.0:
-        torch._foreach_div_(gradients, scale)
-    norm = nn.utils.get_total_norm(gradients)
-    if largest:
-        nn.utils.clip_grads_with_norm_([p for p in parameters if p.grad is not None], largest, norm)
+        torch._foreach_div_(own, scale)
+    norm = nn.utils.get_total_norm(own) if mesh.grid is None else norm_over(gradients, mesh)
+    if largest and own:
+        factor = torch.clamp(largest / (norm + 1e-6), max=1.0)
+        torch._foreach_mul_(own, factor.to(own[0]))
     return float(norm)
+
+
+def norm_over(gradients: Sequence[Tensor], mesh: Mesh) -> Tensor:
+    """Norm of gradients of which each process of a mesh holds some, and shares of others.
+
+    One number for each set of dimensions that gradients are divided along; along a dimension the
+    numbers of those sets are added up that it is in. Along a pipeline all are.
+    """
+    sets = [frozenset(some) for count in range(len(mesh.dimensions) + 1)
+            for some in combinations(mesh.dimensions, count)]  # fmt: skip
+    found: dict[frozenset[str], list[Tensor]] = {some: [] for some in sets}
+    for gradient in gradients:
+        along = divided(gradient) | ({"pipeline"} & set(mesh.dimensions))
+        found[frozenset(along)].append(local(gradient))
+    squares = mesh.numbers([
+        float(torch.stack(torch._foreach_norm(some)).double().square().sum()) if some else 0.0
+        for some in found.values()
+    ])  # fmt: skip
+    for dimension in mesh.dimensions:
+        concerned = [place for place, some in enumerate(sets) if dimension in some]
+        part = squares[concerned]
+        distributed.all_reduce(part, group=mesh.line(dimension).get_group())
+        squares[concerned] = part
+    distributed.broadcast(squares, src=0)
+    return squares.sum().sqrt()
+
+
+def divided(tensor: Tensor) -> set[str]:
+    """Dimensions of the mesh along which processes hold other parts of a tensor."""
+    if not isinstance(tensor, DTensor):
+        return set()
+    named = zip(tensor.device_mesh.mesh_dim_names or (), tensor.placements, strict=True)
+    return {part for name, where in named if not isinstance(where, Replicate)
+            for part in name.split("_")}  # fmt: skip

@@ -29,22 +29,27 @@ class Group(NamedTuple):
 
 
 def groups(
-    weights: Mapping[str, nn.Parameter], config: OptimConfig, *, is_whole: bool = True
+    weights: Mapping[str, nn.Parameter],
+    config: OptimConfig,
+    *,
+    names: Container[str] | None = None,
 ) -> dict[Group, dict[str, nn.Parameter]]:
     """Sort weights by how they are moved, in the order of their names.
 
-    is_whole  False: they are a share of a model's (a pipeline's stage), in which a rule may fit
-              none
+    names  of the whole model, where these weights are a share of it (a pipeline's stage), in
+           which a rule may fit none
 
     Raises ConfigError if a rule fits no weight, or if its pattern is none.
     """
     found: dict[Group, dict[str, nn.Parameter]] = {}
     patterns = [compiled(rule) for rule in config.rules]
     for name, weight in weights.items():
-        group = group_of(name, weight, weights, config, patterns)
+        group = group_of(name, weight, names or weights, config, patterns)
         found.setdefault(group, {})[name] = weight
     for number, rule in enumerate(config.rules):
-        if is_whole and not any(fits(rule, patterns[number], n, w) for n, w in weights.items()):
+        if names is None and not any(
+            fits(rule, patterns[number], n, w) for n, w in weights.items()
+        ):
             raise ConfigError(
                 f"optim.rules[{number}] ({told(rule)}) fits no weight; names are such as "
                 f"{', '.join(list(weights)[:3])}; kinds matrix, expert, embedding, head, vector."

@@ -4,7 +4,7 @@ Knows names and tensors, but no models: kinds follow from names. Its state is pl
 `PART.WEIGHT`, that lie as the weights do; a checkpoint needs nothing else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 import torch
@@ -56,11 +56,11 @@ class Optimizer:
         parameters: Iterable[tuple[str, nn.Parameter]],
         config: OptimConfig,
         *,
-        is_whole: bool = True,
+        names: Container[str] | None = None,
     ) -> None:
         """Sort trainable parameters into groups.
 
-        is_whole  False: they are a share of a model's, in which a rule may fit nothing
+        names  of the whole model's weights, where these are a share of them (a pipeline's)
 
         Raises ConfigError if nothing is trainable, and for rules that cannot be (see `groups`).
         """
@@ -71,7 +71,7 @@ class Optimizer:
         self.parts = [
             Part(label(group, own.items()), group, own,
                  METHODS[group.optimizer](own, config, group.decay, group.state))
-            for group, own in groups(self.weights, config, is_whole=is_whole).items()
+            for group, own in groups(self.weights, config, names=names).items()
         ]  # fmt: skip
         self.norms: dict[str, float] = {}
         """Gradient norm of each group before clipping, at the last step; if `group_norms`."""

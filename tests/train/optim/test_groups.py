@@ -60,7 +60,7 @@ def test_a_rule_that_fits_nothing_is_a_mistake_but_not_in_a_share_of_a_model():
     )
     with pytest.raises(ConfigError, match=r"rules\[0\] \(names='q_prj'\) fits no weight"):
         groups(named, config)
-    assert groups(named, config, is_whole=False)
+    assert groups(named, config, names=[*named, "lm_head.weight"])
 
 
 def test_a_pattern_that_is_none_is_refused():

@@ -1,8 +1,58 @@
-"""A mesh of one process is no mesh at all."""
+"""A mesh is written down, and what does not fit the processes is refused."""
 
-from groundup.train.parallel.mesh import ALONE
+import pytest
+
+from groundup.core import ConfigError
+from groundup.train.parallel.mesh import ALONE, parse, sizes_for
+from tests.train.parallel.plans import Case, mesh_of
+from tests.train.parallel.processes import run
 
 
 def test_alone_is_the_first_of_one_along_every_dimension():
-    assert ALONE.is_first and ALONE.dimensions == ()
+    assert ALONE.is_first and ALONE.dimensions == () and ALONE.rows == (0, 1)
     assert (ALONE.size("data"), ALONE.place("tensor"), ALONE.sum(2.5)) == (1, 0, 2.5)
+    assert ALONE.agreed(3.5) == 3.5 and ALONE.any(True) and not ALONE.any(False)
+
+
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [("", {}), ("data=2", {"data": 2}), (" tensor=2 ,data=3,", {"data": 3, "tensor": 2}),
+     ("data=1,pipeline=4", {"pipeline": 4})],
+)  # fmt: skip
+def test_sizes_are_read_in_the_order_of_the_grid(text: str, sizes: dict[str, int]):
+    assert parse(text) == sizes and list(parse(text)) == list(sizes)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("tenser=2", "the dimension 'tenser'; expected pipeline, .*such as tensor=2"),
+     ("data=0", "gives data the size '0'"), ("data=two", "gives data the size 'two'"),
+     ("data", "gives data the size ''"), ("data=2,data=2", "has data twice")],
+)  # fmt: skip
+def test_what_is_no_mesh_is_refused(text: str, told: str):
+    with pytest.raises(ConfigError, match=told):
+        parse(text)
+
+
+def test_a_mesh_needs_as_many_processes_as_there_are():
+    assert sizes_for("", 4) == {"data": 4} and sizes_for("", 1) == {}
+    with pytest.raises(ConfigError, match=r"needs 6 processes, and 4 .*--nproc-per-node 6.*data=4"):
+        sizes_for("data=3,tensor=2", 4)
+
+
+def asked() -> list[object]:
+    """What a process says of a mesh of four."""
+    mesh = mesh_of(Case("data=2,tensor=2"))
+    place = mesh.place("data") * 2 + mesh.place("tensor")
+    return [
+        place, mesh.is_first, tuple(mesh.rows), mesh.sum(place), mesh.sum(place, ("tensor",)),
+        mesh.agreed(place), mesh.any(place == 3), mesh.any(False),
+        mesh.line("data", "tensor").size(), mesh.told(f"{place} speaks: ä"), mesh.told(""),
+    ]  # fmt: skip
+
+
+def test_processes_know_their_places_and_agree():
+    for place, found in enumerate(run(4, asked)):
+        row, column = divmod(place, 2)
+        assert found == [place, place == 0, (row, 2), 2 + 2 * column, 1 + 4 * row, 0.0, True,
+                         False, 4, "0 speaks: ä", ""]  # fmt: skip

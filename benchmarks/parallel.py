@@ -1,0 +1,198 @@
+"""What each way to divide training holds and sends on a process, by formula and measured.
+
+    python benchmarks/parallel.py [--depth 4] [--rows 8] [--length 128]
+
+Real processes on gloo take one step of a decoder with AdamW: bytes of weights, gradients and
+optimizer states of process 0 at their fullest between two passes, and bytes that it sends, by
+collective. Writes `results/parallel.json` and prints the tables of docs/train-parallel.md.
+"""
+
+import argparse
+import os
+import socket
+from collections import Counter
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, distributed, multiprocessing, nn
+from torch.distributed.tensor import DTensor
+
+import table
+from groundup.core import write_json
+from groundup.kernels import LossSum
+from groundup.model import ModelConfig, Transformer, from_depth
+from groundup.train import Batch, OptimConfig, Optimizer, Precision, causal, split
+from groundup.train.parallel.apply import parallelise
+from groundup.train.parallel.data import own_rows
+from groundup.train.parallel.mesh import Share, open_mesh, parse
+from groundup.train.parallel.traffic import Counted, Load, own_shapes, traffic
+from groundup.train.parallel.zero import Held, held, storage_bytes
+
+IDS = 2048
+
+
+class Plan(NamedTuple):
+    """One way to divide a step."""
+
+    mesh: str
+    zero: int = 0
+    dtype: torch.dtype = torch.float32
+    micro_batches: int = 1
+
+    @property
+    def processes(self) -> int:
+        """How many it needs."""
+        total = 1
+        for size in parse(self.mesh).values():
+            total *= size
+        return total
+
+
+PLANS = [
+    Plan("data=2"), Plan("shard=2", 1), Plan("shard=2", 2), Plan("shard=2", 3),
+    Plan("shard=2", 2, torch.bfloat16), Plan("shard=2", 3, torch.bfloat16),
+    Plan("data=4"), Plan("shard=4", 1), Plan("shard=4", 2), Plan("shard=4", 3),
+    Plan("shard=4", 3, torch.float32, 2), Plan("data=2,shard=2", 3), Plan("tensor=2"),
+    Plan("tensor=4"), Plan("data=2,tensor=2"), Plan("shard=2,tensor=2", 3),
+]  # fmt: skip
+
+
+class Size(NamedTuple):
+    """What a step computes."""
+
+    depth: int
+    rows: int
+    length: int
+
+
+class Found(NamedTuple):
+    """What one process held and sent."""
+
+    held: Held
+    sent: dict[str, float]
+
+
+def shape(size: Size) -> ModelConfig:
+    """The dial's model with few ids; four key heads, that four processes may have them."""
+    config = from_depth(size.depth, IDS, 2048).config
+    part = config.attention.model_copy(update={"heads": 4, "kv_heads": 4})
+    return config.model_copy(update={"attention": part})
+
+
+def measure(plan: Plan, size: Size) -> Found:
+    """One step of this process."""
+    config, precision = shape(size), Precision(plan.dtype)
+    mesh = open_mesh(parse(plan.mesh), "cpu")
+    body = Transformer(config)
+    weights, gradients = [0], [0]
+
+    def loss(model: nn.Module, batch: Batch) -> LossSum:
+        found = causal(body, batch)
+        weights.append(storage_bytes([*body.parameters(), *made.parameters.values()]))
+        return found
+
+    def noted(_: Any = None) -> None:
+        gradients.append(storage_bytes(p.grad for p in body.parameters() if p.grad is not None))
+
+    if plan.zero < 2:  # before gradients go to their owners
+        for parameter in body.parameters():
+            parameter.register_post_accumulate_grad_hook(noted)
+    made = parallelise(body, loss, precision, mesh, zero=max(1, plan.zero))
+    optimizer = Optimizer(made.parameters.items(), OptimConfig(matrices="adamw"))
+    parts = split(own_rows(batch_of(size), mesh), plan.micro_batches)
+    assert made.gradients is not None, "processes have gradients of their own"
+    with Counted() as counted:
+        made.gradients(parts, float(size.rows * size.length))
+        noted()
+        made.settle()
+    states = [own(t).nbytes for name, t in optimizer.state().items() if name != "steps"]
+    return Found(Held(max(weights), max(gradients), sum(states)), counted.bytes)
+
+
+def own(tensor: Tensor) -> Tensor:
+    """What this process has of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def batch_of(size: Size) -> Batch:
+    """The rows of a whole step."""
+    ids = torch.randint(IDS, (size.rows, size.length + 1), generator=torch.Generator())
+    return Batch(ids[:, :-1].contiguous(), ids[:, 1:].contiguous(),
+                 torch.ones(size.rows, size.length), None)  # fmt: skip
+
+
+def formula(plan: Plan, size: Size) -> Found:
+    """The same of process 0, computed."""
+    sizes, config = parse(plan.mesh), shape(size)
+    compute = 2 if plan.dtype == torch.bfloat16 else 4
+    shapes = own_shapes(config, sizes.get("tensor", 1))
+    share = Share(0, sizes.get("shard", 1))
+    rows = size.rows // (sizes.get("data", 1) * share.parts * plan.micro_batches)
+    total: Counter[str] = Counter()
+    load = Load(rows, size.length, plan.micro_batches, compute)
+    for one in traffic(config, sizes, load, zero=plan.zero):
+        total[one.collective] += one.bytes  # type: ignore[assignment]
+    return Found(held(shapes, share, plan.zero, compute_bytes=compute), dict(total))
+
+
+def work(rank: int, world: int, port: int, plans: list[Plan], size: Size, results: Any) -> None:
+    """One process of some plans, one after the other."""
+    torch.set_num_threads(1)
+    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "GROUNDUP_COMPILE": "0"}
+    distributed.init_process_group("gloo", rank=rank, world_size=world)
+    found = [measure(plan, size) for plan in plans]
+    if rank == 0:
+        results.put([(tuple(one.held), one.sent) for one in found])
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+def run(world: int, plans: list[Plan], size: Size) -> list[Found]:
+    """Start so many processes for some plans; what the first one found."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    results = multiprocessing.get_context("spawn").SimpleQueue()
+    multiprocessing.spawn(work, (world, port, plans, size, results), nprocs=world)
+    return [Found(Held(*numbers), sent) for numbers, sent in results.get()]
+
+
+def main() -> None:
+    """Measure every plan and print a row for each."""
+    reader = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("depth", 4), ("rows", 8), ("length", 128)):
+        reader.add_argument(f"--{name}", type=int, default=default)
+    size = Size(**vars(reader.parse_args()))
+    print("| mesh | zero | compute | micro | weights | gradients | states | sent | formula |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    rows = []
+    worlds = {plan.processes: [p for p in PLANS if p.processes == plan.processes] for plan in PLANS}
+    measured = {p: f for world, some in worlds.items()
+                for p, f in zip(some, run(world, some, size), strict=True)}  # fmt: skip
+    for plan in PLANS:
+        found, expected = measured[plan], formula(plan, size)
+        rows.append({
+            "mesh": plan.mesh, "zero": plan.zero, "dtype": str(plan.dtype),
+            "micro_batches": plan.micro_batches,
+            "held": found.held._asdict(), "held by formula": expected.held._asdict(),
+            "sent": found.sent, "sent by formula": expected.sent,
+        })  # fmt: skip
+        print(line(plan, found, expected), flush=True)
+    notes = {"model": shape(size).model_dump(mode="json"), "size": size._asdict(),
+             "machine": table.machine_class()}  # fmt: skip
+    write_json(table.RESULTS / "parallel.json", {"rows": [], "plans": rows, "notes": notes})
+
+
+def line(plan: Plan, found: Found, expected: Found) -> str:
+    """A row of the table, in millions of bytes; what differs from its formula shows both."""
+    cells = [plan.mesh, str(plan.zero), str(plan.dtype).removeprefix("torch."),
+             str(plan.micro_batches)]  # fmt: skip
+    for ours, told in zip(found.held, expected.held, strict=True):
+        cells.append(f"{ours / 1e6:.2f}" + ("" if ours == told else f" ({told / 1e6:.2f})"))
+    sent, told = sum(found.sent.values()), sum(expected.sent.values())
+    cells += [f"{sent / 1e6:.2f}", f"{told / 1e6:.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()

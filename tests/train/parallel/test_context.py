@@ -1,0 +1,120 @@
+"""Rows spread over processes train as whole rows on one process do."""
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed
+
+from groundup.core import ConfigError, ShapeError
+from groundup.kernels import Pattern
+from groundup.model import AttentionConfig, PositionConfig
+from groundup.train import Batch, Precision
+from groundup.train.loop import accumulation
+from groundup.train.parallel.context import own_positions, ring_bytes, spread_rows
+from groundup.train.parallel.mesh import ALONE, Mesh, open_mesh, sizes_for
+from tests.train.parallel.plans import ragged, shape, tiny
+from tests.train.parallel.processes import run
+from tests.train.parallel.shares import UNTIED, Case, batch_of, check_equal
+
+LEARNED = shape(position=PositionConfig(kind="learned"))
+BENT = shape(attention=AttentionConfig(heads=4, kv_heads=1, head_dim=8, softcap=5.0))
+WINDOW = shape(
+    layers=3,
+    attention=AttentionConfig(
+        heads=4, kv_heads=2, head_dim=8, patterns=(Pattern("window", window=5), Pattern())
+    ),
+)
+PLANS = {
+    2: [
+        Case("context=2", shape(), 1),
+        Case("context=2", LEARNED, 2, length=12),
+        Case("context=2", BENT, 4),
+        Case("context=2", WINDOW, 2),
+        Case("context=2", shape(kind="encoder"), 2),
+    ],
+    4: [Case("context=4", shape(), 2), Case("data=2,context=2", UNTIED, 2)],
+}
+
+
+@pytest.mark.parametrize("world", PLANS)
+def test_ten_steps_of_spread_rows_are_those_of_one_process(world: int):
+    check_equal(world, PLANS[world])
+
+
+def test_autocast_to_bfloat16_stays_as_near_as_bfloat16_is():
+    case = Case("context=2", shape(), 2, steps=3, precision=torch.bfloat16)
+    check_equal(2, [case], tolerance=0.03)
+
+
+def sent_in_a_step(case: Case) -> tuple[int, int]:
+    """Bytes that this process gave to messages in a step, and by the formula."""
+    mesh = open_mesh(sizes_for(case.mesh, distributed.get_world_size()), "cpu")
+    model, sent, send = tiny(case.config), [], distributed.batch_isend_irecv
+
+    def counted(moves):
+        sent.extend(move.tensor.nbytes for move in moves if move.op is distributed.isend)
+        return send(moves)
+
+    distributed.batch_isend_irecv = counted
+    spread_rows(model, mesh.line("context"))
+    micro_batches = batch_of(case, 0, mesh)
+    gradients = accumulation(model, case.loss(mesh), Precision())
+    gradients(micro_batches, 50.0)
+    parts, rows = mesh.size("context"), 8 // case.micro_batches
+    told = ring_bytes(case.config, rows, case.length, parts)
+    return sum(sent), told * case.micro_batches
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_a_process_sends_what_the_formula_says(parts: int):
+    for sent, told in run(parts, sent_in_a_step, Case(f"context={parts}", WINDOW, 2)):
+        assert sent == told > 0
+
+
+class Placed(Mesh):
+    """A place in a line that need not be there."""
+
+    def size(self, dimension: str) -> int:
+        return 2 if dimension == "context" else 1
+
+    def place(self, dimension: str) -> int:
+        return 1 if dimension == "context" else 0
+
+
+def test_a_share_keeps_targets_documents_and_places_together():
+    batch = ragged(0, length=16)._replace(source=None, source_documents=None)
+    held = [4, 5, 6, 7, 8, 9, 10, 11]
+    mine = own_positions(batch, shape(), Placed())
+    for name in ("ids", "targets", "weights", "documents"):
+        assert torch.equal(getattr(mine, name), getattr(batch, name)[:, held])
+    assert mine.positions is not None and mine.positions[3].tolist() == held
+    learned = own_positions(batch, LEARNED, Placed()).positions
+    assert learned is not None and learned[3].tolist() == [4, 5, 6, 0, 1, 2, 3, 4]
+    assert own_positions(batch, shape(), ALONE) is batch
+
+
+def test_what_cannot_be_spread_is_refused():
+    batch = ragged(0, length=16)
+    with pytest.raises(ConfigError, match="have source, .*objective causal"):
+        own_positions(batch, shape(), Placed())
+    plain = batch._replace(source=None, source_documents=None)
+    with pytest.raises(ConfigError, match="16 tokens exceed.*context_length=8"):
+        own_positions(plain, shape(context_length=8), Placed())
+    short = Batch(*(x[:, :14] for x in plain[:4]))
+    with pytest.raises(ShapeError, match="14 tokens.*multiple of 4, such as 16"):
+        own_positions(short, shape(), Placed())
+    alibi = tiny(shape(position=PositionConfig(kind="alibi")))
+    with pytest.raises(ConfigError, match="kind='alibi' adds a bias.*use rope"):
+        run_alone(alibi)
+
+
+def run_alone(model) -> None:
+    """Spread a model's rows over nobody; refused before anybody is asked."""
+    from groundup.train.parallel.context import check_context
+
+    check_context(model.config)
+
+
+def test_longer_rows_cost_more_messages_in_proportion():
+    short, long = (ring_bytes(UNTIED, 2, length, 4) for length in (1024, 4096))
+    assert long == 4 * short and np.isclose(ring_bytes(UNTIED, 2, 1024, 2) / short, 0.8, atol=0.1)

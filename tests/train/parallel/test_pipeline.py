@@ -1,0 +1,180 @@
+"""A pipeline of processes trains as one process does, by any schedule."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed
+from torch.autograd.graph import saved_tensors_hooks
+from torch.distributed.pipelining import Schedule1F1B, ScheduleGPipe
+
+from groundup.core import ConfigError
+from groundup.model import PositionConfig
+from groundup.train import causal
+from groundup.train.parallel.apply import check, in_pipeline
+from groundup.train.parallel.layers import Stage, in_turn
+from groundup.train.parallel.mesh import ALONE, Mesh, open_mesh, sizes_for
+from groundup.train.parallel.pipeline import (
+    Action,
+    actions,
+    bubble,
+    idle_share,
+    most_in_flight,
+    pipelined,
+)
+from groundup.train.precision import Precision
+from tests.train.parallel.plans import shape, tiny
+from tests.train.parallel.processes import run
+from tests.train.parallel.shares import SLOW, TIED, UNTIED, Case, batch_of, check_equal
+
+SCHEDULES = ("gpipe", "1f1b")
+FREE = SLOW.model_copy(update={"embedding_learning_rate": 3e-3})
+"""A rate of its own for an embedding that is input alone, wherever the output's weights are."""
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+@pytest.mark.parametrize("micro_batches", [4, 8])
+@pytest.mark.parametrize(("name", "theirs"), [("gpipe", ScheduleGPipe), ("1f1b", Schedule1F1B)])
+def test_the_order_of_passes_is_that_of_torch(name, theirs, parts: int, micro_batches: int):
+    sizes = SimpleNamespace(_num_stages=parts, _n_microbatches=micro_batches)
+    orders = theirs._get_pipeline_order(sizes)
+    for place in range(parts):
+        told = [step for step in orders[place] if step is not None]
+        wanted = [
+            Action("forward" if "FORWARD" in step.computation_type.name else "backward",
+                   step.microbatch_index)
+            for step in told
+            if step.computation_type.name in ("FORWARD", "FULL_BACKWARD")
+        ]  # fmt: skip
+        mine = actions(name, place, parts, micro_batches)
+        if name == "1f1b" and place == parts - 1:  # torch 2.13 counts these forward passes from 1
+            assert [each.kind for each in mine] == [each.kind for each in wanted]
+        else:
+            assert mine == wanted
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize(("parts", "micro_batches"), [(1, 3), (2, 2), (2, 8), (4, 2), (4, 8)])
+def test_processes_wait_as_long_as_the_formula_says(name, parts: int, micro_batches: int):
+    plans = [actions(name, place, parts, micro_batches) for place in range(parts)]
+    assert idle_share(plans) == pytest.approx(bubble(parts, micro_batches))
+    every = {Action(kind, i) for kind in ("forward", "backward") for i in range(micro_batches)}
+    assert all(set(plan) == every and len(plan) == len(every) for plan in plans)
+    held = [most_in_flight(plan) for plan in plans]
+    wanted = [
+        micro_batches if name == "gpipe" else min(parts - place, micro_batches)
+        for place in range(parts)
+    ]
+    assert held == wanted
+
+
+PLANS = {
+    2: [
+        Case("pipeline=2", TIED, 4, "1f1b"),
+        Case("pipeline=2", UNTIED, 3, "gpipe", optim=FREE),
+        Case("pipeline=2", shape(layers=3, position=PositionConfig(kind="learned")), 1),
+        Case("pipeline=2", shape(kind="encoder", layers=2), 2),
+    ],
+    4: [
+        Case("pipeline=4", TIED, 8, "1f1b"),
+        Case("pipeline=4", UNTIED, 2, "gpipe"),
+        Case("pipeline=2,data=2", TIED, 2),
+        Case("pipeline=2,context=2", UNTIED, 2),
+    ],
+}
+
+
+@pytest.mark.parametrize("world", PLANS)
+def test_ten_steps_of_a_pipeline_are_those_of_one_process(world: int):
+    check_equal(world, PLANS[world])
+
+
+class Measured:
+    """Bytes that backward passes wait for, at one time at most."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def keep(self, tensor: torch.Tensor) -> "Kept":
+        return Kept(tensor, self)
+
+
+class Kept:
+    """A saved tensor, counted while it is kept."""
+
+    def __init__(self, tensor: torch.Tensor, all_of_them: Measured) -> None:
+        self.tensor, self.all_of_them = tensor, all_of_them
+        all_of_them.now += tensor.nbytes
+        all_of_them.most = max(all_of_them.most, all_of_them.now)
+
+    def __del__(self) -> None:
+        self.all_of_them.now -= self.tensor.nbytes
+
+
+def gradients_by_schedule(config) -> dict[str, tuple[int, dict[str, np.ndarray]]]:
+    """Most saved bytes, and the gradients, of each schedule and of the reference."""
+    mesh = open_mesh(sizes_for(f"pipeline={distributed.get_world_size()}", 2), "cpu")
+    micro_batches = batch_of(Case("", config, 8), 0, mesh)
+    found = {}
+    for name in ("in turn", *SCHEDULES):
+        model, measured = tiny(config), Measured()
+        loss, precision = Case("", config).loss(mesh), Precision()
+        if name == "in turn":
+            stage = Stage(model, loss, precision, mesh.line("pipeline"))
+            gradients, parameters = in_turn(stage), stage.owned
+        else:
+            made = pipelined(model, loss, precision, mesh, schedule=name)
+            gradients, parameters = made.gradients, made.parameters
+        with saved_tensors_hooks(measured.keep, lambda kept: kept.tensor):
+            gradients(micro_batches, 50.0)
+        assert measured.now == 0
+        arrays = {n: p.grad.numpy().copy() for n, p in parameters.items() if p.grad is not None}
+        found[name] = measured.most, arrays
+    return found
+
+
+def test_schedules_give_the_gradients_of_the_reference_bit_for_bit_and_hold_what_they_say():
+    first, last = run(2, gradients_by_schedule, TIED)
+    for found in (first, last):
+        for name in SCHEDULES:
+            mine, wanted = found[name][1], found["in turn"][1]
+            assert mine.keys() == wanted.keys()
+            assert all(np.array_equal(mine[n], wanted[n]) for n in wanted)
+    one = {place: found["in turn"][0] for place, found in enumerate((first, last))}
+    assert first["gpipe"][0] == pytest.approx(8 * one[0], rel=0.02)
+    assert first["1f1b"][0] == pytest.approx(2 * one[0], rel=0.02)
+    assert last["1f1b"][0] == one[1]
+
+
+class Named(Mesh):
+    """Dimensions that need no processes."""
+
+    dimensions = ("pipeline", "tensor")
+
+    def size(self, dimension: str) -> int:
+        return 2
+
+
+def test_what_a_pipeline_cannot_be_joined_with_is_refused():
+    with pytest.raises(ConfigError, match="joins with data and context, not with tensor"):
+        check(shape(), Named(), 3)
+    with pytest.raises(ConfigError, match="objective trains one with a head"):
+        in_pipeline(torch.nn.Identity(), causal, Precision(), Mesh(), "1f1b")
+
+
+def losses_of_validation() -> list[float]:
+    """What each process of a pipeline hears of the loss."""
+    mesh = open_mesh(sizes_for("pipeline=2", 2), "cpu")
+    made = pipelined(tiny(TIED), Case("", TIED).loss(mesh), Precision(), mesh)
+    made.settle()
+    found = [made.loss(None, batch) for batch in batch_of(Case("", TIED), 0, mesh)]
+    return [float(part.total / part.weight) for part in found]
+
+
+def test_every_process_hears_the_whole_models_loss_in_validation():
+    case, model = Case("", TIED), tiny(TIED)
+    parts = [case.loss(ALONE)(model, batch) for batch in batch_of(case, 0, ALONE)]
+    wanted = [float(part.total.detach() / part.weight) for part in parts]
+    for found in run(2, losses_of_validation):
+        assert found == pytest.approx(wanted, abs=1e-6)

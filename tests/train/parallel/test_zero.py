@@ -1,0 +1,92 @@
+"""Each stage of ZeRO holds what its formula says, to the byte."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from groundup.core import ConfigError
+from groundup.kernels import LossSum
+from groundup.train import Batch, Optimizer, Precision
+from groundup.train.parallel.apply import check, parallelise
+from groundup.train.parallel.data import own_rows
+from groundup.train.parallel.mesh import ALONE, Share
+from groundup.train.parallel.traffic import shapes_of
+from groundup.train.parallel.zero import Held, held, spread, storage_bytes
+from tests.train.parallel.plans import Case, mesh_of, ragged, tiny
+from tests.train.parallel.processes import run
+
+STAGES = {0: "data=2", 1: "shard=2", 2: "shard=2", 3: "shard=2"}
+
+
+def measured(case: Case, compute: torch.dtype) -> Held:
+    """The most that this process holds in a step."""
+    mesh, weights, grads = mesh_of(case), [0], [0]
+
+    def loss(model: nn.Module, batch: Batch) -> LossSum:
+        found = case.loss(model, batch)
+        now = [*body.parameters(), *made.parameters.values()]
+        weights.append(storage_bytes(now))
+        return found
+
+    def noted(_: Any = None) -> None:
+        grads.append(storage_bytes(p.grad for p in body.parameters() if p.grad is not None))
+
+    body = tiny(case.config)
+    if case.zero < 2:
+        for parameter in body.parameters():
+            parameter.register_post_accumulate_grad_hook(noted)
+    precision = Precision(compute)
+    made = parallelise(body, loss, precision, mesh, zero=max(1, case.zero))
+    optimizer = Optimizer(made.parameters.items(), case.optim)
+    assert made.gradients is not None
+    made.gradients([own_rows(ragged(0), mesh)], 1.0)
+    noted()
+    states = [t for name, t in optimizer.state().items() if name != "steps"]
+    size = sum(t.to_local().nbytes if hasattr(t, "to_local") else t.nbytes for t in states)
+    return Held(max(weights), max(grads), size)
+
+
+def every_stage() -> list[Held]:
+    """Of each stage in float32, and of the second in bfloat16."""
+    cases = [(zero, torch.float32) for zero in STAGES] + [(2, torch.bfloat16)]
+    return [measured(Case(STAGES[zero], zero), compute) for zero, compute in cases]
+
+
+def test_every_stage_holds_what_its_formula_says():
+    shapes = shapes_of(Case("").config)
+    for rank, (*plain, half) in enumerate(run(2, every_stage)):
+        for zero, found in enumerate(plain):
+            assert found == held(shapes, Share(rank, 2), zero), zero
+        assert half == held(shapes, Share(rank, 2), 2, compute_bytes=2)
+
+
+def test_rows_are_spread_over_processes_and_the_last_padded():
+    columns = torch.zeros(2, 4)
+    spread(torch.arange(6.0).view(3, 2), columns)
+    assert columns.tolist() == [[0, 1, 2, 3], [4, 5, 0, 0]]
+
+
+def test_a_stage_that_there_is_not_is_refused():
+    try:
+        check(Case("").config, ALONE, 4)
+    except ConfigError as error:
+        assert "zero=4 is no stage" in str(error)
+    else:
+        raise AssertionError("stage 4 was taken")
+
+
+def loaded() -> list[list[float]]:
+    """Whole weights after each process gave its own rows a value, as a checkpoint does."""
+    mesh, body = mesh_of(Case("shard=2")), tiny(Case("").config)
+    made = parallelise(body, Case("").loss, Precision(), mesh, zero=1)
+    with torch.no_grad():
+        for parameter in made.parameters.values():
+            parameter.copy_(torch.full_like(parameter, float(mesh.place("shard"))))
+    made.settle()
+    return [body.norm.weight.tolist(), body.embed_tokens.weight[:, 0].tolist()]
+
+
+def test_rows_that_were_loaded_reach_every_process():
+    for norm, table in run(2, loaded):
+        assert norm == [0.0] * 8 + [1.0] * 8 and table == [0.0] * 19 + [1.0] * 18
