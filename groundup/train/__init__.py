@@ -24,7 +24,9 @@ from .optim.config import OptimConfig
 from .optim.optimizer import Optimizer
 from .optim.schedule import schedule
 from .parallel.apply import Parallel, parallelise
+from .parallel.context import own_positions
 from .parallel.data import own_rows
+from .parallel.expert import added
 from .parallel.launch import ProcessLost, launched, together
 from .parallel.mesh import Mesh
 from .precision import Precision
@@ -67,6 +69,7 @@ __all__ = [
     "Stage",
     "Step",
     "Vocabulary",
+    "added",
     "boundary",
     "causal",
     "class_batch",
@@ -80,6 +83,7 @@ __all__ = [
     "next_sentence",
     "objective",
     "optim_for",
+    "own_positions",
     "own_rows",
     "parallelise",
     "placed",
