@@ -75,7 +75,9 @@ from .parallel.apply import (
     Parallel,
     parallelise,
 )
+from .parallel.context import own_positions
 from .parallel.data import own_rows
+from .parallel.expert import added
 from .parallel.launch import (
     ProcessLost,
     launched,
@@ -177,6 +179,7 @@ __all__ = [
     "Vocabulary",
     "Watchdog",
     "WatchdogConfig",
+    "added",
     "alarming",
     "board",
     "boundary",
@@ -197,6 +200,7 @@ __all__ = [
     "next_sentence",
     "objective",
     "optim_for",
+    "own_positions",
     "own_rows",
     "pacing",
     "parallelise",
