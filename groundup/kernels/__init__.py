@@ -7,12 +7,15 @@ from .attention import (
     matmul_attention,
     reference_attention,
 )
+from .compiled import compiled_once, keep_compiled
 from .experts import Choice, ExpertWeights, choose, experts, reference_experts
 from .interval import Intervals, interval_attention, intervals
 from .linear import Int8Linear
 from .loss import LossSum, cross_entropy, reference_cross_entropy
 from .mask import NEEDS, Mask, Pattern, places_of, visible
 from .sparse import sparse_attention
+from .trial import kept_way
+from .ways import RowShape, Way, chosen_ways, replay_ways, row_shape, use_way
 
 __all__ = [
     "NEEDS",
@@ -23,19 +26,28 @@ __all__ = [
     "LossSum",
     "Mask",
     "Pattern",
+    "RowShape",
     "Scores",
+    "Way",
     "attention",
     "choose",
+    "chosen_ways",
+    "compiled_once",
     "cross_entropy",
     "experts",
     "flash_attention",
     "interval_attention",
     "intervals",
+    "keep_compiled",
+    "kept_way",
     "matmul_attention",
     "places_of",
     "reference_attention",
     "reference_cross_entropy",
     "reference_experts",
+    "replay_ways",
+    "row_shape",
     "sparse_attention",
+    "use_way",
     "visible",
 ]
