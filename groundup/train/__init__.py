@@ -3,6 +3,7 @@
 from .batches import Batch, Batches, placed, split
 from .checkpoint.store import Resumed, resume
 from .checkpoint.store import save as save_checkpoint
+from .levers.ways import choosing
 from .loop import Plan, Step, train
 from .objectives.classes import class_batch, classes
 from .objectives.losses import (
@@ -62,6 +63,7 @@ __all__ = [
     "Vocabulary",
     "boundary",
     "causal",
+    "choosing",
     "class_batch",
     "classes",
     "compiling",

@@ -81,6 +81,7 @@ def compiled_in_a_process(cache: Path) -> dict:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
 def test_a_second_process_compiles_nothing_and_damage_is_compiled_anew(tmp_path):
     cold, warm = compiled_in_a_process(tmp_path), compiled_in_a_process(tmp_path)

@@ -50,6 +50,7 @@ def test_rows_beyond_the_memory_of_their_scores_have_one_way():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_trial_takes_every_way_and_is_kept():
     way = kept_way(SHAPE)
     assert way in candidates(64)

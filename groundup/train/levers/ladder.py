@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from groundup.core import ConfigError, GroundupError, device, record
 from groundup.model import parameters, row_flops
+from groundup.model import preset as find_preset
 
 from .rung import Lever, Measured, Work
 
@@ -104,13 +105,15 @@ def benchmark_train(
     steps       steps that are measured on a rung
     rounds      times that every rung is run, forwards and backwards in turn
 
-    Raises ConfigError for sizes below 1.
+    Raises ConfigError for sizes below 1 and for a preset that there is not.
     """
     sizes = {"depth": depth, "vocab_size": vocab_size, "rows": rows, "length": length,
              "steps": steps, "rounds": rounds}  # fmt: skip
     for name, size in sizes.items():
         if size < 1:
             raise ConfigError(f"--{name.replace('_', '-')} {size} must be 1 or more.")
+    if preset:
+        find_preset(preset)
     device.use_cores()
     work = Work(depth, preset, vocab_size, rows, length, steps)
     pulled = list(pulls()) if levers else [("all levers", frozenset(LADDER))]

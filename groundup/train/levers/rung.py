@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import torch
 
@@ -107,7 +107,7 @@ def training(work: Work, model: Transformer, dtype: torch.dtype, is_fused: bool)
     batch = Batch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), documents)
     config = OptimConfig(matrices=work.matrices, learning_rate=1e-3, warmup=0.0)
     kind = Optimizer if is_fused else PlainAdamW
-    optimizer = cast(Optimizer, kind(model.named_parameters(), config))
+    optimizer = kind(model.named_parameters(), config)
     plan = Plan(10**9, precision=Precision(dtype))
     return train(model, lambda _: [batch], causal, optimizer, schedule(config, plan.steps), plan)
 
