@@ -9,6 +9,7 @@ torch reads pickles there, as it does below /tmp; the folder is the user's alone
 
 import functools
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 import torch
 
 from groundup.core import device
+
+TORCHS_OWN, PREFIX = Path(tempfile.gettempdir()), "torchinductor_"
+"""Where torch keeps it by itself; it sets the variable to that as soon as it looks for it."""
 
 
 @functools.cache
@@ -31,8 +35,9 @@ def keep_compiled() -> Path | None:
 
     TORCHINDUCTOR_CACHE_DIR is respected; GROUNDUP_COMPILE_CACHE=0 leaves torch its own below /tmp.
     """
-    if given := os.environ.get("TORCHINDUCTOR_CACHE_DIR"):
-        return Path(given)
+    given = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", TORCHS_OWN / PREFIX))
+    if given.parent != TORCHS_OWN or not given.name.startswith(PREFIX):
+        return given
     if os.environ.get("GROUNDUP_COMPILE_CACHE") == "0":
         return None
     place = compile_folder()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,11 @@ def test_another_processor_or_number_of_threads_has_another_folder(monkeypatch):
 def test_a_folder_of_the_user_s_choice_is_respected(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "mine"))
     assert keep_compiled() == tmp_path / "mine"
+
+
+def test_the_place_that_torch_wrote_down_by_itself_is_not_the_user_s(monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_someone")
+    assert keep_compiled() == compile_folder()
 
 
 def test_it_can_be_turned_off(monkeypatch):

@@ -105,7 +105,10 @@ def training(work: Work, model: Transformer, dtype: torch.dtype, is_fused: bool)
     places = torch.arange(work.length)[None].expand(work.rows, -1)
     documents = (places >= work.length // 2).long()
     batch = Batch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), documents)
-    config = OptimConfig(matrices=work.matrices, learning_rate=1e-3, warmup=0.0)
+    rate = 1e-3  # one for all, as torch's optimizer has it
+    config = OptimConfig(
+        matrices=work.matrices, learning_rate=rate, embedding_learning_rate=rate, warmup=0.0
+    )
     kind = Optimizer if is_fused else PlainAdamW
     optimizer = kind(model.named_parameters(), config)
     plan = Plan(10**9, precision=Precision(dtype))
