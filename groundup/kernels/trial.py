@@ -34,7 +34,7 @@ def kept_way(shape: RowShape, *, try_now: bool = True) -> Way | None:
     if wanted := os.environ.get("GROUNDUP_ATTENTION"):
         if wanted not in ("matmul", "flash"):
             raise ConfigError(f"GROUNDUP_ATTENTION={wanted} must be matmul or flash, or not set.")
-        return Way("matmul", quarter(shape.length)) if wanted == "matmul" else Way("flash")
+        return Way("matmul") if wanted == "matmul" else Way("flash")
     place = kept_file()
     kept = read_kept(place)
     try:

@@ -78,7 +78,7 @@ def way_of(
     """
     shape = RowShape(heads, kv_heads, head_dim, length, is_packed, dtype)
     kind = "matmul" if length <= MATMUL_UP_TO else "flash"
-    return CHOSEN.get(shape.name) or Way(kind, quarter(length))
+    return CHOSEN.get(shape.name) or Way(kind)
 
 
 # As torch.compiler.assume_constant_result does, whose import would cost every process a second.
@@ -86,9 +86,9 @@ way_of._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def quarter(length: int) -> int:
-    """Queries at a time: a quarter of the row, whose keys are then 5/8 of all; 64 at least.
+    """Queries at a time that a trial tries: a quarter of the row, whose keys are then 5/8 of all.
 
-    More parts skip little more and take long to compile.
+    More parts skip little more and take long to compile; 64 at least.
 
     >>> quarter(256), quarter(2048), quarter(16)
     (64, 512, 64)

@@ -17,7 +17,7 @@ from groundup.kernels import (
     row_shape,
     use_way,
 )
-from groundup.kernels.ways import quarter, way_of
+from groundup.kernels.ways import way_of
 
 
 @pytest.fixture(autouse=True)
@@ -61,11 +61,10 @@ def test_a_choice_is_for_its_class_of_rows_alone():
     assert way_of(*shape._replace(length=64)).kind == "matmul"
 
 
-def test_without_a_choice_long_rows_go_by_flash_and_others_in_quarters():
+def test_without_a_choice_long_rows_go_by_flash_and_others_by_products():
     kept = RowShape(4, 4, 64, 2048, True, "bfloat16")
     assert way_of(*kept) == Way("matmul", 512)
     assert way_of(*kept._replace(length=4096)).kind == "flash"
-    assert [quarter(length) for length in (64, 256, 1024)] == [64, 64, 256]
 
 
 def test_what_a_run_chose_is_replayed_and_nothing_else():
