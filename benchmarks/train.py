@@ -1,10 +1,16 @@
-"""Training speed beside transformers: same shape, batch and dtype, both sides alternating.
+"""Training speed and memory beside peers: same shape, batch and dtype, all sides alternating.
 
-    python benchmarks/train.py [--depth 5] [--rows 16] [--length 256] [--rounds 7] [--steps 4]
+    make oracles                                  # transformers (Apache-2.0), litgpt (Apache-2.0)
+    git clone https://github.com/karpathy/nanochat # MIT; NANOCHAT says where, else it is left out
+    python benchmarks/train.py [--sizes 14M 124M] [--rounds 7] [--steps 4]
 
-Each side lives in a process of its own, which waits while the other computes. The peer runs in the
-virtual environment of `make oracles` if it is there, else in this one. It is measured as installed,
-with the C library's allocator tuned as ours is, and compiled on top of that.
+Each side lives in a process of its own, which waits while the others compute; every peer runs in
+its own virtual environment. transformers is measured as installed, with the C library's allocator
+tuned as ours is, and compiled on top of that; litgpt and nanochat with both. All compute in
+bfloat16 where it is faster, over float32 weights, with torch's fused AdamW and clipping. One Llama
+shape with tied embeddings serves all but nanochat, whose model code has parts of its own: tables of
+values beside every second layer, squared ReLU, and a cap on logits. Memory is the largest resident
+set of a process after it has warmed up.
 """
 
 import argparse
@@ -13,31 +19,52 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from operator import truediv
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM_UP_STEPS = 4  # compiling, first touches of memory
 LEARNING_RATE = 1e-3
 
-# name: (who computes, tuned allocator, compiled)
+SIZES = {
+    "14M": {"width": 384, "layers": 6, "heads": 6, "inner": 1024, "vocab_size": 8192, "rows": 8},
+    "124M": {"width": 768, "layers": 12, "heads": 12, "inner": 2048, "vocab_size": 50304,
+             "rows": 4},
+}  # fmt: skip
+LENGTH = 256
+
+
+class Kind(NamedTuple):
+    """How a side computes."""
+
+    who: str
+    tuned: bool
+    """Whether the C library's allocator is tuned."""
+    compiled: bool
+
+
 SIDES = {
-    "ours": ("ours", True, True),
-    "ours, Muon": ("ours-muon", True, True),
-    "eager": ("peer", False, False),
-    "eager, our allocator": ("peer", True, False),
-    "compiled, our allocator": ("peer", True, True),
+    "ours": Kind("ours", True, True),
+    "transformers eager": Kind("transformers", False, False),
+    "transformers eager, our allocator": Kind("transformers", True, False),
+    "transformers compiled, our allocator": Kind("transformers", True, True),
+    "litgpt compiled, our allocator": Kind("litgpt", True, True),
+    "nanochat compiled, our allocator": Kind("nanochat", True, True),
 }
+VENVS = {"transformers": "transformers", "litgpt": "litgpt", "nanochat": "litgpt"}
+"""Environments of `make oracles`, by peer."""
 
 
-def our_steps(work: dict[str, Any], matrices: str) -> Iterator[None]:
+def our_steps(work: dict[str, Any], compiled: bool) -> Iterator[None]:
     """Train with groundup, a step at a time."""
     import torch
 
     from groundup.core import device
-    from groundup.model import Transformer, from_depth
+    from groundup.kernels import RowShape, kept_way, use_way
+    from groundup.model import Transformer
     from groundup.train import (
         Batch,
         OptimConfig,
@@ -50,10 +77,13 @@ def our_steps(work: dict[str, Any], matrices: str) -> Iterator[None]:
     )
 
     device.use_cores()
-    config = from_depth(work["depth"], work["vocab_size"], work["length"]).config
-    model = Transformer(config)
-    model.compile_blocks()
-    optim = OptimConfig(matrices=matrices, learning_rate=LEARNING_RATE, warmup=0.0)
+    model = Transformer(our_shape(work))
+    if compiled:
+        model.compile_blocks()
+    shape = RowShape(work["heads"], work["heads"], 64, LENGTH, False, work["dtype"])
+    if way := kept_way(shape):
+        use_way(shape, way)
+    optim = OptimConfig(matrices="adamw", learning_rate=LEARNING_RATE, warmup=0.0)
     optimizer = Optimizer(model.named_parameters(), optim)
     ids = random_ids(work)
     batch = Batch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), None)
@@ -63,20 +93,92 @@ def our_steps(work: dict[str, Any], matrices: str) -> Iterator[None]:
         yield
 
 
-def peer_steps(work: dict[str, Any], compiled: bool) -> Iterator[None]:
-    """Train the same model with transformers and torch's fused AdamW, a step at a time."""
+def our_shape(work: dict[str, Any]):
+    """The common shape in our words."""
+    from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig
+
+    heads = work["heads"]
+    attention = AttentionConfig(heads=heads, kv_heads=heads, head_dim=64, qk_norm="none")
+    return ModelConfig(
+        vocab_size=work["vocab_size"], width=work["width"], layers=work["layers"],
+        context_length=LENGTH, attention=attention, tied_embeddings=True,
+        feedforward=FeedForwardConfig(width=work["inner"]),
+    )  # fmt: skip
+
+
+def transformers_model(work: dict[str, Any], compiled: bool):
+    """transformers' Llama, and its loss as it computes it."""
     import torch
-    from transformers import Qwen3Config, Qwen3ForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    heads = work["heads"]
+    model = LlamaForCausalLM(LlamaConfig(
+        vocab_size=work["vocab_size"], hidden_size=work["width"], intermediate_size=work["inner"],
+        num_hidden_layers=work["layers"], num_attention_heads=heads, num_key_value_heads=heads,
+        head_dim=64, max_position_embeddings=LENGTH, tie_word_embeddings=True, use_cache=False,
+    )).train()  # fmt: skip
+    call = torch.compile(model) if compiled else model
+    ids = random_ids(work)[:, :-1].contiguous()
+    return model, lambda: call(input_ids=ids, labels=ids).loss
+
+
+def litgpt_model(work: dict[str, Any], compiled: bool):
+    """litgpt's GPT in the Llama shape, compiled and with its chunked loss as its pretrain does."""
+    import torch
+    from litgpt.config import Config
+    from litgpt.model import GPT
+    from litgpt.utils import chunked_cross_entropy
+
+    heads = work["heads"]
+    model = GPT(Config(
+        block_size=LENGTH, n_layer=work["layers"], n_embd=work["width"], n_head=heads,
+        n_query_groups=heads, head_size=64, vocab_size=work["vocab_size"],
+        padded_vocab_size=work["vocab_size"], intermediate_size=work["inner"],
+        norm_class_name="RMSNorm", mlp_class_name="LLaMAMLP", rotary_percentage=1.0,
+        parallel_residual=False, bias=False,
+    ))  # fmt: skip
+    model.lm_head.weight = model.transformer.wte.weight
+    torch.nn.init.normal_(model.lm_head.weight, std=0.02)
+    call, ids = torch.compile(model) if compiled else model, random_ids(work)
+    inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+    return model, lambda: chunked_cross_entropy(call(inputs), targets)
+
+
+def nanochat_model(work: dict[str, Any], compiled: bool):
+    """nanochat's GPT, which casts by itself: tables in bfloat16, matrices as they are used."""
+    import torch
+    from nanochat.gpt import GPT, GPTConfig
+
+    heads = work["heads"]
+    with torch.device("meta"):
+        model = GPT(GPTConfig(LENGTH, work["vocab_size"], work["layers"], heads, heads,
+                              work["width"], "L"))  # fmt: skip
+    model.to_empty(device="cpu")
+    model.init_weights()
+    call = torch.compile(model, dynamic=False) if compiled else model
+    ids = random_ids(work)
+    inputs, targets = ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
+    return model, lambda: call(inputs, targets)
+
+
+MODELS: dict[str, Callable[..., Any]] = {
+    "transformers": transformers_model, "litgpt": litgpt_model, "nanochat": nanochat_model,
+}  # fmt: skip
+
+
+def peer_steps(who: str, work: dict[str, Any], compiled: bool) -> Iterator[None]:
+    """Train a peer's model with torch's fused AdamW, a step at a time."""
+    import torch
 
     torch.set_num_threads(work["threads"])
     torch.manual_seed(0)
-    model = Qwen3ForCausalLM(Qwen3Config(**work["shape"], use_cache=False)).train()
-    call = torch.compile(model) if compiled else model
+    model, loss_of = MODELS[who](work, compiled)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
-    ids, dtype = random_ids(work)[:, :-1].contiguous(), getattr(torch, work["dtype"])
+    dtype = getattr(torch, work["dtype"])
+    casts = who != "nanochat" and dtype != torch.float32
     while True:
-        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            loss = call(input_ids=ids, labels=ids).loss
+        with torch.autocast("cpu", torch.bfloat16, enabled=casts):
+            loss = loss_of()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -86,59 +188,71 @@ def peer_steps(work: dict[str, Any], compiled: bool) -> Iterator[None]:
 
 
 def random_ids(work: dict[str, Any]):
-    """The batch that both sides see again and again."""
+    """The batch that all sides see again and again."""
     import torch
 
     generator = torch.Generator().manual_seed(0)
-    size = (work["rows"], work["length"] + 1)
-    return torch.randint(work["vocab_size"], size, generator=generator)
+    return torch.randint(work["vocab_size"], (work["rows"], LENGTH + 1), generator=generator)
 
 
 def worker(who: str, compiled: bool, work: dict[str, Any]) -> None:
-    """Train `n` steps for every line `n` on stdin and answer with the seconds they took."""
-    if who == "peer":
-        steps = peer_steps(work, compiled)
-    else:
-        steps = our_steps(work, "muon" if who == "ours-muon" else "adamw")
+    """Train `n` steps for every line `n` on stdin; answer with seconds, CPU seconds, peak bytes."""
+    steps = our_steps(work, compiled) if who == "ours" else peer_steps(who, work, compiled)
     answers, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
-    for line in sys.stdin:
-        started = time.perf_counter()
+    for number, line in enumerate(sys.stdin):
+        started, own = time.perf_counter(), time.process_time()
         for _ in range(int(line)):
             next(steps)
-        print(time.perf_counter() - started, file=answers, flush=True)
+        found = [time.perf_counter() - started, time.process_time() - own, peak_bytes()]
+        print(json.dumps(found), file=answers, flush=True)
+        if number == 0:  # warm: what compiling took does not count
+            Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process; since `clear_refs` was last written."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
 
 
 class Side:
     """A worker process and what it is asked to do."""
 
     def __init__(self, name: str, work: dict[str, Any], steps: int) -> None:
-        who, tuned, compiled = SIDES[name]
-        self.name = name
-        self.tokens, self.steps = work["rows"] * work["length"] * steps, steps
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        kind = SIDES[name]
+        self.name, self.steps, self.peak, self.cpu = name, steps, 0, list[float]()
+        self.tokens = work["rows"] * LENGTH * steps
+        paths = [str(ROOT)] if kind.who == "ours" else [os.environ.get("NANOCHAT", "")]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths),
+                       "NANOCHAT_DTYPE": work["dtype"]}  # fmt: skip
         environment.pop("GLIBC_TUNABLES", None)
-        if tuned:
+        if kind.tuned:
             environment["GLIBC_TUNABLES"] = work["allocator"]
-        python = peer_python() if who == "peer" else sys.executable
-        command = [python, __file__, "--worker", who, str(int(compiled)), json.dumps(work)]
+        command = [
+            str(python_of(kind.who)), __file__, "--worker", kind.who, str(int(kind.compiled)),
+            json.dumps(work),
+        ]  # fmt: skip
         self.process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self.ask(WARM_UP_STEPS)
 
-    def ask(self, steps: int) -> float:
-        """Train some steps; return the seconds they took."""
+    def ask(self, steps: int) -> tuple[float, float]:
+        """Train some steps; return the seconds they took, on the clock and of processors."""
         assert self.process.stdin and self.process.stdout
         self.process.stdin.write(f"{steps}\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
             raise SystemExit(f"benchmarks/train.py: the worker of `{self.name}` ended early.")
-        return float(answer)
+        seconds, cpu, self.peak = json.loads(answer)
+        return seconds, cpu
 
     def __call__(self) -> float:
         """Train one round; return tokens a second."""
-        return self.tokens / self.ask(self.steps)
+        seconds, cpu = self.ask(self.steps)
+        self.cpu.append(self.tokens / cpu)
+        return self.tokens / seconds
 
     def close(self) -> None:
         """Let the worker end."""
@@ -147,75 +261,93 @@ class Side:
         self.process.wait()
 
 
-def peer_python() -> str:
-    """The interpreter that has the peer."""
-    oracle = ROOT / os.environ.get("ORACLES", ".oracles") / "transformers" / "bin" / "python"
-    return str(oracle) if oracle.exists() else sys.executable
+def python_of(who: str) -> Path:
+    """The interpreter that has a side's packages."""
+    if who == "ours":
+        return Path(sys.executable)
+    return ROOT / os.environ.get("ORACLES", ".oracles") / VENVS[who] / "bin" / "python"
 
 
-def peer_version() -> str:
-    """The peer's version, or an exit that says how to get it."""
-    ask = "from importlib.metadata import version; print(version('transformers'))"
-    done = subprocess.run([peer_python(), "-c", ask], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit("benchmarks/train.py needs transformers; run: make oracles")
+def version_of(who: str) -> str:
+    """A peer's version, or empty if it is not there."""
+    if who == "nanochat":
+        folder = os.environ.get("NANOCHAT", "")
+        ask = ["git", "-C", folder, "log", "-1", "--format=%h %cs"]
+        if not folder or not (Path(folder) / "nanochat" / "gpt.py").exists():
+            return ""
+        done = subprocess.run(ask, capture_output=True, text=True)
+        return done.stdout.strip() or "a copy"
+    if not python_of(who).exists():
+        return ""
+    ask = f"from importlib.metadata import version; print(version({who!r}))"
+    done = subprocess.run([python_of(who), "-c", ask], capture_output=True, text=True)
     return done.stdout.strip()
 
 
 def main() -> None:
     """Measure and report."""
     from groundup.core import device
-    from groundup.model import flops_per_token, from_depth, parameters
-    from table import Peer, alternate, compare, report
+    from table import report
 
     arguments = parse()
-    config = from_depth(arguments.depth, arguments.vocab_size, arguments.length).config
+    versions = {who: version_of(who) for who in VENVS}
+    if not versions["transformers"]:
+        raise SystemExit("benchmarks/train.py needs transformers; run: make oracles")
+    for who in (who for who, found in versions.items() if not found):
+        print(
+            f"benchmarks/train.py: {who} is left out: it is not there (see the head of this file)"
+        )
+    wanted = {name: kind for name, kind in SIDES.items() if not arguments.sides
+              or name == "ours" or kind.who in arguments.sides}  # fmt: skip
+    sides = [name for name, kind in wanted.items() if versions.get(kind.who, "ours")]
     dtype = str(device.compute_dtype()).removeprefix("torch.")
-    work = {
-        "depth": arguments.depth, "vocab_size": arguments.vocab_size, "rows": arguments.rows,
-        "length": arguments.length, "dtype": dtype, "threads": device.use_cores(),
-        "allocator": device.ALLOCATOR, "shape": peer_shape(config),
-    }  # fmt: skip
-    version = peer_version()
-    sides = {name: Side(name, work, arguments.steps) for name in SIDES}
-    speeds = alternate(sides, arguments.rounds)
-    for side in sides.values():
+    common = {"dtype": dtype, "threads": device.use_cores(), "allocator": device.ALLOCATOR}
+    rows, notes = [], {}
+    for size in arguments.sizes:
+        work = {**SIZES[size], **common}
+        found, told = measured(size, work, sides, versions, arguments)
+        rows, notes[size] = rows + found, told
+    report("train", rows, notes)
+
+
+def measured(
+    size: str, work: dict[str, Any], sides: list[str], versions: dict[str, str],
+    arguments: argparse.Namespace,
+) -> tuple[list[Any], dict[str, Any]]:  # fmt: skip
+    """Rows and notes of one size."""
+    from groundup.core import device
+    from groundup.model import parameters, row_flops
+    from table import Peer, alternate, compare
+
+    workers = {name: Side(name, work, arguments.steps) for name in sides}
+    speeds = alternate(workers, arguments.rounds)
+    for side in workers.values():
         side.close()
-    size = f"{parameters(config).total / 1e6:.1f} M, {arguments.rows} x {arguments.length}, {dtype}"
-    rows = [
-        compare(f"training {size}", "tokens/s", speeds["ours"], speeds[name],
-                Peer(f"transformers {name}", version))
-        for name in SIDES if SIDES[name][0] == "peer"
-    ]  # fmt: skip
-    eager = Peer("transformers eager", version)
-    rows.append(compare(f"training {size}, Muon against AdamW", "tokens/s", speeds["ours, Muon"],
-                        speeds["eager"], eager))  # fmt: skip
-    # A causal mask lets a token see half its row on average.
-    needed = flops_per_token(config, (arguments.length + 1) // 2).training
-    peak = getattr(device.measure(), f"{dtype}_flops")
-    shares = {name: f"{median(values) * needed / peak:.0%}" for name, values in speeds.items()}
-    report("train", rows, {"share of the measured matrix peak": shares})
-
-
-def peer_shape(config) -> dict[str, Any]:
-    """Our configuration in the peer's words."""
-    return {
-        "vocab_size": config.vocab_size, "hidden_size": config.width,
-        "intermediate_size": config.feedforward.width, "num_hidden_layers": config.layers,
-        "num_attention_heads": config.attention.heads,
-        "num_key_value_heads": config.attention.kv_heads, "head_dim": config.attention.head_dim,
-        "max_position_embeddings": config.context_length, "rms_norm_eps": config.norm.eps,
-        "tie_word_embeddings": config.tied_embeddings,
-    }  # fmt: skip
+    config = our_shape(work)
+    whole = f"{parameters(config).total / 1e6:.1f} M"
+    named = f"training {whole}, {work['rows']} x {LENGTH}, {work['dtype']}"
+    rows = []
+    for name in sides[1:]:
+        peer = Peer(name, versions[SIDES[name].who])
+        rows.append(compare(named, "tokens/s", speeds["ours"], speeds[name], peer))
+        peaks = [[workers[each].peak / 2**20] for each in ("ours", name)]
+        rows.append(compare(f"{named}, peak memory", "MiB", *peaks, peer, less_is_better=True))
+    peak = getattr(device.measure(again=True), f"{work['dtype']}_flops")
+    needed = row_flops(config, LENGTH).training
+    shares = {name: f"{median(speeds[name]) * needed / peak:.0%}" for name in sides
+              if SIDES[name].who != "nanochat"}  # fmt: skip
+    cpu = {
+        name: round(median(map(truediv, workers["ours"].cpu, workers[name].cpu)), 3)
+        for name in sides[1:]
+    }
+    return rows, {"share of the measured matrix peak": shares, "ratio by processor time": cpu}
 
 
 def parse() -> argparse.Namespace:
     """Read the flags."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--depth", type=int, default=5, help="layers; other sizes follow")
-    parser.add_argument("--vocab-size", type=int, default=4096)
-    parser.add_argument("--rows", type=int, default=16, help="rows of a batch")
-    parser.add_argument("--length", type=int, default=256, help="tokens of a row")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=["14M"])
+    parser.add_argument("--sides", nargs="+", choices=VENVS, default=[], help="peers; default all")
     parser.add_argument("--rounds", type=int, default=7, help="how often the sides alternate")
     parser.add_argument("--steps", type=int, default=4, help="steps of a round")
     return parser.parse_args()

@@ -133,6 +133,11 @@ def fingerprint() -> dict[str, Any]:
     }
 
 
+def short_digest(facts: dict[str, Any]) -> str:
+    """Sixteen letters that differ where facts do: the name of what is kept for a machine."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def package_version(name: str) -> str:
     """Installed version of a package, or empty."""
     try:
@@ -149,9 +154,16 @@ def pick() -> "torch.device":
 
 
 def compute_dtype(device: "torch.device | None" = None) -> "torch.dtype":
-    """The dtype to compute in: bfloat16 where it was measured at least 1.5 times as fast."""
+    """The dtype to compute in: bfloat16 where it was measured at least 1.5 times as fast.
+
+    GROUNDUP_DTYPE=float32 or bfloat16 says it instead.
+    """
     import torch
 
+    if wanted := os.environ.get("GROUNDUP_DTYPE"):
+        if wanted not in ("float32", "bfloat16"):
+            raise ConfigError(f"GROUNDUP_DTYPE={wanted} must be float32 or bfloat16, or not set.")
+        return getattr(torch, wanted)
     if (device or pick()).type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
     speeds = measure()
@@ -161,9 +173,7 @@ def compute_dtype(device: "torch.device | None" = None) -> "torch.dtype":
 
 def measure(again: bool = False) -> Speeds:
     """Measure matrix peaks and read bandwidth once; later calls read the cached figures."""
-    contract = json.dumps(fingerprint(), sort_keys=True)
-    name = f"device-{hashlib.sha256(contract.encode()).hexdigest()[:16]}.json"
-    place = cache_folder() / name
+    place = cache_folder() / f"device-{short_digest(fingerprint())}.json"
     if not again:
         try:
             return Speeds(**json.loads(place.read_text()))
@@ -224,20 +234,26 @@ def use_cores(threads: int | None = None) -> int:
     return threads
 
 
+def allocator_settings() -> dict[str, str]:
+    """Environment variables that tune the C library's allocator; empty if it is to be left.
+
+    A user's own GLIBC_TUNABLES or a preloaded allocator is respected; GROUNDUP_ALLOCATOR=0 leaves
+    it as it is.
+    """
+    own = "GLIBC_TUNABLES" in os.environ or "LD_PRELOAD" in os.environ
+    if own or os.environ.get("GROUNDUP_ALLOCATOR") == "0" or platform.libc_ver()[0] != "glibc":
+        return {}
+    return {"GLIBC_TUNABLES": ALLOCATOR}
+
+
 def restart_with_allocator() -> None:
     """Start this process again, as it was started, with the C library's allocator tuned.
 
-    Does nothing if it is tuned already.
-
-    glibc reads its tunables only when a process starts. A user's own GLIBC_TUNABLES or a preloaded
-    allocator is respected.
+    Does nothing if it is tuned already: glibc reads its tunables only when a process starts.
     """
-    if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ or "LD_PRELOAD" in os.environ:
-        return
-    if platform.libc_ver()[0] != "glibc":
-        return
-    os.environ["GLIBC_TUNABLES"] = ALLOCATOR
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    if settings := allocator_settings():
+        os.environ |= settings
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def one_line() -> str:

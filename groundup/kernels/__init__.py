@@ -7,6 +7,10 @@ from .attention import (
     matmul_attention,
     reference_attention,
 )
+from .compiled import (
+    compiled_once,
+    keep_compiled,
+)
 from .experts import (
     Choice,
     ExpertWeights,
@@ -17,12 +21,39 @@ from .experts import (
     reference_experts,
     sorted_pairs,
 )
-from .interval import Intervals, interval_attention, intervals
+from .interval import (
+    Intervals,
+    interval_attention,
+    intervals,
+)
 from .linear import Int8Linear
-from .loss import LossSum, cross_entropy, reference_cross_entropy
-from .mask import NEEDS, Mask, Pattern, places_of, visible
-from .ring import Ring, held_places, ring_attention
+from .loss import (
+    LossSum,
+    cross_entropy,
+    reference_cross_entropy,
+)
+from .mask import (
+    NEEDS,
+    Mask,
+    Pattern,
+    places_of,
+    visible,
+)
+from .ring import (
+    Ring,
+    held_places,
+    ring_attention,
+)
 from .sparse import sparse_attention
+from .trial import kept_way
+from .ways import (
+    RowShape,
+    Way,
+    chosen_ways,
+    replay_ways,
+    row_shape,
+    use_way,
+)
 
 __all__ = [
     "NEEDS",
@@ -34,24 +65,33 @@ __all__ = [
     "Mask",
     "Pattern",
     "Ring",
+    "RowShape",
     "Scores",
+    "Way",
     "attention",
     "brought_back",
     "choose",
+    "chosen_ways",
+    "compiled_once",
     "cross_entropy",
     "experts",
     "flash_attention",
     "held_places",
     "interval_attention",
     "intervals",
+    "keep_compiled",
+    "kept_way",
     "matmul_attention",
     "networks",
     "places_of",
     "reference_attention",
     "reference_cross_entropy",
     "reference_experts",
+    "replay_ways",
     "ring_attention",
+    "row_shape",
     "sorted_pairs",
     "sparse_attention",
+    "use_way",
     "visible",
 ]

@@ -1,12 +1,11 @@
 """Attention: each query averages the values of the keys that it sees.
 
 `reference_attention` is the definition, in loops. `attention` picks the fastest way to the same
-numbers: two matrix products with a softmax in float32, which train fastest on rows that are not
-too long (compiled, the softmax and the mask are one kernel); without gradients on CPUs the native
-loop of `interval.py`; where a pattern lets most keys go unseen `sparse.py`, which never touches
-those; else PyTorch's flash kernel, which never holds the (T, S) scores. Queries are the last T of S
-places, so a cache needs no offset. Which keys a query sees is said by a `Mask` alone. Knows nothing
-of positions, projections or caches.
+numbers: while training, two matrix products with a softmax in float32 or PyTorch's flash kernel, by
+what `ways.py` says of these rows; without gradients on CPUs the native loop of `interval.py`; where
+a pattern lets most keys go unseen `sparse.py`, which never touches those; else flash, which never
+holds the (T, S) scores. Queries are the last T of S places, so a cache needs no offset. Which keys
+a query sees is said by a `Mask` alone. Knows nothing of positions, projections or caches.
 Source: Vaswani et al. 2017, arXiv:1706.03762; grouped keys: Ainslie et al. 2023, arXiv:2305.13245.
 """
 
@@ -21,11 +20,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from .interval import interval_attention, intervals, runs_natively
 from .mask import CAUSAL, Mask, check_fit, visible
 from .sparse import narrowed, skips, sparse_attention
-
-MATMUL_UP_TO = 2048
-"""Longest row that trains by matrix products on CPUs; beyond, their scores need too much memory."""
-CHUNK = 512
-"""Queries that are computed together: later keys are skipped, and scores stay small."""
+from .ways import CHUNK, Way, row_shape, way_of
 
 
 class Scores(NamedTuple):
@@ -97,9 +92,12 @@ def attention(
         if skips(mask, q.shape[2], k.shape[2]):
             return sparse_attention(q, k, v, mask=mask, scale=scores.scale)
         k, v, mask = narrowed(k, v, mask, q.shape[2])
-    trains = torch.is_grad_enabled() and k.shape[2] <= MATMUL_UP_TO and q.device.type == "cpu"
-    way = matmul_attention if trains or scores.softcap is not None else flash_attention
-    return way(q, k, v, mask=mask, scores=scores)
+    way = Way("flash")
+    if torch.is_grad_enabled() and q.device.type == "cpu":
+        way = way_of(*row_shape(q, k, mask.documents is not None))
+    if way.kind == "matmul" or scores.softcap is not None:
+        return matmul_attention(q, k, v, mask=mask, scores=scores, chunk=way.chunk)
+    return flash_attention(q, k, v, mask=mask, scores=scores)
 
 
 def matmul_attention(

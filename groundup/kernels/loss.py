@@ -2,22 +2,27 @@
 
 The logits of N tokens over V ids are the largest tensor of a training step. Here they exist for
 `chunk` tokens at a time: products in the compute dtype, logsumexp in float32, and the gradients
-for hidden and head at once in forward, while the chunk is still in cache. Backward only scales.
+for hidden and head at once in forward, while the chunk is still in cache. Backward only scales
+them, where they lie: a second pass back over the same loss is refused.
 Losses are sums of weighted nats; the caller divides by the weight of the whole step, so
 micro-batches of any split give the same gradient. Knows nothing of models or optimizers.
 Source: the idea of Hsu et al. 2024 (Liger Kernel), arXiv:2410.10989, §3.2.
 """
 
-import functools
-from collections.abc import Callable
+import os
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-CHUNK = 1024
-"""Tokens: with fewer, adding up the head's gradient costs; with more, logits leave the cache."""
+from .compiled import compiled_once
+
+CHUNK_BYTES = 2**26
+"""Most that the logits of one chunk take: more need memory, and with less the head's gradient is
+added up too often."""
+LARGEST_CHUNK, SMALLEST_CHUNK = 1024, 128
+"""Tokens; beyond the first, logits leave the cache and nothing is gained."""
 
 
 class LossSum(NamedTuple):
@@ -50,7 +55,7 @@ def cross_entropy(
     *,
     bias: Float[Tensor, " V"] | None = None,
     softcap: float | None = None,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
     compiled: bool = False,
 ) -> Float[Tensor, ""]:
     """Sum over tokens of weight * -log p(target), nats, in float32 or better.
@@ -60,16 +65,32 @@ def cross_entropy(
     bias     (V,)    added to the logits
     softcap          logits x become softcap * tanh(x / softcap), after the bias
     targets  (N,)    ids; where the weight is 0 the id is ignored but must lie in 0..V-1
-    chunk            tokens whose logits exist at one time
+    chunk            tokens whose logits exist at one time; None: see `chunk_of`
     compiled         whether the softmax is one compiled kernel (3 ms for 11 at 1,024 x 4,096)
 
-    Products run in autocast's dtype where autocast is on. Gradients flow to hidden, head and bias.
+    Products run in autocast's dtype where autocast is on. Gradients flow to hidden, head and bias,
+    once: a second backward through the same loss raises RuntimeError.
     """
     compute = hidden.dtype
     if torch.is_autocast_enabled(hidden.device.type):
         compute = torch.get_autocast_dtype(hidden.device.type)
+    chunk = chunk or chunk_of(len(head), compute.itemsize)
     plan = Plan(chunk, compute, compiled, softcap)
     return ChunkedCrossEntropy.apply(hidden, head, bias, targets, weights, plan)
+
+
+def chunk_of(vocab_size: int, item_bytes: int) -> int:
+    """Tokens whose logits are made together: a power of two that keeps them in `CHUNK_BYTES`.
+
+    GROUNDUP_LOSS_CHUNK=TOKENS says it instead.
+
+    >>> chunk_of(8_192, 2), chunk_of(50_304, 2), chunk_of(262_144, 2)
+    (1024, 512, 128)
+    """
+    if wanted := os.environ.get("GROUNDUP_LOSS_CHUNK"):
+        return max(1, int(wanted))
+    fits = max(1, CHUNK_BYTES // (vocab_size * item_bytes))
+    return max(SMALLEST_CHUNK, min(LARGEST_CHUNK, 1 << fits.bit_length() - 1))
 
 
 class Plan(NamedTuple):
@@ -109,14 +130,19 @@ class ChunkedCrossEntropy(torch.autograd.Function):
                     grad_head += errors.T @ inputs
                 if grad_bias is not None:
                     grad_bias += errors.sum(0)
-        ctx.save_for_backward(grad_hidden, grad_head, grad_bias)
+        ctx.gradients = (grad_hidden, grad_head, grad_bias)
         return total
 
     @staticmethod
     def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        """Scale the gradients that forward made."""
-        scaled = [None if g is None else g * scale.to(g.dtype) for g in ctx.saved_tensors]
-        return (*scaled, None, None, None)
+        """Scale the gradients that forward made, where they lie: the head's is as large as it."""
+        if ctx.gradients is None:
+            raise RuntimeError("cross_entropy gives its gradients once; compute the loss again.")
+        gradients, ctx.gradients = ctx.gradients, None
+        for gradient in gradients:
+            if gradient is not None:
+                gradient.mul_(scale.to(gradient.dtype))
+        return (*gradients, None, None, None)
 
 
 def chunk_errors(
@@ -127,7 +153,7 @@ def chunk_errors(
     plan: Plan,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
     """Losses of a chunk's products, and their derivative by the products."""
-    softmax = compiled_softmax() if plan.compiled else losses_and_errors
+    softmax = compiled_once(fused_losses_and_errors) if plan.compiled else losses_and_errors
     if bias is not None:
         logits = logits + bias.detach().to(logits.dtype)
     if plan.softcap is None:
@@ -150,7 +176,17 @@ def losses_and_errors(
     return -picked.squeeze(-1) * weights, errors.to(logits.dtype)
 
 
-@functools.cache
-def compiled_softmax() -> Callable[..., tuple[Tensor, Tensor]]:
-    """`losses_and_errors` as one kernel; compiled anew for a new shape."""
-    return torch.compile(losses_and_errors, dynamic=False)
+def fused_losses_and_errors(
+    logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
+    """`losses_and_errors` without a scatter, which a compiler cannot fuse.
+
+    So nothing of the logits' size exists in float32.
+    """
+    exact = torch.promote_types(logits.dtype, torch.float32)
+    weights = weights.to(exact)[:, None]
+    logprobs = logits.log_softmax(-1, dtype=exact)  # (N, V)
+    is_target = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
+    errors = logprobs.exp() * weights - torch.where(is_target, weights, 0.0)
+    losses = -logprobs.gather(-1, targets[:, None]) * weights  # (N, 1)
+    return losses.squeeze(-1), errors.to(logits.dtype)

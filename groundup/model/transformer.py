@@ -13,7 +13,6 @@ arXiv:2002.04745; parallel blocks: Wang and Komatsuzaki 2021 (GPT-J).
 
 import functools
 import math
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groundup.core import ConfigError, device
-from groundup.kernels import Mask, places_of
+from groundup.kernels import Mask, compiled_once, places_of
 
 from .attention import Attention, Context, CrossAttention, Encoded, linear
 from .cache import Cache
@@ -143,7 +142,8 @@ class Stack(nn.Module):
         if self.arrived is None:
             hidden = self.placed(hidden, context, positions, types, start)
         context = self.with_positions(context, positions, start, hidden)
-        forward = compiled_block() if self.is_compiled and self.training else Block.__call__
+        is_compiled = self.is_compiled and self.training
+        forward = compiled_once(Block.forward) if is_compiled else Block.__call__
         for block in self.layers:
             if states is not None:
                 states.append(hidden)
@@ -362,9 +362,9 @@ class Transformer(Stack):
         """Compile the blocks for training; return whether that was possible.
 
         All layers share one compiled function, so its cost (about 10 s on two cores) is paid once
-        a shape, not once a layer. Without a C++ compiler nothing changes and the result is False,
-        as is `is_compiled`. Evaluation and cached calls, whose shapes vary, are never compiled;
-        nor are experts, whose shapes follow the router.
+        a shape, not once a layer, and kept for later processes. Without a C++ compiler nothing
+        changes and the result is False, as is `is_compiled`. Evaluation and cached calls, whose
+        shapes vary, are never compiled; nor are experts, whose shapes follow the router.
         """
         has_experts = self.config.feedforward.experts is not None
         self.is_compiled = can_compile(next(self.parameters()).device) and not has_experts
@@ -427,12 +427,6 @@ def kept_frequencies(
     """
     with torch.inference_mode(mode=False):  # for passes with gradients too
         return frequencies(head_dim, base, scaling, context_length, dtype).to(place)
-
-
-@functools.cache
-def compiled_block() -> Callable[..., Tensor]:
-    """The blocks' forward, compiled; one code object serves every layer of every model."""
-    return torch.compile(Block.forward, dynamic=False)
 
 
 def can_compile(place: torch.device) -> bool:

@@ -22,6 +22,7 @@ from .checkpoint.verbs import (
     export_checkpoint,
     list_checkpoints,
 )
+from .levers.ways import choosing
 from .loop import (
     Plan,
     Step,
@@ -184,6 +185,7 @@ __all__ = [
     "board",
     "boundary",
     "causal",
+    "choosing",
     "class_batch",
     "classes",
     "compiling",

@@ -1,8 +1,11 @@
 """The machine is described without guessing, measured once, and used as told."""
 
+import platform
+
+import pytest
 import torch
 
-from groundup.core import device
+from groundup.core import ConfigError, device
 
 
 def test_the_description_is_of_this_machine():
@@ -36,6 +39,23 @@ def test_the_dtype_follows_the_measurement(monkeypatch):
 def test_an_own_allocator_is_respected(monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", "libtcmalloc.so")
     device.restart_with_allocator()  # returns: nothing was started
+
+
+def test_the_allocator_is_tuned_unless_it_is_to_be_left(monkeypatch):
+    for name in ("LD_PRELOAD", "GLIBC_TUNABLES", "GROUNDUP_ALLOCATOR"):
+        monkeypatch.delenv(name, raising=False)
+    tuned = {"GLIBC_TUNABLES": device.ALLOCATOR} if platform.libc_ver()[0] == "glibc" else {}
+    assert device.allocator_settings() == tuned
+    monkeypatch.setenv("GROUNDUP_ALLOCATOR", "0")
+    assert device.allocator_settings() == {}
+
+
+def test_the_dtype_can_be_said(monkeypatch):
+    monkeypatch.setenv("GROUNDUP_DTYPE", "float32")
+    assert device.compute_dtype() == torch.float32
+    monkeypatch.setenv("GROUNDUP_DTYPE", "int8")
+    with pytest.raises(ConfigError, match="GROUNDUP_DTYPE=int8 must be float32 or bfloat16"):
+        device.compute_dtype()
 
 
 def test_compilation_can_be_turned_off(monkeypatch):

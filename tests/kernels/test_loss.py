@@ -8,6 +8,7 @@ from torch.nn.functional import linear
 from torch.testing import assert_close
 
 from groundup.kernels import cross_entropy, reference_cross_entropy
+from groundup.kernels.loss import chunk_of, fused_losses_and_errors, losses_and_errors
 
 
 def example(tokens=23, width=12, vocab=37, dtype=torch.float64):
@@ -105,3 +106,28 @@ def test_a_bias_and_capped_logits_have_the_plain_gradients(softcap):
     gradients = torch.autograd.grad(found, leaves)
     for one, other in zip(gradients, torch.autograd.grad(expected, leaves), strict=True):
         assert_close(one, other, atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_softmax_without_a_scatter_has_the_same_bits(dtype):
+    logits, targets = torch.randn(9, 21).to(dtype), torch.randint(21, (9,))
+    weights = torch.rand(9)
+    plain = losses_and_errors(logits.clone(), targets, weights)
+    for one, other in zip(plain, fused_losses_and_errors(logits, targets, weights), strict=True):
+        assert_close(one, other, atol=0, rtol=0)
+
+
+def test_the_gradients_are_given_once():
+    hidden, head, targets, weights = example()
+    found = cross_entropy(hidden, head, targets, weights)
+    found.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="gives its gradients once"):
+        found.backward()
+
+
+def test_chunks_keep_logits_within_their_bytes(monkeypatch):
+    assert chunk_of(4096, 2) == 1024
+    assert chunk_of(50_304, 2) * 50_304 * 2 <= 2**26
+    assert chunk_of(2**20, 4) == 128
+    monkeypatch.setenv("GROUNDUP_LOSS_CHUNK", "7")
+    assert chunk_of(4096, 2) == 7

@@ -1,0 +1,58 @@
+"""Compiled functions, and a cache of them that outlives the process.
+
+torch keeps what it compiles under a key of the graph, its settings and its own version, below /tmp.
+Code is made for this processor, which that key does not name: on a folder that two machines share,
+or after a move to another, a program may meet instructions that there are not. So here the folder
+lies in the user's cache and is one for each processor, version, compiler and number of threads.
+torch reads pickles there, as it does below /tmp; the folder is the user's alone.
+"""
+
+import functools
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from groundup.core import device
+
+TORCHS_OWN, PREFIX = Path(tempfile.gettempdir()), "torchinductor_"
+"""Where torch keeps it by itself; it sets the variable to that as soon as it looks for it."""
+
+
+@functools.cache
+def compiled_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function compiled, the same object for every caller; anew for a new shape."""
+    keep_compiled()
+    return torch.compile(function, dynamic=False)
+
+
+@functools.cache
+def keep_compiled() -> Path | None:
+    """Let torch keep what it compiles for later processes; return the folder, None if torch's own.
+
+    TORCHINDUCTOR_CACHE_DIR is respected; GROUNDUP_COMPILE_CACHE=0 leaves torch its own below /tmp.
+    """
+    given = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", TORCHS_OWN / PREFIX))
+    if given.parent != TORCHS_OWN or not given.name.startswith(PREFIX):
+        return given
+    if os.environ.get("GROUNDUP_COMPILE_CACHE") == "0":
+        return None
+    place = compile_folder()
+    try:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return None  # an unwritable cache costs the time to compile, nothing more
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(place)
+    return place
+
+
+def compile_folder() -> Path:
+    """Folder of what is compiled for this processor by these versions and threads."""
+    made_for = {**device.fingerprint(), "threads": torch.get_num_threads()}
+    if found := device.compiler():
+        real = Path(found).resolve()
+        made_for["compiler"] = [str(real), real.stat().st_size]  # another size: another version
+    return device.cache_folder() / "compiled" / device.short_digest(made_for)

@@ -1,0 +1,1 @@
+"""What makes training fast, each lever measured and each with its switch."""

@@ -1,0 +1,100 @@
+"""What is compiled is kept for later processes, apart for every kind of processor."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from groundup.core import device
+from groundup.kernels.compiled import compile_folder, keep_compiled
+
+ROOT = Path(__file__).resolve().parents[2]
+
+COMPILE = """
+import json, torch
+from torch._dynamo.utils import counters
+from groundup.kernels import compiled_once
+def double(x): return (2 * x).tanh().sum()
+x = torch.ones(64, requires_grad=True)
+found = compiled_once(double)(x)
+found.backward()
+kept = {**counters["inductor"], **counters["aot_autograd"]}
+print(json.dumps({"sum": float(found), "counters": kept}))
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    keep_compiled.cache_clear()
+    yield
+    keep_compiled.cache_clear()
+
+
+def test_the_folder_is_the_user_s_alone_and_torch_is_told():
+    place = keep_compiled()
+    assert place == compile_folder() == Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+    assert place.stat().st_mode & 0o077 == 0
+
+
+def test_another_processor_or_number_of_threads_has_another_folder(monkeypatch):
+    own, threads = compile_folder(), torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads + 1)
+        assert compile_folder() != own
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setattr(device, "instruction_sets", lambda: ("avx2",))
+    assert compile_folder() != own
+
+
+def test_a_folder_of_the_user_s_choice_is_respected(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "mine"))
+    assert keep_compiled() == tmp_path / "mine"
+
+
+def test_the_place_that_torch_wrote_down_by_itself_is_not_the_user_s(monkeypatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor_someone")
+    assert keep_compiled() == compile_folder()
+
+
+def test_it_can_be_turned_off(monkeypatch):
+    monkeypatch.setenv("GROUNDUP_COMPILE_CACHE", "0")
+    assert keep_compiled() is None
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert keep_compiled() is None
+
+
+def compiled_in_a_process(cache: Path) -> dict:
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONPATH": str(ROOT)}
+    environment = {n: v for n, v in environment.items() if n not in
+                   ("GROUNDUP_COMPILE", "TORCHINDUCTOR_CACHE_DIR")}  # fmt: skip
+    command = [sys.executable, "-c", COMPILE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
+def test_a_second_process_compiles_nothing_and_damage_is_compiled_anew(tmp_path):
+    cold, warm = compiled_in_a_process(tmp_path), compiled_in_a_process(tmp_path)
+    assert warm["sum"] == cold["sum"]
+    assert cold["counters"].get("autograd_cache_hit", 0) == 0
+    assert warm["counters"]["autograd_cache_hit"] == 1
+    for path in (tmp_path / "groundup" / "compiled").rglob("*"):
+        if path.is_file() and path.suffix in (".so", "", ".py", ".cpp"):
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert compiled_in_a_process(tmp_path)["sum"] == cold["sum"]
