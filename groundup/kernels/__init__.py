@@ -7,11 +7,19 @@ from .attention import (
     matmul_attention,
     reference_attention,
 )
-from .experts import Choice, ExpertWeights, choose, experts, reference_experts
+from .experts import (
+    Choice,
+    ExpertWeights,
+    choose,
+    experts,
+    reference_experts,
+    served_experts,
+)
 from .interval import Intervals, interval_attention, intervals
 from .linear import Int8Linear
-from .loss import LossSum, cross_entropy, reference_cross_entropy
+from .loss import LossSum, compiled_softmax, cross_entropy, reference_cross_entropy
 from .mask import NEEDS, Mask, Pattern, places_of, visible
+from .recompute import Recompute, recomputing
 from .sparse import sparse_attention
 
 __all__ = [
@@ -23,9 +31,11 @@ __all__ = [
     "LossSum",
     "Mask",
     "Pattern",
+    "Recompute",
     "Scores",
     "attention",
     "choose",
+    "compiled_softmax",
     "cross_entropy",
     "experts",
     "flash_attention",
@@ -33,9 +43,11 @@ __all__ = [
     "intervals",
     "matmul_attention",
     "places_of",
+    "recomputing",
     "reference_attention",
     "reference_cross_entropy",
     "reference_experts",
+    "served_experts",
     "sparse_attention",
     "visible",
 ]

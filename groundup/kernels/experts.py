@@ -9,7 +9,7 @@ Source: Shazeer et al. 2017, arXiv:1701.06538; Fedus et al. 2021, arXiv:2101.039
 dropping: Gale et al. 2022, arXiv:2211.15841.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -105,8 +105,21 @@ def experts(
     pairs = served.nonzero().squeeze(-1)
     order = choice.experts.flatten()[pairs].sort(stable=True)
     pairs = pairs[order.indices]
-    tokens = pairs // choice.experts.shape[1]
     counts = order.values.bincount(minlength=len(weights.up)).tolist()
+    return served_experts(hidden, weights, choice, activation, pairs=pairs, counts=counts)
+
+
+def served_experts(
+    hidden: Float[Tensor, "N D"],
+    weights: ExpertWeights,
+    choice: Choice,
+    activation: Activation,
+    *,
+    pairs: Int[Tensor, " n"],
+    counts: Sequence[int],
+) -> Float[Tensor, "N D"]:
+    """The same for (token, expert) pairs that are sorted by expert, so many of each expert."""
+    tokens = pairs // choice.experts.shape[1]
     rows, parts = hidden[tokens].split(counts), apart(weights, hidden.device.type)
     found = [
         network(row, part, activation) for row, part in zip(rows, parts, strict=True) if len(row)

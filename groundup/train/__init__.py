@@ -23,7 +23,8 @@ from .objectives.vocabulary import Vocabulary, vocabulary
 from .optim.config import OptimConfig
 from .optim.optimizer import Optimizer
 from .optim.schedule import schedule
-from .precision import Precision
+from .plan.stage import PlanConfig, Planned, plan
+from .precision import Precision, PrecisionName, precision_of
 from .pretrain.stage import PretrainConfig, pretrain
 from .services.services import (
     METRICS,
@@ -48,7 +49,10 @@ __all__ = [
     "OptimConfig",
     "Optimizer",
     "Plan",
+    "PlanConfig",
+    "Planned",
     "Precision",
+    "PrecisionName",
     "PretrainConfig",
     "Resumed",
     "RouterConfig",
@@ -68,6 +72,8 @@ __all__ = [
     "next_sentence",
     "objective",
     "placed",
+    "plan",
+    "precision_of",
     "pretrain",
     "resume",
     "routed",
