@@ -1,6 +1,6 @@
 """Peak memory of training: measured in fresh processes, beside what `groundup plan` says.
 
-    python benchmarks/train_memory.py             # shapes that the plan's constants were not made on
+    python benchmarks/train_memory.py             # shapes that the plan's constants never saw
     python benchmarks/train_memory.py --fitted    # the shapes on which they were made
     python benchmarks/train_memory.py --peers PYTHON    # beside transformers, whose PYTHON is given
 
@@ -62,7 +62,15 @@ def train_once(wanted: dict[str, Any]) -> dict[str, float]:
 
     from groundup.model import Transformer
     from groundup.train import (
-        Batch, OptimConfig, Optimizer, Plan, Precision, causal, sequence, split, train,
+        Batch,
+        OptimConfig,
+        Optimizer,
+        Plan,
+        Precision,
+        causal,
+        sequence,
+        split,
+        train,
     )  # fmt: skip
 
     config = config_of(wanted["model"])
@@ -132,8 +140,8 @@ def planned(wanted: dict[str, Any]) -> int:
 
 def compare_plans(lines: tuple[str, ...], name: str) -> bool:
     """Print and keep a table of plans and peaks; whether every plan is within the bar."""
-    from benchmarks.table import RESULTS, machine_class
     from groundup.core import write_json
+    from table import RESULTS, machine_class
 
     place = RESULTS / "train_memory.json"
     kept = json.loads(place.read_text()) if place.is_file() else {"notes": {}}
@@ -182,7 +190,7 @@ def train_peer(wanted: dict[str, Any]) -> dict[str, float]:
 
 def compare_peers(python: str) -> None:
     """Print and keep our peaks beside transformers'."""
-    from benchmarks.table import Peer, compare, report
+    from table import Peer, compare, report
 
     found = []
     for line in PEERS:

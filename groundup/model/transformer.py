@@ -440,7 +440,11 @@ def kept_frequencies(
 
 
 def recomputed(
-    forward: Callable[..., Tensor], kind: Recompute, block: nn.Module, hidden: Tensor, context: Context
+    forward: Callable[..., Tensor],
+    kind: Recompute,
+    block: nn.Module,
+    hidden: Tensor,
+    context: Context,
 ) -> Tensor:
     """A block's output; what it keeps for the gradient is said by `kind`.
 

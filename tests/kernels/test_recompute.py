@@ -59,7 +59,7 @@ def test_gradients_are_the_same_to_the_bit(kind: str):
 
 def test_each_kind_holds_less_than_the_one_before():
     none, selective, every = (passes(kind)[0] for kind in KINDS)
-    assert none > 2 * selective > 2 * every
+    assert none > 1.8 * selective > 1.8 * 2 * every
 
 
 def test_selective_computes_scores_again_and_no_other_product():

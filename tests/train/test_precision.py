@@ -87,9 +87,9 @@ def test_the_scale_moves_as_torchs_own(seed: int, monkeypatch):
     monkeypatch.setattr("groundup.train.precision.PATIENCE", 3)
     weight = torch.nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([weight], lr=0.0)
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_interval=3)
-    own = Precision(torch.float16)
-    overflows = torch.rand(60, generator=torch.Generator().manual_seed(seed)) < 0.2
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12, growth_interval=3)
+    own = Precision(torch.float16, 2.0**12)
+    overflows = torch.rand(36, generator=torch.Generator().manual_seed(seed)) < 0.2
     for overflow in overflows.tolist():
         weight.grad = torch.full((1,), float("inf") if overflow else 1.0)
         scaler.scale(torch.ones(()))
@@ -98,7 +98,7 @@ def test_the_scale_moves_as_torchs_own(seed: int, monkeypatch):
         scaler.update()
         own.overflowed() if overflow else own.went_well()
         assert own.scale == scaler.get_scale()
-    assert overflows.any() and own.scale < 2.0**24
+    assert overflows.any()
 
 
 def test_a_precision_has_a_name_and_auto_is_measured(monkeypatch):
@@ -125,9 +125,10 @@ class Seeing(TorchDispatchMode):
 
 
 EXACT = {
-    "_softmax", "_softmax_backward_data", "_log_softmax", "rsqrt", "pow", "mean", "logsumexp", "exp",
-    "cos", "sin", "topk", "embedding", "embedding_dense_backward", "sqrt", "_foreach_lerp_",
-    "_foreach_addcmul_", "_foreach_addcdiv_", "_foreach_sqrt", "_foreach_norm", "_foreach_mul_",
+    "_softmax", "_softmax_backward_data", "_log_softmax", "rsqrt", "pow", "mean", "logsumexp",
+    "exp", "cos", "sin", "topk", "embedding", "embedding_dense_backward", "sqrt",
+    "_foreach_lerp_", "_foreach_addcmul_", "_foreach_addcdiv_", "_foreach_sqrt", "_foreach_norm",
+    "_foreach_mul_",
 }  # fmt: skip
 """Operations that read float32 alone: norms, softmaxes, rotation, router, loss and optimizer."""
 PRODUCTS = {"addmm", "bmm"}
@@ -165,7 +166,10 @@ def tiny_with_experts() -> Transformer:
 def test_gradients_and_the_residual_are_float32():
     model = tiny_model()
     kept = []
-    hooks = [layer.register_forward_hook(lambda *given: kept.append(given[2].dtype)) for layer in model.layers]
+    hooks = [
+        layer.register_forward_hook(lambda *given: kept.append(given[2].dtype))
+        for layer in model.layers
+    ]
     with Precision(torch.bfloat16).autocast("cpu"):
         found = causal(model, ragged_batch())
     found.total.backward()

@@ -84,7 +84,9 @@ def share_of(ledger: Ledger, place: Place) -> dict[str, int]:
 def lasting(ledger: Ledger, place: Place) -> dict[str, float]:
     """Weights, gradients and states: what is there when a step begins, or will be at its end."""
     layers, tables = layers_share(ledger, place), tables_share(ledger, place)
-    dense = (ledger.inner - ledger.experts) * layers + ledger.experts * layers / place.size("expert")
+    dense = (ledger.inner - ledger.experts) * layers + ledger.experts * layers / place.size(
+        "expert"
+    )
     weights = dense / place.size("tensor") + ledger.outer * tables
     inner = ledger.inner_states * dense / (ledger.inner * place.size("tensor") or 1)
     states = inner + ledger.outer_states * tables

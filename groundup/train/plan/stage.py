@@ -139,7 +139,7 @@ def plan(
         fits = max(sum(parts.values()) for parts in ranks) <= room
         return Planned(
             str(model), sum(tracer(asked.work)[i] for i in (0, 2)) // 4, asked.told(), place,
-            ranks, room, most_rows(asked, room), [] if fits else list(ways(asked, room, devices)),
+            ranks, room, most_rows(asked, room), [] if fits else list(ways(asked, room)),
         )  # fmt: skip
 
 
@@ -194,54 +194,66 @@ class Asked(NamedTuple):
 def most_rows(asked: Asked, room: int) -> int:
     """Rows of the largest micro-batch that fits; 0 if not even one does.
 
-    Memory is nearly a line over the rows, so the next guess lies on the line through the last two.
+    Memory is nearly a line over the rows: the next guess lies on the line through the last two.
     """
-    low, low_total = 0, 0.0
-    high, high_total = 1, float(asked.but(rows=1).total_bytes())
-    while high_total <= room and high < MOST_ROWS:
-        low, low_total = high, high_total
-        high *= 2
-        high_total = float(asked.but(rows=high).total_bytes())
+    low, high = 0, MOST_ROWS + 1
+    before, rows, slope = (0, 0), 1, 1.0
     while high - low > 1:
-        slope = (high_total - low_total) / (high - low)
-        middle = min(high - 1, max(low + 1, low + int((room - low_total) / slope)))
-        total = asked.but(rows=middle).total_bytes()
-        if total <= room:
-            low, low_total = middle, total
-        else:
-            high, high_total = middle, total
+        total = asked.but(rows=rows).total_bytes()
+        low, high = (rows, high) if total <= room else (low, rows)
+        if before != (0, 0):
+            slope = max(1.0, (total - before[1]) / (rows - before[0]))
+        before = (rows, total)
+        guess = 2 if rows == 1 else rows + int((room - total) / slope)
+        rows = min(high - 1, max(low + 1, guess))
     return low
 
 
-def ways(asked: Asked, room: int, devices: int) -> Iterator[Way]:
-    """Changes that make a step fit, the cheapest first; each on its own, then all before it too."""
-    tried = asked
-    for changes, words, costs in candidates(asked, devices):
-        tried = tried._replace(sizes=changes.pop("sizes", tried.sizes)).but(**changes)  # type: ignore[arg-type]
+def ways(asked: Asked, room: int) -> Iterator[Way]:
+    """Changes that make a step fit, the cheapest first, each on top of those before it.
+
+    What makes it no smaller is left out.
+    """
+    best = asked.total_bytes()
+    for change in candidates(asked.config, asked.sizes):
+        tried = asked._replace(sizes=change.sizes or asked.sizes).but(**change.settings)
         total = tried.total_bytes()
-        yield Way(words, total, costs)
-        if total <= room:
+        if total < best:
+            asked, best = tried, total
+            yield Way(change.words, total, change.costs)
+        if best <= room:
             return
 
 
-def candidates(asked: Asked, devices: int) -> Iterator[tuple[dict[str, object], str, str]]:
-    """Changes in order of their cost; each comes on top of those before."""
-    c = asked.config
+class Change(NamedTuple):
+    """Settings that may make a step smaller."""
+
+    settings: dict[str, object]
+    words: str
+    costs: str
+    sizes: dict[str, int] | None = None
+    """Of the mesh, if they change."""
+
+
+def candidates(c: PlanConfig, sizes: dict[str, int]) -> Iterator[Change]:
+    """Changes in order of their cost."""
     if c.rows > 1:
-        more = {"rows": 1, "micro_batches": c.rows * c.micro_batches}
-        said = f"rows=1 micro_batches={more['micro_batches']}"
-        yield more, said, "the same gradient; smaller products run slower"
-    if devices > 1 and asked.sizes.get("shard", 1) == 1 and "data" in asked.sizes:
-        sizes = {n: s for n, s in asked.sizes.items() if n != "data"} | {"shard": asked.sizes["data"]}
-        yield {"sizes": sizes, "zero": 3}, "shard in the place of data, zero=3", "half as much traffic again"
-    if asked.sizes.get("shard", 1) > 1 and c.zero < 3:
-        yield {"zero": 3}, "zero=3", "half as much traffic again"
+        parts = c.rows * c.micro_batches
+        words = f"rows=1 micro_batches={parts}"
+        yield Change({"rows": 1, "micro_batches": parts}, words, "smaller products run slower")
+    sent = "half as much traffic again"
+    if sizes.get("data", 1) > 1 and "shard" not in sizes:
+        shared = {("shard" if name == "data" else name): size for name, size in sizes.items()}
+        yield Change({"zero": 3}, "shard in the place of data, zero=3", sent, shared)
+    elif sizes.get("shard", 1) > 1 and c.zero < 3:
+        yield Change({"zero": 3}, "zero=3", sent)
     if c.precision == "float32":
-        yield {"precision": "bfloat16"}, "precision=bfloat16", "rounded products"
+        yield Change({"precision": "bfloat16"}, "precision=bfloat16", "rounded products")
     if c.recompute == "none":
-        yield {"recompute": "selective"}, "recompute=selective", "a little arithmetic again"
+        again = "scores and steps between products again"
+        yield Change({"recompute": "selective"}, "recompute=selective", again)
     if c.recompute != "all":
-        yield {"recompute": "all"}, "recompute=all", "a third more arithmetic"
+        yield Change({"recompute": "all"}, "recompute=all", "a third more arithmetic")
 
 
 SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|M|G|T)(i?)B", re.IGNORECASE)

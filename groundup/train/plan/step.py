@@ -10,6 +10,7 @@ import functools
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, NamedTuple
@@ -20,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from groundup.core import Config, GroundupError
+from groundup.core import Config, ConfigError, GroundupError
 from groundup.kernels import (
     Choice,
     ExpertWeights,
@@ -196,9 +197,7 @@ def loss_of(model: Transformer, batch: Batch) -> LossSum:
     return picked_loss(model, model.readout(hidden[:count]), row, torch.arange(count))
 
 
-def even_experts(
-    hidden: Tensor, weights: ExpertWeights, choice: Choice, activation: Any
-) -> Tensor:
+def even_experts(hidden: Tensor, weights: ExpertWeights, choice: Choice, activation: Any) -> Tensor:
     """Experts that all get equal work: who gets which token is not known without data."""
     count, pairs = len(weights.up), torch.arange(choice.experts.numel())
     counts = [len(part) for part in range_parts(choice.experts.numel(), count)]
@@ -227,11 +226,12 @@ class Tracer:
     def __init__(self, config: ModelConfig) -> None:
         self.config, self.known = config, dict[str, Ledger]()
         self.process: subprocess.Popen[str] | None = None
+        self.said = tempfile.TemporaryFile("w+")
 
     def __enter__(self) -> "Tracer":
         command = [sys.executable, "-m", "groundup.train.plan.step"]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said,
             text=True,
         )  # fmt: skip
         return self
@@ -240,28 +240,43 @@ class Tracer:
         assert self.process is not None
         self.process.kill()
         self.process.communicate()
+        self.said.close()
 
     def __call__(self, work: Work) -> Ledger:
-        """What a step holds. Raises GroundupError with the last line of what went wrong."""
-        asked = json.dumps([self.config.model_dump(mode="json"), work.model_dump(mode="json")])
-        if asked not in self.known:
-            assert self.process is not None and self.process.stdin and self.process.stdout
+        """What a step holds.
+
+        Raises ConfigError if the model cannot make such a step, GroundupError if the process died.
+        """
+        asked = json.dumps([self.config.plain(), work.plain()])
+        if asked in self.known:
+            return self.known[asked]
+        assert self.process is not None and self.process.stdin and self.process.stdout
+        try:
             self.process.stdin.write(asked + "\n")
             self.process.stdin.flush()
             answer = self.process.stdout.readline()
-            if not answer:
-                assert self.process.stderr is not None
-                said = self.process.stderr.read().strip().splitlines()
-                raise GroundupError(f"The step cannot be traced: {said[-1] if said else 'killed'}")
-            self.known[asked] = Ledger(*json.loads(answer))
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            self.said.seek(0)
+            said = self.said.read().strip().splitlines()
+            raise GroundupError(f"The step cannot be traced: {said[-1] if said else 'killed'}")
+        found = json.loads(answer)
+        if isinstance(found, str):
+            raise ConfigError(f"There is no such step: {found}")
+        self.known[asked] = Ledger(*found)
         return self.known[asked]
 
 
 def main() -> None:
-    """Answer each line of standard input with a ledger."""
+    """Answer each line of standard input with a ledger, or with what is wrong with it."""
     for line in sys.stdin:
         config, work = json.loads(line)
-        print(json.dumps(recorded(ModelConfig(**config), Work(**work))), flush=True)
+        try:
+            answer: Ledger | str = recorded(ModelConfig(**config), Work(**work))
+        except GroundupError as error:
+            answer = str(error)
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":
