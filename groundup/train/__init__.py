@@ -25,6 +25,8 @@ from .optim.optimizer import Optimizer
 from .optim.schedule import schedule
 from .plan.stage import PlanConfig, Planned, plan
 from .precision import Precision, PrecisionName, precision_of
+from .pretrain.begin import is_of_others, optim_for
+from .pretrain.config import PretrainConfig, Stage
 from .pretrain.stage import PretrainConfig, pretrain
 from .services.services import (
     METRICS,
@@ -59,6 +61,7 @@ __all__ = [
     "Routing",
     "Setting",
     "SourceTarget",
+    "Stage",
     "Step",
     "Vocabulary",
     "boundary",
@@ -66,11 +69,13 @@ __all__ = [
     "class_batch",
     "classes",
     "compiling",
+    "is_of_others",
     "logging",
     "masked",
     "measured",
     "next_sentence",
     "objective",
+    "optim_for",
     "placed",
     "plan",
     "precision_of",
