@@ -2,6 +2,7 @@
 
     python benchmarks/train_memory.py             # shapes that the plan's constants never saw
     python benchmarks/train_memory.py --fitted    # the shapes on which they were made
+    python benchmarks/train_memory.py --recompute # what computing again saves and costs
     python benchmarks/train_memory.py --peers PYTHON    # beside transformers, whose PYTHON is given
 
 The peak is that of a process's resident memory, less what it held after importing torch and
@@ -15,6 +16,8 @@ import sys
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
+from time import process_time
 from typing import Any
 
 BAR = 0.10
@@ -202,11 +205,48 @@ def compare_peers(python: str) -> None:
         report("train_memory_peers", found)
 
 
+def compare_kinds(depth: str = "5", rounds: int = 5) -> None:
+    """Print and keep what each kind of recomputation holds and its processor time."""
+    import torch
+
+    from groundup.core import write_json
+    from groundup.model import Transformer
+    from groundup.train.plan.step import Tracer, Work, loss_of, rows_of
+    from table import RESULTS, alternate
+
+    config, work = config_of(depth), Work(rows=8, length=256)
+    model = Transformer(config).train()
+
+    def passing(kind: str) -> float:
+        model.recompute_blocks(kind)
+        started = process_time()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = loss_of(model, rows_of(config, work))
+        found.total.backward()
+        return process_time() - started
+
+    kinds = ("none", "selective", "all")
+    times = alternate({kind: lambda kind=kind: passing(kind) for kind in kinds}, rounds)
+    found: dict[str, dict[str, float]] = {}
+    with Tracer(config) as tracer:
+        for kind in kinds:
+            parts = tracer(work.model_copy(update={"recompute": kind})).during_pass
+            ratios = [own / none for own, none in zip(times[kind], times["none"], strict=True)]
+            found[kind] = {"activations": parts["activations"], "time": round(median(ratios), 3)}
+            print(f"| {kind} | {parts['activations'] / 2**20:.0f} | {median(ratios):.2f} |")
+    place = RESULTS / "train_memory.json"
+    kept = json.loads(place.read_text()) if place.is_file() else {"notes": {}}
+    kept["notes"]["recompute"] = found
+    write_json(place, kept)
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     if sys.argv[1:2] == ["--one"]:
         asked = json.loads(sys.argv[2])
         print(json.dumps(train_peer(asked) if asked.get("peer") else train_once(asked)))
+    elif sys.argv[1:2] == ["--recompute"]:
+        compare_kinds()
     elif sys.argv[1:2] == ["--peers"]:
         compare_peers(sys.argv[2])
     elif sys.argv[1:2] == ["--fitted"]:

@@ -10,7 +10,7 @@ function of hidden states.
 Source: Chen et al. 2016, arXiv:1604.06174; selective: Korthikanti et al. 2022, arXiv:2205.05198.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -44,11 +44,12 @@ def recomputing(layer: Callable[[Tensor], Tensor], kind: Recompute) -> Callable[
         return layer
     settings: dict[str, Any] = {"use_reentrant": False, "preserve_rng_state": False}
     if kind == "selective":
-        settings["context_fn"] = partial(create_selective_checkpoint_contexts, kept)
+        policy = lambda ctx, op, *inputs, **_: kept(op, inputs)  # noqa: E731
+        settings["context_fn"] = partial(create_selective_checkpoint_contexts, policy)
     return lambda hidden: checkpoint(layer, hidden, **settings)
 
 
-def kept(ctx: Any, op: Any, *inputs: Any, **settings: Any) -> CheckpointPolicy:
+def kept(op: Any, inputs: Sequence[Any]) -> CheckpointPolicy:
     """Whether an operation's result is kept: see `selective` above."""
     if op in FUSED:
         return CheckpointPolicy.MUST_SAVE

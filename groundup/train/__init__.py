@@ -27,7 +27,7 @@ from .plan.stage import PlanConfig, Planned, plan
 from .precision import Precision, PrecisionName, precision_of
 from .pretrain.begin import is_of_others, optim_for
 from .pretrain.config import PretrainConfig, Stage
-from .pretrain.stage import PretrainConfig, pretrain
+from .pretrain.stage import pretrain
 from .services.services import (
     METRICS,
     Interrupted,

@@ -36,6 +36,11 @@ class Recorder(TorchDispatchMode):
         """What storages that are made now are for."""
         self.known: dict[int, int] = {}
 
+    @classmethod
+    def is_infra_mode(cls) -> bool:
+        """Whether torch.compile works under it, as under fake tensors: it changes no result."""
+        return True
+
     def __torch_dispatch__(
         self, op: Any, types: Any, inputs: Any = (), settings: Any = None
     ) -> Any:

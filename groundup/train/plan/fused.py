@@ -138,8 +138,8 @@ def without_compiling(*compiled: Any) -> Iterator[None]:
 
     compiled  cached makers of compiled functions, which forget what they made, before and after
     """
-    from functorch.compile import min_cut_rematerialization_partition
     from torch._dynamo.backends.common import aot_autograd
+    from torch._functorch.partitioners import min_cut_rematerialization_partition
     from torch._inductor.decomposition import select_decomp_table
 
     backend = aot_autograd(

@@ -20,7 +20,7 @@ from ..optim.config import OptimConfig
 from .share import Place, Zero, parse_mesh, share_of
 from .step import Tracer, Work
 
-PROGRAM_BYTES = {("cpu", False): 165 * 2**20, ("cpu", True): 112 * 2**20,
+PROGRAM_BYTES = {("cpu", False): 165 * 2**20, ("cpu", True): 270 * 2**20,
                  ("cuda", False): 2**29, ("cuda", True): 2**29}  # fmt: skip
 """Of a process by device and whether it compiles, beyond torch's import: libraries at work, what
 single operations take for themselves, the compiler; on a card its context. Fitted on a processor to
@@ -175,7 +175,7 @@ class Asked(NamedTuple):
         """Memory of the fullest process."""
         return max(sum(parts.values()) for parts in self.ranks())
 
-    def but(self, **changes: object) -> "Asked":
+    def but(self, changes: dict[str, object]) -> "Asked":
         """The same with other settings."""
         return self._replace(config=self.config.model_copy(update=changes))
 
@@ -199,7 +199,7 @@ def most_rows(asked: Asked, room: int) -> int:
     low, high = 0, MOST_ROWS + 1
     before, rows, slope = (0, 0), 1, 1.0
     while high - low > 1:
-        total = asked.but(rows=rows).total_bytes()
+        total = asked.but({"rows": rows}).total_bytes()
         low, high = (rows, high) if total <= room else (low, rows)
         if before != (0, 0):
             slope = max(1.0, (total - before[1]) / (rows - before[0]))
@@ -216,7 +216,7 @@ def ways(asked: Asked, room: int) -> Iterator[Way]:
     """
     best = asked.total_bytes()
     for change in candidates(asked.config, asked.sizes):
-        tried = asked._replace(sizes=change.sizes or asked.sizes).but(**change.settings)
+        tried = asked._replace(sizes=change.sizes or asked.sizes).but(change.settings)
         total = tried.total_bytes()
         if total < best:
             asked, best = tried, total
