@@ -14,6 +14,7 @@ from .compiled import (
 from .experts import (
     Choice,
     ExpertWeights,
+    Pairs,
     brought_back,
     choose,
     experts,
@@ -39,6 +40,10 @@ from .mask import (
     places_of,
     visible,
 )
+from .recompute import (
+    Recompute,
+    recomputing,
+)
 from .ring import (
     Ring,
     held_places,
@@ -63,7 +68,9 @@ __all__ = [
     "Intervals",
     "LossSum",
     "Mask",
+    "Pairs",
     "Pattern",
+    "Recompute",
     "Ring",
     "RowShape",
     "Scores",
@@ -84,6 +91,7 @@ __all__ = [
     "matmul_attention",
     "networks",
     "places_of",
+    "recomputing",
     "reference_attention",
     "reference_cross_entropy",
     "reference_experts",

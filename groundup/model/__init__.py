@@ -32,7 +32,7 @@ from .feedforward import balance_loss, z_loss
 from .heads import Head, HeadConfig, SpanBoundary, WithHead
 from .presets.preset import Preset
 from .presets.table import preset, presets
-from .transformer import Transformer
+from .transformer import Transformer, compiled_block
 from .weights.directory import load, open_config, save, save_tensors
 from .weights.encoder import TextEncoder, load_encoder
 from .weights.gguf.export import Exported, export_gguf, save_gguf
@@ -68,6 +68,7 @@ __all__ = [
     "active_parameters",
     "balance_loss",
     "cache_bytes_per_token",
+    "compiled_block",
     "describe",
     "describe_config",
     "export_gguf",

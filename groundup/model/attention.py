@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -55,7 +56,8 @@ NO_CONTEXT = Context()
 
 def linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
     """A linear map whose weights are left for `initialise` or `load` to fill."""
-    made = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
+    place = torch.get_default_device()
+    made = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias, device=place)
     assert isinstance(made, nn.Linear)
     return made
 

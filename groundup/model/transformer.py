@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groundup.core import ConfigError, device
-from groundup.kernels import Mask, compiled_once, places_of
+from groundup.kernels import Mask, Recompute, compiled_once, places_of, recomputing
 
 from .attention import Attention, Context, CrossAttention, Encoded, linear
 from .cache import Cache
@@ -115,6 +115,7 @@ class Stack(nn.Module):
         self.arrived: Tensor | None = None
         """Hidden states (B, T, D) of the layers before these where others compute them: a pass
         begins with them, and ids are not looked up."""
+        self.recompute: Recompute = "none"
         kind, width = config.position.kind, config.width
         rows = config.context_length + config.position.offset
         self.embed_positions = embedding(rows, width) if kind == "learned" else None
@@ -142,18 +143,27 @@ class Stack(nn.Module):
         if self.arrived is None:
             hidden = self.placed(hidden, context, positions, types, start)
         context = self.with_positions(context, positions, start, hidden)
-        is_compiled = self.is_compiled and self.training
-        forward = compiled_once(Block.forward) if is_compiled else Block.__call__
         for block in self.layers:
             if states is not None:
                 states.append(hidden)
-            hidden = forward(block, hidden, context)
+            hidden = self.through(block, hidden, context)
         if context.cache is not None:
             context.cache.advance(T)
         hidden = self.norm(hidden)
         if states is not None:
             states.append(hidden)
         return hidden
+
+    def through(
+        self, block: nn.Module, hidden: Float[Tensor, "B T D"], context: Context
+    ) -> Float[Tensor, "B T D"]:
+        """Hidden states after a block; in training compiled and computed again as set."""
+        if not self.training:
+            return block(hidden, context)
+        kind = self.recompute
+        if self.is_compiled:
+            return compiled_block(kind)(block, hidden, context)
+        return recomputed(Block.__call__, kind, block, hidden, context)
 
     def placed(
         self,
@@ -372,6 +382,15 @@ class Transformer(Stack):
             self.encoder.is_compiled = self.is_compiled
         return self.is_compiled
 
+    def recompute_blocks(self, kind: Recompute) -> None:
+        """In training, let the blocks keep less for the gradient and compute it again.
+
+        kind  none, selective or all: see `groundup.kernels.recompute`
+        """
+        self.recompute = kind
+        if self.encoder is not None:
+            self.encoder.recompute = kind
+
 
 def query_share(part: AttentionConfig) -> float:
     """How large new queries are, so that scores begin at unit size whatever scales them (T5).
@@ -384,7 +403,7 @@ def query_share(part: AttentionConfig) -> float:
 
 def embedding(rows: int, width: int) -> nn.Embedding:
     """A table of vectors that is left for `initialise` or `load` to fill."""
-    made = nn.utils.skip_init(nn.Embedding, rows, width)
+    made = nn.utils.skip_init(nn.Embedding, rows, width, device=torch.get_default_device())
     assert isinstance(made, nn.Embedding)
     return made
 
@@ -427,6 +446,37 @@ def kept_frequencies(
     """
     with torch.inference_mode(mode=False):  # for passes with gradients too
         return frequencies(head_dim, base, scaling, context_length, dtype).to(place)
+
+
+def recomputed(
+    forward: Callable[..., Tensor],
+    kind: Recompute,
+    block: nn.Module,
+    hidden: Tensor,
+    context: Context,
+) -> Tensor:
+    """A block's output; what it keeps for the gradient is said by `kind`.
+
+    Run again, it notes no routing: the first time did.
+    """
+    first = [context]
+
+    def layer(hidden: Tensor) -> Tensor:
+        return forward(block, hidden, first.pop() if first else context._replace(routing=None))
+
+    return recomputing(layer, kind)(hidden)
+
+
+@functools.cache
+def compiled_block(kind: Recompute = "none") -> Callable[..., Tensor]:
+    """The blocks' forward, compiled; one code object serves every layer of every model."""
+    if kind == "none":
+        return compiled_once(Block.forward)
+
+    def forward(block: Block, hidden: Tensor, context: Context) -> Tensor:
+        return recomputing(lambda hidden: block.forward(hidden, context), kind)(hidden)
+
+    return compiled_once(forward)
 
 
 def can_compile(place: torch.device) -> bool:

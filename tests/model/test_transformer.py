@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from groundup.core import device
 from groundup.kernels import cross_entropy
 from groundup.model import AttentionConfig, ModelConfig, PositionConfig, Transformer, from_depth
 from groundup.model import transformer as module
@@ -117,6 +118,7 @@ COMPILED = """
 import torch
 from torch._dynamo.utils import counters
 from torch.testing import assert_close
+from groundup.core import device
 from groundup.kernels import cross_entropy
 from tests.model.shapes import VOCAB, tiny_config, tiny_model
 
@@ -188,3 +190,36 @@ def test_frequencies_first_made_without_gradients_serve_training_and_half_precis
         6, 12_345.0, config.position.scaling, 64, torch.float32, torch.device("cpu")
     )
     assert torch.equal(kept, frequencies(6, 12_345.0)) and not kept.is_inference()
+
+
+def gradients_of(config: ModelConfig, kind: str, compiled: bool = False) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    model = tiny_model(config, torch.float32).train()
+    model.recompute_blocks(kind)
+    if compiled:
+        assert model.compile_blocks()
+    ids, noted = torch.randint(VOCAB, (2, 24)), []
+    encoded = model.encode(ids) if config.kind == "encoder_decoder" else None
+    hidden = model(ids, encoded=encoded, routing=noted)
+    total = hidden.square().mean() + sum(logits.square().mean() for logits in noted)
+    total.backward()
+    assert len(noted) == sum(config.has_experts(i) for i in range(config.layers))
+    return [p.grad for p in model.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_gradients_are_the_same_to_the_bit_however_much_is_computed_again(name: str):
+    plain = gradients_of(ALL[name], "none")
+    for kind in ("selective", "all"):
+        again = gradients_of(ALL[name], kind)
+        assert all(torch.equal(a, b) for a, b in zip(plain, again, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not device.compiler(), reason="needs a C++ compiler")
+def test_compiled_blocks_compute_again_with_the_same_gradients():
+    plain = gradients_of(tiny_config(), "none", compiled=True)
+    for kind in ("selective", "all"):
+        again = gradients_of(tiny_config(), kind, compiled=True)
+        for a, b in zip(plain, again, strict=True):
+            assert_close(a, b, rtol=1e-5, atol=1e-6)

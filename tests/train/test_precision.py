@@ -1,10 +1,32 @@
 """float16 loses no step but those that overflow, and says when the scale is not the reason."""
 
+from collections import defaultdict
+
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from groundup.core import DataError
-from groundup.train import OptimConfig, Optimizer, Plan, Precision, causal, train
+from groundup.model import (
+    AttentionConfig,
+    ExpertsConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    NormConfig,
+    Transformer,
+)
+from groundup.train import (
+    OptimConfig,
+    Optimizer,
+    Plan,
+    Precision,
+    RouterConfig,
+    causal,
+    precision_of,
+    routed,
+    train,
+)
 from groundup.train.precision import FIRST_SCALE, PATIENCE
 from tests.train.test_loop import ragged_batch, tiny_model
 
@@ -57,3 +79,99 @@ def test_steps_that_overflow_are_left_out_and_the_run_goes_on():
     steps = list(train(model, batches, causal, optimizer, lambda s: 1.0, plan))
     assert not steps[0].is_applied and steps[-1].is_applied
     assert steps[-1].loss < 0.6 * steps[0].loss
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_scale_moves_as_torchs_own(seed: int, monkeypatch):
+    """Oracle: torch.amp.GradScaler over the same planted overflows."""
+    monkeypatch.setattr("groundup.train.precision.PATIENCE", 3)
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight], lr=0.0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**12, growth_interval=3)
+    own = Precision(torch.float16, 2.0**12)
+    overflows = torch.rand(36, generator=torch.Generator().manual_seed(seed)) < 0.2
+    for overflow in overflows.tolist():
+        weight.grad = torch.full((1,), float("inf") if overflow else 1.0)
+        scaler.scale(torch.ones(()))
+        scaler.unscale_(optimizer)
+        scaler.step(optimizer)
+        scaler.update()
+        own.overflowed() if overflow else own.went_well()
+        assert own.scale == scaler.get_scale()
+    assert overflows.any()
+
+
+def test_a_precision_has_a_name_and_auto_is_measured(monkeypatch):
+    place = torch.device("cpu")
+    assert precision_of("float16", place).dtype == torch.float16
+    assert precision_of("float32", place).dtype == torch.float32
+    for measured in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr("groundup.core.device.compute_dtype", lambda _: measured)  # noqa: B023
+        assert precision_of("auto", place).dtype == measured
+
+
+class Seeing(TorchDispatchMode):
+    """Notes the dtypes of what every operation reads that is no number of a place."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = defaultdict(set)
+
+    def __torch_dispatch__(self, op, types, inputs=(), settings=None):
+        leaves = torch.utils._pytree.tree_leaves((inputs, settings))
+        read = [t for t in leaves if isinstance(t, Tensor) and t.is_floating_point() and t.ndim]
+        self.seen[op.overloadpacket.__name__] |= {t.dtype for t in read}
+        return op(*inputs, **(settings or {}))
+
+
+EXACT = {
+    "_softmax", "_softmax_backward_data", "_log_softmax", "rsqrt", "pow", "mean", "logsumexp",
+    "exp", "cos", "sin", "topk", "embedding", "embedding_dense_backward", "sqrt",
+    "_foreach_lerp_", "_foreach_addcmul_", "_foreach_addcdiv_", "_foreach_sqrt", "_foreach_norm",
+    "_foreach_mul_",
+}  # fmt: skip
+"""Operations that read float32 alone: norms, softmaxes, rotation, router, loss and optimizer."""
+PRODUCTS = {"addmm", "bmm"}
+"""Operations that read the compute dtype alone; `mm` serves routers too, and float32 there."""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_what_stays_float32_is_what_is_said_to(dtype: torch.dtype):
+    model = tiny_with_experts()
+    optimizer = Optimizer(model.named_parameters(), OptimConfig(matrices="adamw"))
+    loss, plan = routed(causal, RouterConfig(), 2), Plan(1, precision=Precision(dtype, 256.0))
+    with Seeing() as seeing:
+        list(train(model, lambda s: [ragged_batch()], loss, optimizer, lambda s: 1.0, plan))
+    seen = {name: dtypes for name, dtypes in seeing.seen.items() if dtypes}
+    assert seen["_softmax"] and seen["_log_softmax"] and seen["rsqrt"] and seen["topk"]
+    for name in EXACT & seen.keys():
+        assert seen[name] == {torch.float32}, name
+    for name in PRODUCTS & seen.keys():
+        assert seen[name] == {dtype}, name
+    assert seen["mm"] == {torch.float32, dtype}
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+    assert all(t.dtype == torch.float32 for t in optimizer.state().values() if t.ndim)
+
+
+def tiny_with_experts() -> Transformer:
+    """Every part that must be exact, in two layers: rotation, norms of queries, a router."""
+    config = ModelConfig(
+        vocab_size=32, width=16, layers=2, context_length=16, norm=NormConfig(),
+        attention=AttentionConfig(heads=2, kv_heads=1, head_dim=8, qk_norm="head"),
+        feedforward=FeedForwardConfig(width=32, experts=ExpertsConfig(count=4)),
+    )  # fmt: skip
+    return Transformer(config, seed=0)
+
+
+def test_gradients_and_the_residual_are_float32():
+    model = tiny_model()
+    kept = []
+    hooks = [
+        layer.register_forward_hook(lambda *given: kept.append(given[2].dtype))
+        for layer in model.layers
+    ]
+    with Precision(torch.bfloat16).autocast("cpu"):
+        found = causal(model, ragged_batch())
+    found.total.backward()
+    assert kept == [torch.float32] * 2 and found.total.dtype == torch.float32 and len(hooks) == 2
+    assert all(p.grad.dtype == torch.float32 for p in model.parameters())

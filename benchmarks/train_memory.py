@@ -1,0 +1,255 @@
+"""Peak memory of training: measured in fresh processes, beside what `groundup plan` says.
+
+    python benchmarks/train_memory.py             # shapes that the plan's constants never saw
+    python benchmarks/train_memory.py --fitted    # the shapes on which they were made
+    python benchmarks/train_memory.py --recompute # what computing again saves and costs
+    python benchmarks/train_memory.py --peers PYTHON    # beside transformers, whose PYTHON is given
+
+The peak is that of a process's resident memory, less what it held after importing torch and
+groundup, with the allocator tuned as `groundup pretrain` tunes it. A plan should lie within 10 %.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from time import process_time
+from typing import Any
+
+BAR = 0.10
+"""Largest error of a plan, as a share of the measured peak."""
+FITTED = (
+    "5 8 256 none eager float32 muon 1",
+    "5 8 256 none eager bfloat16 adamw 1",
+    "5 8 256 all eager bfloat16 muon 1",
+    "5 8 256 none compiled bfloat16 muon 1",
+    "5 2 1024 none compiled bfloat16 muon 1",
+    "gpt-2 2 256 none eager bfloat16 adamw 1",
+    "gpt-2 1 1024 all eager bfloat16 muon 1",
+    "5 16 256 none eager bfloat16 muon 1",
+)
+"""Model or depth, rows, length, recompute, compiled or not, precision, matrices' optimizer,
+micro-batches."""
+HELD_OUT = (
+    "4 8 512 selective eager bfloat16 muon 1",
+    "6 4 512 none compiled bfloat16 adamw 1",
+    "3 16 256 none eager float32 adamw 2",
+    "4 2 2048 all compiled bfloat16 muon 1",
+    "7 2 512 none compiled float32 muon 1",
+    "5 1 2048 selective compiled bfloat16 adamw 1",
+)
+PEERS = ("5 8 256 none", "5 8 256 all", "5 2 1024 none", "5 2 1024 all")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def status(name: str) -> int:
+    """A figure of this process's memory, bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":")) * 1024
+
+
+def config_of(model: str) -> Any:
+    """A shape by its depth or its preset's name, as `groundup plan` reads it."""
+    from groundup.model import from_depth, preset
+
+    return from_depth(int(model), 8192, 2048).config if model.isdigit() else preset(model).config
+
+
+def train_once(wanted: dict[str, Any]) -> dict[str, float]:
+    """Train some steps in this process; return its peak and what it held before."""
+    import torch
+
+    from groundup.model import Transformer
+    from groundup.train import (
+        Batch,
+        OptimConfig,
+        Optimizer,
+        Plan,
+        Precision,
+        causal,
+        sequence,
+        split,
+        train,
+    )  # fmt: skip
+
+    config = config_of(wanted["model"])
+    torch.manual_seed(0)
+    rows, length = wanted["rows"], wanted["length"]
+    before = status("VmRSS")
+    model = Transformer(config)
+    model.recompute_blocks(wanted["recompute"])
+    if wanted["compiled"]:
+        assert model.compile_blocks(), "a C++ compiler is needed"
+    optimizer = Optimizer(model.named_parameters(), OptimConfig(**wanted["optim"]))
+    made = status("VmRSS")
+    whole = rows * wanted["micro_batches"]
+    ids = torch.randint(config.vocab_size, (whole, length))
+    documents = torch.zeros(whole, length, dtype=torch.int32)
+    source = {}
+    if config.kind == "encoder_decoder":
+        source = {"source": ids, "source_documents": documents}
+    batch = Batch(ids, ids, torch.ones(whole, length), documents, **source)
+    loss = sequence if source else causal
+    plan = Plan(wanted["steps"], precision=Precision(getattr(torch, wanted["dtype"])))
+    batches = split(batch, wanted["micro_batches"])
+    peaks, seconds = [], []
+    for step in train(model, lambda _: batches, loss, optimizer, lambda _: 1e-3, plan):
+        peaks.append(status("VmHWM") - before)
+        seconds.append(step.seconds)
+    return {"peak": peaks[-1], "before": before, "made": made - before, "first": peaks[0],
+            "seconds": min(seconds), "peaks": peaks}  # fmt: skip
+
+
+def measured(wanted: dict[str, Any], python: str = sys.executable) -> dict[str, Any]:
+    """Peak memory of a fresh process that trains, beyond what it held before."""
+    from groundup.core import device
+
+    environment = dict(os.environ, GLIBC_TUNABLES=device.ALLOCATOR, PYTHONPATH=str(ROOT))
+    command = [python, __file__, "--one", json.dumps(wanted)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def wanted_of(line: str) -> dict[str, Any]:
+    """A line of the lists above as settings."""
+    model, rows, length, recompute, how, dtype, optim, micro_batches = line.split()
+    return {
+        "model": model, "rows": int(rows), "length": int(length), "recompute": recompute,
+        "compiled": how == "compiled", "dtype": dtype, "optim": {"matrices": optim},
+        "micro_batches": int(micro_batches), "steps": 3,
+    }  # fmt: skip
+
+
+def planned(wanted: dict[str, Any]) -> int:
+    """What `groundup plan` says of it."""
+    from groundup.train import OptimConfig, PlanConfig
+    from groundup.train.plan.stage import Asked
+    from groundup.train.plan.step import Tracer
+
+    names = ("rows", "length", "micro_batches", "recompute", "compiled")
+    config = PlanConfig(
+        **{name: wanted[name] for name in names}, precision=wanted["dtype"],
+        optim=OptimConfig(**wanted["optim"]),
+    )  # fmt: skip
+    with Tracer(config_of(wanted["model"])) as tracer:
+        return Asked(tracer, config, {}, "cpu").total_bytes()
+
+
+def compare_plans(lines: tuple[str, ...], name: str) -> bool:
+    """Print and keep a table of plans and peaks; whether every plan is within the bar."""
+    from groundup.core import write_json
+    from table import RESULTS, machine_class
+
+    place = RESULTS / "train_memory.json"
+    kept = json.loads(place.read_text()) if place.is_file() else {"notes": {}}
+    rows = []
+    for line in lines:
+        plan, found = planned(wanted_of(line)), measured(wanted_of(line))
+        error = plan / found["peak"] - 1
+        print(f"| {' | '.join(line.split())} | {plan / 2**20:.0f} | {found['peak'] / 2**20:.0f} | "
+              f"{error:+.1%} |", flush=True)  # fmt: skip
+        rows.append({"shape": line, "plan": plan, "peak": found["peak"], "error": round(error, 4)})
+        kept["notes"][name] = {"machine": machine_class(), "date": str(date.today()), "rows": rows}
+        write_json(place, kept)
+    return all(abs(row["error"]) <= BAR for row in rows)
+
+
+def train_peer(wanted: dict[str, Any]) -> dict[str, float]:
+    """The same shape in transformers, with torch's AdamW and autocast."""
+    import torch
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    c = config_of(wanted["model"])
+    part, torch_dtype = c.attention, getattr(torch, wanted["dtype"])
+    before = status("VmRSS")
+    model = Qwen3ForCausalLM(Qwen3Config(
+        vocab_size=c.vocab_size, hidden_size=c.width, num_hidden_layers=c.layers,
+        intermediate_size=c.feedforward.width, num_attention_heads=part.heads,
+        num_key_value_heads=part.kv_heads, head_dim=part.head_dim, use_cache=False,
+        max_position_embeddings=c.context_length, tie_word_embeddings=c.tied_embeddings,
+    ))  # fmt: skip
+    model.train()
+    if wanted["recompute"] != "none":
+        model.gradient_checkpointing_enable()
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    ids = torch.randint(c.vocab_size, (wanted["rows"], wanted["length"]))
+    peaks = []
+    for _ in range(wanted["steps"]):
+        with torch.autocast("cpu", torch_dtype, enabled=torch_dtype != torch.float32):
+            loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        peaks.append(status("VmHWM") - before)
+    return {"peak": peaks[-1], "before": before, "version": version("transformers")}
+
+
+def compare_peers(python: str) -> None:
+    """Print and keep our peaks beside transformers'."""
+    from table import Peer, compare, report
+
+    found = []
+    for line in PEERS:
+        wanted = wanted_of(line + " eager bfloat16 adamw 1")
+        ours, peer = measured(wanted), measured(wanted | {"peer": True}, python)
+        sides = [[each["peak"] / 2**20] for each in (ours, peer)]
+        named = Peer("transformers, eager", peer["version"])
+        found.append(compare(f"peak memory, {line}", "MiB", *sides, named, less_is_better=True))
+        report("train_memory_peers", found)
+
+
+def compare_kinds(depth: str = "5", rounds: int = 5) -> None:
+    """Print and keep what each kind of recomputation holds and its processor time."""
+    import torch
+
+    from groundup.core import write_json
+    from groundup.model import Transformer
+    from groundup.train.plan.step import Tracer, Work, loss_of, rows_of
+    from table import RESULTS, alternate
+
+    config, work = config_of(depth), Work(rows=8, length=256)
+    model = Transformer(config).train()
+
+    def passing(kind: str) -> float:
+        model.recompute_blocks(kind)
+        started = process_time()
+        with torch.autocast("cpu", torch.bfloat16):
+            found = loss_of(model, rows_of(config, work))
+        found.total.backward()
+        return process_time() - started
+
+    kinds = ("none", "selective", "all")
+    times = alternate({kind: lambda kind=kind: passing(kind) for kind in kinds}, rounds)
+    found: dict[str, dict[str, float]] = {}
+    with Tracer(config) as tracer:
+        for kind in kinds:
+            parts = tracer(work.model_copy(update={"recompute": kind})).during_pass
+            ratios = [own / none for own, none in zip(times[kind], times["none"], strict=True)]
+            found[kind] = {"activations": parts["activations"], "time": round(median(ratios), 3)}
+            print(f"| {kind} | {parts['activations'] / 2**20:.0f} | {median(ratios):.2f} |")
+    place = RESULTS / "train_memory.json"
+    kept = json.loads(place.read_text()) if place.is_file() else {"notes": {}}
+    kept["notes"]["recompute"] = found
+    write_json(place, kept)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+    if sys.argv[1:2] == ["--one"]:
+        asked = json.loads(sys.argv[2])
+        print(json.dumps(train_peer(asked) if asked.get("peer") else train_once(asked)))
+    elif sys.argv[1:2] == ["--recompute"]:
+        compare_kinds()
+    elif sys.argv[1:2] == ["--peers"]:
+        compare_peers(sys.argv[2])
+    elif sys.argv[1:2] == ["--fitted"]:
+        compare_plans(FITTED, "fitted")
+    else:
+        sys.exit(not compare_plans(HELD_OUT, "held out"))

@@ -1,0 +1,143 @@
+"""Shares: what one of many processes holds of a training step, by formula.
+
+    data      everything, for other rows; buckets in which gradients travel
+    shard     ZeRO: of the optimizer's states a share (1), of the gradients too (2), of weights (3)
+    tensor    a share of each matrix and of what is made of it
+    pipeline  some of the layers, for several micro-batches at once; ends have a table each
+    context   a share of each row's positions
+    expert    a share of the experts
+
+Source: Rajbhandari et al. 2019, arXiv:1910.02054; one forward, one backward: Narayanan et al. 2021,
+arXiv:2104.04473.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from groundup.core import ConfigError
+
+from .step import Ledger
+
+DIMENSIONS = ("data", "shard", "tensor", "pipeline", "context", "expert")
+BUCKET_BYTES = 25 * 2**20
+"""Gradients that travel together; one bucket is filled while another is sent."""
+
+Zero = Literal[1, 2, 3]
+
+
+class Place(NamedTuple):
+    """Where a process stands in a mesh, and how the mesh divides the work."""
+
+    sizes: Mapping[str, int]
+    """Processes along each dimension; 1 along those left out."""
+    zero: int = 3
+    """Stage of ZeRO along `shard`."""
+    stage: int = 0
+    """Place along `pipeline`, counted from 0."""
+    micro_batches: int = 1
+    """Of a step: a pipeline holds several of them at once."""
+    compute_bytes: int = 2
+    """Of a number of a gathered weight."""
+
+    def size(self, dimension: str) -> int:
+        """Processes along a dimension."""
+        return self.sizes.get(dimension, 1)
+
+
+def parse_mesh(text: str, devices: int) -> dict[str, int]:
+    """The sizes that `data=2,tensor=4` says; empty: all devices shard the model's states.
+
+    Raises ConfigError if a dimension is unknown or the sizes do not multiply to the devices.
+
+    >>> parse_mesh("data=2,tensor=4", 8), parse_mesh("", 8)
+    ({'data': 2, 'tensor': 4}, {'shard': 8})
+    """
+    if not text:
+        return {"shard": devices} if devices > 1 else {}
+    sizes: dict[str, int] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        if name not in DIMENSIONS or not number.isdecimal() or int(number) < 1 or name in sizes:
+            raise ConfigError(
+                f"mesh={text!r} must be sizes by dimension, such as data=2,tensor=4, with "
+                f"dimensions of {', '.join(DIMENSIONS)}, each once; {part!r} came."
+            )
+        sizes[name] = int(number)
+    whole = 1
+    for size in sizes.values():
+        whole *= size
+    if whole != devices:
+        raise ConfigError(
+            f"mesh={text!r} takes {whole} devices, and devices={devices}; make them equal."
+        )
+    return sizes
+
+
+def share_of(ledger: Ledger, place: Place) -> dict[str, int]:
+    """What a process holds at its fullest moment, bytes by part."""
+    own = lasting(ledger, place)
+    moments = (passing(ledger, place) | own, stepping(ledger, place) | own)
+    fullest = max(moments, key=lambda parts: sum(parts.values()))
+    return {name: round(size) for name, size in fullest.items() if round(size)}
+
+
+def lasting(ledger: Ledger, place: Place) -> dict[str, float]:
+    """Weights, gradients and states: what is there when a step begins, or will be at its end."""
+    layers, tables = layers_share(ledger, place), tables_share(ledger, place)
+    dense = (ledger.inner - ledger.experts) * layers + ledger.experts * layers / place.size(
+        "expert"
+    )
+    weights = dense / place.size("tensor") + ledger.outer * tables
+    inner = ledger.inner_states * dense / (ledger.inner * place.size("tensor") or 1)
+    states = inner + ledger.outer_states * tables
+    shards, zero = place.size("shard"), place.zero
+    return {
+        "weights": weights / (shards if zero == 3 else 1),
+        "gradients": weights / (shards if zero >= 2 else 1),
+        "optimizer states": states / shards,
+    }
+
+
+def passing(ledger: Ledger, place: Place) -> dict[str, float]:
+    """What a pass holds besides: activations, the loss's, gathered weights and buckets."""
+    held, layers = ledger.during_pass, layers_share(ledger, place)
+    rows = place.size("tensor") * place.size("context")
+    stages = place.size("pipeline")
+    at_once = min(place.micro_batches, stages - place.stage)
+    is_last = place.stage == stages - 1
+    found = {
+        "activations": held.get("activations", 0) * layers * at_once / rows,
+        "loss": held.get("loss", 0) / rows if is_last else 0.0,
+        "working": (held.get("working", 0) + held.get("other", 0)) / rows,
+    }
+    if place.size("shard") > 1 and place.zero >= 2:
+        layer = ledger.inner / ledger.layers / place.size("tensor")
+        there = ledger.inner * layers if place.zero == 2 else 2 * layer
+        found["gathered"] = (there * place.compute_bytes / 4 + layer  # its gradient, whole
+                             + ledger.outer * tables_share(ledger, place))  # fmt: skip
+    if max(place.size("data"), place.size("context"), place.size("expert")) > 1:
+        found["buckets"] = 2 * BUCKET_BYTES
+    return found
+
+
+def stepping(ledger: Ledger, place: Place) -> dict[str, float]:
+    """What the optimizer holds besides while it moves its share of the weights."""
+    divided = place.size("shard") * place.size("tensor")
+    there = ledger.during_step.get("update", 0) * layers_share(ledger, place) / divided
+    return {"update": there}
+
+
+def layers_share(ledger: Ledger, place: Place) -> float:
+    """Share of the layers that this stage of a pipeline has: the first ones have one more."""
+    stages = place.size("pipeline")
+    each, more = divmod(ledger.layers, stages)
+    return (each + (place.stage < more)) / ledger.layers
+
+
+def tables_share(ledger: Ledger, place: Place) -> float:
+    """Share of the embedding and head: the ends of a pipeline have one each, tied ones both."""
+    stages = place.size("pipeline")
+    if 0 < place.stage < stages - 1:
+        return 0.0
+    whole = 1.0 if stages == 1 or ledger.tied else 0.5
+    return whole / place.size("tensor")

@@ -1,0 +1,281 @@
+"""Plan: what a training step takes of a device's memory, told before anything starts.
+
+The step is run on tensors that are not there (step.py), divided by the mesh (share.py), and what
+the program itself and its allocator take is added. Figures are held to measured peaks by
+`benchmarks/train_memory.py`; see docs/train-memory.md.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from groundup.core import Config, ConfigError, device
+from groundup.kernels import Recompute
+from groundup.model import ModelConfig, describe, from_depth
+
+from ..optim.config import OptimConfig
+from .share import Place, Zero, parse_mesh, share_of
+from .step import Tracer, Work
+
+PROGRAM_BYTES = {("cpu", False): 165 * 2**20, ("cpu", True): 270 * 2**20,
+                 ("cuda", False): 2**29, ("cuda", True): 2**29}  # fmt: skip
+"""Of a process by device and whether it compiles, beyond torch's import: libraries at work, what
+single operations take for themselves, the compiler; on a card its context. Fitted on a processor to
+the shapes that `benchmarks/train_memory.py` calls fitted; for a card an allowance, not measured."""
+SLACK = {"cpu": 0.05, "cuda": 0.05}
+"""What an allocator holds beyond tensors, as a share of these; fitted as above."""
+MOST_ROWS = 4096
+
+
+class PlanConfig(Config):
+    """How a model is to be trained."""
+
+    rows: int = Field(default=8, ge=1)
+    """Rows of a micro-batch on one device."""
+    length: int | None = Field(default=None, ge=1)
+    """Tokens of a row; None: the model's context, 1,024 at most."""
+    micro_batches: int = Field(default=1, ge=1)
+    """Parts in which a step is computed."""
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
+    """What products compute in; weights, gradients and states stay as they are."""
+    recompute: Recompute = "none"
+    """What blocks compute again for the gradient: none, selective or all."""
+    compiled: bool = True
+    """Whether blocks and loss are compiled."""
+    zero: Zero = 3
+    """Stage of ZeRO along the mesh's dimension `shard`."""
+    optim: OptimConfig = OptimConfig()
+    """Optimizer, which decides what states there are."""
+
+
+class Way(NamedTuple):
+    """A change that makes a step smaller."""
+
+    change: str
+    """Settings, as they are given."""
+    total_bytes: int
+    costs: str
+
+
+class Planned(NamedTuple):
+    """What a step takes, and what could be changed."""
+
+    model: str
+    parameters: int
+    work: str
+    """Rows, length, precision and so on, in words."""
+    device: str
+    ranks: list[dict[str, int]]
+    """Bytes by part of each stage of a pipeline; else of any process."""
+    memory_bytes: int
+    rows_that_fit: int
+    """Largest micro-batch that fits a device; 0 if none does."""
+    ways: list[Way]
+    """When it does not fit: what makes it fit, the cheapest first."""
+
+    @property
+    def total_bytes(self) -> int:
+        """Memory of the fullest process."""
+        return max(sum(parts.values()) for parts in self.ranks)
+
+    @property
+    def fits(self) -> bool:
+        """Whether every process has the memory that it needs."""
+        return self.total_bytes <= self.memory_bytes
+
+    def __str__(self) -> str:
+        """A short table."""
+        names = list(dict.fromkeys(name for parts in self.ranks for name in parts))
+        heads = [f"stage {i}" for i in range(len(self.ranks))] if len(self.ranks) > 1 else []
+        lines = [f"{self.model}, {self.parameters:,} weights, on {self.device}", self.work, ""]
+        lines += [f"{'':<18}" + "".join(f"{head:>14}" for head in heads)] if heads else []
+        for name in (*names, "in all"):
+            sizes = (sum(p.values()) if name == "in all" else p.get(name, 0) for p in self.ranks)
+            lines.append(f"{name:<18}" + "".join(f"{size / 2**20:>10,.0f} MiB" for size in sizes))
+        share = self.total_bytes / self.memory_bytes
+        lines += ["", f"It {'fits' if self.fits else 'does not fit'}: {share:.0%} of "
+                  f"{self.memory_bytes / 2**30:,.1f} GiB."]  # fmt: skip
+        if self.rows_that_fit:
+            lines.append(f"The largest micro-batch that fits: {self.rows_that_fit:,} rows.")
+        lines += [f"  {way.change:<36}{way.total_bytes / 2**30:>8,.2f} GiB   {way.costs}"
+                  for way in self.ways]  # fmt: skip
+        return "\n".join(lines)
+
+
+def plan(
+    config: PlanConfig,
+    model: str,
+    *,
+    memory: str = "",
+    devices: int = 1,
+    mesh: str = "",
+    on: Literal["", "cpu", "cuda"] = "",
+) -> Planned:
+    """Say what a training step takes of each device's memory, by part, and what fits.
+
+    model    a model directory, a published shape such as gpt-2, or the depth of one of ours
+    memory   of each device, such as 24GB or 16GiB; else what this machine has
+    devices  how many train together
+    mesh     their sizes by dimension, such as data=2,tensor=4; else all share by ZeRO
+    on       cpu or cuda; else what this machine has
+
+    Raises ConfigError if there is no such model, or mesh, memory and devices do not make sense.
+    """
+    place = on or device.pick().type
+    sizes, shape = parse_mesh(mesh, devices), shape_of(model)
+    if sizes.get("pipeline", 1) > shape.layers:
+        raise ConfigError(
+            f"mesh={mesh!r} has {sizes['pipeline']} stages, and the model {shape.layers} layers; "
+            "give at most as many stages."
+        )
+    room = memory_bytes(memory) if memory else device.memory_bytes()
+    length = config.length or min(shape.context_length, 1024)
+    with Tracer(shape) as tracer:
+        asked = Asked(tracer, config.model_copy(update={"length": length}), sizes, place)
+        ranks = asked.ranks()
+        fits = max(sum(parts.values()) for parts in ranks) <= room
+        return Planned(
+            str(model), sum(tracer(asked.work)[i] for i in (0, 2)) // 4, asked.told(), place,
+            ranks, room, most_rows(asked, room), [] if fits else list(ways(asked, room)),
+        )  # fmt: skip
+
+
+class Asked(NamedTuple):
+    """A step that is asked about."""
+
+    tracer: Tracer
+    config: PlanConfig
+    sizes: dict[str, int]
+    device: str
+
+    @property
+    def work(self) -> Work:
+        """What one process computes."""
+        names = PlanConfig.model_fields.keys() - {"zero"}
+        given = {name: getattr(self.config, name) for name in names}
+        return Work(**given, device=self.device)
+
+    def ranks(self) -> list[dict[str, int]]:
+        """Bytes by part of each stage of the pipeline."""
+        ledger, config = self.tracer(self.work), self.config
+        compute = 4 if config.precision == "float32" else 2
+        found = []
+        for stage in range(self.sizes.get("pipeline", 1)):
+            place = Place(self.sizes, config.zero, stage, config.micro_batches, compute)
+            parts = share_of(ledger, place)
+            parts["program"] = PROGRAM_BYTES[self.device, config.compiled]
+            parts["allocator"] = round(SLACK[self.device] * sum(parts.values()))
+            found.append(parts)
+        return found
+
+    def total_bytes(self) -> int:
+        """Memory of the fullest process."""
+        return max(sum(parts.values()) for parts in self.ranks())
+
+    def but(self, changes: dict[str, object]) -> "Asked":
+        """The same with other settings."""
+        return self._replace(config=self.config.model_copy(update=changes))
+
+    def told(self) -> str:
+        """The step in words."""
+        c = self.config
+        mesh = ", ".join(f"{name}={size}" for name, size in self.sizes.items() if size > 1)
+        zero = f" (ZeRO-{c.zero})" if self.sizes.get("shard", 1) > 1 else ""
+        return (
+            f"{c.micro_batches} x {c.rows} rows of {c.length:,} tokens, {c.precision}, "
+            f"{'compiled' if c.compiled else 'not compiled'}, recompute={c.recompute}"
+            + (f", {mesh}{zero}" if mesh else "")
+        )
+
+
+def most_rows(asked: Asked, room: int) -> int:
+    """Rows of the largest micro-batch that fits; 0 if not even one does.
+
+    Memory is nearly a line over the rows: the next guess lies on the line through the last two.
+    """
+    low, high = 0, MOST_ROWS + 1
+    before, rows, slope = (0, 0), 1, 1.0
+    while high - low > 1:
+        total = asked.but({"rows": rows}).total_bytes()
+        low, high = (rows, high) if total <= room else (low, rows)
+        if before != (0, 0):
+            slope = max(1.0, (total - before[1]) / (rows - before[0]))
+        before = (rows, total)
+        guess = 2 if rows == 1 else rows + int((room - total) / slope)
+        rows = min(high - 1, max(low + 1, guess))
+    return low
+
+
+def ways(asked: Asked, room: int) -> Iterator[Way]:
+    """Changes that make a step fit, the cheapest first, each on top of those before it.
+
+    What makes it no smaller is left out.
+    """
+    best = asked.total_bytes()
+    for change in candidates(asked.config, asked.sizes):
+        tried = asked._replace(sizes=change.sizes or asked.sizes).but(change.settings)
+        total = tried.total_bytes()
+        if total < best:
+            asked, best = tried, total
+            yield Way(change.words, total, change.costs)
+        if best <= room:
+            return
+
+
+class Change(NamedTuple):
+    """Settings that may make a step smaller."""
+
+    settings: dict[str, object]
+    words: str
+    costs: str
+    sizes: dict[str, int] | None = None
+    """Of the mesh, if they change."""
+
+
+def candidates(c: PlanConfig, sizes: dict[str, int]) -> Iterator[Change]:
+    """Changes in order of their cost."""
+    if c.rows > 1:
+        parts = c.rows * c.micro_batches
+        words = f"rows=1 micro_batches={parts}"
+        yield Change({"rows": 1, "micro_batches": parts}, words, "smaller products run slower")
+    sent = "half as much traffic again"
+    if sizes.get("data", 1) > 1 and "shard" not in sizes:
+        shared = {("shard" if name == "data" else name): size for name, size in sizes.items()}
+        yield Change({"zero": 3}, "shard in the place of data, zero=3", sent, shared)
+    elif sizes.get("shard", 1) > 1 and c.zero < 3:
+        yield Change({"zero": 3}, "zero=3", sent)
+    if c.precision == "float32":
+        yield Change({"precision": "bfloat16"}, "precision=bfloat16", "rounded products")
+    if c.recompute == "none":
+        again = "scores and steps between products again"
+        yield Change({"recompute": "selective"}, "recompute=selective", again)
+    if c.recompute != "all":
+        yield Change({"recompute": "all"}, "recompute=all", "a third more arithmetic")
+
+
+SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(|k|M|G|T)(i?)B", re.IGNORECASE)
+
+
+def memory_bytes(text: str) -> int:
+    """Bytes that a size says: GB are 1000^3, GiB 1024^3.
+
+    >>> memory_bytes("24GB"), memory_bytes("0.5 GiB")
+    (24000000000, 536870912)
+    """
+    found = SIZE.fullmatch(text.strip())
+    if found is None or float(found[1]) == 0:
+        raise ConfigError(f"memory={text!r} must be a size such as 24GB or 16GiB.")
+    power = ("", "k", "m", "g", "t").index(found[2].lower())
+    return round(float(found[1]) * (1024 if found[3] else 1000) ** power)
+
+
+def shape_of(model: str) -> ModelConfig:
+    """A shape by a depth, a preset's name or a directory."""
+    if model.isdecimal() and not Path(model).is_dir():
+        if int(model) < 1:
+            raise ConfigError(f"model={model!r} is a depth of no layers; give 1 or more.")
+        return from_depth(int(model), 8192, 2048).config
+    return describe(Path(model)).config

@@ -1,0 +1,61 @@
+"""A plan says what fits, and what to change when it does not."""
+
+import pytest
+
+from groundup.core import ConfigError
+from groundup.train import PlanConfig, plan
+from groundup.train.plan.stage import memory_bytes
+
+EAGER = PlanConfig(rows=2, length=64, compiled=False)
+
+
+def test_a_plan_adds_up_and_names_the_largest_micro_batch():
+    found = plan(EAGER, "1", memory="300MB", on="cpu")
+    assert found.fits and not found.ways and found.rows_that_fit >= 2
+    assert found.total_bytes == sum(found.ranks[0].values()) <= 300e6
+    more = plan(
+        EAGER.model_copy(update={"rows": found.rows_that_fit + 1}), "1", memory="300MB", on="cpu"
+    )
+    assert not more.fits and more.rows_that_fit == found.rows_that_fit
+    assert "It fits" in str(found) and "optimizer states" in str(found)
+    assert "rows=1 micro_batches" in str(more).splitlines()[-1]
+
+
+def test_ways_come_one_on_top_of_the_other_until_it_fits():
+    wanted = PlanConfig(rows=1, length=1024, compiled=False, precision="float32")
+    found = plan(wanted, "2", memory="260MB", devices=2, mesh="data=2", on="cpu")
+    totals = [way.total_bytes for way in found.ways]
+    assert not found.fits and len(totals) > 1
+    assert totals == sorted(totals, reverse=True) and totals[0] < found.total_bytes
+
+
+def test_a_pipeline_is_told_stage_by_stage():
+    found = plan(EAGER, "4", memory="2GB", devices=2, mesh="pipeline=2", on="cuda")
+    assert len(found.ranks) == 2 and "stage 1" in str(found) and found.device == "cuda"
+
+
+@pytest.mark.parametrize(
+    "text, size", [("24GB", 24_000_000_000), ("16GiB", 2**34), ("512 mb", 512_000_000)]
+)
+def test_sizes_are_read(text, size):
+    assert memory_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["24", "lots", "0GB", "-1GB", "24GX"])
+def test_a_size_that_is_none_is_told(text):
+    with pytest.raises(ConfigError, match="such as 24GB"):
+        memory_bytes(text)
+
+
+WRONG = [
+    ("0", {}, "no layers"),
+    ("gpt-9", {}, "gpt-2"),
+    ("2", {"devices": 3, "mesh": "pipeline=3"}, "at most"),
+    ("2", {"devices": 2, "mesh": "data=4"}, "make them equal"),
+]
+
+
+@pytest.mark.parametrize("model, more, said", WRONG)
+def test_what_makes_no_sense_is_told_before_anything_is_traced(model, more, said):
+    with pytest.raises(ConfigError, match=said):
+        plan(EAGER, model, memory="1GB", **more)

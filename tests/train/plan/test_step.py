@@ -1,0 +1,102 @@
+"""A step that is traced holds what a real step holds, to the byte where it is exact."""
+
+import pytest
+import torch
+
+from groundup.core import ConfigError, GroundupError
+from groundup.model import (
+    AttentionConfig,
+    ExpertsConfig,
+    FeedForwardConfig,
+    ModelConfig,
+    Transformer,
+)
+from groundup.train import OptimConfig, Optimizer, Precision
+from groundup.train.plan.events import Recorder, peak
+from groundup.train.plan.step import Tracer, Work, micro_batch, range_parts
+
+
+def small(**parts) -> ModelConfig:
+    whole = {"vocab_size": 256, "width": 64, "layers": 3, "context_length": 256,
+             "attention": AttentionConfig(heads=4, kv_heads=2, head_dim=16),
+             "feedforward": FeedForwardConfig(width=128)}  # fmt: skip
+    return ModelConfig(**(whole | parts))
+
+
+@pytest.fixture(scope="module")
+def tracer():
+    with Tracer(small()) as running:
+        yield running
+
+
+def test_weights_and_states_are_those_of_a_real_model(tracer):
+    model = Transformer(small())
+    for optim in (OptimConfig(), OptimConfig(matrices="adamw")):
+        found = tracer(Work(optim=optim))
+        states = Optimizer(model.named_parameters(), optim).state()
+        real = sum(t.numel() * t.itemsize for t in states.values())
+        weights = sum(p.numel() * p.itemsize for p in model.parameters())
+        assert found.inner + found.outer == found.during_step["weights"] == weights
+        assert found.inner_states + found.outer_states == real
+        assert found.during_step["gradients"] == weights
+
+
+@pytest.mark.parametrize("recompute", ["none", "selective", "all"])
+def test_a_pass_holds_what_a_real_pass_holds(tracer, recompute):
+    work = Work(rows=2, length=96, recompute=recompute, micro_batches=2)
+    model, recorder = Transformer(small()).train(), Recorder()
+    model.recompute_blocks(recompute)
+    for parameter in model.parameters():
+        recorder.name(parameter, "weights")
+    with recorder:
+        optimizer = Optimizer(model.named_parameters(), work.optim)
+        for _ in range(2):
+            micro_batch(model, work, recorder)
+    told, real = tracer(work).during_pass, peak(recorder).parts
+    assert optimizer.steps == 0
+    assert sum(told.values()) == pytest.approx(sum(real.values()), rel=0.01)
+    assert told["activations"] == pytest.approx(real["activations"], rel=0.01)
+
+
+def test_more_of_anything_holds_more(tracer):
+    def total(**settings) -> int:
+        return sum(tracer(Work(**settings)).during_pass.values())
+
+    assert total(rows=1) < total(rows=2) < total(rows=4)
+    assert total(length=32) < total(length=64) < total(length=128)
+    by_kind = [total(rows=4, length=128, recompute=k) for k in ("all", "selective", "none")]
+    assert by_kind == sorted(by_kind)
+    assert total(rows=4, length=128, device="cuda") < total(rows=4, length=128)  # no scores
+    assert total(precision="float16") == pytest.approx(total(precision="bfloat16"), rel=1e-3)
+
+
+def test_experts_are_traced_with_even_work():
+    config = small(feedforward=FeedForwardConfig(width=64, experts=ExpertsConfig(count=4)))
+    with Tracer(config) as running:
+        found = running(Work(rows=2))
+    model = Transformer(config)
+    experts = [p for n, p in model.named_parameters() if ".experts." in n and p.ndim == 3]
+    assert found.experts == sum(p.numel() * 4 for p in experts) > 0
+    assert [len(part) for part in range_parts(10, 4)] == [2, 3, 2, 3]
+
+
+def test_a_step_that_the_model_cannot_make_is_told_and_the_next_one_answered(tracer):
+    with pytest.raises(ConfigError, match="context_length=256"):
+        tracer(Work(length=4096))
+    assert tracer(Work(length=8)).layers == 3
+
+
+def test_a_process_that_dies_is_told():
+    with Tracer(small()) as running:
+        assert running.process is not None
+        running.process.kill()
+        running.process.wait()
+        with pytest.raises(GroundupError, match="killed"):
+            running(Work())
+
+
+def test_real_work_is_not_spoiled_by_a_plan(tracer):
+    tracer(Work())
+    model, ids = Transformer(small()), torch.zeros(1, 8, dtype=torch.long)
+    with Precision(torch.bfloat16).autocast("cpu"):
+        assert torch.isfinite(model(ids).sum())
