@@ -16,7 +16,7 @@ from torch import nn
 from groundup.core import Artifact, Config, ConfigError, Draft, changed, device, produce, record
 from groundup.embeddings import load_vectors
 from groundup.kernels import LossSum
-from groundup.model import ModelConfig, Transformer, WithHead, from_depth, preset, save
+from groundup.model import Derived, ModelConfig, Transformer, WithHead, from_depth, preset, save
 from groundup.tokenizer import Loader, Reading, load_tokenizer, open_text
 
 from ..batches import Batch, placed, split
@@ -50,6 +50,8 @@ class PretrainConfig(Config):
 
     depth: int = Field(default=5, ge=1)
     """Layers; width, heads and feed-forward follow from it (see `groundup model describe`)."""
+    width: int | None = Field(default=None, ge=1)
+    """Features of a token, a multiple of 64; None: by the depth."""
     tokens: int = Field(default=2_000_000, ge=1)
     """Training tokens, those seen again counted again."""
     batch_tokens: int = Field(default=2048, ge=1)
@@ -101,6 +103,11 @@ class PretrainConfig(Config):
                 f"depth={given} came with preset={self.preset!r}, which has its own "
                 f"{shape.config.layers} layers; leave one of them out."
             )
+        if shape is not None and self.width is not None:
+            raise ConfigError(
+                f"width={self.width} came with preset={self.preset!r}, which has its own "
+                f"{shape.config.width} features; leave one of them out."
+            )
         if shape is None and self.layers is not None:
             raise ConfigError(
                 f"layers={self.layers} changes a preset's shape, and there is no preset; give "
@@ -124,12 +131,15 @@ class PretrainConfig(Config):
         """The model's configuration; it keeps that prompts are read both ways, if they are."""
         kept: dict[str, Any] = {"prefix": self.wanted().name == "prefix"}
         if self.preset is None:
-            derived = from_depth(self.depth, vocab_size, self.context_length).config
-            return derived.model_copy(update=kept)
+            return self.derived(vocab_size).config.model_copy(update=kept)
         kept |= {"vocab_size": vocab_size, "context_length": self.context_length}
         if self.layers is not None:
             kept["layers"] = self.layers
         return ModelConfig(**(dict(preset(self.preset).config) | kept))
+
+    def derived(self, vocab_size: int) -> Derived:
+        """A decoder's sizes from its depth, with their reasons."""
+        return from_depth(self.depth, vocab_size, self.context_length, width=self.width)
 
 
 class Stretch(NamedTuple):
@@ -212,7 +222,7 @@ def write_base(
     """Train and save; the body of the stage."""
     vocab_size = len(setting.known.sizes)
     if config.preset is None:
-        record.say(str(from_depth(config.depth, vocab_size, config.context_length)))
+        record.say(str(config.derived(vocab_size)))
     body = Transformer(config.shape(vocab_size), seed=config.seed)
     if vectors is not None:
         begin(body, vectors)
@@ -287,6 +297,7 @@ def run(draft: Draft, config: PretrainConfig, learner: Learner, tokens: Artifact
             pass
     draft.numbers |= {"parameters": sum(p.numel() for p in learner.body.parameters())}
     draft.numbers |= {"steps": steps, "tokens": whole, "compiled": compiled}
+    draft.numbers |= {"began": draft.began}
     draft.numbers |= {"objective": learner.objective.name}
     draft.numbers |= services.summary(draft.log / services.METRICS)
 
