@@ -19,10 +19,13 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import MANIFEST, Artifact, device, record, write_json
-from groundup.train import OptimConfig, pretrain
+from groundup.core import MANIFEST, Artifact, GateFailed, device, record, write_json
+from groundup.train import OptimConfig, PretrainConfig, pretrain
+from groundup.train.scaling.check import check_forecast
+from groundup.train.scaling.fit import FitConfig, fit_sweep
+from groundup.train.scaling.forecast import ForecastConfig, forecast
 from groundup.train.scaling.ladder import SweepConfig, Training, rung
-from groundup.train.scaling.sweep import run_of, sweep
+from groundup.train.scaling.sweep import read_sweep, run_of, sweep
 from table import machine_class
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -183,6 +186,45 @@ def ladder(runs: Path, folder: Path) -> Artifact:
     return made.artifact
 
 
+def foretold(runs: Path, folder: Path) -> Artifact:
+    """Fit the ladder and register the loss of the larger run."""
+    report = ladder(runs, folder)
+    fit = fit_sweep(FitConfig(), report, folder / "fit")
+    print(fit)
+    told = read_sweep(report)
+    law = fit.artifact.path / "fit.json"
+    shape = min(TARGETS, key=lambda each: lowest(each, told.config, told.vocab_size, law))
+    config = ForecastConfig(budget=TARGET_BUDGET, shape=shape, most_half_width=MOST_HALF_WIDTH)
+    made = forecast(config, fit.artifact, folder / "forecast")
+    print(made)
+    return made.artifact
+
+
+def lowest(shape: tuple[int, int], config: SweepConfig, vocab_size: int, law: Path) -> float:
+    """Loss that the parametric law gives a shape trained for the target's budget."""
+    made = rung(config, shape, TARGET_BUDGET, vocab_size)
+    e, a, b, alpha, beta = (
+        value[0] for value in json.loads(law.read_text())["laws"]["parametric"].values()
+    )
+    return e + a / made.size.computing**alpha + b / made.config.tokens**beta
+
+
+def large(runs: Path, folder: Path) -> dict[str, Any]:
+    """Train the run that was foretold, and hold it to its forecast."""
+    made, data = foretold(runs, folder), text(runs, "8k")
+    content = json.loads(made.file("forecast.json").read_text())
+    model = pretrain(PretrainConfig(**content["run"]), *data, folder / "large")
+    loss = model.numbers["validation loss"]
+    try:
+        print(check_forecast(model, made, folder / "verdict"))
+        inside = True
+    except GateFailed as failure:
+        print(failure, *failure.__notes__, sep="\n")
+        inside = False
+    error = 100 * (loss / content["loss"][0] - 1)
+    return {"forecast": content["loss"], "loss": loss, "error_percent": error, "inside": inside}
+
+
 def show(runs: Path, folder: Path) -> None:
     """Write what is there into the results."""
     found: dict[str, Any] = {"machine": machine_class(), "threads": 1}
@@ -193,6 +235,11 @@ def show(runs: Path, folder: Path) -> None:
     if (folder / "ladder" / "sweep" / MANIFEST).is_file():
         rows = json.loads((folder / "ladder" / "sweep" / "runs.json").read_text())["runs"]
         found["ladder"] = [{k: v for k, v in row.items() if k != "curve"} for row in rows]
+    if (folder / "fit" / MANIFEST).is_file():
+        told = json.loads((folder / "fit" / "fit.json").read_text())
+        found["fit"] = {key: told[key] for key in ("laws", "exponents", "residuals_percent")}
+    if (folder / "large" / MANIFEST).is_file():
+        found["large"] = large(runs, folder)
     write_json(RESULTS, found)
     print(json.dumps(found, indent=1))
 
@@ -202,19 +249,24 @@ def is_done(folder: Path) -> bool:
     return len(list(folder.glob(f"*/{MANIFEST}"))) == len(HOUSE)
 
 
+STEPS = {
+    "rates": rates, "house": house, "ladder": ladder, "forecast": foretold, "large": large,
+    "show": show,
+}  # fmt: skip
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["rates", "house", "ladder", "all", "show"])
+    parser.add_argument("what", choices=[*STEPS, "all"])
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "scaling")
     asked = parser.parse_args()
     record.use(record.fitting_voice())
     device.use_cores()
-    steps = {"rates": rates, "house": house, "ladder": ladder, "show": show}
-    for name in ("rates", "house", "ladder", "show") if asked.what == "all" else (asked.what,):
+    for name in STEPS if asked.what == "all" else (asked.what,):
         record.say(f"== {name}")
-        steps[name](asked.runs, asked.folder)
+        STEPS[name](asked.runs, asked.folder)
 
 
 if __name__ == "__main__":

@@ -163,6 +163,32 @@ def settings(config: SweepConfig, shape: tuple[int, int], tokens: float) -> Pret
     })  # fmt: skip
 
 
+ASPECTS = (32, 96)
+"""Fewest and most features a layer of a shape that is thought of."""
+
+
+def sizes_near(config: SweepConfig, vocab_size: int, budget: float) -> list[tuple[int, int]]:
+    """Shapes of usual proportions that a budget trains for as many steps as the ladder asks.
+
+    Raises ConfigError if there is none.
+    """
+    found, fewest = [], config.fewest_steps * config.training.batch_tokens
+    for width in range(64, 64 * 65, 64):
+        depths = range(max(1, width // ASPECTS[1]), width // ASPECTS[0] + 1)
+        enough = [
+            (depth, width) for depth in depths
+            if rung(config, (depth, width), budget, vocab_size).config.tokens >= fewest
+        ]  # fmt: skip
+        if not enough:
+            break
+        found += enough
+    if not found:
+        raise ConfigError(
+            f"{budget:.3g} FLOPs train no model for {config.fewest_steps} steps; give more."
+        )
+    return found
+
+
 HEAD = ("run", "embedding", "non-emb.", "output", "tokens", "FLOPs", "steps")
 
 

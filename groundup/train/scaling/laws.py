@@ -29,7 +29,8 @@ from .minimise import minimise
 FormName = Literal["parametric", "kaplan", "kaplan_floor", "power", "power_floor"]
 HUBER = 1e-3
 """Residual of log L from which on Huber's loss grows linearly, as in Hoffmann et al."""
-Array = Float64[np.ndarray, " n"]
+Array = Float64[np.ndarray, " _"]
+"""A column, of any length."""
 
 
 class Points(NamedTuple):
@@ -88,8 +89,11 @@ FORMS: dict[FormName, Form] = {
     "power": Form(power, 1, 1),
     "power_floor": Form(power_floor, 2, 1),
 }
-START_LEVELS, START_EXPONENTS = (0.05, 0.25, 0.8), (0.1, 0.3, 0.6, 1.2)
+START_LEVELS, START_EXPONENTS = (0.05, 0.25, 0.8), (0.1, 0.4, 1.0)
 """Shares of the mean loss, and exponents, of the grid of starts."""
+
+SCREENED, FINISHED = 15, 24
+"""Iterations after which the starts are compared, and how many of the best then go to the end."""
 
 
 class Law(NamedTuple):
@@ -107,7 +111,9 @@ class Law(NamedTuple):
 
     def loss(self, parameters: float, tokens: float = 1.0) -> float:
         """Predicted nats at one place."""
-        return float(np.exp(self.log_loss(np.array([parameters]), np.array([tokens]))[0]))
+        return float(
+            np.exp(self.log_loss(np.array([float(parameters)]), np.array([float(tokens)]))[0])
+        )
 
     def coefficients(self) -> dict[str, float]:
         """The law's numbers as its paper writes them."""
@@ -129,7 +135,10 @@ def fit(form: FormName, points: Points) -> Law:
         raise DataError("A law needs weights, tokens and losses above 0; one of the runs has none.")
     centre = (float(np.log(points.parameters).mean()), float(np.log(points.tokens).mean()))
     logs = np.log(points.loss)[None]
-    found = minimise(misfit(form, centre, points, logs), starts(form, float(logs.mean())))
+    objective, begin = misfit(form, centre, points, logs), starts(form, float(logs.mean()))
+    found = minimise(objective, begin, iterations=SCREENED)
+    kept = found.values.nan_to_num(torch.inf).argsort()[:FINISHED]
+    found = minimise(objective, found.points[kept])
     best = int(found.values.nan_to_num(torch.inf).argmin())
     return Law(form, centre, tuple(found.points[best].tolist()))
 
@@ -179,10 +188,10 @@ def predicted(
 
 
 def coefficients(
-    form: FormName, centre: tuple[float, float], theta: Sequence[float]
+    form: FormName, centre: tuple[float, float], theta: Sequence[float] | np.ndarray
 ) -> dict[str, float]:
     """The numbers of a law as its paper writes them, from parameters at the centre."""
-    x, y = centre
+    (x, y), theta = centre, [float(value) for value in theta]
     floor = {"E": float(np.exp(theta[0]))} if FORMS[form].levels == 3 or "floor" in form else {}
     match form:
         case "parametric":
