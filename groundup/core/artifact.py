@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -162,6 +163,12 @@ class Draft:
     """For metrics and curves, kept beside the payload but outside the id."""
     numbers: dict[str, Any] = field(default_factory=dict)
     """Figures that a person or a report wants; outside the id."""
+
+    @property
+    def began(self) -> str:
+        """When the stage first began here, before any kill that it survived: ISO 8601, UTC."""
+        seconds = (self.scratch / "key").stat().st_mtime
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def file(self, name: str) -> Path:
         """Path for a payload file; folders in between are made."""

@@ -380,23 +380,33 @@ WIDTH_PER_LAYER = 256 / 5
 HEAD_DIM = 64
 
 
-def from_depth(depth: int, vocab_size: int, context_length: int = 2048) -> Derived:
+def from_depth(
+    depth: int, vocab_size: int, context_length: int = 2048, *, width: int | None = None
+) -> Derived:
     """Derive a model's sizes from its number of layers.
+
+    width  features of a token, a multiple of 64; None: by the depth
 
     >>> config = from_depth(5, 4096).config
     >>> config.width, config.attention.heads, config.attention.kv_heads, config.feedforward.width
     (256, 4, 2, 768)
 
-    Raises ConfigError if depth is less than 1.
+    Raises ConfigError if depth is less than 1, or the width is no number of whole heads.
     Source: the single dial of Karpathy's nanochat (2025), with this project's own ratios.
     """
     if depth < 1:
         raise ConfigError(f"depth={depth} must be at least 1; 5 trains in minutes on two cores.")
     heads = max(1, round(depth * WIDTH_PER_LAYER / HEAD_DIM + 1e-9))
+    reason = "51 features a layer, in whole heads"
+    if width is not None:
+        if width < HEAD_DIM or width % HEAD_DIM:
+            near = max(1, round(width / HEAD_DIM)) * HEAD_DIM
+            raise ConfigError(f"width={width} must be a multiple of {HEAD_DIM}; try {near}.")
+        heads, reason = width // HEAD_DIM, "given"
     width, kv_heads = heads * HEAD_DIM, largest_divisor(heads, max(1, heads // 2))
     choices = (
         Size("layers", depth, "the dial"),
-        Size("width", width, "51 features a layer, in whole heads"),
+        Size("width", width, reason),
         Size("attention.head_dim", HEAD_DIM, "products of 64 features fill a vector unit"),
         Size("attention.heads", heads, "width / head_dim"),
         Size("attention.kv_heads", kv_heads, "at most half the heads: half the cache"),

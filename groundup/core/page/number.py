@@ -110,9 +110,13 @@ def ticks(low: float, high: float, count: int = 5) -> Sequence[float]:
 def powers(low: float, high: float, count: int = 5) -> Sequence[float]:
     """Powers of ten inside a logarithmic axis, or of two where those are few; about `count`.
 
+    On a short axis, which powers would leave bare, they are round values as on any other.
+
     >>> powers(200, 20_000), powers(0.002, 30)
     ([256.0, 1024.0, 4096.0, 16384.0], [0.01, 0.1, 1.0, 10.0])
     """
+    if high / low < 4:
+        return ticks(low, high, count)
     base = 10.0 if high / low >= 1000 else 2.0
     first = math.ceil(math.log(low, base) - 1e-9)
     last = math.floor(math.log(high, base) + 1e-9)

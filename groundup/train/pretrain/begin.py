@@ -32,7 +32,7 @@ def resolved(config: PretrainConfig, base: Artifact, own: ModelConfig) -> Pretra
     Raises ConfigError if a shape is given too, or positions that cannot be stretched.
     """
     given = config.model_fields_set
-    if said := sorted({"depth", "preset", "layers"} & given):
+    if said := sorted({"depth", "width", "preset", "layers"} & given):
         raise ConfigError(f"{said[0]} came with a base, which has its own shape; leave one out.")
     context = config.context_length if "context_length" in given else own.context_length
     length = config.length if "length" in given else min(config.length, context)

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from groundup.core import Config, ConfigError, changed
-from groundup.model import ModelConfig, from_depth, preset
+from groundup.model import Derived, ModelConfig, from_depth, preset
 
 from ..objectives.losses import RouterConfig
 from ..objectives.objective import NoiseConfig, Objective, ObjectiveName
@@ -48,6 +48,8 @@ class PretrainConfig(Config):
 
     depth: int = Field(default=5, ge=1)
     """Layers; width, heads and feed-forward follow from it (see `groundup model describe`)."""
+    width: int | None = Field(default=None, ge=1)
+    """Features of a token, a multiple of 64; None: by the depth."""
     tokens: int = Field(default=2_000_000, ge=1)
     """Training tokens, those seen again counted again."""
     batch_tokens: int = Field(default=2048, ge=1)
@@ -103,6 +105,11 @@ class PretrainConfig(Config):
                 f"depth={given} came with preset={self.preset!r}, which has its own "
                 f"{preset(self.preset).config.layers} layers; leave one of them out."
             )
+        if self.preset is not None and self.width is not None:
+            raise ConfigError(
+                f"width={self.width} came with preset={self.preset!r}, which has its own "
+                f"{preset(self.preset).config.width} features; leave one of them out."
+            )
         if self.preset is None and self.layers is not None:
             raise ConfigError(
                 f"layers={self.layers} changes a preset's shape, and there is no preset; give "
@@ -142,12 +149,15 @@ class PretrainConfig(Config):
         """A new model's configuration; it keeps that prompts are read both ways, if they are."""
         kept: dict[str, Any] = {"prefix": self.wanted().name == "prefix"}
         if self.preset is None:
-            derived = from_depth(self.depth, vocab_size, self.context_length).config
-            return derived.model_copy(update=kept)
+            return self.derived(vocab_size).config.model_copy(update=kept)
         kept |= {"vocab_size": vocab_size, "context_length": self.context_length}
         if self.layers is not None:
             kept["layers"] = self.layers
         return ModelConfig(**(dict(preset(self.preset).config) | kept))
+
+    def derived(self, vocab_size: int) -> Derived:
+        """A decoder's sizes from its depth, with their reasons."""
+        return from_depth(self.depth, vocab_size, self.context_length, width=self.width)
 
     def parts(self) -> tuple[Stage, ...]:
         """The stages; without any the short context, then the full one for `long_share`."""

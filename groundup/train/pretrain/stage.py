@@ -13,7 +13,7 @@ from torch import nn
 
 from groundup.core import Artifact, ConfigError, Draft, device, produce, record
 from groundup.kernels import LossSum
-from groundup.model import Transformer, WithHead, from_depth, open_config, save
+from groundup.model import Transformer, WithHead, open_config, save
 from groundup.tokenizer import Loader, load_tokenizer, open_text
 
 from ..batches import Batch, placed, split
@@ -151,7 +151,7 @@ def write_base(
     base, vectors = (None if one is None else one.path for one in (inputs.base, inputs.vectors))
     vocab_size = len(setting.known.sizes)
     if base is None and config.preset is None:
-        record.say(str(from_depth(config.depth, vocab_size, config.context_length)))
+        record.say(str(config.derived(vocab_size)))
     body = begin(config, vocab_size, base, vectors).to(device.pick())
     identity = identity._replace(model=body.config.plain())
     run(draft, config, learner(config, body, setting), identity)
@@ -209,6 +209,7 @@ def run(draft: Draft, config: PretrainConfig, learner: Learner, identity: Identi
             pass
     draft.numbers |= {"parameters": sum(p.numel() for p in learner.body.parameters())}
     draft.numbers |= {"steps": steps, "tokens": whole, "compiled": compiled}
+    draft.numbers |= {"began": draft.began}
     draft.numbers |= {"objective": learner.objective.name}
     draft.numbers |= summary(draft.log / METRICS)
 

@@ -1,0 +1,273 @@
+"""Scaling on real text: rates, the house model's shape and settings, a ladder, and a forecast.
+
+    python benchmarks/scaling.py rates       which rates at which width, 6 runs
+    python benchmarks/scaling.py house       shapes and settings of the 14M-class model, 11 runs
+    python benchmarks/scaling.py ladder      5 sizes x 4 budgets, then the fit
+    python benchmarks/scaling.py forecast    registers the loss of a run of 4 x the largest budget
+    python benchmarks/scaling.py large       that run, and the gate that holds it to the forecast
+    python benchmarks/scaling.py all         these in this order; what is done is kept
+    python benchmarks/scaling.py show        what is there, and results/scaling.json
+
+Text is the permissive corpus (see permissive.py) as tokens of 8,192 ids, of 16,384 for one house
+candidate; losses are of its validation split, 65,536 tokens, the same windows for every run of one
+vocabulary. All that is chosen stands below, and was committed before the first run.
+"""
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from groundup.core import MANIFEST, Artifact, GateFailed, device, record, write_json
+from groundup.train import OptimConfig, PretrainConfig, pretrain
+from groundup.train.scaling.check import check_forecast
+from groundup.train.scaling.fit import FitConfig, fit_sweep
+from groundup.train.scaling.forecast import ForecastConfig, forecast
+from groundup.train.scaling.ladder import SweepConfig, Training, rung
+from groundup.train.scaling.sweep import read_sweep, run_of, sweep
+from table import machine_class
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "scaling.json"
+
+# Rates: all three learning rates together, times these, at two widths for one budget. The vertex of
+# a parabola through the losses over log2 of the factor, kept within the tried ones, is the width's
+# factor; the two factors give the power, kept within POWERS, and the factor at width 256.
+RATE_SHAPES, RATE_BUDGET, FACTORS = ((2, 128), (5, 256)), 6e12, (0.5, 1.0, 2.0)
+POWERS = (-1.0, 0.5)
+
+# The ladder: 5 sizes, 0.1M to 7.0M weights between embedding and output; seed 0 of weights and
+# order; 2,048 tokens a step. Runs below 50 steps are left out.
+SHAPES = ((2, 64), (2, 128), (3, 192), (4, 256), (6, 320))
+BUDGETS = (6e12, 1.2e13, 2.4e13, 4.8e13)
+FEWEST_STEPS = 50
+
+# The forecast: the parametric law over weights that compute, at 4 x the largest budget, of the
+# shape among these that it says is best; 95 % interval; half-width at most 3 % of the loss.
+TARGETS = ((2, 128), (3, 192), (4, 192), (4, 256), (5, 256), (5, 320), (6, 320), (7, 384))
+TARGET_BUDGET, MOST_HALF_WIDTH = 4 * BUDGETS[-1], 3.0
+
+# The house model: about 14M weights, for 50M tokens. Shapes and vocabulary: equal compute of the
+# 14M class itself. Settings: a small model with 2.3 tokens a weight, half of what the house model
+# will see, since steps of more tokens pay only in long runs.
+HOUSE_BUDGET, SMALL_BUDGET, SMALL = 3e13, 3e13, (2, 128)
+# Vocabularies cut text into other windows: more of it is scored, once, where they are compared.
+MORE_TEXT = {"validations": 1, "validation_tokens": 262_144}
+
+
+class Candidate(NamedTuple):
+    """A house candidate: a shape and what differs from the ladder's settings."""
+
+    shape: tuple[int, int]
+    budget: float
+    vocabulary: str = "8k"
+    rates: float = 1.0
+    """Factor of all learning rates."""
+    changes: dict[str, Any] = {}
+    optim: dict[str, Any] = {}
+
+
+LONGER = {"length": 512, "context_length": 512}
+HOUSE = {
+    "7x320, 8k": Candidate((7, 320), HOUSE_BUDGET, changes=MORE_TEXT),
+    "12x256, 8k": Candidate((12, 256), HOUSE_BUDGET, changes=MORE_TEXT),
+    "4x384, 8k": Candidate((4, 384), HOUSE_BUDGET, changes=MORE_TEXT),
+    "6x256, 16k": Candidate((6, 256), HOUSE_BUDGET, "16k", changes=MORE_TEXT),
+    "small: 2,048 tokens a step": Candidate(SMALL, SMALL_BUDGET),
+    "small: 4,096 tokens a step": Candidate(SMALL, SMALL_BUDGET, changes={"batch_tokens": 4096}),
+    "small: 8,192 tokens a step": Candidate(SMALL, SMALL_BUDGET, changes={"batch_tokens": 8192}),
+    "small: 8,192 a step, rates x 1.4": Candidate(
+        SMALL, SMALL_BUDGET, rates=1.4, changes={"batch_tokens": 8192}
+    ),
+    "small: 8,192 a step, rates x 2": Candidate(
+        SMALL, SMALL_BUDGET, rates=2.0, changes={"batch_tokens": 8192}
+    ),
+    "small: rows of 512": Candidate(SMALL, SMALL_BUDGET, changes=LONGER),
+    "small: falling over 80 %": Candidate(SMALL, SMALL_BUDGET, optim={"decay": 0.8}),
+}
+
+
+class Text(NamedTuple):
+    """Tokens and their tokenizer."""
+
+    tokens: Artifact
+    tokenizer: Artifact
+
+
+def text(runs: Path, vocabulary: str) -> Text:
+    """The permissive corpus in one of the two vocabularies."""
+    end = {"8k": "-8k", "16k": ""}[vocabulary]
+    return Text(
+        Artifact.open(runs / f"permissive-tokens{end}", "tokens"),
+        Artifact.open(runs / f"permissive-tokenizer{end}", "tokenizer"),
+    )
+
+
+def scaled(optim: OptimConfig, factor: float) -> OptimConfig:
+    """All learning rates times a factor."""
+    names = ("muon_learning_rate", "learning_rate", "embedding_learning_rate")
+    return optim.model_copy(update={name: factor * getattr(optim, name) for name in names})
+
+
+def one(config: SweepConfig, shape: tuple[int, int], budget: float, data: Text, out: Path) -> dict:
+    """Train one model for a budget and return its row."""
+    vocab_size = Artifact.open(data.tokenizer.path).numbers["vocab_size"]
+    made = rung(config, shape, budget, vocab_size)
+    model = pretrain(made.config, data.tokens, data.tokenizer, out)
+    row = run_of(made, model)._asdict()
+    del row["curve"]
+    return row
+
+
+def rates(runs: Path, folder: Path) -> dict[str, Any]:
+    """The factor at each width, and the rule through both."""
+    data, rows, best = text(runs, "8k"), [], []
+    for shape in RATE_SHAPES:
+        losses = []
+        for factor in FACTORS:
+            optim = scaled(OptimConfig(), factor)
+            config = SweepConfig(adamw_power=0, muon_power=0, training=Training(optim=optim))
+            name = f"{shape[0]}x{shape[1]}-x{factor:g}"
+            rows.append(
+                one(config, shape, RATE_BUDGET, data, folder / "rates" / name)
+                | {"name": name, "factor": factor}
+            )
+            losses.append(rows[-1]["loss"])
+        best.append(vertex([math.log2(f) for f in FACTORS], losses))
+    power = (best[1] - best[0]) / math.log2(RATE_SHAPES[1][1] / RATE_SHAPES[0][1])
+    power = min(max(power, POWERS[0]), POWERS[1])
+    return {"runs": rows, "factors": [2**b for b in best], "power": power, "at_256": 2 ** best[1]}
+
+
+def vertex(x: list[float], y: list[float]) -> float:
+    """Lowest place of the parabola through three points, within them.
+
+    >>> vertex([-1, 0, 1], [2.25, 0.25, 0.25])
+    0.5
+    """
+    import numpy as np
+
+    a, b, _ = np.polyfit(x, y, 2)
+    if a <= 0:
+        return x[y.index(min(y))]
+    return float(min(max(-b / (2 * a), x[0]), x[-1]))
+
+
+def ladder_config(rule: dict[str, Any]) -> SweepConfig:
+    """The ladder at the rates that the rule gives."""
+    return SweepConfig(
+        shapes=SHAPES, budgets=BUDGETS, fewest_steps=FEWEST_STEPS,
+        adamw_power=rule["power"], muon_power=rule["power"],
+        training=Training(optim=scaled(OptimConfig(), rule["at_256"])),
+    )  # fmt: skip
+
+
+def house(runs: Path, folder: Path) -> list[dict[str, Any]]:
+    """Train every candidate."""
+    rule, rows = rates(runs, folder), []
+    base = ladder_config(rule).training
+    for name, each in HOUSE.items():
+        optim = scaled(base.optim, each.rates).model_copy(update=each.optim)
+        training = Training(**(base.plain() | each.changes | {"optim": optim}))
+        config = SweepConfig(adamw_power=rule["power"], muon_power=rule["power"], training=training)
+        place = folder / "house" / name.replace(" ", "_").replace(",", "").replace(":", "")
+        row = one(config, each.shape, each.budget, text(runs, each.vocabulary), place)
+        rows.append(row | {"name": name, "vocabulary": each.vocabulary})
+        record.say(f"{name}: {row['bits_per_byte']:.4f} bits a byte")
+    return rows
+
+
+def ladder(runs: Path, folder: Path) -> Artifact:
+    """Train the ladder; its report."""
+    data = text(runs, "8k")
+    made = sweep(ladder_config(rates(runs, folder)), *data, folder / "ladder")
+    assert made.artifact is not None, "it was no dry run"
+    return made.artifact
+
+
+def foretold(runs: Path, folder: Path) -> Artifact:
+    """Fit the ladder and register the loss of the larger run."""
+    report = ladder(runs, folder)
+    fit = fit_sweep(FitConfig(), report, folder / "fit")
+    print(fit)
+    told = read_sweep(report)
+    law = fit.artifact.path / "fit.json"
+    shape = min(TARGETS, key=lambda each: lowest(each, told.config, told.vocab_size, law))
+    config = ForecastConfig(budget=TARGET_BUDGET, shape=shape, most_half_width=MOST_HALF_WIDTH)
+    made = forecast(config, fit.artifact, folder / "forecast")
+    print(made)
+    return made.artifact
+
+
+def lowest(shape: tuple[int, int], config: SweepConfig, vocab_size: int, law: Path) -> float:
+    """Loss that the parametric law gives a shape trained for the target's budget."""
+    made = rung(config, shape, TARGET_BUDGET, vocab_size)
+    e, a, b, alpha, beta = (
+        value[0] for value in json.loads(law.read_text())["laws"]["parametric"].values()
+    )
+    return e + a / made.size.computing**alpha + b / made.config.tokens**beta
+
+
+def large(runs: Path, folder: Path) -> dict[str, Any]:
+    """Train the run that was foretold, and hold it to its forecast."""
+    made, data = foretold(runs, folder), text(runs, "8k")
+    content = json.loads(made.file("forecast.json").read_text())
+    model = pretrain(PretrainConfig(**content["run"]), *data, folder / "large")
+    loss = model.numbers["validation loss"]
+    try:
+        print(check_forecast(model, made, folder / "verdict"))
+        inside = True
+    except GateFailed as failure:
+        print(failure, *failure.__notes__, sep="\n")
+        inside = False
+    error = 100 * (loss / content["loss"][0] - 1)
+    return {"forecast": content["loss"], "loss": loss, "error_percent": error, "inside": inside}
+
+
+def show(runs: Path, folder: Path) -> None:
+    """Write what is there into the results."""
+    found: dict[str, Any] = {"machine": machine_class(), "threads": 1}
+    if all((folder / "rates" / f"{a}x{b}-x{f:g}" / MANIFEST).is_file()
+           for a, b in RATE_SHAPES for f in FACTORS):  # fmt: skip
+        found["rates"] = rates(runs, folder)
+        found["house"] = [row for row in house(runs, folder)] if is_done(folder / "house") else []
+    if (folder / "ladder" / "sweep" / MANIFEST).is_file():
+        rows = json.loads((folder / "ladder" / "sweep" / "runs.json").read_text())["runs"]
+        found["ladder"] = [{k: v for k, v in row.items() if k != "curve"} for row in rows]
+    if (folder / "fit" / MANIFEST).is_file():
+        told = json.loads((folder / "fit" / "fit.json").read_text())
+        found["fit"] = {key: told[key] for key in ("laws", "exponents", "residuals_percent")}
+    if (folder / "large" / MANIFEST).is_file():
+        found["large"] = large(runs, folder)
+    write_json(RESULTS, found)
+    print(json.dumps(found, indent=1))
+
+
+def is_done(folder: Path) -> bool:
+    """Whether every house candidate is there."""
+    return len(list(folder.glob(f"*/{MANIFEST}"))) == len(HOUSE)
+
+
+STEPS = {
+    "rates": rates, "house": house, "ladder": ladder, "forecast": foretold, "large": large,
+    "show": show,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=[*STEPS, "all"])
+    parser.add_argument("--runs", type=Path, default=ROOT / "runs")
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "scaling")
+    asked = parser.parse_args()
+    record.use(record.fitting_voice())
+    device.use_cores()
+    for name in STEPS if asked.what == "all" else (asked.what,):
+        record.say(f"== {name}")
+        STEPS[name](asked.runs, asked.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Scaling: ladders of models, laws through their losses, forecasts, and what a budget buys."""

@@ -1,0 +1,226 @@
+"""The fit: every law and approach on one sweep, with intervals, as an artifact and a page.
+
+    fit.json     the laws, exponents and frontiers; what a forecast and a table need
+    index.html   isoFLOP curves, the frontier, the laws; opens from disk
+
+Which weights are N is a choice that moves exponents at small sizes (Pearce and Song 2024,
+arXiv:2406.12907): `computing` counts those that every token is multiplied with, so that compute
+is near 6 N D also where the vocabulary is most of a model.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from groundup.core import Artifact, Config, ConfigError, DataError, Draft, produce, write_json
+from groundup.core import write_text as write_page
+
+from .frontier import Frontier, Rows, envelope, isoflop, optimum
+from .laws import FormName, Law, Points, coefficients, fit, refit
+from .page import Drawn, page
+from .resample import Resampled, resampled, spread, told, written
+from .sweep import Run, read_sweep
+
+STAGE, FILE, PAGE = "scaling_fit", "fit.json", "index.html"
+Told = list[float | None]
+Count = Literal["computing", "non_embedding", "total"]
+
+
+class FitConfig(Config):
+    """How laws are fitted."""
+
+    count: Count = "computing"
+    """Which weights are N: those that compute, those between embedding and output, or all."""
+    resamples: int = Field(default=500, ge=50)
+    """How often the runs are drawn anew for intervals."""
+    seed: int = 0
+    """Of the resamples."""
+
+
+class Fitted(NamedTuple):
+    """A fit as read from its artifact."""
+
+    config: FitConfig
+    parametric: Resampled
+    per_weight: float
+    """FLOPs of a weight and a token, the median of the runs."""
+    told: dict[str, Any]
+    """fit.json."""
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What `groundup scaling fit` gives."""
+
+    artifact: Artifact
+    told: dict[str, Any]
+
+    def __str__(self) -> str:
+        """The laws and exponents with their intervals."""
+        rows = [("law", "", "")]
+        for law, numbers in self.told["laws"].items():
+            rows += [(law, name, written(value)) for name, value in numbers.items()]
+        rows += [("approach", "", "")]
+        for name, parts in self.told["exponents"].items():
+            rows += [(name, f"{part} ~ C^", written(value)) for part, value in parts.items()]
+        lines = [f"{a:<14}{b:<10}{c}".rstrip() for a, b, c in rows]
+        worst = max(map(abs, self.told["residuals_percent"].values()))
+        lines += ["", f"The parametric law is at most {worst:.2f} % off a run of the sweep.",
+                  f"Page: {self.artifact.path / PAGE}"]  # fmt: skip
+        return "\n".join(lines)
+
+    def _asdict(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        shown = {name: self.told[name] for name in ("laws", "exponents", "frontier")}
+        return shown | {"report": str(self.artifact.path)}
+
+
+def fit_sweep(config: FitConfig, sweep: Artifact, out: Path) -> FitReport:
+    """Fit laws of loss to a sweep: Kaplan's, and Chinchilla's by three approaches.
+
+    sweep  the report that `groundup scaling sweep` wrote, its folder `sweep`
+    out    directory for the fit and its page
+
+    Raises DataError if the sweep has fewer than six runs.
+    """
+    runs = read_sweep(sweep).runs
+    if len(runs) < 6:
+        raise DataError(
+            f"{sweep.path} has {len(runs)} runs; a law of five numbers needs at least 6, and three "
+            "budgets of four sizes to be worth having."
+        )
+
+    def write(draft: Draft) -> None:
+        content, drawn = fitted(config, runs)
+        draft.numbers |= {"runs": len(runs), **content["laws"]["parametric"]}
+        write_json(draft.file(FILE), content)
+        write_page(draft.file(PAGE), page(runs, drawn, content))
+
+    made = produce(
+        out, kind="report", stage=STAGE, version=1, config=config, parents={"sweep": sweep},
+        write=write,
+    )  # fmt: skip
+    return FitReport(made, json.loads(made.file(FILE).read_text(encoding="utf-8")))
+
+
+def weights_of(run: Run, count: Count) -> int:
+    """N of a run."""
+    if count == "total":
+        return run.embedding + run.non_embedding + run.output
+    return run.non_embedding if count == "non_embedding" else run.computing
+
+
+def points_of(runs: Sequence[Run], count: Count) -> Points:
+    """What the laws are fitted to."""
+    return Points(
+        np.array([weights_of(run, count) for run in runs], dtype=float),
+        np.array([run.tokens for run in runs], dtype=float),
+        np.array([run.loss for run in runs]),
+    )
+
+
+def fitted(config: FitConfig, runs: Sequence[Run]) -> tuple[dict[str, Any], Drawn]:
+    """All that fit.json holds, and what the page draws."""
+    points = points_of(runs, config.count)
+    flops = np.array([run.flops for run in runs])
+    budgets = np.array([run.budget for run in runs])
+    per_weight = float(np.median(flops / (points.parameters * points.tokens)))
+    found = resampled(fit("parametric", points), points, config.resamples, config.seed)
+    logs = np.vstack([np.log(points.loss), found.logs])
+    frontiers = {
+        "envelope": envelope(runs, points.parameters, logs - logs[0]),
+        "isoflop": isoflop(points, budgets, logs),
+        "parametric": optimum(found, np.unique(budgets), per_weight),
+    }
+    laws = {"parametric": told_law(found.law, found.thetas)}
+    for form in ("kaplan", "kaplan_floor"):
+        law = fit(form, points)
+        laws[form] = told_law(law, refit(law, points, found.logs))
+    laws |= compute_laws(frontiers["isoflop"])
+    away = 100 * (points.loss / np.exp(found.law.log_loss(points.parameters, points.tokens)) - 1)
+    content = {
+        "count": config.count,
+        "per_weight": per_weight,
+        "laws": laws,
+        "exponents": {name: told_exponents(each) for name, each in frontiers.items()},
+        "frontier": {name: told_frontier(each) for name, each in frontiers.items()
+                     if name != "envelope"},
+        "residuals_percent": dict(zip([run.name for run in runs], away.round(4), strict=True)),
+        "parametric": {
+            "centre": found.law.centre, "theta": found.law.theta,
+            "thetas": found.thetas.tolist(), "noise": found.noise.tolist(),
+        },
+    }  # fmt: skip
+    return content, Drawn(points, budgets, flops, found, per_weight, frontiers)
+
+
+def told_law(law: Law, thetas: Rows) -> dict[str, Told]:
+    """The law's numbers with their intervals."""
+    rows = [coefficients(law.form, law.centre, theta) for theta in thetas]
+    return {name: told(spread(value, np.array([row[name] for row in rows])))
+            for name, value in law.coefficients().items()}  # fmt: skip
+
+
+def compute_laws(best: Frontier) -> dict[str, dict[str, Told]]:
+    """Kaplan's L(C) along the lowest losses of the budgets, without and with a floor."""
+    known = np.isfinite(best.loss[0])
+    draws = best.loss[1:, known]
+    draws = np.log(draws[np.isfinite(draws).all(1)])
+    points = Points(best.flops[known], np.ones(known.sum()), best.loss[0, known])
+    found = {}
+    forms: tuple[FormName, ...] = ("power", "power_floor")
+    for form, fewest in zip(forms, (2, 4), strict=True):  # three points have a law of three numbers
+        if known.sum() >= fewest and len(draws):
+            law = fit(form, points)
+            found[f"compute_{form}"] = told_law(law, refit(law, points, draws))
+    return found
+
+
+def told_exponents(best: Frontier) -> dict[str, Told]:
+    """Exponents of weights and tokens over compute with their intervals."""
+    return {name: told(spread(rows[0], rows[1:]))
+            for name, rows in zip("ND", best.exponents(), strict=True)}  # fmt: skip
+
+
+def told_frontier(best: Frontier) -> list[dict[str, Any]]:
+    """Best weights, tokens and loss of each budget with their intervals, where there are."""
+    columns = {"weights": best.parameters, "tokens": best.tokens, "loss": best.loss}
+
+    return [{"flops": float(flops)} | {name: told(spread(rows[0, at], rows[1:, at]))
+                                       for name, rows in columns.items()}
+            for at, flops in enumerate(best.flops)]  # fmt: skip
+
+
+def read_fit(artifact: Artifact) -> Fitted:
+    """Read a fit.
+
+    Raises ConfigError if it is another report.
+    """
+    if artifact.stage != STAGE:
+        raise ConfigError(
+            f"{artifact.path} is a {artifact.kind} of {artifact.stage}; expected what `groundup "
+            "scaling fit` made."
+        )
+    content = json.loads(artifact.file(FILE).read_text(encoding="utf-8"))
+    part = content["parametric"]
+    law = Law("parametric", tuple(part["centre"]), tuple(part["theta"]))
+    noise = np.array(part["noise"])
+    found = Resampled(law, np.array(part["thetas"]), noise, np.empty((0, len(noise))))
+    return Fitted(FitConfig(**artifact.config), found, content["per_weight"], content)
+
+
+def parent_of(artifact: Artifact, name: str) -> Artifact:
+    """An input of an artifact, where it was.
+
+    Raises DataError if it is gone.
+    """
+    parent = next(each for each in artifact.parents if each.name == name)
+    place = artifact.path / parent.path
+    if not place.is_dir():
+        raise DataError(f"{artifact.path} was made from {place}, which is gone; bring it back.")
+    return Artifact.open(place)

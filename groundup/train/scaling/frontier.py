@@ -1,0 +1,129 @@
+"""The frontier: for a budget of compute, how many weights and tokens lose least.
+
+Chinchilla's three approaches, and the exponents N ~ C^a, D ~ C^b that follow from each:
+
+    envelope    of all training curves: which run has the lowest loss at each compute
+    isoflop     the vertex of a parabola through the losses of one budget over log N
+    parametric  the optimum of L(N, D) where C = k N D
+
+Every function takes the losses as rows of resamples, so intervals cost one call.
+Source: Hoffmann et al. 2022, arXiv:2203.15556, section 3.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float64
+
+from .laws import Array, Points, coefficients
+from .resample import Resampled
+from .sweep import Run
+
+Rows = Float64[np.ndarray, "K _"]
+"""A row for each resample."""
+GRID = 100
+"""Places of compute at which the envelope is read."""
+BEYOND = 2.0
+"""How many times outside the tried sizes a vertex may lie; further it is a guess."""
+
+
+class Frontier(NamedTuple):
+    """Best weights and tokens at some computes; a row a resample, NaN where there is none."""
+
+    flops: Array
+    parameters: Rows
+    tokens: Rows
+    loss: Rows
+
+    def exponents(self) -> tuple[Array, Array]:
+        """Slopes of log N and log D over log C, one a row."""
+        return slope(self.flops, self.parameters), slope(self.flops, self.tokens)
+
+
+def slope(flops: Array, values: Rows) -> Array:
+    """Slope of the logarithm of each row over that of compute, where it is known; NaN for none."""
+    found = np.full(len(values), np.nan)
+    for number, row in enumerate(np.log(values)):
+        known = np.isfinite(row)
+        if len(set(flops[known])) > 1:
+            found[number] = np.polyfit(np.log(flops[known]), row[known], 1)[0]
+    return found
+
+
+def isoflop(points: Points, budgets: Array, logs: Rows) -> Frontier:
+    """Vertices of parabolas, one a budget of at least three sizes."""
+    kept = [c for c in np.unique(budgets) if (budgets == c).sum() >= 3]
+    parts = [vertices(points, budgets == budget, logs) for budget in kept]
+    columns = [np.stack([part[i] for part in parts], 1) if parts else np.empty((len(logs), 0))
+               for i in range(3)]  # fmt: skip
+    return Frontier(np.array(kept), *columns)
+
+
+def vertices(
+    points: Points, here: Bool[np.ndarray, " n"], logs: Rows
+) -> tuple[Array, Array, Array]:
+    """Weights, tokens and loss at the vertex of each row's parabola through some of the runs."""
+    x, y = np.log(points.parameters[here]), np.log(points.tokens[here])
+    centre = x.mean()
+    a, b, c = np.polyfit(x - centre, np.exp(logs[:, here]).T, 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        best = -b / (2 * a) + centre
+    margin = np.log(BEYOND)
+    sound = (a > 0) & (best >= x.min() - margin) & (best <= x.max() + margin)
+    best = np.where(sound, best, np.nan)
+    tokens = np.polyval(np.polyfit(x - centre, y, min(2, len(x) - 1)), best - centre)
+    loss = np.where(sound, c - b**2 / (4 * np.where(sound, a, 1)), np.nan)
+    return np.exp(best), np.exp(tokens), loss
+
+
+def envelope(runs: Sequence[Run], parameters: Array, shifts: Rows) -> Frontier:
+    """The run with the lowest training loss at each compute.
+
+    shifts  what a resample adds to the logarithm of each run's whole curve
+
+    Below the compute that every size has reached, only small ones have curves: it begins above.
+    """
+    flops = [np.array(run.curve.tokens) * run.flops_per_token for run in runs]
+    reached: dict[float, float] = {}
+    for size, done in zip(parameters, flops, strict=True):
+        reached[size] = min(done[0], reached.get(size, np.inf))
+    most = max(run.budget for run in runs)
+    last = min(done[-1] for run, done in zip(runs, flops, strict=True) if run.budget == most)
+    grid = np.geomspace(max(reached.values()), last, GRID)
+    logs = np.array([
+        np.interp(np.log(grid), np.log(done), np.log(run.curve.loss), left=np.inf, right=np.inf)
+        for run, done in zip(runs, flops, strict=True)
+    ])  # fmt: skip
+    per_token = np.array([run.flops_per_token for run in runs], dtype=float)
+    best = np.array([(logs + shift[:, None]).argmin(0) for shift in shifts])
+    loss = np.exp(np.take_along_axis(logs[None], best[:, None], 1)[:, 0])
+    return Frontier(grid, parameters[best], grid / per_token[best], loss)
+
+
+def optimum(found: Resampled, flops: Array, per_weight: float) -> Frontier:
+    """The parametric law's optimum; its first row is of the law, the others of its resamples.
+
+    per_weight  FLOPs of a weight and a token, near 6
+    """
+    law = found.law
+    rows = [optimal(coefficients(law.form, law.centre, theta), flops / per_weight)
+            for theta in (law.theta, *found.thetas)]  # fmt: skip
+    return Frontier(flops, *(np.array([row[i] for row in rows]) for i in range(3)))
+
+
+def optimal(law: dict[str, float], product: Array) -> tuple[Array, Array, Array]:
+    """Weights, tokens and loss of the lowest E + A / N^α + B / D^β where N D is given.
+
+    >>> law = {"E": 1.0, "A": 8.0, "B": 8.0, "alpha": 0.5, "beta": 0.5}
+    >>> [float(x[0]) for x in optimal(law, np.array([16.0]))]
+    [4.0, 4.0, 9.0]
+    """
+    alpha, beta = law["alpha"], law["beta"]
+    if alpha <= 0 or beta <= 0:
+        nothing = np.full(len(product), np.nan)
+        return nothing, nothing, nothing
+    g = (alpha * law["A"] / (beta * law["B"])) ** (1 / (alpha + beta))
+    weights = g * product ** (beta / (alpha + beta))
+    tokens = product / weights
+    return weights, tokens, law["E"] + law["A"] / weights**alpha + law["B"] / tokens**beta

@@ -1,0 +1,212 @@
+"""Laws of loss: Kaplan's and Chinchilla's forms, fitted to runs.
+
+    parametric   L(N, D) = E + A / N^α + B / D^β                           (Hoffmann et al.)
+    kaplan       L(N, D) = [(Nc / N)^(αN/αD) + Dc / D]^αD                  (Kaplan et al., 1.5)
+    power        L(x)    = (xc / x)^α                                      (their L(C))
+    …_floor      the last two with an irreducible loss E added
+
+N are weights, D tokens, L nats. All are fitted to log L by Huber's loss from a grid of starts, and
+summed, not averaged: an average makes an optimizer stop early, which is how the published fit of
+Chinchilla came to be off. Inside, logarithms are counted from their means, which keeps intercepts
+and exponents apart.
+Source: Kaplan et al. 2020, arXiv:2001.08361; Hoffmann et al. 2022, arXiv:2203.15556, approach 3;
+Besiroglu et al. 2024, arXiv:2404.10102.
+"""
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from groundup.core import DataError
+
+from .minimise import minimise
+
+FormName = Literal["parametric", "kaplan", "kaplan_floor", "power", "power_floor"]
+HUBER = 1e-3
+"""Residual of log L from which on Huber's loss grows linearly, as in Hoffmann et al."""
+Array = Float64[np.ndarray, " _"]
+"""A column, of any length."""
+
+
+class Points(NamedTuple):
+    """What is known of runs; a law of one quantity has it as `parameters`."""
+
+    parameters: Array
+    tokens: Array
+    loss: Array
+    """Nats."""
+
+
+class Form(NamedTuple):
+    """A family of laws: how the logarithm of the loss follows from centred logarithms."""
+
+    predict: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """Of (B, P) parameters, and x and y, the centred logarithms of N and D: (B, n)."""
+    levels: int
+    """How many of the parameters, the first ones, are shares of the loss, as logarithms."""
+    exponents: int
+    """How many are exponents, as they are."""
+
+
+def parametric(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """log(E + A / N^α + B / D^β) of e, a, b, α, β."""
+    e, a, b, alpha, beta = theta[..., None].unbind(-2)
+    parts = torch.stack([e + 0 * x, a - alpha * x, b - beta * y])
+    return parts.logsumexp(0)
+
+
+def kaplan(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """αD log((Nc / N)^(αN/αD) + Dc / D) of a, b, αN, αD."""
+    a, b, alpha, beta = theta[..., None].unbind(-2)
+    beta = beta.clamp(min=1e-3)
+    return beta * torch.logaddexp((a - alpha * x) / beta, (b - beta * y) / beta)
+
+
+def kaplan_floor(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The same with a loss that remains, e first."""
+    return torch.logaddexp(theta[:, :1], kaplan(theta[:, 1:], x, y))
+
+
+def power(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """α log(xc / x) of a, α."""
+    return theta[:, :1] - theta[:, 1:] * x
+
+
+def power_floor(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """The same with a loss that remains, e first."""
+    return torch.logaddexp(theta[:, :1], power(theta[:, 1:], x, y))
+
+
+FORMS: dict[FormName, Form] = {
+    "parametric": Form(parametric, 3, 2),
+    "kaplan": Form(kaplan, 2, 2),
+    "kaplan_floor": Form(kaplan_floor, 3, 2),
+    "power": Form(power, 1, 1),
+    "power_floor": Form(power_floor, 2, 1),
+}
+START_LEVELS, START_EXPONENTS = (0.05, 0.25, 0.8), (0.1, 0.4, 1.0)
+"""Shares of the mean loss, and exponents, of the grid of starts."""
+
+SCREENED, FINISHED = 15, 24
+"""Iterations after which the starts are compared, and how many of the best then go to the end."""
+
+
+class Law(NamedTuple):
+    """A fitted law."""
+
+    form: FormName
+    centre: tuple[float, float]
+    """Means of log N and log D, from which they are counted."""
+    theta: tuple[float, ...]
+    """Its parameters: levels at the centre, as logarithms, then exponents."""
+
+    def log_loss(self, parameters: Array, tokens: Array) -> Array:
+        """Predicted log L."""
+        return predicted(self.form, self.centre, np.array([self.theta]), (parameters, tokens))[0]
+
+    def loss(self, parameters: float, tokens: float = 1.0) -> float:
+        """Predicted nats at one place."""
+        return float(
+            np.exp(self.log_loss(np.array([float(parameters)]), np.array([float(tokens)]))[0])
+        )
+
+    def coefficients(self) -> dict[str, float]:
+        """The law's numbers as its paper writes them."""
+        return coefficients(self.form, self.centre, self.theta)
+
+
+def fit(form: FormName, points: Points) -> Law:
+    """Fit a law to runs.
+
+    Raises DataError if there are fewer runs than the law has parameters, or a loss is not above 0.
+    """
+    known, count = FORMS[form], len(points.loss)
+    if count < known.levels + known.exponents:
+        raise DataError(
+            f"The law {form!r} has {known.levels + known.exponents} parameters and there are "
+            f"{count} runs; give a sweep of more sizes or budgets."
+        )
+    if not (np.isfinite(points.loss).all() and min(map(np.min, points)) > 0):
+        raise DataError("A law needs weights, tokens and losses above 0; one of the runs has none.")
+    centre = (float(np.log(points.parameters).mean()), float(np.log(points.tokens).mean()))
+    logs = np.log(points.loss)[None]
+    objective, begin = misfit(form, centre, points, logs), starts(form, float(logs.mean()))
+    found = minimise(objective, begin, iterations=SCREENED)
+    kept = found.values.nan_to_num(torch.inf).argsort()[:FINISHED]
+    found = minimise(objective, found.points[kept])
+    best = int(found.values.nan_to_num(torch.inf).argmin())
+    return Law(form, centre, tuple(found.points[best].tolist()))
+
+
+def refit(law: Law, points: Points, logs: Float64[np.ndarray, "B n"]) -> Float64[np.ndarray, "B P"]:
+    """Fit the same form to other losses at the same places, from the law's own parameters."""
+    begin = torch.tensor([law.theta], dtype=torch.float64).repeat(len(logs), 1)
+    return minimise(misfit(law.form, law.centre, points, logs), begin).points.numpy()
+
+
+def starts(form: FormName, mean: float) -> Float[Tensor, "B P"]:
+    """The grid: every combination of levels as shares of the mean loss, and of exponents."""
+    known = FORMS[form]
+    levels = [mean + np.log(share) for share in START_LEVELS]
+    axes: list[Sequence[float]] = [levels] * known.levels + [START_EXPONENTS] * known.exponents
+    return torch.tensor(list(itertools.product(*axes)), dtype=torch.float64)
+
+
+def misfit(
+    form: FormName, centre: tuple[float, float], points: Points, logs: Float64[np.ndarray, "B n"]
+) -> Callable[[Tensor], Tensor]:
+    """Sum of Huber's loss over the runs, in units of its bend, for each row of parameters."""
+    x, y = centred(centre, points.parameters, points.tokens)
+    wanted = torch.from_numpy(logs)
+
+    def objective(theta: Tensor) -> Tensor:
+        away = (FORMS[form].predict(theta, x, y) - wanted).abs() / HUBER
+        return torch.where(away <= 1, away.square() / 2, away - 0.5).sum(1)
+
+    return objective
+
+
+def centred(centre: tuple[float, float], parameters: Array, tokens: Array) -> tuple[Tensor, Tensor]:
+    """Logarithms counted from the centre."""
+    return (torch.from_numpy(np.log(parameters) - centre[0]),
+            torch.from_numpy(np.log(tokens) - centre[1]))  # fmt: skip
+
+
+def predicted(
+    form: FormName,
+    centre: tuple[float, float],
+    thetas: Float64[np.ndarray, "B P"],
+    places: tuple[Array, Array],
+) -> Float64[np.ndarray, "B n"]:
+    """log L of many parameter vectors at places (N, D)."""
+    return FORMS[form].predict(torch.from_numpy(thetas), *centred(centre, *places)).numpy()
+
+
+def coefficients(
+    form: FormName, centre: tuple[float, float], theta: Sequence[float] | np.ndarray
+) -> dict[str, float]:
+    """The numbers of a law as its paper writes them, from parameters at the centre."""
+    (x, y), theta = centre, [float(value) for value in theta]
+    floor = {"E": float(np.exp(theta[0]))} if FORMS[form].levels == 3 or "floor" in form else {}
+    match form:
+        case "parametric":
+            _, a, b, alpha, beta = theta
+            return floor | {"A": float(np.exp(a + alpha * x)), "B": float(np.exp(b + beta * y)),
+                            "alpha": alpha, "beta": beta}  # fmt: skip
+        case "kaplan" | "kaplan_floor":
+            a, b, alpha, beta = theta[-4:]
+            return floor | {"Nc": scale(a, alpha, x), "Dc": scale(b, beta, y),
+                            "alpha_N": alpha, "alpha_D": beta}  # fmt: skip
+        case _:
+            a, alpha = theta[-2:]
+            return floor | {"xc": scale(a, alpha, x), "alpha": alpha}
+
+
+def scale(level: float, exponent: float, centre: float) -> float:
+    """xc of (xc / x)^α that has the level at the centre; infinite where the exponent is none."""
+    return float(np.exp(min(700.0, level / exponent + centre))) if exponent > 0 else float("inf")

@@ -1,0 +1,220 @@
+"""The sweep: every run of a ladder through `pretrain`, and one report of what came out.
+
+    DIR/4x192-1e13/   a model artifact, one for each run; what is done is not done again
+    DIR/sweep/        the report: runs.json with weights, tokens, FLOPs, losses and curves
+
+A stopped sweep goes on where it was, within a run too.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    ConfigError,
+    Draft,
+    device,
+    produce,
+    record,
+    write_json,
+)
+from groundup.tokenizer import load_tokenizer, open_text
+
+from ..objectives.vocabulary import vocabulary
+from ..pretrain.stage import pretrain
+from ..services.services import BITS, METRICS
+from .ladder import Rung, SweepConfig, rungs, table
+
+STAGE, FILE = "scaling_sweep", "runs.json"
+UTILISATION = 0.3
+"""Share of the matrix peak that training is taken to reach until a run has measured it."""
+CURVE_POINTS = 60
+SMOOTHED = 0.05
+"""Share of the steps before a point over which the training loss is averaged, at least 8."""
+
+
+class Curve(NamedTuple):
+    """Smoothed training loss along a run."""
+
+    tokens: list[float]
+    loss: list[float]
+    """Nats."""
+
+
+class Run(NamedTuple):
+    """What a run of a ladder was and gave."""
+
+    name: str
+    layers: int
+    width: int
+    embedding: int
+    non_embedding: int
+    output: int
+    flops_per_token: int
+    budget: float
+    tokens: int
+    flops: float
+    loss: float
+    """Held-out text at the end, nats a token."""
+    bits_per_byte: float
+    """The same in bits a byte."""
+    flops_per_second: float
+    """Median speed of the steps."""
+    curve: Curve
+
+    @property
+    def computing(self) -> int:
+        """Weights that every token is multiplied with."""
+        return self.non_embedding + self.output
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The plan of a sweep, or what it made."""
+
+    ladder: tuple[Rung, ...]
+    seconds: tuple[float, ...]
+    """Predicted time of each run; 0 where it is done."""
+    artifact: Artifact | None = None
+    """The report, unless it was a dry run."""
+    runs: tuple[Run, ...] = ()
+
+    def __str__(self) -> str:
+        """A table: the plan, or the losses."""
+        if self.artifact is None:
+            told = [record.duration(s) if s else "done" for s in self.seconds]
+            whole = sum(each.flops for each in self.ladder)
+            left = record.duration(sum(self.seconds))
+            return f"{table(self.ladder, told)}\n\n{whole:.3g} FLOPs in all, about {left} left"
+        losses = [f"{run.loss:.4f}" for run in self.runs]
+        return f"{table(self.ladder, losses, 'nats')}\n\nReport: {self.artifact.path}"
+
+    def _asdict(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        rows = [{"name": each.name, **each.size._asdict(), "tokens": each.config.tokens,
+                 "flops": each.flops, "predicted_seconds": round(seconds, 1)}
+                for each, seconds in zip(self.ladder, self.seconds, strict=True)]  # fmt: skip
+        made = None if self.artifact is None else str(self.artifact.path)
+        return {"runs": rows, "report": made, "results": [run._asdict() for run in self.runs]}
+
+
+class Told(NamedTuple):
+    """What a sweep's report tells."""
+
+    config: SweepConfig
+    vocab_size: int
+    runs: tuple[Run, ...]
+
+
+def sweep(
+    config: SweepConfig, tokens: Artifact, tokenizer: Artifact, out: Path, *, dry_run: bool = False
+) -> Sweep:
+    """Train a ladder of models, sizes x budgets of compute; a stopped sweep goes on.
+
+    tokens     shards made by `groundup tokens`, or a mixture of such
+    tokenizer  the tokenizer that made them
+    out        directory with a model for each run, and the report `sweep`
+    dry_run    only tell weights, tokens, FLOPs and predicted time
+
+    Raises ConfigError if a run needs more tokens than there are: text seen again teaches less, and
+    no law here knows how much less.
+    """
+    vocab_size = len(vocabulary(load_tokenizer(tokenizer.path)).sizes)
+    ladder = rungs(config, vocab_size)
+    there = sum(len(shard) for shard in open_text(tokens, "train").shards)
+    most = max(ladder, key=lambda each: each.config.tokens)
+    if most.config.tokens > there:
+        raise ConfigError(
+            f"The run {most.name} needs {most.config.tokens:,} tokens and {tokens.path} trains on "
+            f"{there:,}; leave out that shape or budget, or give more text."
+        )
+    seconds = predicted(ladder, out)
+    if dry_run:
+        return Sweep(tuple(ladder), seconds)
+    inputs, runs = {"tokens": tokens, "tokenizer": tokenizer}, []
+    for number, each in enumerate(ladder):
+        record.say(f"run {number + 1} of {len(ladder)}: {each.name}")
+        inputs[each.name] = pretrain(each.config, tokens, tokenizer, out / each.name)
+        runs.append(run_of(each, inputs[each.name]))
+
+    def write(draft: Draft) -> None:
+        rows = [run._asdict() | {"curve": run.curve._asdict()} for run in runs]
+        write_json(draft.file(FILE), {"vocab_size": vocab_size, "runs": rows})
+        draft.numbers |= {"runs": len(runs), "flops": sum(run.flops for run in runs)}
+
+    report = produce(
+        out / "sweep", kind="report", stage=STAGE, version=1, config=config, parents=inputs,
+        write=write,
+    )  # fmt: skip
+    return Sweep(tuple(ladder), seconds, report, read_sweep(report).runs)
+
+
+def predicted(ladder: Sequence[Rung], out: Path) -> tuple[float, ...]:
+    """Seconds of each run: by the speed of the done one nearest in size, else of the peak."""
+    peak = max(device.measure().bfloat16_flops, device.measure().float32_flops)
+    speeds = {each.size.computing: speed_of(read_manifest_numbers(out / each.name), each)
+              for each in ladder if (out / each.name / MANIFEST).is_file()}  # fmt: skip
+
+    def speed(each: Rung) -> float:
+        near = sorted(speeds, key=lambda size: abs(np.log(size / each.size.computing)))
+        return speeds[near[0]] if near else UTILISATION * peak
+
+    return tuple(0.0 if (out / each.name / MANIFEST).is_file() else each.flops / speed(each)
+                 for each in ladder)  # fmt: skip
+
+
+def read_manifest_numbers(place: Path) -> dict[str, Any]:
+    """Figures of a run that is done."""
+    return Artifact.open(place, "model").numbers
+
+
+def speed_of(numbers: dict[str, Any], each: Rung) -> float:
+    """FLOPs a second of a run."""
+    return float(numbers["tokens per second"]) * each.size.flops_per_token
+
+
+def run_of(each: Rung, model: Artifact) -> Run:
+    """Gather what a run gave."""
+    numbers, size = model.numbers, each.size
+    steps = record.read_metrics(model.path / "log" / METRICS)
+    return Run(
+        each.name, size.layers, size.width, size.embedding, size.non_embedding, size.output,
+        size.flops_per_token, each.budget, numbers["tokens"],
+        float(size.flops_per_token) * numbers["tokens"], numbers["validation loss"],
+        numbers[BITS], speed_of(numbers, each),
+        curve([row["loss"] for row in steps if "loss" in row], each.config.batch_tokens),
+    )  # fmt: skip
+
+
+def curve(losses: Sequence[float], batch_tokens: int) -> Curve:
+    """The training loss at about evenly spaced logarithms of tokens, each a mean of steps before.
+
+    >>> curve([3.0] * 8 + [2.1], 100)
+    Curve(tokens=[800.0, 900.0], loss=[3.0, 2.8875])
+    """
+    first, last = min(8, len(losses)), len(losses)
+    ends = sorted({round(x) for x in np.geomspace(first, last, CURVE_POINTS)})
+    spans = [(max(8, round(SMOOTHED * end)), end) for end in ends]
+    found = [float(np.mean(losses[max(0, end - span) : end])) for span, end in spans]
+    return Curve([float(end * batch_tokens) for end in ends], [round(x, 6) for x in found])
+
+
+def read_sweep(report: Artifact) -> Told:
+    """Read a sweep's report.
+
+    Raises ConfigError if it is another report.
+    """
+    if report.stage != STAGE:
+        raise ConfigError(
+            f"{report.path} is a {report.kind} of {report.stage}; expected what `groundup scaling "
+            "sweep` wrote into its folder `sweep`."
+        )
+    told = json.loads(report.file(FILE).read_text(encoding="utf-8"))
+    runs = (Run(**(row | {"curve": Curve(**row["curve"])})) for row in told["runs"])
+    return Told(SweepConfig(**report.config), told["vocab_size"], tuple(runs))

@@ -1,0 +1,70 @@
+"""A fit tells every law with its interval, and can be read again."""
+
+import json
+
+import pytest
+
+from groundup.core import ConfigError, DataError
+from groundup.train.scaling.fit import FILE, PAGE, FitConfig, fit_sweep, parent_of, read_fit
+from groundup.train.scaling.resample import forecast_of
+from tests.train.scaling.ladders import LADDER, TRUTH, law, swept
+
+QUICK = FitConfig(resamples=60)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fit")
+    sweep = swept(folder, noise=0.002)
+    return sweep, fit_sweep(QUICK, sweep, folder / "fit")
+
+
+def test_it_tells_the_laws_and_approaches_with_intervals(made):
+    told = made[1].told
+    for name, truth in TRUTH.items():
+        estimate, low, high = told["laws"]["parametric"][name]
+        assert low < estimate < high and estimate == pytest.approx(truth, rel=0.6)
+    assert {"kaplan", "kaplan_floor", "compute_power"} <= told["laws"].keys()
+    assert set(told["exponents"]) == {"envelope", "isoflop", "parametric"}
+    estimate, low, high = told["exponents"]["parametric"]["N"]
+    assert low < TRUTH["beta"] / (TRUTH["alpha"] + TRUTH["beta"]) < high
+    assert [row["flops"] for row in told["frontier"]["parametric"]] == sorted(LADDER.budgets)
+    assert max(map(abs, told["residuals_percent"].values())) < 1
+    assert 6 < told["per_weight"] < 7.5
+
+
+def test_what_was_written_is_what_is_read(made):
+    known = read_fit(made[1].artifact)
+    assert known.config == QUICK and known.parametric.thetas.shape == (60, 5)
+    interval = forecast_of(known.parametric, 3e6, 1e7)
+    assert interval.low < float(law(3e6, 1e7)) < interval.high
+    assert parent_of(made[1].artifact, "sweep").id == made[0].id
+
+
+def test_the_same_fit_twice_is_one_artifact_and_says_the_same(made):
+    sweep, first = made
+    again = fit_sweep(QUICK, sweep, first.artifact.path)
+    assert again.artifact.id == first.artifact.id and str(again) == str(first)
+    assert "compute_power" in str(again) and again._asdict()["laws"] == first.told["laws"]
+
+
+def test_json_holds_numbers_or_nothing(made):
+    text = made[1].artifact.file(FILE).read_text()
+    assert "NaN" not in text and "Infinity" not in text and json.loads(text)
+    assert made[1].artifact.file(PAGE).stat().st_size > 10_000
+
+
+def test_which_weights_are_counted_moves_the_exponent(made, tmp_path):
+    other = fit_sweep(FitConfig(resamples=60, count="total"), made[0], tmp_path / "total")
+    ours = made[1].told["exponents"]["parametric"]["N"][0]
+    assert abs(other.told["exponents"]["parametric"]["N"][0] - ours) > 1e-3
+
+
+def test_too_few_runs_and_other_artifacts_are_told(made, tmp_path):
+    small = swept(tmp_path / "s", ladder=LADDER.model_copy(update={"budgets": (6e12,)}))
+    with pytest.raises(DataError, match="has 4 runs"):
+        fit_sweep(QUICK, small, tmp_path / "fit")
+    with pytest.raises(ConfigError, match="scaling sweep"):
+        fit_sweep(QUICK, made[1].artifact, tmp_path / "fit")
+    with pytest.raises(ConfigError, match="scaling fit"):
+        read_fit(made[0])

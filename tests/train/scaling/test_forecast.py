@@ -1,0 +1,105 @@
+"""A forecast is registered once, says when, and cannot be changed in silence."""
+
+import json
+import shutil
+
+import pytest
+
+from groundup.core import ArtifactError, ConfigError, DataError, load_config
+from groundup.train import PretrainConfig
+from groundup.train.scaling.fit import FitConfig, fit_sweep
+from groundup.train.scaling.forecast import (
+    FILE,
+    SETTINGS,
+    ForecastConfig,
+    forecast,
+    ledger_of,
+    read_forecast,
+)
+from tests.train.scaling.ladders import law, swept
+
+LARGER = ForecastConfig(budget=1.92e14)
+
+
+@pytest.fixture(scope="module")
+def fit(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("forecast")
+    return fit_sweep(FitConfig(resamples=60), swept(folder), folder / "fit").artifact
+
+
+@pytest.fixture(scope="module")
+def made(fit, tmp_path_factory):
+    return forecast(LARGER, fit, tmp_path_factory.mktemp("made") / "forecast")
+
+
+def test_it_foretells_the_best_shape_near_the_truth(made):
+    known = made.forecast
+    run = PretrainConfig(**known.run)
+    size = made.artifact.numbers
+    assert known.flops == pytest.approx(1.92e14, rel=0.01) and run.tokens > 1e6
+    assert known.loss.half_width < 0.03 and size["low"] < size["loss"] < size["high"]
+    assert known.loss.low * 0.99 < float(law(*weights_and_tokens(run))) < known.loss.high * 1.01
+    assert f"{run.depth}x{run.width}" in str(made) and "half-width" in str(made)
+
+
+def weights_and_tokens(run: PretrainConfig) -> tuple[int, int]:
+    from groundup.model import parameters
+
+    count = parameters(run.shape(8192))
+    return count.total - count.embedding, run.tokens
+
+
+def test_the_written_settings_are_the_run(made):
+    read = load_config(PretrainConfig, made.artifact.file(SETTINGS))
+    assert read.plain() == made.forecast.run
+
+
+def test_it_is_registered_once_with_a_date(fit, made):
+    again = forecast(LARGER, fit, made.artifact.path)
+    assert again.forecast == made.forecast
+    assert len(list(ledger_of(fit).read())) == 1
+    assert again._asdict()["when"].endswith("Z")
+
+
+def test_a_changed_forecast_is_noticed(made, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(made.artifact.path, folder)
+    content = json.loads((folder / FILE).read_text())
+    content["loss"][0] = 1.0
+    (folder / FILE).write_text(json.dumps(content))
+    from groundup.core import Artifact
+
+    with pytest.raises(ArtifactError):
+        Artifact.open(folder)
+
+
+def test_a_changed_ledger_is_noticed_and_a_missing_line_too(made, fit):
+    path = ledger_of(fit).path
+    whole = path.read_text()
+    try:
+        path.write_text(whole.replace('"who": "', '"who": "x'))
+        with pytest.raises(ArtifactError, match="edited"):
+            read_forecast(made.artifact)
+        path.unlink()
+        with pytest.raises(DataError, match="never registered"):
+            read_forecast(made.artifact)
+    finally:
+        path.write_text(whole)
+
+
+def test_another_forecast_of_the_same_run_is_counted(fit, made, tmp_path):
+    other = ForecastConfig(budget=1.92e14, most_half_width=2.5)
+    assert forecast(other, fit, tmp_path / "other").forecast.others == 1
+    assert read_forecast(made.artifact).others == 1
+
+
+def test_what_is_not_worth_foretelling_is_refused(fit, made, tmp_path):
+    with pytest.raises(DataError, match="half-width of"):
+        forecast(ForecastConfig(budget=1.92e14, most_half_width=0.01), fit, tmp_path / "a")
+    with pytest.raises(ConfigError, match="3x192-4.8e13 is in the sweep"):
+        forecast(ForecastConfig(budget=4.8e13, shape=(3, 192)), fit, tmp_path / "b")
+    with pytest.raises(ConfigError, match="scaling fit"):
+        forecast(LARGER, made.artifact, tmp_path / "c")
+    with pytest.raises(ConfigError, match="scaling forecast"):
+        read_forecast(fit)
+    assert not list(tmp_path.iterdir())
