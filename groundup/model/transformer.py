@@ -13,6 +13,7 @@ arXiv:2002.04745; parallel blocks: Wang and Komatsuzaki 2021 (GPT-J).
 
 import functools
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float, Int
