@@ -8,6 +8,7 @@ work: `Tracer` runs a process for it.
 
 import functools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -233,10 +234,16 @@ class Tracer:
 
     def __enter__(self) -> "Tracer":
         command = [sys.executable, "-m", "groundup.train.plan.step"]
+        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
+        environment = dict(os.environ, PYTHONPATH=paths)  # the package that is imported here
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said,
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.said,
             text=True,
-        )  # fmt: skip
+        )
         return self
 
     def __exit__(self, *error: object) -> None:
