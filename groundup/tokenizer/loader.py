@@ -115,8 +115,11 @@ class Loader:
         """The batch of a step, counted from 0; epochs follow one another without a gap."""
         if step < 0:
             raise ConfigError(f"step={step} must be 0 or more.")
-        rows = [self._row(row) for row in range(step * self.rows, (step + 1) * self.rows)]
-        ids, documents, names = zip(*rows, strict=True)
+        return self.take(step * self.rows, self.rows)
+
+    def take(self, first: int, count: int) -> Batch:
+        """Rows from a number on, counted from 0: what a step reads whose batch has a size of its own."""
+        ids, documents, names = zip(*map(self._row, range(first, first + count)), strict=True)
         return Batch(np.stack(ids), np.stack(documents), names)
 
     def _place(self, row: int) -> tuple[int, int]:

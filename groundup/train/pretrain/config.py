@@ -5,12 +5,17 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from groundup.core import Config, ConfigError, changed
+from groundup.kernels import Recompute
 from groundup.model import Derived, ModelConfig, from_depth, preset
 
+from ..checkpoint.store import CheckpointConfig
 from ..objectives.losses import RouterConfig
 from ..objectives.objective import NoiseConfig, Objective, ObjectiveName
 from ..objectives.table import objective
-from ..optim.config import OptimConfig
+from ..optim.config import OptimConfig, RampConfig
+from ..precision import PrecisionName
+from ..services.spikes import SpikeConfig
+from ..services.watchdog import WatchdogConfig
 
 KINDS: dict[str, ObjectiveName] = {
     "decoder": "causal",
@@ -65,16 +70,31 @@ class PretrainConfig(Config):
     own part of the text."""
     micro_batches: int = Field(default=1, ge=1)
     """Parts in which a step is computed; more need less memory and give the same gradient."""
+    recompute: Recompute = "none"
+    """What blocks compute again for the gradient, to need less memory: none, selective or all."""
+    precision: PrecisionName = "auto"
+    """What products compute in; auto: bfloat16 where it was measured to be faster, else float32."""
     optim: OptimConfig = OptimConfig()
     """Optimizer and schedule."""
+    ramp: RampConfig = RampConfig()
+    """How the batch grows; by default it does not."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """What stays of the running mean of the weights at each step; the mean is what is scored and
+    becomes the model. 0: none is kept."""
     seed: int = 0
     """Of the first weights and of the order of the text."""
     validations: int = Field(default=4, ge=1)
     """How often held-out text is scored during the run."""
     validation_tokens: int = Field(default=16_384, ge=1)
     """Tokens of held-out text that are scored each time."""
-    save_seconds: float = Field(default=15.0, ge=0)
-    """Time between checkpoints."""
+    checkpoints: CheckpointConfig = CheckpointConfig()
+    """When checkpoints are made, and which are kept."""
+    spikes: SpikeConfig = SpikeConfig()
+    """What is done about steps that leap out."""
+    watchdog: WatchdogConfig = WatchdogConfig()
+    """When a step counts as hanging."""
+    look_every: int = Field(default=0, ge=0)
+    """Steps between looks at gradients, updates and activations; 0: none."""
     preset: str | None = None
     """Published shape to train, such as `bert-tiny`, in place of `depth`; the vocabulary is the
     tokenizer's, the context is `context_length`."""

@@ -9,8 +9,10 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from groundup.core import ConfigError
-from groundup.tokenizer import Loader, Reading
+from groundup.tokenizer import Batch, Loader, Reading
 
+from ..optim.ramp import Ramp, ramp
+from ..optim.ramp import Stage as Constant
 from .config import PretrainConfig, Stage
 
 
@@ -20,31 +22,77 @@ class Stretch(NamedTuple):
     loader: Loader
     start: int
     """Its first step."""
+    before: int
+    """Tokens before that step."""
 
 
-def stretch(config: PretrainConfig, text: Reading) -> tuple[list[Stretch], int]:
-    """The stretches of a run and its number of steps; each reads its own part of the text.
+class Course(NamedTuple):
+    """What each step of a run reads."""
+
+    stretches: tuple[Stretch, ...]
+    plan: Ramp
+
+    @property
+    def steps(self) -> int:
+        """Of the whole run."""
+        return self.plan.steps
+
+    @property
+    def tokens(self) -> int:
+        """Of the whole run."""
+        return self.plan.before(self.plan.steps)
+
+    def at(self, step: int) -> Stretch:
+        """The stretch of a step."""
+        return next(each for each in reversed(self.stretches) if step >= each.start)
+
+    def rows(self, step: int) -> Batch:
+        """What a step reads; a function of the step alone."""
+        now = self.at(step)
+        if len(self.plan.stages) == 1:  # rows need not fill the batch to the last token
+            return now.loader.batch(step - now.start)
+        first = (self.plan.before(step) - now.before) // now.loader.length
+        return now.loader.take(first, self.plan.tokens(step) // now.loader.length)
+
+
+def course(config: PretrainConfig, text: Reading) -> Course:
+    """The steps of a run; each stretch reads its own part of the text.
 
     Raises ConfigError if the tokens do not fill one step, or a stage names a source that is not
     there.
     """
     parts = config.parts()
-    steps = config.tokens // config.batch_tokens
     longest = max(part.length for part in parts)
-    if steps < 1 or config.batch_tokens < longest:
+    if not longest <= config.batch_tokens <= config.tokens:
         raise ConfigError(
             f"tokens={config.tokens:,} with batch_tokens={config.batch_tokens:,} and a context of "
             f"{longest:,} do not fill one step; expected tokens >= batch_tokens >= the longest "
             "context."
         )
-    after = list(accumulate((part.share for part in reversed(parts)), initial=0.0))
-    starts = [steps - round(share * steps) for share in reversed(after)]
-    found = [
-        Stretch(loader(config, part, text, (start / steps, end / steps)), start)
-        for part, start, end in zip(parts, starts, starts[1:], strict=False)
-        if end > start
-    ]
-    return found, steps
+    plan = planned(config, longest)
+    whole = plan.before(plan.steps)
+    shares = accumulate((part.share for part in parts), initial=0.0)
+    starts = [nearest(plan, share * whole) for share in shares]
+    found = []
+    for part, start, end in zip(parts, starts, starts[1:], strict=False):
+        if end > start:
+            borders = plan.before(start) / whole, plan.before(end) / whole
+            made = loader(config, part, text, borders)
+            found.append(Stretch(made, start, plan.before(start)))
+    return Course(tuple(found), plan)
+
+
+def planned(config: PretrainConfig, longest: int) -> Ramp:
+    """Tokens of each step."""
+    if config.ramp.start < 1:
+        return ramp(config.ramp, config.tokens, config.batch_tokens, longest)
+    whole = Constant(0, 0, config.batch_tokens)
+    return Ramp((whole,), config.tokens // config.batch_tokens, config.ramp.rate)
+
+
+def nearest(plan: Ramp, tokens: float) -> int:
+    """The step before which about so many tokens are read."""
+    return min(range(plan.steps + 1), key=lambda step: abs(plan.before(step) - tokens))
 
 
 def loader(

@@ -8,7 +8,7 @@ import pytest
 from groundup.core import ConfigError
 from groundup.tokenizer import Reading, Shard
 from groundup.train import Stage
-from groundup.train.pretrain.stretches import stretch
+from groundup.train.pretrain.stretches import course
 from tests.train.small import tiny_training
 
 
