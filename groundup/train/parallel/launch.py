@@ -87,7 +87,12 @@ def launched(
     checkpoint has kept is whole.
     """
     place = place_of(os.environ)
-    sizes = sizes_for(mesh, place.world)
+    try:
+        sizes = sizes_for(mesh, place.world)
+    except ConfigError as error:  # all find it wrong, and one says so
+        if place.rank > 0:
+            raise SystemExit(error.exit_code) from None
+        raise
     torch.manual_seed(seed)
     if place.world == 1:
         yield ALONE

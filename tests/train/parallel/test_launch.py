@@ -111,6 +111,18 @@ def test_survivors_that_hang_in_a_call_are_ended_too():
     assert time.monotonic() - started < 30
 
 
+def test_a_mesh_that_does_not_fit_is_told_by_the_first_process_alone(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    for name, value in (TORCHRUN | {"RANK": "0"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match="needs 3 processes, and 8"), launched("data=3"):
+        pass
+    monkeypatch.setenv("RANK", "3")
+    with pytest.raises(SystemExit, match="2"), launched("data=3"):
+        pass
+
+
 def artifact_of_two(folder: str) -> list[str]:
     """What each process of two did for one artifact, twice in a row; with its id at the end."""
     from groundup.core import Artifact, Config, Draft, produce
