@@ -26,7 +26,7 @@ NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow check fix bench simulations kills demo-check oracles clean
+.PHONY: help demo test slow check fix bench simulations kills demo-check gpu-check oracles clean
 
 help:
 	@sed -n '3,8s/^# *//p' Makefile
@@ -60,6 +60,9 @@ simulations: $(VENV)/.demo
 
 kills: $(VENV)/.demo
 	$(BIN)/python benchmarks/kills.py
+
+gpu-check: $(VENV)/.demo
+	$(BIN)/python benchmarks/gpu_check.py
 
 demo-check: $(VENV)/.demo $(ORACLES)/transformers/.made
 	$(BIN)/python benchmarks/demo_check.py --run $(OUT) --peer $(ORACLES)/transformers/bin/python

@@ -66,7 +66,7 @@ POLL_SECONDS = 0.0005
 LATE_SECONDS = 30.0
 SETTINGS = {
     "depth": 2, "batch_tokens": 2048, "length": 256, "context_length": 256, "validations": 1,
-    "save_seconds": 0.0,
+    "checkpoints.every_seconds": 0.0,
 }  # fmt: skip
 
 

@@ -60,7 +60,21 @@ VERBS: tuple[Verb, ...] = (
     Verb("vectors context", "groundup.embeddings.verbs:context",
          "one word in different sentences, as a model sees it"),
     Verb("vectors export", "groundup.embeddings.verbs:export", "a file that gensim opens"),
-    Verb("pretrain", "groundup.train:pretrain", "a base model from tokens", True),
+    Verb("pretrain", "groundup.recipes.pretraining:pretrain", "a base model from tokens", True),
+    Verb("plan", "groundup.train:plan", "what training takes of memory, and what fits"),
+    Verb("checkpoints", "groundup.train:list_checkpoints", "a run's checkpoints; --check hashes"),
+    Verb("checkpoints export", "groundup.train:export_checkpoint",
+         "a model of a checkpoint, while the run goes on"),
+    Verb("benchmark train", "groundup.train.levers.ladder:benchmark_train",
+         "how fast training is here, lever by lever"),
+    Verb("scaling sweep", "groundup.train.scaling.sweep:sweep",
+         "a ladder of models, sizes by budgets", True),
+    Verb("scaling fit", "groundup.train.scaling.fit:fit_sweep", "laws of a ladder, with intervals"),
+    Verb("scaling forecast", "groundup.train.scaling.forecast:forecast",
+         "a larger run's loss, told before it begins"),
+    Verb("scaling check", "groundup.train.scaling.check:check_forecast",
+         "the run held to its forecast"),
+    Verb("scaling table", "groundup.train.scaling.budget:table", "the best size for a budget"),
     Verb("generate", "groundup.generate:generate", "continue a prompt", True),
     Verb("chat", "groundup.generate:chat", "talk to a model", True),
     Verb("examples make", "groundup.align:make_examples", "conversations from a corpus"),
@@ -167,7 +181,9 @@ def dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) ->
         return 0
     if verb.computes:
         machine.use_cores()
-    emit(call(), as_json)
+    result = call()
+    if os.environ.get("RANK", "0") == "0":  # of processes that torchrun started, one speaks
+        emit(result, as_json)
     return 0
 
 

@@ -180,6 +180,8 @@ def measure(again: bool = False) -> Speeds:
         except (OSError, ValueError, TypeError):
             pass  # not measured yet, or an older groundup's figures
     speeds = _measure_now()
+    if os.getloadavg()[0] > 2 * cores():
+        return speeds  # of a machine that is busy with other things: not worth keeping
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(asdict(speeds)))

@@ -118,7 +118,7 @@ class Loader:
         return self.take(step * self.rows, self.rows)
 
     def take(self, first: int, count: int) -> Batch:
-        """Rows from a number on, counted from 0: what a step reads whose batch has a size of its own."""
+        """Rows from a number on, counted from 0: for steps whose batches differ in size."""
         ids, documents, names = zip(*map(self._row, range(first, first + count)), strict=True)
         return Batch(np.stack(ids), np.stack(documents), names)
 

@@ -119,6 +119,7 @@ from .pretrain.config import (
     PretrainConfig,
     Stage,
 )
+from .pretrain.run import Beside
 from .pretrain.stage import (
     pretrain,
 )
@@ -183,6 +184,7 @@ __all__ = [
     "Average",
     "Batch",
     "Batches",
+    "Beside",
     "CheckpointConfig",
     "Checkpoints",
     "ExportConfig",

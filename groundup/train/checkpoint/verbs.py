@@ -153,20 +153,38 @@ def write_model(
     draft: Draft, config: ExportConfig, tensors: Tensors, parents: Mapping[str, Artifact]
 ) -> None:
     """Put the weights into a model and save it; the body of the stage."""
-    saved = tensors.saved
-    model = Transformer(ModelConfig(**saved.about["identity"]["model"]), seed=None)
-    own, there = model.state_dict(), tensors.parts[config.weights]
-    fitting = [prefix for prefix in PREFIXES if all(f"{prefix}{n}" in there for n in own)]
-    if not fitting:
-        missing = next(name for name in own if name not in there)
-        raise ArtifactError(f"{config.weights!r} of {saved.path} lacks {missing} of the model.")
-    state = {name: tensors.whole(config.weights, f"{fitting[0]}{name}") for name in own}
-    model.load_state_dict(state, assign=True)
+    model = assembled(tensors, config.weights)
     save(model, draft.path, parents.get("base", parents["tokenizer"]).path)
+    saved = tensors.saved
     kept = {name: saved.about[name] for name in ("step", "identity", "contract")}
     write_json(draft.log / ABOUT, kept)
     draft.numbers |= {"step": saved.step, "weights": config.weights, "run": str(saved.path.parent)}
-    draft.numbers |= {"parameters": sum(tensor.numel() for tensor in state.values())}
+    draft.numbers |= {"parameters": sum(weight.numel() for weight in model.parameters())}
+
+
+def trained_model(folder: Path, weights: str) -> Transformer:
+    """The model of a run's newest checkpoint, from the weights of one of its parts."""
+    place = place_of(folder, None)
+    assert place is not None, "a run ends with a checkpoint"
+    with reading(open_saved(place), [weights]) as tensors:
+        return assembled(tensors, weights)
+
+
+def assembled(tensors: Tensors, weights: str) -> Transformer:
+    """A model of a checkpoint's weights.
+
+    Raises ArtifactError if they are of another one.
+    """
+    saved = tensors.saved
+    model = Transformer(ModelConfig(**saved.about["identity"]["model"]), seed=None)
+    own, there = model.state_dict(), tensors.parts[weights]
+    fitting = [prefix for prefix in PREFIXES if all(f"{prefix}{n}" in there for n in own)]
+    if not fitting:
+        missing = next(name for name in own if name not in there)
+        raise ArtifactError(f"{weights!r} of {saved.path} lacks {missing} of the model.")
+    state = {name: tensors.whole(weights, f"{fitting[0]}{name}") for name in own}
+    model.load_state_dict(state, assign=True)
+    return model.eval()
 
 
 def opened(saved: Saved, entry: Mapping[str, Any]) -> Artifact:

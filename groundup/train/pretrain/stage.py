@@ -4,52 +4,23 @@ A preset's shape is trained by its own objective; without one, a decoder of a de
 token. The learning rate runs over all stretches (stretches.py) as over one run.
 """
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import nn
-
 from groundup.core import Artifact, ConfigError, Draft, device, produce, record
-from groundup.kernels import LossSum
 from groundup.model import Transformer, WithHead, open_config, save
-from groundup.tokenizer import Loader, load_tokenizer, open_text
+from groundup.tokenizer import load_tokenizer
 
-from ..batches import Batch, placed, split
 from ..checkpoint.contract import Identity, shard_hashes
-from ..checkpoint.store import CheckpointConfig, Checkpoints, contract_of, refuse_unfinished
-from ..loop import Plan, train
-from ..objectives.losses import RouterConfig, routed
-from ..objectives.objective import Objective, Setting
+from ..checkpoint.store import refuse_unfinished
+from ..objectives.objective import Setting
 from ..objectives.vocabulary import vocabulary
-from ..optim.optimizer import Optimizer
-from ..optim.schedule import schedule
-from ..precision import Precision
-from ..services.compiling import compiling
-from ..services.metrics import METRICS, logging, measured, summary
-from ..services.saving import saving
-from ..services.validation import scoring, validating
+from ..parallel.launch import launched, together
+from ..parallel.mesh import Mesh
 from .begin import begin, resolved
 from .config import PretrainConfig
-from .stretches import stretch
-
-
-class Learner(NamedTuple):
-    """A model with what it is trained to do."""
-
-    body: Transformer
-    trained: nn.Module
-    """The body, or the body with the objective's head."""
-    objective: Objective
-    setting: Setting
-
-    def loss(self, router: RouterConfig) -> Callable[..., LossSum]:
-        """The objective's loss, with the routers' where there are experts."""
-        experts = self.body.config.feedforward.experts
-        return self.objective.loss if experts is None else routed(
-            self.objective.loss, router, experts.chosen
-        )  # fmt: skip
+from .run import PLAINLY, Beside, Learner, Run
 
 
 class Inputs(NamedTuple):
@@ -73,6 +44,7 @@ def pretrain(
     *,
     base: Artifact | None = None,
     vectors: Artifact | None = None,
+    beside: Beside = PLAINLY,
 ) -> Artifact:
     """Train a base model; a run that was stopped goes on from its last checkpoint.
 
@@ -80,6 +52,7 @@ def pretrain(
     tokenizer  the tokenizer that made them, or a model that carries it; it is copied into the model
     base       a model to go on from, imported or trained here, in place of a new one
     vectors    vectors of ids, each named by its number, with which the embedding begins
+    beside     how it is run and watched: processes, profile, samples
 
     Raises ConfigError if the shards are too few or of another tokenizer, or if that lacks a special
     token of the objective.
@@ -96,15 +69,28 @@ def pretrain(
     config.wanted().check(shape, setting, longest)
     identity = identity_of(config, inputs)
     refuse_unfinished(out, identity)
-    return produce(
-        out,
-        kind="model",
-        stage="pretrain",
-        version=2,
-        config=config,
-        parents=inputs.parents(),
-        write=lambda draft: write_base(draft, config, setting, inputs, identity),
-    )
+    with launched(beside.mesh, seed=config.seed) as mesh:
+        return together(
+            mesh,
+            out,
+            lambda write: produce(
+                out,
+                kind="model",
+                stage="pretrain",
+                version=2,
+                config=config,
+                parents=inputs.parents(),
+                write=write,
+            ),
+            partial(write_base, config, setting, inputs, identity, Where(mesh, beside)),
+        )
+
+
+class Where(NamedTuple):
+    """On which processes a run runs, and how it is watched."""
+
+    mesh: Mesh
+    beside: Beside
 
 
 def identity_of(config: PretrainConfig, inputs: Inputs) -> Identity:
@@ -145,17 +131,26 @@ def setting_of(config: PretrainConfig, tokenizer: Artifact) -> Setting:
 
 
 def write_base(
-    draft: Draft, config: PretrainConfig, setting: Setting, inputs: Inputs, identity: Identity
+    config: PretrainConfig,
+    setting: Setting,
+    inputs: Inputs,
+    identity: Identity,
+    where: Where,
+    draft: Draft,
 ) -> None:
-    """Train and save; the body of the stage."""
+    """Train and save; the body of the stage, on every process."""
     base, vectors = (None if one is None else one.path for one in (inputs.base, inputs.vectors))
     vocab_size = len(setting.known.sizes)
     if base is None and config.preset is None:
         record.say(str(config.derived(vocab_size)))
     body = begin(config, vocab_size, base, vectors).to(device.pick())
-    identity = identity._replace(model=body.config.plain())
-    run(draft, config, learner(config, body, setting), identity)
-    save(body, draft.path, base or inputs.tokenizer.path)
+    run = Run(
+        draft, config, learner(config, body, setting),
+        identity._replace(model=body.config.plain()), beside=where.beside, mesh=where.mesh,
+    )  # fmt: skip
+    run.go()
+    if where.mesh.is_first:
+        save(run.model(), draft.path, base or inputs.tokenizer.path)
 
 
 def learner(config: PretrainConfig, body: Transformer, setting: Setting) -> Learner:
@@ -168,75 +163,3 @@ def learner(config: PretrainConfig, body: Transformer, setting: Setting) -> Lear
         return Learner(body, body, wanted, setting)
     head = wanted.head(body.config).to(body.head.device)
     return Learner(body, WithHead(body, head), wanted, setting)
-
-
-def run(draft: Draft, config: PretrainConfig, learner: Learner, identity: Identity) -> None:
-    """The loop with its services around it."""
-    place, model, tokens = device.pick(), learner.trained, identity.parents["tokens"]
-    stretches, steps = stretch(config, open_text(tokens, "train"))
-    optimizer = Optimizer(model.named_parameters(), config.optim)
-    precision = Precision(chosen_dtype(draft.scratch, place))
-    checkpoints = Checkpoints(
-        draft.scratch,
-        {"model": model, "optimizer": optimizer, "precision": precision},
-        CheckpointConfig(every_seconds=config.save_seconds),
-        identity=identity,
-        chosen={"dtype": str(precision.dtype)},
-    )
-    resumed = checkpoints.resume()
-    compiled = compiling(learner.body, resumed)
-
-    def batches(step: int) -> list[Batch]:
-        now = next(each for each in reversed(stretches) if step >= each.start)
-        rows = now.loader.batch(step - now.start)
-        made = learner.objective.batch(learner.setting, rows, step)
-        return split(placed(made, place), config.micro_batches)
-
-    plan = Plan(steps, resumed.step, precision)
-    rate = schedule(config.optim, steps)
-    every = max(1, steps // max(config.validations, 1))
-    held_out = validation(config, learner, tokens, precision)
-    whole = steps * config.batch_tokens
-    with (
-        measured(draft, resumed) as metrics,
-        record.progress("base", whole, "tokens") as bar,
-    ):
-        bar.advance(resumed.step * config.batch_tokens)
-        training = train(model, batches, learner.loss(config.router), optimizer, rate, plan)
-        training = logging(training, metrics, bar)
-        training = validating(training, held_out, every, metrics)
-        for _ in saving(training, checkpoints):
-            pass
-    draft.numbers |= {"parameters": sum(p.numel() for p in learner.body.parameters())}
-    draft.numbers |= {"steps": steps, "tokens": whole, "compiled": compiled}
-    draft.numbers |= {"began": draft.began}
-    draft.numbers |= {"objective": learner.objective.name}
-    draft.numbers |= summary(draft.log / METRICS)
-
-
-def chosen_dtype(folder: Path, place: torch.device) -> torch.dtype:
-    """What a run that goes on computed in; for a new one, what is faster here."""
-    earlier = contract_of(folder).get("dtype")
-    if earlier is None:
-        return device.compute_dtype(place)
-    return getattr(torch, earlier.removeprefix("torch."))
-
-
-def validation(
-    config: PretrainConfig, learner: Learner, tokens: Artifact, precision: Precision
-) -> Callable[[], dict[str, float]]:
-    """Score windows of held-out text, as many as `validation_tokens` hold, spread over the split.
-
-    A decoder is told in bits a byte too; the same is hidden from the others each time.
-    """
-    place = device.pick()
-    rows = max(1, config.validation_tokens // config.length)
-    loader = Loader(open_text(tokens, "validation").shards, rows, config.length, config.seed)
-    made = learner.objective.batch(learner.setting, loader.batch(0), 0)
-    sizes = None
-    if learner.objective.kind == "decoder":
-        sizes = torch.from_numpy(learner.setting.known.sizes).to(place)
-    batches = split(placed(made, place), 16)
-    return scoring(
-        learner.trained, batches, precision, loss=learner.objective.loss, sizes=sizes
-    )  # fmt: skip

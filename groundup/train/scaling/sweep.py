@@ -28,7 +28,8 @@ from groundup.tokenizer import load_tokenizer, open_text
 
 from ..objectives.vocabulary import vocabulary
 from ..pretrain.stage import pretrain
-from ..services.services import BITS, METRICS
+from ..services.metrics import METRICS
+from ..services.validation import BITS
 from .ladder import Rung, SweepConfig, rungs, table
 
 STAGE, FILE = "scaling_sweep", "runs.json"

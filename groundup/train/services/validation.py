@@ -29,12 +29,17 @@ def validating(
     steps: Iterable[Step],
     evaluate: Callable[[], dict[str, float]],
     every: int,
-    metrics: record.Metrics,
+    metrics: record.Metrics | None,
 ) -> Iterator[Step]:
-    """Call `evaluate` after every so many steps and write what it finds."""
+    """Call `evaluate` after every so many steps and write what it finds.
+
+    metrics  None on a process that scores along with others and writes nothing
+    """
     for step in steps:
         if (step.number + 1) % every == 0:
-            metrics.write(step=step.number, **evaluate())
+            found = evaluate()
+            if metrics is not None:
+                metrics.write(step=step.number, **found)
         yield step
 
 
@@ -95,7 +100,7 @@ def scoring(
     sizes    bytes of text of each id; with them the nats are told as bits a byte too
     shares   weight of each source's tokens in the whole; None: as many as are scored
     mesh     processes along `data` share the batches if their number divides them, else each
-             scores all
+             scores all; along `context` each scores the positions that it is given
     """
     sources = batches if isinstance(batches, Mapping) else {"": batches}
     named = [(name, batch) for name, own in sources.items() for batch in own]
@@ -116,8 +121,9 @@ def scoring(
             is_own = not is_shared or number % ranks == mesh.place("data")
             tallies[name].append(tally(batch) if is_own else Tally())
         model.train()
-        if is_shared and ranks > 1:
-            tallies = {name: [Tally(*(mesh.sum(each, ("data",)) for each in part))
+        along = ("data", "context") if is_shared else ("context",)  # whose targets are apart
+        if set(along) & set(mesh.dimensions):
+            tallies = {name: [Tally(*(mesh.sum(each, along) for each in part))
                               for part in own] for name, own in tallies.items()}  # fmt: skip
         return told(tallies, shares)
 

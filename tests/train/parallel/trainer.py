@@ -25,7 +25,7 @@ from groundup.train.parallel.apply import parallelise
 from groundup.train.parallel.data import own_rows
 from groundup.train.parallel.launch import launched
 from groundup.train.parallel.mesh import Mesh
-from groundup.train.services.services import noticing_interrupts
+from groundup.train.services.saving import noticing_interrupts
 from tests.train.parallel.plans import ADAMW, ragged, shape, tiny
 
 

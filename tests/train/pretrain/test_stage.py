@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from groundup.core import MANIFEST, ConfigError, record
+from groundup.core import MANIFEST, ConfigError, changed, record
 from groundup.model import load, preset
 from groundup.tokenizer import (
     MixConfig,
@@ -20,13 +20,20 @@ from groundup.tokenizer import (
     train_tokenizer,
 )
 from groundup.tokenizer import tokens as make_tokens
-from groundup.train import OBJECTIVES, OptimConfig, PretrainConfig, Stage, pretrain
+from groundup.train import (
+    OBJECTIVES,
+    CheckpointConfig,
+    OptimConfig,
+    PretrainConfig,
+    Stage,
+    pretrain,
+)
 from groundup.train.pretrain.begin import OURS
 from groundup.train.services.validation import BITS
 from tests.train.small import Small, small, tiny_training, without_compiler
 
-GROUPS = ("noise", "router")
-LONG = {"tokens": 24_576, "save_seconds": 0.0}
+ALWAYS = CheckpointConfig(every_seconds=0.0)
+LONG = {"tokens": 24_576, "checkpoints": ALWAYS}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -42,9 +49,9 @@ def made(tmp_path_factory) -> Small:
 
 def start(made: Small, out: Path) -> subprocess.Popen:
     """Begin the long run in a process of its own."""
-    settings = tiny_training(**LONG).plain()
-    settings = {k: v for k, v in settings.items() if v is not None and k not in GROUPS}
-    settings["optim.warmup"] = settings.pop("optim")["warmup"]
+    config = tiny_training(tokens=LONG["tokens"])
+    settings = {key: value for key, (_, value) in changed(config).items()}
+    settings |= {"checkpoints.every_seconds": 0.0}
     words = [sys.executable, "-m", "groundup", "pretrain", "--out", str(out)]
     words += ["--tokens", str(made.tokens.path), "--tokenizer", str(made.tokenizer.path)]
     words += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
@@ -175,7 +182,7 @@ def test_other_objectives_of_a_kind_are_for_choosing(special, tmp_path, name: st
 
 
 def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path, monkeypatch):
-    config = tiny_training(tokens=4096, preset="spanbert-tiny", save_seconds=0.0)
+    config = tiny_training(tokens=4096, preset="spanbert-tiny", checkpoints=ALWAYS)
     whole = pretrain(config, special.tokens, special.tokenizer, tmp_path / "whole")
     make, out = OBJECTIVES["boundary"].make, tmp_path / "stopped"
 

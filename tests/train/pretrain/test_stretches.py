@@ -8,6 +8,7 @@ import pytest
 from groundup.core import ConfigError
 from groundup.tokenizer import Reading, Shard
 from groundup.train import Stage
+from groundup.train.optim.config import RampConfig
 from groundup.train.pretrain.stretches import course
 from tests.train.small import tiny_training
 
@@ -18,17 +19,19 @@ def text(name: str = "train", size: int = 65_536) -> Shard:
 
 
 def test_two_contexts_cover_every_step_once():
-    stretches, steps = stretch(tiny_training(long_share=0.1), Reading([text()], None))
-    assert steps == 16
+    found = course(tiny_training(long_share=0.1), Reading([text()], None))
+    stretches = found.stretches
+    assert found.steps == 16 and found.tokens == 8192
     assert [(each.start, each.loader.length) for each in stretches] == [(0, 64), (14, 128)]
-    stretches, _ = stretch(tiny_training(long_share=0.0), Reading([text()], None))
+    stretches = course(tiny_training(long_share=0.0), Reading([text()], None)).stretches
     assert [(each.start, each.loader.length) for each in stretches] == [(0, 64)]
 
 
 def test_stages_never_read_the_same_text():
     stages = (Stage(share=0.5, length=64), Stage(share=0.25, length=128),
               Stage(share=0.25, length=64))  # fmt: skip
-    stretches, steps = stretch(tiny_training(stages=stages), Reading([text()], None))
+    found = course(tiny_training(stages=stages), Reading([text()], None))
+    stretches, steps = found.stretches, found.steps
     assert [each.start for each in stretches] == [0, 8, 12] and steps == 16
     starts = [set(map(tuple, each.loader.sources[0] // [1, 4096])) for each in stretches]
     assert not starts[0] & starts[1] and not starts[1] & starts[2] and not starts[0] & starts[2]
@@ -37,7 +40,7 @@ def test_stages_never_read_the_same_text():
 def test_a_stage_s_mixture_leaves_out_the_other_sources():
     reading = Reading([text("a"), text("b")], {"a": 0.5, "b": 0.5})
     stages = (Stage(share=0.5, length=64), Stage(share=0.5, length=64, mixture={"b": 1.0}))
-    first, last = stretch(tiny_training(stages=stages), reading)[0]
+    first, last = course(tiny_training(stages=stages), reading).stretches
     assert [shard.name for shard in first.loader.shards] == ["a", "b"]
     assert [shard.name for shard in last.loader.shards] == ["b"]
 
@@ -46,10 +49,24 @@ def test_a_stage_s_mixture_leaves_out_the_other_sources():
 def test_a_mixture_of_what_is_not_there_is_refused(mixture):
     stages = (Stage(share=1.0, length=64, mixture=mixture),)
     with pytest.raises(ConfigError, match="these have a"):
-        stretch(tiny_training(stages=stages), Reading([text("a")], {"a": 1.0}))
+        course(tiny_training(stages=stages), Reading([text("a")], {"a": 1.0}))
 
 
 def test_unmixed_tokens_have_no_mixture():
     stages = (Stage(share=1.0, length=64, mixture={"train": 1.0}),)
     with pytest.raises(ConfigError, match="expected sources of mixed tokens"):
-        stretch(tiny_training(stages=stages), Reading([text()], None))
+        course(tiny_training(stages=stages), Reading([text()], None))
+
+
+def test_a_growing_batch_reads_every_row_once_and_no_stretch_another_s():
+    config = tiny_training(ramp=RampConfig(start=0.25, share=0.5, stages=2), long_share=0.25)
+    found = course(config, Reading([text()], None))
+    sizes = [found.plan.tokens(step) for step in range(found.steps)]
+    assert sizes[0] == 128 and sizes[-1] == 512 and sizes == sorted(sizes)
+    assert found.tokens == sum(sizes) <= 8192
+    read = [found.rows(step) for step in range(found.steps)]
+    assert [rows.ids[:, 1:].size for rows in read] == sizes
+    long = found.stretches[1]
+    assert read[long.start - 1].ids.shape[1] == 65 and read[long.start].ids.shape[1] == 129
+    whole = found.stretches[0].loader.take(0, long.before // 64)
+    assert np.array_equal(np.concatenate([rows.ids for rows in read[: long.start]]), whole.ids)

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from groundup.core import MANIFEST, ConfigError, record
+from groundup.train import CheckpointConfig
 from groundup.train.scaling.ladder import SweepConfig, Training
 from groundup.train.scaling.sweep import curve, read_sweep, sweep
 from tests.train.small import Small, small, without_compiler
@@ -44,7 +45,11 @@ sweep(SweepConfig.model_validate_json(config), Artifact.open(tokens), Artifact.o
 def test_a_killed_sweep_keeps_what_is_done_and_ends_like_another(made, tmp_path):
     out = tmp_path / "killed"
     config = LADDER.model_copy(
-        update={"training": LADDER.training.model_copy(update={"save_seconds": 0.0})}
+        update={
+            "training": LADDER.training.model_copy(
+                update={"checkpoints": CheckpointConfig(every_seconds=0.0)}
+            )
+        }
     )
     words = [config.model_dump_json(), str(made.tokens.path), str(made.tokenizer.path), str(out)]
     process = subprocess.Popen([sys.executable, "-c", KILLED, *words])

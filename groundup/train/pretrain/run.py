@@ -1,0 +1,318 @@
+"""A run: the loop over what the course says, on a mesh, with its services around it.
+
+What is decided here is only who is wrapped by whom: steps are made (rewound where the guard says
+so), written down, validated, profiled and saved, in this order from the inside out.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from groundup.core import Draft, LanguageModel, device, record
+from groundup.kernels import LossSum
+from groundup.model import Transformer
+from groundup.tokenizer import open_text
+
+from ..batches import Batch, placed, split
+from ..checkpoint.contract import Identity
+from ..checkpoint.store import Checkpoints, Resumed, contract_of
+from ..checkpoint.verbs import trained_model
+from ..levers.ways import choosing
+from ..loop import Accept, Plan, Step, train
+from ..objectives.losses import RouterConfig, routed
+from ..objectives.objective import Objective, Setting
+from ..optim.average import Average
+from ..optim.optimizer import Optimizer
+from ..optim.schedule import schedule
+from ..parallel.apply import Parallel, parallelise
+from ..parallel.context import own_positions
+from ..parallel.data import own_rows
+from ..parallel.expert import added
+from ..parallel.mesh import ALONE, Mesh
+from ..parallel.pipeline import ScheduleName
+from ..parallel.zero import Stage as ZeroStage
+from ..parallel.zero import compile_within
+from ..precision import Precision, precision_of
+from ..services.board import EVENTS, board
+from ..services.compiling import compiling
+from ..services.inner import Inner
+from ..services.metrics import METRICS, logging, measured, summary
+from ..services.profiling import profiling
+from ..services.rewinding import leaving_out, rewinding, stored
+from ..services.samples import sampling
+from ..services.saving import saving
+from ..services.speed import Utilisation, peak
+from ..services.spikes import Guard, alarming
+from ..services.stragglers import Own, pacing
+from ..services.validation import held_out, scoring, validating
+from ..services.watchdog import Watchdog
+from .config import PretrainConfig
+from .stretches import Course, course
+
+PACE_EVERY = 100
+"""Steps between two comparisons of the processes' times."""
+UNCOMPILED = {"tensor", "context", "expert"}
+"""Dimensions of a mesh whose blocks send messages, which are not compiled."""
+
+
+class Beside(NamedTuple):
+    """How a run is run and watched; what is trained, and so the artifact, is the same."""
+
+    mesh: str = ""
+    """Processes by dimension, such as "data=2,tensor=2", started by torchrun; empty: all data."""
+    zero: ZeroStage = 3
+    """Stage of ZeRO along `shard`: 1 divides optimizer states, 2 gradients too, 3 weights too."""
+    schedule: ScheduleName = "1f1b"
+    """Order of passes along `pipeline`."""
+    profile: int | None = None
+    """First of three steps to profile; None: none."""
+    tensorboard: bool = False
+    """Whether metrics are written as event files too."""
+    speaker: Callable[[Transformer], LanguageModel] | None = None
+    """Makes of the model what continues prompts."""
+    prompts: tuple[str, ...] = ()
+    """What the speaker continues at each validation."""
+
+
+PLAINLY = Beside()
+
+
+class Learner(NamedTuple):
+    """A model with what it is trained to do."""
+
+    body: Transformer
+    trained: nn.Module
+    """The body, or the body with the objective's head."""
+    objective: Objective
+    setting: Setting
+
+    def loss(self, router: RouterConfig, mesh: Mesh = ALONE) -> Callable[..., LossSum]:
+        """The objective's loss, with the routers' where there are experts."""
+        experts = self.body.config.feedforward.experts
+        if experts is None:
+            return self.objective.loss
+        return routed(self.objective.loss, router, experts.chosen, add=added(mesh))
+
+
+class Run:
+    """One run of one process."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        config: PretrainConfig,
+        learner: Learner,
+        identity: Identity,
+        *,
+        beside: Beside = PLAINLY,
+        mesh: Mesh = ALONE,
+    ) -> None:
+        """Divide the model, make what moves it, and load the newest checkpoint."""
+        self.draft, self.config, self.learner, self.beside = draft, config, learner, beside
+        self.mesh, self.place, self.tokens = mesh, device.pick(), identity.parents["tokens"]
+        self.course: Course = course(config, open_text(self.tokens, "train"))
+        earlier = contract_of(draft.scratch)
+        self.precision: Precision = chosen_precision(config, earlier, self.place)
+        learner.body.recompute_blocks(config.recompute)
+        self.compiled = not UNCOMPILED & set(mesh.dimensions)
+        self.compiled = self.compiled and compiling(learner.body, Resumed(0, earlier))
+        ways = self.chosen_ways(earlier)
+        self.parallel: Parallel = parallelise(
+            learner.trained, learner.loss(config.router, mesh), self.precision, mesh,
+            zero=beside.zero, schedule=beside.schedule,
+        )  # fmt: skip
+        compile_within(learner.body)
+        weights, names = self.parallel.parameters, self.parallel.names
+        self.optimizer = Optimizer(weights.items(), config.optim, names=names)
+        self.average = Average(weights.items(), config.average) if config.average else None
+        parts: dict[str, Any] = {"model": weights, "optimizer": self.optimizer,
+                                 "precision": self.precision}  # fmt: skip
+        if self.average is not None:
+            parts["average"] = self.average
+        chosen = {"dtype": str(self.precision.dtype), "compiled": self.compiled, "attention": ways}
+        self.checkpoints = Checkpoints(
+            draft.scratch, parts, config.checkpoints, mesh=mesh, identity=identity, chosen=chosen
+        )
+        self.resumed = self.load(None)
+
+    def chosen_ways(self, earlier: Mapping[str, Any]) -> dict[str, list[str | int]]:
+        """How attention is computed, the same on every process."""
+        lengths = sorted({part.length for part in self.config.parts()})
+        contract = earlier.get("attention")
+        if self.mesh.is_first:
+            contract = choosing(
+                self.learner.body, lengths, self.precision.dtype,
+                tokens=self.config.tokens, contract=contract,
+            )  # fmt: skip
+        if self.mesh.grid is not None:
+            contract = json.loads(self.mesh.told(json.dumps(contract)))
+            choosing(self.learner.body, [], self.precision.dtype, tokens=1, contract=contract)
+        assert contract is not None, "the first process has chosen"
+        return contract
+
+    def load(self, step: int | None) -> Resumed:
+        """Load a checkpoint, the newest if none is named, and let processes share what moved."""
+        resumed = self.checkpoints.resume(step)
+        self.parallel.settle()
+        return resumed
+
+    def batches(self, step: int) -> list[Batch]:
+        """This process's micro-batches of a step."""
+        read = self.course.rows(step)
+        whole = placed(self.learner.objective.batch(self.learner.setting, read, step), self.place)
+        own = own_positions(own_rows(whole, self.mesh), self.learner.body.config, self.mesh)
+        return split(own, self.config.micro_batches)
+
+    def go(self) -> None:
+        """Train to the end; afterwards the draft has the run's figures."""
+        start, whole = self.resumed.step, self.course.tokens
+        with ExitStack() as stack:
+            metrics = bar = None
+            if self.mesh.is_first:
+                metrics = stack.enter_context(measured(self.draft, self.resumed))
+                bar = stack.enter_context(record.progress("base", whole, "tokens"))
+                bar.advance(self.course.plan.before(start))
+                if self.beside.tensorboard:
+                    stack.enter_context(board(self.draft.log / EVENTS, metrics, start))
+            changes = [each.start for each in self.course.stretches[1:]]
+            guard = Guard(
+                self.config.spikes, self.draft.scratch, start, changes=changes, mesh=self.mesh
+            )
+            stack.callback(guard.close)
+            dog = Watchdog(self.draft.log / "stacks.txt", self.config.watchdog)
+            steps = self.watched(stack.enter_context(dog), guard, metrics)
+            if metrics is not None:
+                steps = logging(alarming(steps, guard, metrics), metrics, bar, share=self.share())
+            for _ in saving(self.looked_at(steps, metrics), self.checkpoints):
+                pass
+            self.checkpoints.save(self.course.steps, wait=True)
+            self.checkpoints.wait()
+        if self.mesh.is_first:
+            self.note()
+
+    def watched(
+        self, dog: Watchdog, guard: Guard, metrics: record.Metrics | None
+    ) -> Iterator[Step]:
+        """Steps, gone back where the guard says so, with a dog that hears where they hang."""
+        own, start = Own(), self.resumed.step
+        batches = own.timed(leaving_out(self.batches, guard))
+        gradients = self.parallel.gradients
+        accept: Accept = guard
+        inner = None
+        if self.config.look_every:
+            inner = Inner(self.parallel.model, self.learner.body, self.config.look_every, metrics,
+                          accept=guard)  # fmt: skip
+            accept = inner
+        rate = self.course.plan.scaled(schedule(self.config.optim, self.course.steps))
+
+        def begin(first: int) -> Iterator[Step]:
+            plan = Plan(self.course.steps, first, self.precision, self.mesh)
+            loss = self.learner.loss(self.config.router, self.mesh)
+            made = train(
+                self.parallel.model, batches, loss, self.optimizer, rate, plan,
+                gradients=None if gradients is None else own.timed(gradients),
+                accept=accept, settle=self.parallel.settle,
+            )  # fmt: skip
+            return self.averaged(made if inner is None else inner.watching(made, first))
+
+        if self.config.spikes.policy == "rewind" and start == 0:
+            self.checkpoints.save(0, wait=True)
+        back = stored(self.draft.scratch, self.load, wait=self.checkpoints.wait, mesh=self.mesh)
+        steps = dog.watching(rewinding(begin, guard, back, start), start)
+        return pacing(steps, own, PACE_EVERY, metrics, mesh=self.mesh)
+
+    def averaged(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """Take the weights of each step that was made into their mean."""
+        for step in steps:
+            if self.average is not None and step.is_applied:
+                self.average.update()
+            yield step
+
+    def looked_at(self, steps: Iterator[Step], metrics: record.Metrics | None) -> Iterator[Step]:
+        """Steps with validation, samples and a profile."""
+        every = max(1, self.course.steps // max(self.config.validations, 1))
+        steps = validating(steps, self.validation(), every, metrics)
+        speaker, prompts = self.beside.speaker, self.beside.prompts
+        if metrics is not None and speaker is not None and prompts and self.mesh.grid is None:
+            own = speaker(self.learner.body)
+            steps = sampling(steps, own, prompts, every, metrics, model=self.parallel.model)
+        if self.beside.profile is not None and self.mesh.is_first:
+            steps = profiling(steps, self.draft.log, self.beside.profile, start=self.resumed.step)
+        return steps
+
+    def validation(self) -> Callable[[], dict[str, float]]:
+        """Score windows of held-out text by source; each target once at most.
+
+        A decoder is told in bits a byte too; the same is hidden from the others each time. With a
+        mean of the weights it is what is scored.
+        """
+        config, learner = self.config, self.learner
+        shards = open_text(self.tokens, "validation").shards
+        windows = held_out(shards, config.length, config.validation_tokens, config.seed)
+        batches = {name: self.held_out_batches(own) for name, own in windows.items()}
+        sizes = None
+        if learner.objective.kind == "decoder":
+            sizes = torch.from_numpy(learner.setting.known.sizes).to(self.place)
+        loss = self.parallel.loss or learner.objective.loss
+        score = scoring(
+            self.parallel.model, batches if len(batches) > 1 else next(iter(batches.values())),
+            self.precision, loss=loss, sizes=sizes, mesh=self.mesh,
+        )  # fmt: skip
+
+        def scored() -> dict[str, float]:
+            swapped = (
+                nullcontext()
+                if self.average is None or not self.average.updates
+                else (self.average.swapped(self.parallel.model))
+            )
+            with swapped:
+                self.parallel.settle()
+                found = score()
+            self.parallel.settle()
+            return found
+
+        return scored
+
+    def held_out_batches(self, windows: Any) -> list[Batch]:
+        """A source's windows in batches of a few rows."""
+        made = self.learner.objective.batch(self.learner.setting, windows, 0)
+        own = own_positions(placed(made, self.place), self.learner.body.config, self.mesh)
+        return split(own, 16)
+
+    def share(self) -> Callable[[Step], float]:
+        """Share of the machine's peak that a step uses."""
+        processes = max(1, self.checkpoints.processes.count)
+        use = Utilisation(peak(self.place, self.precision.dtype), processes)
+        body = self.learner.body.config
+        return lambda step: use.share(
+            body, self.course.at(step.number).loader.length, step.tokens / step.seconds
+        )
+
+    def model(self) -> Transformer:
+        """The trained model, whole: the mean of the weights where there is one."""
+        part = "average" if self.average is not None else "model"
+        if self.mesh.grid is not None or self.average is not None:
+            return trained_model(self.draft.scratch, part)
+        return self.learner.body
+
+    def note(self) -> None:
+        """Write the run's figures into the draft."""
+        numbers = self.draft.numbers
+        numbers |= {"parameters": sum(p.numel() for p in self.learner.body.parameters())}
+        numbers |= {"steps": self.course.steps, "tokens": self.course.tokens}
+        numbers |= {"compiled": self.compiled, "began": self.draft.began}
+        numbers |= {"objective": self.learner.objective.name}
+        numbers |= summary(self.draft.log / METRICS)
+
+
+def chosen_precision(
+    config: PretrainConfig, earlier: Mapping[str, Any], place: torch.device
+) -> Precision:
+    """What a run that goes on computed in; for a new one, what is asked for."""
+    if "dtype" in earlier and config.precision == "auto":
+        return Precision(getattr(torch, earlier["dtype"].removeprefix("torch.")))
+    return precision_of(config.precision, place)
