@@ -16,13 +16,22 @@ def test_the_description_is_of_this_machine():
 
 def test_speeds_are_measured_once_and_then_read(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(device.os, "getloadavg", lambda: (0.1, 0.1, 0.1))
     first = device.measure()
     assert first.float32_flops > 1e8 and first.read_bytes_per_second > 1e8
     assert device.measure() == first
 
 
+def test_speeds_of_a_busy_machine_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(device.os, "getloadavg", lambda: (2.1 * device.cores(), 0.0, 0.0))
+    assert device.measure().float32_flops > 1e8
+    assert not (tmp_path / "groundup").exists()
+
+
 def test_a_damaged_cache_is_measured_anew(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(device.os, "getloadavg", lambda: (0.1, 0.1, 0.1))
     device.measure()
     for path in (tmp_path / "groundup").iterdir():
         path.write_text("{")
