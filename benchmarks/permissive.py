@@ -2,9 +2,10 @@
 
     python benchmarks/permissive.py fetch FOLDER          needs apt and dpkg-deb; unpacks text alone
     groundup prepare benchmarks/permissive.toml --out runs/permissive-corpus
+    groundup prepare benchmarks/permissive_held_out.toml --out runs/held-out-corpus
     groundup tokenizer runs/permissive-corpus --out runs/permissive-tokenizer --set vocab_size=16384
     groundup tokens runs/permissive-corpus --tokenizer runs/permissive-tokenizer --out TOKENS
-    python benchmarks/permissive.py pipeline              writes permissive.toml anew
+    python benchmarks/permissive.py pipeline              writes both pipelines anew
     python benchmarks/permissive.py table FOLDER CORPUS TOKENIZER > docs/permissive-licences.md
 
 The pipeline reads `runs/permissive`. What a package's copyright file declares for `Files: *`, the
@@ -78,6 +79,17 @@ PACKAGES = {
     "petsc3.22-doc": "BSD-2-Clause",
 }
 """Package to licence of its text, read by a person in its /usr/share/doc/PACKAGE/copyright."""
+HELD_OUT = {
+    "barbican-doc": "Apache-2.0",
+    "golang-1.24-doc": "BSD-3-Clause",
+    "nginx-doc": "BSD-2-Clause",
+    "python-aiohttp-doc": "Apache-2.0",
+    "python-cryptography-doc": "Apache-2.0 OR BSD-3-Clause",
+    "python-dask-doc": "BSD-3-Clause",
+    "python-scrapy-doc": "BSD-3-Clause",
+    "python-skimage-doc": "BSD-3-Clause",
+}
+"""Packages that no model is trained on: what it is worth on text of another origin."""
 SKIPPED = {
     "javadoc": "*/class-use/* */index-files/* */index-*.html */package-tree.html "
     "*/package-use.html */allclasses* */overview-tree.html *-frame.html "
@@ -108,7 +120,7 @@ def fetch(folder: Path) -> None:
     debs = folder / "debs"
     debs.mkdir(parents=True, exist_ok=True)
     facts = {}
-    for package in PACKAGES:
+    for package in PACKAGES | HELD_OUT:
         if not list(debs.glob(f"{package}_*.deb")):
             subprocess.run(["apt-get", "-qq", "download", package], cwd=debs, check=True)
         (deb,) = debs.glob(f"{package}_*.deb")
@@ -211,17 +223,34 @@ use = "dedup.substrings"
 """
 
 
-def pipeline() -> str:
-    """permissive.toml."""
-    pieces = [HEAD]
+def pipeline(packages: dict[str, str], head: str, steps: str) -> str:
+    """A pipeline of packages."""
+    pieces = [head]
     styles = {name: style for style, names in STYLES.items() for name in names.split()}
-    for package, licence in PACKAGES.items():
+    for package, licence in packages.items():
         patterns = ["*/copyright", *SKIPPED[styles.get(package, "sphinx")].split()]
         pieces.append(
             f'\n[[sources]]\nname = "{package}"\npath = "../runs/permissive/{package}"\n'
             f'licence = "{licence}"\nsettings = {{ skip = {json.dumps(patterns)} }}\n'
         )
-    return "".join([*pieces, STEPS])
+    return "".join([*pieces, steps])
+
+
+HELD_OUT_HEAD = """# Debian packages that no model of ours is trained on, prepared as permissive.toml's are; nearly
+# all pages are test. Written by permissive.py.
+
+[split]
+validation_share = 0.0
+test_share = 0.99
+"""
+
+
+def pipelines() -> dict[str, str]:
+    """Each pipeline's file and text."""
+    return {
+        "permissive.toml": pipeline(PACKAGES, HEAD, STEPS),
+        "permissive_held_out.toml": pipeline(HELD_OUT, HELD_OUT_HEAD, STEPS),
+    }
 
 
 def table(folder: Path, corpus: Path, tokenizer: Path) -> str:
@@ -316,7 +345,8 @@ def main() -> None:
     if arguments.what == "fetch":
         fetch(arguments.folder)
     elif arguments.what == "pipeline":
-        (HERE / "permissive.toml").write_text(pipeline())
+        for file, text in pipelines().items():
+            (HERE / file).write_text(text)
     else:
         print(table(arguments.folder, arguments.corpus, arguments.tokenizer), end="")
 

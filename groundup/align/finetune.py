@@ -34,8 +34,10 @@ from groundup.train import (
     Precision,
     causal,
     compiling,
+    is_of_others,
     logging,
     measured,
+    optim_for,
     resume,
     saving,
     schedule,
@@ -94,7 +96,11 @@ def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: P
     config = config.model_copy(
         update={
             "template": template_text(config.template),
-            "optim": optim_for(config.optim, "optim" in config.model_fields_set, model),
+            "optim": optim_for(
+                config.optim,
+                "optim" in config.model_fields_set,
+                GENTLE if is_of_others(model) else OURS,
+            ),
         }
     )
     return produce(
@@ -106,26 +112,6 @@ def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: P
         parents={"model": model, "examples": examples},
         write=lambda draft: write_chat(draft, config, model, examples),
     )
-
-
-def optim_for(given: OptimConfig, is_given: bool, model: Artifact) -> OptimConfig:
-    """The settings that were given, and the model's defaults for the others."""
-    usual = GENTLE if is_of_others(model) else OURS
-    chosen = given.model_fields_set if is_given else ()
-    return usual.model_copy(update={name: getattr(given, name) for name in chosen})
-
-
-def is_of_others(model: Artifact) -> bool:
-    """Whether a model was imported, or tuned from one that was, as far as its parents are there."""
-    while model.stage != "import":
-        before = next((parent for parent in model.parents if parent.name == "model"), None)
-        if before is None:
-            return False
-        try:
-            model = Artifact.open(model.path / before.path, "model")
-        except ArtifactError:
-            return False
-    return True
 
 
 def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: Artifact) -> None:

@@ -24,7 +24,9 @@ from .optim.config import OptimConfig
 from .optim.optimizer import Optimizer
 from .optim.schedule import schedule
 from .precision import Precision
-from .pretrain.stage import PretrainConfig, pretrain
+from .pretrain.begin import is_of_others, optim_for
+from .pretrain.config import PretrainConfig, Stage
+from .pretrain.stage import pretrain
 from .services.services import (
     METRICS,
     Interrupted,
@@ -55,6 +57,7 @@ __all__ = [
     "Routing",
     "Setting",
     "SourceTarget",
+    "Stage",
     "Step",
     "Vocabulary",
     "boundary",
@@ -62,11 +65,13 @@ __all__ = [
     "class_batch",
     "classes",
     "compiling",
+    "is_of_others",
     "logging",
     "masked",
     "measured",
     "next_sentence",
     "objective",
+    "optim_for",
     "placed",
     "pretrain",
     "resume",

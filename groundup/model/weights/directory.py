@@ -73,6 +73,15 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
     )
 
 
+def open_config(path: Path | str) -> ModelConfig:
+    """The configuration of a model directory, without its weights.
+
+    Raises ArtifactError as `load` does.
+    """
+    path = Path(path)
+    return read_config(read_values(path), str(path / CONFIG))
+
+
 def assembled(
     path: Path,
     values: dict[str, Any],

@@ -6,27 +6,22 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
-from torch.testing import assert_close
 
-from groundup.core import MANIFEST, Artifact, ConfigError, produce, record
-from groundup.embeddings import Vectors, save_vectors
-from groundup.model import Transformer, load, preset
+from groundup.core import MANIFEST, ConfigError, record
+from groundup.model import load, preset
 from groundup.tokenizer import (
     MixConfig,
     Shard,
     TokenizerConfig,
     TokensConfig,
     mix,
-    open_text,
     train_tokenizer,
 )
 from groundup.tokenizer import tokens as make_tokens
-from groundup.train import OBJECTIVES, NoiseConfig, pretrain
-from groundup.train.pretrain.stage import NOISE, begin, stretch
+from groundup.train import OBJECTIVES, OptimConfig, PretrainConfig, Stage, pretrain
+from groundup.train.pretrain.begin import OURS
 from groundup.train.services.services import BITS
 from tests.train.small import Small, small, tiny_training, without_compiler
 
@@ -88,31 +83,6 @@ def test_killed_and_interrupted_runs_resume_to_the_same_bits(made, tmp_path):
     assert [r["loss"] for r in rows if "loss" in r] == [r["loss"] for r in after][: len(rows)]
 
 
-def test_the_embedding_begins_with_vectors_of_ids(made, tmp_path):
-    config = tiny_training(tokens=512)
-    body = Transformer(config.shape(300), seed=0)
-    drawn, width = body.embed_tokens.weight.detach().clone(), body.config.width
-    given = np.random.default_rng(0).normal(size=(3, width)).astype(np.float32)
-
-    def vectors(words: list[str], matrix: np.ndarray, name: str) -> Artifact:
-        return produce(
-            tmp_path / name, kind="vectors", stage="t", version=1, config=config, parents={},
-            write=lambda draft: save_vectors(Vectors(words, matrix), draft),
-        )  # fmt: skip
-
-    begin(body, vectors(["7", "2", "9"], given, "good"))
-    found = body.embed_tokens.weight.detach()
-    assert torch.equal(found[3], drawn[3])
-    rows = found[[7, 2, 9]]
-    centred = torch.from_numpy(given - given.mean(0))
-    assert_close(F.cosine_similarity(rows, centred), torch.ones(3))
-    assert float(rows.norm(dim=1).mean()) == pytest.approx(0.05 * width**0.5, rel=1e-4)
-    with pytest.raises(ConfigError, match="names such as cat"):
-        begin(body, vectors(["cat"], given[:1], "words"))
-    with pytest.raises(ConfigError, match=f"of width {width}"):
-        begin(body, vectors(["1"], given[:1, :8], "narrow"))
-
-
 def test_the_loss_falls_and_the_model_opens(made, tmp_path):
     base = pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "base")
     rows = record.read_metrics(base.path / "log" / "metrics.jsonl")
@@ -158,15 +128,6 @@ def test_a_tokenizer_that_did_not_make_the_tokens_is_named(made, tmp_path):
 def test_too_few_tokens_for_a_step_are_an_error(made, tmp_path, changes):
     with pytest.raises(ConfigError, match="do not fill one step"):
         pretrain(tiny_training(**changes), made.tokens, made.tokenizer, tmp_path / "out")
-
-
-def test_stretches_cover_every_step_once(made):
-    shard = open_text(made.tokens, "train")
-    stretches, steps = stretch(tiny_training(long_share=0.1), shard)
-    assert steps == 16
-    assert [(each.start, each.loader.length) for each in stretches] == [(0, 64), (14, 128)]
-    stretches, _ = stretch(tiny_training(long_share=0.0), shard)
-    assert [(each.start, each.loader.length) for each in stretches] == [(0, 64)]
 
 
 def test_the_process_keeps_its_signals(made, tmp_path):
@@ -232,43 +193,12 @@ def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path
     assert again.id == whole.id
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"preset": "bert-tiny", "objective": "causal"}, "'causal' trains.*'decoder'.*'masked'"),
-        ({"objective": "masked"}, "'masked' trains.*'encoder'.*depth.*give a preset"),
-        ({"preset": "birt-tiny"}, "no preset 'birt-tiny'; the nearest are bert-tiny"),
-        ({"objective": "mask"}, "objective"),
-        ({"nonsense": 3}, "has no key `nonsense`; valid keys: depth, tokens,"),
-        ({"noise": {"rate": 1.5}}, "NoiseConfig.rate.*less than 1"),
-        ({"noise": {"rate": 0.2}}, "noise.rate is set, and objective='causal'.*none of them"),
-        (
-            {"preset": "bert-tiny", "noise": {"permute": False}},
-            "noise.permute.*'masked'.*dynamic, rate, whole_words",
-        ),
-        ({"preset": "bert-tiny", "depth": 3}, "depth=3 came with preset='bert-tiny'.*4 layers"),
-        ({"layers": 3}, "layers=3 changes a preset.*depth=3"),
-        ({"validations": -1}, "validations.*greater than or equal to 1"),
-        ({"validation_tokens": 0}, "validation_tokens.*greater than or equal to 1"),
-    ],
-)
-def test_what_does_not_fit_is_refused_in_one_line(changes, said: str):
-    with pytest.raises(ConfigError, match=said) as caught:
-        tiny_training(**changes)
-    assert "\n" not in str(caught.value)
-
-
 def test_a_tokenizer_without_masks_is_refused_before_anything_starts(made, tmp_path):
     with pytest.raises(ConfigError, match=r"has no \[MASK\]"):
         pretrain(
             tiny_training(preset="bert-tiny"), made.tokens, made.tokenizer, tmp_path / "base"
         )  # fmt: skip
     assert not (tmp_path / "base").exists()
-
-
-def test_every_objective_says_what_noise_it_reads():
-    assert NOISE.keys() == OBJECTIVES.keys()
-    assert {name for read in NOISE.values() for name in read} == NoiseConfig.model_fields.keys()
 
 
 def test_a_mixture_trains(made, tmp_path):
@@ -282,3 +212,46 @@ def test_a_mixture_trains(made, tmp_path):
     base = pretrain(tiny_training(tokens=512), mixed, made.tokenizer, tmp_path / "out")
     assert {parent.name for parent in base.parents} == {"tokens", "tokenizer"}
     assert base.numbers["steps"] > 0
+
+
+def test_a_base_is_trained_on_from_where_it_was(made, tmp_path):
+    first = pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "first")
+    config = PretrainConfig(
+        tokens=1024, batch_tokens=512, validation_tokens=512, validations=1,
+        length=64, optim=OptimConfig(warmup=0.0),
+    )  # fmt: skip
+    again = pretrain(config, made.tokens, made.tokenizer, tmp_path / "again", base=first)
+    assert {parent.name for parent in again.parents} == {"tokens", "tokenizer", "base"}
+    rows = record.read_metrics(again.path / "log" / "metrics.jsonl")
+    before = first.numbers["validation loss"]
+    assert rows[0]["loss"] == pytest.approx(before, abs=0.5)
+    assert again.numbers["validation loss"] < before
+    model = load(again.path)
+    assert model.config == load(first.path).config
+    assert again.config["context_length"] == 128
+    kept = OptimConfig(**again.config["optim"])
+    assert (kept.muon_learning_rate, kept.warmup) == (OURS.muon_learning_rate, 0.0)
+    with pytest.raises(ConfigError, match="depth came with a base"):
+        pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "no", base=first)
+
+
+def test_a_base_of_another_tokenizer_is_refused(made, special, tmp_path):
+    config = tiny_training(tokens=512, validations=1)
+    first = pretrain(config, made.tokens, made.tokenizer, tmp_path / "first")
+    config = PretrainConfig(tokens=512, batch_tokens=512, length=64)
+    with pytest.raises(ConfigError, match="has tokenizer .* make tokens with the base's"):
+        pretrain(config, special.tokens, special.tokenizer, tmp_path / "again", base=first)
+
+
+def test_stages_read_their_own_mixtures(made, tmp_path):
+    sources = {"one": made.tokens, "two": made.tokens}
+    settings = MixConfig(tokens=2048, weights={"one": 1, "two": 1})
+    mixed = mix(settings, sources, made.tokenizer, tmp_path / "mix")
+    stages = (Stage(share=0.5, length=64), Stage(share=0.5, length=128, mixture={"two": 1.0}))
+    config = tiny_training(tokens=2048, stages=stages, validations=1)
+    base = pretrain(config, mixed, made.tokenizer, tmp_path / "out")
+    assert base.numbers["steps"] == 4
+    stages = (Stage(share=1.0, length=64, mixture={"three": 1.0}),)
+    with pytest.raises(ConfigError, match="names three.*these have one, two"):
+        pretrain(tiny_training(stages=stages), mixed, made.tokenizer, tmp_path / "no")
+    assert not (tmp_path / "no").exists()

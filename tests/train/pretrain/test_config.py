@@ -1,0 +1,61 @@
+"""Settings that do not fit each other are refused before anything starts."""
+
+import pytest
+
+from groundup.core import ConfigError
+from groundup.model import preset
+from groundup.train import OBJECTIVES, NoiseConfig, Stage
+from groundup.train.pretrain.config import KINDS, NOISE
+from tests.train.small import tiny_training
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"preset": "bert-tiny", "objective": "causal"}, "'causal' trains.*'decoder'.*'masked'"),
+        ({"objective": "masked"}, "'masked' trains.*'encoder'.*depth.*give a preset"),
+        ({"preset": "birt-tiny"}, "no preset 'birt-tiny'; the nearest are bert-tiny"),
+        ({"objective": "mask"}, "objective"),
+        ({"nonsense": 3}, "has no key `nonsense`; valid keys: depth, tokens,"),
+        ({"noise": {"rate": 1.5}}, "NoiseConfig.rate.*less than 1"),
+        ({"noise": {"rate": 0.2}}, "noise.rate is set, and objective='causal'.*none of them"),
+        (
+            {"preset": "bert-tiny", "noise": {"permute": False}},
+            "noise.permute.*'masked'.*dynamic, rate, whole_words",
+        ),
+        ({"preset": "bert-tiny", "depth": 3}, "depth=3 came with preset='bert-tiny'.*4 layers"),
+        ({"layers": 3}, "layers=3 changes a preset.*depth=3"),
+        ({"validations": -1}, "validations.*greater than or equal to 1"),
+        ({"validation_tokens": 0}, "validation_tokens.*greater than or equal to 1"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(changes, said: str):
+    with pytest.raises(ConfigError, match=said) as caught:
+        tiny_training(**changes).check_objective()
+    assert "\n" not in str(caught.value)
+
+
+def test_every_objective_says_what_noise_it_reads():
+    assert NOISE.keys() == OBJECTIVES.keys()
+    assert {name for read in NOISE.values() for name in read} == NoiseConfig.model_fields.keys()
+
+
+def test_a_base_has_the_objective_of_its_kind():
+    for name, wanted in (("bert-tiny", "masked"), ("t5-tiny", "corruption"), ("gpt-2", "causal")):
+        own = preset(name).config
+        assert tiny_training().wanted(own).name == wanted == KINDS[own.kind]
+        tiny_training().check_objective(own)
+    with pytest.raises(ConfigError, match="the base is of kind 'encoder'; try objective='masked'"):
+        tiny_training(objective="causal").check_objective(preset("bert-tiny").config)
+
+
+def test_without_stages_a_run_has_two_contexts_or_one():
+    assert tiny_training(long_share=0.25).parts() == (
+        Stage(share=0.75, length=64), Stage(share=0.25, length=128),
+    )  # fmt: skip
+    assert tiny_training(long_share=0.0).parts() == (Stage(share=1.0, length=64),)
+
+
+def test_stages_are_the_whole_run():
+    with pytest.raises(ConfigError, match=r"add up to 0\.7, not 1"):
+        tiny_training(stages=(Stage(share=0.7, length=64),))
