@@ -123,7 +123,14 @@ def optimal(law: dict[str, float], product: Array) -> tuple[Array, Array, Array]
     if alpha <= 0 or beta <= 0:
         nothing = np.full(len(product), np.nan)
         return nothing, nothing, nothing
-    g = (alpha * law["A"] / (beta * law["B"])) ** (1 / (alpha + beta))
+    with np.errstate(over="ignore", invalid="ignore"):  # a resample may have run away
+        return spent(law, product)
+
+
+def spent(law: dict[str, float], product: Array) -> tuple[Array, Array, Array]:
+    """The same for exponents above 0."""
+    alpha, beta = law["alpha"], law["beta"]
+    g = np.float64(alpha * law["A"] / (beta * law["B"])) ** (1 / (alpha + beta))
     weights = g * product ** (beta / (alpha + beta))
     tokens = product / weights
     return weights, tokens, law["E"] + law["A"] / weights**alpha + law["B"] / tokens**beta

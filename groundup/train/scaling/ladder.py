@@ -61,7 +61,7 @@ class SweepConfig(Config):
         if min(self.budgets) <= 0:
             raise ConfigError(f"SweepConfig.budgets={self.budgets} must be above 0, in FLOPs.")
         own = PretrainConfig.model_fields
-        for name in ("depth", "width", "tokens", "preset"):
+        for name in ("depth", "width", "tokens", "preset", "stages"):
             if getattr(self.training, name) != own[name].default:
                 raise ConfigError(
                     f"SweepConfig.training.{name} is set, and the ladder decides it; use shapes "

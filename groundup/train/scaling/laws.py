@@ -14,6 +14,7 @@ Besiroglu et al. 2024, arXiv:2404.10102.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
@@ -192,11 +193,11 @@ def coefficients(
 ) -> dict[str, float]:
     """The numbers of a law as its paper writes them, from parameters at the centre."""
     (x, y), theta = centre, [float(value) for value in theta]
-    floor = {"E": float(np.exp(theta[0]))} if FORMS[form].levels == 3 or "floor" in form else {}
+    floor = {"E": finite_exp(theta[0])} if FORMS[form].levels == 3 or "floor" in form else {}
     match form:
         case "parametric":
             _, a, b, alpha, beta = theta
-            return floor | {"A": float(np.exp(a + alpha * x)), "B": float(np.exp(b + beta * y)),
+            return floor | {"A": finite_exp(a + alpha * x), "B": finite_exp(b + beta * y),
                             "alpha": alpha, "beta": beta}  # fmt: skip
         case "kaplan" | "kaplan_floor":
             a, b, alpha, beta = theta[-4:]
@@ -209,4 +210,9 @@ def coefficients(
 
 def scale(level: float, exponent: float, centre: float) -> float:
     """xc of (xc / x)^α that has the level at the centre; infinite where the exponent is none."""
-    return float(np.exp(min(700.0, level / exponent + centre))) if exponent > 0 else float("inf")
+    return finite_exp(level / exponent + centre) if exponent > 0 else math.inf
+
+
+def finite_exp(value: float) -> float:
+    """e to the value, at most 1e304: a resample may have run away."""
+    return math.exp(min(700.0, value))

@@ -2,8 +2,9 @@
 
 Runs are few and placed by design, so the places stay and each run's distance from the law is drawn
 anew from all of them: L* = law x exp(residual of a run drawn at random). Residuals are stretched
-by sqrt(n / (n - parameters)), since a law lies nearer to its own runs than to others. Resampling
-whole runs instead often leaves fewer places than the law has parameters; see docs/LOG.md.
+by sqrt(n / (n - parameters - 2)): a law lies nearer to its own runs than to others, and what is
+left is Student's, whose spread that is. Resampling whole runs would often leave fewer places than
+the law has parameters. How often the intervals hold: docs/LOG.md.
 Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 9.4.
 """
 
@@ -16,6 +17,8 @@ from jaxtyping import Float64
 from .laws import Array, Law, Points, predicted, refit
 
 CONFIDENCE = 0.95
+LARGEST = 700.0
+"""Of log L, whose exponential is a number still: a resample may have run away."""
 
 
 class Spread(NamedTuple):
@@ -54,7 +57,7 @@ def resampled(law: Law, points: Points, count: int, seed: int = 0) -> Resampled:
 
 def stretched(residuals: Array, parameters: int) -> Array:
     """Residuals as large as those of runs that the law was not fitted to; zero in the mean."""
-    left = max(1, len(residuals) - parameters)
+    left = max(1, len(residuals) - parameters - 2)
     return (residuals - residuals.mean()) * np.sqrt(len(residuals) / left)
 
 
@@ -93,4 +96,4 @@ def forecast_of(
     draws = predicted(found.law.form, found.law.centre, found.thetas, place)[:, 0]
     if of_run:  # each resample meets each residual
         draws = (draws[:, None] + found.noise[None]).ravel()
-    return spread(found.law.loss(parameters, tokens), np.exp(draws))
+    return spread(found.law.loss(parameters, tokens), np.exp(draws.clip(max=LARGEST)))
