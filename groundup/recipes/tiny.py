@@ -23,8 +23,8 @@ from groundup.train import PretrainConfig, pretrain
 from .assess import AssessConfig, Inputs, Models, assess
 from .library import ManualConfig, library_corpus, library_manual
 from .questions import seal
-from .report import write_report
-from .story import judge, tell, typed
+from .report.report import write_report
+from .report.story import judge, tell, typed
 
 CORPUS = CorpusConfig(held_out_limit=65_536)
 """A twentieth of the files to test on, a twentieth to look at while tuning, the rest to learn from.

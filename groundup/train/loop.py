@@ -98,14 +98,7 @@ def train(
     for number in range(plan.start, plan.steps):
         started = time.perf_counter()
         micro_batches = batches(number)
-        own = sum(float(batch.weights.sum(dtype=torch.float64)) for batch in micro_batches)
-        weight = plan.mesh.sum(own)
-        if weight == 0:
-            raise DataError(
-                f"Step {number} has no target to learn from: in {sources(micro_batches)} nothing "
-                "is to be told. All labels are masked, or the rows are too short for the objective "
-                "to hide a token; give longer rows or more of them."
-            )
+        weight = weight_of(number, micro_batches, plan.mesh)
         total = plan.mesh.sum(gradients(micro_batches, weight), LOSS_IS_ADDED)
         norm = optimizer.clip(precision.scale, plan.mesh)
         try:
@@ -121,6 +114,19 @@ def train(
         tokens = round(plan.mesh.sum(sum(batch.ids.numel() for batch in micro_batches)))
         seconds = time.perf_counter() - started
         yield Step(number, total, weight, tokens, norm, rate(number), seconds, is_applied)
+
+
+def weight_of(number: int, micro_batches: Sequence[Batch], mesh: Mesh) -> float:
+    """Weight of a step's targets on all processes; DataError if there is none."""
+    own = sum(float(batch.weights.sum(dtype=torch.float64)) for batch in micro_batches)
+    weight = mesh.sum(own)
+    if weight == 0:
+        raise DataError(
+            f"Step {number} has no target to learn from: in {sources(micro_batches)} nothing is to "
+            "be told. All labels are masked, or the rows are too short for the objective to hide a "
+            "token; give longer rows or more of them."
+        )
+    return weight
 
 
 LOSS_IS_ADDED = (*SEES_OTHER_TARGETS, "pipeline")

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 from groundup.core.page import Baseline, Series
-from groundup.recipes.report import report_page
-from groundup.recipes.report_data import (
+from groundup.recipes.report.data import (
     ArtifactRow,
     ChangedSetting,
     CheckRow,
@@ -23,6 +22,7 @@ from groundup.recipes.report_data import (
     ShownAnswer,
     StageRow,
 )
+from groundup.recipes.report.report import report_page
 
 REFUSAL = "I do not know json.unmarshal(); it is not in my documents."
 TITLE = "Tiny: a language model of Python's documentation"

@@ -23,7 +23,7 @@ from groundup.recipes.assess import (
     shown,
 )
 from groundup.recipes.questions import read_questions, sample, seal
-from groundup.recipes.story import judge, tell
+from groundup.recipes.report.story import judge, tell
 from groundup.train import pretrain
 from tests.train.small import small, tiny_training, without_compiler
 

@@ -19,7 +19,7 @@ from groundup.measure import read_verdict, require
 from groundup.train import METRICS, PretrainConfig, pretrain
 
 from ..report import write_report
-from ..report_data import (
+from ..report.data import (
     Curve,
     EvaluationRow,
     HeadlineNumber,
@@ -29,7 +29,7 @@ from ..report_data import (
     ShownAnswer,
     StageRow,
 )
-from ..story import artifact_rows, check_row, flat, typed
+from ..report.story import artifact_rows, check_row, flat, typed
 from ..tiny import told
 from .begin import BeginConfig, make_vectors
 from .prose import make_reading

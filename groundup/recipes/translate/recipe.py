@@ -18,7 +18,7 @@ from groundup.tokenizer import TokenizerConfig
 from groundup.train import METRICS
 
 from ..report import write_report
-from ..report_data import (
+from ..report.data import (
     Curve,
     EvaluationRow,
     HeadlineNumber,
@@ -28,7 +28,7 @@ from ..report_data import (
     ShownAnswer,
     StageRow,
 )
-from ..story import artifact_rows, check_row, flat, typed
+from ..report.story import artifact_rows, check_row, flat, typed
 from ..tiny import told
 from .pairs import PairsConfig, make_pairs
 from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal

@@ -22,7 +22,7 @@ from groundup.core import write_text as write_page
 
 from .frontier import Frontier, Rows, envelope, isoflop, optimum
 from .laws import FormName, Law, Points, coefficients, fit, refit
-from .page import Drawn, page
+from .page import Drawn, fit_page
 from .resample import Resampled, resampled, spread, told, written
 from .sweep import Run, read_sweep
 
@@ -99,7 +99,7 @@ def fit_sweep(config: FitConfig, sweep: Artifact, out: Path) -> FitReport:
         content, drawn = fitted(config, runs)
         draft.numbers |= {"runs": len(runs), **content["laws"]["parametric"]}
         write_json(draft.file(FILE), content)
-        write_page(draft.file(PAGE), page(runs, drawn, content))
+        write_page(draft.file(PAGE), fit_page(runs, drawn, content))
 
     made = produce(
         out, kind="report", stage=STAGE, version=1, config=config, parents={"sweep": sweep},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from groundup.train.scaling.fit import FitConfig, fitted
-from groundup.train.scaling.page import dotted, page
+from groundup.train.scaling.page import dotted, fit_page
 from tests.train.scaling.ladders import synthetic
 
 
@@ -14,7 +14,7 @@ from tests.train.scaling.ladders import synthetic
 def shown() -> str:
     runs = synthetic(0.002)
     content, drawn = fitted(FitConfig(resamples=50), runs)
-    return page(runs, drawn, content)
+    return fit_page(runs, drawn, content)
 
 
 def test_every_budget_approach_and_run_is_there(shown):

@@ -6,12 +6,12 @@ import torch
 from groundup.core import DataError
 from groundup.train import (
     Batch,
+    CheckpointConfig,
+    Checkpoints,
     OptimConfig,
     Optimizer,
     Plan,
     causal,
-    resume,
-    save_checkpoint,
     saving,
     train,
 )
@@ -39,7 +39,9 @@ def begin(guarded, folder, batches, every: int):
     """Steps of a run, resumed if it has checkpoints; its model and guard."""
     model = tiny_model()
     optimizer = Optimizer(model.named_parameters(), OptimConfig(learning_rate=0.002))
-    resumed = resume(folder, model, optimizer)
+    settings = CheckpointConfig(every_seconds=None, asynchronous=False)
+    checkpoints = Checkpoints(folder, {"model": model, "optimizer": optimizer}, settings)
+    resumed = checkpoints.resume()
     guard = guarded(CONFIG, folder, resumed.step)
     kept, plan = leaving_out(batches, guard), Plan(STEPS)
 
@@ -48,18 +50,18 @@ def begin(guarded, folder, batches, every: int):
                      accept=guard)  # fmt: skip
 
     if not resumed.contract:
-        save_checkpoint(folder, 0, model, optimizer)
-    back = stored(folder, lambda step: resume(folder, model, optimizer))
+        checkpoints.save(0)
+    back = stored(folder, checkpoints.resume)
     found = rewinding(training, guard, back, resumed.step)
-    return saved_every(found, folder, model, optimizer, every), model, guard
+    return saved_every(found, checkpoints, every), model, guard
 
 
-def saved_every(steps, folder, model, optimizer, every: int):
+def saved_every(steps, checkpoints: Checkpoints, every: int):
     """Save after every so many steps, as `saving` does by the clock."""
     for step in steps:
         yield step
         if (step.number + 1) % every == 0:
-            save_checkpoint(folder, step.number + 1, model, optimizer)
+            checkpoints.save(step.number + 1)
 
 
 def without(batches, bad: range):
@@ -136,6 +138,6 @@ def test_a_run_that_goes_back_again_and_again_ends_with_an_error(tmp_path, guard
 
 def test_saving_by_the_clock_goes_along(tmp_path, guarded):
     steps, model, guard = begin(guarded, tmp_path, text, 1000)
-    optimizer = Optimizer(model.named_parameters(), OptimConfig())
-    assert len(list(saving(steps, tmp_path, model, optimizer, 1e9))) > STEPS
+    clock = Checkpoints(tmp_path, {"model": model}, CheckpointConfig(every_seconds=1e9))
+    assert len(list(saving(steps, clock))) > STEPS
     assert len(guard.left_out) == 5

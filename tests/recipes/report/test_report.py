@@ -8,7 +8,16 @@ import pytest
 
 from groundup.core import CapacityError, Config, DataError, produce
 from groundup.core.page import Series
-from groundup.recipes.report import (
+from groundup.recipes.report.data import (
+    ArtifactRow,
+    CheckRow,
+    Curve,
+    EvaluationRow,
+    ReportData,
+    SampleRow,
+    ShownAnswer,
+)
+from groundup.recipes.report.report import (
     MOST_BYTES,
     Limits,
     cut,
@@ -17,15 +26,6 @@ from groundup.recipes.report import (
     reading,
     report_page,
     write_report,
-)
-from groundup.recipes.report_data import (
-    ArtifactRow,
-    CheckRow,
-    Curve,
-    EvaluationRow,
-    ReportData,
-    SampleRow,
-    ShownAnswer,
 )
 from tests.core.page.reading import Reading
 from tests.recipes.sample_report import sample_report

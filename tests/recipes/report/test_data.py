@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from groundup.recipes.report_data import ReportData
+from groundup.recipes.report.data import ReportData
 from tests.recipes.sample_report import sample_report
 
 

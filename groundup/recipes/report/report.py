@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from groundup.core import CapacityError, Draft, page, record, write_json, write_text
 
-from .report_data import (
+from .data import (
     ArtifactRow,
     Curve,
     EvaluationRow,

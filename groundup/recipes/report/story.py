@@ -9,7 +9,7 @@ from typing import Any, Literal
 from groundup.core import Artifact, Reason, device, page, record
 from groundup.measure import Interval, above, at_least, at_most, below, check, read_verdict, verdict
 
-from .report_data import (
+from .data import (
     ArtifactRow,
     CheckRow,
     Curve,

@@ -7,8 +7,8 @@ import pytest
 
 from groundup.core import Artifact, Config, Draft, produce, write_json, write_text
 from groundup.measure import Interval, read_verdict
-from groundup.recipes.report import report_page
-from groundup.recipes.story import MEANING, flat, interval, judge, negated, samples, tell
+from groundup.recipes.report.report import report_page
+from groundup.recipes.report.story import MEANING, flat, interval, judge, negated, samples, tell
 
 
 def found(estimate: float, spread: float = 0.01) -> dict:

@@ -1,0 +1,128 @@
+"""On two processes a run is the same run: its steps, its model, and what it goes on from."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from groundup.core import Artifact, record
+from groundup.model import load
+from groundup.train import (
+    Beside,
+    CheckpointConfig,
+    OptimConfig,
+    PretrainConfig,
+    pretrain,
+)
+from groundup.train.pretrain.run import chosen_precision
+from tests.train.small import Small, small, tiny_training, without_compiler
+
+SETTINGS = {
+    "depth": 3, "tokens": 4096, "batch_tokens": 512, "length": 64, "context_length": 128,
+    "validation_tokens": 512, "validations": 2, "optim.matrices": "adamw", "optim.warmup": 0.0,
+    "precision": "float32", "checkpoints.every_steps": 2, "micro_batches": 2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Small:
+    return small(tmp_path_factory.mktemp("small"))
+
+
+def config_of() -> PretrainConfig:
+    """What SETTINGS say."""
+    return PretrainConfig(
+        **{key: value for key, value in SETTINGS.items() if "." not in key},
+        optim=OptimConfig(matrices="adamw", warmup=0.0),
+        checkpoints=CheckpointConfig(every_steps=2),
+    )
+
+
+@pytest.fixture(scope="module")
+def alone(made, tmp_path_factory) -> Artifact:
+    out = tmp_path_factory.mktemp("alone") / "run"
+    with without_compiler():
+        return pretrain(config_of(), made.tokens, made.tokenizer, out)
+
+
+def torchrun(
+    made: Small, out: Path, *words: str, processes: int = 2
+) -> subprocess.CompletedProcess:
+    """The verb on several processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
+    command += ["-m", "groundup", "pretrain", "--out", str(out), *words]
+    command += ["--tokens", str(made.tokens.path), "--tokenizer", str(made.tokenizer.path)]
+    command += [w for key, value in SETTINGS.items() for w in ("--set", f"{key}={value}")]
+    with without_compiler():
+        return subprocess.run(command, capture_output=True, text=True, timeout=150)
+
+
+def losses(artifact: Artifact, name: str) -> list[float]:
+    rows = record.read_metrics(artifact.path / "log" / "metrics.jsonl")
+    return [row[name] for row in rows if name in row]
+
+
+@pytest.mark.parametrize("words", [("--mesh", "shard=2"), ("--mesh", "pipeline=2")])
+def test_two_processes_make_the_model_of_one(made, alone, tmp_path, words):
+    done = torchrun(made, tmp_path / "two", *words)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("model ") == 1  # one process speaks
+    two = Artifact.open(tmp_path / "two", "model")
+    for name in ("loss", "validation"):
+        assert_close(losses(two, name), losses(alone, name), atol=1e-5, rtol=0)
+    ours, theirs = (dict(load(each.path).named_parameters()) for each in (two, alone))
+    for name, weight in theirs.items():
+        assert_close(ours[name], weight, atol=1e-4, rtol=0)
+
+
+def test_a_mesh_that_does_not_divide_is_one_line_and_no_folder(made, tmp_path):
+    done = torchrun(made, tmp_path / "two", "--mesh", "tensor=2")
+    assert done.returncode and "attention.kv_heads=1 does not divide" in done.stderr
+    assert not (tmp_path / "two" / "manifest.json").exists()
+    done = torchrun(made, tmp_path / "three", "--mesh", "data=3")
+    assert done.returncode and "needs 3 processes, and 2 are running" in done.stderr
+
+
+def test_the_mean_of_the_weights_is_what_is_scored_and_saved(made, tmp_path):
+    with without_compiler():
+        config = tiny_training(average=0.5)
+        mean = pretrain(config, made.tokens, made.tokenizer, tmp_path / "mean")
+        last = pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "last")
+    one, other = (dict(load(each.path).named_parameters()) for each in (mean, last))
+    apart = [float((one[name] - other[name]).abs().max()) for name in one]
+    assert max(apart) > 1e-4
+    assert losses(mean, "loss") == losses(last, "loss")
+    assert losses(mean, "validation") != losses(last, "validation")
+
+
+@pytest.mark.parametrize("kind", ["selective", "all"])
+def test_what_is_computed_again_changes_nothing(made, tmp_path, kind):
+    with without_compiler():
+        plain, again = (
+            pretrain(
+                tiny_training(tokens=2048, recompute=each), made.tokens, made.tokenizer,
+                tmp_path / each,
+            )
+            for each in ("none", kind)
+        )  # fmt: skip
+    assert losses(plain, "loss") == losses(again, "loss")
+
+
+def test_a_growing_batch_trains_on_all_tokens(made, tmp_path):
+    config = tiny_training(ramp={"start": 0.5, "share": 0.5, "stages": 1})
+    with without_compiler():
+        base = pretrain(config, made.tokens, made.tokenizer, tmp_path / "base")
+    sizes = losses(base, "tokens")
+    assert sizes == sorted(sizes) and sizes[0] == 256 and sizes[-1] == 512
+    assert sum(sizes) == base.numbers["tokens"] == 8192
+
+
+def test_a_run_that_goes_on_computes_as_it_did():
+    place, config = torch.device("cpu"), tiny_training()
+    assert chosen_precision(config, {"dtype": "torch.float16"}, place).is_scaled
+    told = tiny_training(precision="float32")
+    assert chosen_precision(told, {"dtype": "torch.bfloat16"}, place).dtype == torch.float32
+    assert Beside().mesh == ""
