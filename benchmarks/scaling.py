@@ -169,7 +169,7 @@ def house(runs: Path, folder: Path) -> list[dict[str, Any]]:
     base = ladder_config(rule).training
     for name, each in HOUSE.items():
         optim = scaled(base.optim, each.rates).model_copy(update=each.optim)
-        training = Training(**(base.plain() | each.changes | {"optim": optim}))
+        training = base.model_copy(update=each.changes | {"optim": optim})
         config = SweepConfig(adamw_power=rule["power"], muon_power=rule["power"], training=training)
         place = folder / "house" / name.replace(" ", "_").replace(",", "").replace(":", "")
         row = one(config, each.shape, each.budget, text(runs, each.vocabulary), place)
@@ -257,7 +257,7 @@ STEPS = {
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=[*STEPS, "all"])
     parser.add_argument("--runs", type=Path, default=ROOT / "runs")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "scaling")

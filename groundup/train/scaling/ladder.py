@@ -174,7 +174,7 @@ def sizes_near(config: SweepConfig, vocab_size: int, budget: float) -> list[tupl
     """
     found, fewest = [], config.fewest_steps * config.training.batch_tokens
     for width in range(64, 64 * 65, 64):
-        depths = range(max(1, width // ASPECTS[1]), width // ASPECTS[0] + 1)
+        depths = range(-(-width // ASPECTS[1]), width // ASPECTS[0] + 1)
         enough = [
             (depth, width) for depth in depths
             if rung(config, (depth, width), budget, vocab_size).config.tokens >= fewest

@@ -154,7 +154,7 @@ def starts(form: FormName, mean: float) -> Float[Tensor, "B P"]:
     """The grid: every combination of levels as shares of the mean loss, and of exponents."""
     known = FORMS[form]
     levels = [mean + np.log(share) for share in START_LEVELS]
-    axes: list[Sequence[float]] = [levels] * known.levels + [START_EXPONENTS] * known.exponents
+    axes = [levels] * known.levels + [list(START_EXPONENTS)] * known.exponents
     return torch.tensor(list(itertools.product(*axes)), dtype=torch.float64)
 
 

@@ -60,7 +60,7 @@ def test_settings_of_the_ladder_itself_are_refused_by_name():
 def test_shapes_for_a_budget_grow_with_it():
     small, large = (sizes_near(LADDER, VOCABULARY, budget) for budget in (6e12, 1e15))
     assert set(small) < set(large)
-    assert all(32 <= width / depth <= 96 or depth == 1 for depth, width in large)
+    assert all(32 <= width / depth <= 96 for depth, width in large)
     with pytest.raises(ConfigError, match="train no model"):
         sizes_near(LADDER, VOCABULARY, 1e9)
 
