@@ -92,15 +92,17 @@ def recorded(config: ModelConfig, work: Work) -> Ledger:
     """What a step takes and gives back; the process is of no other use afterwards."""
     with torch.device("meta"):
         model = Transformer(config, seed=None)
+    for stack in filter(None, (model, model.encoder)):
+        for block in stack.layers:
+            if block.experts is not None:
+                block.experts.compute = even_experts  # type: ignore[union-attr]
     recorder, is_compiled = Recorder(), work.compiled and config.feedforward.experts is None
     with ExitStack() as stack:
         stack.enter_context(nowhere())
         if is_compiled:
             stack.enter_context(without_compiling(compiled_block, compiled_once))
         if work.device == "cuda":
-            stack.enter_context(mock.patch("groundup.kernels.attention.MATMUL_UP_TO", 0))
-        if config.feedforward.experts is not None:
-            stack.enter_context(mock.patch("groundup.model.feedforward.experts", even_experts))
+            stack.enter_context(mock.patch("groundup.kernels.ways.MATMUL_UP_TO", 0))
         stack.enter_context(recorder)
         take_weights(model, recorder)
         model.train()
