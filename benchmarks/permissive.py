@@ -235,8 +235,8 @@ def pipeline(packages: dict[str, str], head: str, steps: str) -> str:
     return "".join([*pieces, steps])
 
 
-HELD_OUT_HEAD = """# Debian packages that no model of ours is trained on, prepared as permissive.toml's
-# are; nearly all pages are test. Written by permissive.py.
+HELD_OUT_HEAD = """# Debian packages that no model of ours is trained on, prepared as in
+# permissive.toml; nearly all pages are test. Written by permissive.py.
 
 [split]
 validation_share = 0.0

@@ -18,7 +18,6 @@ from groundup.core import device as machine
 from groundup.measure import read_verdict, require
 from groundup.train import METRICS, PretrainConfig, pretrain
 
-from ..report import write_report
 from ..report.data import (
     Curve,
     EvaluationRow,
@@ -29,6 +28,7 @@ from ..report.data import (
     ShownAnswer,
     StageRow,
 )
+from ..report.report import write_report
 from ..report.story import artifact_rows, check_row, flat, typed
 from ..tiny import told
 from .begin import BeginConfig, make_vectors

@@ -17,7 +17,6 @@ from groundup.measure import read_verdict, require
 from groundup.tokenizer import TokenizerConfig
 from groundup.train import METRICS
 
-from ..report import write_report
 from ..report.data import (
     Curve,
     EvaluationRow,
@@ -28,6 +27,7 @@ from ..report.data import (
     ShownAnswer,
     StageRow,
 )
+from ..report.report import write_report
 from ..report.story import artifact_rows, check_row, flat, typed
 from ..tiny import told
 from .pairs import PairsConfig, make_pairs
