@@ -68,7 +68,7 @@ class FitReport:
         rows += [("approach", "", "")]
         for name, parts in self.told["exponents"].items():
             rows += [(name, f"{part} ~ C^", written(value)) for part, value in parts.items()]
-        lines = [f"{a:<14}{b:<10}{c}".rstrip() for a, b, c in rows]
+        lines = [f"{a:<21}{b:<10}{c}".rstrip() for a, b, c in rows]
         worst = max(map(abs, self.told["residuals_percent"].values()))
         lines += ["", f"The parametric law is at most {worst:.2f} % off a run of the sweep.",
                   f"Page: {self.artifact.path / PAGE}"]  # fmt: skip
