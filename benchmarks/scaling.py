@@ -19,6 +19,8 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from groundup.train.services.services import BITS
+
 from groundup.core import MANIFEST, Artifact, GateFailed, device, record, write_json
 from groundup.train import OptimConfig, PretrainConfig, pretrain
 from groundup.train.scaling.check import check_forecast
@@ -121,23 +123,41 @@ def one(config: SweepConfig, shape: tuple[int, int], budget: float, data: Text, 
 
 
 def rates(runs: Path, folder: Path) -> dict[str, Any]:
-    """The factor at each width, and the rule through both."""
-    data, rows, best = text(runs, "8k"), [], []
+    """Train the runs that tell the rates; the rule through them."""
+    data = text(runs, "8k")
     for shape in RATE_SHAPES:
-        losses = []
         for factor in FACTORS:
-            optim = scaled(OptimConfig(), factor)
-            config = SweepConfig(adamw_power=0, muon_power=0, training=Training(optim=optim))
-            name = f"{shape[0]}x{shape[1]}-x{factor:g}"
-            rows.append(
-                one(config, shape, RATE_BUDGET, data, folder / "rates" / name)
-                | {"name": name, "factor": factor}
-            )
-            losses.append(rows[-1]["loss"])
-        best.append(vertex([math.log2(f) for f in FACTORS], losses))
+            training = Training(optim=scaled(OptimConfig(), factor))
+            config = SweepConfig(adamw_power=0, muon_power=0, training=training)
+            place = folder / "rates" / named(shape, factor)
+            one(config, shape, RATE_BUDGET, data, place)
+    return rule(folder)
+
+
+def rule(folder: Path) -> dict[str, Any]:
+    """The factor of the rates at each width, and the power of width between them."""
+    found = [[held_out(folder / "rates" / named(shape, factor)) for factor in FACTORS]
+             for shape in RATE_SHAPES]  # fmt: skip
+    best = [vertex([math.log2(f) for f in FACTORS], [row["nats"] for row in rows])
+            for rows in found]  # fmt: skip
     power = (best[1] - best[0]) / math.log2(RATE_SHAPES[1][1] / RATE_SHAPES[0][1])
+    runs = {named(shape, factor): row for shape, rows in zip(RATE_SHAPES, found, strict=True)
+            for factor, row in zip(FACTORS, rows, strict=True)}  # fmt: skip
     power = min(max(power, POWERS[0]), POWERS[1])
-    return {"runs": rows, "factors": [2**b for b in best], "power": power, "at_256": 2 ** best[1]}
+    return {"runs": runs, "factors": [2**b for b in best], "power": power, "at_256": 2 ** best[1]}
+
+
+def named(shape: tuple[int, int], factor: float) -> str:
+    """Folder of a run of the rates."""
+    return f"{shape[0]}x{shape[1]}-x{factor:g}"
+
+
+def held_out(place: Path) -> dict[str, float]:
+    """What a run that is done lost on held-out text."""
+    numbers = json.loads((place / MANIFEST).read_text())["numbers"]
+    return {"nats": numbers["validation loss"], "bits_per_byte": numbers[BITS],
+            "tokens": numbers["tokens"], "parameters": numbers["parameters"],
+            "tokens_per_second": numbers["tokens per second"]}  # fmt: skip
 
 
 def vertex(x: list[float], y: list[float]) -> float:
@@ -171,11 +191,15 @@ def house(runs: Path, folder: Path) -> list[dict[str, Any]]:
         optim = scaled(base.optim, each.rates).model_copy(update=each.optim)
         training = base.model_copy(update=each.changes | {"optim": optim})
         config = SweepConfig(adamw_power=rule["power"], muon_power=rule["power"], training=training)
-        place = folder / "house" / name.replace(" ", "_").replace(",", "").replace(":", "")
-        row = one(config, each.shape, each.budget, text(runs, each.vocabulary), place)
+        row = one(config, each.shape, each.budget, text(runs, each.vocabulary), at(folder, name))
         rows.append(row | {"name": name, "vocabulary": each.vocabulary})
         record.say(f"{name}: {row['bits_per_byte']:.4f} bits a byte")
     return rows
+
+
+def at(folder: Path, name: str) -> Path:
+    """Where a house candidate is trained."""
+    return folder / "house" / name.replace(" ", "_").replace(",", "").replace(":", "")
 
 
 def ladder(runs: Path, folder: Path) -> Artifact:
@@ -228,10 +252,10 @@ def large(runs: Path, folder: Path) -> dict[str, Any]:
 def show(runs: Path, folder: Path) -> None:
     """Write what is there into the results."""
     found: dict[str, Any] = {"machine": machine_class(), "threads": 1}
-    if all((folder / "rates" / f"{a}x{b}-x{f:g}" / MANIFEST).is_file()
-           for a, b in RATE_SHAPES for f in FACTORS):  # fmt: skip
-        found["rates"] = rates(runs, folder)
-        found["house"] = [row for row in house(runs, folder)] if is_done(folder / "house") else []
+    if (folder / "rates" / named(RATE_SHAPES[-1], FACTORS[-1]) / MANIFEST).is_file():
+        found["rates"] = rule(folder)
+    found["house"] = {name: held_out(at(folder, name)) for name in HOUSE
+                      if (at(folder, name) / MANIFEST).is_file()}  # fmt: skip
     if (folder / "ladder" / "sweep" / MANIFEST).is_file():
         rows = json.loads((folder / "ladder" / "sweep" / "runs.json").read_text())["runs"]
         found["ladder"] = [{k: v for k, v in row.items() if k != "curve"} for row in rows]
@@ -239,14 +263,10 @@ def show(runs: Path, folder: Path) -> None:
         told = json.loads((folder / "fit" / "fit.json").read_text())
         found["fit"] = {key: told[key] for key in ("laws", "exponents", "residuals_percent")}
     if (folder / "large" / MANIFEST).is_file():
-        found["large"] = large(runs, folder)
+        foretold = json.loads((folder / "forecast" / "forecast.json").read_text())["loss"]
+        found["large"] = {"forecast": foretold, **held_out(folder / "large")}
     write_json(RESULTS, found)
     print(json.dumps(found, indent=1))
-
-
-def is_done(folder: Path) -> bool:
-    """Whether every house candidate is there."""
-    return len(list(folder.glob(f"*/{MANIFEST}"))) == len(HOUSE)
 
 
 STEPS = {

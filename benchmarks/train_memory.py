@@ -193,7 +193,7 @@ def train_peer(wanted: dict[str, Any]) -> dict[str, float]:
 
 def compare_peers(python: str) -> None:
     """Print and keep our peaks beside transformers'."""
-    from table import Peer, compare, report
+    from table import RESULTS, Peer, compare, report
 
     found = []
     for line in PEERS:
@@ -202,7 +202,9 @@ def compare_peers(python: str) -> None:
         sides = [[each["peak"] / 2**20] for each in (ours, peer)]
         named = Peer("transformers, eager", peer["version"])
         found.append(compare(f"peak memory, {line}", "MiB", *sides, named, less_is_better=True))
-        report("train_memory_peers", found)
+        place = RESULTS / "train_memory.json"
+        kept = json.loads(place.read_text())["notes"] if place.is_file() else {}
+        report("train_memory", found, kept)
 
 
 def compare_kinds(depth: str = "5", rounds: int = 5) -> None:

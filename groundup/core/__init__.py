@@ -48,6 +48,7 @@ from .errors import (
     GateFailed,
     GroundupError,
     MissingExtra,
+    ProcessLost,
     ShapeError,
 )
 from .ledger import Entry, Ledger, Pointer, user_name
@@ -96,6 +97,7 @@ __all__ = [
     "Parent",
     "Passage",
     "Pointer",
+    "ProcessLost",
     "Quote",
     "Reason",
     "Retriever",

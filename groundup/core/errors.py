@@ -7,6 +7,7 @@
     ├── ShapeError       tensors do not fit each other              exit 1
     ├── CapacityError    memory, disk or context ran out            exit 1
     ├── EndpointError    a server does not answer as asked          exit 1
+    ├── ProcessLost      another process of a mesh died or failed   exit 1
     ├── RunStopped       answers are missing that may still come    exit 1
     ├── MissingExtra     an optional package is absent              exit 2
     └── GateFailed       a measured bound is on the wrong side      exit 3
@@ -33,6 +34,10 @@ class ArtifactError(GroundupError):
 
 class DataError(GroundupError):
     """Input data that cannot be used; the message names the file or row."""
+
+
+class ProcessLost(GroundupError):
+    """Another process that trains along died or failed; the message names it."""
 
 
 class ShapeError(GroundupError):

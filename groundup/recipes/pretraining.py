@@ -30,7 +30,7 @@ def pretrain(
     Started by `torchrun --nproc-per-node N -m groundup pretrain` it trains on N processes.
 
     tokens       shards made by `groundup tokens`, or a mixture of such
-    tokenizer    the tokenizer that made them, or a model that carries it; copied into the model
+    tokenizer    the tokenizer that made them; it is copied into the model, as one that a model has
     base         a model to go on from, imported or trained here, in place of a new one
     vectors      vectors of ids, each named by its number, with which the embedding begins
     mesh         processes by dimension, such as data=2,tensor=2; without it all share the rows

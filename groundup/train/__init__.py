@@ -94,7 +94,6 @@ from .parallel.expert import (
     added,
 )
 from .parallel.launch import (
-    ProcessLost,
     launched,
     together,
 )
@@ -205,7 +204,6 @@ __all__ = [
     "Precision",
     "PrecisionName",
     "PretrainConfig",
-    "ProcessLost",
     "RampConfig",
     "Resumed",
     "RouterConfig",

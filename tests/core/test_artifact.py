@@ -131,6 +131,24 @@ def test_a_failed_stage_leaves_no_manifest_and_keeps_its_checkpoints(tmp_path):
     assert not (tmp_path / "a" / ".scratch").exists()
 
 
+def test_a_draft_tells_when_its_stage_first_began_through_kills(tmp_path):
+    began = []
+
+    def stops(draft: Draft) -> None:
+        began.append(draft.began)
+        key = draft.scratch / "key"
+        if len(began) == 1:  # an hour ago
+            os.utime(key, (key.stat().st_mtime - 3600,) * 2)
+            began.append(draft.began)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        make(tmp_path / "a", write=stops)
+    make(tmp_path / "a", write=stops)
+    now, hour_ago, resumed = began
+    assert resumed == hour_ago < now and now.endswith("Z")
+
+
 def test_a_stage_that_refuses_at_once_leaves_nothing(tmp_path):
     def refuses(draft: Draft) -> None:
         raise DataError("Nothing can be used.")

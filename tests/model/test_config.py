@@ -41,6 +41,14 @@ def test_depth_alone_derives_growing_models_that_work():
         from_depth(0, 4096)
 
 
+def test_a_width_of_whole_heads_may_be_given():
+    config = from_depth(5, 4096, width=384).config
+    assert (config.layers, config.width, config.attention.heads) == (5, 384, 6)
+    assert from_depth(5, 4096, width=256).config == from_depth(5, 4096).config
+    with pytest.raises(ConfigError, match="width=100 must be a multiple of 64; try 128"):
+        from_depth(5, 4096, width=100)
+
+
 def test_every_derived_value_has_a_reason_and_is_in_the_configuration():
     derived = from_depth(6, 4096)
     for choice in derived.choices:

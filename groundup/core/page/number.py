@@ -112,8 +112,8 @@ def powers(low: float, high: float, count: int = 5) -> Sequence[float]:
 
     On a short axis, which powers would leave bare, they are round values as on any other.
 
-    >>> powers(200, 20_000), powers(0.002, 30)
-    ([256.0, 1024.0, 4096.0, 16384.0], [0.01, 0.1, 1.0, 10.0])
+    >>> powers(200, 20_000), powers(0.002, 30), powers(3.0, 6.0)
+    ([256.0, 1024.0, 4096.0, 16384.0], [0.01, 0.1, 1.0, 10.0], [3.0, 4.0, 5.0, 6.0])
     """
     if high / low < 4:
         return ticks(low, high, count)

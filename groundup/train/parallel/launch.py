@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import distributed
 
-from groundup.core import Artifact, ConfigError, Draft, GroundupError, device, record
+from groundup.core import Artifact, ConfigError, Draft, ProcessLost, device, record
 
 from .mesh import ALONE, Mesh, open_mesh, sizes_for
 
@@ -39,10 +39,6 @@ GRACE_SECONDS = 4.0
 
 LOST = b"lost: "
 """How the last word of a process begins that found another to be gone."""
-
-
-class ProcessLost(GroundupError):
-    """Another process of the mesh died or failed; the message names it."""
 
 
 class Place(NamedTuple):

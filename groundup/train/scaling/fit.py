@@ -22,7 +22,7 @@ from groundup.core import write_text as write_page
 
 from .frontier import Frontier, Rows, envelope, isoflop, optimum
 from .laws import FormName, Law, Points, coefficients, fit, refit
-from .page import Drawn, fit_page
+from .page import Drawn, page
 from .resample import Resampled, resampled, spread, told, written
 from .sweep import Run, read_sweep
 
@@ -68,7 +68,7 @@ class FitReport:
         rows += [("approach", "", "")]
         for name, parts in self.told["exponents"].items():
             rows += [(name, f"{part} ~ C^", written(value)) for part, value in parts.items()]
-        lines = [f"{a:<14}{b:<10}{c}".rstrip() for a, b, c in rows]
+        lines = [f"{a:<21}{b:<10}{c}".rstrip() for a, b, c in rows]
         worst = max(map(abs, self.told["residuals_percent"].values()))
         lines += ["", f"The parametric law is at most {worst:.2f} % off a run of the sweep.",
                   f"Page: {self.artifact.path / PAGE}"]  # fmt: skip
@@ -99,7 +99,7 @@ def fit_sweep(config: FitConfig, sweep: Artifact, out: Path) -> FitReport:
         content, drawn = fitted(config, runs)
         draft.numbers |= {"runs": len(runs), **content["laws"]["parametric"]}
         write_json(draft.file(FILE), content)
-        write_page(draft.file(PAGE), fit_page(runs, drawn, content))
+        write_page(draft.file(PAGE), page(runs, drawn, content))
 
     made = produce(
         out, kind="report", stage=STAGE, version=1, config=config, parents={"sweep": sweep},

@@ -125,10 +125,12 @@ def forecast(config: ForecastConfig, fit: Artifact, out: Path) -> Registered:
 def plan(config: ForecastConfig, known: Fitted, told: Told) -> Rung:
     """The run of a budget: of the shape given, or of the one that the law likes best."""
     if config.shape is None:
-        return best(told.config, told.vocab_size, config.budget, known)
-    made = rung(told.config, config.shape, config.budget, told.vocab_size)
+        made = best(told.config, told.vocab_size, config.budget, known)
+    else:
+        made = rung(told.config, config.shape, config.budget, told.vocab_size)
+    own = (made.size.layers, made.size.width, made.config.tokens)
     for run in told.runs:
-        if (run.layers, run.width, run.tokens) == (*config.shape, made.config.tokens):
+        if (run.layers, run.width, run.tokens) == own:
             raise ConfigError(f"The run {run.name} is in the sweep: its loss is known already.")
     return made
 

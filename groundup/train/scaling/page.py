@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from groundup.core import page
+from groundup.core import page as look
 
 from .frontier import Frontier, Rows, optimum
 from .laws import Array, Points
@@ -28,19 +28,19 @@ class Drawn(NamedTuple):
     frontiers: Mapping[str, Frontier]
 
 
-def fit_page(runs: Sequence[Run], drawn: Drawn, told: Mapping[str, Any]) -> page.Html:
+def page(runs: Sequence[Run], drawn: Drawn, told: Mapping[str, Any]) -> look.Html:
     """The whole page."""
     law, exponents = told["laws"]["parametric"], told["exponents"]["isoflop"]
-    sheet = page.Page(
+    sheet = look.Page(
         "Laws of scaling",
         f"{len(runs)} runs follow L = E + A / N^α + B / D^β to "
         f"{max(map(abs, told['residuals_percent'].values())):.2g} %.",
     )
     named = {"E": "irreducible loss E", "alpha": "α, of weights", "beta": "β, of tokens"}
-    sheet.add(page.headline([
-        *(page.Figure(label, law[name][0], "nats" if name == "E" else "", *law[name][1:])
+    sheet.add(look.headline([
+        *(look.Figure(label, law[name][0], "nats" if name == "E" else "", *law[name][1:])
           for name, label in named.items()),
-        page.Figure("weights ~ C^a, isoFLOP", exponents["N"][0], "", *exponents["N"][1:]),
+        look.Figure("weights ~ C^a, isoFLOP", exponents["N"][0], "", *exponents["N"][1:]),
     ]))  # fmt: skip
     sheet.section(
         "Equal compute", "Each curve is one budget; its lowest place is the size to train.",
@@ -61,7 +61,7 @@ def fit_page(runs: Sequence[Run], drawn: Drawn, told: Mapping[str, Any]) -> page
     return sheet.render()
 
 
-def isoflop_chart(drawn: Drawn) -> page.Html:
+def isoflop_chart(drawn: Drawn) -> look.Html:
     """Held-out loss over weights, a parabola and its runs for each budget."""
     series = []
     for budget in np.unique(drawn.budgets):
@@ -74,8 +74,8 @@ def isoflop_chart(drawn: Drawn) -> page.Html:
             across = np.geomspace(x[0], x[-1], STEPS)
             curve = np.polyval(np.polyfit(np.log(x), y, 2), np.log(across))
             places, lows = [*places, *across], [*lows, *curve]
-        series.append(page.Series(f"{budget:.2g} FLOPs".replace("+", ""), places, lows))
-    return page.line_chart(
+        series.append(look.Series(f"{budget:.2g} FLOPs".replace("+", ""), places, lows))
+    return look.line_chart(
         "Loss of each budget", series, x_label="weights N", y_label="held-out loss, nats a token",
         logarithmic=True,
     )  # fmt: skip
@@ -90,16 +90,16 @@ def dotted(x: Array, y: Array) -> tuple[list[float], list[float | None]]:
     return places, values
 
 
-def frontier_chart(drawn: Drawn) -> page.Html:
+def frontier_chart(drawn: Drawn) -> look.Html:
     """Best weights over compute by each approach, with the parametric law's interval."""
     series = []
     for name, found in drawn.frontiers.items():
         known = np.isfinite(found.parameters[0])
         low, high = band(found.parameters[1:, known]) if name != "envelope" else ([], [])
-        series.append(page.Series(
+        series.append(look.Series(
             name, found.flops[known].tolist(), found.parameters[0, known].tolist(), low, high
         ))  # fmt: skip
-    return page.line_chart(
+    return look.line_chart(
         "Best weights", series, x_label="compute, FLOPs", y_label="weights N", logarithmic=True
     )
 
@@ -112,37 +112,37 @@ def band(rows: Rows) -> tuple[list[float], list[float]]:
     return low.tolist(), high.tolist()
 
 
-def loss_chart(drawn: Drawn) -> page.Html:
+def loss_chart(drawn: Drawn) -> look.Html:
     """The law's lowest loss over compute with its interval, and every run."""
     across = np.geomspace(drawn.flops.min(), FURTHER * drawn.flops.max(), STEPS)
     best = optimum(drawn.parametric, across, drawn.per_weight)
     low, high = band(best.loss[1:])
-    law = page.Series("law", across.tolist(), best.loss[0].tolist(), low, high)
+    law = look.Series("law", across.tolist(), best.loss[0].tolist(), low, high)
     order = np.argsort(drawn.flops)
-    runs = page.Series("runs", *dotted(drawn.flops[order], drawn.points.loss[order]))
-    return page.line_chart(
+    runs = look.Series("runs", *dotted(drawn.flops[order], drawn.points.loss[order]))
+    return look.line_chart(
         "Lowest loss", [law, runs], x_label="compute, FLOPs",
         y_label="held-out loss, nats a token", logarithmic=True,
     )  # fmt: skip
 
 
-def exponent_table(exponents: Mapping[str, Mapping[str, Sequence[float | None]]]) -> page.Html:
+def exponent_table(exponents: Mapping[str, Mapping[str, Sequence[float | None]]]) -> look.Html:
     """N ~ C^a and D ~ C^b by approach."""
-    heads = ["approach", *(page.Column(head, True) for head in ("a, of weights", "b, of tokens"))]
+    heads = ["approach", *(look.Column(head, True) for head in ("a, of weights", "b, of tokens"))]
     rows = [[name, *(written(part[key]) for key in "ND")] for name, part in exponents.items()]
-    return page.table("Exponents over compute", heads, rows)
+    return look.table("Exponents over compute", heads, rows)
 
 
-def law_table(laws: Mapping[str, Mapping[str, Sequence[float | None]]]) -> page.Html:
+def law_table(laws: Mapping[str, Mapping[str, Sequence[float | None]]]) -> look.Html:
     """Every number of every law."""
     rows = [[law, name, written(value)] for law, part in laws.items()
             for name, value in part.items()]  # fmt: skip
-    return page.table("Laws", ["law", "number", page.Column("value", True)], rows)
+    return look.table("Laws", ["law", "number", look.Column("value", True)], rows)
 
 
-def run_table(runs: Sequence[Run], told: Mapping[str, Any]) -> page.Html:
+def run_table(runs: Sequence[Run], told: Mapping[str, Any]) -> look.Html:
     """A line a run."""
-    heads = ["run", *(page.Column(head, True) for head in (
+    heads = ["run", *(look.Column(head, True) for head in (
         "embedding", "non-embedding", "output", "tokens", "FLOPs", "nats", "bits a byte", "off law"
     ))]  # fmt: skip
     rows = [
@@ -151,4 +151,4 @@ def run_table(runs: Sequence[Run], told: Mapping[str, Any]) -> page.Html:
          f"{told['residuals_percent'][run.name]:+.2f} %"]
         for run in runs
     ]  # fmt: skip
-    return page.table("Runs", heads, rows)
+    return look.table("Runs", heads, rows)

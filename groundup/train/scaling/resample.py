@@ -2,9 +2,9 @@
 
 Runs are few and placed by design, so the places stay and each run's distance from the law is drawn
 anew from all of them: L* = law x exp(residual of a run drawn at random). Residuals are stretched
-by sqrt(n / (n - parameters - 2)): a law lies nearer to its own runs than to others, and what is
-left is Student's, whose spread that is. Resampling whole runs would often leave fewer places than
-the law has parameters. How often the intervals hold: docs/LOG.md.
+by sqrt(n / (n - 2 parameters)): a fit that nearly minimises absolute distances passes through as
+many runs as it has parameters, and lies nearer to the others than to runs that it has not seen.
+How often the intervals hold, and those of other resamples: docs/LOG.md.
 Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, section 9.4.
 """
 
@@ -57,7 +57,7 @@ def resampled(law: Law, points: Points, count: int, seed: int = 0) -> Resampled:
 
 def stretched(residuals: Array, parameters: int) -> Array:
     """Residuals as large as those of runs that the law was not fitted to; zero in the mean."""
-    left = max(1, len(residuals) - parameters - 2)
+    left = max(1, len(residuals) - 2 * parameters)
     return (residuals - residuals.mean()) * np.sqrt(len(residuals) / left)
 
 

@@ -24,6 +24,7 @@ from tests.train.small import tiny_training
             "noise.permute.*'masked'.*dynamic, rate, whole_words",
         ),
         ({"preset": "bert-tiny", "depth": 3}, "depth=3 came with preset='bert-tiny'.*4 layers"),
+        ({"preset": "bert-tiny", "width": 64}, "width=64 came with preset='bert-tiny'.*128 feat"),
         ({"layers": 3}, "layers=3 changes a preset.*depth=3"),
         ({"validations": -1}, "validations.*greater than or equal to 1"),
         ({"validation_tokens": 0}, "validation_tokens.*greater than or equal to 1"),
@@ -33,6 +34,12 @@ def test_what_does_not_fit_is_refused_in_one_line(changes, said: str):
     with pytest.raises(ConfigError, match=said) as caught:
         tiny_training(**changes).check_objective()
     assert "\n" not in str(caught.value)
+
+
+def test_a_width_may_be_given_beside_the_depth():
+    wide, derived = (tiny_training(width=width).shape(300) for width in (192, None))
+    assert (wide.width, wide.attention.heads, wide.feedforward.width) == (192, 3, 576)
+    assert derived.width == 64 and wide.layers == derived.layers
 
 
 def test_every_objective_says_what_noise_it_reads():

@@ -5,17 +5,14 @@ import pytest
 
 from groundup.core import ConfigError
 from groundup.train.scaling.budget import speed, table
-from groundup.train.scaling.fit import FitConfig, fit_sweep
 from groundup.train.scaling.frontier import optimal
 from groundup.train.scaling.sweep import read_sweep
-from tests.train.scaling.ladders import TRUTH, law, swept
+from tests.train.scaling.ladders import TRUTH, law
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("budget")
-    sweep = swept(folder, noise=0.001)
-    return sweep, fit_sweep(FitConfig(resamples=60), sweep, folder / "fit").artifact
+def made(planted):
+    return planted.sweep, planted.fit.artifact
 
 
 def test_larger_budgets_buy_larger_models_at_a_lower_loss(made):

@@ -9,7 +9,6 @@ from groundup.train.scaling.check import check_forecast
 from groundup.train.scaling.fit import FitConfig, fit_sweep, parent_of
 from groundup.train.scaling.forecast import ForecastConfig, forecast
 from groundup.train.scaling.sweep import sweep
-from tests.train.scaling.ladders import swept
 from tests.train.scaling.test_sweep import LADDER
 from tests.train.small import small, without_compiler
 
@@ -17,10 +16,10 @@ LATER, EARLIER = "2999-01-01T00:00:00Z", "2000-01-01T00:00:00Z"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("check")
-    fit = fit_sweep(FitConfig(resamples=60), swept(folder), folder / "fit").artifact
-    return forecast(ForecastConfig(budget=1.92e14), fit, folder / "forecast")
+def made(own_fit, tmp_path_factory):
+    return forecast(
+        ForecastConfig(budget=1.92e14), own_fit, tmp_path_factory.mktemp("check") / "forecast"
+    )
 
 
 @pytest.fixture

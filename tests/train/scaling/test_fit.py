@@ -8,16 +8,13 @@ from groundup.core import ConfigError, DataError
 from groundup.train.scaling.fit import FILE, PAGE, FitConfig, fit_sweep, fitted, parent_of, read_fit
 from groundup.train.scaling.resample import forecast_of
 from groundup.train.scaling.sweep import read_sweep
+from tests.train.scaling.conftest import QUICK
 from tests.train.scaling.ladders import LADDER, TRUTH, law, swept
-
-QUICK = FitConfig(resamples=60)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("fit")
-    sweep = swept(folder, noise=0.002)
-    return sweep, fit_sweep(QUICK, sweep, folder / "fit")
+def made(planted):
+    return planted.sweep, planted.fit
 
 
 def test_it_tells_the_laws_and_approaches_with_intervals(made):

@@ -7,7 +7,6 @@ import pytest
 
 from groundup.core import ArtifactError, ConfigError, DataError, load_config
 from groundup.train import PretrainConfig
-from groundup.train.scaling.fit import FitConfig, fit_sweep
 from groundup.train.scaling.forecast import (
     FILE,
     SETTINGS,
@@ -16,15 +15,14 @@ from groundup.train.scaling.forecast import (
     ledger_of,
     read_forecast,
 )
-from tests.train.scaling.ladders import law, swept
+from tests.train.scaling.ladders import law
 
 LARGER = ForecastConfig(budget=1.92e14)
 
 
 @pytest.fixture(scope="module")
-def fit(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("forecast")
-    return fit_sweep(FitConfig(resamples=60), swept(folder), folder / "fit").artifact
+def fit(own_fit):
+    return own_fit
 
 
 @pytest.fixture(scope="module")

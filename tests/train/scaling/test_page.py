@@ -5,16 +5,13 @@ import re
 import numpy as np
 import pytest
 
-from groundup.train.scaling.fit import FitConfig, fitted
-from groundup.train.scaling.page import dotted, fit_page
-from tests.train.scaling.ladders import synthetic
+from groundup.train.scaling.fit import PAGE
+from groundup.train.scaling.page import dotted
 
 
 @pytest.fixture(scope="module")
-def shown() -> str:
-    runs = synthetic(0.002)
-    content, drawn = fitted(FitConfig(resamples=50), runs)
-    return fit_page(runs, drawn, content)
+def shown(planted) -> str:
+    return planted.fit.artifact.file(PAGE).read_text(encoding="utf-8")
 
 
 def test_every_budget_approach_and_run_is_there(shown):

@@ -49,10 +49,10 @@ def test_intervals_hold_the_truth_in_most_of_a_few_sweeps():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_intervals_hold_the_truth_nearly_as_often_as_they_say():
+def test_intervals_hold_the_truth_as_often_as_they_say():
     shares = held(range(1000, 1100), 150)
     print(shares)
-    assert min(shares["law"], shares["run"]) >= 0.9 and min(shares.values()) >= 0.8, shares
+    assert all(0.88 <= share <= 1 for share in shares.values()), shares  # 3 errors of 100 sweeps
 
 
 def test_the_same_seed_draws_the_same_and_another_does_not():
@@ -77,7 +77,7 @@ def test_without_noise_the_interval_has_no_width():
 
 
 def test_residuals_are_stretched_by_what_the_law_used_up():
-    assert stretched(np.array([1.0, -1.0] * 4), 4) == pytest.approx([2.0, -2.0] * 4)
+    assert stretched(np.array([1.0, -1.0] * 4), 3) == pytest.approx([2.0, -2.0] * 4)
 
 
 def test_what_is_no_number_is_left_out_and_told_as_nothing():
