@@ -29,6 +29,8 @@ from .interval import (
 )
 from .linear import Int8Linear
 from .loss import (
+    ChunkedCrossEntropy,
+    LossPlan,
     LossSum,
     cross_entropy,
     reference_cross_entropy,
@@ -63,9 +65,11 @@ from .ways import (
 __all__ = [
     "NEEDS",
     "Choice",
+    "ChunkedCrossEntropy",
     "ExpertWeights",
     "Int8Linear",
     "Intervals",
+    "LossPlan",
     "LossSum",
     "Mask",
     "Pairs",

@@ -10,6 +10,8 @@ Source: the idea of Hsu et al. 2024 (Liger Kernel), arXiv:2410.10989, §3.2.
 """
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -75,7 +77,7 @@ def cross_entropy(
     if torch.is_autocast_enabled(hidden.device.type):
         compute = torch.get_autocast_dtype(hidden.device.type)
     chunk = chunk or chunk_of(len(head), compute.itemsize)
-    plan = Plan(chunk, compute, compiled, softcap)
+    plan = LossPlan(chunk, compute, partial(chunk_errors, compiled=compiled, softcap=softcap))
     return ChunkedCrossEntropy.apply(hidden, head, bias, targets, weights, plan)
 
 
@@ -93,13 +95,14 @@ def chunk_of(vocab_size: int, item_bytes: int) -> int:
     return max(SMALLEST_CHUNK, min(LARGEST_CHUNK, 1 << fits.bit_length() - 1))
 
 
-class Plan(NamedTuple):
+class LossPlan(NamedTuple):
     """How to walk over the tokens."""
 
     chunk: int
     compute: torch.dtype
-    compiled: bool
-    softcap: float | None
+    errors: Callable[[Tensor, Tensor | None, Tensor, Tensor], tuple[Tensor, Tensor]]
+    """Of a chunk's logits, bias, targets and weights: its losses, and their derivative by the
+    logits; `chunk_errors`, or another where ids are divided among processes."""
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
@@ -108,7 +111,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor,
-        weights: Tensor, plan: Plan,
+        weights: Tensor, plan: LossPlan,
     ) -> Tensor:  # fmt: skip
         """Walk over the chunks; keep gradients only of what asks for them."""
         output = head.detach().to(plan.compute)
@@ -122,7 +125,7 @@ class ChunkedCrossEntropy(torch.autograd.Function):
                 part = slice(start, start + plan.chunk)
                 inputs = hidden[part].detach().to(plan.compute)
                 logits = inputs @ output.T
-                losses, errors = chunk_errors(logits, bias, targets[part], weights[part], plan)
+                losses, errors = plan.errors(logits, bias, targets[part], weights[part])
                 total += losses.sum()
                 if grad_hidden is not None:
                     grad_hidden[part] = errors @ output
@@ -150,16 +153,18 @@ def chunk_errors(
     bias: Float[Tensor, " V"] | None,
     targets: Int[Tensor, " N"],
     weights: Float[Tensor, " N"],
-    plan: Plan,
+    *,
+    compiled: bool = False,
+    softcap: float | None = None,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
     """Losses of a chunk's products, and their derivative by the products."""
-    softmax = compiled_once(fused_losses_and_errors) if plan.compiled else losses_and_errors
+    softmax = compiled_once(fused_losses_and_errors) if compiled else losses_and_errors
     if bias is not None:
         logits = logits + bias.detach().to(logits.dtype)
-    if plan.softcap is None:
+    if softcap is None:
         return softmax(logits, targets, weights)
-    bent = torch.tanh(logits / plan.softcap)
-    losses, errors = softmax(bent * plan.softcap, targets, weights)
+    bent = torch.tanh(logits / softcap)
+    losses, errors = softmax(bent * softcap, targets, weights)
     return losses, errors * (1 - bent * bent)
 
 

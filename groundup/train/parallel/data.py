@@ -24,6 +24,7 @@ from groundup.kernels import LossSum
 
 from ..batches import Batch, split
 from ..loop import Gradients, Loss, backward
+from ..optim.sharded import local
 from ..precision import Precision
 from .mesh import SEES_OTHER_TARGETS, Mesh
 
@@ -132,11 +133,6 @@ def whole_gradient(parameter: nn.Parameter) -> Tensor:
         if parameter.grad.placements != parameter.placements:  # a sum that is still outstanding
             parameter.grad = parameter.grad.redistribute(placements=parameter.placements)
     return local(parameter.grad)
-
-
-def local(tensor: Tensor) -> Tensor:
-    """What this process holds of a tensor."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def dimensions_of(tensor: Tensor) -> tuple[str, ...]:

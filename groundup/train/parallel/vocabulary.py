@@ -7,7 +7,8 @@ So neither all logits of a token nor all ids' logits of a chunk exist anywhere. 
 Source: Shoeybi et al. 2019, arXiv:1909.08053, section 3 (parallel cross-entropy).
 """
 
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -15,6 +16,8 @@ from torch import Tensor, distributed
 from torch.distributed import ProcessGroup, ReduceOp
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
+
+from groundup.kernels import ChunkedCrossEntropy, LossPlan
 
 CHUNK = 1024
 """Tokens whose logits exist at one time."""
@@ -42,59 +45,18 @@ def parallel_cross_entropy(
     if torch.is_autocast_enabled(hidden.device.type):
         compute = torch.get_autocast_dtype(hidden.device.type)
     _, offset = compute_local_shape_and_global_offset(head.shape, head.device_mesh, head.placements)
-    plan = Plan(head.device_mesh.get_group(), offset[0], chunk, compute, softcap)
+    ids = Ids(head.device_mesh.get_group(), offset[0])
+    plan = LossPlan(chunk, compute, partial(parallel_errors, ids=ids, softcap=softcap))
     own = head.to_local(grad_placements=head.placements)
     own_bias = None if bias is None else bias.to_local(grad_placements=bias.placements)
-    return ParallelCrossEntropy.apply(hidden, own, own_bias, targets, weights, plan)
+    return ChunkedCrossEntropy.apply(hidden, own, own_bias, targets, weights, plan)
 
 
-class Plan(NamedTuple):
-    """Who has which ids, and how to walk over the tokens."""
+class Ids(NamedTuple):
+    """Which ids this process has."""
 
     group: ProcessGroup
     first: int
-    """This process's first id."""
-    chunk: int
-    compute: torch.dtype
-    softcap: float | None
-
-
-class ParallelCrossEntropy(torch.autograd.Function):
-    """Loss and, already in forward, its gradients; see `parallel_cross_entropy`."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, head: Tensor, bias: Tensor | None, targets: Tensor,
-        weights: Tensor, plan: Plan,
-    ) -> Tensor:  # fmt: skip
-        """Walk over the chunks; every process walks alike."""
-        output = head.detach().to(plan.compute)
-        total = output.new_zeros((), dtype=torch.promote_types(plan.compute, torch.float32))
-        grad_hidden, grad_head, grad_bias = (
-            torch.zeros_like(leaf) if leaf is not None and wanted else None
-            for leaf, wanted in zip((hidden, head, bias), ctx.needs_input_grad, strict=False)
-        )
-        with torch.autocast(hidden.device.type, enabled=False):
-            for start in range(0, hidden.shape[0], plan.chunk):
-                part = slice(start, start + plan.chunk)
-                inputs = hidden[part].detach().to(plan.compute)
-                logits = inputs @ output.T  # (n, V / processes)
-                losses, errors = parallel_errors(logits, bias, targets[part], weights[part], plan)
-                total += losses.sum()
-                if grad_hidden is not None:
-                    grad_hidden[part] = errors @ output
-                if grad_head is not None:
-                    grad_head += errors.T @ inputs
-                if grad_bias is not None:
-                    grad_bias += errors.sum(0)
-        ctx.save_for_backward(grad_hidden, grad_head, grad_bias)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
-        """Scale the gradients that forward made."""
-        scaled = [None if g is None else g * scale.to(g.dtype) for g in ctx.saved_tensors]
-        return (*scaled, None, None, None)
 
 
 def parallel_errors(
@@ -102,26 +64,28 @@ def parallel_errors(
     bias: Float[Tensor, " v"] | None,
     targets: Int[Tensor, " N"],
     weights: Float[Tensor, " N"],
-    plan: Plan,
+    *,
+    ids: Ids,
+    softcap: float | None,
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N v"]]:
     """Weighted losses of a chunk, and their derivative by this process's products."""
     dtype, exact = logits.dtype, torch.promote_types(logits.dtype, torch.float32)
     if bias is not None:
         logits = logits + bias.detach().to(dtype)
     logits, slope = logits.to(exact), None
-    if plan.softcap is not None:
-        bent = torch.tanh(logits / plan.softcap)
-        logits, slope = bent * plan.softcap, 1 - bent * bent
+    if softcap is not None:
+        bent = torch.tanh(logits / softcap)
+        logits, slope = bent * softcap, 1 - bent * bent
     largest = logits.amax(-1)  # (n,)
-    distributed.all_reduce(largest, ReduceOp.MAX, group=plan.group)
+    distributed.all_reduce(largest, ReduceOp.MAX, group=ids.group)
     logits = logits - largest[:, None]
-    own = targets - plan.first
+    own = targets - ids.first
     is_own = (own >= 0) & (own < logits.shape[1])
     own = own.clamp(0, logits.shape[1] - 1)[:, None]  # (n, 1)
     picked = logits.gather(-1, own).squeeze(-1) * is_own
     errors = logits.exp_()
     told = torch.stack([errors.sum(-1), picked])  # (2, n)
-    distributed.all_reduce(told, group=plan.group)
+    distributed.all_reduce(told, group=ids.group)
     weights = weights.to(exact)
     losses = weights * (told[0].log() - told[1])
     errors *= (weights / told[0])[:, None]
