@@ -2,8 +2,9 @@
 
     groundup pretrain --config benchmarks/house.toml --tokens runs/permissive-tokens-8k \\
         --tokenizer runs/permissive-tokenizer-8k --out runs/house        (hours; resumable)
-    python benchmarks/house.py finish     models/house-14m: 8 bits, card, licences, curve
+    python benchmarks/house.py finish     models/house-14m in 8 bits, house-14m.json, the curve
     python benchmarks/house.py compare    held-out packages: bits per byte, results/house.json
+    python benchmarks/house_card.py       models/house-14m.md
 
 Held-out packages are those of permissive_held_out.toml; nothing was trained or chosen on them. xz
 gets each package's text whole, at its highest setting. Gemma 3 270M is larger by 20 times and was
@@ -119,19 +120,34 @@ def compressed_alone(texts: list[Text]) -> str:
 
 
 def finish(arguments: argparse.Namespace) -> None:
-    """The 8-bit copy, its card and its curve, in models/."""
+    """The 8-bit copy, its facts and its curve."""
     base = Artifact.open(arguments.run, "model")
     small = quantize(QuantizeConfig(others="bfloat16"), base, arguments.model)
     rows = record.read_metrics(base.path / "log" / "metrics.jsonl")
     facts = {
-        "base": base.id, "small": small.id, "bytes": small.bytes, "config": base.config,
-        "numbers": base.numbers, "seconds": base.seconds, "parents": [
-            {"name": parent.name, "id": parent.id} for parent in base.parents
-        ], "curve": thinned(rows),
+        "machine": machine_class(), "date": base.numbers["began"][:10], "bytes": small.bytes,
+        "seconds": base.seconds, "config": base.config, "numbers": base.numbers,
+        "lineage": lineage(small), "curve": thinned(rows),
     }  # fmt: skip
     write_json(MODELS / "house-14m.json", facts)
     write_text(RUNS / "house-curve.html", picture(rows).render())
     print(f"{small.path}: {small.bytes / 1e6:.1f} MB; {RUNS / 'house-curve.html'}")
+
+
+def lineage(last: Artifact, name: str = "house-14m") -> list[dict[str, Any]]:
+    """An artifact and what it came from, each once, the nearest first.
+
+    A corpus' settings are its pipeline's, a file of this repository, and are left out.
+    """
+    told = {"name": name, "kind": last.kind, "stage": last.stage, "id": last.id,
+            "parents": [parent.name for parent in last.parents]}  # fmt: skip
+    if last.kind != "corpus":
+        told["config"] = last.config
+    found = {last.id: told}
+    for parent in last.parents:
+        for each in lineage(Artifact.open(last.path / parent.path), parent.name):
+            found.setdefault(each["id"], each)
+    return list(found.values())
 
 
 def thinned(rows: list[dict[str, Any]]) -> list[dict[str, float]]:
