@@ -122,7 +122,7 @@ def compressed_alone(texts: list[Text]) -> str:
 def finish(arguments: argparse.Namespace) -> None:
     """The 8-bit copy, its facts and its curve."""
     base = Artifact.open(arguments.run, "model")
-    small = quantize(QuantizeConfig(others="bfloat16"), base, arguments.model)
+    small = quantize(QuantizeConfig(others="bfloat16", head="8bit"), base, arguments.model)
     rows = record.read_metrics(base.path / "log" / "metrics.jsonl")
     facts = {
         "machine": machine_class(), "date": base.numbers["began"][:10], "bytes": small.bytes,

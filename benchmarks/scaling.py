@@ -19,8 +19,6 @@ import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.train.services.services import BITS
-
 from groundup.core import MANIFEST, Artifact, GateFailed, device, record, write_json
 from groundup.train import OptimConfig, PretrainConfig, pretrain
 from groundup.train.scaling.check import check_forecast
@@ -28,6 +26,7 @@ from groundup.train.scaling.fit import FitConfig, fit_sweep
 from groundup.train.scaling.forecast import ForecastConfig, forecast
 from groundup.train.scaling.ladder import SweepConfig, Training, rung
 from groundup.train.scaling.sweep import read_sweep, run_of, sweep
+from groundup.train.services.validation import BITS
 from table import machine_class
 
 ROOT = Path(__file__).resolve().parents[1]

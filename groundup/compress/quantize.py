@@ -2,7 +2,8 @@
 
     scale = max|W_row| / 127;   q = round(W_row / scale);   |W - scale q| <= scale / 2
 
-Embeddings, the head and norms stay as they are: they are few, and logits feel them most. The
+Embeddings, the head and norms stay as they are if nobody says otherwise: they are few, and logits
+feel them most. A head in 8 bits takes less of the file and is a float matrix again once opened. The
 result is a model directory like any other, which `load` here and Transformers (compressed-tensors,
 pack-quantized) open.
 Source: Dettmers et al. 2022, arXiv:2208.07339, without the outlier columns: weights only.
@@ -26,12 +27,15 @@ class QuantizeConfig(Config):
     """Bits a weight."""
     others: Literal["kept", "bfloat16"] = "kept"
     """Of embeddings, head and norms: as they are, or in bfloat16, half of float32's bytes."""
+    head: Literal["other", "8bit"] = "other"
+    """An output table of its own: as the others, or in 8 bits in the file."""
 
 
 def quantize(config: QuantizeConfig, model: Artifact, out: Path) -> Artifact:
     """Make an 8-bit copy of a model, with its tokenizer.
 
-    Raises ArtifactError if the model is quantised already.
+    Raises ArtifactError if the model is quantised already, and if its head is to be in 8 bits and
+    is its embedding.
     """
     return produce(
         out,
@@ -51,6 +55,10 @@ def write_quantized(draft: Draft, config: QuantizeConfig, path: Path) -> None:
     worst = to_int8(model)
     if worst is None:
         raise ArtifactError(f"{path} has no weights left to quantize; give the original model.")
+    if config.head == "8bit":
+        if not isinstance(model.lm_head, nn.Linear):
+            raise ArtifactError(f"The head of {path} is its embedding; leave out head=8bit.")
+        model.set_submodule("lm_head", Int8Linear.from_linear(model.lm_head))
     if config.others == "bfloat16":
         for weight in model.parameters():  # scales are buffers, and stay as exact as they are
             weight.data = weight.data.to(torch.bfloat16)

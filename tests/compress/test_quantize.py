@@ -93,6 +93,32 @@ def test_the_other_weights_may_take_half_the_bytes(original, tmp_path):
     assert_close(found.softmax(-1), wanted.softmax(-1), atol=0.05, rtol=0.2)
 
 
+@torch.no_grad()
+def test_a_head_of_its_own_may_be_in_8_bits(tmp_path):
+    config = CONFIG.model_copy(update={"tied_embeddings": False})
+    model, ids = Transformer(config, seed=1).eval(), torch.randint(300, (2, 20))
+    original = produce(
+        tmp_path / "model", kind="model", stage="t", version=1, config=Config(), parents={},
+        write=lambda draft: save(model, draft.path),
+    )  # fmt: skip
+    plain = quantize(QuantizeConfig(), original, tmp_path / "plain")
+    small = quantize(QuantizeConfig(head="8bit"), original, tmp_path / "small")
+    assert plain.bytes - small.bytes > 2.5 * config.vocab_size * config.width
+    found, exact = load(small.path), load(plain.path)
+    assert found.head.dtype == torch.float32
+    scale = exact.head.abs().amax(-1, keepdim=True) / 127
+    assert ((found.head - exact.head).abs() <= 0.5001 * scale).all()
+    assert_close(found.logits(ids).softmax(-1), exact.logits(ids).softmax(-1), atol=0.02, rtol=0.1)
+    assert (
+        json.loads((small.path / "config.json").read_text())["quantization_config"]["ignore"] == []
+    )
+
+
+def test_a_head_that_is_the_embedding_stays_whole(original, tmp_path):
+    with pytest.raises(ArtifactError, match="head=8bit"):
+        quantize(QuantizeConfig(head="8bit"), original, tmp_path / "small")
+
+
 def test_the_same_model_gives_the_same_artifact(original, tmp_path):
     one = quantize(QuantizeConfig(), original, tmp_path / "one")
     two = quantize(QuantizeConfig(), original, tmp_path / "two")

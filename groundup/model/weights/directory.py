@@ -29,7 +29,7 @@ from ..config import ModelConfig
 from ..families.classifiers import has_head
 from ..families.registry import family_for, family_of, read_config
 from ..transformer import Transformer
-from .packed import QUANTIZATION_CONFIG, is_packed, packed_state, unpack_all
+from .packed import is_packed, packed_state, quantization_config, unpack_all
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 GENERATION = "generation_config.json"
@@ -183,8 +183,9 @@ def write_directory(
 
 def stored(model: Transformer) -> dict[str, Any]:
     """What a config.json says of the weights: their dtype, and whether they are packed."""
-    dtype = str(model.head.dtype).removeprefix("torch.")
-    packing = {"quantization_config": QUANTIZATION_CONFIG} if has_int8(model) else {}
+    dtype = str(model.embed_tokens.weight.dtype).removeprefix("torch.")
+    told = quantization_config(isinstance(model.lm_head, Int8Linear))
+    packing = {"quantization_config": told} if has_int8(model) else {}
     return {"dtype": dtype, "torch_dtype": dtype} | packing
 
 

@@ -36,6 +36,12 @@ QUANTIZATION_CONFIG: dict[str, Any] = {
     "ignore": ["lm_head"],
 }  # fmt: skip
 """What config.json says of a model whose projections are int8 and whose embeddings are not."""
+HEAD = "lm_head"
+
+
+def quantization_config(has_packed_head: bool) -> dict[str, Any]:
+    """What config.json says; a head is ignored unless it is packed too."""
+    return QUANTIZATION_CONFIG | {"ignore": [] if has_packed_head else [HEAD]}
 
 
 def pack(values: Int8[Tensor, "O I"]) -> Int32[Tensor, "O words"]:
@@ -104,7 +110,8 @@ def groups_of(found: Any) -> list[dict[str, Any]]:
 def unpack_all(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Replace the model's linear maps by int8 ones where `state` has packed weights.
 
-    Returns the state with those weights unpacked, under the names of `Int8Linear`.
+    Returns the state with those weights unpacked, under the names of `Int8Linear`. A packed head
+    becomes a float matrix, since losses and scores multiply with it whole.
 
     Raises ArtifactError if the model has no linear map of that name, or the shape differs.
     """
@@ -123,9 +130,12 @@ def unpack_all(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
         size = (linear.out_features, linear.in_features)
         if (shape is not None and tuple(shape.tolist()) != size) or words.shape[0] != size[0]:
             raise ArtifactError(f"The packed weight {name} does not have the shape {size}.")
+        values, scale = unpack(words, linear.in_features), scale.flatten().to(torch.float32)
+        if name == HEAD:
+            state[f"{name}.weight"] = values.to(torch.float32) * scale[:, None]
+            continue
         rounded = Int8Linear(linear.in_features, linear.out_features)
         rounded.bias = linear.bias
         model.set_submodule(name, rounded)
-        state[f"{name}.weight"] = unpack(words, linear.in_features)
-        state[f"{name}.scale"] = scale.flatten().to(torch.float32)
+        state |= {f"{name}.weight": values, f"{name}.scale": scale}
     return state
