@@ -1,7 +1,7 @@
 """Scaling on real text: rates, the house model's shape and settings, a ladder, and a forecast.
 
     python benchmarks/scaling.py rates       which rates at which width, 6 runs
-    python benchmarks/scaling.py house       shapes and settings of the 14M-class model, 11 runs
+    python benchmarks/scaling.py house       shapes and settings of the 14M-class model, 13 runs
     python benchmarks/scaling.py ladder      5 sizes x 4 budgets, then the fit
     python benchmarks/scaling.py forecast    registers the loss of a run of 4 x the largest budget
     python benchmarks/scaling.py large       that run, and the gate that holds it to the forecast
@@ -53,6 +53,8 @@ TARGET_BUDGET, MOST_HALF_WIDTH = 4 * BUDGETS[-1], 3.0
 # 14M class itself. Settings: a small model with 2.3 tokens a weight, half of what the house model
 # will see, since steps of more tokens pay only in long runs.
 HOUSE_BUDGET, SMALL_BUDGET, SMALL = 3e13, 3e13, (2, 128)
+# Then the best shape at the best step, longer: 7 times the tokens, at two rates.
+LONGER_BUDGET = 2e14
 # Vocabularies cut text into other windows: more of it is scored, once, where they are compared.
 MORE_TEXT = {"validations": 1, "validation_tokens": 262_144}
 
@@ -69,7 +71,7 @@ class Candidate(NamedTuple):
     optim: dict[str, Any] = {}
 
 
-LONGER = {"length": 512, "context_length": 512}
+ROWS_OF_512 = {"length": 512, "context_length": 512}
 HOUSE = {
     "7x320, 8k": Candidate((7, 320), HOUSE_BUDGET, changes=MORE_TEXT),
     "12x256, 8k": Candidate((12, 256), HOUSE_BUDGET, changes=MORE_TEXT),
@@ -84,8 +86,14 @@ HOUSE = {
     "small: 8,192 a step, rates x 2": Candidate(
         SMALL, SMALL_BUDGET, rates=2.0, changes={"batch_tokens": 8192}
     ),
-    "small: rows of 512": Candidate(SMALL, SMALL_BUDGET, changes=LONGER),
+    "small: rows of 512": Candidate(SMALL, SMALL_BUDGET, changes=ROWS_OF_512),
     "small: falling over 80 %": Candidate(SMALL, SMALL_BUDGET, optim={"decay": 0.8}),
+    "longer: 4x384, 8,192 a step": Candidate(
+        (4, 384), LONGER_BUDGET, changes={"batch_tokens": 8192}
+    ),
+    "longer: 4x384, 8,192 a step, rates x 0.6": Candidate(
+        (4, 384), LONGER_BUDGET, rates=0.6, changes={"batch_tokens": 8192}
+    ),
 }
 
 
