@@ -1,7 +1,7 @@
 """Scaling on real text: rates, the house model's shape and settings, a ladder, and a forecast.
 
     python benchmarks/scaling.py rates       which rates at which width, 6 runs
-    python benchmarks/scaling.py house       shapes and settings of the 14M-class model, 13 runs
+    python benchmarks/scaling.py house       shapes and settings of the 14M-class model, 14 runs
     python benchmarks/scaling.py ladder      5 sizes x 4 budgets, then the fit
     python benchmarks/scaling.py forecast    registers the loss of a run of 4 x the largest budget
     python benchmarks/scaling.py large       that run, and the gate that holds it to the forecast
@@ -55,8 +55,10 @@ TARGET_BUDGET, MOST_HALF_WIDTH = 4 * BUDGETS[-1], 3.0
 HOUSE_BUDGET, SMALL_BUDGET, SMALL = 3e13, 3e13, (2, 128)
 # Then the best shape at the best step, longer: 7 times the tokens, at two rates.
 LONGER_BUDGET = 2e14
-# Vocabularies cut text into other windows: more of it is scored, once, where they are compared.
+# Vocabularies cut text into other windows: more of it is scored, once, where they are compared; and
+# other rows cut it so differently that all of it is.
 MORE_TEXT = {"validations": 1, "validation_tokens": 262_144}
+ALL_TEXT = {"validations": 1, "validation_tokens": 2_080_000}
 
 
 class Candidate(NamedTuple):
@@ -71,7 +73,8 @@ class Candidate(NamedTuple):
     optim: dict[str, Any] = {}
 
 
-ROWS_OF_512 = {"length": 512, "context_length": 512}
+ROWS_OF_256 = {"batch_tokens": 8192, **ALL_TEXT}
+ROWS_OF_512 = {"length": 512, "context_length": 512, **ROWS_OF_256}
 HOUSE = {
     "7x320, 8k": Candidate((7, 320), HOUSE_BUDGET, changes=MORE_TEXT),
     "12x256, 8k": Candidate((12, 256), HOUSE_BUDGET, changes=MORE_TEXT),
@@ -86,6 +89,7 @@ HOUSE = {
     "small: 8,192 a step, rates x 2": Candidate(
         SMALL, SMALL_BUDGET, rates=2.0, changes={"batch_tokens": 8192}
     ),
+    "small: rows of 256": Candidate(SMALL, SMALL_BUDGET, changes=ROWS_OF_256),
     "small: rows of 512": Candidate(SMALL, SMALL_BUDGET, changes=ROWS_OF_512),
     "small: falling over 80 %": Candidate(SMALL, SMALL_BUDGET, optim={"decay": 0.8}),
     "longer: 4x384, 8,192 a step": Candidate(
