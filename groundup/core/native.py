@@ -29,23 +29,26 @@ LANES = 16
 SECONDS = 120
 
 
-def library(source: Path, instead: str) -> ctypes.CDLL | None:
+def library(source: Path, instead: str, flags: tuple[str, ...] = ()) -> ctypes.CDLL | None:
     """The compiled source, or None if there is no compiler or it fails, which is told once.
 
     instead  what its caller then does: `numpy, hundreds of times slower`; empty: tell nothing
+    flags    of the compiler, besides FLAGS
     """
-    return load(source, device.compiler(), instead)
+    return load(source, device.compiler(), instead, flags)
 
 
 @cache
-def load(source: Path, compiler: str, instead: str) -> ctypes.CDLL | None:
+def load(
+    source: Path, compiler: str, instead: str, flags: tuple[str, ...] = ()
+) -> ctypes.CDLL | None:
     """The library that this compiler makes; see `library`."""
     if not compiler:
         tell(f"No C++ compiler: {source.stem}", instead)
         return None
     for folder in (lambda: device.cache_folder() / "native", private_folder):
         try:
-            return ctypes.CDLL(str(compiled(source, compiler, folder())))
+            return ctypes.CDLL(str(compiled(source, compiler, folder(), flags)))
         except OSError:
             continue  # a cache that cannot be written to, or lies where nothing may be run from
         except subprocess.SubprocessError as error:
@@ -69,12 +72,13 @@ def tell(what: str, instead: str) -> None:
         record.say(f"{what} runs in {instead}.")
 
 
-def compiled(source: Path, compiler: str, folder: Path) -> Path:
+def compiled(source: Path, compiler: str, folder: Path, flags: tuple[str, ...] = ()) -> Path:
     """Path of the compiled source, compiling it unless it is there."""
-    flags = [*FLAGS, tuned()]
+    flags = (*FLAGS, tuned(), *flags)
+    headers = [path.read_text(encoding="utf-8") for path in sorted(source.parent.glob("*.h"))]
     facts = device.cpu_facts()
     processor = [device.processor_name(), facts.get("flags") or facts.get("Features") or ""]
-    key = digest([source.read_text(encoding="utf-8"), flags, compiler, processor])
+    key = digest([source.read_text(encoding="utf-8"), headers, flags, compiler, processor])
     target = folder / f"{source.stem}-{key[:16]}.so"
     if target.is_file():
         return target

@@ -19,6 +19,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from .interval import interval_attention, intervals, runs_natively
 from .mask import CAUSAL, Mask, check_fit, visible
+from .softmax import has_native, interval_softmax
 from .sparse import narrowed, skips, sparse_attention
 from .ways import CHUNK, Way, row_shape, way_of
 
@@ -142,7 +143,15 @@ def attend(
     """
     (B, H, T, K), (G, S) = q.shape, k.shape[1:3]
     stacked = q.reshape(B, G, H // G * T, K)
-    products = (stacked @ k.mT).view(B, G, H // G, T, S)
+    products = stacked @ k.mT  # (B, G, H / G * T, S)
+    if scores.bias is None and scores.softcap is None and has_native(q.device.type, products.dtype):
+        seen = intervals(mask, T, S, q.device)
+        if seen is not None:
+            scale = 1 / math.sqrt(K) if scores.scale is None else scores.scale
+            weights = interval_softmax(products.view(B, H, T, S), *seen, scale)
+            out = weights.to(v.dtype).view(B, G, H // G * T, S) @ v
+            return out.view(B, H, T, v.shape[-1])
+    products = products.view(B, G, H // G, T, S)
     exact = torch.promote_types(products.dtype, torch.float32)
     seen = visible(mask, T, S, q.device)[:, None, None]  # (B or 1, 1, 1, T, S)
     products = products.to(exact) * (1 / math.sqrt(K) if scores.scale is None else scores.scale)

@@ -7,29 +7,25 @@
 // query of a tile sees are never touched. Long runs are read in blocks, with the running maximum of
 // Milakov and Gimelshein 2018, arXiv:1805.02867. A query that sees nothing gives zeros.
 
+#include "lanes.h"
+
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <cstring>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int LANES = 16, ROWS = 8;
-#elif defined(__AVX__)
-constexpr int LANES = 8, ROWS = 6;
+#if defined(__AVX__) && !defined(__AVX512F__)
+constexpr int ROWS = 6;
 #else
-constexpr int LANES = 4, ROWS = 8;
+constexpr int ROWS = 8;
 #endif
 constexpr int VECTORS = 2, TILE = LANES * VECTORS;
 constexpr int64_t BLOCK = 512;
 constexpr float NOTHING = -1e30f;
-
-typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4 * LANES)));
-typedef int32_t Whole __attribute__((vector_size(4 * LANES), aligned(4 * LANES)));
 
 struct Tile {
     Lanes lanes[VECTORS];
@@ -39,32 +35,6 @@ struct Bounds {
     Whole low[VECTORS], high[VECTORS];
     int64_t first = INT64_MAX, end = 0;
 };
-
-inline Lanes all(float value) { return Lanes{} + value; }
-
-inline Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
-
-// e^x for x <= 0: 2^n times the series of what is left; zero where a float would not hold it, and no
-// number where x is none, so that a model's damage is seen.
-inline Lanes exponential(Lanes x) {
-    const Lanes magic = all(12582912.0f);
-    Lanes clamped = larger(x, all(-87.0f));
-    Lanes shifted = clamped * 1.44269504f + magic;
-    Lanes n = shifted - magic;
-    Lanes f = clamped - n * 0.693359375f + n * 2.12194440e-4f;
-    Lanes series = all(1.9875691500e-4f);
-    series = series * f + 1.3981999507e-3f;
-    series = series * f + 8.3334519073e-3f;
-    series = series * f + 4.1665795894e-2f;
-    series = series * f + 1.6666665459e-1f;
-    series = series * f + 5.0000001201e-1f;
-    series = series * (f * f) + f + 1.0f;
-    Whole bits, power = (reinterpret_cast<Whole &>(shifted) - 0x4B400000) << 23;
-    std::memcpy(&bits, &series, sizeof bits);
-    bits += power;
-    std::memcpy(&series, &bits, sizeof bits);
-    return x == x ? (x > -87.0f ? series : Lanes{}) : x;
-}
 
 // sums[r] += sum_i a[r * across + i * along] * b[i]
 template <int COUNT>

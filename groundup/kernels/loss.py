@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .compiled import compiled_once
+from .softmax import has_native, native_losses_and_errors
 
 CHUNK_BYTES = 2**26
 """Most that the logits of one chunk take: more need memory, and with less the head's gradient is
@@ -159,6 +160,8 @@ def chunk_errors(
 ) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
     """Losses of a chunk's products, and their derivative by the products."""
     softmax = compiled_once(fused_losses_and_errors) if compiled else losses_and_errors
+    if has_native(logits.device.type, logits.dtype):
+        softmax = native_losses_and_errors
     if bias is not None:
         logits = logits + bias.detach().to(logits.dtype)
     if softcap is None:

@@ -1,0 +1,47 @@
+// Vectors of floats as wide as the processor's, and e^x of them; for the loops beside it.
+
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int LANES = 16;
+#elif defined(__AVX__)
+constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
+#endif
+
+typedef float Lanes __attribute__((vector_size(4 * LANES), aligned(4 * LANES)));
+typedef int32_t Whole __attribute__((vector_size(4 * LANES), aligned(4 * LANES)));
+
+inline Lanes all(float value) { return Lanes{} + value; }
+
+inline Lanes larger(Lanes a, Lanes b) { return a > b ? a : b; }
+
+// e^x for x <= 0: 2^n times the series of what is left; zero where a float would not hold it, and no
+// number where x is none, so that a model's damage is seen.
+inline Lanes exponential(Lanes x) {
+    const Lanes magic = all(12582912.0f);
+    Lanes clamped = larger(x, all(-87.0f));
+    Lanes shifted = clamped * 1.44269504f + magic;
+    Lanes n = shifted - magic;
+    Lanes f = clamped - n * 0.693359375f + n * 2.12194440e-4f;
+    Lanes series = all(1.9875691500e-4f);
+    series = series * f + 1.3981999507e-3f;
+    series = series * f + 8.3334519073e-3f;
+    series = series * f + 4.1665795894e-2f;
+    series = series * f + 1.6666665459e-1f;
+    series = series * f + 5.0000001201e-1f;
+    series = series * (f * f) + f + 1.0f;
+    Whole bits, power = (reinterpret_cast<Whole &>(shifted) - 0x4B400000) << 23;
+    std::memcpy(&bits, &series, sizeof bits);
+    bits += power;
+    std::memcpy(&series, &bits, sizeof bits);
+    return x == x ? (x > -87.0f ? series : Lanes{}) : x;
+}
+
+}  // namespace

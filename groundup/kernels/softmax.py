@@ -1,0 +1,133 @@
+"""Softmax and cross-entropy of rows in C++, with their derivatives, for training on CPUs.
+
+    weights[t, s] = softmax_s(scores[t, s] * scale)   over low[t] <= s < high[t], zero elsewhere
+
+A compiler's own code reads such a row four times and computes what no query sees; here a row stays
+in the cache and unseen keys cost nothing. Both are operators of torch, so compiled blocks call
+them. `losses_and_errors` of loss.py and `attend` of attention.py are the definitions.
+"""
+
+import ctypes
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from groundup.core import native
+
+FLAGS = ("-fopenmp",)
+DTYPES = (torch.float32, torch.bfloat16)
+
+
+class _Softmax(ctypes.Structure):
+    """The struct Softmax of softmax.cpp, field by field."""
+
+    _fields_ = [
+        *[(name, ctypes.c_void_p) for name in ("in_", "slope", "out", "low", "high")],
+        *[(name, ctypes.c_int64) for name in ("rows", "heads", "queries", "keys", "row_bounds")],
+        ("scale", ctypes.c_float),
+    ]
+
+
+class _Loss(ctypes.Structure):
+    """The struct Loss of softmax.cpp, field by field."""
+
+    _fields_ = [
+        *[(n, ctypes.c_void_p) for n in ("logits", "targets", "weights", "losses", "errors")],
+        *[(name, ctypes.c_int64) for name in ("tokens", "size")],
+    ]
+
+
+def code() -> ctypes.CDLL | None:
+    """The loops in C++, or None if they cannot be had."""
+    return native.library(Path(__file__).with_suffix(".cpp"), "", FLAGS)
+
+
+def has_native(place: str, dtype: torch.dtype) -> bool:
+    """Whether rows of a kind of device are worth the native loops, and these can be had."""
+    return place == "cpu" and dtype in DTYPES and code() is not None
+
+
+# As in ways.py: compiled blocks hold the answer.
+has_native._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@torch.library.custom_op("groundup::interval_softmax", mutates_args=())
+def interval_softmax(scores: Tensor, low: Tensor, high: Tensor, scale: float) -> Tensor:
+    """Weights of keys in each query's interval.
+
+    scores     (B, H, T, S)  float32 or bfloat16, of which those outside are not read
+    low, high  (b, T)        int32, within 0..S; see `intervals`
+    """
+    return run("softmax_forward", scores, None, low, high, scale)
+
+
+@torch.library.custom_op("groundup::interval_softmax_back", mutates_args=())
+def interval_softmax_back(
+    weights: Tensor, slope: Tensor, low: Tensor, high: Tensor, scale: float
+) -> Tensor:
+    """Derivative by the scores, of the weights and the derivative by them."""
+    return run("softmax_backward", weights, slope.contiguous(), low, high, scale)
+
+
+def run(
+    name: str,
+    values: Float[Tensor, "B H T S"],
+    slope: Float[Tensor, "B H T S"] | None,
+    low: Int[Tensor, "b T"],
+    high: Int[Tensor, "b T"],
+    scale: float,
+) -> Float[Tensor, "B H T S"]:
+    """Call a loop of softmax.cpp."""
+    values, (B, H, T, S) = values.contiguous(), values.shape
+    out, found = torch.empty_like(values), code()
+    assert found is not None, "asked for without a compiler"
+    work = _Softmax(
+        values.data_ptr(), None if slope is None else slope.data_ptr(), out.data_ptr(),
+        low.data_ptr(), high.data_ptr(), B, H, T, S, T if len(low) > 1 else 0, scale,
+    )  # fmt: skip
+    is_half = ctypes.c_int64(values.dtype == torch.bfloat16)
+    getattr(found, name)(ctypes.byref(work), is_half, ctypes.c_int64(torch.get_num_threads()))
+    return out
+
+
+@interval_softmax.register_fake
+def _(scores: Tensor, low: Tensor, high: Tensor, scale: float) -> Tensor:
+    return torch.empty_like(scores, memory_format=torch.contiguous_format)
+
+
+@interval_softmax_back.register_fake
+def _(weights: Tensor, slope: Tensor, low: Tensor, high: Tensor, scale: float) -> Tensor:
+    return torch.empty_like(weights, memory_format=torch.contiguous_format)
+
+
+def keep(ctx, inputs, output) -> None:
+    """What the derivative needs: the weights themselves."""
+    _, low, high, ctx.scale = inputs
+    ctx.save_for_backward(output, low, high)
+
+
+def back(ctx, slope: Tensor) -> tuple[Tensor, None, None, None]:
+    """Derivative by the scores."""
+    weights, low, high = ctx.saved_tensors
+    return interval_softmax_back(weights, slope, low, high, ctx.scale), None, None, None
+
+
+interval_softmax.register_autograd(back, setup_context=keep)
+
+
+def native_losses_and_errors(
+    logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
+    """`losses_and_errors` of loss.py where `has_native`; the errors lie where the logits lay."""
+    found, logits = code(), logits.contiguous()
+    assert found is not None, "asked for without a compiler"
+    targets, weights = targets.contiguous(), weights.to(torch.float32).contiguous()
+    losses = weights.new_empty(len(logits))
+    work = _Loss(
+        *(each.data_ptr() for each in (logits, targets, weights, losses, logits)), *logits.shape
+    )
+    is_half = ctypes.c_int64(logits.dtype == torch.bfloat16)
+    found.cross_entropy(ctypes.byref(work), is_half, ctypes.c_int64(torch.get_num_threads()))
+    return losses, logits
