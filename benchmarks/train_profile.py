@@ -33,7 +33,7 @@ KINDS = {
     "matrix products": r"aten::(mm|addmm)$",
     "attention: products": r"aten::(bmm|baddbmm)$",
     "loss: softmax": r"cpp_fused.*log_softmax|ChunkedCrossEntropy|aten::_?log_softmax",
-    "attention: softmax": r"cpp_fused.*softmax|flash_attention",
+    "attention: softmax": r"groundup::interval_softmax|cpp_fused.*softmax|flash_attention",
     "norms, rotary, gates, residual, casts": r"cpp_fused|CompiledFxGraph",
     "optimizer": r"aten::(_foreach|_fused|addcdiv|addcmul|lerp|sqrt)",
     "norm of the gradient": r"aten::(linalg_vector_norm|_foreach_norm)",

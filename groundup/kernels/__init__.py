@@ -22,11 +22,6 @@ from .experts import (
     reference_experts,
     sorted_pairs,
 )
-from .interval import (
-    Intervals,
-    interval_attention,
-    intervals,
-)
 from .linear import Int8Linear
 from .loss import (
     ChunkedCrossEntropy,
@@ -41,6 +36,12 @@ from .mask import (
     Pattern,
     places_of,
     visible,
+)
+from .native import (
+    Intervals,
+    has_native,
+    interval_attention,
+    intervals,
 )
 from .recompute import (
     Recompute,
@@ -87,6 +88,7 @@ __all__ = [
     "cross_entropy",
     "experts",
     "flash_attention",
+    "has_native",
     "held_places",
     "interval_attention",
     "intervals",

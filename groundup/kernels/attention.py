@@ -1,11 +1,12 @@
 """Attention: each query averages the values of the keys that it sees.
 
 `reference_attention` is the definition, in loops. `attention` picks the fastest way to the same
-numbers: while training, two matrix products with a softmax in float32 or PyTorch's flash kernel, by
-what `ways.py` says of these rows; without gradients on CPUs the native loop of `interval.py`; where
-a pattern lets most keys go unseen `sparse.py`, which never touches those; else flash, which never
-holds the (T, S) scores. Queries are the last T of S places, so a cache needs no offset. Which keys
-a query sees is said by a `Mask` alone. Knows nothing of positions, projections or caches.
+numbers: while training, two matrix products with a softmax in float32 between them (in C++ where it
+can be had) or PyTorch's flash kernel, by what `ways.py` says of these rows; without gradients on
+CPUs the loop of `native/interval.py`; where a pattern lets most keys go unseen `sparse.py`, which
+never touches those; else flash, which never holds the (T, S) scores. Queries are the last T of S
+places, so a cache needs no offset. Which keys a query sees is said by a `Mask` alone. Knows nothing
+of positions, projections or caches.
 Source: Vaswani et al. 2017, arXiv:1706.03762; grouped keys: Ainslie et al. 2023, arXiv:2305.13245.
 """
 
@@ -17,9 +18,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
-from .interval import interval_attention, intervals, runs_natively
 from .mask import CAUSAL, Mask, check_fit, visible
-from .softmax import has_native, interval_softmax
+from .native import (
+    has_native,
+    interval_attention,
+    interval_softmax,
+    intervals,
+    runs_natively,
+)
 from .sparse import narrowed, skips, sparse_attention
 from .ways import CHUNK, Way, row_shape, way_of
 

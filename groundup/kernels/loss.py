@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .compiled import compiled_once
-from .softmax import has_native, native_losses_and_errors
+from .native import has_native, native_losses_and_errors
 
 CHUNK_BYTES = 2**26
 """Most that the logits of one chunk take: more need memory, and with less the head's gradient is
@@ -117,10 +117,11 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         """Walk over the chunks; keep gradients only of what asks for them."""
         output = head.detach().to(plan.compute)
         total = output.new_zeros((), dtype=torch.promote_types(plan.compute, torch.float32))
-        grad_hidden, grad_head, grad_bias = (
-            torch.zeros_like(leaf) if leaf is not None and wanted else None
-            for leaf, wanted in zip((hidden, head, bias), ctx.needs_input_grad, strict=False)
-        )
+        wants_hidden, wants_head, wants_bias = ctx.needs_input_grad[:3]
+        grad_hidden = torch.empty_like(hidden) if wants_hidden else None  # each part is written
+        is_empty = not len(hidden)
+        grad_head = torch.zeros_like(head) if wants_head and is_empty else None
+        grad_bias = torch.zeros_like(bias) if wants_bias and is_empty else None
         with torch.autocast(hidden.device.type, enabled=False):
             for start in range(0, hidden.shape[0], plan.chunk):
                 part = slice(start, start + plan.chunk)
@@ -130,10 +131,10 @@ class ChunkedCrossEntropy(torch.autograd.Function):
                 total += losses.sum()
                 if grad_hidden is not None:
                     grad_hidden[part] = errors @ output
-                if grad_head is not None:
-                    grad_head += errors.T @ inputs
-                if grad_bias is not None:
-                    grad_bias += errors.sum(0)
+                if wants_head:
+                    grad_head = added(grad_head, errors.T @ inputs, head)
+                if wants_bias:
+                    grad_bias = added(grad_bias, errors.sum(0), bias)
         ctx.gradients = (grad_hidden, grad_head, grad_bias)
         return total
 
@@ -147,6 +148,11 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             if gradient is not None:
                 gradient.mul_(scale.to(gradient.dtype))
         return (*gradients, None, None, None)
+
+
+def added(total: Tensor | None, part: Tensor, leaf: Tensor) -> Tensor:
+    """A chunk's share of a leaf's gradient on top of the others; the first is the total so far."""
+    return part.to(leaf.dtype) if total is None else total.add_(part)
 
 
 def chunk_errors(

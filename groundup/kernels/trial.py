@@ -19,6 +19,7 @@ from groundup.core import ConfigError, device, write_json
 from .attention import flash_attention, matmul_attention
 from .compiled import keep_compiled
 from .mask import Mask
+from .native import has_native
 from .ways import MATMUL_UP_TO, RowShape, Way, quarter, read_way
 
 MARGIN = 0.95
@@ -55,8 +56,9 @@ def kept_way(shape: RowShape, *, try_now: bool = True) -> Way | None:
 
 
 def kept_file() -> Path:
-    """Where this machine's ways lie, by its contract and threads."""
+    """Where this machine's ways lie, by its contract, threads and softmax."""
     made_for = {**device.fingerprint(), "threads": torch.get_num_threads()}
+    made_for["native softmax"] = has_native("cpu", torch.float32)
     return device.cache_folder() / f"attention-{device.short_digest(made_for)}.json"
 
 

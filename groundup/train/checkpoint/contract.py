@@ -14,6 +14,7 @@ import torch
 
 from groundup import __version__
 from groundup.core import Artifact, ArtifactError, device
+from groundup.kernels import has_native
 
 from ..parallel.mesh import Mesh
 
@@ -70,6 +71,7 @@ def determinism(mesh: Mesh, processes: int) -> dict[str, Any]:
     found = {**device.fingerprint(), "threads": torch.get_num_threads()}
     found |= {"groundup": __version__, "numpy": metadata.version("numpy")}
     found["kernels"] = torch.backends.cpu.get_cpu_capability()
+    found["softmax"] = "native" if has_native("cpu", torch.float32) else "torch"
     found["matmul"] = torch.get_float32_matmul_precision()
     found["deterministic"] = torch.are_deterministic_algorithms_enabled()
     found["environment"] = {name: os.environ[name] for name in DECIDES_BITS if name in os.environ}

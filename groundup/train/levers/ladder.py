@@ -22,13 +22,14 @@ from groundup.model import preset as find_preset
 from .rung import Lever, Measured, Work
 
 LADDER: tuple[Lever, ...] = (
-    "bf16", "compiled", "attention", "chunked loss", "fused optimizer", "allocator"
+    "bf16", "compiled", "attention", "softmax", "chunked loss", "fused optimizer", "allocator"
 )  # fmt: skip
 """In the order in which they are pulled."""
 OFF: dict[Lever, dict[str, str]] = {
     "bf16": {"GROUNDUP_DTYPE": "float32"},
     "compiled": {"GROUNDUP_COMPILE": "0"},
     "attention": {"GROUNDUP_ATTENTION": "flash"},
+    "softmax": {"GROUNDUP_SOFTMAX": "torch"},
     "chunked loss": {"GROUNDUP_LOSS_CHUNK": str(2**31)},
     "fused optimizer": {},
     "allocator": {"GROUNDUP_ALLOCATOR": "0"},

@@ -30,7 +30,9 @@ from ..precision import Precision
 from .plain import PlainAdamW
 from .ways import choosing
 
-Lever = Literal["bf16", "compiled", "attention", "chunked loss", "fused optimizer", "allocator"]
+Lever = Literal[
+    "bf16", "compiled", "attention", "softmax", "chunked loss", "fused optimizer", "allocator"
+]
 WARM_UP_STEPS = 2
 LONG_RUN = 10**12
 """Tokens of a run for which every trial pays."""

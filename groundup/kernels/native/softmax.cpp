@@ -1,4 +1,4 @@
-// Softmax of rows and its derivative, and cross-entropy of rows; groundup/kernels/softmax.py says what
+// Softmax of rows and its derivative, and cross-entropy of rows; softmax.py says what
 // they mean. A row is read as float32 into a buffer that stays in the cache, so its exponentials are
 // taken once and numbers outside a run of keys are neither read nor computed.
 

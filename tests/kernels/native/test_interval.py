@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from groundup.core import ShapeError, device
 from groundup.kernels import Mask, Pattern, attention, reference_attention, visible
-from groundup.kernels.interval import (
+from groundup.kernels.native.interval import (
     LEAST,
     Intervals,
     check_intervals,

@@ -8,13 +8,14 @@ them. `losses_and_errors` of loss.py and `attend` of attention.py are the defini
 """
 
 import ctypes
+import os
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.core import native
+from groundup.core import ConfigError, native
 
 FLAGS = ("-fopenmp",)
 DTYPES = (torch.float32, torch.bfloat16)
@@ -45,8 +46,14 @@ def code() -> ctypes.CDLL | None:
 
 
 def has_native(place: str, dtype: torch.dtype) -> bool:
-    """Whether rows of a kind of device are worth the native loops, and these can be had."""
-    return place == "cpu" and dtype in DTYPES and code() is not None
+    """Whether rows of a kind of device are worth the native loops, and these can be had.
+
+    GROUNDUP_SOFTMAX=torch leaves them to torch.
+    """
+    wanted = os.environ.get("GROUNDUP_SOFTMAX", "native")
+    if wanted not in ("native", "torch"):
+        raise ConfigError(f"GROUNDUP_SOFTMAX={wanted} must be native or torch, or not set.")
+    return wanted == "native" and place == "cpu" and dtype in DTYPES and code() is not None
 
 
 # As in ways.py: compiled blocks hold the answer.

@@ -1,4 +1,4 @@
-// Attention of queries that see one run of keys each; groundup/kernels/interval.py says what it means.
+// Attention of queries that see one run of keys each; interval.py says what it means.
 //
 //   out[t] = sum_s softmax_s(q[t] . k[s] * scale) v[s]        low[t] <= s < high[t]
 //

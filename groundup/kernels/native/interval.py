@@ -17,7 +17,7 @@ from torch import Tensor
 
 from groundup.core import ShapeError, native
 
-from .mask import Mask, check_fit, is_scattered, places_of
+from ..mask import Mask, check_fit, is_scattered, places_of
 
 LEAST = 32
 """Queries from which on the tiles are full enough to be faster than torch's kernel."""
