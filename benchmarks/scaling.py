@@ -261,12 +261,16 @@ def large(runs: Path, folder: Path) -> dict[str, Any]:
 
 
 def show(runs: Path, folder: Path) -> None:
-    """Write what is there into the results."""
+    """Write what is there into the results; house candidates that ran before, elsewhere, stay."""
+    before = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"house": {}}
     found: dict[str, Any] = {"machine": machine_class(), "threads": 1}
     if (folder / "rates" / named(RATE_SHAPES[-1], FACTORS[-1]) / MANIFEST).is_file():
         found["rates"] = rule(folder)
-    found["house"] = {name: held_out(at(folder, name)) for name in HOUSE
-                      if (at(folder, name) / MANIFEST).is_file()}  # fmt: skip
+    here = {name: {"machine": found["machine"], **held_out(at(folder, name))} for name in HOUSE
+            if (at(folder, name) / MANIFEST).is_file()}  # fmt: skip
+    known = {name: {"machine": before["machine"], **row}
+             for name, row in before["house"].items()} | here  # fmt: skip
+    found["house"] = {name: known[name] for name in HOUSE if name in known}
     if (folder / "ladder" / "sweep" / MANIFEST).is_file():
         rows = json.loads((folder / "ladder" / "sweep" / "runs.json").read_text())["runs"]
         found["ladder"] = [{k: v for k, v in row.items() if k != "curve"} for row in rows]

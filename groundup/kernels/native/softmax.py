@@ -87,7 +87,8 @@ def run(
     scale: float,
 ) -> Float[Tensor, "B H T S"]:
     """Call a loop of softmax.cpp."""
-    values, (B, H, T, S) = values.contiguous(), values.shape
+    values, low, high = values.contiguous(), low.contiguous(), high.contiguous()
+    B, H, T, S = values.shape
     out, found = torch.empty_like(values), code()
     assert found is not None, "asked for without a compiler"
     work = _Softmax(
