@@ -250,11 +250,13 @@ def contents(out: Path) -> list[Path]:
 
 
 def begin(out: Path, key: str) -> Draft:
-    """Clear what an unfinished run of another key left behind and give an empty draft."""
+    """Clear what an unfinished run left behind and give a draft; one that goes on keeps its log."""
     check_free(out)  # again under the lock: what follows removes files
     scratch, mark = out / ".scratch", out / ".scratch" / "key"
     resumes = mark.is_file() and mark.read_text() == key
     for path in contents(out):
+        if resumes and path.name == "log":
+            continue
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if not resumes:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -11,6 +11,7 @@ Metrics go to JSON lines under an artifact's `log/`, whatever the voice.
 """
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -64,13 +65,16 @@ class Progress(Protocol):
 
 
 @contextmanager
-def progress(stage: str, total: float, unit: str) -> Iterator[Progress]:
-    """Show progress of `total` units of work under a stage's name until the block ends."""
+def progress(stage: str, total: float, unit: str, before: float = 0.0) -> Iterator[Progress]:
+    """Show progress of `total` units of work under a stage's name until the block ends.
+
+    before  units that were done earlier, and tell nothing of the pace
+    """
     if _voice == "terminal":
-        with _rich_progress(stage, total, unit) as bar:
+        with _rich_progress(stage, total, unit, before) as bar:
             yield bar
     else:
-        yield _Lines(stage, total, unit)
+        yield _Lines(stage, total, unit, before)
 
 
 class _Lines:
@@ -81,9 +85,9 @@ class _Lines:
     """Share from which the time left is told, or a hundredth after some seconds: before, the start
     of processes and the first large file would be taken for the pace of all."""
 
-    def __init__(self, stage: str, total: float, unit: str) -> None:
+    def __init__(self, stage: str, total: float, unit: str, before: float = 0.0) -> None:
         self.stage, self.total, self.unit = stage, total, unit
-        self.done, self.started = 0.0, time.monotonic()
+        self.before, self.done, self.started = before, before, time.monotonic()
         self.told = self.started
 
     def advance(self, amount: float, **metrics: float) -> None:
@@ -93,8 +97,8 @@ class _Lines:
         if _voice == "silent" or (now - self.told < self.EVERY_SECONDS and self.done < self.total):
             return
         self.told = now
-        rate = self.done / max(now - self.started, 1e-9)
-        part = self.done / max(self.total, 1e-9)
+        rate = (self.done - self.before) / max(now - self.started, 1e-9)
+        part = (self.done - self.before) / max(self.total - self.before, 1e-9)
         is_slow = now - self.started >= self.KNOWN_SECONDS and part >= 0.01
         is_known = part >= self.KNOWN_SHARE or is_slow
         left = max(self.total - self.done, 0) / max(rate, 1e-9) if is_known else None
@@ -121,7 +125,7 @@ class _Bar:
 
 
 @contextmanager
-def _rich_progress(stage: str, total: float, unit: str) -> Iterator[_Bar]:
+def _rich_progress(stage: str, total: float, unit: str, before: float) -> Iterator[_Bar]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -136,7 +140,7 @@ def _rich_progress(stage: str, total: float, unit: str) -> Iterator[_Bar]:
         TextColumn("{task.fields[numbers]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield _Bar(bars, bars.add_task(stage, total=total, numbers=""))
+        yield _Bar(bars, bars.add_task(stage, total=total, completed=before, numbers=""))
 
 
 class Metrics:
@@ -147,7 +151,9 @@ class Metrics:
     ) -> None:
         """Open `path` for appending, keeping the earlier rows for which `keep` holds."""
         rows = [row for row in read_metrics(path) if keep(row)] if path.exists() else []
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        whole = path.with_name(f".{path.name}")  # a full disk leaves the rows that there are
+        whole.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        os.replace(whole, path)
         self.file: IO[str] = open(path, "a")  # noqa: SIM115  closed by close()
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         """Are given each row after it was written."""

@@ -116,6 +116,7 @@ def test_a_parent_that_was_replaced_is_noticed(tmp_path):
 def test_a_failed_stage_leaves_no_manifest_and_keeps_its_checkpoints(tmp_path):
     def fails(draft: Draft) -> None:
         (draft.scratch / "checkpoint").write_text("half")
+        (draft.log / "events").write_text("so far")
         draft.file("partial").write_text("x")
         raise RuntimeError("power cut")
 
@@ -125,6 +126,7 @@ def test_a_failed_stage_leaves_no_manifest_and_keeps_its_checkpoints(tmp_path):
 
     def resumes(draft: Draft) -> None:
         assert (draft.scratch / "checkpoint").read_text() == "half"
+        assert (draft.log / "events").read_text() == "so far"
         assert not (draft.path / "partial").exists()
 
     make(tmp_path / "a", write=resumes)

@@ -1,6 +1,9 @@
 """One interface, several voices; metrics survive a crash."""
 
 import json
+from pathlib import Path
+
+import pytest
 
 from groundup.core import record
 
@@ -61,3 +64,27 @@ def test_listeners_are_given_each_row_that_was_written(tmp_path):
     metrics.write(step=1, loss=2.0)
     metrics.close()
     assert heard == record.read_metrics(tmp_path / "m.jsonl") == [{"step": 1, "loss": 2.0}]
+
+
+def test_what_was_done_before_is_no_pace(capsys, monkeypatch):
+    clock = iter([0.0, 100.0])
+    monkeypatch.setattr(record.time, "monotonic", lambda: next(clock))
+    record.use("plain")
+    with record.progress("base", 1000, "tokens", 900) as bar:
+        bar.advance(50)
+    record.use("silent")
+    told = capsys.readouterr().err
+    assert "95 %" in told and "0.5 tokens/s" in told and "1 min 40 s left" in told
+
+
+def test_a_full_disk_leaves_the_rows_that_there_are(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 0}\n')
+
+    def full(self, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError):
+        record.Metrics(path)
+    assert path.read_text() == '{"step": 0}\n'

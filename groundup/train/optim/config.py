@@ -38,26 +38,26 @@ class OptimConfig(Config):
     """Optimizer of everything else."""
     rules: tuple[RuleConfig, ...] = ()
     """What is different for some weights."""
-    muon_learning_rate: float = 0.025
+    muon_learning_rate: float = Field(default=0.025, ge=0)
     """Peak step of matrices under Muon; a step's RMS is this times sqrt(max(1, rows / columns))."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """Momentum of Muon (Nesterov's) and of SGD."""
     nesterov: bool = False
     """Whether SGD looks ahead along its momentum, as Muon always does."""
-    iterations: int = 3
+    iterations: int = Field(default=3, ge=1)
     """Newton-Schulz iterations; 5 learn no more in a short run and take a tenth of its time."""
-    learning_rate: float = 4e-3
+    learning_rate: float = Field(default=4e-3, ge=0)
     """Peak step of everything that is not under Muon."""
-    embedding_learning_rate: float = 0.2
+    embedding_learning_rate: float = Field(default=0.2, ge=0)
     """Peak step under AdamW of an embedding that is input alone: its rows are seen rarely, begin
     at size one and may move far. One that is the output too has `learning_rate`."""
-    beta1: float = 0.9
+    beta1: float = Field(default=0.9, ge=0, lt=1)
     """AdamW's decay of the mean gradient."""
-    beta2: float = 0.95
+    beta2: float = Field(default=0.95, ge=0, lt=1)
     """AdamW's decay of the mean squared gradient."""
-    epsilon: float = 1e-10
+    epsilon: float = Field(default=1e-10, gt=0)
     """AdamW's floor of the root mean squared gradient."""
-    weight_decay: float = 0.0
+    weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled decay of matrices and tables, as a share of the step."""
     factor_power: float = Field(default=0.8, gt=0, le=1)
     """Adafactor's mean of step t keeps 1 - t^-power of what it was."""
@@ -74,7 +74,7 @@ class OptimConfig(Config):
     """Numbers of a row that share one scale under `8bit`."""
     rounding_seed: int = 0
     """Of the chance by which states are rounded to bfloat16."""
-    clip: float = 1.0
+    clip: float = Field(default=1.0, ge=0)
     """Largest norm of the whole gradient; 0 leaves it as it is."""
     clip_value: float = Field(default=0.0, ge=0)
     """Largest size of a number of the gradient, cut before the norm is taken; 0: any."""

@@ -37,13 +37,20 @@ def own_rows(batch: Batch, mesh: Mesh) -> Batch:
 
     Raises ConfigError if processes would have unequal shares.
     """
+    check_rows(len(batch.ids), mesh)
     place, parts = mesh.rows
-    if len(batch.ids) % parts:
-        raise ConfigError(
-            f"A batch of {len(batch.ids)} rows does not divide among the {parts} processes of the "
-            f"mesh that have rows of their own; make batch_tokens / length a multiple of {parts}."
-        )
     return split(batch, parts)[place] if parts > 1 else batch
+
+
+def check_rows(rows: int, mesh: Mesh) -> None:
+    """Refuse a batch of so many rows if processes would have unequal shares: ConfigError."""
+    parts = mesh.rows[1]
+    if rows % parts:
+        raise ConfigError(
+            f"A batch of {rows} rows does not divide among the {parts} processes of the mesh that "
+            f"have rows of their own; make batch_tokens / length a multiple of {parts} at every "
+            "length of the run, its last stretch's too."
+        )
 
 
 class Losing(nn.Module):

@@ -30,7 +30,7 @@ from ..optim.optimizer import Optimizer
 from ..optim.schedule import schedule
 from ..parallel.apply import Parallel, parallelise
 from ..parallel.context import own_positions
-from ..parallel.data import own_rows
+from ..parallel.data import check_rows, own_rows
 from ..parallel.expert import added
 from ..parallel.mesh import ALONE, Mesh
 from ..parallel.pipeline import ScheduleName
@@ -115,6 +115,8 @@ class Run:
         self.draft, self.config, self.learner, self.beside = draft, config, learner, beside
         self.mesh, self.place, self.tokens = mesh, device.pick(), identity.parents["tokens"]
         self.course: Course = course(config, open_text(self.tokens, "train"))
+        for rows in self.course.row_counts():
+            check_rows(rows, mesh)
         earlier = contract_of(draft.scratch)
         self.precision: Precision = chosen_precision(config, earlier, self.place)
         learner.body.recompute_blocks(config.recompute)
@@ -174,8 +176,10 @@ class Run:
             metrics = bar = None
             if self.mesh.is_first:
                 metrics = stack.enter_context(measured(self.draft, self.resumed))
-                bar = stack.enter_context(record.progress("base", whole, "tokens"))
-                bar.advance(self.course.plan.before(start))
+                done = self.course.plan.before(start)
+                bar = stack.enter_context(record.progress("base", whole, "tokens", done))
+                if start:
+                    record.say(f"Going on after step {start:,} of {self.course.steps:,}.")
                 if self.beside.tensorboard:
                     stack.enter_context(board(self.draft.log / EVENTS, metrics, start))
             changes = [each.start for each in self.course.stretches[1:]]

@@ -5,6 +5,7 @@ context teaches long distances. Stages say more: other lengths, and another mixt
 the best text last. No token is read by two stretches of one epoch.
 """
 
+from bisect import bisect_left
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -45,6 +46,12 @@ class Course(NamedTuple):
     def at(self, step: int) -> Stretch:
         """The stretch of a step."""
         return next(each for each in reversed(self.stretches) if step >= each.start)
+
+    def row_counts(self) -> list[int]:
+        """Rows of a step wherever they change, in order."""
+        changes = {each.start for each in self.stretches} | {each.first for each in self.plan.stages}
+        return [self.plan.tokens(step) // self.at(step).loader.length
+                for step in sorted(changes) if step < self.steps]  # fmt: skip
 
     def rows(self, step: int) -> Batch:
         """What a step reads; a function of the step alone."""
@@ -92,7 +99,9 @@ def planned(config: PretrainConfig, longest: int) -> Ramp:
 
 def nearest(plan: Ramp, tokens: float) -> int:
     """The step before which about so many tokens are read."""
-    return min(range(plan.steps + 1), key=lambda step: abs(plan.before(step) - tokens))
+    after = bisect_left(range(plan.steps + 1), tokens, key=plan.before)
+    near = range(max(0, after - 1), min(after, plan.steps) + 1)
+    return min(near, key=lambda step: abs(plan.before(step) - tokens))
 
 
 def loader(

@@ -9,7 +9,7 @@ from groundup.core import ConfigError
 from groundup.tokenizer import Reading, Shard
 from groundup.train import Stage
 from groundup.train.optim.config import RampConfig
-from groundup.train.pretrain.stretches import course
+from groundup.train.pretrain.stretches import course, nearest, planned
 from tests.train.small import tiny_training
 
 
@@ -70,3 +70,18 @@ def test_a_growing_batch_reads_every_row_once_and_no_stretch_another_s():
     assert read[long.start - 1].ids.shape[1] == 65 and read[long.start].ids.shape[1] == 129
     whole = found.stretches[0].loader.take(0, long.before // 64)
     assert np.array_equal(np.concatenate([rows.ids for rows in read[: long.start]]), whole.ids)
+
+
+def test_rows_of_a_step_are_told_wherever_they_change():
+    found = course(tiny_training(long_share=0.1), Reading([text()], None))
+    assert found.row_counts() == [8, 4]
+    growing = tiny_training(tokens=16_384, ramp=RampConfig(start=0.5, share=0.5, stages=1))
+    found = course(growing, Reading([text()], None))
+    rows = [len(found.rows(step).ids) for step in range(found.steps)]
+    changes = [rows[0], *(b for a, b in zip(rows, rows[1:], strict=False) if a != b)]
+    assert found.row_counts() == changes
+
+
+def test_long_runs_are_laid_out_at_once():
+    plan = planned(tiny_training(tokens=10**15), 128)
+    assert plan.steps > 10**12 and nearest(plan, 0.5 * plan.before(plan.steps)) == plan.steps // 2
