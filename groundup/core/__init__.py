@@ -14,7 +14,7 @@ from .artifact import (
     write_json,
     write_text,
 )
-from .config import Config, File, InputFile, changed, choice, load_config
+from .config import Config, File, InputFile, changed, choice, load_config, toml_value
 from .contracts import (
     Answer,
     Claim,
@@ -130,6 +130,7 @@ __all__ = [
     "produce",
     "record",
     "replacing",
+    "toml_value",
     "user_name",
     "write_bytes",
     "write_json",

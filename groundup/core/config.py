@@ -169,3 +169,15 @@ def changed(config: Config) -> Mapping[str, tuple[Any, Any]]:
         elif value != default:
             found[name] = (default, value)
     return found
+
+
+def toml_value(value: Any) -> str:
+    """A value on one line of TOML; what is None is left out of its table."""
+    if isinstance(value, Config):
+        value = value.plain()
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(k)} = {toml_value(v)}" for k, v in value.items() if v is not None)
+        return "{ " + ", ".join(pairs) + " }" if value else "{}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(toml_value, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -19,7 +19,7 @@ from typing import Any
 
 from pydantic import Field
 
-from groundup.core import Config, ConfigError, load_config
+from groundup.core import Config, ConfigError, load_config, toml_value
 
 from ..engine.files import file_digests, placed, unplaced
 from ..engine.job import READ, Use, configured
@@ -233,13 +233,3 @@ def to_toml(pipeline: Pipeline) -> str:
             row.pop("digests", None)
             lines += ["", f"[[{table}]]", *(f"{k} = {toml_value(v)}" for k, v in row.items())]
     return "\n".join(lines) + "\n"
-
-
-def toml_value(value: Any) -> str:
-    """A value on one line of TOML."""
-    if isinstance(value, dict):
-        pairs = (f"{json.dumps(k)} = {toml_value(v)}" for k, v in value.items() if v is not None)
-        return "{ " + ", ".join(pairs) + " }" if value else "{}"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(toml_value, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -60,11 +60,14 @@ class Average:
     def swapped(self, model: nn.Module) -> Iterator[nn.Module]:
         """The model with the mean in the place of its weights; afterwards they are back, exactly.
 
-        Weights of the model that are not averaged stay. Raises ConfigError before the first update.
+        Weights of the model that are not averaged stay. Where processes hold shares of weights that
+        the model has whole, it is the shares that change, and the caller settles them before and
+        after. Raises ConfigError before the first update.
         """
         if not self.updates:
             raise ConfigError("The mean of the weights is of no step yet; call update() first.")
-        own = {name: p for name, p in model.named_parameters() if name in self.means}
+        own = {name: self.weights[name] for name, _ in model.named_parameters()
+               if name in self.means}  # fmt: skip
         if not own:
             raise ConfigError("The mean is of other weights than the model's: no name is the same.")
         kept = {name: local(p).clone() for name, p in own.items()}

@@ -49,9 +49,13 @@ class Course(NamedTuple):
 
     def row_counts(self) -> list[int]:
         """Rows of a step wherever they change, in order."""
-        changes = {each.start for each in self.stretches} | {each.first for each in self.plan.stages}
-        return [self.plan.tokens(step) // self.at(step).loader.length
-                for step in sorted(changes) if step < self.steps]  # fmt: skip
+        changes = {each.start for each in self.stretches}
+        changes |= {each.first for each in self.plan.stages}
+        return [
+            self.plan.tokens(step) // self.at(step).loader.length
+            for step in sorted(changes)
+            if step < self.steps
+        ]
 
     def rows(self, step: int) -> Batch:
         """What a step reads; a function of the step alone."""

@@ -24,6 +24,7 @@ from groundup.core import (
     Ledger,
     changed,
     produce,
+    toml_value,
     user_name,
     write_json,
     write_text,
@@ -193,4 +194,4 @@ def read_forecast(artifact: Artifact) -> Forecast:
 def toml(settings: PretrainConfig) -> str:
     """The settings that differ from the defaults, for `--config`."""
     rows = ((key, value) for key, (_, value) in changed(settings).items() if value is not None)
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in rows)
+    return "".join(f"{key} = {toml_value(value)}\n" for key, value in rows)

@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from groundup.core import ArtifactError, ConfigError, DataError, load_config
-from groundup.train import PretrainConfig
+from groundup.train import OptimConfig, PretrainConfig
+from groundup.train.optim.config import RuleConfig
 from groundup.train.scaling.forecast import (
     FILE,
     SETTINGS,
@@ -14,6 +15,7 @@ from groundup.train.scaling.forecast import (
     forecast,
     ledger_of,
     read_forecast,
+    toml,
 )
 from tests.train.scaling.ladders import law
 
@@ -101,3 +103,10 @@ def test_what_is_not_worth_foretelling_is_refused(fit, made, tmp_path):
     with pytest.raises(ConfigError, match="scaling forecast"):
         read_forecast(fit)
     assert not list(tmp_path.iterdir())
+
+
+def test_settings_of_any_kind_are_written_as_they_are_read(tmp_path):
+    rule = RuleConfig(names='^a"b', kinds=("head",), learning_rate=0.1)
+    settings = PretrainConfig(tokens=4096, optim=OptimConfig(rules=(rule,), clip=0.5))
+    (tmp_path / "run.toml").write_text(toml(settings))
+    assert load_config(PretrainConfig, tmp_path / "run.toml") == settings
