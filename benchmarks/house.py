@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import torch
 
 from groundup.compress import QuantizeConfig, quantize
-from groundup.core import Artifact, record, write_json, write_text
+from groundup.core import Artifact, device, record, write_json, write_text
 from groundup.core.page import Page, Series, line_chart
 from groundup.corpus import read_split
 from groundup.evaluate import DocumentScore, bits_per_byte, compressor, score_documents
@@ -94,10 +94,14 @@ def by_package(texts: list[Text], scores: list[DocumentScore]) -> dict[str, floa
 def compare(arguments: argparse.Namespace) -> None:
     """Score and write results/house.json."""
     texts = held_out(arguments.held_out)
+    if arguments.documents:
+        texts = random.Random(SEED).sample(texts, min(arguments.documents, len(texts)))
     found: dict[str, Any] = {"machine": machine_class(), "documents": len(texts), "rows": []}
     found["bytes"] = sum(len(text.text.encode()) for text in texts)
     found["xz -9e"] = compressed(texts)
-    with torch.inference_mode():
+    dtype = device.compute_dtype()
+    quick = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
+    with torch.inference_mode(), quick:
         for name, folder in (("base", arguments.run), ("8 bits", arguments.model)):
             scores = scored(folder, texts)
             found[name] = by_package(texts, scores)
@@ -183,6 +187,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=RUNS / "house")
     parser.add_argument("--model", type=Path, default=MODELS / "house-14m")
     parser.add_argument("--held-out", type=Path, default=RUNS / "held-out-corpus")
+    parser.add_argument("--documents", type=int, help="score a sample of so many; all if not given")
     parser.add_argument("--gemma", type=Path, help="Gemma 3 270M, imported")
     arguments = parser.parse_args()
     (finish if arguments.what == "finish" else compare)(arguments)
