@@ -125,17 +125,29 @@ def back(ctx, slope: Tensor) -> tuple[Tensor, None, None, None]:
 interval_softmax.register_autograd(back, setup_context=keep)
 
 
-def native_losses_and_errors(
-    logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
-) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
-    """`losses_and_errors` of loss.py where `has_native`; the errors lie where the logits lay."""
-    found, logits = code(), logits.contiguous()
+@torch.library.custom_op("groundup::loss_rows", mutates_args=("logits",))
+def loss_rows(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Losses (N,) of logits (N, V), in whose place their derivatives are written."""
+    found = code()
     assert found is not None, "asked for without a compiler"
-    targets, weights = targets.contiguous(), weights.to(torch.float32).contiguous()
     losses = weights.new_empty(len(logits))
     work = _Loss(
         *(each.data_ptr() for each in (logits, targets, weights, losses, logits)), *logits.shape
     )
     is_half = ctypes.c_int64(logits.dtype == torch.bfloat16)
     found.cross_entropy(ctypes.byref(work), is_half, ctypes.c_int64(torch.get_num_threads()))
+    return losses
+
+
+@loss_rows.register_fake
+def _(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    return weights.new_empty(len(logits))
+
+
+def native_losses_and_errors(
+    logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
+) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
+    """`losses_and_errors` of loss.py where `has_native`; the errors lie where the logits lay."""
+    logits = logits.contiguous()
+    losses = loss_rows(logits, targets.contiguous(), weights.to(torch.float32).contiguous())
     return losses, logits

@@ -67,7 +67,7 @@ def test_more_of_anything_holds_more(tracer):
     by_kind = [total(rows=4, length=128, recompute=k) for k in ("all", "selective", "none")]
     assert by_kind == sorted(by_kind)
     assert total(rows=4, length=128, device="cuda") < total(rows=4, length=128)  # no scores
-    assert total(precision="float16") == pytest.approx(total(precision="bfloat16"), rel=1e-3)
+    assert total(precision="float16") >= total(precision="bfloat16")  # no softmax in C++
 
 
 def test_experts_are_traced_with_even_work():
