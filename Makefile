@@ -34,12 +34,9 @@ help:
 demo: $(VENV)/.demo
 	$(BIN)/groundup run tiny --out $(OUT)
 
-# Every test has one thread, so as many run at once as there are cores; a file's stay together.
-ALL_CORES := -n logical --dist loadfile
-
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(ALL_CORES)
-	GROUNDUP_COMPILE=0 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest $(ALL_CORES) $(NATIVE)
+	$(BIN)/python -m pytest
+	GROUNDUP_COMPILE=0 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest $(NATIVE)
 
 slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow

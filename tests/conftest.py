@@ -77,19 +77,6 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
         deselected[f"{'+'.join(marks) or 'by choice'}: {item.nodeid.partition('::')[0]}"] += 1
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Let the process that started this one know what was left out."""
-    if hasattr(session.config, "workeroutput"):
-        session.config.workeroutput["deselected"] = dict(deselected)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node, error) -> None:
-    """Every process leaves out the same tests; none is counted twice."""
-    told = Counter(getattr(node, "workeroutput", {}).get("deselected", {}))
-    deselected.update(told - deselected)
-
-
 def pytest_terminal_summary(terminalreporter) -> None:
     """Say what did not run; a green suite must not hide it."""
     if deselected:

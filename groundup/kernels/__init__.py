@@ -37,12 +37,12 @@ from .mask import (
     places_of,
     visible,
 )
-from .native import (
+from .native.interval import (
     Intervals,
-    has_native,
     interval_attention,
     intervals,
 )
+from .native.softmax import has_native
 from .recompute import (
     Recompute,
     recomputing,

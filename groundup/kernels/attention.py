@@ -19,13 +19,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from .mask import CAUSAL, Mask, check_fit, visible
-from .native import (
-    has_native,
-    interval_attention,
-    interval_softmax,
-    intervals,
-    runs_natively,
-)
+from .native.interval import interval_attention, intervals, runs_natively
+from .native.softmax import has_native, interval_softmax
 from .sparse import narrowed, skips, sparse_attention
 from .ways import CHUNK, Way, row_shape, way_of
 

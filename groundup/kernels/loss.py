@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .compiled import compiled_once
-from .native import has_native, native_losses_and_errors
+from .native.softmax import has_native, native_losses_and_errors
 
 CHUNK_BYTES = 2**26
 """Most that the logits of one chunk take: more need memory, and with less the head's gradient is
@@ -119,9 +119,8 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         total = output.new_zeros((), dtype=torch.promote_types(plan.compute, torch.float32))
         wants_hidden, wants_head, wants_bias = ctx.needs_input_grad[:3]
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None  # each part is written
-        is_empty = not len(hidden)
-        grad_head = torch.zeros_like(head) if wants_head and is_empty else None
-        grad_bias = torch.zeros_like(bias) if wants_bias and is_empty else None
+        grad_head = torch.zeros_like(head) if wants_head and not len(hidden) else None
+        grad_bias = torch.zeros_like(bias) if wants_bias and not len(hidden) else None
         with torch.autocast(hidden.device.type, enabled=False):
             for start in range(0, hidden.shape[0], plan.chunk):
                 part = slice(start, start + plan.chunk)

@@ -19,7 +19,7 @@ from groundup.core import ConfigError, device, write_json
 from .attention import flash_attention, matmul_attention
 from .compiled import keep_compiled
 from .mask import Mask
-from .native import has_native
+from .native.softmax import has_native
 from .ways import MATMUL_UP_TO, RowShape, Way, quarter, read_way
 
 MARGIN = 0.95
