@@ -92,8 +92,8 @@ def training(facts: dict[str, Any]) -> str:
 - bfloat16 products over float32 weights; {speed} tokens a second.
 - On the corpus' own held-out pages at the end: {nats:.3f} nats a token, {bits:.3f} bits a byte.
 
-Held-out pages are scored in windows of {config["length"]:,} tokens all along; training losses of the
-last stretch are of longer rows, and lower for it.
+Held-out pages are scored in windows of {config["length"]:,} tokens all along; training losses of
+the last stretch are of longer rows, and lower for it.
 
 ![Loss as it was trained](house-14m.png)
 """
