@@ -3,7 +3,8 @@
     groundup pretrain --config benchmarks/house.toml --tokens runs/permissive-tokens-8k \\
         --tokenizer runs/permissive-tokenizer-8k --out runs/house        (hours; resumable)
     python benchmarks/house.py finish     models/house-14m in 8 bits, house-14m.json, the curve
-    python benchmarks/house.py compare    held-out packages: bits per byte, results/house.json
+    python benchmarks/house.py compare    held-out packages: bits per byte, results/house.json;
+                                          --documents N of them, drawn with a seed
     python benchmarks/house_card.py       models/house-14m.md
 
 Held-out packages are those of permissive_held_out.toml; nothing was trained or chosen on them. xz
@@ -94,14 +95,15 @@ def by_package(texts: list[Text], scores: list[DocumentScore]) -> dict[str, floa
 def compare(arguments: argparse.Namespace) -> None:
     """Score and write results/house.json."""
     texts = held_out(arguments.held_out)
+    found: dict[str, Any] = {"machine": machine_class(), "of": len(texts), "rows": []}
     if arguments.documents:
         texts = random.Random(SEED).sample(texts, min(arguments.documents, len(texts)))
-    found: dict[str, Any] = {"machine": machine_class(), "documents": len(texts), "rows": []}
+    found["documents"] = len(texts)
     found["bytes"] = sum(len(text.text.encode()) for text in texts)
     found["xz -9e"] = compressed(texts)
     dtype = device.compute_dtype()
-    quick = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
-    with torch.inference_mode(), quick:
+    computing = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
+    with torch.inference_mode(), computing:
         for name, folder in (("base", arguments.run), ("8 bits", arguments.model)):
             scores = scored(folder, texts)
             found[name] = by_package(texts, scores)

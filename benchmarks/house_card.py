@@ -38,8 +38,8 @@ def head(facts: dict[str, Any], worth: dict[str, Any]) -> str:
     millions = [f"{numbers[name] / 1e6:.1f}M" for name in ("parameters", "tokens")]
     context, ours, xz = config["context_length"], worth["8 bits"]["all"], worth["xz -9e"]["all"]
     rows = {
-        "files": f"`models/house-14m`, {facts['bytes'] / 1e6:.1f} MB: projections in 8 bits "
-        "(compressed-tensors), tables and norms in bfloat16",
+        "files": f"`models/house-14m`, {facts['bytes'] / 1e6:.1f} MB: projections and output "
+        "table in 8 bits (compressed-tensors), input table and norms in bfloat16",
         "licence": "Apache-2.0, as the code; the texts' licences are below",
         "language": "English, and the code in its manuals",
         "made on": f"{facts['machine']}, {facts['seconds'] / 60:.0f} minutes, {facts['date']}",
@@ -124,16 +124,17 @@ within a group.
 def evaluation(worth: dict[str, Any]) -> str:
     """Held-out packages."""
     packages = sorted(name for name in worth["xz -9e"] if name != "all")
-    megabytes = worth["bytes"] / 1e6
+    drawn, megabytes = f"{worth['documents']:,} of {worth['of']:,}", worth["bytes"] / 1e6
     rows = [
         (name, HELD_OUT.get(name, ""), *(f"{worth[side][name]:.3f}" for side in SIDES))
         for name in [*packages, "all"]
     ]
     return f"""## What it is worth
 
-{worth["documents"]:,} documents ({megabytes:.1f} MB) of {len(packages)} packages that nothing was
-trained or chosen on, bits a byte. The model sees 2,048 tokens of one document; xz sees a package's
-whole text at once, so it also has what repeats between pages.
+{drawn} documents, drawn with a seed ({megabytes:.1f} MB, {len(packages)} packages), that
+nothing was trained or chosen on, bits a byte. Products are in bfloat16 for both. The model sees
+2,048 tokens of one document; xz sees a package's whole text at once, so it also has what repeats
+between pages.
 
 | package | licence | `xz -9e` | float32 | **8 bits** |
 |---|---|---|---|---|

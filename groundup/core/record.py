@@ -11,13 +11,14 @@ Metrics go to JSON lines under an artifact's `log/`, whatever the voice.
 """
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, runtime_checkable
+
+from .artifact import write_text
 
 Voice = Literal["terminal", "plain", "json", "silent"]
 
@@ -151,9 +152,8 @@ class Metrics:
     ) -> None:
         """Open `path` for appending, keeping the earlier rows for which `keep` holds."""
         rows = [row for row in read_metrics(path) if keep(row)] if path.exists() else []
-        whole = path.with_name(f".{path.name}")  # a full disk leaves the rows that there are
-        whole.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        os.replace(whole, path)
+        # Whole or not at all: a full disk leaves the rows that there are.
+        write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
         self.file: IO[str] = open(path, "a")  # noqa: SIM115  closed by close()
         self.listeners: list[Callable[[dict[str, Any]], None]] = []
         """Are given each row after it was written."""

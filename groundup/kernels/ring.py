@@ -91,7 +91,8 @@ def chunks_of(place: int, size: int) -> tuple[int, int]:
     return place, 2 * size - 1 - place
 
 
-@torch.compiler.disable
+# torch.compiler.disable does the same and imports the compiler at once: a second in every process.
+@torch._disable_dynamo
 def ring_attention(
     q: Float[Tensor, "B H t K"],
     k: Float[Tensor, "B G t K"],

@@ -1,7 +1,6 @@
 """One interface, several voices; metrics survive a crash."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -81,10 +80,10 @@ def test_a_full_disk_leaves_the_rows_that_there_are(tmp_path, monkeypatch):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 0}\n')
 
-    def full(self, text):
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError):
         record.Metrics(path)
     assert path.read_text() == '{"step": 0}\n'

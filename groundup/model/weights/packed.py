@@ -33,7 +33,6 @@ QUANTIZATION_CONFIG: dict[str, Any] = {
             "output_activations": None,
         }
     },
-    "ignore": ["lm_head"],
 }  # fmt: skip
 """What config.json says of a model whose projections are int8 and whose embeddings are not."""
 HEAD = "lm_head"
