@@ -229,6 +229,7 @@ def link(source: Path, target: Path) -> None:
     except OSError:
         shutil.copyfile(source, temporary)
     os.replace(temporary, target)
+    temporary.unlink(missing_ok=True)  # a rename between two names of one file does nothing
 
 
 @contextlib.contextmanager

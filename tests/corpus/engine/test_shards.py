@@ -102,4 +102,6 @@ def test_links_replace(tmp_path):
     (tmp_path / "b").write_text("old")
     link(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b").read_text() == "new"
+    link(tmp_path / "a", tmp_path / "b")  # as a run that was killed before its marker does again
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
     assert File(1, 2, "3")._fields == ("rows", "bytes", "sha256")
