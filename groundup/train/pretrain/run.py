@@ -184,8 +184,9 @@ class Run:
                     stack.enter_context(board(self.draft.log / EVENTS, metrics, start))
             changes = [each.start for each in self.course.stretches[1:]]
             guard = Guard(
-                self.config.spikes, self.draft.scratch, start, changes=changes, mesh=self.mesh
-            )
+                self.config.spikes, self.draft.scratch, start,
+                steps=self.course.steps, changes=changes, mesh=self.mesh,
+            )  # fmt: skip
             stack.callback(guard.close)
             dog = Watchdog(self.draft.log / "stacks.txt", self.config.watchdog)
             steps = self.watched(stack.enter_context(dog), guard, metrics)

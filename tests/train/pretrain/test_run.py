@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.core import Artifact, record
+from groundup.core import Artifact, DataError, record
 from groundup.model import load
 from groundup.train import (
     Beside,
@@ -109,6 +109,14 @@ def test_what_is_computed_again_changes_nothing(made, tmp_path, kind):
             for each in ("none", kind)
         )  # fmt: skip
     assert losses(plain, "loss") == losses(again, "loss")
+
+
+def test_a_short_run_at_an_absurd_rate_is_an_error(made, tmp_path):
+    optim = OptimConfig(
+        matrices="adamw", learning_rate=30.0, embedding_learning_rate=30.0, warmup=0.0
+    )
+    with without_compiler(), pytest.raises(DataError, match="exploded: .* up to step 15"):
+        pretrain(tiny_training(optim=optim), made.tokens, made.tokenizer, tmp_path / "wild")
 
 
 def test_a_growing_batch_trains_on_all_tokens(made, tmp_path):
