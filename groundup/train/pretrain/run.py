@@ -51,7 +51,7 @@ from ..services.stragglers import Own, pacing
 from ..services.validation import held_out, scoring, validating
 from ..services.watchdog import Watchdog
 from .config import PretrainConfig
-from .stretches import Course, course
+from .stretches import Course, course, shares
 
 PACE_EVERY = 100
 """Steps between two comparisons of the processes' times."""
@@ -252,8 +252,9 @@ class Run:
     def validation(self) -> Callable[[], dict[str, float]]:
         """Score windows of held-out text by source; each target once at most.
 
-        A decoder is told in bits a byte too; the same is hidden from the others each time. With a
-        mean of the weights it is what is scored.
+        The whole weighs the sources as the run reads them. A decoder is told in bits a byte too;
+        the same is hidden from the others each time. With a mean of the weights it is what is
+        scored.
         """
         config, learner = self.config, self.learner
         shards = open_text(self.tokens, "validation").shards
@@ -263,9 +264,10 @@ class Run:
         if learner.objective.kind == "decoder":
             sizes = torch.from_numpy(learner.setting.known.sizes).to(self.place)
         loss = self.parallel.loss or learner.objective.loss
+        weights = shares(config, open_text(self.tokens, "train"))
         score = scoring(
-            self.parallel.model, batches if len(batches) > 1 else next(iter(batches.values())),
-            self.precision, loss=loss, sizes=sizes, mesh=self.mesh,
+            self.parallel.model, batches, self.precision,
+            loss=loss, sizes=sizes, shares=weights, mesh=self.mesh,
         )  # fmt: skip
 
         def scored() -> dict[str, float]:

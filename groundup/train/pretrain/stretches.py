@@ -123,3 +123,15 @@ def loader(
         shards = [shard for shard in shards if shard.name in mixture]
     rows = config.batch_tokens // stage.length
     return Loader(shards, rows, stage.length, config.seed, mixture, part)
+
+
+def shares(config: PretrainConfig, text: Reading) -> dict[str, float] | None:
+    """Share of each source in what the whole run reads, its stages counted; None of one text."""
+    if text.mixture is None:
+        return None
+    found = dict.fromkeys(text.mixture, 0.0)
+    for part in config.parts():
+        mixture = part.mixture or text.mixture
+        for name, weight in mixture.items():
+            found[name] += part.share * weight / sum(mixture.values())
+    return found

@@ -9,7 +9,9 @@ import torch
 from torch.testing import assert_close
 
 from groundup.core import Artifact, DataError, record
+from groundup.corpus import CorpusConfig, corpus
 from groundup.model import load
+from groundup.tokenizer import MixConfig, TokensConfig, mix, tokens
 from groundup.train import (
     Beside,
     CheckpointConfig,
@@ -17,6 +19,7 @@ from groundup.train import (
     PretrainConfig,
     pretrain,
 )
+from groundup.train.pretrain.config import Stage
 from groundup.train.pretrain.run import chosen_precision
 from tests.train.small import Small, small, tiny_training, without_compiler
 
@@ -117,6 +120,27 @@ def test_a_short_run_at_an_absurd_rate_is_an_error(made, tmp_path):
     )
     with without_compiler(), pytest.raises(DataError, match="exploded: .* up to step 15"):
         pretrain(tiny_training(optim=optim), made.tokens, made.tokenizer, tmp_path / "wild")
+
+
+def test_the_whole_of_a_validation_weighs_sources_as_the_run_reads_them(made, tmp_path):
+    (tmp_path / "sums").mkdir()
+    for number in range(8):
+        lines = [f"{number} and {other} make {number + other}.\n" for other in range(60)]
+        (tmp_path / "sums" / f"{number}.txt").write_text("".join(lines), encoding="utf-8")
+    split = CorpusConfig(validation_share=0.4, test_share=0.1, near_duplicate_threshold=0)
+    sums = tokens(TokensConfig(), corpus(split, tmp_path / "sums", tmp_path / "corpus"),
+                  made.tokenizer, tmp_path / "tokens")  # fmt: skip
+    mixed = mix(MixConfig(tokens=2048, weights={"one": 1, "two": 1}),
+                {"one": made.tokens, "two": sums}, made.tokenizer, tmp_path / "mix")  # fmt: skip
+    stages = (Stage(share=0.5, length=64), Stage(share=0.5, length=64, mixture={"two": 1.0}))
+    config = tiny_training(tokens=2048, stages=stages, validations=1)
+    with without_compiler():
+        base = pretrain(config, mixed, made.tokenizer, tmp_path / "base")
+    (whole,), (one,), (two,) = (
+        losses(base, name) for name in ("validation", "validation/one", "validation/two")
+    )
+    assert abs(one - two) > 0.05
+    assert whole == pytest.approx(0.25 * one + 0.75 * two, abs=2e-5)
 
 
 def test_a_growing_batch_trains_on_all_tokens(made, tmp_path):
