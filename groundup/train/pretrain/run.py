@@ -6,13 +6,13 @@ so), written down, validated, profiled and saved, in this order from the inside 
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from groundup.core import Draft, LanguageModel, device, record
+from groundup.core import ConfigError, Draft, LanguageModel, device, record
 from groundup.kernels import LossSum
 from groundup.model import Transformer
 from groundup.tokenizer import open_text
@@ -75,7 +75,15 @@ class Beside(NamedTuple):
     speaker: Callable[[Transformer], LanguageModel] | None = None
     """Makes of the model what continues prompts."""
     prompts: tuple[str, ...] = ()
-    """What the speaker continues at each validation."""
+    """What the speaker continues at each validation; on one process, or on a mesh of data."""
+
+    def check(self, mesh: Mesh) -> None:
+        """Refuse samples on a mesh whose processes have not the whole model each."""
+        if self.prompts and (apart := [name for name in mesh.dimensions if name != "data"]):
+            raise ConfigError(
+                "--prompt lets the first process speak alone, and along the mesh dimension "
+                f"{apart[0]} it cannot; leave --prompt out, or train on a mesh of data alone."
+            )
 
 
 PLAINLY = Beside()
@@ -242,9 +250,11 @@ class Run:
         every = max(1, self.course.steps // max(self.config.validations, 1))
         steps = validating(steps, self.validation(), every, metrics)
         speaker, prompts = self.beside.speaker, self.beside.prompts
-        if metrics is not None and speaker is not None and prompts and self.mesh.grid is None:
-            own = speaker(self.learner.body)
-            steps = sampling(steps, own, prompts, every, metrics, model=self.parallel.model)
+        if metrics is not None and speaker is not None and prompts:
+            steps = sampling(
+                steps, speaker(self.learner.body), prompts, every, metrics,
+                model=self.parallel.model, within=self.with_the_mean,
+            )  # fmt: skip
         if self.beside.profile is not None and self.mesh.is_first:
             steps = profiling(steps, self.draft.log, self.beside.profile, start=self.resumed.step)
         return steps
@@ -271,18 +281,21 @@ class Run:
         )  # fmt: skip
 
         def scored() -> dict[str, float]:
-            swapped = (
-                nullcontext()
-                if self.average is None or not self.average.updates
-                else (self.average.swapped(self.parallel.model))
-            )
-            with swapped:
-                self.parallel.settle()
-                found = score()
-            self.parallel.settle()
-            return found
+            with self.with_the_mean():
+                return score()
 
         return scored
+
+    @contextmanager
+    def with_the_mean(self) -> Iterator[None]:
+        """The mean of the weights in their place where there is one; every process must ask."""
+        if self.average is None or not self.average.updates:
+            yield
+            return
+        with self.average.swapped(self.parallel.model):
+            self.parallel.settle()
+            yield
+        self.parallel.settle()
 
     def held_out_batches(self, windows: Any) -> list[Batch]:
         """A source's windows in batches of a few rows."""

@@ -70,6 +70,7 @@ def pretrain(
     identity = identity_of(config, inputs)
     refuse_unfinished(out, identity)
     with launched(beside.mesh, seed=config.seed) as mesh:
+        beside.check(mesh)
         return together(
             mesh,
             out,

@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.core import Artifact, DataError, record
+from groundup.core import Artifact, ConfigError, DataError, record
+from groundup.core.contracts import Generation, Sampling
 from groundup.corpus import CorpusConfig, corpus
 from groundup.model import load
 from groundup.tokenizer import MixConfig, TokensConfig, mix, tokens
@@ -19,8 +21,10 @@ from groundup.train import (
     PretrainConfig,
     pretrain,
 )
+from groundup.train.parallel.mesh import ALONE, Mesh
 from groundup.train.pretrain.config import Stage
 from groundup.train.pretrain.run import chosen_precision
+from tests.train.services.test_samples import Rolling
 from tests.train.small import Small, small, tiny_training, without_compiler
 
 SETTINGS = {
@@ -68,7 +72,10 @@ def losses(artifact: Artifact, name: str) -> list[float]:
     return [row[name] for row in rows if name in row]
 
 
-@pytest.mark.parametrize("words", [("--mesh", "shard=2"), ("--mesh", "pipeline=2")])
+@pytest.mark.parametrize(
+    "words",
+    [("--mesh", "shard=2"), ("--mesh", "pipeline=2"), ("--mesh", "data=2", "--prompt", "The")],
+)
 def test_two_processes_make_the_model_of_one(made, alone, tmp_path, words):
     done = torchrun(made, tmp_path / "two", *words)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -76,6 +83,7 @@ def test_two_processes_make_the_model_of_one(made, alone, tmp_path, words):
     two = Artifact.open(tmp_path / "two", "model")
     for name in ("loss", "validation"):
         assert_close(losses(two, name), losses(alone, name), atol=1e-5, rtol=0)
+    assert len(losses(two, "samples")) == (2 if "--prompt" in words else 0)
     ours, theirs = (dict(load(each.path).named_parameters()) for each in (two, alone))
     for name, weight in theirs.items():
         assert_close(ours[name], weight, atol=1e-4, rtol=0)
@@ -99,6 +107,30 @@ def test_the_mean_of_the_weights_is_what_is_scored_and_saved(made, tmp_path):
     assert max(apart) > 1e-4
     assert losses(mean, "loss") == losses(last, "loss")
     assert losses(mean, "validation") != losses(last, "validation")
+
+
+def test_what_is_sampled_is_the_mean_of_the_weights(made, tmp_path):
+    spoken = []
+
+    class Speaker(Rolling):
+        def generate(self, conversations, how: Sampling) -> list[Generation]:
+            spoken.append(self.model.embed_tokens.weight.detach().clone())
+            return super().generate(conversations, how)
+
+    beside = Beside(speaker=Speaker, prompts=("The",))
+    with without_compiler():
+        config = tiny_training(average=0.5, validations=1)
+        mean = pretrain(config, made.tokens, made.tokenizer, tmp_path / "mean", beside=beside)
+    assert_close(spoken[-1], load(mean.path).embed_tokens.weight.detach(), atol=0, rtol=0)
+
+
+def test_samples_of_a_divided_model_are_refused(monkeypatch):
+    beside = Beside(prompts=("The",))
+    for dimensions, is_so in (((), False), (("data",), False), (("data", "tensor"), True)):
+        monkeypatch.setattr(Mesh, "dimensions", dimensions)
+        with pytest.raises(ConfigError, match="dimension tensor") if is_so else nullcontext():
+            beside.check(ALONE)
+        Beside().check(ALONE)
 
 
 @pytest.mark.parametrize("kind", ["selective", "all"])
