@@ -51,7 +51,7 @@ from ..services.stragglers import Own, pacing
 from ..services.validation import held_out, scoring, validating
 from ..services.watchdog import Watchdog
 from .config import PretrainConfig
-from .stretches import Course, course, shares
+from .stretches import Course, course, planned, shares
 
 PACE_EVERY = 100
 """Steps between two comparisons of the processes' times."""
@@ -77,8 +77,14 @@ class Beside(NamedTuple):
     prompts: tuple[str, ...] = ()
     """What the speaker continues at each validation; on one process, or on a mesh of data."""
 
-    def check(self, mesh: Mesh) -> None:
-        """Refuse samples on a mesh whose processes have not the whole model each."""
+    def check(self, mesh: Mesh, config: PretrainConfig) -> None:
+        """Refuse samples of a model that is divided, and a profile of a step that does not come."""
+        if self.profile is not None and (steps := planned(config).steps):
+            if not 0 <= self.profile < steps:
+                raise ConfigError(
+                    f"--profile {self.profile} must be the number of a step; this run has the "
+                    f"steps 0 to {steps - 1:,}."
+                )
         if self.prompts and (apart := [name for name in mesh.dimensions if name != "data"]):
             raise ConfigError(
                 "--prompt lets the first process speak alone, and along the mesh dimension "

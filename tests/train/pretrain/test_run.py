@@ -129,8 +129,16 @@ def test_samples_of_a_divided_model_are_refused(monkeypatch):
     for dimensions, is_so in (((), False), (("data",), False), (("data", "tensor"), True)):
         monkeypatch.setattr(Mesh, "dimensions", dimensions)
         with pytest.raises(ConfigError, match="dimension tensor") if is_so else nullcontext():
-            beside.check(ALONE)
-        Beside().check(ALONE)
+            beside.check(ALONE, tiny_training())
+        Beside().check(ALONE, tiny_training())
+
+
+@pytest.mark.parametrize("number", [-1, 16, 1000])
+def test_a_profile_of_a_step_that_does_not_come_is_refused(made, tmp_path, number):
+    with pytest.raises(ConfigError, match=f"--profile {number} must .* the steps 0 to 15"):
+        pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "run",
+                 beside=Beside(profile=number))  # fmt: skip
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["selective", "all"])
