@@ -51,7 +51,7 @@ from ..services.stragglers import Own, pacing
 from ..services.validation import held_out, scoring, validating
 from ..services.watchdog import Watchdog
 from .config import PretrainConfig
-from .stretches import Course, course, planned, shares
+from .stretches import Course, course, planned, shares_of
 
 PACE_EVERY = 100
 """Steps between two comparisons of the processes' times."""
@@ -280,7 +280,7 @@ class Run:
         if learner.objective.kind == "decoder":
             sizes = torch.from_numpy(learner.setting.known.sizes).to(self.place)
         loss = self.parallel.loss or learner.objective.loss
-        weights = shares(config, open_text(self.tokens, "train"))
+        weights = shares_of(config, open_text(self.tokens, "train"))
         score = scoring(
             self.parallel.model, batches, self.precision,
             loss=loss, sizes=sizes, shares=weights, mesh=self.mesh,

@@ -129,7 +129,7 @@ def loader(
     return Loader(shards, rows, stage.length, config.seed, mixture, part)
 
 
-def shares(config: PretrainConfig, text: Reading) -> dict[str, float] | None:
+def shares_of(config: PretrainConfig, text: Reading) -> dict[str, float] | None:
     """Share of each source in what the whole run reads, its stages counted; None of one text."""
     if text.mixture is None:
         return None
