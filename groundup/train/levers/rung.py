@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from groundup.core import device
+from groundup.core import GroundupError, device
 from groundup.model import Transformer, from_depth, preset
 
 from ..batches import Batch
@@ -140,7 +140,10 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no answer
-    found = measured(Work(**asked["work"]), frozenset(asked["levers"]))
+    try:
+        found = measured(Work(**asked["work"]), frozenset(asked["levers"]))
+    except GroundupError as error:
+        sys.exit(str(error))
     os.write(answers, (json.dumps(found._asdict()) + "\n").encode())
 
 
