@@ -9,7 +9,9 @@ import inspect
 import json
 import os
 import re
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from importlib import import_module
@@ -142,6 +144,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fail(error: BaseException, message: str, code: int, flags: set[str]) -> int:
     """Tell an error in one line, or with its trace, and return the exit code."""
+    if code == 2 and os.environ.get("RANK", "0") != "0":
+        wait_for_first(code)
     if "--trace" in flags:
         import traceback
 
@@ -153,6 +157,20 @@ def fail(error: BaseException, message: str, code: int, flags: set[str]) -> int:
             print(note, flush=True)
         print(f"groundup: {message}", file=sys.stderr)
     return code
+
+
+FIRST_SECONDS = 10.0
+"""Time for the first process to tell what is wrong with the settings that all were given."""
+
+
+def wait_for_first(code: int) -> None:
+    """Leave with a code when torchrun ends this process, as it does when the first has ended.
+
+    Returns if it does not: then the first found nothing wrong, and this one is to tell.
+    """
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(code))
+    time.sleep(FIRST_SECONDS)
+    signal.signal(signal.SIGTERM, before)
 
 
 def dispatch(words: list[str], as_json: bool, typed: list[str] | None = None) -> int:

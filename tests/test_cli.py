@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -230,6 +232,20 @@ def test_wrong_use_is_one_line_with_the_nearest_right_one(words, said, run, tmp_
     assert (code, out, err.count("\n")) == (2, "", 1), err
     assert err.startswith("groundup: ") and said in err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
+
+
+def test_wrong_use_is_told_by_the_first_process_and_by_others_if_the_first_goes_on(
+    run, monkeypatch
+):
+    monkeypatch.setenv("RANK", "1")
+    ended = lambda seconds: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731  as torchrun does
+    monkeypatch.setattr(time, "sleep", ended)
+    assert run("shw") == (2, "", "")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    assert run("shw")[2].count("There is no command `shw`") == 1
+    monkeypatch.setattr(time, "sleep", ended)
+    monkeypatch.setenv("RANK", "0")
+    assert run("shw")[2].count("There is no command `shw`") == 1
 
 
 def test_with_json_an_error_is_an_event(run):

@@ -110,9 +110,17 @@ def cuda_name() -> str:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 
 
+def is_on(variable: str) -> bool:
+    """Whether a variable of the environment leaves a lever on: 0 does not, 1 or nothing does."""
+    wanted = os.environ.get(variable) or "1"
+    if wanted not in ("0", "1"):
+        raise ConfigError(f"{variable}={wanted} must be 0 or 1, or not set.")
+    return wanted == "1"
+
+
 def compiler() -> str:
     """Path of the C++ compiler, or empty if there is none or GROUNDUP_COMPILE=0 turns it off."""
-    if os.environ.get("GROUNDUP_COMPILE", "1") == "0":
+    if not is_on("GROUNDUP_COMPILE"):
         return ""
     for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
         if name and (found := shutil.which(name)):
@@ -243,7 +251,7 @@ def allocator_settings() -> dict[str, str]:
     it as it is.
     """
     own = "GLIBC_TUNABLES" in os.environ or "LD_PRELOAD" in os.environ
-    if own or os.environ.get("GROUNDUP_ALLOCATOR") == "0" or platform.libc_ver()[0] != "glibc":
+    if not is_on("GROUNDUP_ALLOCATOR") or own or platform.libc_ver()[0] != "glibc":
         return {}
     return {"GLIBC_TUNABLES": ALLOCATOR}
 

@@ -38,7 +38,7 @@ def keep_compiled() -> Path | None:
     given = Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR", TORCHS_OWN / PREFIX))
     if given.parent != TORCHS_OWN or not given.name.startswith(PREFIX):
         return given
-    if os.environ.get("GROUNDUP_COMPILE_CACHE") == "0":
+    if not device.is_on("GROUNDUP_COMPILE_CACHE"):
         return None
     place = compile_folder()
     try:

@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from groundup.core import ConfigError
+
 from .compiled import compiled_once
 from .native.softmax import has_native, native_losses_and_errors
 
@@ -91,7 +93,11 @@ def chunk_of(vocab_size: int, item_bytes: int) -> int:
     (1024, 512, 128)
     """
     if wanted := os.environ.get("GROUNDUP_LOSS_CHUNK"):
-        return max(1, int(wanted))
+        if not wanted.isdecimal() or int(wanted) < 1:
+            raise ConfigError(
+                f"GROUNDUP_LOSS_CHUNK={wanted} must be a number of tokens, 1 or more, or not set."
+            )
+        return int(wanted)
     fits = max(1, CHUNK_BYTES // (vocab_size * item_bytes))
     return max(SMALLEST_CHUNK, min(LARGEST_CHUNK, 1 << fits.bit_length() - 1))
 

@@ -36,8 +36,10 @@ def pretrain(
     mesh         processes by dimension, such as data=2,tensor=2; without it all share the rows
     zero         along the dimension shard: 1 divides optimizer states, 2 gradients too, 3 weights
     schedule     order of passes along the dimension pipeline
-    prompt       what the model continues at each validation, into its log; may be given again
-    profile      first of three steps whose time is told operator by operator, in the log
+    prompt       what the model continues at each validation, into its log; may be given again; on
+                 many processes with a mesh of data alone
+    profile      first of three steps, counted from 0, whose time is told operator by operator, in
+                 the log
     tensorboard  whether metrics are written as event files too; needs the extra `tensorboard`
     """
     words = load_tokenizer(tokenizer.path) if prompt else None

@@ -71,3 +71,15 @@ def test_compilation_can_be_turned_off(monkeypatch):
     monkeypatch.setenv("GROUNDUP_COMPILE", "0")
     assert device.compiler() == ""
     assert device.fingerprint()["compiled"] is False
+
+
+def test_levers_are_on_or_off_and_nothing_else(monkeypatch):
+    for wanted, is_on in (("", True), ("1", True), ("0", False)):
+        monkeypatch.setenv("GROUNDUP_COMPILE", wanted)
+        assert device.is_on("GROUNDUP_COMPILE") is is_on
+    for name, asked in (
+        ("GROUNDUP_COMPILE", device.compiler), ("GROUNDUP_ALLOCATOR", device.allocator_settings)
+    ):  # fmt: skip
+        monkeypatch.setenv(name, "no")
+        with pytest.raises(ConfigError, match=f"{name}=no must be 0 or 1, or not set"):
+            asked()

@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import linear
 from torch.testing import assert_close
 
+from groundup.core import ConfigError
 from groundup.kernels import cross_entropy, reference_cross_entropy
 from groundup.kernels.loss import chunk_of, fused_losses_and_errors, losses_and_errors
 
@@ -131,3 +132,10 @@ def test_chunks_keep_logits_within_their_bytes(monkeypatch):
     assert chunk_of(2**20, 4) == 128
     monkeypatch.setenv("GROUNDUP_LOSS_CHUNK", "7")
     assert chunk_of(4096, 2) == 7
+
+
+@pytest.mark.parametrize("wanted", ["-1", "0", "many", "1.5"])
+def test_a_chunk_that_cannot_be_is_refused(wanted, monkeypatch):
+    monkeypatch.setenv("GROUNDUP_LOSS_CHUNK", wanted)
+    with pytest.raises(ConfigError, match=f"GROUNDUP_LOSS_CHUNK={wanted} must be a number of tok"):
+        chunk_of(300, 4)

@@ -50,7 +50,7 @@ def has_native(place: str, dtype: torch.dtype) -> bool:
 
     GROUNDUP_SOFTMAX=torch leaves them to torch.
     """
-    wanted = os.environ.get("GROUNDUP_SOFTMAX", "native")
+    wanted = os.environ.get("GROUNDUP_SOFTMAX") or "native"
     if wanted not in ("native", "torch"):
         raise ConfigError(f"GROUNDUP_SOFTMAX={wanted} must be native or torch, or not set.")
     return wanted == "native" and place == "cpu" and dtype in DTYPES and code() is not None

@@ -16,6 +16,7 @@ from groundup import __version__
 from groundup.core import Artifact, ArtifactError, device
 from groundup.kernels import has_native
 
+from ..optim.adamw import is_fused
 from ..parallel.mesh import Mesh
 
 DECIDES_BITS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG")
@@ -72,6 +73,7 @@ def determinism(mesh: Mesh, processes: int) -> dict[str, Any]:
     found |= {"groundup": __version__, "numpy": metadata.version("numpy")}
     found["kernels"] = torch.backends.cpu.get_cpu_capability()
     found["softmax"] = "native" if has_native("cpu", torch.float32) else "torch"
+    found["adamw"] = "fused" if is_fused() else "plain"
     found["matmul"] = torch.get_float32_matmul_precision()
     found["deterministic"] = torch.are_deterministic_algorithms_enabled()
     found["environment"] = {name: os.environ[name] for name in DECIDES_BITS if name in os.environ}

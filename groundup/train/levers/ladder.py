@@ -31,7 +31,7 @@ OFF: dict[Lever, dict[str, str]] = {
     "attention": {"GROUNDUP_ATTENTION": "flash"},
     "softmax": {"GROUNDUP_SOFTMAX": "torch"},
     "chunked loss": {"GROUNDUP_LOSS_CHUNK": str(2**31)},
-    "fused optimizer": {},
+    "fused optimizer": {"GROUNDUP_ADAMW": "plain"},
     "allocator": {"GROUNDUP_ALLOCATOR": "0"},
 }
 """Environment variables that turn a lever off."""

@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from groundup.core import device
+from groundup.core import GroundupError, device
 from groundup.model import Transformer, from_depth, preset
 
 from ..batches import Batch
@@ -27,7 +27,6 @@ from ..optim.config import OptimConfig
 from ..optim.optimizer import Optimizer
 from ..optim.schedule import schedule
 from ..precision import Precision
-from .plain import PlainAdamW
 from .ways import choosing
 
 Lever = Literal[
@@ -83,7 +82,7 @@ def measured(work: Work, levers: frozenset[Lever]) -> Measured:
     if "compiled" in levers:
         model.compile_blocks()
     choosing(model, [work.length], dtype, tokens=LONG_RUN)
-    steps, started = training(work, model, dtype, "fused optimizer" in levers), time.perf_counter()
+    steps, started = training(work, model, dtype), time.perf_counter()
     next(steps)
     first = time.perf_counter() - started
     for _ in range(WARM_UP_STEPS - 1):
@@ -99,7 +98,7 @@ def measured(work: Work, levers: frozenset[Lever]) -> Measured:
     return Measured(tokens / min(wall), peak_bytes(), first, min(cpu), loss)
 
 
-def training(work: Work, model: Transformer, dtype: torch.dtype, is_fused: bool) -> Iterator[Step]:
+def training(work: Work, model: Transformer, dtype: torch.dtype) -> Iterator[Step]:
     """Steps on one batch of two documents a row."""
     made = torch.Generator().manual_seed(0)
     vocab_size = model.config.vocab_size
@@ -107,12 +106,11 @@ def training(work: Work, model: Transformer, dtype: torch.dtype, is_fused: bool)
     places = torch.arange(work.length)[None].expand(work.rows, -1)
     documents = (places >= work.length // 2).long()
     batch = Batch(ids[:, :-1], ids[:, 1:], torch.ones(ids[:, 1:].shape), documents)
-    rate = 1e-3  # one for all, as torch's optimizer has it
+    rate = 1e-3
     config = OptimConfig(
         matrices=work.matrices, learning_rate=rate, embedding_learning_rate=rate, warmup=0.0
     )
-    kind = Optimizer if is_fused else PlainAdamW
-    optimizer = kind(model.named_parameters(), config)
+    optimizer = Optimizer(model.named_parameters(), config)
     plan = Plan(10**9, precision=Precision(dtype))
     return train(model, lambda _: [batch], causal, optimizer, schedule(config, plan.steps), plan)
 
@@ -140,7 +138,10 @@ def main() -> None:
     asked = json.loads(sys.argv[1])
     answers = os.dup(1)
     os.dup2(2, 1)  # what libraries print is no answer
-    found = measured(Work(**asked["work"]), frozenset(asked["levers"]))
+    try:
+        found = measured(Work(**asked["work"]), frozenset(asked["levers"]))
+    except GroundupError as error:
+        sys.exit(str(error))
     os.write(answers, (json.dumps(found._asdict()) + "\n").encode())
 
 

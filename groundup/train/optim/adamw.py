@@ -8,11 +8,14 @@ then a weight is moved some rows at a time, from states read as float32.
 """
 
 import math
+import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from groundup.core import ConfigError
 
 from .config import OptimConfig, StateDtype
 from .sharded import aligned, local
@@ -90,7 +93,9 @@ def adamw(
     On a processor that takes about half the time: a pass over each tensor instead of eight.
     """
     whole = [weights, gradients, mean, square]
-    if not all(t.is_floating_point() and t.dtype == weights[0].dtype for ts in whole for t in ts):
+    kind = weights[0].dtype
+    is_alike = all(t.is_floating_point() and t.dtype == kind for ts in whole for t in ts)
+    if not (is_alike and is_fused()):
         return adamw_plain(weights, gradients, mean, square, move)
     count = torch.tensor(float(move.number), device=weights[0].device)
     torch._fused_adamw_(
@@ -99,6 +104,14 @@ def adamw(
         amsgrad=False, maximize=False,
     )  # fmt: skip
     return None
+
+
+def is_fused() -> bool:
+    """Whether torch's fused kernel is used where it can be had; GROUNDUP_ADAMW=plain says no."""
+    wanted = os.environ.get("GROUNDUP_ADAMW") or "fused"
+    if wanted not in ("fused", "plain"):
+        raise ConfigError(f"GROUNDUP_ADAMW={wanted} must be fused or plain, or not set.")
+    return wanted == "fused"
 
 
 def adamw_plain(

@@ -83,12 +83,7 @@ def launched(
     checkpoint has kept is whole.
     """
     place = place_of(os.environ)
-    try:
-        sizes = sizes_for(mesh, place.world)
-    except ConfigError as error:  # all find it wrong, and one says so
-        if place.rank > 0:
-            raise SystemExit(error.exit_code) from None
-        raise
+    sizes = sizes_for(mesh, place.world)
     torch.manual_seed(seed)
     if place.world == 1:
         yield ALONE

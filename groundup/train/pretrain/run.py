@@ -6,13 +6,13 @@ so), written down, validated, profiled and saved, in this order from the inside 
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
-from groundup.core import Draft, LanguageModel, device, record
+from groundup.core import ConfigError, Draft, LanguageModel, device, record
 from groundup.kernels import LossSum
 from groundup.model import Transformer
 from groundup.tokenizer import open_text
@@ -51,7 +51,7 @@ from ..services.stragglers import Own, pacing
 from ..services.validation import held_out, scoring, validating
 from ..services.watchdog import Watchdog
 from .config import PretrainConfig
-from .stretches import Course, course
+from .stretches import Course, course, planned, shares_of
 
 PACE_EVERY = 100
 """Steps between two comparisons of the processes' times."""
@@ -75,7 +75,21 @@ class Beside(NamedTuple):
     speaker: Callable[[Transformer], LanguageModel] | None = None
     """Makes of the model what continues prompts."""
     prompts: tuple[str, ...] = ()
-    """What the speaker continues at each validation."""
+    """What the speaker continues at each validation; on one process, or on a mesh of data."""
+
+    def check(self, mesh: Mesh, config: PretrainConfig) -> None:
+        """Refuse samples of a model that is divided, and a profile of a step that does not come."""
+        if self.profile is not None and (steps := planned(config).steps):
+            if not 0 <= self.profile < steps:
+                raise ConfigError(
+                    f"--profile {self.profile} must be the number of a step; this run has the "
+                    f"steps 0 to {steps - 1:,}."
+                )
+        if self.prompts and (apart := [name for name in mesh.dimensions if name != "data"]):
+            raise ConfigError(
+                "--prompt lets the first process speak alone, and along the mesh dimension "
+                f"{apart[0]} it cannot; leave --prompt out, or train on a mesh of data alone."
+            )
 
 
 PLAINLY = Beside()
@@ -184,8 +198,9 @@ class Run:
                     stack.enter_context(board(self.draft.log / EVENTS, metrics, start))
             changes = [each.start for each in self.course.stretches[1:]]
             guard = Guard(
-                self.config.spikes, self.draft.scratch, start, changes=changes, mesh=self.mesh
-            )
+                self.config.spikes, self.draft.scratch, start,
+                steps=self.course.steps, changes=changes, mesh=self.mesh,
+            )  # fmt: skip
             stack.callback(guard.close)
             dog = Watchdog(self.draft.log / "stacks.txt", self.config.watchdog)
             steps = self.watched(stack.enter_context(dog), guard, metrics)
@@ -241,9 +256,11 @@ class Run:
         every = max(1, self.course.steps // max(self.config.validations, 1))
         steps = validating(steps, self.validation(), every, metrics)
         speaker, prompts = self.beside.speaker, self.beside.prompts
-        if metrics is not None and speaker is not None and prompts and self.mesh.grid is None:
-            own = speaker(self.learner.body)
-            steps = sampling(steps, own, prompts, every, metrics, model=self.parallel.model)
+        if metrics is not None and speaker is not None and prompts:
+            steps = sampling(
+                steps, speaker(self.learner.body), prompts, every, metrics,
+                model=self.parallel.model, within=self.with_the_mean,
+            )  # fmt: skip
         if self.beside.profile is not None and self.mesh.is_first:
             steps = profiling(steps, self.draft.log, self.beside.profile, start=self.resumed.step)
         return steps
@@ -251,8 +268,9 @@ class Run:
     def validation(self) -> Callable[[], dict[str, float]]:
         """Score windows of held-out text by source; each target once at most.
 
-        A decoder is told in bits a byte too; the same is hidden from the others each time. With a
-        mean of the weights it is what is scored.
+        The whole weighs the sources as the run reads them. A decoder is told in bits a byte too;
+        the same is hidden from the others each time. With a mean of the weights it is what is
+        scored.
         """
         config, learner = self.config, self.learner
         shards = open_text(self.tokens, "validation").shards
@@ -262,24 +280,28 @@ class Run:
         if learner.objective.kind == "decoder":
             sizes = torch.from_numpy(learner.setting.known.sizes).to(self.place)
         loss = self.parallel.loss or learner.objective.loss
+        weights = shares_of(config, open_text(self.tokens, "train"))
         score = scoring(
-            self.parallel.model, batches if len(batches) > 1 else next(iter(batches.values())),
-            self.precision, loss=loss, sizes=sizes, mesh=self.mesh,
+            self.parallel.model, batches, self.precision,
+            loss=loss, sizes=sizes, shares=weights, mesh=self.mesh,
         )  # fmt: skip
 
         def scored() -> dict[str, float]:
-            swapped = (
-                nullcontext()
-                if self.average is None or not self.average.updates
-                else (self.average.swapped(self.parallel.model))
-            )
-            with swapped:
-                self.parallel.settle()
-                found = score()
-            self.parallel.settle()
-            return found
+            with self.with_the_mean():
+                return score()
 
         return scored
+
+    @contextmanager
+    def with_the_mean(self) -> Iterator[None]:
+        """The mean of the weights in their place where there is one; every process must ask."""
+        if self.average is None or not self.average.updates:
+            yield
+            return
+        with self.average.swapped(self.parallel.model):
+            self.parallel.settle()
+            yield
+        self.parallel.settle()
 
     def held_out_batches(self, windows: Any) -> list[Batch]:
         """A source's windows in batches of a few rows."""

@@ -21,6 +21,7 @@ from ..parallel.mesh import Mesh
 from .begin import begin, resolved
 from .config import PretrainConfig
 from .run import PLAINLY, Beside, Learner, Run
+from .stretches import longest_of
 
 
 class Inputs(NamedTuple):
@@ -65,11 +66,11 @@ def pretrain(
     check_tokenizer(inputs)
     setting = setting_of(config, tokenizer)
     shape = own or config.shape(len(setting.known.sizes))
-    longest = max(config.context_length, *(part.length for part in config.parts()))
-    config.wanted().check(shape, setting, longest)
+    config.wanted().check(shape, setting, max(config.context_length, longest_of(config)))
     identity = identity_of(config, inputs)
     refuse_unfinished(out, identity)
     with launched(beside.mesh, seed=config.seed) as mesh:
+        beside.check(mesh, config)
         return together(
             mesh,
             out,

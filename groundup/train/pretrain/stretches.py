@@ -72,15 +72,14 @@ def course(config: PretrainConfig, text: Reading) -> Course:
     Raises ConfigError if the tokens do not fill one step, or a stage names a source that is not
     there.
     """
-    parts = config.parts()
-    longest = max(part.length for part in parts)
+    parts, longest = config.parts(), longest_of(config)
     if not longest <= config.batch_tokens <= config.tokens:
         raise ConfigError(
             f"tokens={config.tokens:,} with batch_tokens={config.batch_tokens:,} and a context of "
             f"{longest:,} do not fill one step; expected tokens >= batch_tokens >= the longest "
             "context."
         )
-    plan = planned(config, longest)
+    plan = planned(config)
     whole = plan.before(plan.steps)
     shares = accumulate((part.share for part in parts), initial=0.0)
     starts = [nearest(plan, share * whole) for share in shares]
@@ -93,10 +92,15 @@ def course(config: PretrainConfig, text: Reading) -> Course:
     return Course(tuple(found), plan)
 
 
-def planned(config: PretrainConfig, longest: int) -> Ramp:
+def longest_of(config: PretrainConfig) -> int:
+    """The longest context of a run, tokens."""
+    return max(part.length for part in config.parts())
+
+
+def planned(config: PretrainConfig) -> Ramp:
     """Tokens of each step."""
     if config.ramp.start < 1:
-        return ramp(config.ramp, config.tokens, config.batch_tokens, longest)
+        return ramp(config.ramp, config.tokens, config.batch_tokens, longest_of(config))
     whole = Constant(0, 0, config.batch_tokens)
     return Ramp((whole,), config.tokens // config.batch_tokens, config.ramp.rate)
 
@@ -123,3 +127,15 @@ def loader(
         shards = [shard for shard in shards if shard.name in mixture]
     rows = config.batch_tokens // stage.length
     return Loader(shards, rows, stage.length, config.seed, mixture, part)
+
+
+def shares_of(config: PretrainConfig, text: Reading) -> dict[str, float] | None:
+    """Share of each source in what the whole run reads, its stages counted; None of one text."""
+    if text.mixture is None:
+        return None
+    found = dict.fromkeys(text.mixture, 0.0)
+    for part in config.parts():
+        mixture = part.mixture or text.mixture
+        for name, weight in mixture.items():
+            found[name] += part.share * weight / sum(mixture.values())
+    return found

@@ -4,7 +4,8 @@ The model is handed in as a LanguageModel that reads the weights being trained, 
 around them: this room knows how weights change, not how text is generated.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
@@ -25,18 +26,20 @@ def sampling(
     *,
     model: nn.Module | None = None,
     how: Sampling | None = None,
+    within: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[Step]:
     """After every so many steps let the model answer each prompt, and write the answers down.
 
-    model  what is trained: it is put back to training; None if the speaker keeps it so
-    how    default: greedily, 48 tokens
+    model   what is trained: it is put back to training; None if the speaker keeps it so
+    how     default: greedily, 48 tokens
+    within  in which it speaks, such as with the mean of the weights in their place
 
     Random numbers of the run stay as they were, so a run with samples ends with the same bits.
     """
     how = how or Sampling(max_tokens=48)
     for step in steps:
         if prompts and (step.number + 1) % every == 0:
-            with torch.random.fork_rng(), torch.no_grad():
+            with torch.random.fork_rng(), torch.no_grad(), within():
                 answers = speaker.generate([(Message("user", each),) for each in prompts], how)
             if model is not None:
                 model.train()

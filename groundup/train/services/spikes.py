@@ -30,6 +30,8 @@ LEAST = 32
 """Steps of a window before it judges."""
 BEGINNING = 8
 """First steps, whose median loss is where the run began, if the very first was not lower."""
+SHORTEST = 4
+"""Steps whose median loss is trusted at least: a run of fewer than twice as many is not judged."""
 
 
 class SpikeConfig(Config):
@@ -57,7 +59,8 @@ class SpikeConfig(Config):
     exploded: float = Field(default=1.2, gt=1)
     """Multiple of the loss of the beginning that is an explosion, if `patience` steps exceed it."""
     patience: int = Field(default=64, ge=BEGINNING)
-    """Steps whose median loss tells of an explosion."""
+    """Steps whose median loss tells of an explosion; of a run of fewer than twice as many, the
+    second half."""
 
 
 class Leap(NamedTuple):
@@ -147,17 +150,22 @@ class Guard:
         folder: Path,
         start: int = 0,
         *,
+        steps: int | None = None,
         changes: Collection[int] = (),
         mesh: Mesh = ALONE,
     ) -> None:
         """Judge from step `start` on, knowing what the run's journal tells of the steps before.
 
         folder   where checkpoints lie; the journal is put beside them
+        steps    of the whole run: one too short for `patience` is judged by its second half
         changes  steps from which the text or the context is another, so that all is unusual
         mesh     processes that train together: each judges alike, the first keeps the journal
         """
         self.config, self.mesh = config, mesh
         self.path, self.changes = folder / JOURNAL, frozenset(changes)
+        self.patience = config.patience
+        if steps is not None:
+            self.patience = max(SHORTEST, min(self.patience, steps // 2))
         self.told: list[tuple[int, str]] = []
         """Spikes since the last look, as (step, what leapt); `alarming` takes them."""
         rows = record.read_metrics(self.path) if self.path.exists() else []
@@ -169,7 +177,7 @@ class Guard:
     def restore(self, seen: Sequence[Seen], start: int) -> None:
         """Become as the run was before step `start`; what is left out stays left out."""
         self.usual = Usual("loss", self.config.window), Usual("gradient norm", self.config.window)
-        self.first, self.last = list[float](), deque[float](maxlen=self.config.patience)
+        self.first, self.last = list[float](), deque[float](maxlen=self.patience)
         self.left_out, self.went_back, self.in_a_row = set[int](), list[int](), 0
         self.seen = list[Seen]()
         self.close()
@@ -284,13 +292,13 @@ class Guard:
 
     def check_exploded(self, step: int) -> None:
         """Raise DataError if the loss has been far above where it began for long."""
-        if len(self.last) < self.config.patience or len(self.seen) < 2 * self.config.patience:
+        if len(self.last) < self.patience or len(self.seen) < 2 * self.patience:
             return
         began = min(self.first[0], median(self.first))  # it may explode at once
         now = median(self.last)
         if now > self.config.exploded * began:
             raise DataError(
-                f"The loss has exploded: {now:.4g} nats in the last {self.config.patience} steps "
+                f"The loss has exploded: {now:.4g} nats in the last {self.patience} steps "
                 f"up to step {step}, {began:.4g} at the beginning. Lower the learning rate, or "
                 "give it more warm-up; the last good checkpoint is "
                 f"{last_checkpoint(self.path.parent, self.turn(began))}."

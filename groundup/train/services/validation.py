@@ -98,7 +98,8 @@ def scoring(
     batches  those of one text, or by source; of several each is told as `validation/NAME` too, with
              half the width of its 95 % interval over the batches, if there are two
     sizes    bytes of text of each id; with them the nats are told as bits a byte too
-    shares   weight of each source's tokens in the whole; None: as many as are scored
+    shares   weight of each source's tokens in the whole; None, or none of those that are scored:
+             as many as are scored
     mesh     processes along `data` share the batches if their number divides them, else each
              scores all; along `context` each scores the positions that it is given
     """
@@ -136,7 +137,7 @@ def told(
     """The figures of the whole and, of several sources, of each."""
     sums = {name: sum(own, start=Tally()) for name, own in tallies.items()}
     sums = {name: own for name, own in sums.items() if own.weight}
-    if shares is None:
+    if shares is None or not any(shares[name] for name in sums):
         whole = sum(sums.values(), start=Tally())
     else:
         parts = (own.times(shares[name] / own.weight) for name, own in sums.items())

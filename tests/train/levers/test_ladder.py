@@ -50,7 +50,7 @@ def test_sizes_that_cannot_be_are_refused():
 
 
 def test_a_rung_that_ends_says_why():
-    with pytest.raises(GroundupError, match="ended: .*no preset"):
+    with pytest.raises(GroundupError, match="^The rung with no lever ended: There is no preset"):
         run(WORK._replace(preset="gpt-two"), frozenset())
 
 

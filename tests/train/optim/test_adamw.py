@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from groundup.core import ConfigError
 from groundup.train import OptimConfig, Optimizer
+from groundup.train.checkpoint.contract import determinism
 from groundup.train.optim.adamw import Move, adamw, adamw_plain
+from groundup.train.parallel.mesh import ALONE
 from tests.oracles.bitsandbytes_gradients import COLUMNS, ROWS, STEPS, gradients
 from tests.train.optim.moved import furthest, ours, theirs, weights
 
@@ -87,3 +90,21 @@ def test_a_weight_without_a_gradient_stays():
     optimizer.step(1.0)
     assert torch.equal(before["a.weight"], named["a.weight"].detach())
     assert not torch.equal(before["a.bias"], named["a.bias"].detach())
+
+
+def test_the_fused_kernel_can_be_turned_off(monkeypatch):
+    drawn = torch.Generator().manual_seed(0)
+    start = [torch.rand(50, generator=drawn) for _ in range(4)]
+    move, ends = Move(1e-2, 3, 0.1, 0.9, 0.99, 1e-8), []
+    monkeypatch.setenv("GROUNDUP_ADAMW", "plain")
+    for step in (adamw, adamw_plain):
+        own = [[tensor.clone()] for tensor in start]
+        step(*own, move)
+        ends.append(torch.stack([tensor for (tensor,) in own]))
+    assert torch.equal(*ends)
+    assert determinism(ALONE, 1)["adamw"] == "plain"
+    monkeypatch.delenv("GROUNDUP_ADAMW")
+    assert determinism(ALONE, 1)["adamw"] == "fused"
+    monkeypatch.setenv("GROUNDUP_ADAMW", "fast")
+    with pytest.raises(ConfigError, match="GROUNDUP_ADAMW=fast must be fused or plain, or not"):
+        adamw(*([tensor.clone()] for tensor in start), move)

@@ -7,13 +7,13 @@ from torch import nn
 
 from groundup.core import ConfigError
 from groundup.kernels import LossSum
-from groundup.train import Batch, Optimizer, Precision
+from groundup.train import Average, Batch, Optimizer, Plan, Precision, split, train
 from groundup.train.parallel.apply import check, parallelise
 from groundup.train.parallel.data import own_rows
 from groundup.train.parallel.mesh import ALONE, Share
 from groundup.train.parallel.traffic import shapes_of
 from groundup.train.parallel.zero import Held, held, spread, storage_bytes
-from tests.train.parallel.plans import Case, mesh_of, ragged, tiny
+from tests.train.parallel.plans import Case, far, mesh_of, ragged, tiny, whole
 from tests.train.parallel.processes import run
 
 STAGES = {0: "data=2", 1: "shard=2", 2: "shard=2", 3: "shard=2"}
@@ -74,6 +74,37 @@ def test_a_stage_that_there_is_not_is_refused():
         assert "zero=4 is no stage" in str(error)
     else:
         raise AssertionError("stage 4 was taken")
+
+
+def averaged(mesh_text: str) -> list[dict[str, Any]]:
+    """Whole means of ten steps, and the weights of the model where they are in their place."""
+    case = Case(mesh_text, 1)
+    mesh, body, precision = mesh_of(case), tiny(case.config), Precision()
+    made = parallelise(body, case.loss, precision, mesh, zero=1)
+    optimizer = Optimizer(made.parameters.items(), case.optim)
+    mean = Average(made.parameters.items(), 0.8)
+    steps = train(
+        made.model, lambda step: split(own_rows(ragged(step), mesh), 2), case.loss, optimizer,
+        lambda step: 1.0, Plan(10, 0, precision, mesh),
+        gradients=made.gradients, settle=made.settle,
+    )  # fmt: skip
+    for _ in steps:
+        mean.update()
+    last = {name: whole(weight) for name, weight in body.named_parameters()}
+    with mean.swapped(made.model):
+        made.settle()
+        inside = {name: whole(weight) for name, weight in body.named_parameters()}
+    made.settle()
+    assert all((whole(weight) == last[name]).all() for name, weight in body.named_parameters())
+    return [{name: whole(one) for name, one in mean.means.items()}, inside, last]
+
+
+def test_the_mean_of_stage_one_is_that_of_one_process_and_every_process_computes_with_it():
+    mean, inside, last = averaged("")
+    assert far(mean, inside) == 0 and far(mean, last) > 1e-3
+    for found in run(2, averaged, "shard=2"):
+        assert far(found[0], mean) < 1e-5 and far(found[1], found[0]) == 0
+        assert far(found[2], last) < 1e-5
 
 
 def loaded() -> list[list[float]]:

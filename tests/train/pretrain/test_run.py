@@ -2,14 +2,18 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import torch
 from torch.testing import assert_close
 
-from groundup.core import Artifact, record
+from groundup.core import Artifact, ConfigError, DataError, record
+from groundup.core.contracts import Generation, Sampling
+from groundup.corpus import CorpusConfig, corpus
 from groundup.model import load
+from groundup.tokenizer import MixConfig, TokensConfig, mix, tokens
 from groundup.train import (
     Beside,
     CheckpointConfig,
@@ -17,7 +21,10 @@ from groundup.train import (
     PretrainConfig,
     pretrain,
 )
+from groundup.train.parallel.mesh import ALONE, Mesh
+from groundup.train.pretrain.config import Stage
 from groundup.train.pretrain.run import chosen_precision
+from tests.train.services.test_samples import Rolling
 from tests.train.small import Small, small, tiny_training, without_compiler
 
 SETTINGS = {
@@ -65,7 +72,10 @@ def losses(artifact: Artifact, name: str) -> list[float]:
     return [row[name] for row in rows if name in row]
 
 
-@pytest.mark.parametrize("words", [("--mesh", "shard=2"), ("--mesh", "pipeline=2")])
+@pytest.mark.parametrize(
+    "words",
+    [("--mesh", "shard=2"), ("--mesh", "pipeline=2"), ("--mesh", "data=2", "--prompt", "The")],
+)
 def test_two_processes_make_the_model_of_one(made, alone, tmp_path, words):
     done = torchrun(made, tmp_path / "two", *words)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -73,6 +83,7 @@ def test_two_processes_make_the_model_of_one(made, alone, tmp_path, words):
     two = Artifact.open(tmp_path / "two", "model")
     for name in ("loss", "validation"):
         assert_close(losses(two, name), losses(alone, name), atol=1e-5, rtol=0)
+    assert len(losses(two, "samples")) == (2 if "--prompt" in words else 0)
     ours, theirs = (dict(load(each.path).named_parameters()) for each in (two, alone))
     for name, weight in theirs.items():
         assert_close(ours[name], weight, atol=1e-4, rtol=0)
@@ -80,10 +91,10 @@ def test_two_processes_make_the_model_of_one(made, alone, tmp_path, words):
 
 def test_a_mesh_that_does_not_divide_is_one_line_and_no_folder(made, tmp_path):
     done = torchrun(made, tmp_path / "two", "--mesh", "tensor=2")
-    assert done.returncode and "attention.kv_heads=1 does not divide" in done.stderr
+    assert done.returncode and done.stderr.count("attention.kv_heads=1 does not divide") == 1
     assert not (tmp_path / "two" / "manifest.json").exists()
     done = torchrun(made, tmp_path / "three", "--mesh", "data=3")
-    assert done.returncode and "needs 3 processes, and 2 are running" in done.stderr
+    assert done.returncode and done.stderr.count("needs 3 processes, and 2 are running") == 1
 
 
 def test_the_mean_of_the_weights_is_what_is_scored_and_saved(made, tmp_path):
@@ -98,6 +109,38 @@ def test_the_mean_of_the_weights_is_what_is_scored_and_saved(made, tmp_path):
     assert losses(mean, "validation") != losses(last, "validation")
 
 
+def test_what_is_sampled_is_the_mean_of_the_weights(made, tmp_path):
+    spoken = []
+
+    class Speaker(Rolling):
+        def generate(self, conversations, how: Sampling) -> list[Generation]:
+            spoken.append(self.model.embed_tokens.weight.detach().clone())
+            return super().generate(conversations, how)
+
+    beside = Beside(speaker=Speaker, prompts=("The",))
+    with without_compiler():
+        config = tiny_training(average=0.5, validations=1)
+        mean = pretrain(config, made.tokens, made.tokenizer, tmp_path / "mean", beside=beside)
+    assert_close(spoken[-1], load(mean.path).embed_tokens.weight.detach(), atol=0, rtol=0)
+
+
+def test_samples_of_a_divided_model_are_refused(monkeypatch):
+    beside = Beside(prompts=("The",))
+    for dimensions, is_so in (((), False), (("data",), False), (("data", "tensor"), True)):
+        monkeypatch.setattr(Mesh, "dimensions", dimensions)
+        with pytest.raises(ConfigError, match="dimension tensor") if is_so else nullcontext():
+            beside.check(ALONE, tiny_training())
+        Beside().check(ALONE, tiny_training())
+
+
+@pytest.mark.parametrize("number", [-1, 16, 1000])
+def test_a_profile_of_a_step_that_does_not_come_is_refused(made, tmp_path, number):
+    with pytest.raises(ConfigError, match=f"--profile {number} must .* the steps 0 to 15"):
+        pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "run",
+                 beside=Beside(profile=number))  # fmt: skip
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("kind", ["selective", "all"])
 def test_what_is_computed_again_changes_nothing(made, tmp_path, kind):
     with without_compiler():
@@ -109,6 +152,35 @@ def test_what_is_computed_again_changes_nothing(made, tmp_path, kind):
             for each in ("none", kind)
         )  # fmt: skip
     assert losses(plain, "loss") == losses(again, "loss")
+
+
+def test_a_short_run_at_an_absurd_rate_is_an_error(made, tmp_path):
+    optim = OptimConfig(
+        matrices="adamw", learning_rate=30.0, embedding_learning_rate=30.0, warmup=0.0
+    )
+    with without_compiler(), pytest.raises(DataError, match="exploded: .* up to step 15"):
+        pretrain(tiny_training(optim=optim), made.tokens, made.tokenizer, tmp_path / "wild")
+
+
+def test_the_whole_of_a_validation_weighs_sources_as_the_run_reads_them(made, tmp_path):
+    (tmp_path / "sums").mkdir()
+    for number in range(8):
+        lines = [f"{number} and {other} make {number + other}.\n" for other in range(60)]
+        (tmp_path / "sums" / f"{number}.txt").write_text("".join(lines), encoding="utf-8")
+    split = CorpusConfig(validation_share=0.4, test_share=0.1, near_duplicate_threshold=0)
+    sums = tokens(TokensConfig(), corpus(split, tmp_path / "sums", tmp_path / "corpus"),
+                  made.tokenizer, tmp_path / "tokens")  # fmt: skip
+    mixed = mix(MixConfig(tokens=2048, weights={"one": 1, "two": 1}),
+                {"one": made.tokens, "two": sums}, made.tokenizer, tmp_path / "mix")  # fmt: skip
+    stages = (Stage(share=0.5, length=64), Stage(share=0.5, length=64, mixture={"two": 1.0}))
+    config = tiny_training(tokens=2048, stages=stages, validations=1)
+    with without_compiler():
+        base = pretrain(config, mixed, made.tokenizer, tmp_path / "base")
+    (whole,), (one,), (two,) = (
+        losses(base, name) for name in ("validation", "validation/one", "validation/two")
+    )
+    assert abs(one - two) > 0.05
+    assert whole == pytest.approx(0.25 * one + 0.75 * two, abs=2e-5)
 
 
 def test_a_growing_batch_trains_on_all_tokens(made, tmp_path):

@@ -83,5 +83,5 @@ def test_rows_of_a_step_are_told_wherever_they_change():
 
 
 def test_long_runs_are_laid_out_at_once():
-    plan = planned(tiny_training(tokens=10**15), 128)
+    plan = planned(tiny_training(tokens=10**15))
     assert plan.steps > 10**12 and nearest(plan, 0.5 * plan.before(plan.steps)) == plan.steps // 2

@@ -1,5 +1,8 @@
 """Samples are written when they are due, and the run stays as it was."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from groundup.core import record
@@ -53,6 +56,27 @@ def test_samples_are_written_and_the_run_ends_with_the_same_bits(tmp_path):
     assert rows[0]["samples"][0]["text"].startswith("Once 0.")
     plain = weights(tmp_path / "..", [])
     assert all(torch.equal(a, b) for a, b in zip(sampled, plain, strict=True))
+
+
+def test_the_model_speaks_within_what_it_is_given(tmp_path):
+    model, optimizer = tiny()
+    metrics, kept = record.Metrics(tmp_path / "m.jsonl"), []
+
+    @contextmanager
+    def within() -> Iterator[None]:
+        kept.append("in")
+        yield
+        kept.append("out")
+
+    class Noting(Rolling):
+        def generate(self, conversations, how: Sampling) -> list[Generation]:
+            kept.append("speaks")
+            return super().generate(conversations, how)
+
+    steps = steps_of(model, optimizer)
+    list(sampling(steps, Noting(model), ["Once"], 3, metrics, model=model, within=within))
+    metrics.close()
+    assert kept == ["in", "speaks", "out"] * 2
 
 
 def test_an_engine_around_the_weights_speaks_as_they_are(tmp_path):

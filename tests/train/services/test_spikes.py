@@ -101,6 +101,24 @@ def test_an_exploded_loss_ends_the_run_and_names_the_last_good_checkpoint(tmp_pa
         judge(guard, [(loss * (1 + 1e-6 * (s % 3)), n) for s, (loss, n) in enumerate(values)])
 
 
+@pytest.mark.parametrize("steps", [8, 9, 40, 127, 128])
+def test_a_short_run_that_explodes_ends_with_the_same_error(steps, tmp_path, guarded):
+    wild = [(8.0, 1.0), *[(10 + 0.5 * min(step, 30), 1.0) for step in range(steps - 1)]]
+    guard, last = guarded(SpikeConfig(), tmp_path, steps=steps), 2 * (steps // 2) - 1
+    assert all(judge(guard, wild[:last]))
+    with pytest.raises(DataError, match=rf"exploded: .* up to step {last}, 8 at the beginning"):
+        guard(last, *wild[last])
+
+
+@pytest.mark.parametrize("steps", [1, 7, 8, 16, 40, 100])
+def test_ordinary_short_runs_have_not_exploded(steps, tmp_path, guarded):
+    for seed in range(40):
+        draw = random.Random(seed)
+        flat = [(4 * math.exp(0.04 * draw.gauss(0, 1)), 1.0) for _ in range(steps)]
+        for name, values in (("falls", curve(steps, seed)), ("learns nothing", flat)):
+            assert all(judge(guarded(SpikeConfig(), tmp_path / name, steps=steps), values))
+
+
 @pytest.mark.parametrize("stop", [40, 130, 131, 135, 299])
 def test_a_resumed_guard_decides_as_the_undisturbed_one(stop, tmp_path, guarded):
     values, config = curve(400, 3), SpikeConfig(policy="skip", window=64)

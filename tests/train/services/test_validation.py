@@ -91,6 +91,15 @@ def test_one_source_has_no_name_and_no_shares_weigh_by_tokens():
     assert split["validation"] == pytest.approx(alone["validation"], abs=1e-5)
 
 
+def test_sources_that_the_run_never_reads_are_weighed_by_tokens():
+    batches = {"a": [ragged_batch(rows=2, seed=1)], "b": [ragged_batch(rows=6, seed=2)]}
+    plain, unread, partly = (
+        scoring(tiny_model(), batches, Precision(), shares=shares)()
+        for shares in (None, {"a": 0, "b": 0, "c": 1}, {"a": 1, "b": 0})
+    )
+    assert unread == plain and partly["validation"] == plain["validation/a"]
+
+
 def test_the_interval_holds_the_mean_as_often_as_it_says():
     generator = np.random.default_rng(0)
     held = 0
