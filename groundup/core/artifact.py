@@ -14,6 +14,7 @@ numbers, device, git and paths are in neither.
       .lock            held while a stage writes here
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -404,13 +405,25 @@ def locked(out: Path) -> Iterator[None]:
 
 def disk_error(out: Path, error: OSError) -> CapacityError | ArtifactError:
     """Turn the operating system's error into one line that helps."""
-    if error.errno in (28, 122):  # ENOSPC, EDQUOT
+    if remedy := disk_remedy(error.errno):
+        what = "A file is too large" if error.errno == errno.EFBIG else "No space left"
         return CapacityError(
-            f"No space left while writing to {out}; free some and run the same command again: "
+            f"{what} while writing to {out}; {remedy} and run the same command again: "
             "what is complete stays."
         )
     place = error.filename or out
     return ArtifactError(f"Cannot use {place}: {error.strerror or error}; choose another --out.")
+
+
+def disk_remedy(number: int | None) -> str:
+    """What helps when the disk did not take a file, by the system's number; empty: other trouble.
+
+    >>> disk_remedy(errno.ENOSPC)
+    'free some room'
+    """
+    if number == errno.EFBIG:
+        return "raise the limit on the size of files (ulimit -f, or the file system's own)"
+    return "free some room" if number in (errno.ENOSPC, errno.EDQUOT) else ""
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 from pathlib import Path
@@ -211,6 +212,21 @@ def test_a_full_disk_is_told_as_such(tmp_path):
 
     with pytest.raises(CapacityError, match="No space left"):
         make(tmp_path / "a", write=full)
+    assert make(tmp_path / "a").numbers == {"letters": 5}
+
+
+def test_a_file_beyond_the_limit_on_files_is_told_as_such(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def too_large(draft: Draft) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+        try:
+            draft.file("large").write_bytes(bytes(2**21))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    with pytest.raises(CapacityError, match="A file is too large.*raise the limit.*ulimit -f"):
+        make(tmp_path / "a", write=too_large)
     assert make(tmp_path / "a").numbers == {"letters": 5}
 
 
