@@ -15,7 +15,16 @@ from .artifact import (
     write_json,
     write_text,
 )
-from .config import Config, File, InputFile, changed, choice, load_config, toml_value
+from .config import (
+    Config,
+    File,
+    InputFile,
+    changed,
+    choice,
+    differing,
+    load_config,
+    toml_value,
+)
 from .contracts import (
     Answer,
     Claim,
@@ -119,6 +128,7 @@ __all__ = [
     "choice",
     "current_snapshots",
     "device",
+    "differing",
     "digest",
     "disk_remedy",
     "erase",

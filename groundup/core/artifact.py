@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .config import Config
+from .config import Config, differing
 from .device import fingerprint
 from .errors import ArtifactError, CapacityError, GroundupError
 
@@ -36,6 +36,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 OUTSIDE_THE_ID = ("log", "ledger", ".scratch", ".lock", MANIFEST)
 VERIFY_UP_TO_BYTES = 256 * 2**20
+MOST_TOLD = 4
+"""Settings that an error names when many differ."""
 
 Kind = Literal[
     "documents", "corpus", "tokenizer", "tokens", "vectors", "model", "adapter", "examples",
@@ -371,13 +373,14 @@ def what_differs(
     remedy = "choose another --out, or remove it to make it anew."
     if found.stage != stage:
         return f"the output of stage {found.stage}, not of {stage}; {remedy}"
-    wanted = config.plain()
-    for name in sorted(wanted.keys() | found.config.keys()):
-        if wanted.get(name) != found.config.get(name):
-            return (
-                f"a {found.kind} made with {name}={found.config.get(name)!r}, and now "
-                f"{name}={wanted.get(name)!r} is asked for; {remedy}"
-            )
+    differs = list(differing(found.config, config.plain()))
+    if differs:
+        had = ", ".join(f"{each.name}={each.old!r}" for each in differs[:MOST_TOLD])
+        now = ", ".join(f"{each.name}={each.new!r}" for each in differs[:MOST_TOLD])
+        more = len(differs) - MOST_TOLD
+        now += f" and {more} other setting{'s' * (more > 1)}" if more > 0 else ""
+        verb = "is" if len(differs) == 1 else "are"
+        return f"a {found.kind} made with {had}, and now {now} {verb} asked for; {remedy}"
     old = {parent.name: parent.id for parent in found.parents}
     for name, parent in parents.items():
         if old.get(name) != parent.id:

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -169,6 +169,28 @@ def changed(config: Config) -> Mapping[str, tuple[Any, Any]]:
         elif value != default:
             found[name] = (default, value)
     return found
+
+
+class Difference(NamedTuple):
+    """A setting that differs between two plain configurations; None: it is not there."""
+
+    name: str
+    """Dotted."""
+    old: Any
+    new: Any
+
+
+def differing(old: Any, new: Any, name: str = "") -> Iterator[Difference]:
+    """How a JSON value differs from another, setting by setting.
+
+    >>> [tuple(each) for each in differing({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})]
+    [('a.b', 1, 3)]
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            yield from differing(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield Difference(name, old, new)
 
 
 def toml_value(value: Any) -> str:

@@ -22,19 +22,28 @@ from groundup.core import (
 from groundup.core.artifact import MANIFEST, Parent
 
 
+class Ink(Config):
+    colour: str = "black"
+    """Of the ink."""
+    width: int = 1
+    """Of the pen."""
+
+
 class Words(Config):
     text: str = "hello"
     """What to write."""
+    ink: Ink = Ink()
+    """With what."""
 
 
-def make(out: Path, text: str = "hello", parents=None, write=None) -> Artifact:
+def make(out: Path, text: str = "hello", parents=None, write=None, **more) -> Artifact:
     def plain(draft: Draft) -> None:
         draft.file("sub/words.txt").write_text(text)
         draft.numbers["letters"] = len(text)
         (draft.log / "metrics.jsonl").write_text(os.urandom(4).hex())
 
     return produce(
-        out, kind="corpus", stage="words", version=1, config=Words(text=text),
+        out, kind="corpus", stage="words", version=1, config=Words(text=text, **more),
         parents=parents or {}, write=write or plain,
     )  # fmt: skip
 
@@ -55,6 +64,16 @@ def test_another_configuration_in_the_same_place_is_refused_by_name(tmp_path):
     make(tmp_path / "a")
     with pytest.raises(ArtifactError, match="text='hello', and now text='other' is asked for"):
         make(tmp_path / "a", "other")
+
+
+def test_an_error_names_the_settings_that_differ_and_no_others(tmp_path):
+    make(tmp_path / "a")
+    said = "made with ink.colour='black', and now ink.colour='blue' is asked for; choose"
+    with pytest.raises(ArtifactError, match=said) as caught:
+        make(tmp_path / "a", ink={"colour": "blue"})
+    assert "width" not in str(caught.value)
+    with pytest.raises(ArtifactError, match="ink.colour='black', ink.width=1, text='hello', and"):
+        make(tmp_path / "a", "other", ink={"colour": "blue", "width": 2})
 
 
 def test_a_folder_with_someone_s_files_is_not_touched(tmp_path):
