@@ -18,10 +18,12 @@ from .artifact import (
 from .config import (
     Config,
     File,
+    HowRun,
     InputFile,
     changed,
     choice,
     differing,
+    how_run,
     load_config,
     toml_value,
 )
@@ -94,6 +96,7 @@ __all__ = [
     "Generation",
     "GroundupError",
     "Hit",
+    "HowRun",
     "InputFile",
     "Judgement",
     "LanguageModel",
@@ -133,6 +136,7 @@ __all__ = [
     "disk_remedy",
     "erase",
     "hash_file",
+    "how_run",
     "is_busy",
     "load_config",
     "native",

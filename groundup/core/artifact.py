@@ -28,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .config import Config, differing
+from .config import Config, differing, how_run
 from .device import fingerprint
 from .errors import ArtifactError, CapacityError, GroundupError
 
@@ -199,13 +199,14 @@ def produce(
     CapacityError if the disk is full.
     """
     inputs = [(name, parent.id) for name, parent in parents.items()]
-    key = artifact_key(stage, version, config.plain(), inputs)
+    key = artifact_key(stage, version, config.deciding(), inputs)
+    earlier = artifact_key(stage, version, config.plain(), inputs)  # when all settings were in it
     out = Path(out)
     check_free(out)  # before the lock, which would leave a file in a folder of others
     with locked(out):
         if (out / MANIFEST).exists():
             found = Artifact.open(out)
-            if found.key == key:
+            if found.key in (key, earlier):
                 shutil.rmtree(out / ".scratch", ignore_errors=True)
                 return found
             differs = what_differs(found, stage, config, parents)
@@ -281,7 +282,7 @@ def describe(
         "kind": kind,
         "stage": stage,
         "version": version,
-        "config": config.plain(),
+        "config": config.deciding(),
         "parents": [
             {"name": name, "path": os.path.relpath(parent.path, draft.path), "id": parent.id}
             for name, parent in parents.items()
@@ -373,7 +374,8 @@ def what_differs(
     remedy = "choose another --out, or remove it to make it anew."
     if found.stage != stage:
         return f"the output of stage {found.stage}, not of {stage}; {remedy}"
-    differs = list(differing(found.config, config.plain()))
+    kept = {name: old for name, old in found.config.items() if name not in how_run(type(config))}
+    differs = list(differing(kept, config.deciding()))
     if differs:
         had = ", ".join(f"{each.name}={each.old!r}" for each in differs[:MOST_TOLD])
         now = ", ".join(f"{each.name}={each.new!r}" for each in differs[:MOST_TOLD])

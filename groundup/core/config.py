@@ -35,6 +35,14 @@ File = Annotated[Path, InputFile()]
 """Type of such a setting; `Annotated[str, InputFile("@")]` for a word or `@FILE`."""
 
 
+@dataclass(frozen=True)
+class HowRun:
+    """Marks a setting that says how a stage is run or watched, and nothing of what it makes.
+
+    It is no part of the artifact, so it may change when a stopped run goes on.
+    """
+
+
 class Config(BaseModel):
     """Base of every configuration."""
 
@@ -56,6 +64,28 @@ class Config(BaseModel):
     def plain(self) -> dict[str, Any]:
         """Return the configuration as JSON-ready values, every field included."""
         return self.model_dump(mode="json")
+
+    def deciding(self) -> dict[str, Any]:
+        """Those that decide a result: all but what is marked `HowRun`, here and further in.
+
+        >>> class Run(Config):
+        ...     steps: int = 8
+        ...     quiet: Annotated[bool, HowRun()] = False
+        >>> Run(quiet=True).deciding()
+        {'steps': 8}
+        """
+        plain, free = self.plain(), how_run(type(self))
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Config):
+                plain[name] = value.deciding()
+        return {name: value for name, value in plain.items() if name not in free}
+
+
+def how_run(config: type[BaseModel]) -> list[str]:
+    """Names of a configuration's settings that are marked `HowRun`."""
+    fields = config.model_fields.items()
+    return [name for name, field in fields if any(isinstance(m, HowRun) for m in field.metadata)]
 
 
 def explain(config: type[BaseModel], error: ValidationError) -> str:

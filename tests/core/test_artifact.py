@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
@@ -17,9 +18,10 @@ from groundup.core import (
     Config,
     DataError,
     Draft,
+    HowRun,
     produce,
 )
-from groundup.core.artifact import MANIFEST, Parent
+from groundup.core.artifact import MANIFEST, Parent, artifact_id, artifact_key
 
 
 class Ink(Config):
@@ -34,6 +36,8 @@ class Words(Config):
     """What to write."""
     ink: Ink = Ink()
     """With what."""
+    patience: Annotated[int, HowRun()] = 1
+    """How long to wait; nothing of what is written."""
 
 
 def make(out: Path, text: str = "hello", parents=None, write=None, **more) -> Artifact:
@@ -70,10 +74,38 @@ def test_an_error_names_the_settings_that_differ_and_no_others(tmp_path):
     make(tmp_path / "a")
     said = "made with ink.colour='black', and now ink.colour='blue' is asked for; choose"
     with pytest.raises(ArtifactError, match=said) as caught:
-        make(tmp_path / "a", ink={"colour": "blue"})
-    assert "width" not in str(caught.value)
+        make(tmp_path / "a", ink={"colour": "blue"}, patience=3)
+    assert "width" not in str(caught.value) and "patience" not in str(caught.value)
     with pytest.raises(ArtifactError, match="ink.colour='black', ink.width=1, text='hello', and"):
         make(tmp_path / "a", "other", ink={"colour": "blue", "width": 2})
+
+
+def test_how_a_stage_is_run_is_no_part_of_what_it_makes(tmp_path):
+    def fails(draft: Draft) -> None:
+        (draft.scratch / "checkpoint").write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        make(tmp_path / "a", write=fails)
+    left: list[Path] = []
+    made = make(
+        tmp_path / "a", patience=5, write=lambda draft: left.extend(draft.scratch.iterdir())
+    )  # fmt: skip
+    assert {path.name for path in left} == {"key", "checkpoint"}
+    assert made.config == {"text": "hello", "ink": {"colour": "black", "width": 1}}
+    again = make(tmp_path / "a", patience=9, write=lambda draft: pytest.fail("it ran again"))
+    assert again.key == made.key == make(tmp_path / "b", patience=2).key
+
+
+def test_an_artifact_of_all_settings_is_still_the_one_that_is_asked_for(tmp_path):
+    made = make(tmp_path / "a")
+    manifest = json.loads((made.path / MANIFEST).read_text())
+    manifest["config"] = Words().plain()
+    manifest["key"] = artifact_key("words", 1, manifest["config"], [])
+    manifest["id"] = artifact_id(manifest["key"], made.files)
+    (made.path / MANIFEST).write_text(json.dumps(manifest))
+    again = make(tmp_path / "a", write=lambda draft: pytest.fail("it ran again"))
+    assert again.id == manifest["id"]
 
 
 def test_a_folder_with_someone_s_files_is_not_touched(tmp_path):

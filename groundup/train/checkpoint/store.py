@@ -13,7 +13,7 @@ The order of batches needs no state: it is a function of the step.
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -368,10 +368,12 @@ def contract_of(folder: Path) -> dict[str, Any]:
     return {} if place is None else open_saved(place).about["contract"]
 
 
-def refuse_unfinished(out: Path, identity: Identity) -> None:
+def refuse_unfinished(out: Path, identity: Identity, free: Collection[str] = ()) -> None:
     """Raise ArtifactError if an artifact's folder holds checkpoints of a run of other settings.
 
     A stage that starts there with another configuration would empty it.
+
+    free  settings that say how it is run, and so may change: no part of the identity
     """
     scratch = out / ".scratch"
     place = place_of(scratch)
@@ -382,9 +384,13 @@ def refuse_unfinished(out: Path, identity: Identity) -> None:
         each["parents"] = {one["name"]: one["id"] for one in each["parents"]}
     new = {name: value for name, value in new.items() if value}
     if found := list(differences({name: old.get(name) for name in new}, new)):
+        rounds = any(each.startswith("settings.micro_batches ") for each in found)
         raise ArtifactError(
             f"{out} holds an unfinished run, at step {number_of(place)}, of other settings: "
             f"{listed(found)}. Go on with those, choose another --out, or remove {scratch}."
+            + (f" Only {', '.join(free)} may change" if free else "")
+            + (": micro_batches alters how sums are rounded" if free and rounds else "")
+            + ("." if free else "")
         )
 
 
