@@ -17,6 +17,7 @@ from groundup.kernels import Recompute
 from groundup.model import ModelConfig, describe, from_depth
 
 from ..optim.config import OptimConfig
+from ..parallel.apply import check
 from .share import Place, Zero, parse_mesh, share_of
 from .step import Tracer, Work
 
@@ -27,13 +28,13 @@ single operations take for themselves, the compiler; on a card its context. Fitt
 the shapes that `benchmarks/train_memory.py` calls fitted; for a card an allowance, not measured."""
 SLACK = {"cpu": 0.05, "cuda": 0.05}
 """What an allocator holds beyond tensors, as a share of these; fitted as above."""
-MOST_ROWS = 4096
+MOST_ROWS = 2**16
 
 
 class PlanConfig(Config):
     """How a model is to be trained."""
 
-    rows: int = Field(default=8, ge=1)
+    rows: int = Field(default=8, ge=1, le=MOST_ROWS)
     """Rows of a micro-batch on one device."""
     length: int | None = Field(default=None, ge=1)
     """Tokens of a row; None: the model's context, 1,024 at most."""
@@ -119,18 +120,15 @@ def plan(
     model    a model directory, a published shape such as gpt-2, or the depth of one of ours
     memory   of each device, such as 24GB or 16GiB; else what this machine has
     devices  how many train together
-    mesh     their sizes by dimension, such as data=2,tensor=4; else all share by ZeRO
+    mesh     their sizes by dimension, such as data=2,tensor=4, as pre-training takes them; else all
+             share by ZeRO
     on       cpu or cuda; else what this machine has
 
     Raises ConfigError if there is no such model, or mesh, memory and devices do not make sense.
     """
     place = on or device.pick().type
     sizes, shape = parse_mesh(mesh, devices), shape_of(model)
-    if sizes.get("pipeline", 1) > shape.layers:
-        raise ConfigError(
-            f"mesh={mesh!r} has {sizes['pipeline']} stages, and the model {shape.layers} layers; "
-            "give at most as many stages."
-        )
+    check(shape, sizes, config.zero)
     room = memory_bytes(memory) if memory else device.memory_bytes()
     length = config.length or min(shape.context_length, 1024)
     with Tracer(shape) as tracer:
@@ -212,10 +210,12 @@ def most_rows(asked: Asked, room: int) -> int:
 def ways(asked: Asked, room: int) -> Iterator[Way]:
     """Changes that make a step fit, the cheapest first, each on top of those before it.
 
-    What makes it no smaller is left out.
+    What makes it no smaller is left out, and a mesh that pre-training refuses.
     """
     best = asked.total_bytes()
     for change in candidates(asked.config, asked.sizes):
+        if change.sizes is not None and not is_possible(asked.tracer.config, change.sizes):
+            continue
         tried = asked._replace(sizes=change.sizes or asked.sizes).but(change.settings)
         total = tried.total_bytes()
         if total < best:
@@ -223,6 +223,15 @@ def ways(asked: Asked, room: int) -> Iterator[Way]:
             yield Way(change.words, total, change.costs)
         if best <= room:
             return
+
+
+def is_possible(config: ModelConfig, sizes: dict[str, int]) -> bool:
+    """Whether a model can be trained on a mesh with ZeRO's stage 3."""
+    try:
+        check(config, sizes, 3)
+    except ConfigError:
+        return False
+    return True
 
 
 class Change(NamedTuple):
