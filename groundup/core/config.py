@@ -10,14 +10,16 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .errors import ConfigError
 
 ConfigType = TypeVar("ConfigType", bound="Config")
 ChoiceType = TypeVar("ChoiceType", bound=str)
+NULL = "null"
+"""How a file of TOML says None."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,15 @@ class Config(BaseModel):
         except ValidationError as error:
             raise ConfigError(explain(type(self), error)) from None
 
+    @model_validator(mode="before")
+    @classmethod
+    def read_null(cls, values: Any) -> Any:
+        """TOML has no null: "null" is None for a setting that may be None and is no text."""
+        if not isinstance(values, dict):
+            return values
+        words = [name for name, value in values.items() if isinstance(value, str) and value == NULL]
+        return values | dict.fromkeys(name for name in words if may_be_null(cls, name))
+
     def plain(self) -> dict[str, Any]:
         """Return the configuration as JSON-ready values, every field included."""
         return self.model_dump(mode="json")
@@ -80,6 +91,14 @@ class Config(BaseModel):
             if isinstance(value, Config):
                 plain[name] = value.deciding()
         return {name: value for name, value in plain.items() if name not in free}
+
+
+def may_be_null(config: type[BaseModel], name: str) -> bool:
+    """Whether a setting may be None and the word "null" means nothing else to it."""
+    field = config.model_fields.get(name)
+    parts = get_args(field.annotation) if field is not None else ()
+    kinds = {getattr(part, "__origin__", part) for part in parts}  # Path of Annotated[Path, ...]
+    return type(None) in kinds and not {str, Path} & kinds
 
 
 def how_run(config: type[BaseModel]) -> list[str]:
@@ -224,7 +243,7 @@ def differing(old: Any, new: Any, name: str = "") -> Iterator[Difference]:
 
 
 def toml_value(value: Any) -> str:
-    """A value on one line of TOML; what is None is left out of its table."""
+    """A value on one line of TOML; what is None is "null", and left out of a table."""
     if isinstance(value, Config):
         value = value.plain()
     if isinstance(value, dict):
@@ -232,4 +251,6 @@ def toml_value(value: Any) -> str:
         return "{ " + ", ".join(pairs) + " }" if value else "{}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml_value, value)) + "]"
+    if value is None:
+        return json.dumps(NULL)
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
