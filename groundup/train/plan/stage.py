@@ -5,6 +5,7 @@ the program itself and its allocator take is added. Figures are held to measured
 `benchmarks/train_memory.py`; see docs/train-memory.md.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from groundup.core import Config, ConfigError, device
+from groundup.core import Config, ConfigError, device, record
 from groundup.kernels import Recompute
 from groundup.model import ModelConfig, describe, from_depth
 
@@ -28,6 +29,8 @@ single operations take for themselves, the compiler; on a card its context. Fitt
 the shapes that `benchmarks/train_memory.py` calls fitted; for a card an allowance, not measured."""
 SLACK = {"cpu": 0.05, "cuda": 0.05}
 """What an allocator holds beyond tensors, as a share of these; fitted as above."""
+BY_ROW = ("activations", "loss", "working")
+"""Parts of a step that grow with its rows."""
 MOST_ROWS = 2**16
 
 
@@ -117,6 +120,8 @@ def plan(
 ) -> Planned:
     """Say what a training step takes of each device's memory, by part, and what fits.
 
+    It traces steps of three to five numbers of rows; compiled ones take some seconds each.
+
     model    a model directory, a published shape such as gpt-2, or the depth of one of ours
     memory   of each device, such as 24GB or 16GiB; else what this machine has
     devices  how many train together
@@ -131,6 +136,7 @@ def plan(
     check(shape, sizes, config.zero)
     room = memory_bytes(memory) if memory else device.memory_bytes()
     length = config.length or min(shape.context_length, 1024)
+    record.say(f"Tracing steps of {model}, some seconds for each number of rows …")
     with Tracer(shape) as tracer:
         asked = Asked(tracer, config.model_copy(update={"length": length}), sizes, place)
         ranks = asked.ranks()
@@ -192,18 +198,19 @@ class Asked(NamedTuple):
 def most_rows(asked: Asked, room: int) -> int:
     """Rows of the largest micro-batch that fits; 0 if not even one does.
 
-    Memory is nearly a line over the rows: the next guess lies on the line through the last two.
+    Memory is nearly a line over the rows. Each trace takes seconds, so the step that was asked for,
+    which is traced already, comes first: what it holds by row says how steep the line is. Then the
+    next guess lies on the line through the last two.
     """
     low, high = 0, MOST_ROWS + 1
-    before, rows, slope = (0, 0), 1, 1.0
+    rows, before = asked.config.rows, (0, 0.0)
     while high - low > 1:
-        total = asked.but({"rows": rows}).total_bytes()
+        parts = max(asked.but({"rows": rows}).ranks(), key=lambda parts: sum(parts.values()))
+        total = sum(parts.values())
         low, high = (rows, high) if total <= room else (low, rows)
-        if before != (0, 0):
-            slope = max(1.0, (total - before[1]) / (rows - before[0]))
-        before = (rows, total)
-        guess = 2 if rows == 1 else rows + int((room - total) / slope)
-        rows = min(high - 1, max(low + 1, guess))
+        rise = total - before[1] if before[0] else sum(parts.get(name, 0) for name in BY_ROW)
+        before, slope = (rows, total), max(1.0, rise / (rows - before[0]))
+        rows = min(high - 1, max(low + 1, rows + math.floor((room - total) / slope)))
     return low
 
 

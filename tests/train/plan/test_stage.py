@@ -5,6 +5,7 @@ import pytest
 from groundup.core import ConfigError
 from groundup.train import PlanConfig, plan
 from groundup.train.plan.stage import memory_bytes
+from groundup.train.plan.step import Tracer
 
 EAGER = PlanConfig(rows=2, length=64, compiled=False)
 
@@ -76,3 +77,17 @@ def test_no_way_leads_to_a_mesh_that_pre_training_refuses():
     wanted = PlanConfig(rows=1, length=64, compiled=False, recompute="all")
     found = plan(wanted, "2", memory="1MB", devices=4, mesh="data=2, pipeline=2", on="cpu")
     assert not found.fits and not any("shard" in way.change for way in found.ways)
+
+
+def test_few_numbers_of_rows_are_traced(monkeypatch):
+    rows, traced = set(), Tracer.__call__
+
+    def noting(tracer: Tracer, work):
+        rows.add(work.rows)
+        return traced(tracer, work)
+
+    monkeypatch.setattr(Tracer, "__call__", noting)
+    wanted = PlanConfig(rows=8, length=64, compiled=False)
+    found = plan(wanted, "1", memory="2GB", on="cpu")
+    assert {found.rows_that_fit, found.rows_that_fit + 1} <= rows
+    assert len(rows) <= 5 and not rows & {1, 2}  # the step asked for says where to look
