@@ -75,6 +75,15 @@ def test_the_tokenizers_page_shows_the_units_as_they_were_measured():
     assert units.with_units(page, kept["units"]) == page, "run benchmarks/units.py"
 
 
+def test_the_page_on_memory_shows_the_plans_as_they_were_measured(table):
+    page = (ROOT / "docs" / "train-memory.md").read_text(encoding="utf-8")
+    kept = json.loads((table.RESULTS / "train_memory.json").read_text(encoding="utf-8"))
+    for row in kept["notes"]["held out"]["rows"]:
+        plan, peak = (round(row[name] / 2**20) for name in ("plan", "peak"))
+        cells = [*row["shape"].split(), plan, peak, f"{100 * row['error']:+.1f} %"]
+        assert f"| {' | '.join(map(str, cells))} |" in page, row["shape"]
+
+
 def test_the_page_of_models_is_what_its_command_makes():
     models = script("models_page")
     assert models.markdown() == models.PAGE.read_text(encoding="utf-8"), (

@@ -7,6 +7,7 @@ from .artifact import (
     Draft,
     Parent,
     digest,
+    disk_remedy,
     hash_file,
     produce,
     replacing,
@@ -14,7 +15,18 @@ from .artifact import (
     write_json,
     write_text,
 )
-from .config import Config, File, InputFile, changed, choice, load_config, toml_value
+from .config import (
+    Config,
+    File,
+    HowRun,
+    InputFile,
+    changed,
+    choice,
+    differing,
+    how_run,
+    load_config,
+    toml_value,
+)
 from .contracts import (
     Answer,
     Claim,
@@ -84,6 +96,7 @@ __all__ = [
     "Generation",
     "GroundupError",
     "Hit",
+    "HowRun",
     "InputFile",
     "Judgement",
     "LanguageModel",
@@ -118,9 +131,12 @@ __all__ = [
     "choice",
     "current_snapshots",
     "device",
+    "differing",
     "digest",
+    "disk_remedy",
     "erase",
     "hash_file",
+    "how_run",
     "is_busy",
     "load_config",
     "native",

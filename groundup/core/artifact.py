@@ -14,6 +14,7 @@ numbers, device, git and paths are in neither.
       .lock            held while a stage writes here
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -27,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from .config import Config
+from .config import Config, differing, how_run
 from .device import fingerprint
 from .errors import ArtifactError, CapacityError, GroundupError
 
@@ -35,6 +36,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 OUTSIDE_THE_ID = ("log", "ledger", ".scratch", ".lock", MANIFEST)
 VERIFY_UP_TO_BYTES = 256 * 2**20
+MOST_TOLD = 4
+"""Settings that an error names when many differ."""
 
 Kind = Literal[
     "documents", "corpus", "tokenizer", "tokens", "vectors", "model", "adapter", "examples",
@@ -196,13 +199,14 @@ def produce(
     CapacityError if the disk is full.
     """
     inputs = [(name, parent.id) for name, parent in parents.items()]
-    key = artifact_key(stage, version, config.plain(), inputs)
+    key = artifact_key(stage, version, config.deciding(), inputs)
+    earlier = artifact_key(stage, version, config.plain(), inputs)  # when all settings were in it
     out = Path(out)
     check_free(out)  # before the lock, which would leave a file in a folder of others
     with locked(out):
         if (out / MANIFEST).exists():
             found = Artifact.open(out)
-            if found.key == key:
+            if found.key in (key, earlier):
                 shutil.rmtree(out / ".scratch", ignore_errors=True)
                 return found
             differs = what_differs(found, stage, config, parents)
@@ -278,7 +282,7 @@ def describe(
         "kind": kind,
         "stage": stage,
         "version": version,
-        "config": config.plain(),
+        "config": config.deciding(),
         "parents": [
             {"name": name, "path": os.path.relpath(parent.path, draft.path), "id": parent.id}
             for name, parent in parents.items()
@@ -370,13 +374,15 @@ def what_differs(
     remedy = "choose another --out, or remove it to make it anew."
     if found.stage != stage:
         return f"the output of stage {found.stage}, not of {stage}; {remedy}"
-    wanted = config.plain()
-    for name in sorted(wanted.keys() | found.config.keys()):
-        if wanted.get(name) != found.config.get(name):
-            return (
-                f"a {found.kind} made with {name}={found.config.get(name)!r}, and now "
-                f"{name}={wanted.get(name)!r} is asked for; {remedy}"
-            )
+    kept = {name: old for name, old in found.config.items() if name not in how_run(type(config))}
+    differs = list(differing(kept, config.deciding()))
+    if differs:
+        had = ", ".join(f"{each.name}={each.old!r}" for each in differs[:MOST_TOLD])
+        now = ", ".join(f"{each.name}={each.new!r}" for each in differs[:MOST_TOLD])
+        more = len(differs) - MOST_TOLD
+        now += f" and {more} other setting{'s' * (more > 1)}" if more > 0 else ""
+        verb = "is" if len(differs) == 1 else "are"
+        return f"a {found.kind} made with {had}, and now {now} {verb} asked for; {remedy}"
     old = {parent.name: parent.id for parent in found.parents}
     for name, parent in parents.items():
         if old.get(name) != parent.id:
@@ -404,13 +410,25 @@ def locked(out: Path) -> Iterator[None]:
 
 def disk_error(out: Path, error: OSError) -> CapacityError | ArtifactError:
     """Turn the operating system's error into one line that helps."""
-    if error.errno in (28, 122):  # ENOSPC, EDQUOT
+    if remedy := disk_remedy(error.errno):
+        what = "A file is too large" if error.errno == errno.EFBIG else "No space left"
         return CapacityError(
-            f"No space left while writing to {out}; free some and run the same command again: "
+            f"{what} while writing to {out}; {remedy} and run the same command again: "
             "what is complete stays."
         )
     place = error.filename or out
     return ArtifactError(f"Cannot use {place}: {error.strerror or error}; choose another --out.")
+
+
+def disk_remedy(number: int | None) -> str:
+    """What helps when the disk did not take a file, by the system's number; empty: other trouble.
+
+    >>> disk_remedy(errno.ENOSPC)
+    'free some room'
+    """
+    if number == errno.EFBIG:
+        return "raise the limit on the size of files (ulimit -f, or the file system's own)"
+    return "free some room" if number in (errno.ENOSPC, errno.EDQUOT) else ""
 
 
 def write_text(path: Path, text: str) -> None:

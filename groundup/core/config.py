@@ -10,14 +10,16 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .errors import ConfigError
 
 ConfigType = TypeVar("ConfigType", bound="Config")
 ChoiceType = TypeVar("ChoiceType", bound=str)
+NULL = "null"
+"""How a file of TOML says None."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,14 @@ class InputFile:
 
 File = Annotated[Path, InputFile()]
 """Type of such a setting; `Annotated[str, InputFile("@")]` for a word or `@FILE`."""
+
+
+@dataclass(frozen=True)
+class HowRun:
+    """Marks a setting that says how a stage is run or watched, and nothing of what it makes.
+
+    It is no part of the artifact, so it may change when a stopped run goes on.
+    """
 
 
 class Config(BaseModel):
@@ -53,9 +63,48 @@ class Config(BaseModel):
         except ValidationError as error:
             raise ConfigError(explain(type(self), error)) from None
 
+    @model_validator(mode="before")
+    @classmethod
+    def read_null(cls, values: Any) -> Any:
+        """TOML has no null: "null" is None for a setting that may be None and is no text."""
+        if not isinstance(values, dict):
+            return values
+        words = [name for name, value in values.items() if isinstance(value, str) and value == NULL]
+        return values | dict.fromkeys(name for name in words if may_be_null(cls, name))
+
     def plain(self) -> dict[str, Any]:
         """Return the configuration as JSON-ready values, every field included."""
         return self.model_dump(mode="json")
+
+    def deciding(self) -> dict[str, Any]:
+        """Those that decide a result: all but what is marked `HowRun`, here and further in.
+
+        >>> class Run(Config):
+        ...     steps: int = 8
+        ...     quiet: Annotated[bool, HowRun()] = False
+        >>> Run(quiet=True).deciding()
+        {'steps': 8}
+        """
+        plain, free = self.plain(), how_run(type(self))
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, Config):
+                plain[name] = value.deciding()
+        return {name: value for name, value in plain.items() if name not in free}
+
+
+def may_be_null(config: type[BaseModel], name: str) -> bool:
+    """Whether a setting may be None and the word "null" means nothing else to it."""
+    field = config.model_fields.get(name)
+    parts = get_args(field.annotation) if field is not None else ()
+    kinds = {getattr(part, "__origin__", part) for part in parts}  # Path of Annotated[Path, ...]
+    return type(None) in kinds and not {str, Path} & kinds
+
+
+def how_run(config: type[BaseModel]) -> list[str]:
+    """Names of a configuration's settings that are marked `HowRun`."""
+    fields = config.model_fields.items()
+    return [name for name, field in fields if any(isinstance(m, HowRun) for m in field.metadata)]
 
 
 def explain(config: type[BaseModel], error: ValidationError) -> str:
@@ -171,8 +220,30 @@ def changed(config: Config) -> Mapping[str, tuple[Any, Any]]:
     return found
 
 
+class Difference(NamedTuple):
+    """A setting that differs between two plain configurations; None: it is not there."""
+
+    name: str
+    """Dotted."""
+    old: Any
+    new: Any
+
+
+def differing(old: Any, new: Any, name: str = "") -> Iterator[Difference]:
+    """How a JSON value differs from another, setting by setting.
+
+    >>> [tuple(each) for each in differing({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})]
+    [('a.b', 1, 3)]
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted({*old, *new}):
+            yield from differing(old.get(key), new.get(key), f"{name}.{key}" if name else key)
+    elif old != new:
+        yield Difference(name, old, new)
+
+
 def toml_value(value: Any) -> str:
-    """A value on one line of TOML; what is None is left out of its table."""
+    """A value on one line of TOML; what is None is "null", and left out of a table."""
     if isinstance(value, Config):
         value = value.plain()
     if isinstance(value, dict):
@@ -180,4 +251,6 @@ def toml_value(value: Any) -> str:
         return "{ " + ", ".join(pairs) + " }" if value else "{}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(toml_value, value)) + "]"
+    if value is None:
+        return json.dumps(NULL)
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

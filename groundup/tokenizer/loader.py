@@ -145,11 +145,17 @@ class Loader:
         return ids, documents, shard.names[numbers[0]]
 
 
+FILL = (
+    "its split of the corpus has no document. Give more documents (three at least, one a split) "
+    "or a larger validation_share, and make corpus and tokens again"
+)
+
+
 def check(shards: Sequence[Shard], batch: int, length: int, part: tuple[float, float]) -> None:
     """Raise if a loader cannot be made of these."""
     if not shards or not all(map(len, shards)):
         empty = next((shard.name for shard in shards if not len(shard)), None)
-        what = f"shard {empty!r} is empty" if empty else "none was given"
+        what = f"shard {empty!r} is empty: {FILL}" if empty else "none was given"
         raise DataError(f"A loader needs shards with tokens; {what}.")
     if batch < 1 or length < 1:
         raise ConfigError(f"batch={batch} and length={length} must be 1 or more.")

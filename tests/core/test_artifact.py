@@ -3,9 +3,11 @@
 import json
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 
@@ -16,24 +18,36 @@ from groundup.core import (
     Config,
     DataError,
     Draft,
+    HowRun,
     produce,
 )
-from groundup.core.artifact import MANIFEST, Parent
+from groundup.core.artifact import MANIFEST, Parent, artifact_id, artifact_key
+
+
+class Ink(Config):
+    colour: str = "black"
+    """Of the ink."""
+    width: int = 1
+    """Of the pen."""
 
 
 class Words(Config):
     text: str = "hello"
     """What to write."""
+    ink: Ink = Ink()
+    """With what."""
+    patience: Annotated[int, HowRun()] = 1
+    """How long to wait; nothing of what is written."""
 
 
-def make(out: Path, text: str = "hello", parents=None, write=None) -> Artifact:
+def make(out: Path, text: str = "hello", parents=None, write=None, **more) -> Artifact:
     def plain(draft: Draft) -> None:
         draft.file("sub/words.txt").write_text(text)
         draft.numbers["letters"] = len(text)
         (draft.log / "metrics.jsonl").write_text(os.urandom(4).hex())
 
     return produce(
-        out, kind="corpus", stage="words", version=1, config=Words(text=text),
+        out, kind="corpus", stage="words", version=1, config=Words(text=text, **more),
         parents=parents or {}, write=write or plain,
     )  # fmt: skip
 
@@ -54,6 +68,44 @@ def test_another_configuration_in_the_same_place_is_refused_by_name(tmp_path):
     make(tmp_path / "a")
     with pytest.raises(ArtifactError, match="text='hello', and now text='other' is asked for"):
         make(tmp_path / "a", "other")
+
+
+def test_an_error_names_the_settings_that_differ_and_no_others(tmp_path):
+    make(tmp_path / "a")
+    said = "made with ink.colour='black', and now ink.colour='blue' is asked for; choose"
+    with pytest.raises(ArtifactError, match=said) as caught:
+        make(tmp_path / "a", ink={"colour": "blue"}, patience=3)
+    assert "width" not in str(caught.value) and "patience" not in str(caught.value)
+    with pytest.raises(ArtifactError, match="ink.colour='black', ink.width=1, text='hello', and"):
+        make(tmp_path / "a", "other", ink={"colour": "blue", "width": 2})
+
+
+def test_how_a_stage_is_run_is_no_part_of_what_it_makes(tmp_path):
+    def fails(draft: Draft) -> None:
+        (draft.scratch / "checkpoint").write_text("half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        make(tmp_path / "a", write=fails)
+    left: list[Path] = []
+    made = make(
+        tmp_path / "a", patience=5, write=lambda draft: left.extend(draft.scratch.iterdir())
+    )  # fmt: skip
+    assert {path.name for path in left} == {"key", "checkpoint"}
+    assert made.config == {"text": "hello", "ink": {"colour": "black", "width": 1}}
+    again = make(tmp_path / "a", patience=9, write=lambda draft: pytest.fail("it ran again"))
+    assert again.key == made.key == make(tmp_path / "b", patience=2).key
+
+
+def test_an_artifact_of_all_settings_is_still_the_one_that_is_asked_for(tmp_path):
+    made = make(tmp_path / "a")
+    manifest = json.loads((made.path / MANIFEST).read_text())
+    manifest["config"] = Words().plain()
+    manifest["key"] = artifact_key("words", 1, manifest["config"], [])
+    manifest["id"] = artifact_id(manifest["key"], made.files)
+    (made.path / MANIFEST).write_text(json.dumps(manifest))
+    again = make(tmp_path / "a", write=lambda draft: pytest.fail("it ran again"))
+    assert again.id == manifest["id"]
 
 
 def test_a_folder_with_someone_s_files_is_not_touched(tmp_path):
@@ -211,6 +263,21 @@ def test_a_full_disk_is_told_as_such(tmp_path):
 
     with pytest.raises(CapacityError, match="No space left"):
         make(tmp_path / "a", write=full)
+    assert make(tmp_path / "a").numbers == {"letters": 5}
+
+
+def test_a_file_beyond_the_limit_on_files_is_told_as_such(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def too_large(draft: Draft) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+        try:
+            draft.file("large").write_bytes(bytes(2**21))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    with pytest.raises(CapacityError, match="A file is too large.*raise the limit.*ulimit -f"):
+        make(tmp_path / "a", write=too_large)
     assert make(tmp_path / "a").numbers == {"letters": 5}
 
 

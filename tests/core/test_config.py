@@ -2,7 +2,7 @@
 
 import pytest
 
-from groundup.core import Config, ConfigError, changed, choice, load_config
+from groundup.core import Config, ConfigError, changed, choice, load_config, toml_value
 from tests.checking import unchecked
 
 
@@ -49,6 +49,22 @@ def test_wrong_settings_are_one_line(settings: list[str], said: str):
     with pytest.raises(ConfigError, match=said) as caught:
         load_config(Run, settings=settings)
     assert "\n" not in str(caught.value)
+
+
+class Wait(Config):
+    seconds: float | None = 15.0
+    """How long; None: for ever."""
+    name: str | None = None
+    """Of who waits."""
+
+
+def test_null_in_a_file_is_none_where_it_can_mean_nothing_else(tmp_path):
+    file = tmp_path / "run.toml"
+    file.write_text(f'seconds = {toml_value(None)}\nname = "null"\n')
+    assert load_config(Wait, file) == Wait(seconds=None, name="null")
+    assert load_config(Wait, settings=["seconds=null"]).seconds is None
+    with pytest.raises(ConfigError, match='steps.*got "null"'):
+        Run(steps="null")
 
 
 def test_a_file_that_is_not_toml_is_named(tmp_path):

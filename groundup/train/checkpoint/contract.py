@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from groundup import __version__
-from groundup.core import Artifact, ArtifactError, device
+from groundup.core import Artifact, ArtifactError, device, differing
 from groundup.kernels import has_native
 
 from ..optim.adamw import is_fused
@@ -83,17 +83,14 @@ def determinism(mesh: Mesh, processes: int) -> dict[str, Any]:
     return found | {"mesh": sizes, "processes": processes}
 
 
-def differences(old: Any, new: Any, name: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any) -> Iterator[str]:
     """How a JSON value differs from another, by dotted names.
 
     >>> list(differences({"depth": 4, "a": {"b": 1}}, {"depth": 5, "a": {"b": 1, "c": 2}}))
     ['a.c nothing there and 2 here', 'depth 4 there and 5 here']
     """
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in sorted({*old, *new}):
-            yield from differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
-    elif old != new:
-        yield f"{name} {short(old)} there and {short(new)} here".strip()
+    for name, there, here in differing(old, new):
+        yield f"{name} {short(there)} there and {short(here)} here".strip()
 
 
 def short(value: Any) -> str:

@@ -11,6 +11,7 @@ Whoever reads takes the pieces that meet his own, whatever mesh wrote them.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from .pieces import Box, Piece, held
 FORMAT = 2
 ABOUT = "checkpoint.json"
 FIRST_FORMAT = "state.json"
+NAME = re.compile(r"step-([0-9]{8,})")
 
 
 class Saved(NamedTuple):
@@ -45,8 +47,13 @@ class Saved(NamedTuple):
 
 
 def places(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, the newest last."""
-    return sorted(folder.glob("step-*"))
+    """Checkpoints in a folder, the newest last; what has another name is someone else's."""
+    return sorted(filter(is_named, folder.glob("step-*")), key=number_of)
+
+
+def is_named(place: Path) -> bool:
+    """Whether a place has the name of a checkpoint: `step-` and eight digits, or more."""
+    return NAME.fullmatch(place.name) is not None
 
 
 def place_of(folder: Path, step: int | None = None) -> Path | None:

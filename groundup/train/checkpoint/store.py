@@ -11,10 +11,9 @@ pieces and these are on the disk; what a crash cuts short is not seen, and the l
 The order of batches needs no state: it is a function of the step.
 """
 
-import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from groundup.core import ArtifactError, CapacityError, Config, device, record, write_json
+from groundup.core import (
+    ArtifactError,
+    CapacityError,
+    Config,
+    device,
+    disk_remedy,
+    record,
+    write_json,
+)
 
 from ..parallel.mesh import ALONE, Mesh
 from .contract import Identity, changes, determinism, differences, listed, refuse
@@ -47,7 +54,6 @@ from .saved import (
 from .writer import Background, Staging, sync, write_tensors
 
 PARTIAL, VOID, GONE = ".partial-", ".void-", ".gone-"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 RANDOM = "random"
 
 
@@ -235,18 +241,18 @@ class Checkpoints:
         told = None
         if trouble is not None:
             what = getattr(trouble, "strerror", None) or f"{type(trouble).__name__}: {trouble}"
-            told = {"what": what, "is_full": getattr(trouble, "errno", None) in FULL}
+            told = {"what": what, "remedy": disk_remedy(getattr(trouble, "errno", None))}
         reports = self.writers.exchange({"trouble": told, "files": files})
         for number, report in enumerate(reports):
             if report["trouble"]:
                 whole = place_of(self.folder)
                 last = f"{whole.name} before it is whole" if whole else "there is none before it"
                 which = f"process {number}: " if self.writers.count > 1 else ""
-                is_full = report["trouble"]["is_full"]
-                raise (CapacityError if is_full else ArtifactError)(
+                remedy = report["trouble"]["remedy"]
+                raise (CapacityError if remedy else ArtifactError)(
                     f"The checkpoint of step {step} could not be written to {self.folder} "
                     f"({which}{report['trouble']['what']}); {last}: "
-                    f"{'free some room and ' if is_full else ''}run the same command again."
+                    f"{remedy}{' and ' if remedy else ''}run the same command again."
                 )
         return [report["files"] for report in reports]
 
@@ -362,10 +368,12 @@ def contract_of(folder: Path) -> dict[str, Any]:
     return {} if place is None else open_saved(place).about["contract"]
 
 
-def refuse_unfinished(out: Path, identity: Identity) -> None:
+def refuse_unfinished(out: Path, identity: Identity, free: Collection[str] = ()) -> None:
     """Raise ArtifactError if an artifact's folder holds checkpoints of a run of other settings.
 
     A stage that starts there with another configuration would empty it.
+
+    free  settings that say how it is run, and so may change: no part of the identity
     """
     scratch = out / ".scratch"
     place = place_of(scratch)
@@ -376,9 +384,13 @@ def refuse_unfinished(out: Path, identity: Identity) -> None:
         each["parents"] = {one["name"]: one["id"] for one in each["parents"]}
     new = {name: value for name, value in new.items() if value}
     if found := list(differences({name: old.get(name) for name in new}, new)):
+        rounds = any(each.startswith("settings.micro_batches ") for each in found)
         raise ArtifactError(
             f"{out} holds an unfinished run, at step {number_of(place)}, of other settings: "
             f"{listed(found)}. Go on with those, choose another --out, or remove {scratch}."
+            + (f" Only {', '.join(free)} may change" if free else "")
+            + (": micro_batches alters how sums are rounded" if free and rounds else "")
+            + ("." if free else "")
         )
 
 

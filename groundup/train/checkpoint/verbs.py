@@ -23,7 +23,17 @@ from groundup.core import (
 )
 from groundup.model import ModelConfig, Transformer, save
 
-from .saved import ABOUT, Saved, Tensors, check_files, open_saved, place_of, places, reading
+from .saved import (
+    ABOUT,
+    Saved,
+    Tensors,
+    check_files,
+    number_of,
+    open_saved,
+    place_of,
+    places,
+    reading,
+)
 
 ATTEMPTS = 5
 PREFIXES = ("", "model.", "average.", "average.model.")
@@ -98,7 +108,7 @@ def listed(place: Path, check: bool) -> Listed:
         if check:
             check_files(saved)
     except ArtifactError as error:
-        return Listed(int(place.name[5:]), 0, age, 0, {}, (), str(error))
+        return Listed(number_of(place), 0, age, 0, {}, (), str(error))
     contract, parts = saved.about["contract"], tuple(sorted(saved.about["tensors"]))
     return Listed(saved.step, saved.bytes, age, contract["processes"], contract["mesh"], parts, "")
 

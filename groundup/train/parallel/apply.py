@@ -10,7 +10,7 @@ it holds a share. Along a pipeline a parameter has one owner; who has a copy of 
 tied embedding) refreshes it in `settle`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import nn
@@ -21,9 +21,10 @@ from groundup.model import ModelConfig, Transformer, WithHead
 from ..batches import Batch
 from ..loop import Gradients, Loss, accumulation
 from ..precision import Precision
-from .context import spread_rows
+from .context import check_context, spread_rows
 from .data import overlapped, sum_gradients, summed
-from .expert import spread_experts
+from .expert import check_experts, spread_experts
+from .layers import check_layers
 from .mesh import Mesh
 from .pipeline import ScheduleName, pipelined
 from .tensor import check as check_tensor
@@ -71,7 +72,7 @@ def parallelise(
 
     Raises ConfigError for what cannot be divided so.
     """
-    check(body_of(model).config, mesh, zero)
+    check(body_of(model).config, mesh.sizes, zero)
     if "tensor" in mesh.dimensions:
         split_matrices(body_of(model), mesh.line("tensor"))
     if "context" in mesh.dimensions:
@@ -138,13 +139,16 @@ def body_of(model: nn.Module) -> Transformer:
     return body
 
 
-def check(config: ModelConfig, mesh: Mesh, zero: Stage) -> None:
-    """Raise ConfigError naming what the mesh does not divide, or what it cannot be joined with."""
+def check(config: ModelConfig, sizes: Mapping[str, int], zero: Stage) -> None:
+    """Raise ConfigError naming what a mesh does not divide, or what it cannot be joined with.
+
+    sizes  processes along each dimension that the mesh has, as `parse` gives them
+    """
     if zero not in (1, 2, 3):
         raise ConfigError(f"zero={zero} is no stage of ZeRO; expected 1, 2 or 3.")
-    if "tensor" in mesh.dimensions:
-        check_tensor(config, mesh.size("tensor"))
-    dimensions = set(mesh.dimensions)
+    if "tensor" in sizes:
+        check_tensor(config, sizes["tensor"])
+    dimensions = set(sizes)
     apart = sorted(dimensions & {"shard", "expert", "tensor"})
     if "pipeline" in dimensions and apart:
         raise ConfigError(f"Mesh dimension pipeline joins with data and context, not with "
@@ -158,3 +162,9 @@ def check(config: ModelConfig, mesh: Mesh, zero: Stage) -> None:
     if zero > 1 and {"data", "shard", "context"} <= dimensions:
         raise ConfigError("A mesh of data, shard and context has no stage 2 or 3; leave data out, "
                           "or use zero=1.")  # fmt: skip
+    if "context" in dimensions:
+        check_context(config)
+    if "expert" in dimensions:
+        check_experts(config, sizes["expert"])
+    if "pipeline" in dimensions:
+        check_layers(config, sizes["pipeline"])

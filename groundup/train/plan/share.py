@@ -11,14 +11,15 @@ Source: Rajbhandari et al. 2019, arXiv:1910.02054; one forward, one backward: Na
 arXiv:2104.04473.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from groundup.core import ConfigError
 
+from ..parallel.mesh import parse
 from .step import Ledger
 
-DIMENSIONS = ("data", "shard", "tensor", "pipeline", "context", "expert")
 BUCKET_BYTES = 25 * 2**20
 """Gradients that travel together; one bucket is filled while another is sent."""
 
@@ -47,28 +48,18 @@ class Place(NamedTuple):
 def parse_mesh(text: str, devices: int) -> dict[str, int]:
     """The sizes that `data=2,tensor=4` says; empty: all devices shard the model's states.
 
-    Raises ConfigError if a dimension is unknown or the sizes do not multiply to the devices.
+    Raises ConfigError if it is no mesh, or the sizes do not multiply to the devices.
 
-    >>> parse_mesh("data=2,tensor=4", 8), parse_mesh("", 8)
+    >>> parse_mesh("data=2, tensor=4", 8), parse_mesh("", 8)
     ({'data': 2, 'tensor': 4}, {'shard': 8})
     """
-    if not text:
-        return {"shard": devices} if devices > 1 else {}
-    sizes: dict[str, int] = {}
-    for part in text.split(","):
-        name, _, number = part.partition("=")
-        if name not in DIMENSIONS or not number.isdecimal() or int(number) < 1 or name in sizes:
-            raise ConfigError(
-                f"mesh={text!r} must be sizes by dimension, such as data=2,tensor=4, with "
-                f"dimensions of {', '.join(DIMENSIONS)}, each once; {part!r} came."
-            )
-        sizes[name] = int(number)
-    whole = 1
-    for size in sizes.values():
-        whole *= size
-    if whole != devices:
+    if devices < 1:
+        raise ConfigError(f"devices={devices} must be 1 or more.")
+    sizes = parse(text) if text.strip() else parse(f"shard={devices}")
+    needed = math.prod(sizes.values())
+    if needed != devices:
         raise ConfigError(
-            f"mesh={text!r} takes {whole} devices, and devices={devices}; make them equal."
+            f"mesh={text!r} needs {needed} devices, and devices={devices}; make them equal."
         )
     return sizes
 

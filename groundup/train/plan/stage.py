@@ -5,6 +5,7 @@ the program itself and its allocator take is added. Figures are held to measured
 `benchmarks/train_memory.py`; see docs/train-memory.md.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from groundup.core import Config, ConfigError, device
+from groundup.core import Config, ConfigError, device, record
 from groundup.kernels import Recompute
 from groundup.model import ModelConfig, describe, from_depth
 
 from ..optim.config import OptimConfig
+from ..parallel.apply import check
 from .share import Place, Zero, parse_mesh, share_of
 from .step import Tracer, Work
 
@@ -27,13 +29,15 @@ single operations take for themselves, the compiler; on a card its context. Fitt
 the shapes that `benchmarks/train_memory.py` calls fitted; for a card an allowance, not measured."""
 SLACK = {"cpu": 0.05, "cuda": 0.05}
 """What an allocator holds beyond tensors, as a share of these; fitted as above."""
-MOST_ROWS = 4096
+BY_ROW = ("activations", "loss", "working")
+"""Parts of a step that grow with its rows."""
+MOST_ROWS = 2**16
 
 
 class PlanConfig(Config):
     """How a model is to be trained."""
 
-    rows: int = Field(default=8, ge=1)
+    rows: int = Field(default=8, ge=1, le=MOST_ROWS)
     """Rows of a micro-batch on one device."""
     length: int | None = Field(default=None, ge=1)
     """Tokens of a row; None: the model's context, 1,024 at most."""
@@ -116,23 +120,23 @@ def plan(
 ) -> Planned:
     """Say what a training step takes of each device's memory, by part, and what fits.
 
+    It traces steps of three to five numbers of rows; compiled ones take some seconds each.
+
     model    a model directory, a published shape such as gpt-2, or the depth of one of ours
     memory   of each device, such as 24GB or 16GiB; else what this machine has
     devices  how many train together
-    mesh     their sizes by dimension, such as data=2,tensor=4; else all share by ZeRO
+    mesh     their sizes by dimension, such as data=2,tensor=4, as pre-training takes them; else all
+             share by ZeRO
     on       cpu or cuda; else what this machine has
 
     Raises ConfigError if there is no such model, or mesh, memory and devices do not make sense.
     """
     place = on or device.pick().type
     sizes, shape = parse_mesh(mesh, devices), shape_of(model)
-    if sizes.get("pipeline", 1) > shape.layers:
-        raise ConfigError(
-            f"mesh={mesh!r} has {sizes['pipeline']} stages, and the model {shape.layers} layers; "
-            "give at most as many stages."
-        )
+    check(shape, sizes, config.zero)
     room = memory_bytes(memory) if memory else device.memory_bytes()
     length = config.length or min(shape.context_length, 1024)
+    record.say(f"Tracing steps of {model}, some seconds for each number of rows …")
     with Tracer(shape) as tracer:
         asked = Asked(tracer, config.model_copy(update={"length": length}), sizes, place)
         ranks = asked.ranks()
@@ -194,28 +198,31 @@ class Asked(NamedTuple):
 def most_rows(asked: Asked, room: int) -> int:
     """Rows of the largest micro-batch that fits; 0 if not even one does.
 
-    Memory is nearly a line over the rows: the next guess lies on the line through the last two.
+    Memory is nearly a line over the rows. Each trace takes seconds, so the step that was asked for,
+    which is traced already, comes first: what it holds by row says how steep the line is. Then the
+    next guess lies on the line through the last two.
     """
     low, high = 0, MOST_ROWS + 1
-    before, rows, slope = (0, 0), 1, 1.0
+    rows, before = asked.config.rows, (0, 0.0)
     while high - low > 1:
-        total = asked.but({"rows": rows}).total_bytes()
+        parts = max(asked.but({"rows": rows}).ranks(), key=lambda parts: sum(parts.values()))
+        total = sum(parts.values())
         low, high = (rows, high) if total <= room else (low, rows)
-        if before != (0, 0):
-            slope = max(1.0, (total - before[1]) / (rows - before[0]))
-        before = (rows, total)
-        guess = 2 if rows == 1 else rows + int((room - total) / slope)
-        rows = min(high - 1, max(low + 1, guess))
+        rise = total - before[1] if before[0] else sum(parts.get(name, 0) for name in BY_ROW)
+        before, slope = (rows, total), max(1.0, rise / (rows - before[0]))
+        rows = min(high - 1, max(low + 1, rows + math.floor((room - total) / slope)))
     return low
 
 
 def ways(asked: Asked, room: int) -> Iterator[Way]:
     """Changes that make a step fit, the cheapest first, each on top of those before it.
 
-    What makes it no smaller is left out.
+    What makes it no smaller is left out, and a mesh that pre-training refuses.
     """
     best = asked.total_bytes()
     for change in candidates(asked.config, asked.sizes):
+        if change.sizes is not None and not is_possible(asked.tracer.config, change.sizes):
+            continue
         tried = asked._replace(sizes=change.sizes or asked.sizes).but(change.settings)
         total = tried.total_bytes()
         if total < best:
@@ -223,6 +230,15 @@ def ways(asked: Asked, room: int) -> Iterator[Way]:
             yield Way(change.words, total, change.costs)
         if best <= room:
             return
+
+
+def is_possible(config: ModelConfig, sizes: dict[str, int]) -> bool:
+    """Whether a model can be trained on a mesh with ZeRO's stage 3."""
+    try:
+        check(config, sizes, 3)
+    except ConfigError:
+        return False
+    return True
 
 
 class Change(NamedTuple):

@@ -1,10 +1,10 @@
 """What to train, on how much text and how: the settings of pre-training."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from groundup.core import Config, ConfigError, changed
+from groundup.core import Config, ConfigError, HowRun, changed
 from groundup.kernels import Recompute
 from groundup.model import Derived, ModelConfig, from_depth, preset
 
@@ -69,7 +69,8 @@ class PretrainConfig(Config):
     """Parts of the run in their order, in the place of `length` and `long_share`; each reads its
     own part of the text."""
     micro_batches: int = Field(default=1, ge=1)
-    """Parts in which a step is computed; more need less memory and give the same gradient."""
+    """Parts in which a step is computed; more need less memory and give the same gradient, but for
+    rounding: it may not change when a run goes on."""
     recompute: Recompute = "none"
     """What blocks compute again for the gradient, to need less memory: none, selective or all."""
     precision: PrecisionName = "auto"
@@ -87,14 +88,15 @@ class PretrainConfig(Config):
     """How often held-out text is scored during the run."""
     validation_tokens: int = Field(default=16_384, ge=1)
     """Tokens of held-out text that are scored each time."""
-    checkpoints: CheckpointConfig = CheckpointConfig()
-    """When checkpoints are made, and which are kept."""
+    checkpoints: Annotated[CheckpointConfig, HowRun()] = CheckpointConfig()
+    """When checkpoints are made, and which are kept; may change when a run goes on."""
     spikes: SpikeConfig = SpikeConfig()
     """What is done about steps that leap out."""
-    watchdog: WatchdogConfig = WatchdogConfig()
-    """When a step counts as hanging."""
-    look_every: int = Field(default=0, ge=0)
-    """Steps between looks at gradients, updates and activations; 0: none."""
+    watchdog: Annotated[WatchdogConfig, HowRun()] = WatchdogConfig()
+    """When a step counts as hanging; may change when a run goes on."""
+    look_every: Annotated[int, HowRun()] = Field(default=0, ge=0)
+    """Steps between looks at gradients, updates and activations; 0: none. May change when a run
+    goes on."""
     preset: str | None = None
     """Published shape to train, such as `bert-tiny`, in place of `depth`; the vocabulary is the
     tokenizer's, the context is `context_length`."""

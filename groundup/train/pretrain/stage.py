@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import Artifact, ConfigError, Draft, device, produce, record
+from groundup.core import Artifact, ConfigError, Draft, device, how_run, produce, record
 from groundup.model import Transformer, WithHead, open_config, save
 from groundup.tokenizer import load_tokenizer
 
@@ -68,7 +68,7 @@ def pretrain(
     shape = own or config.shape(len(setting.known.sizes))
     config.wanted().check(shape, setting, max(config.context_length, longest_of(config)))
     identity = identity_of(config, inputs)
-    refuse_unfinished(out, identity)
+    refuse_unfinished(out, identity, how_run(PretrainConfig))
     with launched(beside.mesh, seed=config.seed) as mesh:
         beside.check(mesh, config)
         return together(
@@ -100,7 +100,7 @@ def identity_of(config: PretrainConfig, inputs: Inputs) -> Identity:
         tokenizer=inputs.tokenizer.id,
         objective=config.wanted().name,
         shards=shard_hashes(inputs.tokens),
-        settings=config.plain(),
+        settings=config.deciding(),
         parents=inputs.parents(),
     )
 

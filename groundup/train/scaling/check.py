@@ -12,6 +12,7 @@ from typing import Any
 from groundup.core import Artifact, DataError
 from groundup.measure import Interval, at_least, at_most, check, require, verdict
 
+from ..pretrain.config import PretrainConfig
 from .forecast import Forecast, read_forecast
 
 
@@ -72,7 +73,8 @@ def check_forecast(run: Artifact, forecast: Artifact, out: Path) -> Outcome:
 
 def refuse_another(run: Artifact, known: Forecast, forecast: Artifact) -> None:
     """Raise DataError for a run of other settings, tokens or tokenizer than the forecast's."""
-    differs = [name for name, value in known.run.items() if run.config.get(name) != value]
+    wanted = PretrainConfig(**known.run).deciding()
+    differs = [name for name, value in wanted.items() if run.config.get(name) != value]
     parents = {parent.name: parent.id for parent in run.parents}
     differs += [name for name, id in known.inputs.items() if parents.get(name) != id]
     if differs:

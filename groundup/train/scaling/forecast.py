@@ -193,5 +193,5 @@ def read_forecast(artifact: Artifact) -> Forecast:
 
 def toml(settings: PretrainConfig) -> str:
     """The settings that differ from the defaults, for `--config`."""
-    rows = ((key, value) for key, (_, value) in changed(settings).items() if value is not None)
-    return "".join(f"{key} = {toml_value(value)}\n" for key, value in rows)
+    rows = changed(settings).items()
+    return "".join(f"{key} = {toml_value(value)}\n" for key, (_, value) in rows)

@@ -19,6 +19,7 @@ from torch import distributed
 from groundup.core import DataError
 
 from ..batches import Batch, Batches
+from ..checkpoint.saved import number_of, places
 from ..loop import Step
 from ..parallel.mesh import ALONE, Mesh
 from .spikes import Guard, Rewind, Seen
@@ -83,7 +84,7 @@ def stored(
     def back(most: int) -> int:
         if wait is not None:
             wait()
-        numbers = {int(p.name.removeprefix("step-")): p for p in folder.glob("step-*")}
+        numbers = {number_of(place): place for place in places(folder)}
         if not numbers:
             raise DataError(
                 f"The run is to go back, and {folder} has no checkpoint; save one at its start."

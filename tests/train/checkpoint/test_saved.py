@@ -76,6 +76,17 @@ def test_checkpoints_are_found_by_step(tmp_path):
         place_of(tmp_path, 4)
 
 
+def test_what_only_looks_like_a_checkpoint_is_left_alone(tmp_path):
+    for name in ("step-00000010.bak", "step-x", "step-11", "step-00000010 copy"):
+        (tmp_path / name).mkdir()
+    assert place_of(tmp_path) is None
+    for step in (9, 100_000_000):
+        (tmp_path / f"step-{step:08d}").mkdir()
+    assert place_of(tmp_path) == tmp_path / "step-100000000"
+    with pytest.raises(ArtifactError, match="no checkpoint of step 10; it has 9, 100000000"):
+        place_of(tmp_path, 10)
+
+
 def test_a_later_format_is_refused(tmp_path):
     (tmp_path / "checkpoint.json").write_text('{"format": 9, "step": 1}')
     with pytest.raises(ArtifactError, match="format 9; this groundup reads 2"):

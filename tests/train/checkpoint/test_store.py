@@ -263,10 +263,11 @@ def test_while_one_is_written_the_next_is_left_out_or_waits(tmp_path, monkeypatc
     assert order == [1, 3] and names(tmp_path) == ["step-00000001", "step-00000003"]
 
 
-def check_a_full_disk(folder: Path, run: Run) -> None:
+def check_a_full_disk(folder: Path, run: Run, remedy: str) -> None:
     """A save fails with a clear error, leaves nothing, and the one before opens."""
     before = names(folder)
-    with pytest.raises(CapacityError, match="step 2 could not be written.*step-00000001 before it"):
+    said = f"step 2 could not be written.*step-00000001 before it is whole: {remedy}"
+    with pytest.raises(CapacityError, match=said):
         run.checkpoints.save(2)
         run.checkpoints.wait()
     assert names(folder) == before
@@ -285,7 +286,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(tmp_path):
         run.checkpoints.save(1)
         run.checkpoints.wait()
         (folder / "filler").write_bytes(b"x" * (shutil.disk_usage(folder).free - 9000))
-        check_a_full_disk(folder, run)
+        check_a_full_disk(folder, run, "free some room")
         (folder / "filler").unlink()  # some room is made: the next one succeeds
         run.checkpoints.save(3)
         run.checkpoints.wait()
@@ -299,6 +300,6 @@ def test_a_limit_on_files_leaves_the_last_checkpoint_whole(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        check_a_full_disk(tmp_path, run)
+        check_a_full_disk(tmp_path, run, "raise the limit on the size of files .ulimit -f")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

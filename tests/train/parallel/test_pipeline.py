@@ -147,18 +147,9 @@ def test_schedules_give_the_gradients_of_the_reference_bit_for_bit_and_hold_what
     assert last["1f1b"][0] == one[1]
 
 
-class Named(Mesh):
-    """Dimensions that need no processes."""
-
-    dimensions = ("pipeline", "tensor")
-
-    def size(self, dimension: str) -> int:
-        return 2
-
-
 def test_what_a_pipeline_cannot_be_joined_with_is_refused():
     with pytest.raises(ConfigError, match="joins with data and context, not with tensor"):
-        check(shape(), Named(), 3)
+        check(shape(), {"pipeline": 2, "tensor": 2}, 3)
     with pytest.raises(ConfigError, match="objective trains one with a head"):
         in_pipeline(torch.nn.Identity(), causal, Precision(), Mesh(), "1f1b")
 

@@ -10,7 +10,7 @@ from groundup.kernels import LossSum
 from groundup.train import Average, Batch, Optimizer, Plan, Precision, split, train
 from groundup.train.parallel.apply import check, parallelise
 from groundup.train.parallel.data import own_rows
-from groundup.train.parallel.mesh import ALONE, Share
+from groundup.train.parallel.mesh import Share
 from groundup.train.parallel.traffic import shapes_of
 from groundup.train.parallel.zero import Held, held, spread, storage_bytes
 from tests.train.parallel.plans import Case, far, mesh_of, ragged, tiny, whole
@@ -69,7 +69,7 @@ def test_rows_are_spread_over_processes_and_the_last_padded():
 
 def test_a_stage_that_there_is_not_is_refused():
     try:
-        check(Case("").config, ALONE, 4)
+        check(Case("").config, {}, 4)
     except ConfigError as error:
         assert "zero=4 is no stage" in str(error)
     else:

@@ -3,6 +3,7 @@
 import pytest
 
 from groundup.core import ConfigError
+from groundup.train.parallel.mesh import sizes_for
 from groundup.train.plan.share import Place, parse_mesh, share_of
 from groundup.train.plan.step import Ledger
 
@@ -51,9 +52,17 @@ def test_stages_of_a_pipeline_add_up_and_the_first_holds_most_micro_batches():
 
 
 @pytest.mark.parametrize(
-    "mesh, devices, said", [("data=2", 4, "takes 2 devices"), ("rows=4", 4, "such as data=2"),
-                            ("data=2,data=2", 4, "each once"), ("data=0", 1, "such as")],
+    "mesh, devices, said", [("data=2", 4, "needs 2 devices.*make them equal"),
+                            ("rows=4", 4, "has the dimension 'rows'; expected pipeline, data,"),
+                            ("data=2,data=2", 4, "data twice"), ("data=0", 1, "the size '0'"),
+                            ("", 0, "devices=0 must be 1 or more"), ("data=2", -2, "devices=-2")],
 )  # fmt: skip
 def test_a_mesh_that_makes_no_sense_is_told(mesh, devices, said):
     with pytest.raises(ConfigError, match=said):
         parse_mesh(mesh, devices)
+
+
+def test_a_mesh_is_read_as_pre_training_reads_it():
+    for text, devices in [("data=2, tensor = 2", 4), (" pipeline=2 ", 2), ("data=1,shard=2", 2)]:
+        assert parse_mesh(text, devices) == sizes_for(text, devices)
+    assert parse_mesh(" ", 4) == {"shard": 4} and parse_mesh("", 1) == {}

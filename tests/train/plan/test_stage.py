@@ -5,6 +5,7 @@ import pytest
 from groundup.core import ConfigError
 from groundup.train import PlanConfig, plan
 from groundup.train.plan.stage import memory_bytes
+from groundup.train.plan.step import Tracer
 
 EAGER = PlanConfig(rows=2, length=64, compiled=False)
 
@@ -52,6 +53,12 @@ WRONG = [
     ("gpt-9", {}, "gpt-2"),
     ("2", {"devices": 3, "mesh": "pipeline=3"}, "at most"),
     ("2", {"devices": 2, "mesh": "data=4"}, "make them equal"),
+    ("2", {"devices": 0}, "devices=0 must be 1 or more"),
+    ("2", {"devices": 3, "mesh": "tensor=3"}, "does not divide among mesh dimension tensor=3"),
+    ("2", {"devices": 2, "mesh": "expert=2"}, "this model is dense; use data"),
+    ("2", {"devices": 4, "mesh": "pipeline=2,shard=2"}, "not with shard; leave one of them out"),
+    ("t5-tiny", {"devices": 2, "mesh": "context=2"}, "'encoder_decoder': use data or shard"),
+    ("2", {"devices": 8, "mesh": "data=2,shard=2,context=2"}, "leave data out, or use zero=1"),
 ]
 
 
@@ -59,3 +66,28 @@ WRONG = [
 def test_what_makes_no_sense_is_told_before_anything_is_traced(model, more, said):
     with pytest.raises(ConfigError, match=said):
         plan(EAGER, model, memory="1GB", **more)
+
+
+def test_row_counts_that_no_device_holds_are_refused():
+    with pytest.raises(ConfigError, match="PlanConfig.rows.*less than or equal to 65536"):
+        PlanConfig(rows=10**12)
+
+
+def test_no_way_leads_to_a_mesh_that_pre_training_refuses():
+    wanted = PlanConfig(rows=1, length=64, compiled=False, recompute="all")
+    found = plan(wanted, "2", memory="1MB", devices=4, mesh="data=2, pipeline=2", on="cpu")
+    assert not found.fits and not any("shard" in way.change for way in found.ways)
+
+
+def test_few_numbers_of_rows_are_traced(monkeypatch):
+    rows, traced = set(), Tracer.__call__
+
+    def noting(tracer: Tracer, work):
+        rows.add(work.rows)
+        return traced(tracer, work)
+
+    monkeypatch.setattr(Tracer, "__call__", noting)
+    wanted = PlanConfig(rows=8, length=64, compiled=False)
+    found = plan(wanted, "1", memory="2GB", on="cpu")
+    assert {found.rows_that_fit, found.rows_that_fit + 1} <= rows
+    assert len(rows) <= 5 and not rows & {1, 2}  # the step asked for says where to look

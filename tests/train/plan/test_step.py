@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from groundup.core import ConfigError, GroundupError
+from groundup.kernels import has_native
 from groundup.model import (
     AttentionConfig,
     ExpertsConfig,
@@ -68,6 +69,19 @@ def test_more_of_anything_holds_more(tracer):
     assert by_kind == sorted(by_kind)
     assert total(rows=4, length=128, device="cuda") < total(rows=4, length=128)  # no scores
     assert total(precision="float16") >= total(precision="bfloat16")  # no softmax in C++
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_card_s_step_has_no_softmax_of_the_processor(monkeypatch, compiled):
+    found = []
+    for softmax in ("native", "torch"):
+        monkeypatch.setenv("GROUNDUP_SOFTMAX", softmax)
+        with Tracer(small()) as running:  # takes the environment along
+            work = {"rows": 2, "length": 64, "compiled": compiled}
+            found.append([running(Work(**work, device=place)) for place in ("cuda", "cpu")])
+    (card, processor), (same, plain) = found
+    assert card == same and card.during_pass["loss"] == plain.during_pass["loss"]
+    assert processor != plain or not has_native("cpu", torch.bfloat16)  # it would have been seen
 
 
 def test_experts_are_traced_with_even_work():

@@ -1,5 +1,6 @@
 """A run that was killed ends with the same bits as one that was not."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from groundup.core import MANIFEST, ConfigError, changed, record
+from groundup.core import MANIFEST, ArtifactError, ConfigError, changed, record
 from groundup.model import load, preset
 from groundup.tokenizer import (
     MixConfig,
@@ -26,6 +27,7 @@ from groundup.train import (
     OptimConfig,
     PretrainConfig,
     Stage,
+    WatchdogConfig,
     pretrain,
 )
 from groundup.train.pretrain.begin import OURS
@@ -198,6 +200,51 @@ def test_a_masked_run_that_is_stopped_goes_on_to_the_same_bits(special, tmp_path
     assert list(out.glob(".scratch/step-*"))
     again = pretrain(config, special.tokens, special.tokenizer, out)
     assert again.id == whole.id
+
+
+@pytest.fixture(scope="module")
+def stopped(made, tmp_path_factory) -> Path:
+    """A run of eight steps that was stopped after its fifth."""
+    out = tmp_path_factory.mktemp("stopped") / "out"
+    make = OBJECTIVES["causal"].make
+
+    def stopping(making):
+        if making.step == 5:
+            raise KeyboardInterrupt
+        return make(making)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setitem(OBJECTIVES, "causal", OBJECTIVES["causal"]._replace(make=stopping))
+        pretrain(tiny_training(**EIGHT, checkpoints=ALWAYS), made.tokens, made.tokenizer, out)
+    return out
+
+
+EIGHT = {"tokens": 4096, "validations": 1}
+
+
+def test_what_decides_the_bits_may_not_change_when_a_run_goes_on(made, stopped):
+    said = "settings.micro_batches 1 there and 2 here.*Only checkpoints, watchdog, look_every may"
+    with pytest.raises(ArtifactError, match=f"{said} change: micro_batches alters how sums are"):
+        pretrain(tiny_training(**EIGHT, micro_batches=2), made.tokens, made.tokenizer, stopped)
+    with pytest.raises(ArtifactError, match="settings.validations 1 there and 2 here"):
+        changed = EIGHT | {"validations": 2}
+        pretrain(tiny_training(**changed), made.tokens, made.tokenizer, stopped)
+
+
+def test_how_it_is_run_may_change_when_a_run_goes_on(made, stopped, tmp_path):
+    whole = pretrain(tiny_training(**EIGHT), made.tokens, made.tokenizer, tmp_path / "whole")
+    others = {
+        "checkpoints": CheckpointConfig(every_seconds=None, every_steps=3, keep=5),
+        "watchdog": WatchdogConfig(limit_seconds=90.0),
+        "look_every": 2,
+    }
+    out = tmp_path / "out"
+    shutil.copytree(stopped, out)
+    again = pretrain(tiny_training(**EIGHT, **others), made.tokens, made.tokenizer, out)
+    assert again.id == whole.id and "checkpoints" not in again.config
+    rows = record.read_metrics(again.path / "log" / "metrics.jsonl")
+    assert any("logits rms" in row for row in rows)
+    assert pretrain(tiny_training(**EIGHT), made.tokens, made.tokenizer, out).id == whole.id
 
 
 def test_a_tokenizer_without_masks_is_refused_before_anything_starts(made, tmp_path):

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from groundup.core import ArtifactError, ConfigError, DataError, load_config
-from groundup.train import OptimConfig, PretrainConfig
+from groundup.train import CheckpointConfig, OptimConfig, PretrainConfig
 from groundup.train.optim.config import RuleConfig
 from groundup.train.scaling.forecast import (
     FILE,
@@ -107,6 +107,9 @@ def test_what_is_not_worth_foretelling_is_refused(fit, made, tmp_path):
 
 def test_settings_of_any_kind_are_written_as_they_are_read(tmp_path):
     rule = RuleConfig(names='^a"b', kinds=("head",), learning_rate=0.1)
-    settings = PretrainConfig(tokens=4096, optim=OptimConfig(rules=(rule,), clip=0.5))
+    by_steps = CheckpointConfig(every_seconds=None, every_steps=9)
+    settings = PretrainConfig(
+        tokens=4096, optim=OptimConfig(rules=(rule,), clip=0.5), checkpoints=by_steps
+    )
     (tmp_path / "run.toml").write_text(toml(settings))
     assert load_config(PretrainConfig, tmp_path / "run.toml") == settings
