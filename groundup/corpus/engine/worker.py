@@ -186,7 +186,8 @@ class Worker:
             self.pipe, theirs = Pipe()
             inherited = (theirs.fileno(), file.fileno())
             path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
-            command = f"from {__name__} import serve; serve({inherited}, {self.limit_seconds!r})"
+            given = f"{inherited}, {self.limit_seconds!r}, {os.getpid()}"
+            command = f"from {__name__} import serve; serve({given})"
             self.process = subprocess.Popen(
                 [sys.executable, "-c", command], stdin=subprocess.DEVNULL, pass_fds=inherited,
                 env=os.environ | {"PYTHONPATH": path},
@@ -275,14 +276,13 @@ def error_of(name: str, text: str, trace: str) -> Exception:
     return error
 
 
-def serve(inherited: tuple[int, int], limit_seconds: float) -> None:
-    """Do tasks until the parent is gone; the body of a worker process."""
+def serve(inherited: tuple[int, int], limit_seconds: float, parent: int) -> None:
+    """Do tasks until the parent is gone, be it gone already; the body of a worker process."""
     global _page
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C and ends us
     pipe, _armed[1] = Connection(inherited[0]), limit_seconds
     _page = mmap.mmap(inherited[1], NOTE.size)
     os.close(inherited[1])
-    parent = os.getppid()
     threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     while True:
         try:

@@ -152,26 +152,33 @@ def test_a_run_sets_such_records_aside_and_goes_on(tmp_path):
 
 
 BUSY = """
-import sys, time
+import sys
 from groundup.corpus.engine.worker import Worker
-from tests.corpus.engine.test_worker import Item, work
+from tests.corpus.engine.test_worker import tell_and_hang
 one = Worker(600)
 one.start()
-print(one.process.pid, flush=True)
-one(work, Item(("hang",)))
+if sys.argv[1] == "starting":
+    print(one.process.pid, flush=True)
+one(tell_and_hang, None)
 """
 
 
-def test_a_worker_ends_with_its_parent():
+def tell_and_hang(item):
+    print(os.getpid(), flush=True)
+    time.sleep(100)
+
+
+@pytest.mark.parametrize("moment", ["starting", "busy"])
+def test_a_worker_ends_with_its_parent(moment):
     psutil = pytest.importorskip("psutil")
     parent = subprocess.Popen(
-        [sys.executable, "-c", BUSY], cwd=ROOT, stdout=subprocess.PIPE,
+        [sys.executable, "-c", BUSY, moment], cwd=ROOT, stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     child = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
+    child.wait(timeout=30)  # before the pipe, which it holds open as long as it lives
     parent.communicate()
-    child.wait(timeout=10)
 
 
 def test_notes_are_free_of_effect_outside_a_worker():
