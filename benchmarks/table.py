@@ -90,7 +90,10 @@ def compare(
 
 
 def report(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = None) -> Path:
-    """Print the rows and write them to `results/NAME.json`; return that path."""
+    """Print the rows and write them to `results/NAME.json`; return that path.
+
+    What another class of machine measured stays there, and so do notes of other names.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -109,7 +112,12 @@ def report(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = 
         console.print(f"  {key}: {value}", highlight=False)
     place = RESULTS / f"{name}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
-    write_json(place, {"rows": [row._asdict() for row in rows], "notes": dict(notes or {})})
+    before = json.loads(place.read_text(encoding="utf-8")) if place.is_file() else {}
+    here = {row.machine for row in rows}
+    others = [row for row in before.get("rows", []) if row["machine"] not in here]
+    kept = before.get("notes", {}) if others else {}
+    all_rows = [*others, *(row._asdict() for row in rows)]
+    write_json(place, {"rows": all_rows, "notes": {**kept, **(notes or {})}})
     return place
 
 

@@ -287,7 +287,7 @@ def version_of(who: str) -> str:
 def main() -> None:
     """Measure and report."""
     from groundup.core import device
-    from table import report
+    from table import machine_class, report
 
     arguments = parse()
     versions = {who: version_of(who) for who in VENVS}
@@ -306,7 +306,7 @@ def main() -> None:
     for size in arguments.sizes:
         work = {**SIZES[size], **common}
         found, told = measured(size, work, sides, versions, arguments)
-        rows, notes[size] = rows + found, told
+        rows, notes[f"{size}, {machine_class()}"] = rows + found, told
     report("train", rows, notes)
 
 

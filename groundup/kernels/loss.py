@@ -26,8 +26,8 @@ from .native.softmax import has_native, native_losses_and_errors
 CHUNK_BYTES = 2**26
 """Most that the logits of one chunk take: more need memory, and with less the head's gradient is
 added up too often."""
-LARGEST_CHUNK, SMALLEST_CHUNK = 1024, 128
-"""Tokens; beyond the first, logits leave the cache and nothing is gained."""
+LARGEST_CHUNK, SMALLEST_CHUNK = 2048, 128
+"""Tokens; beyond the first nothing is gained. Source: docs/LOG.md, 2026-11-28."""
 
 
 class LossSum(NamedTuple):
@@ -90,7 +90,7 @@ def chunk_of(vocab_size: int, item_bytes: int) -> int:
     GROUNDUP_LOSS_CHUNK=TOKENS says it instead.
 
     >>> chunk_of(8_192, 2), chunk_of(50_304, 2), chunk_of(262_144, 2)
-    (1024, 512, 128)
+    (2048, 512, 128)
     """
     if wanted := os.environ.get("GROUNDUP_LOSS_CHUNK"):
         if not wanted.isdecimal() or int(wanted) < 1:
