@@ -127,7 +127,7 @@ def test_the_gradients_are_given_once():
 
 
 def test_chunks_keep_logits_within_their_bytes(monkeypatch):
-    assert chunk_of(4096, 2) == 1024
+    assert chunk_of(4096, 2) == 2048
     assert chunk_of(50_304, 2) * 50_304 * 2 <= 2**26
     assert chunk_of(2**20, 4) == 128
     monkeypatch.setenv("GROUNDUP_LOSS_CHUNK", "7")
