@@ -15,6 +15,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -25,23 +26,22 @@ from table import machine_class
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS, FOLDER = ROOT / "benchmarks" / "results" / "demo_base.json", ROOT / "runs" / "demo-base"
-TRAIN = """
+PREPARE = """
 import sys
+from functools import partial
 from pathlib import Path
-from groundup.core import device
 from groundup.recipes.library import library_corpus
 from groundup.recipes.tiny import CORPUS, TOKENS
 from groundup.tokenizer import TokenizerConfig, TokensConfig, tokens, train_tokenizer
-from groundup.train import PretrainConfig, pretrain
-device.use_cores()
-out, amount = Path(sys.argv[1]), int(sys.argv[3]) or TOKENS
+out = Path(sys.argv[1])
 corpus = library_corpus(CORPUS, out / "corpus")
 tokenizer = train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer")
-shards = tokens(TokensConfig(), corpus, tokenizer, out / "tokens")
-pretrain(PretrainConfig(tokens=amount, validations=16), shards, tokenizer, out / sys.argv[2])
+tokens(TokensConfig(), corpus, tokenizer, out / "tokens")
+print(TOKENS)
 """
-"""What `groundup run tiny` does up to its base, in the words that both versions have; held-out text
-is scored more often, outside the steps' time."""
+"""What `groundup run tiny` does before its base, in the words that both versions have; the base is
+made by the command line, which sets up threads and allocator. Held-out text is scored more often,
+outside the steps' time."""
 WARM = 8 * 2048
 """Tokens of a run that fills the compile cache."""
 
@@ -66,8 +66,17 @@ class Curve(NamedTuple):
 
 def trained(tree: Path, out: Path, name: str, amount: int = 0) -> Curve:
     """Train with a tree's code; what is there already is not trained again."""
-    command = [sys.executable, "-c", TRAIN, str(out), name, str(amount)]
-    subprocess.run(command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, check=True)
+    run = partial(subprocess.run, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, check=True)
+    made = run([sys.executable, "-c", PREPARE, out], stdout=subprocess.PIPE, text=True)
+    settings = {"tokens": amount or made.stdout.split()[-1], "validations": 16}
+    command = [sys.executable, "-m", "groundup", "pretrain", "--tokens", out / "tokens",
+               "--tokenizer", out / "tokenizer", "--out", out / name]  # fmt: skip
+    run(
+        [
+            *command,
+            *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")),
+        ]
+    )
     rows = record.read_metrics(out / name / "log" / "metrics.jsonl")
     seconds, spent, tokens = [], 0.0, 0
     losses, speeds = [], []
