@@ -205,8 +205,6 @@ class Guard:
             return
         if seen.step in self.changes:
             self.forget()
-            self.first.clear()  # a harder text is no explosion
-            self.last.clear()
         self.in_a_row = 0 if seen.applied else self.in_a_row + 1
         if not seen.applied:
             return
