@@ -234,10 +234,17 @@ def best_seconds(work: Callable[[], object], budget_seconds: float = 0.4) -> flo
 
 
 def use_cores(threads: int | None = None) -> int:
-    """Let torch use these threads (all cores if None); return their number."""
+    """Let torch use these threads (OMP_NUM_THREADS, else all cores, if None); return the number.
+
+    Raises ConfigError if either is no number of threads.
+    """
     import torch
 
-    threads = threads or int(os.environ.get("OMP_NUM_THREADS", 0)) or cores()
+    levels = os.environ.get("OMP_NUM_THREADS", "").split(",")  # OpenMP's list: of nested teams
+    wanted = levels[0].strip()
+    if not wanted.isdecimal() and wanted:
+        raise ConfigError(f"OMP_NUM_THREADS={wanted!r} must be a number of threads, such as 2.")
+    threads = threads or int(wanted or 0) or cores()
     if threads < 1:
         raise ConfigError(f"threads={threads} must be at least 1.")
     torch.set_num_threads(threads)

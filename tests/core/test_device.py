@@ -83,3 +83,17 @@ def test_levers_are_on_or_off_and_nothing_else(monkeypatch):
         monkeypatch.setenv(name, "no")
         with pytest.raises(ConfigError, match=f"{name}=no must be 0 or 1, or not set"):
             asked()
+
+
+@pytest.mark.parametrize("wanted", ["many", "-1", "1.5", "x,2"])
+def test_threads_that_are_no_number_are_an_error_that_says_where(wanted, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", wanted)
+    with pytest.raises(ConfigError, match="OMP_NUM_THREADS="):
+        device.use_cores()
+
+
+def test_threads_may_be_said_by_level_of_nesting(monkeypatch):
+    before = torch.get_num_threads()
+    monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
+    assert device.use_cores() == 1
+    torch.set_num_threads(before)

@@ -262,6 +262,8 @@ class Run:
                 model=self.parallel.model, within=self.with_the_mean,
             )  # fmt: skip
         if self.beside.profile is not None and self.mesh.is_first:
+            if self.beside.profile < self.resumed.step:
+                record.say(f"No profile: step {self.beside.profile} was made before this start.")
             steps = profiling(steps, self.draft.log, self.beside.profile, start=self.resumed.step)
         return steps
 

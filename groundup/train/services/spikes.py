@@ -22,6 +22,7 @@ from torch import distributed
 
 from groundup.core import Config, DataError, record
 
+from ..checkpoint.saved import number_of, places
 from ..loop import Step
 from ..parallel.mesh import ALONE, Mesh
 
@@ -322,6 +323,5 @@ def alarming(steps: Iterable[Step], guard: Guard, metrics: record.Metrics) -> It
 
 def last_checkpoint(folder: Path, before: int | None = None) -> str:
     """Path of the newest checkpoint of at most so many steps, or that there is none."""
-    places = sorted(folder.glob("step-*"))
-    good = [p for p in places if before is None or int(p.name.removeprefix("step-")) <= before]
+    good = [each for each in places(folder) if before is None or number_of(each) <= before]
     return str(good[-1]) if good else "none: every one was saved after that"

@@ -92,8 +92,8 @@ def test_the_loop_tells_of_the_documents_when_patience_ends(tmp_path, guarded):
 
 
 def test_an_exploded_loss_ends_the_run_and_names_the_last_good_checkpoint(tmp_path, guarded):
-    for step in (90, 150):
-        (tmp_path / f"step-{step:08d}").mkdir()
+    for name in ("00000090", "00000150", "00000095.bak", "other"):
+        (tmp_path / f"step-{name}").mkdir()
     values = [(8 - step / 50, 1.0) for step in range(100)]
     values += [(min(40.0, 6 * 1.05**step), 1.0) for step in range(200)]
     guard = guarded(SpikeConfig(), tmp_path)
