@@ -41,8 +41,8 @@ EXPERTS = FeedForwardConfig(width=12, experts=ExpertsConfig(count=4, chosen=2))
 RATES = {"learning_rate": 1e-3, "embedding_learning_rate": 1e-3}
 SLOW = ADAMW.model_copy(update=RATES | {"epsilon": 1e-4})
 """At ten times the rate, or where AdamW makes whole steps of gradients that are nearly nothing,
-rounding alone drives five layers apart by 1e-5 in ten steps: one process differs as much from itself
-when it takes other micro-batches."""
+rounding alone drives five layers apart by 1e-5 in ten steps: one process differs as much from
+itself when it takes other micro-batches."""
 TIED, UNTIED = shape(layers=5), shape(layers=4, tied_embeddings=False)
 
 
