@@ -110,12 +110,20 @@ def cuda_name() -> str:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ""
 
 
+def switch(variable: str, one: str, other: str) -> str:
+    """Which of two words a variable of the environment says; empty if it is not set.
+
+    Raises ConfigError if it says anything else.
+    """
+    wanted = os.environ.get(variable, "")
+    if wanted not in ("", one, other):
+        raise ConfigError(f"{variable}={wanted} must be {one} or {other}, or not set.")
+    return wanted
+
+
 def is_on(variable: str) -> bool:
     """Whether a variable of the environment leaves a lever on: 0 does not, 1 or nothing does."""
-    wanted = os.environ.get(variable) or "1"
-    if wanted not in ("0", "1"):
-        raise ConfigError(f"{variable}={wanted} must be 0 or 1, or not set.")
-    return wanted == "1"
+    return switch(variable, "0", "1") != "0"
 
 
 def compiler() -> str:
@@ -168,9 +176,7 @@ def compute_dtype(device: "torch.device | None" = None) -> "torch.dtype":
     """
     import torch
 
-    if wanted := os.environ.get("GROUNDUP_DTYPE"):
-        if wanted not in ("float32", "bfloat16"):
-            raise ConfigError(f"GROUNDUP_DTYPE={wanted} must be float32 or bfloat16, or not set.")
+    if wanted := switch("GROUNDUP_DTYPE", "float32", "bfloat16"):
         return getattr(torch, wanted)
     if (device or pick()).type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32

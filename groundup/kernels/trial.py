@@ -6,7 +6,6 @@ flash kernel holds no scores, so matrix products must be faster by a margin to b
 """
 
 import json
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,9 +31,7 @@ def kept_way(shape: RowShape, *, try_now: bool = True) -> Way | None:
 
     GROUNDUP_ATTENTION=matmul or flash says it instead.
     """
-    if wanted := os.environ.get("GROUNDUP_ATTENTION"):
-        if wanted not in ("matmul", "flash"):
-            raise ConfigError(f"GROUNDUP_ATTENTION={wanted} must be matmul or flash, or not set.")
+    if wanted := device.switch("GROUNDUP_ATTENTION", "matmul", "flash"):
         return Way("matmul") if wanted == "matmul" else Way("flash")
     place = kept_file()
     kept = read_kept(place)

@@ -8,14 +8,13 @@ them. `losses_and_errors` of loss.py and `attend` of attention.py are the defini
 """
 
 import ctypes
-import os
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.core import ConfigError, native
+from groundup.core import device, native
 
 FLAGS = ("-fopenmp",)
 DTYPES = (torch.float32, torch.bfloat16)
@@ -50,10 +49,8 @@ def has_native(place: str, dtype: torch.dtype) -> bool:
 
     GROUNDUP_SOFTMAX=torch leaves them to torch.
     """
-    wanted = os.environ.get("GROUNDUP_SOFTMAX") or "native"
-    if wanted not in ("native", "torch"):
-        raise ConfigError(f"GROUNDUP_SOFTMAX={wanted} must be native or torch, or not set.")
-    return wanted == "native" and place == "cpu" and dtype in DTYPES and code() is not None
+    is_wanted = device.switch("GROUNDUP_SOFTMAX", "native", "torch") != "torch"
+    return is_wanted and place == "cpu" and dtype in DTYPES and code() is not None
 
 
 # As in ways.py: compiled blocks hold the answer.

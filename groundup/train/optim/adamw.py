@@ -8,14 +8,13 @@ then a weight is moved some rows at a time, from states read as float32.
 """
 
 import math
-import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from groundup.core import ConfigError
+from groundup.core import device
 
 from .config import OptimConfig, StateDtype
 from .sharded import aligned, local
@@ -108,10 +107,7 @@ def adamw(
 
 def is_fused() -> bool:
     """Whether torch's fused kernel is used where it can be had; GROUNDUP_ADAMW=plain says no."""
-    wanted = os.environ.get("GROUNDUP_ADAMW") or "fused"
-    if wanted not in ("fused", "plain"):
-        raise ConfigError(f"GROUNDUP_ADAMW={wanted} must be fused or plain, or not set.")
-    return wanted == "fused"
+    return device.switch("GROUNDUP_ADAMW", "fused", "plain") != "plain"
 
 
 def adamw_plain(
