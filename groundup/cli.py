@@ -20,7 +20,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from groundup import __version__
-from groundup.core import Answer, Artifact, Config, ConfigError, GroundupError, load_config, record
+from groundup.core import (
+    Answer,
+    Artifact,
+    Config,
+    ConfigError,
+    GroundupError,
+    ProcessLost,
+    load_config,
+    record,
+)
 from groundup.core import device as machine
 
 
@@ -144,7 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fail(error: BaseException, message: str, code: int, flags: set[str]) -> int:
     """Tell an error in one line, or with its trace, and return the exit code."""
-    if code == 2 and os.environ.get("RANK", "0") != "0":
+    is_own = isinstance(error, GroundupError) and not isinstance(error, ProcessLost)
+    if is_own and os.environ.get("RANK", "0") != "0":
         wait_for_first(code)
     if "--trace" in flags:
         import traceback
@@ -160,7 +170,7 @@ def fail(error: BaseException, message: str, code: int, flags: set[str]) -> int:
 
 
 FIRST_SECONDS = 10.0
-"""Time for the first process to tell what is wrong with the settings that all were given."""
+"""Time for the first process to tell what is wrong with what all were given."""
 
 
 def wait_for_first(code: int) -> None:

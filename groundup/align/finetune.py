@@ -36,6 +36,7 @@ from groundup.train import (
     Precision,
     causal,
     compiling,
+    evenly,
     is_of_others,
     logging,
     measured,
@@ -174,7 +175,7 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
     unseen = rows["validation"]
     whole = batch_of(unseen, np.arange(len(unseen.ids)), place)
     held_out = scoring(model, split(whole, len(whole.ids) // 4 + 1), precision)
-    every = max(1, steps // max(config.validations, 1))
+    due = evenly(steps, config.validations)
     per_step = config.batch_rows * config.length
     with (
         measured(draft, resumed) as metrics,
@@ -183,7 +184,7 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
         bar.advance(resumed.step * per_step)
         plan, rate = Plan(steps, resumed.step, precision), schedule(config.optim, steps)
         training = train(model, batches, causal, optimizer, rate, plan)
-        training = validating(logging(training, metrics, bar), held_out, every, metrics)
+        training = validating(logging(training, metrics, bar), held_out, due, metrics)
         for _ in saving(training, checkpoints):
             pass
     draft.numbers |= {"steps": steps, "compiled": compiled} | summary(draft.log / METRICS)

@@ -167,6 +167,7 @@ from .services.stragglers import (
     pacing,
 )
 from .services.validation import (
+    evenly,
     held_out,
     scoring,
     validating,
@@ -228,6 +229,7 @@ __all__ = [
     "classes",
     "compiling",
     "contract_of",
+    "evenly",
     "export_checkpoint",
     "held_out",
     "is_of_others",

@@ -30,6 +30,7 @@ from groundup.train import (
     Plan,
     Precision,
     SourceTarget,
+    evenly,
     logging,
     measured,
     placed,
@@ -130,7 +131,7 @@ def write_model(draft: Draft, config: TrainingConfig, pairs: Artifact, tokenizer
             Plan(len(order), resumed.step, precision),
         )  # fmt: skip
         steps = logging(steps, metrics, bar)
-        steps = validating(steps, score, max(1, len(order) // config.validations), metrics)
+        steps = validating(steps, score, evenly(len(order), config.validations), metrics)
         for _ in saving(steps, checkpoints):
             pass
     save(folded(model, shape), draft.path, tokenizer.path)

@@ -253,7 +253,7 @@ class Watch(threading.Thread):
         """What happened, and what to do."""
         return (
             f"{self.what} The others stop; start the same command again to go on from the last "
-            "checkpoint."
+            "checkpoint, or from the beginning if there is none yet."
         )
 
     def tell(self, value: str) -> None:

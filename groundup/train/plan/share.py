@@ -45,19 +45,21 @@ class Place(NamedTuple):
         return self.sizes.get(dimension, 1)
 
 
-def parse_mesh(text: str, devices: int) -> dict[str, int]:
+def parse_mesh(text: str, devices: int | None) -> dict[str, int]:
     """The sizes that `data=2,tensor=4` says; empty: all devices shard the model's states.
+
+    devices  None: as many as the mesh has, one without a mesh
 
     Raises ConfigError if it is no mesh, or the sizes do not multiply to the devices.
 
     >>> parse_mesh("data=2, tensor=4", 8), parse_mesh("", 8)
     ({'data': 2, 'tensor': 4}, {'shard': 8})
     """
-    if devices < 1:
+    if devices is not None and devices < 1:
         raise ConfigError(f"devices={devices} must be 1 or more.")
-    sizes = parse(text) if text.strip() else parse(f"shard={devices}")
+    sizes = parse(text) if text.strip() else parse(f"shard={devices or 1}")
     needed = math.prod(sizes.values())
-    if needed != devices:
+    if devices is not None and needed != devices:
         raise ConfigError(
             f"mesh={text!r} needs {needed} devices, and devices={devices}; make them equal."
         )

@@ -114,7 +114,7 @@ def plan(
     model: str,
     *,
     memory: str = "",
-    devices: int = 1,
+    devices: int | None = None,
     mesh: str = "",
     on: Literal["", "cpu", "cuda"] = "",
 ) -> Planned:
@@ -124,7 +124,7 @@ def plan(
 
     model    a model directory, a published shape such as gpt-2, or the depth of one of ours
     memory   of each device, such as 24GB or 16GiB; else what this machine has
-    devices  how many train together
+    devices  how many train together; None: as many as the mesh has, one without a mesh
     mesh     their sizes by dimension, such as data=2,tensor=4, as pre-training takes them; else all
              share by ZeRO
     on       cpu or cuda; else what this machine has

@@ -48,7 +48,7 @@ from ..services.saving import saving
 from ..services.speed import Utilisation, peak
 from ..services.spikes import Guard, alarming
 from ..services.stragglers import Own, pacing
-from ..services.validation import held_out, scoring, validating
+from ..services.validation import evenly, held_out, scoring, validating
 from ..services.watchdog import Watchdog
 from .config import PretrainConfig
 from .stretches import Course, course, planned, shares_of
@@ -253,12 +253,12 @@ class Run:
 
     def looked_at(self, steps: Iterator[Step], metrics: record.Metrics | None) -> Iterator[Step]:
         """Steps with validation, samples and a profile."""
-        every = max(1, self.course.steps // max(self.config.validations, 1))
-        steps = validating(steps, self.validation(), every, metrics)
+        due = evenly(self.course.steps, self.config.validations)
+        steps = validating(steps, self.validation(), due, metrics)
         speaker, prompts = self.beside.speaker, self.beside.prompts
         if metrics is not None and speaker is not None and prompts:
             steps = sampling(
-                steps, speaker(self.learner.body), prompts, every, metrics,
+                steps, speaker(self.learner.body), prompts, due, metrics,
                 model=self.parallel.model, within=self.with_the_mean,
             )  # fmt: skip
         if self.beside.profile is not None and self.mesh.is_first:
@@ -283,6 +283,11 @@ class Run:
             sizes = torch.from_numpy(learner.setting.known.sizes).to(self.place)
         loss = self.parallel.loss or learner.objective.loss
         weights = shares_of(config, open_text(self.tokens, "train"))
+        if weights is not None and not any(weights[name] for name in batches):
+            record.say(
+                f"The loss of held-out text is that of {', '.join(batches)}, which the run does "
+                "not read: what it reads has no held-out text."
+            )
         score = scoring(
             self.parallel.model, batches, self.precision,
             loss=loss, sizes=sizes, shares=weights, mesh=self.mesh,

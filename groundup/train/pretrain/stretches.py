@@ -120,8 +120,9 @@ def loader(
     if stage.mixture is not None:
         mixture, known = stage.mixture, [shard.name for shard in shards]
         if text.mixture is None or not mixture or not set(mixture) <= set(known):
+            unknown = sorted(set(mixture) - set(known)) if text.mixture is not None else mixture
             raise ConfigError(
-                f"A stage's mixture names {', '.join(mixture) or 'nothing'}; expected sources of "
+                f"A stage's mixture names {', '.join(unknown) or 'nothing'}; expected sources of "
                 f"mixed tokens (`groundup tokens mix`), and these have {', '.join(known)}."
             )
         shards = [shard for shard in shards if shard.name in mixture]

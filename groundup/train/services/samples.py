@@ -21,15 +21,16 @@ def sampling(
     steps: Iterable[Step],
     speaker: LanguageModel,
     prompts: Sequence[str],
-    every: int,
+    due: Callable[[int], bool],
     metrics: record.Metrics,
     *,
     model: nn.Module | None = None,
     how: Sampling | None = None,
     within: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[Step]:
-    """After every so many steps let the model answer each prompt, and write the answers down.
+    """After steps that are due let the model answer each prompt, and write the answers down.
 
+    due     whether a step's number, from 0, is one of them
     model   what is trained: it is put back to training; None if the speaker keeps it so
     how     default: greedily, 48 tokens
     within  in which it speaks, such as with the mean of the weights in their place
@@ -38,7 +39,7 @@ def sampling(
     """
     how = how or Sampling(max_tokens=48)
     for step in steps:
-        if prompts and (step.number + 1) % every == 0:
+        if prompts and due(step.number):
             with torch.random.fork_rng(), torch.no_grad(), within():
                 answers = speaker.generate([(Message("user", each),) for each in prompts], how)
             if model is not None:

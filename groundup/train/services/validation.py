@@ -28,19 +28,29 @@ BITS = "validation bits per byte"
 def validating(
     steps: Iterable[Step],
     evaluate: Callable[[], dict[str, float]],
-    every: int,
+    due: Callable[[int], bool],
     metrics: record.Metrics | None,
 ) -> Iterator[Step]:
-    """Call `evaluate` after every so many steps and write what it finds.
+    """Call `evaluate` after the steps that are due and write what it finds.
 
+    due      whether a step's number, from 0, is one of them: `evenly`
     metrics  None on a process that scores along with others and writes nothing
     """
     for step in steps:
-        if (step.number + 1) % every == 0:
+        if due(step.number):
             found = evaluate()
             if metrics is not None:
                 metrics.write(step=step.number, **found)
         yield step
+
+
+def evenly(steps: int, times: int) -> Callable[[int], bool]:
+    """Whether a step's number is one of `times` that lie evenly in a run, the last one with them.
+
+    >>> [step for step in range(10) if evenly(10, 4)(step)]
+    [2, 4, 7, 9]
+    """
+    return lambda step: (step + 1) * times // steps > step * times // steps
 
 
 def held_out(shards: Sequence[Shard], length: int, tokens: int, seed: int) -> dict[str, Windows]:

@@ -64,5 +64,5 @@ def test_a_mesh_that_makes_no_sense_is_told(mesh, devices, said):
 
 def test_a_mesh_is_read_as_pre_training_reads_it():
     for text, devices in [("data=2, tensor = 2", 4), (" pipeline=2 ", 2), ("data=1,shard=2", 2)]:
-        assert parse_mesh(text, devices) == sizes_for(text, devices)
-    assert parse_mesh(" ", 4) == {"shard": 4} and parse_mesh("", 1) == {}
+        assert parse_mesh(text, devices) == sizes_for(text, devices) == parse_mesh(text, None)
+    assert parse_mesh(" ", 4) == {"shard": 4} and parse_mesh("", 1) == parse_mesh("", None) == {}

@@ -198,3 +198,23 @@ def test_a_run_that_goes_on_computes_as_it_did():
     told = tiny_training(precision="float32")
     assert chosen_precision(told, {"dtype": "torch.bfloat16"}, place).dtype == torch.float32
     assert Beside().mesh == ""
+
+
+def test_held_out_text_that_the_run_does_not_read_is_named(made, tmp_path, capsys):
+    (tmp_path / "sums").mkdir()
+    for number in range(8):
+        lines = [f"{number} and {other} make {number + other}.\n" for other in range(60)]
+        (tmp_path / "sums" / f"{number}.txt").write_text("".join(lines), encoding="utf-8")
+    split = CorpusConfig(validation_share=0, test_share=0.1, near_duplicate_threshold=0)
+    sums = tokens(TokensConfig(), corpus(split, tmp_path / "sums", tmp_path / "corpus"),
+                  made.tokenizer, tmp_path / "tokens")  # fmt: skip
+    mixed = mix(MixConfig(tokens=2048, weights={"one": 1, "two": 1}),
+                {"one": made.tokens, "two": sums}, made.tokenizer, tmp_path / "mix")  # fmt: skip
+    config = tiny_training(
+        tokens=2048, validations=1, stages=(Stage(share=1.0, length=64, mixture={"two": 1.0}),)
+    )
+    record.use("plain")
+    with without_compiler():
+        pretrain(config, mixed, made.tokenizer, tmp_path / "base")
+    said = capsys.readouterr()
+    assert "that of one, which the run does not read" in said.err + said.out

@@ -45,10 +45,12 @@ def test_a_stage_s_mixture_leaves_out_the_other_sources():
     assert [shard.name for shard in last.loader.shards] == ["b"]
 
 
-@pytest.mark.parametrize("mixture", [{"c": 1.0}, {}])
-def test_a_mixture_of_what_is_not_there_is_refused(mixture):
+@pytest.mark.parametrize(
+    "mixture, named", [({"a": 0.5, "c": 0.5}, "names c;"), ({}, "names nothing")]
+)
+def test_a_mixture_of_what_is_not_there_is_refused(mixture, named):
     stages = (Stage(share=1.0, length=64, mixture=mixture),)
-    with pytest.raises(ConfigError, match="these have a"):
+    with pytest.raises(ConfigError, match=f"{named}.*these have a"):
         course(tiny_training(stages=stages), Reading([text("a")], {"a": 1.0}))
 
 

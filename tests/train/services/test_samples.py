@@ -13,6 +13,7 @@ from groundup.tokenizer import load_tokenizer
 from groundup.train import OptimConfig, Optimizer, Plan, causal, train
 from groundup.train.batches import one_document
 from groundup.train.services.samples import sampling
+from groundup.train.services.validation import evenly
 from tests.train.services.steps import steps_of, tiny
 from tests.train.small import small
 from tests.train.test_loop import tiny_model
@@ -42,7 +43,9 @@ def weights(tmp_path, prompts: list[str]) -> list[torch.Tensor]:
     model, optimizer = tiny()
     metrics = record.Metrics(tmp_path / "m.jsonl")
     torch.manual_seed(3)
-    for _ in sampling(steps_of(model, optimizer), Rolling(model), prompts, 2, metrics, model=model):
+    for _ in sampling(
+        steps_of(model, optimizer), Rolling(model), prompts, evenly(6, 3), metrics, model=model
+    ):
         assert model.training
     metrics.close()
     return [torch.rand(()), *(p.detach().clone() for p in model.parameters())]
@@ -74,7 +77,9 @@ def test_the_model_speaks_within_what_it_is_given(tmp_path):
             return super().generate(conversations, how)
 
     steps = steps_of(model, optimizer)
-    list(sampling(steps, Noting(model), ["Once"], 3, metrics, model=model, within=within))
+    list(
+        sampling(steps, Noting(model), ["Once"], evenly(6, 2), metrics, model=model, within=within)
+    )
     metrics.close()
     assert kept == ["in", "speaks", "out"] * 2
 
@@ -92,7 +97,7 @@ def test_an_engine_around_the_weights_speaks_as_they_are(tmp_path):
     metrics = record.Metrics(tmp_path / "m.jsonl")
     how = Sampling(max_tokens=4)
     engine = Engine(model, tokenizer)
-    list(sampling(steps, engine, ["The river"], 20, metrics, model=model, how=how))
+    list(sampling(steps, engine, ["The river"], evenly(40, 2), metrics, model=model, how=how))
     metrics.close()
     first, last = (row["samples"][0] for row in record.read_metrics(tmp_path / "m.jsonl"))
     said = engine.generate([(Message("user", "The river"),)], how)[0].text

@@ -9,7 +9,7 @@ import torch
 from groundup.core import record
 from groundup.tokenizer import Shard
 from groundup.train import Batch, Precision, causal, scoring, summary, validating
-from groundup.train.services.validation import BITS, Tally, half_width, held_out
+from groundup.train.services.validation import BITS, Tally, evenly, half_width, held_out
 from tests.train.services.steps import steps_of, tiny
 from tests.train.test_loop import ragged_batch, tiny_model
 
@@ -28,12 +28,20 @@ def batch_of(windows) -> Batch:
 
 def test_what_was_validated_is_written_when_it_is_due(tmp_path):
     metrics = record.Metrics(tmp_path / "m.jsonl")
-    for _ in validating(steps_of(*tiny()), lambda: {"validation": 1.5}, 3, metrics):
+    for _ in validating(steps_of(*tiny()), lambda: {"validation": 1.5}, evenly(6, 2), metrics):
         pass
     metrics.close()
     rows = record.read_metrics(tmp_path / "m.jsonl")
     assert [row["step"] for row in rows] == [2, 5]
     assert summary(tmp_path / "m.jsonl")["validation loss"] == 1.5
+
+
+@pytest.mark.parametrize("steps, times", [(781, 16), (10, 4), (3, 3), (2, 5)])
+def test_a_run_is_scored_as_often_as_asked_and_at_its_end(steps, times):
+    due = [step for step in range(steps) if evenly(steps, times)(step)]
+    assert len(due) == min(steps, times) and due[-1] == steps - 1
+    gaps = np.diff([-1, *due])
+    assert gaps.max() - gaps.min() <= 1
 
 
 @pytest.mark.parametrize("tokens", [1, 100, 600, 10_000])
