@@ -23,10 +23,10 @@ from groundup.train.parallel.apply import parallelise
 from groundup.train.parallel.context import own_positions
 from groundup.train.parallel.data import own_rows
 from groundup.train.parallel.expert import added, exchanged
-from groundup.train.parallel.mesh import Mesh, parse
+from groundup.train.parallel.mesh import Mesh, open_mesh, parse
 from groundup.train.parallel.pipeline import ScheduleName
 from groundup.train.parallel.traffic import Counted, Load, own_shapes, sent, shapes_of, traffic
-from tests.train.parallel.plans import mesh_of, ragged, shape, tiny
+from tests.train.parallel.plans import ragged, shape, tiny
 from tests.train.parallel.processes import run
 from tests.train.parallel.shares import EXPERTS
 
@@ -97,7 +97,7 @@ def counted(cases: list[Case]) -> list[Found]:
     feedforward.choose = in_turn
     found = []
     for case in cases:
-        mesh, precision = mesh_of(case), Precision(case.dtype)
+        mesh, precision = open_mesh(parse(case.mesh), "cpu"), Precision(case.dtype)
         made = parallelise(
             tiny(case.config), case.loss(mesh), precision, mesh,
             zero=case.zero, schedule=case.schedule,
