@@ -4,7 +4,8 @@
 
 Real processes on gloo take one step of a decoder with AdamW: bytes of weights, gradients and
 optimizer states of process 0 at their fullest between two passes, and bytes that it sends, by
-collective. Writes `results/parallel.json` and prints the tables of docs/train-parallel.md.
+collective. Where a mesh has `expert`, layers have four experts of half the width, of which a token
+takes two. Writes `results/parallel.json` and prints the tables of docs/train-parallel.md.
 """
 
 import argparse
@@ -20,11 +21,15 @@ from torch.distributed.tensor import DTensor
 import table
 from groundup.core import write_json
 from groundup.kernels import LossSum
-from groundup.model import ModelConfig, Transformer, from_depth
-from groundup.train import Batch, OptimConfig, Optimizer, Precision, causal, split
+from groundup.model import ExpertsConfig, ModelConfig, Transformer, from_depth
+from groundup.train import Batch, OptimConfig, Optimizer, Precision, RouterConfig, causal, split
+from groundup.train.loop import Loss
+from groundup.train.objectives.losses import routed
 from groundup.train.parallel.apply import parallelise
+from groundup.train.parallel.context import own_positions
 from groundup.train.parallel.data import own_rows
-from groundup.train.parallel.mesh import Share, open_mesh, parse
+from groundup.train.parallel.expert import added
+from groundup.train.parallel.mesh import Mesh, Share, open_mesh, parse
 from groundup.train.parallel.traffic import Counted, Load, own_shapes, traffic
 from groundup.train.parallel.zero import Held, held, storage_bytes
 
@@ -54,6 +59,10 @@ PLANS = [
     Plan("data=4"), Plan("shard=4", 1), Plan("shard=4", 2), Plan("shard=4", 3),
     Plan("shard=4", 3, torch.float32, 2), Plan("data=2,shard=2", 3), Plan("tensor=2"),
     Plan("tensor=4"), Plan("data=2,tensor=2"), Plan("shard=2,tensor=2", 3),
+    Plan("pipeline=2", micro_batches=4), Plan("pipeline=4", micro_batches=8), Plan("context=2"),
+    Plan("context=2", 0, torch.bfloat16), Plan("context=4"), Plan("expert=2"), Plan("expert=4"),
+    Plan("pipeline=2,data=2", micro_batches=4), Plan("pipeline=2,context=2", micro_batches=4),
+    Plan("data=2,context=2"), Plan("data=2,expert=2"),
 ]  # fmt: skip
 
 
@@ -72,22 +81,34 @@ class Found(NamedTuple):
     sent: dict[str, float]
 
 
-def shape(size: Size) -> ModelConfig:
+def shape(size: Size, plan: Plan) -> ModelConfig:
     """The dial's model with few ids; four key heads, that four processes may have them."""
     config = from_depth(size.depth, IDS, 2048).config
     part = config.attention.model_copy(update={"heads": 4, "kv_heads": 4})
-    return config.model_copy(update={"attention": part})
+    feed = config.feedforward
+    if "expert" in parse(plan.mesh):
+        experts = ExpertsConfig(count=4, chosen=2)
+        feed = feed.model_copy(update={"width": feed.width // 2, "experts": experts})
+    return config.model_copy(update={"attention": part, "feedforward": feed})
+
+
+def loss_of(config: ModelConfig, mesh: Mesh) -> Loss:
+    """Of next tokens, and of routers where there are experts."""
+    experts = config.feedforward.experts
+    if experts is None:
+        return causal
+    return routed(causal, RouterConfig(), experts.chosen, add=added(mesh))
 
 
 def measure(plan: Plan, size: Size) -> Found:
     """One step of this process."""
-    config, precision = shape(size), Precision(plan.dtype)
+    config, precision = shape(size, plan), Precision(plan.dtype)
     mesh = open_mesh(parse(plan.mesh), "cpu")
-    body = Transformer(config)
+    body, lost = Transformer(config), loss_of(config, mesh)
     weights, gradients = [0], [0]
 
     def loss(model: nn.Module, batch: Batch) -> LossSum:
-        found = causal(body, batch)
+        found = lost(body, batch)
         weights.append(storage_bytes([*body.parameters(), *made.parameters.values()]))
         return found
 
@@ -98,13 +119,15 @@ def measure(plan: Plan, size: Size) -> Found:
         for parameter in body.parameters():
             parameter.register_post_accumulate_grad_hook(noted)
     made = parallelise(body, loss, precision, mesh, zero=max(1, plan.zero))
-    optimizer = Optimizer(made.parameters.items(), OptimConfig(matrices="adamw"))
-    parts = split(own_rows(batch_of(size), mesh), plan.micro_batches)
+    optimizer = Optimizer(made.parameters.items(), OptimConfig(matrices="adamw"), names=made.names)
+    rows = own_positions(own_rows(batch_of(size), mesh), config, mesh)
+    parts = split(rows, plan.micro_batches)
     assert made.gradients is not None, "processes have gradients of their own"
     with Counted() as counted:
         made.gradients(parts, float(size.rows * size.length))
         noted()
         made.settle()
+    weights.append(storage_bytes(body.parameters()))  # a pipeline's last process alone has a loss
     states = [own(t).nbytes for name, t in optimizer.state().items() if name != "steps"]
     return Found(Held(max(weights), max(gradients), sum(states)), counted.bytes)
 
@@ -123,16 +146,17 @@ def batch_of(size: Size) -> Batch:
 
 def formula(plan: Plan, size: Size) -> Found:
     """The same of process 0, computed."""
-    sizes, config = parse(plan.mesh), shape(size)
+    sizes, config = parse(plan.mesh), shape(size, plan)
     compute = 2 if plan.dtype == torch.bfloat16 else 4
-    shapes = own_shapes(config, sizes.get("tensor", 1))
     share = Share(0, sizes.get("shard", 1))
-    rows = size.rows // (sizes.get("data", 1) * share.parts * plan.micro_batches)
+    others = sizes.get("data", 1) * share.parts * sizes.get("expert", 1)
+    rows = size.rows // (others * plan.micro_batches)
     total: Counter[str] = Counter()
-    load = Load(rows, size.length, plan.micro_batches, compute)
+    load = Load(rows, size.length, plan.micro_batches, compute, mark_bytes=0)
     for one in traffic(config, sizes, load, zero=plan.zero):
         total[one.collective] += one.bytes  # type: ignore[assignment]
-    return Found(held(shapes, share, plan.zero, compute_bytes=compute), dict(total))
+    expected = held(own_shapes(config, sizes), share, plan.zero, compute_bytes=compute)
+    return Found(expected, dict(total))
 
 
 def work(rank: int, world: int, port: int, plans: list[Plan], size: Size, results: Any) -> None:
@@ -178,14 +202,14 @@ def main() -> None:
             "sent": found.sent, "sent by formula": expected.sent,
         })  # fmt: skip
         print(line(plan, found, expected), flush=True)
-    notes = {"model": shape(size).model_dump(mode="json"), "size": size._asdict(),
+    notes = {"model": shape(size, PLANS[0]).model_dump(mode="json"), "size": size._asdict(),
              "machine": table.machine_class()}  # fmt: skip
     write_json(table.RESULTS / "parallel.json", {"rows": [], "plans": rows, "notes": notes})
 
 
 def line(plan: Plan, found: Found, expected: Found) -> str:
     """A row of the table, in millions of bytes; what differs from its formula shows both."""
-    cells = [plan.mesh, str(plan.zero), str(plan.dtype).removeprefix("torch."),
+    cells = [plan.mesh, str(plan.zero or ""), str(plan.dtype).removeprefix("torch."),
              str(plan.micro_batches)]  # fmt: skip
     for ours, told in zip(found.held, expected.held, strict=True):
         cells.append(f"{ours / 1e6:.2f}" + ("" if ours == told else f" ({told / 1e6:.2f})"))

@@ -32,7 +32,12 @@ PLANS = {
         Case("context=2", WINDOW, 2),
         Case("context=2", shape(kind="encoder"), 2),
     ],
-    4: [Case("context=4", shape(), 2), Case("data=2,context=2", UNTIED, 2)],
+    4: [
+        Case("context=4", shape(), 2),
+        Case("data=2,context=2", UNTIED, 2),
+        Case("shard=2,context=2", UNTIED, 2, steps=3),
+        Case("context=2,tensor=2", UNTIED, 2, steps=3),
+    ],
 }
 
 
