@@ -141,7 +141,10 @@ def _rich_progress(stage: str, total: float, unit: str, before: float) -> Iterat
         TextColumn("{task.fields[numbers]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield _Bar(bars, bars.add_task(stage, total=total, completed=before, numbers=""))
+        yield _Bar(bars, bars.add_task(
+            stage, total=total, numbers="",
+            completed=before,  # pyright: ignore[reportArgumentType]  # its tasks count in floats
+        ))  # fmt: skip
 
 
 class Metrics:

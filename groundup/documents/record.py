@@ -191,9 +191,10 @@ def edited_map(map: SourceMap, edits: Sequence[Edit]) -> SourceMap:
         while piece and piece.end <= edit.end:
             last, piece, number = piece, next(pieces, None), number + 1
         if edit.put:
-            *bytes, line = origin(map.text, first if number else None, last, piece)
-            segments.append(Segment(start, start + len(edit.put), *bytes, line, False))
-            start += len(edit.put)
+            end = start + len(edit.put)
+            low, high, line = origin(map.text, first if number else None, last, piece)
+            segments.append(Segment(start, end, low, high, line, False))
+            start = end
     return SourceMap(edited_text(map.text, edits), segments)
 
 

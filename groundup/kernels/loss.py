@@ -124,22 +124,22 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         output = head.detach().to(plan.compute)
         total = output.new_zeros((), dtype=torch.promote_types(plan.compute, torch.float32))
         wants_hidden, wants_head, wants_bias = ctx.needs_input_grad[:3]
+        leaf = bias if wants_bias else None
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None  # each part is written
         grad_head = torch.zeros_like(head) if wants_head and not len(hidden) else None
-        grad_bias = torch.zeros_like(bias) if wants_bias and not len(hidden) else None
+        grad_bias = torch.zeros_like(leaf) if leaf is not None and not len(hidden) else None
         with torch.autocast(hidden.device.type, enabled=False):
             for start in range(0, hidden.shape[0], plan.chunk):
                 part = slice(start, start + plan.chunk)
                 inputs = hidden[part].detach().to(plan.compute)
-                logits = inputs @ output.T
-                losses, errors = plan.errors(logits, bias, targets[part], weights[part])
+                losses, errors = plan.errors(inputs @ output.T, bias, targets[part], weights[part])
                 total += losses.sum()
                 if grad_hidden is not None:
                     grad_hidden[part] = errors @ output
                 if wants_head:
                     grad_head = added(grad_head, errors.T @ inputs, head)
-                if wants_bias:
-                    grad_bias = added(grad_bias, errors.sum(0), bias)
+                if leaf is not None:
+                    grad_bias = added(grad_bias, errors.sum(0), leaf)
         ctx.gradients = (grad_hidden, grad_head, grad_bias)
         return total
 

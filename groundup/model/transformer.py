@@ -431,9 +431,9 @@ def rotation_of(
     if is_window and part.window_base is not None:
         base, scaling = part.window_base, RopeScaling()
     known = config.attention.head_dim, base, scaling, config.context_length
-    return rotation(
-        positions, kept_frequencies(*known, exact, positions.device), magnitude(scaling)
-    )
+    # A scaling is frozen and so has a hash, which pydantic makes where no checker sees it.
+    kept = kept_frequencies(*known, exact, positions.device)  # pyright: ignore[reportArgumentType]
+    return rotation(positions, kept, magnitude(scaling))
 
 
 @functools.lru_cache(maxsize=64)

@@ -171,7 +171,7 @@ def compare(
         found = [(one.item.sample, "copied") for one in index.repeated(text.text, words)]
         if text.document is None:
             near = asked.jaccards(np.unique(grams(words.hashes, SHINGLE))) >= NEAR
-            found += [(samples[number].id, "near") for number in np.flatnonzero(near)]
+            found += [(samples[number].id, "near") for number in np.flatnonzero(near).tolist()]
         else:
             key = text.document.path, text.document.sha256
             found += [(name, "document") for name in about.get(key, ())]

@@ -72,11 +72,11 @@ class TestSets:
         self.config = config
         folder = build_index(config)
         about = json.loads((folder / "items.json").read_text(encoding="utf-8"))
-        arrays = (
+        keys, owners, bits = (
             np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in PARTS
         )
         items = [Item(*row) for row in about.pop("items")]
-        self.index = Index(*arrays, items, **about)
+        self.index = Index(keys, owners, bits, items, **about)
 
     def __call__(self, record: Record) -> Ruling:
         """Rule about one record."""

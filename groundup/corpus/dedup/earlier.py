@@ -70,7 +70,7 @@ class Index:
             return 0.0, ""
         shares = (self.minima[numbers] == made.minima[0]).mean(axis=1)
         best = int(shares.argmax())
-        return float(shares[best]), self.ids[numbers[best]].decode()
+        return float(shares[best]), self.ids[int(numbers[best])].decode()
 
 
 class Earlier:

@@ -118,7 +118,8 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8, seed: int = 0)
     [Pair(i=0, j=2, jaccard=0.8888888888888888)]
     """
     pairs, values = alike(texts, threshold, seed)
-    return [Pair(*pair, value) for pair, value in zip(pairs.tolist(), values.tolist(), strict=True)]
+    both = zip(pairs.tolist(), values.tolist(), strict=True)
+    return [Pair(first, second, value) for (first, second), value in both]
 
 
 def alike(texts: Sequence[str], threshold: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -120,8 +120,6 @@ class Sketching(NamedTuple):
     numbers: Path
     out: Path
     config: MinHashConfig
-    wanted: Path | None = None
-    """Numbers of the records whose sets are asked for."""
 
 
 class Comparing(NamedTuple):
@@ -180,12 +178,11 @@ class MinHash:
 
 
 def sketching(
-    shards: Sequence[Path], order: Order, scratch: Path, name: str, config: MinHashConfig,
-    wanted: Path | None = None,
-) -> list[Sketching]:  # fmt: skip
+    shards: Sequence[Path], order: Order, scratch: Path, name: str, config: MinHashConfig
+) -> list[Sketching]:
     """A task for every shard."""
     return [
-        Sketching(shard, numbers, scratch / f"{name}-{at:06}.npy", config, wanted)
+        Sketching(shard, numbers, scratch / f"{name}-{at:06}.npy", config)
         for at, (shard, numbers) in enumerate(zip(shards, order.numbers, strict=True))
     ]
 
@@ -263,8 +260,9 @@ def similarities(
     for at in range(0, len(pairs), PAIRS):
         is_wanted[both(pairs[at : at + PAIRS])] = True
     wanted = save(scratch / "wanted.npy", np.flatnonzero(is_wanted).astype(np.uint32))
-    tasks = sketching(shards, order, scratch, "sets", config, wanted)
-    made = Arrays.gathered(each(set_file, tasks), [task.out for task in tasks], scratch)
+    tasks = sketching(shards, order, scratch, "sets", config)
+    files = each(set_file, [(task, wanted) for task in tasks])
+    made = Arrays.gathered(files, [task.out for task in tasks], scratch)
     return each(
         compare,
         [
@@ -286,10 +284,10 @@ def compared(path: Path, threshold: float) -> Compared:
         return Compared(found["pairs"][is_alike], found["values"][is_alike])
 
 
-def set_file(task: Sketching) -> Path:
-    """Write the sets of a shard's wanted records."""
+def set_file(given: tuple[Sketching, Path]) -> Path:
+    """Write the sets of a shard's wanted records, whose numbers are in the second file."""
+    task, wanted = given[0], load(given[1])
     config, table = task.config, fold_table(True, task.config.fold_digits)
-    wanted = load(task.wanted)
     return write_arrays(
         task.out,
         (

@@ -196,7 +196,7 @@ def write_run(path: Path, rows: np.ndarray) -> Path:
 
 def by_key(rows: np.ndarray) -> np.ndarray:
     """Rows sorted by their first field, then by the others."""
-    return rows[np.lexsort([rows[name] for name in reversed(rows.dtype.names)])]
+    return rows[np.lexsort([rows[name] for name in reversed(rows.dtype.names or ())])]
 
 
 def key_ranges(runs: Sequence[Path], scratch: Path, memory_bytes: int) -> list[Slice]:

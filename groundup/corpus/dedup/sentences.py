@@ -58,8 +58,6 @@ class Reading(NamedTuple):
     numbers: Path
     out: Path
     config: SentencesConfig
-    gone: Path | None = None
-    """Number and first sentence of what is cut."""
 
 
 class Sentenced(NamedTuple):
@@ -93,13 +91,12 @@ class Sentences:
         parts = [np.load(path, allow_pickle=False) for path in found]
         gone = np.concatenate([np.empty(0, ROW), *parts])
         tasks = [
-            Reading(*one, scratch / f"rulings-{at:06}.parquet", config, path)
-            for at, (one, path) in enumerate(
-                zip(both, by_shard(order, gone, scratch, "gone"), strict=True)
-            )
+            Reading(*one, scratch / f"rulings-{at:06}.parquet", config)
+            for at, one in enumerate(both)
         ]
         ids = scratch / "ids.npy"  # of number_records
-        cut = each(rule, [(task, ids) for task in tasks])
+        starts = by_shard(order, gone, scratch, "gone")
+        cut = each(rule, [(task, ids, path) for task, path in zip(tasks, starts, strict=True)])
         figures = {"records": len(order.ids), "spans": len(gone), "sentences_cut": sum(cut)}
         write_json(scratch / "report.json", figures)
         return [task.out for task in tasks]
@@ -148,10 +145,13 @@ def later_ones(part: Slice) -> Path:
     return save(part.out, rows[is_later])
 
 
-def rule(given: tuple[Reading, Path]) -> int:
-    """Write the rulings of a shard; return how many sentences are cut."""
-    task, ids = given[0], load(given[1])
-    gone, rulings, cut = load(task.gone), [], 0
+def rule(given: tuple[Reading, Path, Path]) -> int:
+    """Write the rulings of a shard; return how many sentences are cut.
+
+    given  the shard, the ids of all records, number and first sentence of what is cut
+    """
+    task, ids, gone = given[0], load(given[1]), load(given[2])
+    rulings, cut = [], 0
     for one in sentences_of(task.shard, task.numbers, np.unique(gone["number"])):
         firsts = gone["at"][gone["number"] == one.number]
         is_gone = np.zeros(len(one.hashes), bool)

@@ -67,7 +67,6 @@ class Winnowing(NamedTuple):
     numbers: Path
     out: Path
     config: SubstringsConfig
-    wanted: Path | None = None
 
 
 class Matching(NamedTuple):
@@ -114,10 +113,10 @@ class Substrings:
         numbers = np.unique(np.concatenate([matches["number"], matches["of"]]))
         wanted = save(scratch / "wanted.npy", numbers)
         tasks = [
-            Winnowing(*one, scratch / f"tokens-{at:06}.npy", config, wanted)
-            for at, one in enumerate(both)
+            Winnowing(*one, scratch / f"tokens-{at:06}.npy", config) for at, one in enumerate(both)
         ]
-        sources = Arrays.gathered(each(token_file, tasks), [task.out for task in tasks], scratch)
+        files = each(token_file, [(task, wanted) for task in tasks])
+        sources = Arrays.gathered(files, [task.out for task in tasks], scratch)
         ids = scratch / "ids.npy"  # of number_records
         tasks = [
             Matching(*one, path, sources, ids, scratch / f"rulings-{at:06}.parquet", config)
@@ -191,9 +190,10 @@ def equal_prints(part: Slice) -> Path:
     return save(part.out, np.unique(both))
 
 
-def token_file(task: Winnowing) -> Path:
-    """Write the token hashes of a shard's wanted records."""
-    found = records_of(task.shard, task.numbers, task.config, load(task.wanted))
+def token_file(given: tuple[Winnowing, Path]) -> Path:
+    """Write the token hashes of a shard's wanted records, whose numbers are in the second file."""
+    task, wanted = given[0], load(given[1])
+    found = records_of(task.shard, task.numbers, task.config, wanted)
     return write_arrays(task.out, ((number, own.hashes) for number, own, _ in found))
 
 

@@ -26,6 +26,8 @@ TELLS_NOBODY = {"DAFT_ANALYTICS_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """Both report their use to their makers unless they are told not to."""
 KNOCK_SECONDS = 10.0
 CLIENT = "ray://"
+unpack: Callable[[bytes], Any] = ForkingPickler.loads  # pyright: ignore[reportAttributeAccessIssue]
+"""A plain function of the class, which type checkers take for one of its instances'."""
 
 
 @contextlib.contextmanager
@@ -89,7 +91,7 @@ class Daft:
         frame = frame.into_batches(1)
         results: list[Any] = [None] * len(items)
         for row in frame.select("number", carry_out(column).alias("said")).iter_rows():
-            is_done, *said = ForkingPickler.loads(row["said"])
+            is_done, *said = unpack(row["said"])
             if not is_done:
                 raise error_of(*said)
             results[row["number"]] = said[0]
@@ -122,8 +124,9 @@ def start_ray(workers: int, address: str) -> None:
             # Ray's workers are at niceness 15 by default: on a busy machine they never get a turn.
             "_system_config": {"worker_niceness": 0},
         }
+        where: dict[str, Any] = {"address": address} if address else here
         ray.init(
-            **({"address": address} if address else here),
+            **where,
             log_to_driver=False,
             runtime_env={"env_vars": {"PYTHONPATH": path}},
         )
@@ -162,7 +165,7 @@ lock = threading.Lock()
 
 def answer(packed: bytes, limit_seconds: float) -> bytes:
     """Do one task in a worker of this process; errors come back as words."""
-    task, item = ForkingPickler.loads(packed)
+    task, item = unpack(packed)
     with lock:
         worker = idle.pop() if idle else Worker(limit_seconds)
     try:

@@ -184,7 +184,11 @@ def set_aside(record: Record, reason: str, details: str, writer: Writer) -> None
 def found(job: Job, writer: Writer) -> Iterator[Record]:
     """Yield the records of a job that shall be judged; what cannot be is counted."""
     skips = {(*skip.place[:2], skip.place.is_reading): skip for skip in job.skips}
-    pairs = originals(job.origin, skips) if job.origin else stored(job.shard)
+    if job.origin:
+        pairs = originals(job.origin, skips)
+    else:
+        assert job.shard is not None, "a job without an origin has a shard"
+        pairs = stored(job.shard)
     last: Rejected | None = None
     for place, one in pairs:
         before, last = last, None if isinstance(one, Record) else one
@@ -285,7 +289,8 @@ def pass_on(shard: Path, job: Job) -> Done:
         rows = file.metadata.num_rows
         for group in range(file.num_row_groups if job.rulings else 0):
             text = file.read_row_group(group, columns=["text"])["text"]
-            made_of["characters"] += compute.sum(compute.utf8_length(text)).as_py() or 0
+            lengths = compute.call_function("utf8_length", [text])
+            made_of["characters"] += compute.call_function("sum", [lengths]).as_py() or 0
     for use, _ in job.rulings:
         counters |= {f"{use.name}|in": rows, f"{use.name}|out": rows}
         counters[f"{use.name}|characters"] = made_of["characters"]

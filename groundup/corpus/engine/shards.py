@@ -259,9 +259,7 @@ def unstorable(record: Record) -> Removal:
 
 def ascii_row(row: Removal) -> Removal:
     """The removal with half characters spelt out."""
-    return Removal(
-        *(
-            value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-            for value in row
-        )
+    return Removal._make(
+        value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+        for value in row
     )

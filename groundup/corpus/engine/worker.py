@@ -246,7 +246,7 @@ def spared(item: Any, died: Died, deaths: Counter[Place | None]) -> Any:
     """The item to try next; an error if neither a record nor chance can be blamed any more."""
     place = died.place and died.place._replace(step=min(died.place.step, 0))
     deaths[place] += 1
-    if place is None:
+    if died.place is None:
         if deaths[None] < DEATHS_OF_A_TASK:
             return item
     elif not isinstance(item, Sparing):

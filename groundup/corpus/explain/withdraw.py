@@ -159,11 +159,13 @@ def write_shard(
     import pyarrow.compute as compute
     import pyarrow.parquet as parquet
 
-    gone, split, rows = arrow.array(list(leaves.kept), arrow.string()), target.parent.name, 0
+    gone = compute.SetLookupOptions(value_set=arrow.array(list(leaves.kept), arrow.string()))
+    split, rows = target.parent.name, 0
     with parquet.ParquetFile(source) as file, parquet_at(target, file.schema_arrow) as writer:
         for group in range(file.num_row_groups):
             table = file.read_row_group(group)
-            table = table.filter(compute.invert(compute.is_in(table["id"], value_set=gone)))
+            is_gone = compute.call_function("is_in", [table["id"]], gone)
+            table = table.filter(compute.call_function("invert", [is_gone]))
             rows += len(table)
             count(table, split, counts)
             if len(table):
@@ -176,10 +178,9 @@ def count(table: Any, split: str, counts: dict[str, Counter[str]]) -> None:
     """Count documents, their sizes and their numbers by source, as a run's ending does."""
     import pyarrow.compute as compute
 
-    columns = (
-        table["source"], compute.utf8_length(table["text"]),
-        compute.binary_length(table["text"]), table["metadata"],
-    )  # fmt: skip
+    measures = ("utf8_length", "binary_length")
+    sizes = (compute.call_function(measure, [table["text"]]) for measure in measures)
+    columns = (table["source"], *sizes, table["metadata"])
     rows = zip(*(column.to_pylist() for column in columns), strict=True)
     for source, characters, size, stated in rows:
         metadata, own = json.loads(stated), counts[source]

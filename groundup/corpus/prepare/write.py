@@ -188,7 +188,7 @@ def ending(pipeline: Pipeline, chosen: Mapping[str, Split] = {}) -> Use:
         test_share=pipeline.split.test_share,
         whole_files=tuple(s.name for s in pipeline.sources if s.whole_files),
         chosen=dict(chosen),
-        derive=tuple(tuple(use) for use in uses(pipeline.derive)),
+        derive=tuple(uses(pipeline.derive)),
     )
     return Use("98 split", f"{__name__}:SplitEnding", json.dumps(config.plain(), sort_keys=True))
 

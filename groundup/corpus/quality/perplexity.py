@@ -63,7 +63,7 @@ class PerplexityStep:
         except DataError:
             return Ruling("perplexity: no words")
         bits = round(found.bits_per_character, 4)
-        metadata = {"bits_per_character": bits}
+        metadata: dict[str, float | str] = {"bits_per_character": bits}
         if config.most_bits is not None and bits > config.most_bits:
             return Ruling("perplexity: too surprising", bits, f"at most {config.most_bits}")
         if config.least_bits is not None and bits < config.least_bits:

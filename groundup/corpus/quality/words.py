@@ -11,8 +11,8 @@ import gzip
 import json
 import re
 from functools import cache, lru_cache
-from importlib import resources
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 from unicodedata import category
 
@@ -40,11 +40,13 @@ class Tables(NamedTuple):
 @cache
 def tables() -> Tables:
     """The tables of words_en.json.gz."""
-    packed = resources.files(__package__).joinpath("words_en.json.gz").read_bytes()
+    packed = Path(__file__).with_name("words_en.json.gz").read_bytes()
     data = json.loads(gzip.decompress(packed))
-    patterns = [re.compile(data[name]) for name in ("prefix", "suffix", "infix", "url")]
-    signs = [frozenset(data[name]) for name in ("sentence_ends", "punctuation")]
-    return Tables(*patterns, data["special"], *signs, tuple(data["terminal"]))
+    names = ("prefix", "suffix", "infix", "url")
+    prefix, suffix, infix, url = (re.compile(data[name]) for name in names)
+    ends, punctuation = (frozenset(data[name]) for name in ("sentence_ends", "punctuation"))
+    terminal = tuple(data["terminal"])
+    return Tables(prefix, suffix, infix, url, data["special"], ends, punctuation, terminal)
 
 
 class Chunks(dict[str, tuple[str, ...]]):

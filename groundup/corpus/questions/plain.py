@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from groundup.documents import DocumentKind
-
 SPACE = r"(?P<space>\s+)"
 CODE = r"(?<!\w)``(?P<literal>[^`]+)``|(?<![\w`])`(?P<code>[^`\n]+)`_{0,2}"
 MARKED = r"[^*\s](?:[^*\n]*[^*\s])?"
@@ -20,12 +18,16 @@ ROLE = r":[a-z]+(?::[a-z]+)?:`[!~]*(?P<role>[^`<]*[^`<\s])(?:\s*<[^`>]*>)?`"
 LINK = r"!?\[(?P<link>[^\[\]]+)\](?:\([^()\s]*(?:\s\"[^\"]*\")?\)|\[[^\[\]]*\])"
 LINKGIT = r"linkgit:(?P<git>[\w-]+)\[\d\]"
 STRUCTURED = re.compile("|".join((SPACE, ROLE, CODE, STRONG, LINKGIT)))
-MARKUP: dict[DocumentKind, re.Pattern[str]] = {
-    "html": re.compile(SPACE),
+MARKDOWN = re.compile("|".join((SPACE, CODE, STRONG, LINK)))
+MARKUP = {
     "text": STRUCTURED,
+    "rst": STRUCTURED,
     "python": STRUCTURED,
-    "markdown": re.compile("|".join((SPACE, CODE, STRONG, LINK))),
+    "markdown": MARKDOWN,
+    "notebook": MARKDOWN,
 }
+RENDERED = re.compile(SPACE)
+"""Of all other kinds, such as html and pdf: their readers leave no markup."""
 SENTENCE_END = re.compile(r"(?:(?<=[.?])|(?<=\w!))[)\"”’]?\s+(?=[A-Z“\"‘(\[*`-]|[a-z]\w*[(_.]\w*)")
 ABBREVIATION = re.compile(
     r"(?:\b(?i:e\.g|i\.e|etc|vs|cf|approx|resp|incl|no|fig|sec|dr|mr|mrs|st|al|a\.k\.a)|(?<!\w)[A-Z])\.$"
@@ -65,7 +67,7 @@ class Plain(NamedTuple):
             yield self.part(start, len(self.text))
 
 
-def plain(text: str, start: int = 0, end: int | None = None, *, kind: DocumentKind) -> Plain:
+def plain(text: str, start: int = 0, end: int | None = None, *, kind: str) -> Plain:
     """Read `text[start:end]` of a document of this kind.
 
     >>> read = plain("See :func:`~os.stat` and\\n  **two** marks.", kind="text")
@@ -76,7 +78,7 @@ def plain(text: str, start: int = 0, end: int | None = None, *, kind: DocumentKi
     letters: list[str] = []
     places: list[int] = []
     at = start
-    for mark in MARKUP[kind].finditer(text, start, end):
+    for mark in MARKUP.get(kind, RENDERED).finditer(text, start, end):
         letters += text[at : mark.start()]
         places += range(at, mark.start())
         at = mark.end()

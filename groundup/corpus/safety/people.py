@@ -77,7 +77,9 @@ NOBODY = frozenset(
 def person(text: str, match: "regex.Match[str]") -> Place | None:
     """A name, unless its first word is one that greets anybody."""
     start, end = match.span("it")
-    first = regex.search(r"\p{Lu}[^ -]*", text[start:end]).group()
+    found = regex.search(r"\p{Lu}[^ -]*", text[start:end])
+    assert found is not None, "a name has a capital"
+    first = found.group()
     return None if first.lower() in NOBODY or first.isupper() else (start, end)
 
 

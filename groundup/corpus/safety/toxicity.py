@@ -11,7 +11,7 @@ The lexicon is toxicity.txt, our own; a classifier trained on labelled text is t
 
 from collections import Counter
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 import regex
@@ -122,7 +122,7 @@ def toxicity(text: str, lexicon: Lexicon) -> Toxicity:
 @cache
 def own_lexicon() -> Lexicon:
     """The lexicon of this package."""
-    file = resources.files(__package__) / "toxicity.txt"
+    file = Path(__file__).with_name("toxicity.txt")
     return read_lexicon(file.read_text(encoding="utf-8"))
 
 

@@ -25,8 +25,10 @@ ALONE = re.compile(
     re.IGNORECASE,
 )
 LEADERS = re.compile(r"(?:[.·…] ?){3,}|\s{3,}[0-9ivxlc]+\s*$")
-SPELT = ("one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-         "sixteen seventeen eighteen nineteen twenty").split()  # fmt: skip
+SPELT = tuple(
+    "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen twenty".split()
+)
 
 
 class ChaptersConfig(Config):

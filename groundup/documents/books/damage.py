@@ -228,7 +228,7 @@ class Reader:
 
     def answer(self, low: str) -> Answer:
         """The likeliest word behind a damaged one that the table's confusions explain."""
-        weights: Counter[str] = Counter()
+        weights: dict[str, float] = {}
         for one in one_letter_off(low):
             if one != low and (one in english() or self.own[one] > 2):
                 weights[one] = OTHER_EDIT * self.weight(one)

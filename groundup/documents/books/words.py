@@ -11,7 +11,7 @@ import math
 import re
 from collections import Counter
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import NamedTuple
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
@@ -46,7 +46,7 @@ def english() -> dict[str, int]:
     >>> english()["the"] > english()["zebra"], "tbe" in english()
     (True, False)
     """
-    packed = resources.files(__package__).joinpath("words.txt.xz").read_bytes()
+    packed = Path(__file__).with_name("words.txt.xz").read_bytes()
     words, word = {}, ""
     for line in lzma.decompress(packed).decode("ascii").split("\n"):
         word = word[: ord(line[0]) - 97] + line[1:-1]

@@ -121,7 +121,8 @@ def allowed(expression: str, names: Collection[str]) -> bool:
         elif token == ")":
             while waiting and waiting[-1] != "(":
                 apply()
-            waiting and waiting.pop()
+            if waiting:
+                waiting.pop()
         elif token in ("AND", "OR"):
             while waiting and waiting[-1] == "AND":
                 apply()

@@ -59,7 +59,7 @@ GAP = 40
 MIN_COPY_WORDS = 15
 WITH_PHRASE, MIN_PHRASE_WORDS = 0.7, 25
 # Names of licences: a short notice found only in part must speak of the same ones as the file.
-NAMES = frozenset(
+NAMES: frozenset[str] = frozenset(
     "afl agpl apache artistic boost bsd cc0 cddl cecill eclipse epl eupl gfdl gpl isc lgpl mit mpl"
     " mozilla ofl openssl osl perl php polyform psf python ruby unlicense wtfpl zlib zpl".split()
 )
@@ -153,7 +153,7 @@ class Phrases(NamedTuple):
     """First two words, or the only one → phrases that begin so, the longest first: words,
     expression, kind."""
     vocabulary: dict[str, int]
-    labels: list[tuple[str, list[str], set[str]]]
+    labels: list[tuple[str, list[str], frozenset[str]]]
     """Of each text: its expression, the phrases without which it is not meant, names it has."""
     sizes: np.ndarray
     """Words of each text."""

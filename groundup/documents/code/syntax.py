@@ -167,7 +167,8 @@ def newer_syntax(text: str, error: SyntaxError) -> str:
     ''
     """
     lines = text.split("\n")
-    line = lines[error.lineno - 1][:2_000] if 0 < (error.lineno or 0) <= len(lines) else ""
+    number = error.lineno or 0
+    line = lines[number - 1][:2_000] if 0 < number <= len(lines) else ""
     for since, name, written in NEWER:
         if sys.version_info < since and re.match(written, line):
             return f"{name} (Python {since[0]}.{since[1]})"

@@ -208,7 +208,7 @@ def tar_members(
         raise limited.broken or error from None
     if limited.broken is not None:
         raise limited.broken
-    if header.said is not tarfile.EOFHeaderError:
+    if header.said is not tarfile.EOFHeaderError:  # pyright: ignore[reportAttributeAccessIssue]
         raise EOFError("it ends, or its next header is damaged, before the mark of its end")
 
 

@@ -204,7 +204,7 @@ def guessed(data: bytes) -> Decoded:
         raise MissingExtra("charset-normalizer", "corpus") from None
     cut = data.rfind(b"\n", 0, SAMPLE_BYTES) + 1 if len(data) > SAMPLE_BYTES else 0
     sample = data[: cut or SAMPLE_BYTES]
-    matches = charset_normalizer.from_bytes(sample, cp_isolation=GUESSED)
+    matches = charset_normalizer.from_bytes(sample, cp_isolation=list(GUESSED))
     names = [match.encoding for match in matches]
     if not names or names[0] in ALPHABETS:
         names = [*latin_charsets(sample), *names]

@@ -166,7 +166,7 @@ def member(
 def parse_xml(data: bytes) -> Any:
     """The root of an XML file, its entities left alone; Refused if it is not well formed."""
     try:
-        from lxml import etree
+        import lxml.etree as etree
     except ImportError:
         raise MissingExtra("lxml", "corpus") from None
     if len(data) > PACKAGE_BYTES:

@@ -13,9 +13,10 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
-from json.scanner import py_make_scanner
+from json.decoder import scanstring  # pyright: ignore[reportAttributeAccessIssue]
+from json.scanner import py_make_scanner  # pyright: ignore[reportAttributeAccessIssue]
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from ..document import SourceMap
 from ..record import Record, record_id
@@ -84,7 +85,7 @@ class Line(NamedTuple):
 
 def located_string(text: str, at: int, strict: bool = True) -> tuple[Located, int]:
     """Parse a JSON string after its opening quote, as json.scanner calls it."""
-    value, end = json.decoder.scanstring(text, at, strict)
+    value, end = scanstring(text, at, strict)
     found = Located(value)
     found.start, found.end = at, end - 1
     return found, end
@@ -102,7 +103,7 @@ def located_json(text: str) -> Any:
     >>> str(value), value.start, value.end
     ('a\\nb', 10, 14)
     """
-    decoder = json.JSONDecoder(parse_constant=refuse_constant)
+    decoder: Any = json.JSONDecoder(parse_constant=refuse_constant)
     decoder.parse_string = located_string
     decoder.scan_once = py_make_scanner(decoder)
     try:
@@ -288,7 +289,7 @@ def skip_line(file: io.BufferedIOBase) -> int:
     return size
 
 
-def unpacked(raw: io.BufferedIOBase, path: str) -> Any:
+def unpacked(raw: IO[bytes], path: str) -> Any:
     """The file, unpacked as it is read if its ending says that it is packed."""
     suffix = suffix_of(path)
     if suffix == ".gz":

@@ -138,6 +138,13 @@ class Page:
         return run.start + first + max(0, wanted - left)
 
 
+def text_start(line: str) -> int:
+    """Where a line begins behind what an extractor put there."""
+    match = PUT.match(line)
+    assert match is not None, "it may be empty"
+    return match.end()
+
+
 class Walk:
     """A cursor that rises through a page's squeezed text as the lines of a text are found in it."""
 
@@ -163,7 +170,7 @@ class Walk:
     def find(self, number: int, offset: int, squeezed: str) -> Iterator[Piece]:
         """Yield the pieces of a line that does not stand at the cursor."""
         line = self.lines[number]
-        start = PUT.match(line).end()
+        start = text_start(line)
         body = "".join(line[start:].split())
         if not body:
             return
@@ -205,7 +212,7 @@ class Walk:
         """The squeezed beginning of the lines after one."""
         after = ""
         for line in self.lines[number + 1 : number + 4]:
-            after += "".join(line[PUT.match(line).end() :][:200].split())
+            after += "".join(line[text_start(line) :][:200].split())
         return after[: 2 * LONG]
 
     def broken(self, line: str, start: int, offset: int) -> Iterator[Piece]:

@@ -10,6 +10,7 @@ import re
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from groundup.core import Answer, Config, ConfigError, Conversation, File, Reason, Sample, Scorer
 
@@ -76,7 +77,7 @@ class Harmful:
         """The classifier, loaded when first needed."""
         module, _, path = self.config.scorer.partition(":")
         try:
-            made = import_module(module)
+            made: Any = import_module(module)
             for name in path.split("."):
                 made = getattr(made, name)
         except (ImportError, AttributeError, ValueError) as error:

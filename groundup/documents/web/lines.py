@@ -135,6 +135,7 @@ class Lines:
             if reason and reason not in self.off:
                 found.append(Found(number, start, end, reason, level))
             elif not reason and (match := REMAINS_PATTERN.fullmatch(lower)):
+                assert match.lastindex is not None, "each kind is a group"
                 kind = f"{list(REMAINS)[match.lastindex - 1]} remains"
                 if kind not in self.off:
                     remains.append(Found(number, start, end, kind, "strong"))
@@ -172,6 +173,7 @@ def rule_of(line: str) -> tuple[str, str]:
     """
     for level, (pattern, names) in LEVELS.items():
         if match := pattern.fullmatch(line):
+            assert match.lastindex is not None, "each rule is a group"
             return names[match.lastindex - 1], level
     return "", ""
 

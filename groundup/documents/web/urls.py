@@ -10,7 +10,6 @@ import gzip
 import re
 import unicodedata
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
@@ -131,7 +130,7 @@ def host_of(url: str) -> str:
 @cache
 def suffix_rules() -> frozenset[str]:
     """Rules of the Public Suffix List, international names in both their forms."""
-    packed = resources.files(__package__).joinpath("public_suffix_list.dat.gz").read_bytes()
+    packed = Path(__file__).with_name("public_suffix_list.dat.gz").read_bytes()
     rules = set()
     for line in gzip.decompress(packed).decode("utf-8").splitlines():
         rule = line.strip()

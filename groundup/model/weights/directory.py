@@ -337,8 +337,9 @@ def has_shards(path: Path) -> bool:
 
 def indexed(path: Path) -> dict[str, str]:
     """The file of each tensor, as the index says; ArtifactError if it says no such thing."""
-    places = read_json(path / INDEX).get("weight_map")
-    is_map = isinstance(places, dict) and all(isinstance(name, str) for name in places.values())
+    found = read_json(path / INDEX).get("weight_map")
+    places = found if isinstance(found, dict) else {}
+    is_map = all(isinstance(name, str) for name in places.values())
     wrong = [name for name in places.values() if not SHARD.fullmatch(name)] if is_map else []
     if wrong:
         raise ArtifactError(

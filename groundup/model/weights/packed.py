@@ -94,7 +94,7 @@ def is_packed(config: dict[str, Any]) -> bool:
 def groups_of(found: Any) -> list[dict[str, Any]]:
     """The groups of weights of a quantization_config; ArtifactError if it is no such thing."""
     inner = found.get("config_groups", {}) if isinstance(found, dict) else None
-    groups = [*inner.values()] if isinstance(inner, dict) else [inner]
+    groups: list[Any] = [*inner.values()] if isinstance(inner, dict) else [inner]
     are_groups = all(
         isinstance(group, dict) and isinstance(group.get("weights") or {}, dict) for group in groups
     )

@@ -91,7 +91,7 @@ def counted(module: fx.GraphModule, examples: Any) -> Callable[..., Any]:
     results = next(node for node in graph.nodes if node.op == "output").args[0]
     given = [node for node in graph.nodes if node.op == "placeholder"]
     lying = in_memory(graph, results)
-    order = [node for node in graph.nodes if node in lying]
+    order: list[fx.Node] = [node for node in graph.nodes if node in lying]
     last: dict[fx.Node, fx.Node] = {}
     for node in order:
         last |= dict.fromkeys(reads(node, lying), node)

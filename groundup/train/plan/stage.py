@@ -131,7 +131,7 @@ def plan(
 
     Raises ConfigError if there is no such model, or mesh, memory and devices do not make sense.
     """
-    place = on or device.pick().type
+    place = on or ("cuda" if device.pick().type == "cuda" else "cpu")
     sizes, shape = parse_mesh(mesh, devices), shape_of(model)
     check(shape, sizes, config.zero)
     room = memory_bytes(memory) if memory else device.memory_bytes()
@@ -141,8 +141,9 @@ def plan(
         asked = Asked(tracer, config.model_copy(update={"length": length}), sizes, place)
         ranks = asked.ranks()
         fits = max(sum(parts.values()) for parts in ranks) <= room
+        ledger = tracer(asked.work)
         return Planned(
-            str(model), sum(tracer(asked.work)[i] for i in (0, 2)) // 4, asked.told(), place,
+            str(model), (ledger.inner + ledger.outer) // 4, asked.told(), place,
             ranks, room, most_rows(asked, room), [] if fits else list(ways(asked, room)),
         )  # fmt: skip
 
@@ -153,7 +154,7 @@ class Asked(NamedTuple):
     tracer: Tracer
     config: PlanConfig
     sizes: dict[str, int]
-    device: str
+    device: Literal["cpu", "cuda"]
 
     @property
     def work(self) -> Work:

@@ -1,5 +1,7 @@
 """Pages of every style become the same shape."""
 
+from dataclasses import replace
+
 from groundup.corpus.questions.entries import page_entries, page_title
 from groundup.documents import read_bytes
 
@@ -71,3 +73,11 @@ def test_a_term_with_a_tag_inside_is_no_name_and_a_rubric_is_none():
     )
     _, found = entries(page, "m.html")
     assert set(found) - {""} == {"coords"}
+
+
+def test_pages_of_a_prepared_corpus_are_read_whatever_their_kind():
+    document = replace(read_bytes(DIRECTIVES.encode(), "heap.rst"), kind="rst")
+    assert "heap.push" in {entry.name for entry in page_entries(document)}
+    text = "Notes\n\nA paragraph of a page.\n"
+    (only,) = page_entries(replace(read_bytes(text.encode(), "a.txt"), kind="pdf"))
+    assert [paragraph.text for paragraph in only.body] == ["A paragraph of a page."]

@@ -47,3 +47,15 @@ def test_sentences_end_at_full_stops_that_end_them():
         "Use e.g. this.", "Set core.pager to cat!", "os.stat() is slow?",
         "Yes (so they say.", "End",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind, expected",
+    [
+        ("rst", "See os.stat of two"),
+        ("notebook", "See :func:os.stat of two"),
+        ("pdf", "See :func:`os.stat` of *two*"),
+    ],
+)
+def test_a_prepared_corpus_has_further_kinds(kind, expected):
+    assert plain("See :func:`os.stat` of\n *two*", kind=kind).text == expected
