@@ -31,13 +31,15 @@ import sys
 from functools import partial
 from pathlib import Path
 from groundup.recipes.library import library_corpus
-from groundup.recipes.tiny import CORPUS, TOKENS
+from groundup.recipes.tiny import CORPUS
 from groundup.tokenizer import TokenizerConfig, TokensConfig, tokens, train_tokenizer
 out = Path(sys.argv[1])
 corpus = library_corpus(CORPUS, out / "corpus")
 tokenizer = train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer")
 tokens(TokensConfig(), corpus, tokenizer, out / "tokens")
-print(TOKENS)
+recipe = vars(sys.modules["groundup.recipes.tiny"])
+names = [name for name in ("TOKENS", "DEPTH", "LONG_SHARE") if name in recipe]
+print(*(f"{name.lower()}={recipe[name]}" for name in names))
 """
 """What `groundup run tiny` does before its base, in the words that both versions have; the base is
 made by the command line, which sets up threads and allocator. Held-out text is scored more often,
@@ -68,15 +70,12 @@ def trained(tree: Path, out: Path, name: str, amount: int = 0) -> Curve:
     """Train with a tree's code; what is there already is not trained again."""
     run = partial(subprocess.run, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, check=True)
     made = run([sys.executable, "-c", PREPARE, out], stdout=subprocess.PIPE, text=True)
-    settings = {"tokens": amount or made.stdout.split()[-1], "validations": 16}
+    settings = [*made.stdout.splitlines()[-1].split(), "validations=16"]
+    if amount:
+        settings.append(f"tokens={amount}")
     command = [sys.executable, "-m", "groundup", "pretrain", "--tokens", out / "tokens",
                "--tokenizer", out / "tokenizer", "--out", out / name]  # fmt: skip
-    run(
-        [
-            *command,
-            *(word for key, value in settings.items() for word in ("--set", f"{key}={value}")),
-        ]
-    )
+    run([*command, *(word for setting in settings for word in ("--set", setting))])
     rows = record.read_metrics(out / name / "log" / "metrics.jsonl")
     seconds, spent, tokens = [], 0.0, 0
     losses, speeds = [], []
