@@ -131,9 +131,15 @@ def compiler() -> str:
     if not is_on("GROUNDUP_COMPILE"):
         return ""
     for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
-        if name and (found := shutil.which(name)):
+        if name and (found := place_of(name, os.environ.get("PATH"))):
             return found
     return ""
+
+
+@functools.cache
+def place_of(program: str, folders: str | None) -> str | None:
+    """Path of a program in the folders of PATH, looked for once."""
+    return shutil.which(program, path=folders)
 
 
 def fingerprint() -> dict[str, Any]:

@@ -43,6 +43,15 @@ from .native.interval import (
     intervals,
 )
 from .native.softmax import has_native
+from .native.states import (
+    Factors,
+    Stored,
+    fits,
+    has_states,
+    move_states,
+    read_state,
+    write_state,
+)
 from .recompute import (
     Recompute,
     recomputing,
@@ -68,6 +77,7 @@ __all__ = [
     "Choice",
     "ChunkedCrossEntropy",
     "ExpertWeights",
+    "Factors",
     "Int8Linear",
     "Intervals",
     "LossPlan",
@@ -79,6 +89,7 @@ __all__ = [
     "Ring",
     "RowShape",
     "Scores",
+    "Stored",
     "Way",
     "attention",
     "brought_back",
@@ -87,16 +98,20 @@ __all__ = [
     "compiled_once",
     "cross_entropy",
     "experts",
+    "fits",
     "flash_attention",
     "has_native",
+    "has_states",
     "held_places",
     "interval_attention",
     "intervals",
     "keep_compiled",
     "kept_way",
     "matmul_attention",
+    "move_states",
     "networks",
     "places_of",
+    "read_state",
     "recomputing",
     "reference_attention",
     "reference_cross_entropy",
@@ -108,4 +123,5 @@ __all__ = [
     "sparse_attention",
     "use_way",
     "visible",
+    "write_state",
 ]

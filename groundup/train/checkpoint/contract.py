@@ -14,7 +14,7 @@ import torch
 
 from groundup import __version__
 from groundup.core import Artifact, ArtifactError, device, differing
-from groundup.kernels import has_native
+from groundup.kernels import has_native, has_states
 
 from ..optim.adamw import is_fused
 from ..parallel.mesh import Mesh
@@ -73,6 +73,7 @@ def determinism(mesh: Mesh, processes: int) -> dict[str, Any]:
     found |= {"groundup": __version__, "numpy": metadata.version("numpy")}
     found["kernels"] = torch.backends.cpu.get_cpu_capability()
     found["softmax"] = "native" if has_native("cpu", torch.float32) else "torch"
+    found["states"] = "native" if has_states() else "torch"
     found["adamw"] = "fused" if is_fused() else "plain"
     found["matmul"] = torch.get_float32_matmul_precision()
     found["deterministic"] = torch.are_deterministic_algorithms_enabled()

@@ -4,7 +4,8 @@
     w = (1 - rate·decay) w - rate · (m / (1 - β1^t)) / (sqrt(v / (1 - β2^t)) + ε)
 
 Source: Loshchilov & Hutter 2019, arXiv:1711.05101. States may be kept in bfloat16 or eight bits:
-then a weight is moved some rows at a time, from states read as float32.
+then a weight is moved a block at a time in C++, or by the definition, some rows at a time, from
+states read as float32.
 """
 
 import math
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from groundup.core import device
+from groundup.kernels import Factors, fits, move_states
 
 from .config import OptimConfig, StateDtype
 from .sharded import aligned, local
@@ -31,6 +33,14 @@ class Move(NamedTuple):
     beta1: float
     beta2: float
     epsilon: float
+
+    def factors(self) -> Factors:
+        """The same, multiplied out."""
+        return Factors(
+            1 - self.rate * self.decay, 1 - self.beta1, self.beta2, 1 - self.beta2,
+            math.sqrt(1 - self.beta2**self.number), self.epsilon,
+            -self.rate / (1 - self.beta1**self.number),
+        )  # fmt: skip
 
 
 class AdamW:
@@ -69,10 +79,15 @@ class AdamW:
         return local(weight), gradient, self.mean.read(name), self.square.read(name)
 
     def _by_rows(self, name: str, move: Move) -> None:
-        """Move a weight whose states are not kept in float32."""
+        """Move a weight whose states are not kept in float32: in one pass where it can be had."""
         weight = self.weights[name]
         assert weight.grad is not None, "only such are moved"
         whole, gradient = local(weight), local(aligned(weight.grad, weight))
+        kept = (self.mean, self.square)
+        if is_fused() and all(fits(local(k.values[name]), whole, gradient) for k in kept):
+            mean, square = (each.stored(name, number=move.number) for each in kept)
+            move_states(whole, gradient, mean, square, move.factors())
+            return
         for rows in parts_of(weight):
             mean, square = self.mean.read(name, rows), self.square.read(name, rows)
             adamw([whole[rows]], [gradient[rows]], [mean], [square], move)

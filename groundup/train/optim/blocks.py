@@ -58,7 +58,7 @@ def grid(signed: bool) -> Grid:
     middles = torch.cat([(table[1:] + table[:-1]) / 2, torch.tensor([torch.inf])])
     upper = torch.arange(-32768, 32768, dtype=torch.int32).roll(32768) << 16
     lowest = torch.where(upper < 0, upper | 0xFFFF, upper).view(torch.float32)
-    first = torch.bucketize(lowest.nan_to_num(), middles[:-1], out_int32=True)
+    first = torch.bucketize(lowest.nan_to_num(), middles[:-1], out_int32=True).to(torch.uint8)
     return Grid(table, middles, first, int((table == 0).nonzero()))
 
 
@@ -78,7 +78,7 @@ def code(values: Float[Tensor, "*shape"], signed: bool) -> Tensor:
         return nearest(values, signed)
     found = grid(signed)
     upper = values.contiguous().view(torch.int16).view(-1, 2)[:, 1].to(torch.int32) & 0xFFFF
-    low = found.first.index_select(0, upper)
+    low = found.first.index_select(0, upper).to(torch.int32)
     return (low + (values.flatten() > found.middles.index_select(0, low))).view_as(values)
 
 

@@ -73,10 +73,11 @@ def copy(into: Tensor, given: Tensor) -> None:
     local(into).copy_(local(given) if is_sharded else share(given, into))
 
 
-def numbering(tensor: Tensor, rows: slice = slice(None)) -> Tensor:
+def numbering(tensor: Tensor, rows: slice = slice(None), columns: slice = slice(None)) -> Tensor:
     """Number of each element of this process's share in the whole tensor, modulo 2^32 (int32).
 
-    rows  of the share
+    rows     of the share: along the first axis
+    columns  of those: along the last one
 
     >>> numbering(torch.zeros(3, 2), slice(1, 3))
     tensor([[2, 3],
@@ -92,6 +93,8 @@ def numbering(tensor: Tensor, rows: slice = slice(None)) -> Tensor:
         places = torch.arange(first[axis], first[axis] + size[axis], device=tensor.device)
         if axis == 0:
             places = places[rows]
+        if axis == tensor.ndim - 1:
+            places = places[columns]
         places = (places * stride).to(torch.int32)
         found = found + places.view(-1, *[1] * (tensor.ndim - axis - 1))
         stride *= tensor.shape[axis]

@@ -3,7 +3,8 @@
 A `Kept` is one state of several weights: the mean gradient, say. Its tensors lie as the weights do,
 whole or sharded; whoever updates one reads it as float32 and writes it back, some rows at a time,
 so that a float32 copy of the whole never exists. In float32 a read is the tensor itself, and what
-is done to it in place needs no writing.
+is done to it in place needs no writing. On processors loops in C++ read and write where they can be
+had; blocks.py and rounding.py say what they do.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from groundup.core import ConfigError
+from groundup.kernels import Stored, fits, read_state, write_state
 
 from .blocks import Blocks, decode, encode, grid
 from .config import OptimConfig, StateDtype
@@ -78,17 +80,21 @@ class Kept:
         value = local(self.values[name])
         if self.is_exact(name):
             return value if rows == slice(None) else value[rows]
-        if name in self.scales:
-            blocks = Blocks(value[rows], local(self.scales[name])[rows])
-            return decode(blocks, self.block, self.signed)
-        return value[rows].float()
+        if name not in self.scales:
+            return value[rows].float()
+        if fits(value[rows]):
+            return read_state(self.stored(name, rows))
+        blocks = Blocks(value[rows], local(self.scales[name])[rows])
+        return decode(blocks, self.block, self.signed)
 
     def write(self, name: str, value: Tensor, number: int, rows: slice = slice(None)) -> None:
         """Keep what was read and changed, as of a step; does nothing to an exact state."""
         if self.is_exact(name):
             return
         into = local(self.values[name])[rows]
-        if name in self.scales:
+        if fits(into, value):
+            write_state(self.stored(name, rows, number), value)
+        elif name in self.scales:
             blocks = encode(value, self.block, self.signed)
             into.copy_(blocks.codes)
             local(self.scales[name])[rows].copy_(blocks.scales)
@@ -96,6 +102,21 @@ class Kept:
             places = numbering(self.values[name], rows)
             key = key_of(self.seed, number, self.part, name)
             into.copy_(rounded(value, places, key))
+
+    def stored(self, name: str, rows: slice = slice(None), number: int = 0) -> Stored:
+        """Some rows of this process's share as they are kept, for loops that read them so.
+
+        number  of the step as of which they will be written
+        """
+        value = self.values[name]
+        if name in self.scales:
+            scales, known = local(self.scales[name])[rows], grid(self.signed)
+            tables = (known.values, known.middles, known.first)
+            return Stored(local(value)[rows], scales, tables, self.block)
+        is_whole = value is local(value) and rows == slice(None)
+        starts = None if is_whole else numbering(value, rows, slice(0, 1))
+        key = key_of(self.seed, number, self.part, name)
+        return Stored(local(value)[rows], starts=starts, key=key)
 
 
 def parts_of(weight: Tensor) -> Iterator[slice]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from groundup.core import ConfigError
+from groundup.core import ConfigError, device
 from groundup.train import OptimConfig, Optimizer
 from groundup.train.checkpoint.contract import determinism
 from groundup.train.optim.adamw import Move, adamw, adamw_plain
@@ -80,6 +80,24 @@ def test_fewer_bits_stay_near_float32(state, near):
     off = (exact["a.weight"] - kept["a.weight"]).detach()
     assert 0 < float(off.norm() / way.norm()) < near
     assert torch.equal(exact["a.bias"], kept["a.bias"]) == (state == "8bit")
+
+
+@pytest.mark.skipif(not device.compiler(), reason="no C++ compiler")
+@pytest.mark.parametrize("state", ["bfloat16", "8bit"])
+def test_a_pass_in_c_is_the_reading_and_writing_by_rows(state, monkeypatch):
+    shapes = {"a.weight": (640, 300), "a.bias": (64,), "experts.up_proj": (4, 24, 80)}
+    ends = []
+    for way in ("native", "torch"):
+        monkeypatch.setenv("GROUNDUP_STATES", way)
+        named = weights(shapes)
+        optimizer = ours(named, 6, matrices="adamw", weight_decay=0.1, state=state)
+        ends.append({n: w.detach() for n, w in named.items()} | optimizer.state())
+        assert determinism(ALONE, 1)["states"] == way
+    for name, tensor in ends[0].items():
+        if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"):
+            assert torch.equal(tensor, ends[1][name]), name
+        else:
+            torch.testing.assert_close(tensor.float(), ends[1][name].float(), rtol=0.01, atol=1.0)
 
 
 def test_a_weight_without_a_gradient_stays():

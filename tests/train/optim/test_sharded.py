@@ -11,6 +11,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 
 from groundup.core import ConfigError
+from groundup.kernels import has_states
 from groundup.train import OptimConfig, Optimizer
 from groundup.train.optim.average import Average
 from groundup.train.optim.sharded import aligned, local, numbering, whole
@@ -56,17 +57,18 @@ def compare(mesh, settings: dict) -> None:
 def check_states(one: Optimizer, two: Optimizer) -> None:
     """Every state lies as its weight does.
 
-    A kernel rounds the last numbers of a share otherwise than those in the middle of the whole; so
-    a number in a thousand of few bits may be the neighbour.
+    Torch rounds the last numbers of a share otherwise than those in the middle of the whole; so
+    a number in a thousand of few bits may be the neighbour, but not where the loops in C++ move it.
     """
     whole_state = one.state()
+    least = 1.0 if has_states() and one.config.matrices == "adamw" else 0.999
     for name, tensor in two.state().items():
         found, expected = whole(tensor), whole_state[name]
         assert found.shape == expected.shape, name
         if found.dtype == torch.float32:
             torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-4)
         else:
-            assert (found == expected).float().mean() > 0.999, name
+            assert (found == expected).float().mean() >= least, name
         if name != "steps":
             weight = two.weights[name.partition(".")[2]]
             assert isinstance(tensor, DTensor) and tensor.device_mesh == weight.device_mesh
@@ -88,12 +90,27 @@ def averages(mesh) -> None:
     torch.testing.assert_close(whole(model.weight.detach()), start.detach() + 1)
 
 
+def columns_apart(mesh, state: str) -> None:
+    """Where each has some columns, states of few bits are those of the whole."""
+    named, block = weights({"w": (32, 256)}), 64
+    config = OptimConfig(matrices="adamw", state=state, state_block=block)
+    cut = {"w": nn.Parameter(sharded(named["w"], mesh, 1))}
+    one, two = Optimizer(named.items(), config), Optimizer(cut.items(), config)
+    for number in range(3):
+        named["w"].grad = gradients(named, number)["w"]
+        cut["w"].grad = sharded(named["w"].grad, mesh, 1)
+        one.step(1.0)
+        two.step(1.0)
+    check_states(one, two)
+
+
 def small_things(mesh) -> None:
     """Places are counted in the whole; partial sums are added; rows cut in a block are refused."""
     tensor = torch.arange(35).view(7, 5)
     for axis in (0, 1):
         cut = sharded(tensor, mesh, axis)
         assert torch.equal(numbering(cut).long(), local(cut))
+        assert torch.equal(numbering(cut, slice(1, 3), slice(0, 1)).long(), local(cut)[1:3, :1])
     weight = sharded(torch.zeros(4, 2), mesh)
     partial = DTensor.from_local(torch.ones(4, 2), mesh, [Partial()])
     assert aligned(partial, weight).placements == weight.placements
@@ -119,6 +136,8 @@ def work(rank: int, folder: Path) -> None:
                 compare(mesh, settings)
             except AssertionError as error:
                 raise AssertionError(f"{way}: {error}") from error
+        for state in ("bfloat16", "8bit"):
+            columns_apart(mesh, state)
         averages(mesh)
         small_things(mesh)
         (folder / f"{rank}.done").touch()

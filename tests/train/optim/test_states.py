@@ -40,6 +40,21 @@ def test_rows_written_one_by_one_are_the_whole(dtype):
     assert (for_all.read("w") - values).abs().max() < (1e-9 if dtype == "float32" else 0.04)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "8bit"])
+def test_the_loops_in_c_keep_what_torch_keeps(dtype, monkeypatch):
+    drawn = torch.Generator().manual_seed(0)
+    values = torch.randn(5, 70, 300, generator=drawn)
+    ends = []
+    for way in ("native", "torch"):
+        monkeypatch.setenv("GROUNDUP_STATES", way)
+        kept = Kept("m", {"w": torch.zeros(5, 70, 300)}, dtype, CONFIG)
+        for rows in (slice(0, 2), slice(2, 5)):
+            kept.write("w", values[rows], 3, rows)
+        kept.write("w", kept.read("w", slice(1, 3)).mul_(0.7), 4, slice(1, 3))
+        ends.append([*kept.state().values(), kept.read("w")])
+    assert all(torch.equal(one, two) for one, two in zip(*ends, strict=True))
+
+
 def test_parts_cover_the_rows():
     weight = torch.zeros(1000, 700)
     parts = list(parts_of(weight))
