@@ -14,7 +14,6 @@ from pydantic import Field
 
 from groundup.core import (
     Artifact,
-    ArtifactError,
     Config,
     ConfigError,
     DataError,
@@ -23,7 +22,7 @@ from groundup.core import (
     produce,
     record,
 )
-from groundup.model import Transformer, load, save
+from groundup.model import Transformer, load_to_train, save
 from groundup.tokenizer import Packed, pack_examples
 from groundup.train import (
     METRICS,
@@ -92,8 +91,8 @@ def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: P
     model     a base model, imported ones too; it carries its tokenizer and chat template
     examples  conversations made by `groundup examples make`
 
-    Raises DataError naming a conversation with no token to train on, ConfigError for a chat
-    template by which answers cannot be told from the rest, and ArtifactError for a quantised model.
+    Raises DataError naming a conversation with no token to train on, and ConfigError for a chat
+    template by which answers cannot be told from the rest.
     """
     config = config.model_copy(
         update={
@@ -118,12 +117,7 @@ def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: P
 
 def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: Artifact) -> None:
     """Tune and save; the body of the stage."""
-    model = load(base.path, dtype=torch.float32).to(device.pick())
-    if not all(weight.is_floating_point() for weight in model.state_dict().values()):
-        raise ArtifactError(
-            f"{base.path} is quantised, and rounded weights cannot be tuned; give the model "
-            "that it was made from."
-        )
+    model = load_to_train(base.path).to(device.pick())
     if config.length > model.config.context_length:
         raise ConfigError(
             f"length={config.length} exceeds the model's context_length="

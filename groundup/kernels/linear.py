@@ -63,6 +63,13 @@ class Int8Linear(nn.Module):
         """The weight that the integers stand for, float32."""
         return self.weight.to(self.scale.dtype) * self.scale[:, None]
 
+    def to_linear(self) -> nn.Linear:
+        """A linear map of the weights that the integers stand for, to be trained."""
+        made = nn.Linear(self.in_features, self.out_features, bias=False, device="meta")
+        made.weight = nn.Parameter(self.dequantized())
+        made.bias = self.bias
+        return made
+
     def forward(self, x: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
         """x @ dequantized weight + bias; one fused product for few bfloat16 rows on CPUs."""
         rows = x.numel() // self.in_features

@@ -33,7 +33,7 @@ from .heads import Head, HeadConfig, SpanBoundary, WithHead
 from .presets.preset import Preset
 from .presets.table import preset, presets
 from .transformer import Transformer, compiled_block
-from .weights.directory import load, open_config, save, save_tensors
+from .weights.directory import load, load_to_train, open_config, save, save_tensors
 from .weights.encoder import TextEncoder, load_encoder
 from .weights.gguf.export import Exported, export_gguf, save_gguf
 from .weights.gguf.reading import load_gguf
@@ -78,6 +78,7 @@ __all__ = [
     "load",
     "load_encoder",
     "load_gguf",
+    "load_to_train",
     "load_with_head",
     "open_config",
     "parameters",

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from groundup.core import Artifact, ArtifactError, replacing, write_json
+from groundup.core import Artifact, ArtifactError, record, replacing, write_json
 from groundup.kernels import Int8Linear
 
 from ..config import ModelConfig
@@ -71,6 +71,17 @@ def load(path: Path | str, dtype: torch.dtype | None = None) -> Transformer:
     return assembled(
         path, values, read_config(values, str(path / CONFIG)), read_tensors(path), dtype
     )
+
+
+def load_to_train(path: Path | str) -> Transformer:
+    """Open a model directory with float32 weights; those of 8 bits as what they stand for."""
+    model = load(path, dtype=torch.float32)
+    rounded = [name for name, part in model.named_modules() if isinstance(part, Int8Linear)]
+    for name in rounded:
+        model.set_submodule(name, model.get_submodule(name).to_linear())  # type: ignore[operator]
+    if rounded:
+        record.say(f"{path} is quantised: training begins from its rounded weights.")
+    return model
 
 
 def open_config(path: Path | str) -> ModelConfig:

@@ -89,7 +89,7 @@ def list_checkpoints(run: Path, *, check: bool = False) -> Listing:
     run    directory that a training stage writes to, or a folder of checkpoints
     check  compare every file with the hash that was recorded
 
-    Raises ArtifactError if there is none.
+    Raises ArtifactError if there is none, and with `check` if one is damaged.
     """
     folder, found = folder_of(run), []
     for place in places(folder):
@@ -97,7 +97,12 @@ def list_checkpoints(run: Path, *, check: bool = False) -> Listing:
             found.append(listed(place, check))
         except FileNotFoundError:
             continue  # the run took it away meanwhile
-    return Listing(tuple(found))
+    listing, bad = Listing(tuple(found)), sum(1 for each in found if each.trouble)
+    if check and bad:
+        error = ArtifactError(f"{bad} of {len(found)} checkpoints in {folder} cannot be used.")
+        error.add_note(str(listing))
+        raise error
+    return listing
 
 
 def listed(place: Path, check: bool) -> Listed:
@@ -105,8 +110,7 @@ def listed(place: Path, check: bool) -> Listed:
     age = time.time() - place.stat().st_mtime
     try:
         saved = open_saved(place)
-        if check:
-            check_files(saved)
+        check_files(saved, hashes=check)
     except ArtifactError as error:
         return Listed(number_of(place), 0, age, 0, {}, (), str(error))
     contract, parts = saved.about["contract"], tuple(sorted(saved.about["tensors"]))

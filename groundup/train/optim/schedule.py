@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+from groundup.core import ConfigError
+
 from .config import OptimConfig
 
 Schedule = Callable[[int], float]
@@ -18,10 +20,16 @@ def schedule(config: OptimConfig, steps: int) -> Schedule:
     >>> [round(rate(step), 3) for step in (0, 1, 5, 6, 9)]
     [0.5, 1.0, 1.0, 0.8, 0.2]
 
+    Raises ConfigError for a warm-up that has all the steps.
+
     Source: cosine, Loshchilov & Hutter 2017, arXiv:1608.03983; holding and 1 - sqrt, Hägele et al.
     2024, arXiv:2405.18392.
     """
     warm = round(config.warmup * steps) if config.warmup_steps is None else config.warmup_steps
+    if config.warmup_steps is not None and warm >= steps:
+        raise ConfigError(
+            f"warmup_steps={warm:,} of a run of {steps:,} steps never come to its rate; give fewer."
+        )
     falling = max(1, min(round(config.decay * steps), steps - warm))
     floor = config.floor
     if floor is None:

@@ -216,7 +216,7 @@ class Watch(threading.Thread):
             if self.lost.is_set():
                 break
         if self.lost.is_set() and not self.over.wait(GRACE_SECONDS):
-            print(f"error: {self.verdict}", file=sys.stderr, flush=True)
+            print(f"groundup: {self.verdict}", file=sys.stderr, flush=True)
             os._exit(1)  # the main thread waits, in a call that knows no signals, for the dead
 
     def listen(self) -> None:

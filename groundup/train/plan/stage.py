@@ -101,11 +101,13 @@ class Planned(NamedTuple):
             lines.append(f"{name:<18}" + "".join(f"{size / 2**20:>10,.0f} MiB" for size in sizes))
         share = self.total_bytes / self.memory_bytes
         lines += ["", f"It {'fits' if self.fits else 'does not fit'}: {share:.0%} of "
-                  f"{self.memory_bytes / 2**30:,.1f} GiB."]  # fmt: skip
+                  f"{self.memory_bytes / 2**30:,.3g} GiB."]  # fmt: skip
         if self.rows_that_fit:
             lines.append(f"The largest micro-batch that fits: {self.rows_that_fit:,} rows.")
         lines += [f"  {way.change:<36}{way.total_bytes / 2**30:>8,.2f} GiB   {way.costs}"
                   for way in self.ways]  # fmt: skip
+        if not self.fits and (not self.ways or self.ways[-1].total_bytes > self.memory_bytes):
+            lines.append("Nothing here makes it fit; take a smaller model or more memory.")
         return "\n".join(lines)
 
 
@@ -136,6 +138,11 @@ def plan(
     check(shape, sizes, config.zero)
     room = memory_bytes(memory) if memory else device.memory_bytes()
     length = config.length or min(shape.context_length, 1024)
+    if length > shape.context_length:
+        raise ConfigError(
+            f"length={length:,} exceeds the model's context_length={shape.context_length:,}; give "
+            "at most that."
+        )
     record.say(f"Tracing steps of {model}, some seconds for each number of rows …")
     with Tracer(shape) as tracer:
         asked = Asked(tracer, config.model_copy(update={"length": length}), sizes, place)

@@ -13,7 +13,7 @@ import torch
 
 from groundup.core import Artifact, ArtifactError, ConfigError
 from groundup.embeddings import load_vectors
-from groundup.model import ModelConfig, PositionConfig, RopeScaling, Transformer, load
+from groundup.model import ModelConfig, PositionConfig, RopeScaling, Transformer, load_to_train
 
 from ..optim.config import OptimConfig
 from .config import PretrainConfig
@@ -71,22 +71,17 @@ def begin(
     if base is None:
         body = Transformer(config.shape(vocab_size), seed=config.seed)
     else:
-        body = continued(config, load(base, dtype=torch.float32), base)
+        body = continued(config, load_to_train(base))
     if vectors is not None:
         begin_with(body, vectors)
     return body
 
 
-def continued(config: PretrainConfig, model: Transformer, path: Path) -> Transformer:
+def continued(config: PretrainConfig, model: Transformer) -> Transformer:
     """A base with the run's context length; its weights are shared, not copied.
 
-    Raises ArtifactError for a quantised base, ConfigError for places that it has no vectors for.
+    Raises ConfigError for places that it has no vectors for.
     """
-    if not all(weight.is_floating_point() for weight in model.state_dict().values()):
-        raise ArtifactError(
-            f"{path} is quantised, and rounded weights cannot be trained; give the model that it "
-            "was made from."
-        )
     shape = lengthened(model.config, config)
     shape = shape.model_copy(update={"prefix": config.wanted().name == "prefix"})
     made = Transformer(shape, seed=None)

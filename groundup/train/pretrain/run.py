@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
-from groundup.core import ConfigError, Draft, LanguageModel, device, record
+from groundup.core import ConfigError, DataError, Draft, LanguageModel, device, record
 from groundup.kernels import LossSum
 from groundup.model import Transformer
 from groundup.tokenizer import open_text
@@ -78,7 +79,16 @@ class Beside(NamedTuple):
     """What the speaker continues at each validation; on one process, or on a mesh of data."""
 
     def check(self, mesh: Mesh, config: PretrainConfig) -> None:
-        """Refuse samples of a model that is divided, and a profile of a step that does not come."""
+        """Refuse samples of a model that is divided, and a profile of a step that does not come.
+
+        What has no effect on this mesh is told.
+        """
+        for option, dimension, given in (
+            (f"--zero {self.zero}", "shard", self.zero != PLAINLY.zero),
+            (f"--schedule {self.schedule}", "pipeline", self.schedule != PLAINLY.schedule),
+        ):
+            if given and dimension not in mesh.dimensions:
+                record.say(f"{option} has no effect: the mesh has no dimension {dimension}.")
         if self.profile is not None and (steps := planned(config).steps):
             if not 0 <= self.profile < steps:
                 raise ConfigError(
@@ -134,6 +144,7 @@ class Run:
         earlier = contract_of(draft.scratch)
         self.precision: Precision = chosen_precision(config, earlier, self.place)
         learner.body.recompute_blocks(config.recompute)
+        self.parameters = sum(weight.numel() for weight in learner.body.parameters())
         self.compiled = not UNCOMPILED & set(mesh.dimensions)
         self.compiled = self.compiled and compiling(learner.body, Resumed(0, earlier))
         ways = self.chosen_ways(earlier)
@@ -173,6 +184,7 @@ class Run:
     def load(self, step: int | None) -> Resumed:
         """Load a checkpoint, the newest if none is named, and let processes share what moved."""
         resumed = self.checkpoints.resume(step)
+        check_finite(self.parallel.parameters, f"The checkpoint of step {resumed.step:,}")
         self.parallel.settle()
         return resumed
 
@@ -328,18 +340,31 @@ class Run:
     def model(self) -> Transformer:
         """The trained model, whole: the mean of the weights where there is one."""
         part = "average" if self.average is not None else "model"
+        made = self.learner.body
         if self.mesh.grid is not None or self.average is not None:
-            return trained_model(self.draft.scratch, part)
-        return self.learner.body
+            made = trained_model(self.draft.scratch, part)
+        check_finite(dict(made.named_parameters()), "What was trained")
+        return made
 
     def note(self) -> None:
         """Write the run's figures into the draft."""
         numbers = self.draft.numbers
-        numbers |= {"parameters": sum(p.numel() for p in self.learner.body.parameters())}
+        numbers |= {"parameters": self.parameters}
         numbers |= {"steps": self.course.steps, "tokens": self.course.tokens}
         numbers |= {"compiled": self.compiled, "began": self.draft.began}
         numbers |= {"objective": self.learner.objective.name}
         numbers |= summary(self.draft.log / METRICS)
+
+
+def check_finite(weights: Mapping[str, torch.Tensor], what: str) -> None:
+    """Raise DataError naming the first weight that holds infinities or no numbers."""
+    for name, weight in weights.items():
+        own = weight.to_local() if isinstance(weight, DTensor) else weight
+        if not own.isfinite().all():
+            raise DataError(
+                f"{what} holds numbers in {name} that are not finite, and no model is made of it; "
+                "go on from an earlier checkpoint, or with a lower rate from the beginning."
+            )
 
 
 def chosen_precision(

@@ -8,7 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import Artifact, ConfigError, Draft, device, how_run, produce, record
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    ConfigError,
+    Draft,
+    device,
+    how_run,
+    produce,
+    record,
+)
 from groundup.model import Transformer, WithHead, open_config, save
 from groundup.tokenizer import load_tokenizer
 
@@ -108,10 +117,12 @@ def identity_of(config: PretrainConfig, inputs: Inputs) -> Identity:
 def check_tokenizer(inputs: Inputs) -> None:
     """Refuse a tokenizer that did not make the tokens, and a base with another one."""
     tokens, tokenizer = inputs.tokens, inputs.tokenizer
-    made_with = {parent.name: parent.id for parent in tokens.parents}.get("tokenizer")
-    if made_with != tokenizer.id:
+    if tokens.kind != "tokens":
+        raise ArtifactError(f"{tokens.path} is a {tokens.kind} artifact; expected kind tokens.")
+    made_with = next(parent for parent in tokens.parents if parent.name == "tokenizer")
+    if made_with.id != tokenizer.id and not is_carried(tokenizer, tokens.path / made_with.path):
         raise ConfigError(
-            f"{tokens.path} was made with tokenizer {str(made_with)[:12]}, not with "
+            f"{tokens.path} was made with tokenizer {made_with.id[:12]}, not with "
             f"{tokenizer.id[:12]} in {tokenizer.path}; give the one it was made with."
         )
     if inputs.base is None or inputs.base.id == tokenizer.id:
@@ -123,6 +134,14 @@ def check_tokenizer(inputs: Inputs) -> None:
             f"{given[:12]}; make tokens with the base's: groundup tokens --tokenizer "
             f"{inputs.base.path}."
         )
+
+
+def is_carried(given: Artifact, own: Path) -> bool:
+    """Whether a model carries the very tokenizer that made the tokens, if that is still there."""
+    try:
+        return load_tokenizer(given.path).digest == load_tokenizer(own).digest
+    except ArtifactError:
+        return False
 
 
 def setting_of(config: PretrainConfig, tokenizer: Artifact) -> Setting:

@@ -1,5 +1,6 @@
 """What a budget buys: the best size and tokens, the loss to expect, the time and memory."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -68,7 +69,7 @@ def table(budgets: list[float], *, fit: Artifact) -> Table:
 
     Raises ConfigError for a budget that is not above 0.
     """
-    if not budgets or min(budgets) <= 0:
+    if not budgets or not all(0 < budget < math.inf for budget in budgets):
         raise ConfigError(f"budgets={budgets} must be FLOPs above 0; try 1e15.")
     known, told = read_fit(fit), read_sweep(parent_of(fit, "sweep"))
     return Table(tuple(bought(known, told, budget) for budget in sorted(budgets)))

@@ -24,6 +24,7 @@ from groundup.core import (
     Ledger,
     changed,
     produce,
+    record,
     toml_value,
     user_name,
     write_json,
@@ -34,7 +35,7 @@ from ..pretrain.stage import PretrainConfig
 from .fit import Fitted, parent_of, read_fit
 from .ladder import Rung, Size, SweepConfig, rung, sizes_near
 from .resample import Spread, forecast_of
-from .sweep import Told, read_sweep
+from .sweep import Told, lacking, read_sweep
 
 STAGE, FILE, SETTINGS, LEDGER = "scaling_forecast", "forecast.json", "run.toml", "forecasts.jsonl"
 
@@ -95,11 +96,20 @@ def forecast(config: ForecastConfig, fit: Artifact, out: Path) -> Registered:
     out  directory for the forecast and the run's settings
 
     Raises DataError if the interval is too wide to be worth registering, and ConfigError if the run
-    is one of the sweep's own.
+    is one of the sweep's own. One that reads text twice, or is of a size beyond the sweep's, is
+    told.
     """
     known, swept = read_fit(fit), parent_of(fit, "sweep")
     told = read_sweep(swept)
     planned = plan(config, known, told)
+    if trouble := lacking(planned, parent_of(swept, "tokens")):
+        record.say(trouble)
+    sizes = [run.computing for run in told.runs]
+    if not min(sizes) <= planned.size.computing <= max(sizes):
+        record.say(
+            f"{planned.size.name} has {planned.size.computing:,} weights that compute, the "
+            f"sweep's runs {min(sizes):,} to {max(sizes):,}: shape= asks for another."
+        )
     loss = forecast_of(known.parametric, weights(planned.size, known), planned.config.tokens)
     if 100 * loss.half_width > config.most_half_width:
         raise DataError(

@@ -113,6 +113,18 @@ class Told(NamedTuple):
     runs: tuple[Run, ...]
 
 
+def lacking(run: Rung, tokens: Artifact) -> str:
+    """What to say of a run that needs more tokens than there are; empty if it does not."""
+    there = sum(len(shard) for shard in open_text(tokens, "train").shards)
+    if run.config.tokens <= there:
+        return ""
+    return (
+        f"The run {run.name} needs {run.config.tokens:,} tokens and {tokens.path} trains on "
+        f"{there:,}, and no law here knows what text seen again is worth; take a larger shape or a "
+        "smaller budget, or give more text."
+    )
+
+
 def sweep(
     config: SweepConfig, tokens: Artifact, tokenizer: Artifact, out: Path, *, dry_run: bool = False
 ) -> Sweep:
@@ -128,13 +140,11 @@ def sweep(
     """
     vocab_size = len(vocabulary(load_tokenizer(tokenizer.path)).sizes)
     ladder = rungs(config, vocab_size)
-    there = sum(len(shard) for shard in open_text(tokens, "train").shards)
-    most = max(ladder, key=lambda each: each.config.tokens)
-    if most.config.tokens > there:
-        raise ConfigError(
-            f"The run {most.name} needs {most.config.tokens:,} tokens and {tokens.path} trains on "
-            f"{there:,}; leave out that shape or budget, or give more text."
-        )
+    if trouble := lacking(max(ladder, key=lambda each: each.config.tokens), tokens):
+        raise ConfigError(trouble)
+    if short := len(config.shapes) * len(config.budgets) - len(ladder):
+        steps = f"{config.fewest_steps:,} steps (fewest_steps)"
+        record.say(f"{short} of the ladder's runs are left out: they have fewer than {steps}.")
     seconds = predicted(ladder, out)
     if dry_run:
         return Sweep(tuple(ladder), seconds)

@@ -120,9 +120,13 @@ def test_checkpoints_are_listed_and_checked(made, tmp_path):
     assert found[0].parts == ("ema", "model", "random") and not found[0].trouble
     path = tmp_path / ".scratch" / "step-00000002" / "ema-00000.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    assert "other content" in str(list_checkpoints(tmp_path, check=True))
+    with pytest.raises(ArtifactError, match="1 of 2 checkpoints .* cannot be used") as told:
+        list_checkpoints(tmp_path, check=True)
+    assert "other content" in told.value.__notes__[0]
     assert "other content" not in str(list_checkpoints(tmp_path))
     assert str(list_checkpoints(tmp_path)).splitlines()[1].startswith("step        5")
+    path.unlink()
+    assert "ema-00000.safetensors is missing" in str(list_checkpoints(tmp_path))
 
 
 def test_what_cannot_be_exported_says_why(made, tmp_path):

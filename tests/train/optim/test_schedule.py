@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from groundup.core import ConfigError
 from groundup.train import OptimConfig, schedule
 
 
@@ -32,6 +33,12 @@ def test_the_root_falls_as_its_source_says():
     rate = schedule(OptimConfig(schedule="sqrt", warmup=0.0, decay=0.4), 100)
     assert rate(61) == pytest.approx(1 - math.sqrt(1 / 40))
     assert rate(80) == pytest.approx(1 - math.sqrt(20 / 40))
+
+
+def test_a_warm_up_that_never_ends_is_refused():
+    with pytest.raises(ConfigError, match="never come to its rate"):
+        schedule(OptimConfig(warmup_steps=10), 10)
+    assert schedule(OptimConfig(warmup_steps=9), 10)(8) == 1
 
 
 def test_a_constant_rate_stays_and_a_warm_up_may_be_given_in_steps():

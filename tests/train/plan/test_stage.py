@@ -20,6 +20,8 @@ def test_a_plan_adds_up_and_names_the_largest_micro_batch():
     assert not more.fits and more.rows_that_fit == found.rows_that_fit
     assert "It fits" in str(found) and "optimizer states" in str(found)
     assert "rows=1 micro_batches" in str(more).splitlines()[-1]
+    nothing = str(more._replace(memory_bytes=2**20))
+    assert "of 0.000977 GiB" in nothing and "Nothing here makes it fit" in nothing
 
 
 def test_ways_come_one_on_top_of_the_other_until_it_fits():
@@ -53,6 +55,7 @@ WRONG = [
     ("gpt-9", {}, "gpt-2"),
     ("2", {"devices": 3, "mesh": "pipeline=3"}, "at most"),
     ("2", {"devices": 2, "mesh": "data=4"}, "make them equal"),
+    ("2", {"mesh": "tensor=64"}, "does not divide among mesh dimension tensor=64"),
     ("2", {"devices": 0}, "devices=0 must be 1 or more"),
     ("2", {"devices": 3, "mesh": "tensor=3"}, "does not divide among mesh dimension tensor=3"),
     ("2", {"devices": 2, "mesh": "expert=2"}, "this model is dense; use data"),

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from torch.testing import assert_close
 
 from groundup.compress import to_int8
-from groundup.core import Artifact, ArtifactError, ConfigError, produce
+from groundup.core import Artifact, ConfigError, produce, record
 from groundup.embeddings import Vectors, save_vectors
 from groundup.model import PositionConfig, RopeScaling, Transformer, load, save
 from groundup.train import PretrainConfig
@@ -85,9 +85,20 @@ def test_what_cannot_be_longer_is_refused(tmp_path):
         lengthened(twice, longer(4, stretch="linear"))
 
 
-def test_a_quantised_base_is_refused(tmp_path):
+def test_a_quantised_base_goes_on_from_what_its_integers_stand_for(tmp_path, capsys):
     model = tiny_model()
     to_int8(model)
     save(model, tmp_path)
-    with pytest.raises(ArtifactError, match="is quantised"):
-        begin(longer(1), 32, tmp_path, None)
+    ids = torch.arange(1, 13)[None]
+    record.use("plain")
+    made = begin(longer(1), 32, tmp_path, None)
+    assert "is quantised: training begins from its rounded weights" in capsys.readouterr().err
+    assert all(weight.dtype == torch.float32 for weight in made.parameters())
+    assert sum(p.numel() for p in made.parameters()) == sum(
+        p.numel() for p in tiny_model().parameters()
+    )
+    assert_close(made.logits(ids), load(tmp_path, dtype=torch.float32).logits(ids))
+    made.logits(ids).sum().backward()
+    assert all(weight.grad is not None for weight in made.parameters())
+    save(made, tmp_path / "again", tmp_path)
+    assert_close(load(tmp_path / "again").logits(ids), made.logits(ids))

@@ -23,7 +23,7 @@ from groundup.train import (
 )
 from groundup.train.parallel.mesh import ALONE, Mesh
 from groundup.train.pretrain.config import Stage
-from groundup.train.pretrain.run import chosen_precision
+from groundup.train.pretrain.run import check_finite, chosen_precision
 from tests.train.services.test_samples import Rolling
 from tests.train.small import Small, small, tiny_training, without_compiler
 
@@ -81,6 +81,7 @@ def test_two_processes_make_the_model_of_one(made, alone, tmp_path, words):
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("model ") == 1  # one process speaks
     two = Artifact.open(tmp_path / "two", "model")
+    assert two.numbers["parameters"] == alone.numbers["parameters"]
     for name in ("loss", "validation"):
         assert_close(losses(two, name), losses(alone, name), atol=1e-5, rtol=0)
     assert len(losses(two, "samples")) == (2 if "--prompt" in words else 0)
@@ -218,3 +219,21 @@ def test_held_out_text_that_the_run_does_not_read_is_named(made, tmp_path, capsy
         pretrain(config, mixed, made.tokenizer, tmp_path / "base")
     said = capsys.readouterr()
     assert "that of one, which the run does not read" in said.err + said.out
+
+
+def test_weights_that_are_not_finite_become_no_model():
+    weights = dict(torch.nn.Linear(2, 2).named_parameters())
+    check_finite(weights, "It")
+    weights["bias"].data[1] = torch.nan
+    with pytest.raises(DataError, match="It holds numbers in bias that are not finite"):
+        check_finite(weights, "It")
+
+
+def test_what_has_no_effect_on_a_mesh_is_told(capsys):
+    record.use("plain")
+    Beside(zero=2, schedule="gpipe").check(ALONE, tiny_training())
+    said = capsys.readouterr().err
+    assert "--zero 2 has no effect: the mesh has no dimension shard" in said
+    assert "--schedule gpipe has no effect: the mesh has no dimension pipeline" in said
+    Beside().check(ALONE, tiny_training())
+    assert not capsys.readouterr().err

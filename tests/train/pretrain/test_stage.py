@@ -130,6 +130,8 @@ def test_a_tokenizer_that_did_not_make_the_tokens_is_named(made, tmp_path):
     other = train_tokenizer(TokenizerConfig(vocab_size=310), made.corpus, tmp_path / "other")
     with pytest.raises(ConfigError, match=f"not with {other.id[:12]}.*give the one it was made"):
         pretrain(tiny_training(), made.tokens, other, tmp_path / "out")
+    with pytest.raises(ArtifactError, match="is a corpus artifact; expected kind tokens"):
+        pretrain(tiny_training(), made.corpus, made.tokenizer, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -285,6 +287,8 @@ def test_a_base_is_trained_on_from_where_it_was(made, tmp_path):
     assert again.config["context_length"] == 128
     kept = OptimConfig(**again.config["optim"])
     assert (kept.muon_learning_rate, kept.warmup) == (OURS.muon_learning_rate, 0.0)
+    carried = pretrain(config, made.tokens, first, tmp_path / "carried", base=first)
+    assert carried.numbers["validation loss"] == again.numbers["validation loss"]
     with pytest.raises(ConfigError, match="depth came with a base"):
         pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "no", base=first)
 

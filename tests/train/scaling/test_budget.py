@@ -46,7 +46,7 @@ def test_it_is_told_as_a_table_and_as_json(made):
     assert found._asdict()["rows"][0]["loss"]["low"] < found.rows[0].loss.estimate
 
 
-@pytest.mark.parametrize("budgets", [[], [0.0], [1e14, -1.0]])
+@pytest.mark.parametrize("budgets", [[], [0.0], [1e14, -1.0], [float("nan")], [float("inf")]])
 def test_no_budget_is_no_table(made, budgets):
     with pytest.raises(ConfigError, match="above 0"):
         table(budgets, fit=made[1])
