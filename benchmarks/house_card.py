@@ -69,7 +69,11 @@ def use() -> str:
 ```sh
 groundup generate models/house-14m --prompt "The function returns"
 groundup show models/house-14m
+groundup finetune --model models/house-14m --examples runs/tiny/examples --out runs/tuned
 ```
+
+Tuning and `groundup pretrain --base models/house-14m` begin from the weights that its integers stand
+for, and make a model in float32.
 """
 
 
@@ -118,6 +122,13 @@ within a group.
 | candidate | weights | tokens | bits a byte |
 |---|---|---|---|
 {table(rows)}
+
+`small` is 2x128 with 2,048 tokens a step in rows of 256, falling over 50 % of the steps, but for
+what is named; the two of other rows take 8,192 a step and are scored on all held-out pages. 4x384
+was the best of one vocabulary; 16,384 ids were as good, and their two tables alone would take 17
+of the 20 MB that the model may have. Rates follow the rule through `scaling.py rates`:
+{sweep["rates"]["at_256"]:.2f} times the defaults at 256 features, and width to the power
+{sweep["rates"]["power"]:.2f} from there, so 1.10 times at 384.
 """
 
 
