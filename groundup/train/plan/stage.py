@@ -22,7 +22,7 @@ from ..parallel.apply import check
 from .share import Place, Zero, parse_mesh, share_of
 from .step import Tracer, Work
 
-PROGRAM_BYTES = {("cpu", False): 165 * 2**20, ("cpu", True): 270 * 2**20,
+PROGRAM_BYTES = {("cpu", False): 75 * 2**20, ("cpu", True): 105 * 2**20,
                  ("cuda", False): 2**29, ("cuda", True): 2**29}  # fmt: skip
 """Of a process by device and whether it compiles, beyond torch's import: libraries at work, what
 single operations take for themselves, the compiler; on a card its context. Fitted on a processor to
