@@ -21,7 +21,8 @@ EXTERN = {
     aten._scaled_dot_product_flash_attention_for_cpu.default,
     aten._scaled_dot_product_flash_attention_for_cpu_backward.default,
 }  # fmt: skip
-"""Operations that the compiler calls and cannot fuse; what they read lies in memory."""
+"""Operations that the compiler calls and cannot fuse, beside ours in C++; what they read lies in
+memory."""
 VIEWS = {
     "view", "reshape", "permute", "t", "transpose", "expand", "unsqueeze", "squeeze", "slice",
     "select", "as_strided", "alias", "split", "split_with_sizes", "unbind", "_unsafe_view",
@@ -60,7 +61,7 @@ def in_memory(graph: fx.Graph, results: Sequence[Any]) -> set[fx.Node]:
     for node in graph.nodes:
         if node.op != "call_function":
             continue
-        if node.target in EXTERN:
+        if node.target in EXTERN or getattr(node.target, "namespace", "") == "groundup":
             found.add(node)
             found |= {base_of(each) for each in node.all_input_nodes}
         elif own_name(node) not in VIEWS and node.all_input_nodes:

@@ -102,7 +102,7 @@ def forecast(config: ForecastConfig, fit: Artifact, out: Path) -> Registered:
     known, swept = read_fit(fit), parent_of(fit, "sweep")
     told = read_sweep(swept)
     planned = plan(config, known, told)
-    if trouble := lacking(planned, parent_of(swept, "tokens")):
+    if trouble := lacking(planned, told.train_tokens):
         record.say(trouble)
     sizes = [run.computing for run in told.runs]
     if not min(sizes) <= planned.size.computing <= max(sizes):

@@ -7,6 +7,7 @@ A stopped sweep goes on where it was, within a run too.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,17 +112,18 @@ class Told(NamedTuple):
     config: SweepConfig
     vocab_size: int
     runs: tuple[Run, ...]
+    train_tokens: float
+    """How many there are to train on; infinite in a report that does not say so."""
 
 
-def lacking(run: Rung, tokens: Artifact) -> str:
+def lacking(run: Rung, train_tokens: float) -> str:
     """What to say of a run that needs more tokens than there are; empty if it does not."""
-    there = sum(len(shard) for shard in open_text(tokens, "train").shards)
-    if run.config.tokens <= there:
+    if run.config.tokens <= train_tokens:
         return ""
     return (
-        f"The run {run.name} needs {run.config.tokens:,} tokens and {tokens.path} trains on "
-        f"{there:,}, and no law here knows what text seen again is worth; take a larger shape or a "
-        "smaller budget, or give more text."
+        f"The run {run.name} needs {run.config.tokens:,} tokens, there are {train_tokens:,} to "
+        "train on, and no law here knows what text seen again is worth; take a larger shape or "
+        "a smaller budget, or give more text."
     )
 
 
@@ -140,7 +142,8 @@ def sweep(
     """
     vocab_size = len(vocabulary(load_tokenizer(tokenizer.path)).sizes)
     ladder = rungs(config, vocab_size)
-    if trouble := lacking(max(ladder, key=lambda each: each.config.tokens), tokens):
+    there = sum(len(shard) for shard in open_text(tokens, "train").shards)
+    if trouble := lacking(max(ladder, key=lambda each: each.config.tokens), there):
         raise ConfigError(trouble)
     if short := len(config.shapes) * len(config.budgets) - len(ladder):
         steps = f"{config.fewest_steps:,} steps (fewest_steps)"
@@ -156,7 +159,9 @@ def sweep(
 
     def write(draft: Draft) -> None:
         rows = [run._asdict() | {"curve": run.curve._asdict()} for run in runs]
-        write_json(draft.file(FILE), {"vocab_size": vocab_size, "runs": rows})
+        write_json(
+            draft.file(FILE), {"vocab_size": vocab_size, "train_tokens": there, "runs": rows}
+        )
         draft.numbers |= {"runs": len(runs), "flops": sum(run.flops for run in runs)}
 
     report = produce(
@@ -228,4 +233,5 @@ def read_sweep(report: Artifact) -> Told:
         )
     told = json.loads(report.file(FILE).read_text(encoding="utf-8"))
     runs = (Run(**(row | {"curve": Curve(**row["curve"])})) for row in told["runs"])
-    return Told(SweepConfig(**report.config), told["vocab_size"], tuple(runs))
+    there = told.get("train_tokens", math.inf)
+    return Told(SweepConfig(**report.config), told["vocab_size"], tuple(runs), there)

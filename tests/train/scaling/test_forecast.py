@@ -1,13 +1,15 @@
 """A forecast is registered once, says when, and cannot be changed in silence."""
 
 import json
+import math
 import shutil
 
 import pytest
 
-from groundup.core import ArtifactError, ConfigError, DataError, load_config
+from groundup.core import ArtifactError, ConfigError, DataError, load_config, record
 from groundup.train import CheckpointConfig, OptimConfig, PretrainConfig
 from groundup.train.optim.config import RuleConfig
+from groundup.train.scaling.fit import parent_of
 from groundup.train.scaling.forecast import (
     FILE,
     SETTINGS,
@@ -17,6 +19,8 @@ from groundup.train.scaling.forecast import (
     read_forecast,
     toml,
 )
+from groundup.train.scaling.ladder import rung
+from groundup.train.scaling.sweep import lacking, read_sweep
 from tests.train.scaling.ladders import law
 
 LARGER = ForecastConfig(budget=1.92e14)
@@ -91,6 +95,17 @@ def test_another_forecast_of_the_same_run_is_counted(fit, made, tmp_path):
     other = ForecastConfig(budget=1.92e14, most_half_width=2.5)
     assert forecast(other, fit, tmp_path / "other").forecast.others == 1
     assert read_forecast(made.artifact).others == 1
+
+
+def test_text_that_is_not_there_and_a_size_beyond_the_ladder_are_told(fit, tmp_path, capsys):
+    told = read_sweep(parent_of(fit, "sweep"))
+    assert told.train_tokens == math.inf  # a report from before it was noted
+    made = rung(told.config, (3, 192), 1.92e14, told.vocab_size)
+    assert not lacking(made, made.config.tokens)
+    assert "no law here knows what text seen again" in lacking(made, made.config.tokens - 1)
+    record.use("plain")
+    forecast(ForecastConfig(budget=1e12, shape=(1, 64), most_half_width=99), fit, tmp_path / "a")
+    assert "1x64 has" in capsys.readouterr().err
 
 
 def test_what_is_not_worth_foretelling_is_refused(fit, made, tmp_path):

@@ -102,7 +102,7 @@ def test_a_dry_run_tells_and_makes_nothing(made, tmp_path):
 
 def test_more_tokens_than_there_are_is_refused_before_anything_starts(made, tmp_path):
     config = LADDER.model_copy(update={"budgets": (1e12,)})
-    with pytest.raises(ConfigError, match="1x64-1e12 needs .* trains on"):
+    with pytest.raises(ConfigError, match="1x64-1e12 needs .* to train on"):
         sweep(config, made.tokens, made.tokenizer, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
