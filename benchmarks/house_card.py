@@ -72,8 +72,8 @@ groundup show models/house-14m
 groundup finetune --model models/house-14m --examples runs/tiny/examples --out runs/tuned
 ```
 
-Tuning and `groundup pretrain --base models/house-14m` begin from the weights that its integers stand
-for, and make a model in float32.
+Tuning and `groundup pretrain --base models/house-14m` begin from the weights that its integers
+stand for, and make a model in float32.
 """
 
 
