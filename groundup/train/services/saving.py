@@ -89,6 +89,14 @@ def noticing_interrupts() -> Iterator[list[int]]:
         pass  # not the main thread
     try:
         yield noticed
+    except Exception as error:
+        # A terminal and torchrun send the signal to the C++ compiler too, which then fails.
+        if noticed and type(error).__name__ == "InductorError":
+            raise KeyboardInterrupt(
+                "Stopped while a step was compiled; run the same command again to go on from the "
+                "last checkpoint, or from the beginning if there is none yet."
+            ) from error
+        raise
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -4,10 +4,11 @@ import os
 import signal
 
 import pytest
+from torch._inductor.exc import InductorError
 
 from groundup.core import CapacityError
 from groundup.train import CheckpointConfig, Checkpoints, Interrupted, saving
-from groundup.train.services.saving import Wish, wished
+from groundup.train.services.saving import Wish, noticing_interrupts, wished
 from tests.train.services.steps import steps_of, tiny
 
 
@@ -26,6 +27,16 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     assert kept(tmp_path) == ["step-00000003"]
     assert checkpoints.resume().step == 3
     assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_compiler_that_ctrl_c_ended_is_a_stop_and_no_defect():
+    failed = InductorError(RuntimeError("g++ was interrupted"), object())
+    with pytest.raises(KeyboardInterrupt, match="while a step was compiled"):
+        with noticing_interrupts():
+            os.kill(os.getpid(), signal.SIGINT)
+            raise failed
+    with pytest.raises(InductorError), noticing_interrupts():
+        raise failed
 
 
 def test_checkpoints_come_by_steps_and_some_stay_for_good(tmp_path):
