@@ -2,6 +2,7 @@
 
     python benchmarks/train_memory.py             # shapes that the plan's constants never saw
     python benchmarks/train_memory.py --fitted    # the shapes on which they were made
+    python benchmarks/train_memory.py --meshes    # the fullest of processes that train together
     python benchmarks/train_memory.py --recompute # what computing again saves and costs
     python benchmarks/train_memory.py --peers PYTHON    # beside transformers, whose PYTHON is given
 
@@ -11,10 +12,12 @@ groundup, with the allocator tuned as `groundup pretrain` tunes it. A plan shoul
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import date
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 from statistics import median
 from time import process_time
@@ -44,6 +47,13 @@ HELD_OUT = (
 )
 ROUNDS = 3
 """Processes that a shape is measured in."""
+MESHES = (
+    "5 8 256 none eager bfloat16 adamw 1 data=2",
+    "5 8 256 none eager bfloat16 adamw 1 shard=2",
+    "5 8 256 none eager bfloat16 adamw 1 tensor=2",
+    "5 2 256 none eager bfloat16 adamw 4 pipeline=2",
+)
+"""As above, with the mesh; rows are of one process. None was ever fitted to."""
 PEERS = ("5 8 256 none", "5 8 256 all", "5 2 1024 none", "5 2 1024 all")
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,6 +83,8 @@ def train_once(wanted: dict[str, Any]) -> dict[str, float]:
         Plan,
         Precision,
         causal,
+        launched,
+        parallelise,
         sequence,
         split,
         train,
@@ -86,8 +98,6 @@ def train_once(wanted: dict[str, Any]) -> dict[str, float]:
     model.recompute_blocks(wanted["recompute"])
     if wanted["compiled"]:
         assert model.compile_blocks(), "a C++ compiler is needed"
-    optimizer = Optimizer(model.named_parameters(), OptimConfig(**wanted["optim"]))
-    made = status("VmRSS")
     whole = rows * wanted["micro_batches"]
     ids = torch.randint(config.vocab_size, (whole, length))
     documents = torch.zeros(whole, length, dtype=torch.int32)
@@ -95,15 +105,19 @@ def train_once(wanted: dict[str, Any]) -> dict[str, float]:
     if config.kind == "encoder_decoder":
         source = {"source": ids, "source_documents": documents}
     batch = Batch(ids, ids, torch.ones(whole, length), documents, **source)
-    loss = sequence if source else causal
-    plan = Plan(wanted["steps"], precision=Precision(getattr(torch, wanted["dtype"])))
+    loss, precision = sequence if source else causal, Precision(getattr(torch, wanted["dtype"]))
     batches = split(batch, wanted["micro_batches"])
-    peaks, seconds = [], []
-    for step in train(model, lambda _: batches, loss, optimizer, lambda _: 1e-3, plan):
-        peaks.append(status("VmHWM") - before)
-        seconds.append(step.seconds)
-    return {"peak": peaks[-1], "before": before, "made": made - before, "first": peaks[0],
-            "seconds": min(seconds), "peaks": peaks}  # fmt: skip
+    peaks = []
+    with launched(wanted["mesh"]) as mesh:
+        made = parallelise(model, loss, precision, mesh)
+        states = Optimizer(
+            made.parameters.items(), OptimConfig(**wanted["optim"]), names=made.names
+        )
+        plan = Plan(wanted["steps"], precision=precision, mesh=mesh)
+        for _ in train(made.model, lambda _: batches, loss, states, lambda _: 1e-3, plan,
+                       gradients=made.gradients, settle=made.settle):  # fmt: skip
+            peaks.append(status("VmHWM") - before)
+    return {"peak": peaks[-1], "before": before, "first": peaks[0]}
 
 
 def measured(wanted: dict[str, Any], python: str = sys.executable) -> dict[str, Any]:
@@ -117,26 +131,38 @@ def measured_once(wanted: dict[str, Any], python: str) -> dict[str, Any]:
     from groundup.core import device
 
     environment = dict(os.environ, GLIBC_TUNABLES=device.ALLOCATOR, PYTHONPATH=str(ROOT))
-    command = [python, __file__, "--one", json.dumps(wanted)]
+    count = processes(wanted["mesh"])
+    together = ["-m", "torch.distributed.run", "--nproc-per-node", str(count)]
+    words = [__file__, "--one", json.dumps(wanted)]
+    command = [python, *(together if count > 1 else ()), *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    told = [json.loads(found) for found in re.findall(r"\{.*?\}", done.stdout)]  # in a line or two
+    return max(told, key=lambda each: each["peak"])
+
+
+def processes(mesh: str) -> int:
+    """How many a mesh has."""
+    from groundup.train.plan.share import parse_mesh
+
+    return prod(parse_mesh(mesh, None).values())
 
 
 def wanted_of(line: str) -> dict[str, Any]:
     """A line of the lists above as settings."""
-    model, rows, length, recompute, how, dtype, optim, micro_batches = line.split()
+    model, rows, length, recompute, how, dtype, optim, micro_batches, *mesh = line.split()
     return {
         "model": model, "rows": int(rows), "length": int(length), "recompute": recompute,
         "compiled": how == "compiled", "dtype": dtype, "optim": {"matrices": optim},
-        "micro_batches": int(micro_batches), "steps": 3,
+        "micro_batches": int(micro_batches), "mesh": "".join(mesh), "steps": 3,
     }  # fmt: skip
 
 
 def planned(wanted: dict[str, Any]) -> int:
     """What `groundup plan` says of it."""
     from groundup.train import OptimConfig, PlanConfig
+    from groundup.train.plan.share import parse_mesh
     from groundup.train.plan.stage import Asked
     from groundup.train.plan.step import Tracer
 
@@ -146,7 +172,7 @@ def planned(wanted: dict[str, Any]) -> int:
         optim=OptimConfig(**wanted["optim"]),
     )  # fmt: skip
     with Tracer(config_of(wanted["model"])) as tracer:
-        return Asked(tracer, config, {}, "cpu").total_bytes()
+        return Asked(tracer, config, parse_mesh(wanted["mesh"], None), "cpu").total_bytes()
 
 
 def compare_plans(lines: tuple[str, ...], name: str) -> bool:
@@ -259,6 +285,8 @@ if __name__ == "__main__":
         compare_kinds()
     elif sys.argv[1:2] == ["--peers"]:
         compare_peers(sys.argv[2])
+    elif sys.argv[1:2] == ["--meshes"]:
+        sys.exit(not compare_plans(MESHES, "meshes"))
     elif sys.argv[1:2] == ["--fitted"]:
         compare_plans(FITTED, "fitted")
     else:

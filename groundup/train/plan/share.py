@@ -40,6 +40,12 @@ class Place(NamedTuple):
     compute_bytes: int = 2
     """Of a number of a gathered weight."""
 
+    @property
+    def divides(self) -> bool:
+        """Whether a process holds tensors in part."""
+        by_zero = self.size("shard") > 1 and self.zero > 1
+        return by_zero or max(self.size("tensor"), self.size("expert")) > 1
+
     def size(self, dimension: str) -> int:
         """Processes along a dimension."""
         return self.sizes.get(dimension, 1)

@@ -27,6 +27,9 @@ PROGRAM_BYTES = {("cpu", False): 75 * 2**20, ("cpu", True): 105 * 2**20,
 """Of a process by device and whether it compiles, beyond torch's import: libraries at work, what
 single operations take for themselves, the compiler; on a card its context. Fitted on a processor to
 the shapes that `benchmarks/train_memory.py` calls fitted; for a card an allowance, not measured."""
+DIVIDED_BYTES = {"cpu": 48 * 2**20, "cuda": 0}
+"""Of a process whose tensors are divided (ZeRO 2 and 3, tensor, expert), besides: what PyTorch keeps
+to divide them. Fitted on a processor to one mesh, `shard=2` at depth 5."""
 SLACK = {"cpu": 0.05, "cuda": 0.05}
 """What an allocator holds beyond tensors, as a share of these; fitted as above."""
 BY_ROW = ("activations", "loss", "working")
@@ -179,6 +182,8 @@ class Asked(NamedTuple):
             place = Place(self.sizes, config.zero, stage, config.micro_batches, compute)
             parts = share_of(ledger, place)
             parts["program"] = PROGRAM_BYTES[self.device, config.compiled]
+            if place.divides:
+                parts["program"] += DIVIDED_BYTES[self.device]
             parts["allocator"] = round(SLACK[self.device] * sum(parts.values()))
             found.append(parts)
         return found
