@@ -1,14 +1,10 @@
 """Of two real processes the one with more work is named; who trains alone waits for nobody."""
 
-import json
-import socket
-import time
 from pathlib import Path
 
 import pytest
 import torch
 from torch import distributed
-from torch import multiprocessing as processes
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
@@ -19,6 +15,7 @@ from groundup.train.parallel.mesh import Mesh
 from groundup.train.precision import Precision
 from groundup.train.services.inner import by_part
 from groundup.train.services.stragglers import Own, pacing, straggler
+from tests.train.parallel.processes import run
 from tests.train.services.steps import steps_of, tiny
 from tests.train.test_loop import ragged_batch
 
@@ -38,12 +35,9 @@ class Work:
             self.products += 1
 
 
-def one(rank: int, port: int, folder: str) -> None:
+def one(folder: str) -> list[str]:
     """A process: the second does three times the work on each batch, and all of it once more."""
-    torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
-    )
+    rank = distributed.get_rank()
     mesh = Mesh(init_device_mesh("cpu", (2,), mesh_dim_names=("data",)))
     model, optimizer = tiny()
     work = Work()
@@ -67,27 +61,16 @@ def one(rank: int, port: int, folder: str) -> None:
     assert by_part(shares) == pytest.approx({"layers.0.attention": 55.0})
     if metrics is not None:
         metrics.close()
-    (Path(folder) / f"said-{rank}.json").write_text(json.dumps(said))
-    distributed.destroy_process_group()
+    return said
 
 
 def test_the_slower_of_two_processes_is_named_by_the_first(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = processes.start_processes(
-        one, (port, str(tmp_path)), nprocs=2, join=False, start_method="spawn"
-    )
-    assert started is not None
-    deadline = time.monotonic() + 150
-    while not started.join(timeout=5):
-        assert time.monotonic() < deadline, "the processes hang"
+    first, second = run(2, one, str(tmp_path))
     rows = record.read_metrics(tmp_path / "m.jsonl")
     assert [(row["step"], row["own seconds by rank"], row["straggler"]) for row in rows] == [
         (3, [10.0, 30.0], 1),
         (7, [10.0, 30.0], 1),
     ]
-    first, second = (json.loads((tmp_path / f"said-{rank}.json").read_text()) for rank in (0, 1))
     assert len(first) == 2 and not second
     assert "rank 1 is 3.0 times as slow as the others, 30 s of own work against 10 s" in first[0]
 
