@@ -38,7 +38,7 @@ corpus = library_corpus(CORPUS, out / "corpus")
 tokenizer = train_tokenizer(TokenizerConfig(), corpus, out / "tokenizer")
 tokens(TokensConfig(), corpus, tokenizer, out / "tokens")
 recipe = vars(sys.modules["groundup.recipes.tiny"])
-names = [name for name in ("TOKENS", "LONG_SHARE") if name in recipe]
+names = [name for name in ("TOKENS", "DEPTH") if name in recipe]
 print(*(f"{name.lower()}={recipe[name]}" for name in names))
 """
 """What `groundup run tiny` does before its base, in the words that both versions have; the base is
