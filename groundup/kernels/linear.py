@@ -67,7 +67,8 @@ class Int8Linear(nn.Module):
         """A linear map of the weights that the integers stand for, to be trained."""
         made = nn.Linear(self.in_features, self.out_features, bias=False, device="meta")
         made.weight = nn.Parameter(self.dequantized())
-        made.bias = self.bias
+        if self.bias is not None:
+            made.bias = self.bias
         return made
 
     def forward(self, x: Float[Tensor, "*batch I"]) -> Float[Tensor, "*batch O"]:
