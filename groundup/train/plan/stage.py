@@ -28,8 +28,8 @@ PROGRAM_BYTES = {("cpu", False): 75 * 2**20, ("cpu", True): 105 * 2**20,
 single operations take for themselves, the compiler; on a card its context. Fitted on a processor to
 the shapes that `benchmarks/train_memory.py` calls fitted; for a card an allowance, not measured."""
 DIVIDED_BYTES = {"cpu": 48 * 2**20, "cuda": 0}
-"""Of a process whose tensors are divided (ZeRO 2 and 3, tensor, expert), besides: what PyTorch keeps
-to divide them. Fitted on a processor to one mesh, `shard=2` at depth 5."""
+"""Of a process whose tensors are divided (ZeRO 2 and 3, tensor, expert), besides: what PyTorch
+keeps to divide them. Fitted on a processor to one mesh, `shard=2` at depth 5."""
 SLACK = {"cpu": 0.05, "cuda": 0.05}
 """What an allocator holds beyond tensors, as a share of these; fitted as above."""
 BY_ROW = ("activations", "loss", "working")
