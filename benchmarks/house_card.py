@@ -128,7 +128,7 @@ what is named; the two of other rows take 8,192 a step and are scored on all hel
 was the best of one vocabulary; 16,384 ids were as good, and their two tables alone would take 17
 of the 20 MB that the model may have. Rates follow the rule through `scaling.py rates`:
 {sweep["rates"]["at_256"]:.2f} times the defaults at 256 features, and width to the power
-{sweep["rates"]["power"]:.2f} from there, so 1.10 times at 384.
+{sweep["rates"]["power"]:.2f} from there.
 """
 
 

@@ -226,10 +226,10 @@ def vertex(x: list[float], y: list[float]) -> float:
     return float(min(max(-b / (2 * a), x[0]), x[-1]))
 
 
-def ladder_config(rule: dict[str, Any], steps: Ladder = DEEP) -> SweepConfig:
+def ladder_config(rule: dict[str, Any], which: Ladder = DEEP) -> SweepConfig:
     """A ladder at the rates that the rule gives."""
     return SweepConfig(
-        shapes=steps.shapes, budgets=steps.budgets, fewest_steps=steps.fewest_steps,
+        shapes=which.shapes, budgets=which.budgets, fewest_steps=which.fewest_steps,
         adamw_power=rule["power"], muon_power=rule["power"],
         training=Training(optim=scaled(OptimConfig(), rule["at_256"])),
     )  # fmt: skip
@@ -254,29 +254,29 @@ def at(folder: Path, name: str) -> Path:
     return folder / "house" / name.replace(" ", "_").replace(",", "").replace(":", "")
 
 
-def ladder(runs: Path, folder: Path, steps: Ladder = DEEP) -> Artifact:
+def ladder(runs: Path, folder: Path, which: Ladder = DEEP) -> Artifact:
     """Train a ladder; its report."""
     data = text(runs, "8k")
-    config = ladder_config(rates(runs, folder), steps)
-    made = sweep(config, *data, folder / f"{steps.folder}ladder")
+    config = ladder_config(rates(runs, folder), which)
+    made = sweep(config, *data, folder / f"{which.folder}ladder")
     assert made.artifact is not None, "it was no dry run"
     return made.artifact
 
 
-def foretold(runs: Path, folder: Path, steps: Ladder = DEEP) -> Artifact:
+def foretold(runs: Path, folder: Path, which: Ladder = DEEP) -> Artifact:
     """Fit a ladder and register the loss of the larger run."""
-    report = ladder(runs, folder, steps)
-    fit = fit_sweep(FitConfig(), report, folder / f"{steps.folder}fit")
+    report = ladder(runs, folder, which)
+    fit = fit_sweep(FitConfig(), report, folder / f"{which.folder}fit")
     print(fit)
     told = read_sweep(report)
     law = json.loads((fit.artifact.path / "fit.json").read_text())["laws"]["parametric"]
-    targets = {each: rung(told.config, each, steps.target_budget, told.vocab_size)
-               for each in steps.targets}  # fmt: skip
+    targets = {each: rung(told.config, each, which.target_budget, told.vocab_size)
+               for each in which.targets}  # fmt: skip
     shape = min(targets, key=lambda each: lowest(targets[each], law))
     config = ForecastConfig(
-        budget=steps.target_budget, shape=shape, most_half_width=steps.most_half_width
+        budget=which.target_budget, shape=shape, most_half_width=which.most_half_width
     )
-    made = forecast(config, fit.artifact, folder / f"{steps.folder}forecast")
+    made = forecast(config, fit.artifact, folder / f"{which.folder}forecast")
     print(made)
     return made.artifact
 
@@ -287,14 +287,14 @@ def lowest(run: Rung, law: dict[str, list[float]]) -> float:
     return e + a / run.size.computing**alpha + b / run.config.tokens**beta
 
 
-def large(runs: Path, folder: Path, steps: Ladder = DEEP) -> dict[str, Any]:
+def large(runs: Path, folder: Path, which: Ladder = DEEP) -> dict[str, Any]:
     """Train the run that was foretold, and hold it to its forecast."""
-    made, data = foretold(runs, folder, steps), text(runs, "8k")
+    made, data = foretold(runs, folder, which), text(runs, "8k")
     content = json.loads(made.file("forecast.json").read_text())
-    model = pretrain(PretrainConfig(**content["run"]), *data, folder / f"{steps.folder}large")
+    model = pretrain(PretrainConfig(**content["run"]), *data, folder / f"{which.folder}large")
     loss = model.numbers["validation loss"]
     try:
-        print(check_forecast(model, made, folder / f"{steps.folder}verdict"))
+        print(check_forecast(model, made, folder / f"{which.folder}verdict"))
         inside = True
     except GateFailed as failure:
         print(failure, *failure.__notes__, sep="\n")
@@ -337,10 +337,10 @@ def show(runs: Path, folder: Path) -> None:
     print(json.dumps(found, indent=1))
 
 
-def outcome(folder: Path, steps: Ladder) -> dict[str, Any]:
+def outcome(folder: Path, which: Ladder) -> dict[str, Any]:
     """What a ladder found so far."""
     found: dict[str, Any] = {}
-    places = {name: folder / f"{steps.folder}{name}" for name in ("ladder", "fit", "large")}
+    places = {name: folder / f"{which.folder}{name}" for name in ("ladder", "fit", "large")}
     if (places["ladder"] / "sweep" / MANIFEST).is_file():
         rows = json.loads((places["ladder"] / "sweep" / "runs.json").read_text())["runs"]
         found["ladder"] = [
@@ -351,7 +351,7 @@ def outcome(folder: Path, steps: Ladder) -> dict[str, Any]:
         told = json.loads((places["fit"] / "fit.json").read_text())
         found["fit"] = {key: told[key] for key in ("laws", "exponents", "residuals_percent")}
     if (places["large"] / MANIFEST).is_file():
-        made = json.loads((folder / f"{steps.folder}forecast" / "forecast.json").read_text())
+        made = json.loads((folder / f"{which.folder}forecast" / "forecast.json").read_text())
         found["large"] = {"depth": made["run"]["depth"], "width": made["run"]["width"],
                           "forecast": made["loss"], **held_out(places["large"]),
                           "copying": copying(places["large"])}  # fmt: skip

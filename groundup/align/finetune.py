@@ -79,7 +79,7 @@ class FinetuneConfig(Config):
     learning_rate=2e-5."""
     seed: int = 0
     """Of the order of rows."""
-    validations: int = 2
+    validations: int = Field(default=2, ge=1)
     """How often held-out conversations are scored during the run."""
     save_seconds: float = 15.0
     """Time between checkpoints."""

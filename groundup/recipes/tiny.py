@@ -67,8 +67,8 @@ def tiny(
     epochs  how often the chat model sees each conversation
     """
     started = time.monotonic()
-    training = PretrainConfig(tokens=tokens, depth=depth)
-    tuning = FinetuneConfig(epochs=epochs)  # both refuse what cannot be, at once
+    training = PretrainConfig(tokens=tokens, depth=depth)  # both refuse what cannot be, at once
+    tuning = FinetuneConfig(epochs=epochs)
     fresh = not (out / "report" / MANIFEST).is_file()
     if fresh:
         record.say(device.one_line())

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from groundup.core import ConfigError, DataError, Draft, LanguageModel, device, record
 from groundup.kernels import LossSum
@@ -29,6 +28,7 @@ from ..objectives.objective import Objective, Setting
 from ..optim.average import Average
 from ..optim.optimizer import Optimizer
 from ..optim.schedule import schedule
+from ..optim.sharded import local
 from ..parallel.apply import Parallel, parallelise
 from ..parallel.context import own_positions
 from ..parallel.data import check_rows, own_rows
@@ -184,7 +184,8 @@ class Run:
     def load(self, step: int | None) -> Resumed:
         """Load a checkpoint, the newest if none is named, and let processes share what moved."""
         resumed = self.checkpoints.resume(step)
-        check_finite(self.parallel.parameters, f"The checkpoint of step {resumed.step:,}")
+        if resumed.step:
+            check_finite(self.parallel.parameters, f"The checkpoint of step {resumed.step:,}")
         self.parallel.settle()
         return resumed
 
@@ -359,8 +360,7 @@ class Run:
 def check_finite(weights: Mapping[str, torch.Tensor], what: str) -> None:
     """Raise DataError naming the first weight that holds infinities or no numbers."""
     for name, weight in weights.items():
-        own = weight.to_local() if isinstance(weight, DTensor) else weight
-        if not own.isfinite().all():
+        if not local(weight).isfinite().all():
             raise DataError(
                 f"{what} holds numbers in {name} that are not finite, and no model is made of it; "
                 "go on from an earlier checkpoint, or with a lower rate from the beginning."

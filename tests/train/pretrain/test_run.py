@@ -163,16 +163,23 @@ def test_a_short_run_at_an_absurd_rate_is_an_error(made, tmp_path):
         pretrain(tiny_training(optim=optim), made.tokens, made.tokenizer, tmp_path / "wild")
 
 
-def test_the_whole_of_a_validation_weighs_sources_as_the_run_reads_them(made, tmp_path):
-    (tmp_path / "sums").mkdir()
+def mixture(made: Small, folder: Path, validation_share: float) -> Artifact:
+    """Tokens of the small corpus, `one`, and of sums, `two`, so much of which is held out."""
+    (folder / "sums").mkdir()
     for number in range(8):
         lines = [f"{number} and {other} make {number + other}.\n" for other in range(60)]
-        (tmp_path / "sums" / f"{number}.txt").write_text("".join(lines), encoding="utf-8")
-    split = CorpusConfig(validation_share=0.4, test_share=0.1, near_duplicate_threshold=0)
-    sums = tokens(TokensConfig(), corpus(split, tmp_path / "sums", tmp_path / "corpus"),
-                  made.tokenizer, tmp_path / "tokens")  # fmt: skip
-    mixed = mix(MixConfig(tokens=2048, weights={"one": 1, "two": 1}),
-                {"one": made.tokens, "two": sums}, made.tokenizer, tmp_path / "mix")  # fmt: skip
+        (folder / "sums" / f"{number}.txt").write_text("".join(lines), encoding="utf-8")
+    split = CorpusConfig(
+        validation_share=validation_share, test_share=0.1, near_duplicate_threshold=0
+    )
+    sums = tokens(TokensConfig(), corpus(split, folder / "sums", folder / "corpus"),
+                  made.tokenizer, folder / "tokens")  # fmt: skip
+    return mix(MixConfig(tokens=2048, weights={"one": 1, "two": 1}),
+               {"one": made.tokens, "two": sums}, made.tokenizer, folder / "mix")  # fmt: skip
+
+
+def test_the_whole_of_a_validation_weighs_sources_as_the_run_reads_them(made, tmp_path):
+    mixed = mixture(made, tmp_path, 0.4)
     stages = (Stage(share=0.5, length=64), Stage(share=0.5, length=64, mixture={"two": 1.0}))
     config = tiny_training(tokens=2048, stages=stages, validations=1)
     with without_compiler():
@@ -202,15 +209,7 @@ def test_a_run_that_goes_on_computes_as_it_did():
 
 
 def test_held_out_text_that_the_run_does_not_read_is_named(made, tmp_path, capsys):
-    (tmp_path / "sums").mkdir()
-    for number in range(8):
-        lines = [f"{number} and {other} make {number + other}.\n" for other in range(60)]
-        (tmp_path / "sums" / f"{number}.txt").write_text("".join(lines), encoding="utf-8")
-    split = CorpusConfig(validation_share=0, test_share=0.1, near_duplicate_threshold=0)
-    sums = tokens(TokensConfig(), corpus(split, tmp_path / "sums", tmp_path / "corpus"),
-                  made.tokenizer, tmp_path / "tokens")  # fmt: skip
-    mixed = mix(MixConfig(tokens=2048, weights={"one": 1, "two": 1}),
-                {"one": made.tokens, "two": sums}, made.tokenizer, tmp_path / "mix")  # fmt: skip
+    mixed = mixture(made, tmp_path, 0)
     config = tiny_training(
         tokens=2048, validations=1, stages=(Stage(share=1.0, length=64, mixture={"two": 1.0}),)
     )
