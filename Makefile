@@ -6,6 +6,7 @@
 #   make bench     speed beside peers      make oracles peers in a venv of their own, new fixtures
 #   make kills     a run killed 20 times   make demo-check  the demo's models beside transformers
 #   make simulations  the statistics held against a known truth
+#   make yardsticks   corpora and demo beside what they were before
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -26,10 +27,10 @@ NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow check fix bench simulations kills demo-check gpu-check oracles clean
+.PHONY: help demo test slow check fix bench simulations yardsticks kills demo-check gpu-check oracles clean
 
 help:
-	@sed -n '3,8s/^# *//p' Makefile
+	@sed -n '3,9s/^# *//p' Makefile
 
 demo: $(VENV)/.demo
 	$(BIN)/groundup run tiny --out $(OUT)
@@ -57,6 +58,10 @@ bench: $(VENV)/.demo
 
 simulations: $(VENV)/.demo
 	$(BIN)/python benchmarks/simulations.py
+
+yardsticks: $(VENV)/.test
+	$(BIN)/python benchmarks/yardsticks.py corpora
+	$(BIN)/python benchmarks/yardsticks.py demo $(OUT)
 
 kills: $(VENV)/.demo
 	$(BIN)/python benchmarks/kills.py

@@ -89,3 +89,22 @@ def test_the_page_of_models_is_what_its_command_makes():
     assert models.markdown() == models.PAGE.read_text(encoding="utf-8"), (
         "run benchmarks/models_page.py"
     )
+
+
+@pytest.fixture
+def yardsticks(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return script("yardsticks")
+
+
+def test_three_prepared_corpora_hold_what_they_held(yardsticks):
+    """A change of text, licence, split or reason is meant, and then kept with `--keep`."""
+    kept = json.loads((yardsticks.FIXTURES / "corpora.json").read_text(encoding="utf-8"))
+    assert not yardsticks.differences(kept, yardsticks.corpora())
+
+
+def test_a_yardstick_names_what_differs(yardsticks):
+    differences = yardsticks.differences
+    assert differences({"a": {"b": 1.0}}, {"a": {"b": 1.2}}, 0.1) == ["a.b: kept 1.0, now 1.2"]
+    assert not differences({"a": 1.0}, {"a": 1.05}, 0.1)
+    assert differences({"a": 1}, {}) == ["a: kept 1, now None"]
