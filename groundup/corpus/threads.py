@@ -190,9 +190,11 @@ def hand_on(task: Task) -> dict[str, int]:
 def part_of(record: Record, place: Place, task: Task) -> Part:
     """What of a message goes to its thread."""
     known = record.metadata
+    licence = known.get("licence") or ""
+    licence = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
     return Part(
         task.homes[place.thread], place.thread, place.position, record.id, record.source,
-        record.path, f"{known.get('licence') or ''}", f"{known.get(task.speaker) or ''}",
+        record.path, licence, f"{known.get(task.speaker) or ''}",
         record.text, plain_json(record.spans),
     )  # fmt: skip
 

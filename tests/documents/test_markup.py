@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from groundup.core import DataError
 from groundup.documents import read_html
+from groundup.documents.markup import charset_named
 
 WORDS = st.sampled_from(
     ["tea", "Straße ", " 世界", "&amp;", "&eacute;", "&#x1F388;", "&nbsp;", "&bogus;", "AT&T", "&",
@@ -221,3 +222,12 @@ def test_markup_that_needs_a_segment_a_byte_stays_small(text):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert page.map.text and peak < 200 * len(data)
+
+
+def test_labels_that_are_no_charset_are_not_run():
+    for label in ("zlib", "rot13", "unicode_escape", "punycode", "idna", "utf-7", "\0", "é" * 99):
+        assert charset_named(label) == ""
+        if label.isascii() and label.isprintable():
+            with pytest.raises(DataError, match="charset"):
+                read_html(f"<meta charset={label}>a".encode())
+    assert charset_named("ibm850") == "cp850" and charset_named("latin1") == "cp1252"

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from groundup.core import Artifact, Config, DataError, record
 from groundup.documents import Removal
 
-from ..prepare.write import LICENCES
+from ..engine.job import LICENCES
 from .reading import Held, is_inside, is_named, records, removals
 
 ID = re.compile(r"\b[0-9a-f]{32}\b")

@@ -29,7 +29,7 @@ from ..engine.pool import LIMIT_SECONDS, Pool
 from ..engine.run import Plan, difference, is_begun, run
 from ..engine.survey import Each
 from ..split import COUNTERS, split_paths
-from .inputs import Found, fingerprints, look, origins
+from .inputs import Found, Hashed, fingerprints, look, origins
 from .pipeline import Pipeline, portable, read_pipeline, surveys, uses
 from .sample import SAMPLE_FILE, read_sample, sample
 from .spread import in_small_parts
@@ -80,14 +80,17 @@ def prepare(
             return shown(sample(config, found, out, samples, each))
     with open_runner(runner, workers, limit_seconds, address) as each:
         named = portable(config)  # first, as it refuses a file that is not there
-        named = with_digests(named, fingerprints(found, each))
+        hashed = fingerprints(found, each)
+        named = with_digests(named, [one.digest for one in hashed])
         refuse_other(out, named)
         for suffix in (".jsonl", ".html"):  # of a dry run before
             (out / SAMPLE_FILE).with_suffix(suffix).unlink(missing_ok=True)
         with telling_full_disk(out):
             made = produce(
-                out, kind="corpus", stage="prepare", version=2, config=named, parents={},
-                write=lambda draft: carry_out(draft, named, config, found, each),
+                out, kind="corpus", stage="prepare", version=3, config=named, parents={},
+                write=lambda draft: carry_out(
+                    draft, named, config, plan_of(config, found, hashed), each
+                ),
             )  # fmt: skip
     record.say(ended(json.loads(made.file(COUNTERS).read_text(encoding="utf-8")), out))
     return made
@@ -161,19 +164,21 @@ def changed_file(old: dict[str, Any], new: dict[str, Any]) -> str:
 REMEDY = "choose another --out, or remove it to begin anew."
 
 
-def carry_out(
-    draft: Draft, named: Pipeline, config: Pipeline, found: Sequence[Found], each: Each
-) -> None:
-    """Run the pipeline and write its corpus under its name; the body of `prepare`."""
-    write_json(draft.path / UNFINISHED, named.plain())
+def plan_of(config: Pipeline, found: Sequence[Found], hashed: Sequence[Hashed]) -> Plan:
+    """What the engine is to do."""
     found_uses = (*uses(config.steps), HAS_TEXT)
-    plan = Plan(
-        tuple(origins(found, config.shard_bytes)),
+    return Plan(
+        tuple(origins(found, config.shard_bytes, hashed)),
         found_uses,
         surveys(found_uses),
         ending(config),
         SMALL,
     )
+
+
+def carry_out(draft: Draft, named: Pipeline, config: Pipeline, plan: Plan, each: Each) -> None:
+    """Run the pipeline and write its corpus under its name; the body of `prepare`."""
+    write_json(draft.path / UNFINISHED, named.plain())
     ran = run(plan, draft.path / PHASES, each, lambda shards: chosen_ending(config, shards))
     write(draft, ran, named)
 

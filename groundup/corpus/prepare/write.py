@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from groundup.core import Config, DataError, Draft, write_json, write_text
 from groundup.documents import PASS, Record, Ruling, printable
 
-from ..engine.job import ENGINE, READ, Use, made
+from ..engine.job import ENGINE, LICENCES, READ, Use, made
 from ..engine.run import Ran
 from ..engine.shards import REMOVED, link, shard_path
 from ..split import COUNTERS, SPLITS, Split, place
@@ -30,8 +30,6 @@ BINS_OF_ONE = 20
 """Bins between 0 and 1; outside, bins begin at 1, 2 and 5 times powers of ten."""
 HISTOGRAMS = 200
 """Names of numbers that are counted, the most frequent ones: sources may bring any."""
-LICENCES = ("licence", "license", "spdx")
-"""Names under which records state their licence."""
 MOST_LICENCES, LICENCE_CHARACTERS = 200, 100
 """Licences that are counted by name, the most frequent ones: sources may state any text."""
 NUMBER_NAME = re.compile(r"[\w .-]{1,64}\Z")

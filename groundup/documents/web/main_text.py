@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import Config, MissingExtra
 
+from ..markup import charset_named
 from ..record import Made, Record, Ruling, edited_text
 from .alignment import align
 from .chrome import prune, restore
@@ -156,7 +157,7 @@ def decode(data: bytes, told: str = "") -> Decoded:
     """
     for mark, charset in MARKS:
         if data.startswith(mark):
-            return Decoded(data[len(mark) :].decode(charset, "surrogateescape"), charset, len(mark))
+            return Decoded(marked(data[len(mark) :], charset), charset, len(mark))
     declared = DECLARED.search(data, 0, 4096)
     labels = [told, (declared[1] or declared[2]).decode("ascii", "replace") if declared else ""]
     for label in labels:
@@ -170,6 +171,13 @@ def decode(data: bytes, told: str = "") -> Decoded:
         return Decoded(data.decode("utf-8"), "utf-8", 0)
     except UnicodeDecodeError:
         return Decoded(*guessed(data))
+
+
+def marked(data: bytes, charset: str) -> str:
+    """Characters behind a mark; half a character of UTF-16 becomes U+FFFD, half a unit goes."""
+    if charset == "utf-8":
+        return data.decode(charset, "surrogateescape")
+    return data[: len(data) // 2 * 2].decode(charset, "replace")
 
 
 def guessed(data: bytes) -> tuple[str, str, int]:
@@ -190,14 +198,11 @@ def guessed(data: bytes) -> tuple[str, str, int]:
 
 
 def charset_name(label: str) -> str:
-    """Python's name of a charset, Latin-1 read as Windows does; empty if there is none."""
-    try:
-        name = codecs.lookup(label.strip()).name if label.strip() else ""
-    except (LookupError, ValueError):
-        return ""
-    if name.startswith(("utf-16", "utf-32", "utf-7")):  # it was read as ASCII: not these
-        return "utf-8"
-    return {"iso8859-1": "cp1252", "ascii": "utf-8", "utf-8-sig": "utf-8"}.get(name, name)
+    """Python's name of a charset, Latin-1 read as Windows does; empty if text cannot be in it."""
+    if label.strip().lower() in ("ascii", "us-ascii"):
+        return "utf-8"  # a page that says so and is not is in UTF-8, more often than not
+    name = charset_named(label)
+    return "utf-8" if name.startswith("utf-") else name  # it was read as ASCII: neither 16 nor 32
 
 
 def page_metadata(page: str) -> dict[str, str]:
