@@ -104,3 +104,18 @@ def test_a_rows_own_licence_is_withdrawn_and_not_its_sources(tmp_path):
     assert stated == {"MIT": 15, "GPL-3.0-only": 5}
     said = withdraw(WithdrawConfig(licences=("GPL-*",)), made, tmp_path / "without")
     assert len(said.records) == 5
+
+
+def test_each_pattern_that_means_nothing_is_named(tmp_path):
+    config = WithdrawConfig(
+        documents=("a.txt#5", "a.txt#9999"), licences=("GPL-2*",), sources=("nots",)
+    )
+    said = withdraw(config, corpus(), tmp_path / "without", among=tmp_path)
+    assert len(said.records) == 1
+    assert said.unmatched == ("documents a.txt#9999", "licences GPL-2*", "sources nots")
+    assert "No document is meant by sources nots." in str(said)
+    again = withdraw(config, corpus(), tmp_path / "without", among=tmp_path)
+    assert (again.unmatched, again.records) == (said.unmatched, said.records)
+    gone = next(one for one in removals(corpus()) if one.reason == "too short")
+    config = WithdrawConfig(documents=("a.txt#5", gone.path))
+    assert withdraw(config, corpus(), tmp_path / "c", among=tmp_path).unmatched == ()
