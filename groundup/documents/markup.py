@@ -7,6 +7,7 @@ and nothing recurses. The rules:
   blank line for paragraphs, a newline for items and rows, a tab for cells).
 - Entities are decoded. Comments, scripts, styles, navigation, forms' fields and embedded media are
   dropped, and so are the ¶ and § links that Sphinx and rustdoc put beside titles.
+- Of a formula that brings its TeX source (KaTeX, MathJax, MediaWiki) the source alone is text.
 - Whatever is malformed is read as browsers do: a stray end tag is ignored, an open element ends
   with its parent, an open tag or comment at the end of the file is dropped.
 
@@ -19,7 +20,7 @@ import html
 import re
 from array import array
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any, AnyStr, NamedTuple
 
 import numpy as np
 
@@ -69,7 +70,7 @@ DROPPED = frozenset(
     b"audio video select button".split()
 )
 DROPPED_BY_ATTRIBUTE = re.compile(
-    rb"""(?:\brole\s*=\s*["']?navigation\b|\bclass\s*=\s*(?:["'][^"']*)?\b(?:headerlink|doc-anchor)\b)""",
+    rb"""(?:\brole\s*=\s*["']?navigation\b|\bclass\s*=\s*(?:["'][^"']*)?\b(?:headerlink|doc-anchor|katex-html)\b)""",
     re.IGNORECASE,
 )
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}
@@ -84,6 +85,8 @@ MULTI_BYTE = frozenset(
 READ_AS = {"ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030",
            "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-9": "cp1254",
            "iso8859-11": "cp874", "utf-16": "utf-16-le"}  # fmt: skip
+MATHS_CHARACTERS = 20_000
+"""Of one formula in MathML, at most; own choice: 500 bytes a sign are usual, 100 signs a formula."""
 
 
 class Markup(NamedTuple):
@@ -171,6 +174,21 @@ def in_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
     return SourceMap(map.text, segments)
 
 
+def tex_source(page: AnyStr, at: int) -> int:
+    """Where the TeX of a formula begins whose MathML begins at `at`; `at` itself if it has none.
+
+    >>> tex_source("<mi>x</mi><annotation encoding='application/x-tex'>x</annotation>", 0)
+    10
+    """
+    source: AnyStr = "application/x-tex" if isinstance(page, str) else b"application/x-tex"
+    end: AnyStr = "</semantics" if isinstance(page, str) else b"</semantics"
+    opening: AnyStr = "<annotation" if isinstance(page, str) else b"<annotation"
+    found = page.find(source, at, at + MATHS_CHARACTERS)
+    if found < 0 or page.find(end, at, found) >= 0:
+        return at
+    return max(at, page.rfind(opening, at, found))
+
+
 class Extraction:
     """One pass over a file: what was written so far and which elements are open."""
 
@@ -219,7 +237,7 @@ class Extraction:
             return self.skip_raw(name, tag.end())
         if not ends_itself:
             self.start(name, attributes)
-        return tag.end()
+        return tex_source(self.data, tag.end()) if name == b"semantics" else tag.end()
 
     def skip_raw(self, name: bytes, start: int) -> int:
         """Pass over an element whose content is no markup; keep the first title."""

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import Config, MissingExtra
 
-from ..markup import charset_named
+from ..markup import charset_named, tex_source
 from ..record import Made, Record, Ruling, edited_text
 from .alignment import align
 from .chrome import prune, restore
@@ -41,6 +41,7 @@ DATES = ("article:published_time", "datepublished", "date", "dc.date", "dcterms.
 LIST = re.compile(r"<(/?)(?:ul|ol|dir|menu)\b[^>]*>", re.IGNORECASE)
 FIGURE = re.compile(r"<(/?)fig(?:ure|caption)\b", re.IGNORECASE)
 """resiliparse leaves out figures, captions too, when told to leave out alternative texts."""
+FORMULA = re.compile(r"<semantics\b[^>]{0,500}>", re.IGNORECASE)
 SURROGATE = re.compile("[\ud800-\udfff]")
 HEAD_CHARACTERS = 100_000
 
@@ -88,7 +89,7 @@ class MainText:
         if self.config.extractor == "trafilatura":
             text, edits, code = with_trafilatura(readable), (), ()
         else:
-            text, edits, code = self.extract(flat_lists(readable))
+            text, edits, code = self.extract(flat_lists(tex_only(readable)))
         if not text.strip():
             return Ruling("no text", 0.0)
         map, without = align(text, page.text, page.charset, page.start)
@@ -147,6 +148,20 @@ def flat_lists(page: str, deepest: int = 30) -> str:
         depth = max(0, depth - 1) if tag[1] else depth + 1
         most = max(most, depth)
     return LIST.sub("<p>", page) if most > deepest else page
+
+
+def tex_only(page: str) -> str:
+    """The page with the TeX source of formulas that bring it, without their MathML.
+
+    >>> tex_only("<semantics><mi>x</mi><annotation encoding='application/x-tex'>x</annotation>")
+    "<semantics><annotation encoding='application/x-tex'>x</annotation>"
+    """
+    pieces, at = [], 0
+    for tag in FORMULA.finditer(page):
+        if tag.start() >= at:
+            pieces.append(page[at : tag.end()])
+            at = tex_source(page, tag.end())
+    return "".join([*pieces, page[at:]])
 
 
 def decode(data: bytes, told: str = "") -> Decoded:

@@ -11,6 +11,8 @@ from groundup.documents import Record, Ruling, follow
 from groundup.documents.markup import charset_named
 from groundup.documents.web.main_text import MainText, MainTextConfig, decode, page_metadata
 
+from ..test_markup import KATEX
+
 STEP = MainText(MainTextConfig())
 PROSE = "The kettle boils when its water is hot enough to turn to steam, and then it whistles. "
 PAGE = f"""<html lang="en-GB"><head><title>Kettles &amp; steam</title>
@@ -167,3 +169,10 @@ def test_half_a_character_behind_a_mark_costs_itself_alone(tail):
         ruling = STEP(Record("1", "s", "p", "html", data=data))
         assert ruling.made is not None and PROSE.split(".")[0] in ruling.made.map.text
         assert ruling.made.map.byte_range(0, len(ruling.made.map.text))[1] <= len(data)
+
+
+def test_a_formula_is_written_once_by_its_source():
+    assert (
+        ruled((KATEX * 3).encode())[1].split("\n\n")
+        == ["We know that E = mc^2 < 5 holds for all bodies at rest."] * 3
+    )
