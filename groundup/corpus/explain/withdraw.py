@@ -86,7 +86,8 @@ def withdraw(
     near = list(artifacts_below(among) if among else artifacts_beside(corpus.path))
     produce(
         out, kind="corpus", stage="withdraw", version=3, config=config,
-        parents={"corpus": corpus}, write=lambda draft: left_out.append(write(draft, config, corpus)),
+        parents={"corpus": corpus},
+        write=lambda draft: left_out.append(write(draft, config, corpus)),
     )  # fmt: skip
     leaves = left_out[0] if left_out else leaving(corpus, config)  # it was there already
     gone = sorted(leaves.kept)

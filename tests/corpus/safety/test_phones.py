@@ -2,7 +2,8 @@
 
 import pytest
 
-phonenumbers = pytest.importorskip("phonenumbers")
+pytest.importorskip("phonenumbers")
+import phonenumbers
 
 from groundup.corpus.safety.personal import find_personal
 
