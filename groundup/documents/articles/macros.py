@@ -44,7 +44,7 @@ SPEC = re.compile(r"\s*\{\s*(?:O\{(?P<default>[^{}]*)\}\s*)?(?P<plain>(?:[mr]\s*
 BRACKET = re.compile(r"[\]{]")
 GAP = re.compile(r"(?:[ \t]|%[^\n]*\n|\n(?![ \t]*\n))*")
 SIGN = r"(?:\\[A-Za-z@]+[ \t]*\n?|\\.|[^\s{}\\])"
-VALUE = r"\s*(?:[-+]?[\d.]+[ \t]*(?:[a-z]{2}\b)?|\\[A-Za-z@]+(?:\{[^{}]*\})?)[ \t]?"
+VALUE = r"\s*(?:[-+]?[\d.]+[ \t]*(?:[a-z]{2}\b)?|\\[A-Za-z@]+(?:\{[^{}]*\}|\d+)?)[ \t]?"
 CONDITIONS = {
     name: re.compile(pattern)
     for names, pattern in (
