@@ -94,6 +94,6 @@ def test_the_branch_is_the_one_that_tex_takes(condition, holds):
     names.flags["draft"] = False
     name = re.match(r"\\(if[a-z]*)", condition)
     assert name is not None
-    begin = names.branch(condition + "T", name[1], name.end())
+    begin = names.branch(condition + ".", name[1], name.end())
     assert (begin is not None) == holds
     assert begin is None or condition[begin:] == ""
