@@ -20,7 +20,7 @@ from groundup.core import (
     record,
     write_json,
 )
-from groundup.documents import arrow
+from groundup.documents import NO_DOCUMENTS, arrow
 
 from ..engine.cluster import RunnerName, open_runner
 from ..engine.disk import telling_full_disk
@@ -33,7 +33,7 @@ from .inputs import Found, Hashed, fingerprints, look, origins
 from .pipeline import Pipeline, portable, read_pipeline, surveys, uses
 from .sample import SAMPLE_FILE, read_sample, sample
 from .spread import in_small_parts
-from .write import HAS_TEXT, ending, split_name, write
+from .write import HAS_TEXT, ending, skipped, split_name, write
 
 SMALL = 10_000
 """Documents up to which every held-out split is given at least one."""
@@ -102,10 +102,12 @@ def ended(told: dict[str, Any], out: Path) -> str:
     derived = sum(one["derived"] for one in splits.values())
     own = sum(one["documents"] for one in splits.values()) - derived
     by_split = ", ".join(f"{one['documents']:,} {name}" for name, one in splits.items())
-    reasons = list(told["reasons"].items())
+    reasons = [pair for pair in told["reasons"].items() if pair[0] not in NO_DOCUMENTS]
     kept = f"{own:,} kept" + f" + {derived:,} derived" * bool(derived)
-    gone = sum(told["reasons"].values())
-    lines = [f"{first['in']:,} documents read: {kept} ({by_split}), {gone:,} dropped"]
+    gone, others = sum(count for _, count in reasons), skipped(told["steps"])
+    lines = [f"{first['in'] - others:,} documents read: {kept} ({by_split}), {gone:,} dropped"]
+    if others:
+        lines.append(f"  {others:,} files skipped that are no documents (pictures, links, …)")
     if reasons:
         shown = ", ".join(f"{count:,} {reason}" for reason, count in reasons[:TOP_REASONS])
         lines.append(f"  dropped most: {shown}" + ", …" * (len(reasons) > TOP_REASONS))

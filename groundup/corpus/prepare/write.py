@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from groundup.core import Config, DataError, Draft, write_json, write_text
-from groundup.documents import PASS, Record, Ruling, printable
+from groundup.documents import NO_DOCUMENTS, PASS, Record, Ruling, printable
 
 from ..engine.job import ENGINE, LICENCES, READ, Use, made
 from ..engine.run import Ran
@@ -264,6 +264,12 @@ def funnel(counters: Mapping[str, int], names: Iterable[str]) -> list[dict[str, 
         else:
             row[what] = count
     return [{"name": name, **found[name]} for name in names if name in found]
+
+
+def skipped(steps: Sequence[Mapping[str, Any]]) -> int:
+    """Files that a run came upon and nobody took for documents: pictures, links."""
+    taken = steps[0]["taken"].get("record", {}) if steps and steps[0]["name"] == READ else {}
+    return sum(count for reason, count in taken.items() if reason in NO_DOCUMENTS)
 
 
 def splits(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:

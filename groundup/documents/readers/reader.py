@@ -39,6 +39,12 @@ SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
 EMPTY = (None, "", [], {})
 """Values of metadata that say nothing."""
 
+NO_DOCUMENTS = frozenset(
+    ("another kind of file", "another kind of content", "skipped by its path", "not a regular file",
+     "link inside the folder", "link out of the folder", "not HTTP")
+)  # fmt: skip
+"""Reasons of what nobody took for a document: pictures beside pages, links, requests for pages."""
+
 
 class Part(NamedTuple):
     """What one task can read alone."""
