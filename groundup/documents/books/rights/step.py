@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from pydantic import field_validator
+
 from groundup.core import Config
 
 from ...code.expressions import allowed, checked
@@ -38,13 +40,20 @@ class RightsConfig(Config):
     """SPDX identifiers that pass; `*` stands for any rest, but NC and ND must be named. Source:
     own; the free licences without conditions on what is trained. GFDL and GPL: add them knowingly.
     """
-    unknown: Literal["exclude", "keep"] = "exclude"
-    """What becomes of works that name no licence. Source: the issue, excluded by default."""
+    unknown: Literal["drop", "keep"] = "drop"
+    """What becomes of works that name no licence; `exclude` is an older word for `drop`. Source:
+    the issue, dropped by default."""
     public_domain_before: int = 0
     """Works whose every copyright year is earlier pass; 0 for none. Source: a person who knows the
     law of the place; in the United States 95 years after publication."""
     reach: int = 20_000
     """Characters from the beginning and from the end that are read. Source: own judgement."""
+
+    @field_validator("unknown", mode="before")
+    @classmethod
+    def read_older(cls, value: Any) -> Any:
+        """`exclude`, as it was called, is `drop`."""
+        return "drop" if value == "exclude" else value
 
 
 class Rights:
@@ -112,7 +121,7 @@ class Rights:
         if named:
             return ("rights: mixed", parts[0]) if parts else ("", named[0])
         why = said[0] if said else None
-        return ("rights: unknown" if self.config.unknown == "exclude" else ""), why
+        return ("rights: unknown" if self.config.unknown == "drop" else ""), why
 
 
 def of_metadata(metadata: Mapping[str, Any]) -> Iterator[Statement]:

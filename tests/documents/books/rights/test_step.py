@@ -91,3 +91,7 @@ def test_years_of_the_metadata_count_and_every_licence_of_a_list():
     assert not step(record({})).reason
     assert step(record({"rights": "Copyright 1999 B. Editor"})).reason == "rights: unknown"
     assert step(record({"licence": ["MIT", "CC-BY-NC-4.0"]})).reason == "rights: mixed"
+
+
+def test_the_older_word_for_unknown_is_read():
+    assert RightsConfig(unknown="exclude") == RightsConfig(unknown="drop") == RightsConfig()
