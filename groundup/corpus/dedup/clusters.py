@@ -24,8 +24,8 @@ SHOWN = 5
 AT_ONCE = 65_536
 """Pairs that are Python's numbers at once."""
 TURNS = 64
-"""Looks at all pairs together before the rest are looked at one by one. Own choice: copies of copies
-settle in a few."""
+"""Looks at all pairs together before the rest are looked at one by one. Own choice: copies of
+copies settle in a few."""
 OPEN, STAYS, GOES = 0, 1, 2
 
 
