@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from groundup.core import Config, MissingExtra
 from groundup.documents import Edit, Record, Ruling, Span
@@ -66,13 +66,23 @@ class LanguageConfig(Config):
     min_confidence: float = Field(default=0.65, ge=0, le=1)
     """Mean of the voters' probabilities below which the language is `und`. Source: FineWeb keeps
     p ≥ 0.65 of fastText alone (datatrove a649de7, `LanguageFilter`)."""
-    keep_undetermined: bool = False
-    """Whether what stays `und` passes although `keep` names languages."""
+    unknown: Literal["drop", "keep"] = "drop"
+    """What becomes of a text that stays `und` where `keep` names languages; `keep_undetermined =
+    true` is an older way to say `keep`."""
     characters: int = Field(default=1000, ge=50)
     """Characters that are looked at: a third from the start, the middle and the end. Source: own
     judgement."""
     min_letters: int = Field(default=20, ge=1)
     """Letters of prose below which nobody is asked. Own choice."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_older(cls, values: Any) -> Any:
+        """`keep_undetermined`, as it was called."""
+        if isinstance(values, dict) and isinstance(old := values.get("keep_undetermined"), bool):
+            rest = {name: value for name, value in values.items() if name != "keep_undetermined"}
+            return {"unknown": "keep" if old else "drop"} | rest
+        return values
 
 
 class ParagraphsConfig(LanguageConfig):
@@ -115,7 +125,7 @@ class Identify:
         details = f"{found.guess or 'too few letters'}; kept: {', '.join(config.keep)}"
         if found.language != UNDETERMINED:
             return Ruling("language: not kept", found.score, details)
-        if config.keep_undetermined:
+        if config.unknown == "keep":
             return Ruling(metadata=metadata)
         return Ruling("language: undetermined", found.score, details)
 

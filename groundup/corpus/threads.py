@@ -4,14 +4,19 @@ makes one record of a thread.
 Workers read their shard in row groups and keep of each message a few hashes and its date; one
 process links them, for a reply may stand in any shard. To join, every shard hands the texts of its
 replies to the shard where their thread begins, in a file, and drops them with the record they went
-to. The joined record keeps the place of its first message; each turn's own is in the metadata.
+to. The files of many shards are first spread by the shards that they go to, some at a time, so that
+no task opens more than `FAN` of them. The joined record keeps the place of its first message; each
+turn's own is in the metadata.
 """
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from groundup.core import Config
 from groundup.documents import (
@@ -34,6 +39,8 @@ from .engine.shards import read_shard
 from .engine.survey import Each
 
 BETWEEN = "\n\n"
+FAN = 64
+"""Files that are read, or written, at once. Own choice: 4,096 shards are spread in one turn."""
 
 
 class ThreadsConfig(Config):
@@ -95,13 +102,25 @@ class Task(NamedTuple):
     """Of its messages, by record."""
     homes: dict[str, int]
     """Of their threads: the shard where each begins."""
-    parts: list[Path]
-    """What every shard hands on; the worker's own is the one to write in the first round."""
+    handed_on: Path
+    """Where it writes what it hands on."""
     number: int
     speaker: str
-    too_long: frozenset[str]
-    """Threads that stay apart."""
     out: Path
+    too_long: frozenset[str] = frozenset()
+    """Threads that stay apart."""
+    sources: tuple[Path, ...] = ()
+    """Files in which what goes to it is."""
+
+
+class Spread(NamedTuple):
+    """A task: parts of some files into a file for each range of shards."""
+
+    files: tuple[Path, ...]
+    bounds: tuple[int, ...]
+    """Where ranges of shards begin, and the end of the last."""
+    outs: tuple[Path, ...]
+    """One a range."""
 
 
 class Join:
@@ -114,31 +133,92 @@ class Join:
         """Write one file of rulings a shard: texts for first messages, a reason for the others."""
         found = placed(shards, each, self.config)
         home = {name: number for number, (names, _) in enumerate(found) for name in names}
-        parts = [scratch / f"parts-{number:06d}.parquet" for number in range(len(shards))]
         tasks = []
         for number, (names, places) in enumerate(found):
             held = {name: places[name] for name in names if places[name].size > 1}
             homes = {one.thread: home[one.thread] for one in held.values()}
-            out = scratch / f"join-{number:06d}.parquet"
-            tasks.append(
-                Task(
-                    shards[number],
-                    held,
-                    homes,
-                    parts,
-                    number,
-                    self.config.speaker,
-                    frozenset(),
-                    out,
-                )
-            )
+            files = (scratch / f"{name}-{number:06d}.parquet" for name in ("parts", "join"))
+            part, out = files
+            tasks.append(Task(shards[number], held, homes, part, number, self.config.speaker, out))
         sizes: Counter[str] = Counter()
         for lengths in each(hand_on, tasks):
             sizes.update(lengths)
-        too_long = frozenset(
-            one for one, size in sizes.items() if size > self.config.max_characters
+        most = self.config.max_characters
+        sources = spread([task.handed_on for task in tasks], each, scratch)
+        return each(
+            join,
+            [
+                task._replace(
+                    too_long=frozenset(one for one in task.homes if sizes[one] > most),
+                    sources=sources[task.number],
+                )
+                for task in tasks
+            ],
         )
-        return each(join, [task._replace(too_long=too_long) for task in tasks])
+
+
+def spread(files: Sequence[Path], each: Each, scratch: Path) -> list[tuple[Path, ...]]:
+    """For each shard the files, `FAN` at most, that hold what goes to it."""
+    buckets, turn = [Spread(tuple(files), (0, len(files)), ())], 0
+    while any(len(one.files) > FAN and one.bounds[-1] - one.bounds[0] > 1 for one in buckets):
+        tasks: list[Spread] = []
+        following: list[Spread] = []
+        for files_here, (low, *_, high), _ in buckets:
+            ranges = min(FAN, high - low)
+            bounds = tuple(low + (high - low) * at // ranges for at in range(ranges + 1))
+            first = len(tasks)
+            for at in range(0, len(files_here), FAN):
+                stem = f"spread-{turn}-{len(tasks):06d}"
+                outs = tuple(scratch / f"{stem}-{to:03d}.parquet" for to in range(ranges))
+                tasks.append(Spread(files_here[at : at + FAN], bounds, outs))
+            for to, ends in enumerate(zip(bounds, bounds[1:], strict=False)):
+                following.append(Spread(tuple(one.outs[to] for one in tasks[first:]), ends, ()))
+        each(write_spread, tasks)
+        buckets, turn = following, turn + 1
+    return [one.files for one in buckets for _ in range(one.bounds[0], one.bounds[-1])]
+
+
+def write_spread(task: Spread) -> None:
+    """Write each part of some files to the file of the range that its shard is in."""
+    import pyarrow.parquet as parquet
+
+    with contextlib.ExitStack() as stack:
+        writers = [stack.enter_context(parquet.ParquetWriter(out, columns())) for out in task.outs]
+        for path in task.files:
+            with opened(path) as file:
+                for batch in file.iter_batches(1_000):
+                    places = np.searchsorted(batch["home"], task.bounds, "left").tolist()
+                    for writer, low, high in zip(writers, places, places[1:], strict=False):
+                        if high > low:  # a file's rows are in the order of their shards
+                            writer.write_batch(batch.slice(low, high - low))
+
+
+def opened(path: Path) -> Any:
+    """A file of parts."""
+    import pyarrow.parquet as parquet
+
+    return parquet.ParquetFile(path)
+
+
+def columns() -> Any:
+    """The columns of a file of parts."""
+    kinds = [(name, arrow().int64() if kind is int else arrow().string())
+             for name, kind in Part.__annotations__.items()]  # fmt: skip
+    return arrow().schema(kinds)
+
+
+def parts_for(number: int, files: Sequence[Path]) -> dict[str, list[Part]]:
+    """What goes to a shard, by thread."""
+    found: dict[str, list[Part]] = {}
+    for path in files:
+        with opened(path) as file:
+            for group in range(file.num_row_groups):
+                told = file.metadata.row_group(group).column(0).statistics
+                if told is None or told.min <= number <= told.max:
+                    for row in file.read_row_group(group).to_pylist():
+                        if row["home"] == number:
+                            found.setdefault(row["thread"], []).append(Part(**row))
+    return found
 
 
 def placed(
@@ -180,32 +260,26 @@ def hand_on(task: Task) -> dict[str, int]:
             found.append(part_of(record, place, task))
     found.sort(key=lambda one: (one.home, one.thread, one.position))
     rows = [one._asdict() for one in found]
-    kinds = [(name, arrow().int64() if kind is int else arrow().string())
-             for name, kind in Part.__annotations__.items()]  # fmt: skip
-    table = arrow().Table.from_pylist(rows, schema=arrow().schema(kinds))
-    parquet.write_table(table, task.parts[task.number], row_group_size=1_000)
+    table = arrow().Table.from_pylist(rows, schema=columns())
+    parquet.write_table(table, task.handed_on, row_group_size=1_000)
     return dict(sizes)
 
 
 def part_of(record: Record, place: Place, task: Task) -> Part:
     """What of a message goes to its thread."""
     known = record.metadata
+    licence = known.get("licence") or ""
+    licence = ", ".join(map(str, licence)) if isinstance(licence, list) else str(licence)
     return Part(
         task.homes[place.thread], place.thread, place.position, record.id, record.source,
-        record.path, f"{known.get('licence') or ''}", f"{known.get(task.speaker) or ''}",
+        record.path, licence, f"{known.get(task.speaker) or ''}",
         record.text, plain_json(record.spans),
     )  # fmt: skip
 
 
 def join(task: Task) -> Path:
     """Write the rulings about a shard's threads."""
-    import pyarrow.parquet as parquet
-
-    replies: dict[str, list[Part]] = {}
-    for path in task.parts:
-        for row in parquet.read_table(path, filters=[("home", "=", task.number)]).to_pylist():
-            replies.setdefault(row["thread"], []).append(Part(**row))
-    rulings = []
+    replies, rulings = parts_for(task.number, task.sources), []
     for record in read_shard(task.shard):
         place = task.places.get(record.id)
         if place is None or place.thread in task.too_long:

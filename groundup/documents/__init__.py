@@ -22,12 +22,21 @@ from .markup import Markup, read_html
 from .outline import markdown_headings, python_headings, rst_headings
 from .readers.encodings import Decoded, Pieces, decode
 from .readers.folder import KINDS, fingerprint_folder, read_bytes, read_folder
-from .readers.reader import READERS, Part, Reader, ReaderConfig, Rejected, printable
+from .readers.reader import (
+    NO_DOCUMENTS,
+    READERS,
+    Part,
+    Reader,
+    ReaderConfig,
+    Rejected,
+    printable,
+)
 from .record import PASS, Edit, Made, Record, Ruling, Span, Step, follow, record_id
 from .steps import STEPS
 
 __all__ = [
     "KINDS",
+    "NO_DOCUMENTS",
     "PASS",
     "READERS",
     "STEPS",

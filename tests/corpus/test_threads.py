@@ -8,6 +8,7 @@ pytest.importorskip("pyarrow")
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from groundup.corpus import threads as module
 from groundup.corpus.engine.rulings import read_rulings
 from groundup.corpus.threads import Join, JoinConfig, Threads, ThreadsConfig
 from groundup.documents import Record, Ruling, SourceMap, Span, follow, from_batch, to_batch
@@ -106,3 +107,29 @@ def test_turns_and_other_places_of_messages_stay(tmp_path):
     assert found == [
         ("turn", "Message number 0.\n", ""), ("turn", "Message", "Bo"), ("heading", "number", "1"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("shards", [3, 5, 17, 70])
+def test_many_shards_give_the_threads_of_one(tmp_path, monkeypatch, shards):
+    monkeypatch.setattr(module, "FAN", 4)
+    records = [mail(number) for number in range(28)]
+    one, _ = survey_all(JoinConfig(), [records], tmp_path / "one")
+    spread = [records[at::shards] for at in range(shards)]
+    many, _ = survey_all(JoinConfig(), spread, tmp_path / "many")
+    assert many == one
+
+
+def test_four_times_the_shards_are_little_more_than_four_times_the_opens(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "FAN", 4)
+    files = []
+    opened = module.opened
+    monkeypatch.setattr(module, "opened", lambda path: files.append(path) or opened(path))
+    counts = []
+    for shards in (4, 16, 64):
+        records = [mail(number) for number in range(2 * shards)]
+        files.clear()
+        survey_all(
+            JoinConfig(), [records[at::shards] for at in range(shards)], tmp_path / f"{shards}"
+        )
+        counts.append(len(files))
+    assert counts[1] <= 6 * counts[0] and counts[2] <= 6 * counts[1], counts

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from groundup.core import DataError
 from groundup.documents import read_html
+from groundup.documents.markup import charset_named
 
 WORDS = st.sampled_from(
     ["tea", "Straße ", " 世界", "&amp;", "&eacute;", "&#x1F388;", "&nbsp;", "&bogus;", "AT&T", "&",
@@ -221,3 +222,35 @@ def test_markup_that_needs_a_segment_a_byte_stays_small(text):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert page.map.text and peak < 200 * len(data)
+
+
+def test_labels_that_are_no_charset_are_not_run():
+    for label in ("zlib", "rot13", "unicode_escape", "punycode", "idna", "utf-7", "\0", "é" * 99):
+        assert charset_named(label) == ""
+        if label.isascii() and label.isprintable():
+            with pytest.raises(DataError, match="charset"):
+                read_html(f"<meta charset={label}>a".encode())
+    assert charset_named("ibm850") == "cp850" and charset_named("latin1") == "cp1252"
+
+
+KATEX = (
+    '<p>We know that <span class="katex"><span class="katex-mathml"><math><semantics><mrow><mi>E'
+    "</mi><mo>=</mo><mi>m</mi><msup><mi>c</mi><mn>2</mn></msup></mrow><annotation encoding="
+    '"application/x-tex">E = mc^2 &lt; 5</annotation></semantics></math></span><span class='
+    '"katex-html" aria-hidden="true"><span class="base"><span class="mord">E</span><span '
+    'class="mrel">=</span></span><span class="base"><span class="mord">mc</span><span '
+    'class="vlist-t">2</span></span></span></span> holds for all bodies at rest.</p>'
+)
+
+
+def test_a_formula_is_read_once_by_its_source():
+    assert read_html(KATEX.encode()).map.text == (
+        "We know that E = mc^2 < 5 holds for all bodies at rest."
+    )
+    bare = "<p>So <math><semantics><mi>x</mi></semantics></math> is <b>x</b>.</p>"
+    assert read_html(bare.encode()).map.text == "So x is x."
+
+
+def test_formulas_that_never_end_take_linear_time():
+    for piece in ("<semantics>", "<semantics><annotation encoding='application/x-te'>"):
+        assert not read_html((piece * (500_000 // len(piece))).encode()).map.text

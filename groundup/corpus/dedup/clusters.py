@@ -23,6 +23,10 @@ LARGEST = 20
 SHOWN = 5
 AT_ONCE = 65_536
 """Pairs that are Python's numbers at once."""
+TURNS = 64
+"""Looks at all pairs together before the rest are looked at one by one. Own choice: copies of
+copies settle in a few."""
+OPEN, STAYS, GOES = 0, 1, 2
 
 
 class Verdicts(NamedTuple):
@@ -56,16 +60,37 @@ def stars(pairs: np.ndarray, values: np.ndarray) -> Verdicts:
     array([1])
     """
     order = np.lexsort((pairs[:, 0], pairs[:, 1]))
-    is_gone = bytearray(int(pairs.max(initial=0)) + 1)
-    chosen = array("q")
-    for low in range(0, len(order), AT_ONCE):
-        rows = order[low : low + AT_ONCE]
-        for row, (first, second) in zip(rows.tolist(), pairs[rows].tolist(), strict=True):
-            if not is_gone[second] and not is_gone[first]:
-                is_gone[second] = True
-                chosen.append(row)
-    taken = np.frombuffer(chosen, np.int64) if chosen else np.zeros(0, np.int64)
+    first, second = pairs[order].T
+    state = np.full(int(pairs.max(initial=0)) + 1, STAYS, np.uint8)
+    state[second] = OPEN
+    left = settled(first, second, state)
+    for low in range(0, len(left), AT_ONCE):  # in the order of numbers: who comes before is settled
+        rows = left[low : low + AT_ONCE]
+        for one, other in zip(first[rows].tolist(), second[rows].tolist(), strict=True):
+            if state[other] != GOES and state[one] != GOES:
+                state[other] = GOES
+    goes = np.flatnonzero((state[second] == GOES) & (state[first] != GOES))
+    taken = order[goes[np.unique(second[goes], return_index=True)[1]]]
     return verdicts(pairs[taken, 1], pairs[taken, 0], values[taken])
+
+
+def settled(first: np.ndarray, second: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """Settle in `state` who goes, all pairs at once, turn by turn; rows of pairs that are left.
+
+    A record goes if one before it that it is alike to stays, and stays if all of them go. A turn
+    settles all whose neighbours are settled; only long chains need more than `TURNS`.
+    """
+    left = np.arange(len(first))
+    for _ in range(TURNS):
+        if not len(left):
+            break
+        state[second[left[state[first[left]] == STAYS]]] = GOES
+        left = left[state[second[left]] == OPEN]
+        waits = second[left[state[first[left]] == OPEN]]
+        state[second[left]] = STAYS
+        state[waits] = OPEN
+        left = left[state[second[left]] == OPEN]
+    return left
 
 
 def components(pairs: np.ndarray, values: np.ndarray) -> Verdicts:

@@ -21,7 +21,8 @@ from groundup.documents import PASS, Record, Ruling
 
 from ..engine.survey import Each
 from .minhash import ROW, MinHashConfig, Sketching, band_keys, band_run, sketching
-from .runs import key_ranges, load, number_records, read_slice, read_texts, save
+from .ranges import key_ranges, read_slice
+from .runs import load, number_records, read_texts, save
 from .sketch import fold_table, of_strings, signatures
 
 SETTINGS = ("ngram", "bands", "rows", "fold_digits", "seed")
@@ -105,7 +106,7 @@ def build_index(
     with replacing(out / "bands.npy") as temporary:
         bands = np.lib.format.open_memmap(temporary, "w+", ROW, (total,))
         at = 0
-        for part in key_ranges(runs, scratch, config.memory_bytes):
+        for part in key_ranges(runs, each, scratch, config.memory_bytes):
             rows = read_slice(part)
             bands[at : at + len(rows)] = rows
             at += len(rows)

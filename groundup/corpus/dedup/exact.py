@@ -14,17 +14,8 @@ import numpy as np
 from ..engine.rulings import write_rulings
 from ..engine.survey import Each
 from .clusters import rulings_of, verdicts, write_report
-from .runs import (
-    DedupConfig,
-    Slice,
-    groups,
-    key_ranges,
-    number_records,
-    read_slice,
-    read_texts,
-    save,
-    write_run,
-)
+from .ranges import Slice, groups, key_ranges, read_slice, write_run
+from .runs import DedupConfig, number_records, read_texts, save
 from .sketch import strings
 
 ROW = np.dtype([("key", "<u8"), ("rest", "<u8"), ("number", "<u4")])
@@ -49,7 +40,7 @@ class Exact:
             for at, (shard, numbers) in enumerate(zip(shards, order.numbers, strict=True))
         ]
         runs = each(hash_shard, tasks)
-        slices = key_ranges(runs, scratch, self.config.memory_bytes)
+        slices = key_ranges(runs, each, scratch, self.config.memory_bytes)
         parts = [np.load(path, allow_pickle=False) for path in each(equal_pairs, slices)]
         kept, gone = np.concatenate([np.zeros((0, 2), np.uint32), *parts]).T
         found = verdicts(gone, kept, np.full(len(gone), np.nan))

@@ -22,7 +22,7 @@ from .exact import REASON as EXACT
 from .exact import content_hash
 from .minhash import REASON as NEAR
 from .minhash import MinHashConfig, banded, both, found_chance, jaccards, pairs_in
-from .runs import by_key
+from .ranges import by_key
 from .sketch import Sets, fold_table, of_strings, sets
 
 SHINGLE = 5

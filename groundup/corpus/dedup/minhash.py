@@ -23,22 +23,18 @@ from groundup.core import ConfigError, record, replacing
 from ..engine.rulings import write_rulings
 from ..engine.survey import Each
 from .clusters import components, rulings_of, stars, write_report
+from .ranges import Slice, groups, key_ranges, read_slice, write_run
 from .runs import (
     RECORDS,
     Arrays,
     DedupConfig,
     Order,
-    Slice,
     even_slices,
-    groups,
-    key_ranges,
     load,
     number_records,
-    read_slice,
     read_texts,
     save,
     write_arrays,
-    write_run,
 )
 from .sketch import FACTOR, Texts, fold_table, mix, sets, shared, signatures
 
@@ -151,7 +147,7 @@ class MinHash:
         record.say(describe(config))
         order = number_records(shards, each, scratch, config.priority)
         runs = each(band_run, sketching(shards, order, scratch, "bands", config))
-        ranges = [(part, config) for part in key_ranges(runs, scratch, config.memory_bytes)]
+        ranges = [(part, config) for part in key_ranges(runs, each, scratch, config.memory_bytes)]
         found: list[Found] = each(candidates, ranges)
         pairs = joined([one.pairs for one in found], scratch)
         values = similarities(pairs, shards, order, each, scratch, config)

@@ -1,9 +1,8 @@
-"""Sorted runs on disk: how records from all shards with one key are brought together.
+"""Records by number, and arrays on disk: what all surveys of duplicates share.
 
-Each shard's worker writes one file of rows sorted by a 64-bit key. A range of keys is then a slice
-of every file, found by bisection, so one task reads its range from all files in order and holds no
-more than its share in memory, whatever the number of shards. Ranges are even because keys are
-hashes. Records go by their numbers: see `survey_of`.
+All records are numbered by the priority of their source and their id, so that what follows speaks
+of numbers alone and nothing depends on how records lie in shards. How rows of all shards with one
+key are brought together is said in ranges.py.
 """
 
 import contextlib
@@ -31,8 +30,6 @@ SAMPLED = 1_024
 """Of so many sorted values one is looked at to part them evenly."""
 RANK = 2
 """Bytes before an id that rank its source."""
-COPIES = 4
-"""Times their size that rows take while they are sorted: pieces or order, rows and sorted rows."""
 
 
 class DedupConfig(Config):
@@ -59,16 +56,6 @@ class Order(NamedTuple):
     def id(self, number: SupportsIndex) -> str:
         """The id of a record."""
         return self.ids[number].decode()
-
-
-class Slice(NamedTuple):
-    """A task over a range of keys of several runs."""
-
-    runs: tuple[Path, ...]
-    low: int
-    high: int
-    """One past the last key, at most 2**64."""
-    out: Path
 
 
 def number_records(
@@ -187,54 +174,6 @@ def read_texts(shard: Path, numbers: Path) -> Iterator[tuple[np.ndarray, Texts]]
     for batch in batches(shard, ("text",)):
         yield known[at : at + len(batch)], of_arrow(batch.column("text"))
         at += len(batch)
-
-
-def write_run(path: Path, rows: np.ndarray) -> Path:
-    """Write rows with a field `key`, sorted by it and then by the others, which makes it a run."""
-    return save(path, by_key(rows))
-
-
-def by_key(rows: np.ndarray) -> np.ndarray:
-    """Rows sorted by their first field, then by the others."""
-    return rows[np.lexsort([rows[name] for name in reversed(rows.dtype.names or ())])]
-
-
-def key_ranges(runs: Sequence[Path], scratch: Path, memory_bytes: int) -> list[Slice]:
-    """Tasks over even ranges of keys, each taking about `memory_bytes`."""
-    total = sum(run.stat().st_size for run in runs)
-    parts = max(1, -(-total * COPIES // memory_bytes))
-    bounds = [2**64 * part // parts for part in range(parts + 1)]
-    return [
-        Slice(tuple(runs), low, high, scratch / f"range-{at:06}.npy")
-        for at, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False))
-    ]
-
-
-def read_slice(part: Slice) -> np.ndarray:
-    """The rows of all runs in a range of keys, sorted like each run."""
-    found = []
-    for run in part.runs:
-        rows = load(run)
-        keys = rows["key"]
-        low = np.searchsorted(keys, np.uint64(part.low))
-        high = len(rows) if part.high >= 2**64 else np.searchsorted(keys, np.uint64(part.high))
-        found.append(np.array(rows[low:high]))  # copied, so that no more than one file is open
-    rows = np.concatenate(found)
-    found.clear()
-    return by_key(rows)
-
-
-def groups(rows: np.ndarray, *fields: str) -> np.ndarray:
-    """(n, 2) first and one past the last place of each group of two and more equal sorted rows."""
-    if not len(rows):
-        return np.zeros((0, 2), np.int64)
-    is_new = np.ones(len(rows), bool)
-    is_new[1:] = False
-    for field in fields:
-        is_new[1:] |= rows[field][1:] != rows[field][:-1]
-    starts = np.flatnonzero(is_new)
-    ends = np.append(starts[1:], len(rows))
-    return np.stack([starts, ends], axis=1)[ends - starts > 1]
 
 
 def by_shard(order: Order, rows: np.ndarray, scratch: Path, name: str) -> list[Path]:

@@ -19,19 +19,8 @@ from groundup.documents import Edit, Ruling
 
 from ..engine.rulings import write_rulings
 from ..engine.survey import Each
-from .runs import (
-    DedupConfig,
-    Slice,
-    by_shard,
-    groups,
-    key_ranges,
-    load,
-    number_records,
-    read_slice,
-    read_texts,
-    save,
-    write_run,
-)
+from .ranges import Slice, groups, key_ranges, read_slice, write_run
+from .runs import DedupConfig, by_shard, load, number_records, read_texts, save
 from .sketch import FACTOR, characters, fold_table, grams, mix, tokens
 
 ROW = np.dtype([("key", "<u8"), ("number", "<u4"), ("at", "<u4")])
@@ -87,7 +76,7 @@ class Sentences:
         both = list(zip(shards, order.numbers, strict=True))
         tasks = [Reading(*one, scratch / f"run-{at:06}.npy", config) for at, one in enumerate(both)]
         runs = each(hash_sentences, tasks)
-        found = each(later_ones, key_ranges(runs, scratch, config.memory_bytes))
+        found = each(later_ones, key_ranges(runs, each, scratch, config.memory_bytes))
         parts = [np.load(path, allow_pickle=False) for path in found]
         gone = np.concatenate([np.empty(0, ROW), *parts])
         tasks = [

@@ -21,21 +21,17 @@ from groundup.documents import Edit, Ruling
 
 from ..engine.rulings import write_rulings
 from ..engine.survey import Each
+from .ranges import Slice, groups, key_ranges, read_slice, write_run
 from .runs import (
     Arrays,
     DedupConfig,
     Reader,
-    Slice,
     by_shard,
-    groups,
-    key_ranges,
     load,
     number_records,
-    read_slice,
     read_texts,
     save,
     write_arrays,
-    write_run,
 )
 from .sketch import Tokens, characters, fold_table, grams, tokens
 
@@ -107,7 +103,7 @@ class Substrings:
                 for at, one in enumerate(both)
             ],
         )
-        found = each(equal_prints, key_ranges(runs, scratch, config.memory_bytes))
+        found = each(equal_prints, key_ranges(runs, each, scratch, config.memory_bytes))
         parts = [np.load(path, allow_pickle=False) for path in found]
         matches = np.unique(np.concatenate(parts)) if parts else np.empty(0, MATCH)
         numbers = np.unique(np.concatenate([matches["number"], matches["of"]]))

@@ -9,6 +9,7 @@ that hung or killed a worker is left out by a `Skip` and counted with its reason
 import hashlib
 import itertools
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, get_type_hints, runtime_checkable
 
-from groundup.core import Config, ConfigError, DataError, MissingExtra
+from groundup.core import Config, ConfigError, DataError, MissingExtra, digest
 from groundup.documents import (
     PASS,
     Named,
@@ -48,6 +49,8 @@ from .worker import READING, Place, at, at_step, load, nowhere
 KEPT = "kept"
 READ = "00 read"
 ENGINE = "engine"
+LICENCES = ("licence", "license", "spdx")
+"""Names under which records state their licence."""
 SKIPS_OF_A_SHARD = 100
 """Records of one shard that may cost a worker before the run stops: it is not one bad record."""
 
@@ -83,6 +86,8 @@ class Origin(NamedTuple):
     """What the reader planned: see groundup.documents.readers."""
     licence: str = ""
     """Of records that state none themselves."""
+    states: tuple[str, ...] = ()
+    """Of each part's file when it was hashed, by `state_of`; none if nobody hashed them."""
 
 
 class Skip(NamedTuple):
@@ -241,6 +246,32 @@ def originals(
                 break
             at_step(0)
             yield place, one
+        if origin.states:
+            check_unchanged(origin, part.path, origin.states[number])
+
+
+def state_of(path: Path) -> str:
+    """What tells that a file, or all that is in a folder, was written to: sizes and times."""
+    try:
+        if path.is_symlink():
+            return f"link to {os.readlink(path)!a}"
+        if path.is_dir():
+            inner = sorted(p for p in path.rglob("*") if not p.is_symlink() and not p.is_dir())
+            return digest([[ascii(str(p.relative_to(path))), state_of(p)] for p in inner])
+        info = path.stat()
+        return f"{info.st_size}:{info.st_mtime_ns}"
+    except OSError as error:
+        return f"unreadable: {error.errno}"
+
+
+def check_unchanged(origin: Origin, path: str, state: str) -> None:
+    """Raise DataError if a file is not as it was when it was hashed: the job is not complete."""
+    root = Path(origin.root)
+    if state_of(root if root.is_file() else root / path) != state:
+        raise DataError(
+            f"Source {origin.source}: {printable(path)} changed while it was read: the corpus is "
+            "named by what it held before. Let it rest, remove the unfinished --out and run again."
+        )
 
 
 def is_whole(root: Path, part: Any) -> bool:
@@ -271,7 +302,7 @@ def complete(record: Record, origin: Origin) -> Record:
     """The record with what erasure needs: a licence, if its source has one, and a hash."""
     metadata = record.metadata
     missing: dict[str, Any] = {}
-    if origin.licence and "licence" not in metadata:
+    if origin.licence and not any(metadata.get(name) for name in LICENCES):
         missing["licence"] = origin.licence
     if "sha256" not in metadata:
         data = record.data or record.text.encode("utf-8", "backslashreplace")

@@ -14,7 +14,8 @@ import numpy as np
 from groundup.core import Config
 from groundup.documents import Ruling
 
-from ..dedup.runs import Slice, groups, key_ranges, read_slice, save, write_run
+from ..dedup.ranges import Slice, groups, key_ranges, read_slice, write_run
+from ..dedup.runs import save
 from .rulings import write_rulings
 from .survey import Each
 
@@ -40,7 +41,7 @@ class UniqueIds:
         tasks = [
             (shard, number, scratch / f"{number:05d}.npy") for number, shard in enumerate(shards)
         ]
-        ranges = key_ranges(each(hash_ids, tasks), scratch, self.config.memory_bytes)
+        ranges = key_ranges(each(hash_ids, tasks), each, scratch, self.config.memory_bytes)
         again = np.concatenate([np.load(path) for path in each(repeated, ranges)])
         return [
             write_rulings(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import page, record, write_text
+from groundup.documents import NO_DOCUMENTS
 
 from ..engine.job import READ
 from ..prepare.sample import Shown
@@ -104,7 +105,10 @@ def unread_block(rows: Sequence[Shown]) -> Iterator[page.Html]:
         more = f"; and {count - len(some):,} more" if count > len(some) else ""
         lines.append(page.element("p.unread", f"{reason} · {count:,}: {told}{more}"))
     if rows:
-        yield page.details(f"{len(rows):,} could not be read", *lines, is_open=True)
+        others = sum(count for reason, count in reasons.items() if reason in NO_DOCUMENTS)
+        title = f"{len(rows) - others:,} could not be read"
+        title += f", {counted(others, 'file')} skipped that are no documents" * bool(others)
+        yield page.details(title, *lines, is_open=True)
 
 
 def left_out(row: Shown) -> page.Html:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from groundup.core import page, record
 
 from ..engine.job import ENGINE, READ
-from ..prepare.write import HAS_TEXT
+from ..prepare.write import HAS_TEXT, skipped
 from .reading import WITHDRAWN
 
 TITLES = {
@@ -64,7 +64,8 @@ def funnel(told: Mapping[str, Any]) -> tuple[Station, ...]:
         if name == ENGINE and not dropped:
             continue  # nothing was set aside
         if not found:
-            saw = step["in"] or step["out"]
+            others = skipped(told["steps"])
+            saw, dropped = (step["in"] or step["out"]) - others, dropped - others
             found.append(Station(name, saw, dropped, slices, 0, step["out"], step["characters"],
                                  step.get("bytes", 0)))  # fmt: skip
             continue

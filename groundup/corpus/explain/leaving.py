@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from groundup.core import Artifact, Config, DataError, record
 from groundup.documents import Removal
 
-from ..prepare.write import LICENCES
+from ..engine.job import LICENCES
 from .reading import Held, is_inside, is_named, records, removals
 
 ID = re.compile(r"\b[0-9a-f]{32}\b")
@@ -48,6 +48,8 @@ class Leaving(NamedTuple):
     """Records of the corpus, by id."""
     dropped: frozenset[str]
     """Ids of records that were dropped before; of them the log alone tells."""
+    unmatched: tuple[str, ...] = ()
+    """What was named and means no record at all, such as `licences GPL-*`: a typing error?"""
 
     def concerns(self, one: Removal) -> bool:
         """Whether a row of the log holds text of what leaves: its own, or that of its copy."""
@@ -58,19 +60,21 @@ class Leaving(NamedTuple):
 def leaving(corpus: Artifact, config: WithdrawConfig) -> Leaving:
     """Find who leaves; DataError if nobody is meant or a copy cannot be found."""
     held = {one.id: one for _, one in records(corpus)}
-    gone = {
-        id
-        for id, one in held.items()
-        if any(is_meant(part, config) for part in (one, *messages_of(one)))
-    }
-    gone_before = set[str]()
+    gone, gone_before, used = set[str](), set[str](), set[str]()
+    for id, kept_one in held.items():
+        for part in (kept_one, *messages_of(kept_one)):
+            if meant := set(meant_by(part, config)):
+                gone.add(id)
+                used |= meant
     if config.documents or config.sources:
         named = []
         for one in dropped(corpus):
-            if is_meant_by(config.documents, one):
+            meant = set(meant_by(one, config.model_copy(update={"licences": ()})))
+            if any(what.startswith("documents ") for what in meant):
                 named.append(one)
-            if one in named[-1:] or one.source in config.sources:
+            if meant:
                 gone_before.add(one.id)
+                used |= meant
         if any(COPY.search(one.reason) for one in named):
             lost = {one.id: one for one in dropped(corpus)}
             gone |= {id for one in named for id in holders_of(one, held, lost)}
@@ -80,7 +84,9 @@ def leaving(corpus: Artifact, config: WithdrawConfig) -> Leaving:
             "sources or licences as `groundup corpus report` shows them."
         )
     gone |= set(made_of(gone | gone_before, held.values()))
-    return Leaving({id: one for id, one in held.items() if id in gone}, frozenset(gone_before))
+    unmatched = tuple(one for one in patterns(config) if one not in used)
+    kept = {id: one for id, one in held.items() if id in gone}
+    return Leaving(kept, frozenset(gone_before), unmatched)
 
 
 def messages_of(one: Held) -> Iterator[Held]:
@@ -148,29 +154,42 @@ def made_of(gone: set[str], held: Iterable[Held]) -> Iterator[str]:
         rows += new
 
 
+def named_by(config: WithdrawConfig) -> dict[str, tuple[str, ...]]:
+    """What is named, by its kind."""
+    return {"documents": config.documents, "licences": config.licences, "sources": config.sources}
+
+
 def meaning(config: WithdrawConfig) -> str:
     """What a withdrawal names, in words.
 
     >>> meaning(WithdrawConfig(documents=("a.md", "b.md"), sources=("web",)))
     'documents a.md, b.md; sources web'
     """
-    named = {"documents": config.documents, "licences": config.licences, "sources": config.sources}
+    named = named_by(config)
     return "; ".join(f"{what} {', '.join(names)}" for what, names in named.items() if names)
 
 
-def is_meant_by(names: Iterable[str], one: Any) -> bool:
-    """Whether a record is named by its id, its path or that of its file."""
-    return any(is_named(name, one) or is_inside(name, one) for name in names)
+def patterns(config: WithdrawConfig) -> list[str]:
+    """Everything that is named, one by one.
+
+    >>> patterns(WithdrawConfig(documents=("a.md",), licences=("GPL-*", "MIT")))
+    ['documents a.md', 'licences GPL-*', 'licences MIT']
+    """
+    return [f"{what} {name}" for what, names in named_by(config).items() for name in names]
 
 
-def is_meant(one: Held, config: WithdrawConfig) -> bool:
-    """Whether a record is meant by itself."""
+def meant_by(one: Any, config: WithdrawConfig) -> Iterator[str]:
+    """Yield which of the patterns mean a record by itself: its id, path, file, source, licence."""
     if one.source in config.sources:
-        return True
-    if is_meant_by(config.documents, one):
-        return True
-    stated = [part for key in LICENCES for part in licence_parts(one.metadata.get(key))]
-    return any(fnmatchcase(own, name.lower()) for own in stated for name in config.licences)
+        yield f"sources {one.source}"
+    for name in config.documents:
+        if is_named(name, one) or is_inside(name, one):
+            yield f"documents {name}"
+    if config.licences:
+        stated = [part for key in LICENCES for part in licence_parts(one.metadata.get(key))]
+        for name in config.licences:
+            if any(fnmatchcase(own, name.lower()) for own in stated):
+                yield f"licences {name}"
 
 
 def licence_parts(stated: Any) -> list[str]:

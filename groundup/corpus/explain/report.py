@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from groundup.core import Artifact, page, record, write_text
-from groundup.documents import Removal
+from groundup.documents import NO_DOCUMENTS, Removal
 
+from ..prepare.write import skipped
 from .funnel import HIDDEN, Station, funnel, funnel_table
 from .funnel import STYLE as FUNNEL_STYLE
 from .reading import counted, counters, removals
@@ -64,6 +65,7 @@ class Told(NamedTuple):
 
     page: str
     documents_in: int
+    """Documents that were read, could they be or not; files that are none are not among them."""
     documents: int
     """Kept, without what was derived of them."""
     derived: int
@@ -76,12 +78,15 @@ class Told(NamedTuple):
     sources: Mapping[str, Mapping[str, Any]]
     """By name: reader, licence where a document states none, documents read, splits."""
     licences: tuple[Licence, ...]
+    files_skipped: int = 0
+    """Pictures, links and what else is no document."""
 
     def __str__(self) -> str:
         """The numbers, the largest reasons, the page."""
         share = self.documents / max(self.documents_in, 1)
         lines = [f"{self.documents:,} of {counted(self.documents_in, 'document')} are kept "
-                 f"({share:.0%}){plus(self.derived)}, {self.characters:,} characters"]  # fmt: skip
+                 f"({share:.0%}){plus(self.derived)}, {self.characters:,} characters"
+                 f"{besides(self.files_skipped)}"]  # fmt: skip
         for one in self.reasons[:12]:
             lines.append(f"  {one.count:>9,}  {taken(one):<18} {one.reason}  ({one.step})")
         return "\n".join([*lines, f"The page: {self.page}"])
@@ -147,13 +152,22 @@ def collected(corpus: Artifact, told: Mapping[str, Any], place: str) -> Told:
     return Told(
         place, documents_read(told["steps"]), *documents_of(splits.values()),
         sum(one["characters"] for one in splits.values()), tuple(reasons), funnel(told), splits,
-        told["histograms"], by_source, tuple(licences(told)),
+        told["histograms"], by_source, tuple(licences(told)), skipped(told["steps"]),
     )  # fmt: skip
 
 
 def documents_read(steps: Sequence[Mapping[str, Any]]) -> int:
-    """What a run was given, whether it could read it or not."""
-    return (steps[0]["in"] or steps[0]["out"]) if steps else 0
+    """Documents that a run was given, whether it could read them or not."""
+    return (steps[0]["in"] or steps[0]["out"]) - skipped(steps) if steps else 0
+
+
+def besides(files: int) -> str:
+    """How skipped files are told; nothing if there were none.
+
+    >>> besides(276), besides(0)
+    ('; 276 files that are no documents were skipped', '')
+    """
+    return f"; {counted(files, 'file')} that are no documents were skipped" * bool(files)
 
 
 def taken(one: Reason) -> str:
@@ -203,8 +217,9 @@ def lead(told: Mapping[str, Any], reasons: Sequence[Reason]) -> str:
     size = sum(one["bytes"] for one in told["splits"].values())
     came = documents_read(told["steps"])
     said = f"{documents:,} of {counted(came, 'document')} are kept{plus(derived)}: "
-    said += f"{record.size(size)} of text from {counted(len(told['sources']), 'source')}."
-    dropped = [one for one in reasons if one.what == "record"]
+    said += f"{record.size(size)} of text from {counted(len(told['sources']), 'source')}"
+    said += f"{besides(skipped(told['steps']))}."
+    dropped = [one for one in reasons if one.what == "record" and one.reason not in NO_DOCUMENTS]
     unread = sum(one.count for one in dropped if one.step == told["steps"][0]["name"])
     by_steps = sum(one.count for one in dropped) - unread
     if dropped:
@@ -226,7 +241,8 @@ def headline(told: Mapping[str, Any]) -> page.Html:
         if what != "record"
         for count in counts.values()
     )
-    note = f"of {came:,} read{plus(derived)}"
+    files = skipped(told["steps"])
+    note = f"of {came:,} read{plus(derived)}" + f", {files:,} other files skipped" * bool(files)
     return page.headline([
         page.Figure("documents kept", documents, note=note, href="#funnel"),
         page.Figure("share kept", 100 * documents / max(came, 1), "%"),
@@ -243,18 +259,22 @@ def scaled(size: int) -> tuple[float, str]:
 
 
 def with_examples(corpus: Artifact, wanted: Sequence[Reason]) -> list[Reason]:
-    """Reasons with the first removals of each."""
+    """Reasons with the first removals of each, from as many documents as there are."""
     found: dict[tuple[str, str, str], list[Removal]] = {one[:3]: [] for one in wanted}
+    more: dict[tuple[str, str, str], list[Removal]] = {one[:3]: [] for one in wanted}
     missing = {one[:3]: min(EXAMPLES, one.count) for one in wanted}
     for removal in removals(corpus):
         key = (removal.step, removal.what, removal.reason)
         if missing.get(key, 0) > 0:
-            short = removal._replace(text=clipped(removal.text), put=clipped(removal.put))
-            found[key].append(short)
-            missing[key] -= 1
+            is_new = all(one.id != removal.id for one in found[key])
+            if is_new or len(more[key]) < EXAMPLES:
+                short = removal._replace(text=clipped(removal.text), put=clipped(removal.put))
+                (found if is_new else more)[key].append(short)
+            missing[key] -= is_new
             if not any(missing.values()):
                 break
-    return [one._replace(examples=tuple(found[one[:3]])) for one in wanted]
+    examples = {key: tuple((rows + more[key])[:EXAMPLES]) for key, rows in found.items()}
+    return [one._replace(examples=examples[one[:3]]) for one in wanted]
 
 
 def reason_card(one: Reason, is_open: bool) -> page.Html:

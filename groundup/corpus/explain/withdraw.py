@@ -57,11 +57,14 @@ class Withdrawal(NamedTuple):
     """Ids of what left."""
     touched: tuple[Touched, ...]
     """What holds them still, the old corpus first of all: make it again, or remove it."""
+    unmatched: tuple[str, ...] = ()
+    """What was named and means no document, such as `licences GPL-*`."""
 
     def __str__(self) -> str:
         """What left, and a line for every artifact that holds it still."""
         said = f"{counted(len(self.records), 'document')} withdrawn"
         lines = [f"{said}; without {'it' if len(self.records) == 1 else 'them'}: {self.corpus}"]
+        lines += [f"No document is meant by {one}." for one in self.unmatched]
         if self.touched:
             lines.append("These hold them; make them again or remove them:")
         lines += [f"  {one.kind:<10} {one.id[:12]}  {one.path}" for one in self.touched]
@@ -79,20 +82,21 @@ def withdraw(
     """
     if not (config.documents or config.licences or config.sources):
         raise ConfigError("Name what leaves: documents, licences or sources.")
-    told, gone = counters(corpus), list[str]()
+    told, left_out = counters(corpus), list[Leaving]()
     near = list(artifacts_below(among) if among else artifacts_beside(corpus.path))
     produce(
         out, kind="corpus", stage="withdraw", version=3, config=config,
-        parents={"corpus": corpus}, write=lambda draft: gone.extend(write(draft, config, corpus)),
+        parents={"corpus": corpus},
+        write=lambda draft: left_out.append(write(draft, config, corpus)),
     )  # fmt: skip
-    if not gone:  # it was there already
-        gone = json.loads((Path(out) / "withdrawn.json").read_text(encoding="utf-8"))
+    leaves = left_out[0] if left_out else leaving(corpus, config)  # it was there already
+    gone = sorted(leaves.kept)
     left = Ledger(corpus.path / WITHDRAWALS)
     entry = {"who": user_name(), "what": config.plain(), "records": len(gone)}
     if all(old.content.get("what") != entry["what"] for old in left.read()):
         left.append(entry | {"of": sum(one["documents"] for one in told["splits"].values())})
     made = [one for one in touched(corpus, near) if Path(one.path).resolve() != Path(out).resolve()]
-    return Withdrawal(str(out), tuple(gone), tuple(made))
+    return Withdrawal(str(out), tuple(gone), tuple(made), leaves.unmatched)
 
 
 def touched(corpus: Artifact, near: Iterable[Artifact]) -> Iterator[Touched]:
@@ -103,8 +107,8 @@ def touched(corpus: Artifact, near: Iterable[Artifact]) -> Iterator[Touched]:
             yield Touched(one.kind, str(one.path), one.id)
 
 
-def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> list[str]:
-    """Write the corpus without what leaves; the ids of what left."""
+def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> Leaving:
+    """Write the corpus without what leaves; who left."""
     leaves, told = leaving(corpus, config), counters(corpus)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for name in record_shards(corpus):
@@ -131,7 +135,7 @@ def write(draft: Draft, config: WithdrawConfig, corpus: Artifact) -> list[str]:
         "bytes": {name: one["bytes"] for name, one in split.items()},
         "withdrawn": len(gone),
     }
-    return gone
+    return leaves
 
 
 def withdrawals(told: Mapping[str, Any]) -> int:

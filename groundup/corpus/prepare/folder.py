@@ -11,7 +11,7 @@ documents are held in memory: for collections of gigabytes, see stage.py.
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -68,9 +68,9 @@ def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
     if Path(out).resolve().is_relative_to(Path(source).resolve()):
         raise ConfigError(f"{out} lies inside the source {source}; choose an --out outside of it.")
     suffixes = config.suffixes or None
-    config = config.model_copy(
-        update={"source_digest": digest(list(fingerprint_folder(source, suffixes=suffixes)))}
-    )
+    hashes = list(fingerprint_folder(source, suffixes=suffixes))
+    config = config.model_copy(update={"source_digest": digest(hashes)})
+    documents = as_hashed(read_folder(source, suffixes=suffixes), dict(hashes))
     return produce(
         out,
         kind="corpus",
@@ -78,8 +78,27 @@ def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
         version=2,
         config=config,
         parents={},
-        write=lambda draft: write_corpus(draft, read_folder(source, suffixes=suffixes), config),
+        write=lambda draft: write_corpus(draft, documents, config),
     )
+
+
+def as_hashed(
+    documents: Iterable[Document | Rejected], hashes: Mapping[str, str]
+) -> Iterator[Document | Rejected]:
+    """Yield documents; DataError naming one whose file is not what was hashed before."""
+    missing = dict(hashes)
+    for one in documents:
+        was = missing.pop(one.path, "")
+        if not was or isinstance(one, Document) and one.sha256 != was:
+            raise DataError(changed(one.path))
+        yield one
+    for path in missing:
+        raise DataError(changed(path))
+
+
+def changed(path: str) -> str:
+    """The error for a file that was written to between two looks at it."""
+    return f"{path} changed while the corpus was made from it; let it rest and run again."
 
 
 def write_corpus(

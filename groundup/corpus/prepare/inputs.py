@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from groundup.core import DataError, digest, hash_file, record
 
-from ..engine.job import Origin, made
+from ..engine.job import Origin, made, state_of
 from ..engine.survey import Each
 from .pipeline import Pipeline, Source, reader_use
 
@@ -33,6 +33,14 @@ class Found(NamedTuple):
     source: Source
     root: Path
     parts: tuple[Any, ...]
+
+
+class Hashed(NamedTuple):
+    """What the files of a source held."""
+
+    digest: str
+    states: dict[str, str]
+    """By path: what would tell that a file was written to since (`state_of`)."""
 
 
 def look(pipeline: Pipeline, home: Path) -> list[Found]:
@@ -65,13 +73,17 @@ def located(source: Source, home: Path) -> tuple[Path, set[str] | None]:
     return root, {Path(name).as_posix() for name in names}
 
 
-def origins(found: Sequence[Found], shard_bytes: int) -> Iterator[Origin]:
+def origins(
+    found: Sequence[Found], shard_bytes: int, hashed: Sequence[Hashed] = ()
+) -> Iterator[Origin]:
     """Yield what one job reads, about `shard_bytes` each; less if cores would else be idle."""
     total = sum(part.bytes for _, _, parts in found for part in parts)
     most = min(shard_bytes, max(total // MANY_SHARDS, SMALL_SHARD_BYTES))
-    for source, root, parts in found:
+    for number, (source, root, parts) in enumerate(found):
         for group in together(parts, most):
-            yield Origin(source.name, os.fspath(root), reader_use(source), group, source.licence)
+            states = tuple(hashed[number].states[part.path] for part in group) if hashed else ()
+            reader = reader_use(source)
+            yield Origin(source.name, os.fspath(root), reader, group, source.licence, states)
 
 
 def together(parts: Sequence[Any], shard_bytes: int) -> Iterator[tuple[Any, ...]]:
@@ -94,7 +106,7 @@ def together(parts: Sequence[Any], shard_bytes: int) -> Iterator[tuple[Any, ...]
         yield tuple(group)
 
 
-def fingerprints(found: Sequence[Found], each: Each) -> list[str]:
+def fingerprints(found: Sequence[Found], each: Each) -> list[Hashed]:
     """Hash of every source's paths and contents, files shared out over workers."""
     tasks, owners = [], []
     for number, (_, root, parts) in enumerate(found):
@@ -105,11 +117,13 @@ def fingerprints(found: Sequence[Found], each: Each) -> list[str]:
             tasks.append((os.fspath(root), paths))
             owners.append(number)
     hashes: list[list[Any]] = [[] for _ in found]
+    states: list[dict[str, str]] = [{} for _ in found]
     with record.progress("hash", sum(len(paths) for _, paths in tasks), "files") as bar:
         results = each(hash_all, tasks, lambda rows: bar.advance(len(rows)))
-    for number, rows in zip(owners, results, strict=True):
-        hashes[number] += rows
-    return [digest(rows) for rows in hashes]
+    for number, (_, paths), rows in zip(owners, tasks, results, strict=True):
+        hashes[number] += [(name, content) for name, content, _ in rows]
+        states[number] |= {path: row[2] for path, row in zip(paths, rows, strict=True)}
+    return [Hashed(digest(rows), known) for rows, known in zip(hashes, states, strict=True)]
 
 
 def batches(sizes: dict[str, int]) -> Iterator[tuple[str, ...]]:
@@ -126,10 +140,15 @@ def batches(sizes: dict[str, int]) -> Iterator[tuple[str, ...]]:
         yield tuple(batch)
 
 
-def hash_all(task: tuple[str, tuple[str, ...]]) -> list[tuple[str, str]]:
-    """Paths and hashes of files; of a folder that a reader takes whole, of all that is in it."""
-    root, paths = Path(task[0]), task[1]
-    return [(ascii(path), hash_one(root if root.is_file() else root / path)) for path in paths]
+def hash_all(task: tuple[str, tuple[str, ...]]) -> list[tuple[str, str, str]]:
+    """Paths, hashes and, taken before, states of files; of a folder that a reader takes whole, of
+    all that is in it."""
+    root, rows = Path(task[0]), []
+    for path in task[1]:
+        file = root if root.is_file() else root / path
+        state = state_of(file)
+        rows.append((ascii(path), hash_one(file), state))
+    return rows
 
 
 def hash_one(path: Path) -> str:

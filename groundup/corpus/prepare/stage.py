@@ -20,7 +20,7 @@ from groundup.core import (
     record,
     write_json,
 )
-from groundup.documents import arrow
+from groundup.documents import NO_DOCUMENTS, arrow
 
 from ..engine.cluster import RunnerName, open_runner
 from ..engine.disk import telling_full_disk
@@ -29,11 +29,11 @@ from ..engine.pool import LIMIT_SECONDS, Pool
 from ..engine.run import Plan, difference, is_begun, run
 from ..engine.survey import Each
 from ..split import COUNTERS, split_paths
-from .inputs import Found, fingerprints, look, origins
+from .inputs import Found, Hashed, fingerprints, look, origins
 from .pipeline import Pipeline, portable, read_pipeline, surveys, uses
 from .sample import SAMPLE_FILE, read_sample, sample
 from .spread import in_small_parts
-from .write import HAS_TEXT, ending, split_name, write
+from .write import HAS_TEXT, ending, skipped, split_name, write
 
 SMALL = 10_000
 """Documents up to which every held-out split is given at least one."""
@@ -80,14 +80,17 @@ def prepare(
             return shown(sample(config, found, out, samples, each))
     with open_runner(runner, workers, limit_seconds, address) as each:
         named = portable(config)  # first, as it refuses a file that is not there
-        named = with_digests(named, fingerprints(found, each))
+        hashed = fingerprints(found, each)
+        named = with_digests(named, [one.digest for one in hashed])
         refuse_other(out, named)
         for suffix in (".jsonl", ".html"):  # of a dry run before
             (out / SAMPLE_FILE).with_suffix(suffix).unlink(missing_ok=True)
         with telling_full_disk(out):
             made = produce(
-                out, kind="corpus", stage="prepare", version=2, config=named, parents={},
-                write=lambda draft: carry_out(draft, named, config, found, each),
+                out, kind="corpus", stage="prepare", version=3, config=named, parents={},
+                write=lambda draft: carry_out(
+                    draft, named, config, plan_of(config, found, hashed), each
+                ),
             )  # fmt: skip
     record.say(ended(json.loads(made.file(COUNTERS).read_text(encoding="utf-8")), out))
     return made
@@ -99,10 +102,12 @@ def ended(told: dict[str, Any], out: Path) -> str:
     derived = sum(one["derived"] for one in splits.values())
     own = sum(one["documents"] for one in splits.values()) - derived
     by_split = ", ".join(f"{one['documents']:,} {name}" for name, one in splits.items())
-    reasons = list(told["reasons"].items())
+    reasons = [pair for pair in told["reasons"].items() if pair[0] not in NO_DOCUMENTS]
     kept = f"{own:,} kept" + f" + {derived:,} derived" * bool(derived)
-    gone = sum(told["reasons"].values())
-    lines = [f"{first['in']:,} documents read: {kept} ({by_split}), {gone:,} dropped"]
+    gone, others = sum(count for _, count in reasons), skipped(told["steps"])
+    lines = [f"{first['in'] - others:,} documents read: {kept} ({by_split}), {gone:,} dropped"]
+    if others:
+        lines.append(f"  {others:,} files skipped that are no documents (pictures, links, …)")
     if reasons:
         shown = ", ".join(f"{count:,} {reason}" for reason, count in reasons[:TOP_REASONS])
         lines.append(f"  dropped most: {shown}" + ", …" * (len(reasons) > TOP_REASONS))
@@ -161,19 +166,21 @@ def changed_file(old: dict[str, Any], new: dict[str, Any]) -> str:
 REMEDY = "choose another --out, or remove it to begin anew."
 
 
-def carry_out(
-    draft: Draft, named: Pipeline, config: Pipeline, found: Sequence[Found], each: Each
-) -> None:
-    """Run the pipeline and write its corpus under its name; the body of `prepare`."""
-    write_json(draft.path / UNFINISHED, named.plain())
+def plan_of(config: Pipeline, found: Sequence[Found], hashed: Sequence[Hashed]) -> Plan:
+    """What the engine is to do."""
     found_uses = (*uses(config.steps), HAS_TEXT)
-    plan = Plan(
-        tuple(origins(found, config.shard_bytes)),
+    return Plan(
+        tuple(origins(found, config.shard_bytes, hashed)),
         found_uses,
         surveys(found_uses),
         ending(config),
         SMALL,
     )
+
+
+def carry_out(draft: Draft, named: Pipeline, config: Pipeline, plan: Plan, each: Each) -> None:
+    """Run the pipeline and write its corpus under its name; the body of `prepare`."""
+    write_json(draft.path / UNFINISHED, named.plain())
     ran = run(plan, draft.path / PHASES, each, lambda shards: chosen_ending(config, shards))
     write(draft, ran, named)
 

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from groundup.core import Config, DataError, Draft, write_json, write_text
-from groundup.documents import PASS, Record, Ruling, printable
+from groundup.documents import NO_DOCUMENTS, PASS, Record, Ruling, printable
 
-from ..engine.job import ENGINE, READ, Use, made
+from ..engine.job import ENGINE, LICENCES, READ, Use, made
 from ..engine.run import Ran
 from ..engine.shards import REMOVED, link, shard_path
 from ..split import COUNTERS, SPLITS, Split, place
@@ -30,8 +30,6 @@ BINS_OF_ONE = 20
 """Bins between 0 and 1; outside, bins begin at 1, 2 and 5 times powers of ten."""
 HISTOGRAMS = 200
 """Names of numbers that are counted, the most frequent ones: sources may bring any."""
-LICENCES = ("licence", "license", "spdx")
-"""Names under which records state their licence."""
 MOST_LICENCES, LICENCE_CHARACTERS = 200, 100
 """Licences that are counted by name, the most frequent ones: sources may state any text."""
 NUMBER_NAME = re.compile(r"[\w .-]{1,64}\Z")
@@ -266,6 +264,12 @@ def funnel(counters: Mapping[str, int], names: Iterable[str]) -> list[dict[str, 
         else:
             row[what] = count
     return [{"name": name, **found[name]} for name in names if name in found]
+
+
+def skipped(steps: Sequence[Mapping[str, Any]]) -> int:
+    """Files that a run came upon and nobody took for documents: pictures, links."""
+    taken = steps[0]["taken"].get("record", {}) if steps and steps[0]["name"] == READ else {}
+    return sum(count for reason, count in taken.items() if reason in NO_DOCUMENTS)
 
 
 def splits(counters: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -5,15 +5,15 @@ put the counts together, then look at each page again. A line that comes back is
 one of the first or last of its page, or in a run of them; alone in the middle it stays, since
 `Parameters` comes back on every page of a manual and is no menu. Lines that differ in numbers only
 are the same, so that page counts and dates go; but a heading or title that differs from page to
-page, if only in its number (`Chapter 3`), is the page's own and stays. Lines are 64-bit hashes and
-counts are spilled to files by parts, so memory follows the part and not the crawl.
+page, if only in its number (`Chapter 3`), is the page's own and stays. Lines and sites are 64-bit
+hashes; counts are sorted runs on disk that are put together by ranges of keys (dedup/ranges.py), so
+memory follows the range and not the crawl.
 Knows nothing of single pages' markup; see documents/web.
 """
 
 import hashlib
 import json
 import re
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -25,9 +25,15 @@ import numpy as np
 from groundup.core import Config
 from groundup.documents import Edit, Ruling
 
+from ..dedup.ranges import Slice, key_ranges, read_slice, write_run
+from ..dedup.runs import load, save
 from ..engine.rulings import write_rulings
 from ..engine.survey import Each
 
+SITE = np.dtype([("key", "<u8"), ("pages", "<u8")])
+LINE = np.dtype([("key", "<u8"), ("site", "<u8"), ("pages", "<u8")])
+ENTRY_BYTES = 160
+"""Of a line that is counted, as Python's objects."""
 DIGITS = re.compile(r"\d+")
 TITLE_PARTS = re.compile(r"\s[-–—|·»:]+\s")
 """What parts a page's title from its site's name."""
@@ -64,7 +70,7 @@ class SiteLinesConfig(Config):
     """Lines counted in memory before they are spilled, and put together at once: about 80 MB.
     Source: own judgement."""
     parts: int = 16
-    """Files that counts are spilled to; each is put together by itself. Source: own judgement."""
+    """Of no effect: tasks are as many as the counts need. Older pipelines name it."""
 
 
 class SiteLines:
@@ -77,30 +83,26 @@ class SiteLines:
         """Rulings for each shard: edits with the reasons header, footer and menu."""
         scratch.mkdir(parents=True, exist_ok=True)
         counted = each(partial(count_shard, self.config, scratch), list(enumerate(shards)))
-        parts: list[list[Path]] = [[] for _ in range(self.config.parts)]
-        pages: Counter[int] = Counter()
-        for found in counted:
-            pages.update(found.pages)
-            for part, path in found.files:
-                parts[part].append(path)
-        wanted = {
-            site: max(self.config.fewest_pages, self.config.share * n) for site, n in pages.items()
-        }
-        merge = partial(merge_part, self.config, wanted, scratch)
-        merged = each(merge, [(n, paths) for n, paths in enumerate(parts) if paths])
-        every = np.concatenate([np.zeros(0, np.uint64), *map(np.load, merged)])
-        recurring = scratch / "recurring.npy"
-        np.save(recurring, np.sort(every), allow_pickle=False)
+        sites, lines = scratch / "sites", scratch / "lines"
+        sites.mkdir(exist_ok=True), lines.mkdir(exist_ok=True)
+        memory = self.config.most_entries * ENTRY_BYTES
+        summed = each(pages_of_sites, key_ranges([c.sites for c in counted], each, sites, memory))
+        known = save(scratch / "sites.npy", np.concatenate([np.load(path) for path in summed]))
+        files = [path for one in counted for path in one.lines]
+        tasks = key_ranges(files, each, lines, memory)
+        found = each(partial(recurring_lines, self.config, known), tasks)
+        recurring = scratch / "recurring.npy"  # ranges rise, and keys in each
+        save(recurring, np.concatenate([np.load(path) for path in found]))
         return each(partial(judge_shard, self.config, scratch, recurring), list(enumerate(shards)))
 
 
 class Counted(NamedTuple):
-    """What a shard's lines were counted to."""
+    """Runs of what a shard's lines were counted to."""
 
-    pages: dict[int, int]
-    """Site to pages."""
-    files: list[tuple[int, Path]]
-    """Part and the file of its counts."""
+    sites: Path
+    """Pages of each site."""
+    lines: list[Path]
+    """Pages of each line."""
 
 
 class Row(NamedTuple):
@@ -189,67 +191,47 @@ def plain(line: str) -> str:
 
 
 def count_shard(config: SiteLinesConfig, scratch: Path, item: tuple[int, Path]) -> Counted:
-    """Count a shard's lines once a page, into a sorted file for each part."""
+    """Count a shard's lines once a page, into runs."""
     number, shard = item
     pages: Counter[int] = Counter()
     counts: Counter[tuple[int, int]] = Counter()
-    files: list[tuple[int, Path]] = []
+    files: list[Path] = []
+
+    def spill() -> None:
+        entries = [(key, site, n) for (key, site), n in counts.items()]
+        path = scratch / f"lines-{number:06d}-{len(files):04d}.npy"
+        files.append(write_run(path, np.array(entries, LINE)))
+        counts.clear()
+
     for row in rows(shard, config):
         pages[row.site] += 1
         keys = {key for line in lines_of(row, config).values() for key in line[:2]}
         counts.update((key, row.site) for key in keys)
         if len(counts) > config.most_entries:
-            files += spill(counts, config.parts, scratch / f"lines-{number:06d}-{len(files):04d}")
-            counts.clear()
-    files += spill(counts, config.parts, scratch / f"lines-{number:06d}-{len(files):04d}")
-    return Counted(dict(pages), files)
+            spill()
+    spill()
+    sites = np.array(list(pages.items()), SITE)
+    return Counted(write_run(scratch / f"sites-{number:06d}.npy", sites), files)
 
 
-def spill(counts: Counter[tuple[int, int]], parts: int, stem: Path) -> list[tuple[int, Path]]:
-    """Write counts as rows (key, site, pages) by rising key, a file for each part that has any."""
-    if not counts:
-        return []
-    table = np.array([(key, site, n) for (key, site), n in counts.items()], dtype=np.uint64)
-    table = table[np.argsort(table[:, 0])]
-    files = []
-    for part in range(parts):
-        chosen = table[table[:, 0] % np.uint64(parts) == part]
-        if len(chosen):
-            path = stem.with_name(f"{stem.name}-{part:03d}.npy")
-            np.save(path, chosen, allow_pickle=False)
-            files.append((part, path))
-    return files
+def pages_of_sites(part: Slice) -> Path:
+    """How many pages each site of a range has, in all shards."""
+    table = read_slice(part)
+    keys, inverse = np.unique(table["key"], return_inverse=True)
+    every = np.zeros(len(keys), SITE)
+    every["key"] = keys
+    np.add.at(every["pages"], inverse, table["pages"])
+    return save(part.out, every)
 
 
-def merge_part(
-    config: SiteLinesConfig, wanted: dict[int, float], scratch: Path, item: tuple[int, list[Path]]
-) -> Path:
-    """Put a part's counts together, some keys at a time; write those of lines that come back."""
-    part, paths = item
-    counts = [np.load(path, mmap_mode="r", allow_pickle=False).shape[0] for path in paths]
-    turns = sum(counts) // config.most_entries + 1
-    found, lows = [np.zeros(0, np.uint64)], [0] * len(paths)
-    for turn in range(turns):
-        tables, bound = [], 2**64 * (turn + 1) // turns
-        for at, path in enumerate(paths):
-            table = np.load(path, mmap_mode="r", allow_pickle=False)
-            high = counts[at] if turn == turns - 1 else bisect_left(table[:, 0], bound)
-            tables.append(np.array(table[lows[at] : high]))
-            lows[at] = high
-        found.append(enough_pages(np.concatenate(tables), wanted))
-    path = scratch / f"recurring-{part:03d}.npy"
-    np.save(path, np.concatenate(found), allow_pickle=False)
-    return path
-
-
-def enough_pages(table: np.ndarray, wanted: dict[int, float]) -> np.ndarray:
-    """Keys of the lines that stand in as many pages of their site as are wanted."""
-    keys, first, inverse = np.unique(table[:, 0], return_index=True, return_inverse=True)
+def recurring_lines(config: SiteLinesConfig, sites: Path, part: Slice) -> Path:
+    """Keys of a range's lines that stand in enough pages of their site."""
+    table, known = read_slice(part), load(sites)
+    keys, first, inverse = np.unique(table["key"], return_index=True, return_inverse=True)
     pages = np.zeros(len(keys), np.uint64)
-    np.add.at(pages, inverse, table[:, 2])
-    sites = table[first, 1].tolist()
-    enough = np.fromiter((wanted[site] for site in sites), np.float64, len(sites))
-    return keys[pages >= enough]
+    np.add.at(pages, inverse, table["pages"])
+    own = known["pages"][np.searchsorted(known["key"], table["site"][first])]
+    return save(part.out, keys[pages >= np.maximum(config.fewest_pages, config.share * own)])
 
 
 def judge_shard(

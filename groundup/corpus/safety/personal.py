@@ -17,6 +17,7 @@ from groundup.documents import Edit, Record, Ruling
 
 from .patterns import PATTERNS
 from .people import PEOPLE
+from .phones import plans
 from .placeholders import Placeholders, Style, read_key
 
 VALIDATED = ("iban", "email", "card", "ip", "mac", "national_id", "phone", "coordinates")
@@ -56,6 +57,8 @@ class Personal:
             raise ConfigError(
                 f"kinds={unknown} are unknown; there are {', '.join((*VALIDATED, *BY_CONTEXT))}."
             )
+        if "phone" in config.kinds:
+            plans()
         self.config = config
         self.key = read_key(config.key_file, config.placeholders)
 

@@ -2,11 +2,16 @@
 
 Digits in groups are also dates, prices, versions and ISBNs. So a number counts if it begins with a
 country's code and has a length that occurs there, or is grouped as numbers are in one country and
-nothing else is, or is grouped less tellingly and stands behind a word such as "Tel.".
+nothing else is, or is grouped less tellingly and stands behind a word such as "Tel.". Behind a `+`
+the numbering plans of all countries are asked too, which the library phonenumbers has.
 Sources: ITU-T E.164 and its list of assigned codes; the countries' numbering plans.
 """
 
+from typing import Any
+
 import regex
+
+from groundup.core import MissingExtra
 
 CODES = {
     "1": (10, 10), "7": (10, 10), "20": (8, 10), "27": (9, 9), "30": (10, 10), "31": (9, 9),
@@ -21,7 +26,8 @@ CODES = {
     "372": (7, 8), "380": (9, 9), "381": (8, 9), "385": (8, 9), "386": (8, 8), "420": (9, 9),
     "421": (9, 9), "852": (8, 8), "886": (8, 9), "966": (8, 9), "971": (8, 9), "972": (8, 9),
 }  # fmt: skip
-"""Country's code to the least and most digits after it."""
+"""Country's code to the least and most digits after it: wider than the plans, whose numbers for
+films (+1 212-555-0142) people use too, and enough where a number has no `+`."""
 
 CANDIDATE = regex.compile(
     r"(?<![\w+/=.#-]|\d:)(?:\+\s?|\(\+?)?\d[\d ().\-/\u00a0\u2011]{5,24}\d(?![\w-]|[.:]\d)"
@@ -116,7 +122,7 @@ def is_phone(number: str, before: str) -> bool:
     if POSTCODE.fullmatch(number) and not WORD.search(before):
         return False
     if number.lstrip("(").startswith("+"):
-        return has_code(digits)
+        return has_code(digits) or is_assigned(number)
     if NOT_A_PHONE.search(before):
         return False
     if (
@@ -139,6 +145,28 @@ def is_counting(number: str) -> bool:
     groups = [int(group) for group in regex.findall(r"\d+", number)]
     steps = {after - before for before, after in zip(groups, groups[1:], strict=False)}
     return len(groups) >= 4 and len(steps) == 1
+
+
+def plans() -> Any:
+    """phonenumbers, or the command that installs it."""
+    try:
+        import phonenumbers
+    except ImportError:
+        raise MissingExtra("phonenumbers", "corpus") from None
+    return phonenumbers
+
+
+def is_assigned(number: str) -> bool:
+    """Whether a number with a `+` is in the plan of its country.
+
+    >>> is_assigned("+880 1812-345678"), is_assigned("+880 1812-3456")
+    (True, False)
+    """
+    known = plans()
+    try:
+        return known.is_valid_number(known.parse(number))
+    except known.NumberParseException:
+        return False
 
 
 def has_code(digits: str) -> bool:

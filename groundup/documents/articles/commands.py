@@ -44,7 +44,7 @@ ARGUMENTS: dict[str, str] = {
 }  # fmt: skip
 DEFINITIONS = frozenset(
     "newcommand renewcommand providecommand DeclareRobustCommand def edef gdef xdef "
-    "NewDocumentCommand".split()
+    "NewDocumentCommand RenewDocumentCommand ProvideDocumentCommand DeclareDocumentCommand".split()
 )
 HEADINGS = {
     "part": 1, "chapter": 1, "section": 2, "subsection": 3, "subsubsection": 4, "paragraph": 5,

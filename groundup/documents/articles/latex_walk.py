@@ -17,7 +17,17 @@ from groundup.core import Config
 
 from ..document import SourceMap
 from . import commands
-from .macros import Expansion, Macro, defined, expanded, layout_of, numbers_of_labels
+from .macros import (
+    GAP,
+    Expansion,
+    Macro,
+    Names,
+    defined,
+    expanded,
+    layout_of,
+    numbers_of_labels,
+    optional,
+)
 from .writer import BLANK_LINE, NEWLINE, SPACE, TAB, Writer
 
 TOKEN = re.compile(
@@ -26,11 +36,9 @@ TOKEN = re.compile(
     r"|(?P<ligature>---?|``|''|`|~|[!?]`)",
     re.DOTALL,
 )
-GAP = re.compile(r"(?:[ \t]|%[^\n]*\n|\n(?![ \t]*\n))*")
-BRACKET = re.compile(r"[\]{]")
 DOLLAR = re.compile(r"(?:[^$\\]|\\.){0,5000}", re.DOTALL)
-CONDITIONAL = re.compile(r"\\(if[A-Za-z@]*|fi)(?![A-Za-z@])")
 MACRO_IN_MATH = re.compile(r"\\([A-Za-z]+)(?![A-Za-z@])")
+NEW_FLAG = re.compile(r"\s*\{?\s*\\if([A-Za-z@]+)\s*\}?")
 LABEL_IN_MATH = re.compile(r"\\label\{[^{}\n]{0,100}\}|\\(?:nonumber|notag)(?![A-Za-z])")
 FRONT = frozenset(("title", "author", "subtitle", "icmltitle", "authors"))
 DEEP, DEEP_GROUPS = 8, 200
@@ -72,13 +80,12 @@ class Walk:
     """The walk over one source."""
 
     def __init__(
-        self, source: SourceMap, config: LatexConfig, macros: dict[str, Macro] | None = None,
-        depth: int = 0,
-    ) -> None:  # fmt: skip
+        self, source: SourceMap, config: LatexConfig, names: Names | None = None, depth: int = 0
+    ) -> None:
         self.text, self.config, self.depth = source.text, config, depth
         self.writer = Writer(source)
-        self.closes, self.verbatims = layout_of(self.text)
-        self.macros: dict[str, Macro] = {} if macros is None else macros
+        self.closes, self.verbatims, self.jumps = layout_of(self.text)
+        self.names = names or Names()
         self.labels = {} if depth else numbers_of_labels(self.text)
         self.cited: dict[str, int] = {}
         self.closing: list[Closing] = []
@@ -144,22 +151,31 @@ class Walk:
     def command(self, name: str, start: int, end: int) -> int:
         """Read a command with its arguments."""
         if name in commands.DEFINITIONS:
-            is_def = name in ("def", "edef", "gdef", "xdef")
-            macro_name, macro, end = defined(self.text, end, self.closes, is_def)
-            if macro and name != "providecommand":
-                self.macros[macro_name] = macro
+            macro_name, macro, end = defined(self.text, end, self.closes, name)
+            if name != "providecommand" or macro_name not in self.names.others:
+                self.names.define(macro_name, macro)
             return end
-        if name in ("iffalse", "begin", "end"):
-            if name == "iffalse":
-                return self.skip_conditional(end)
+        if start in self.jumps:
+            return self.conditional(name, start, end)
+        if name in ("begin", "end"):
             return self.environment(name, start, end)
+        if name == "newif" and (flag := NEW_FLAG.match(self.text, end)):
+            self.names.flags[flag[1]] = False
+            return flag.end()
+        if self.names.is_flag(name):
+            return end
         if name in FRONT:
             return self.front(name, end)
         if self.is_preamble:
             return self.skip(commands.ARGUMENTS.get(name, "om"), end)
-        if name in self.macros and name not in commands.HEADINGS:
-            return self.macro(self.macros[name], start, end)
+        if name in self.names.macros and name not in commands.HEADINGS:
+            return self.macro(self.names.macros[name], start, end)
         return self.printed(name, start, end)
+
+    def conditional(self, name: str, start: int, end: int) -> int:
+        """Go on in the branch that is read."""
+        begin = self.names.branch(self.text, name, end) if name.startswith("if") else None
+        return self.jumps[start] if begin is None else begin
 
     def printed(self, name: str, start: int, end: int) -> int:
         """Read a command of the body that is no macro and opens nothing."""
@@ -395,7 +411,7 @@ class Walk:
 
     def in_math(self, found: re.Match[str]) -> str:
         """A macro without parameters, inside a formula."""
-        macro = self.macros.get(found[1])
+        macro = self.names.macros.get(found[1])
         if macro is None or macro.parameters or len(macro.body) > 200:
             return found[0]
         return f"{{{macro.body}}}" if len(macro.body) > 1 else macro.body
@@ -427,7 +443,11 @@ class Walk:
     def macro(self, macro: Macro, start: int, end: int) -> int:
         """Write what an author's command stands for; past all measure, the command as it is."""
         arguments, after_name = [], end
-        for _ in range(macro.parameters):
+        if macro.default is not None:
+            given = optional(self.text, end, self.closes)
+            arguments.append(self.text[given[0] : given[1]] if given else macro.default)
+            end = given[2] if given else end
+        for _ in range(macro.parameters - len(arguments)):
             inside = self.group(end)
             arguments.append(self.text[inside[0] : inside[1]])
             end = inside[2]
@@ -439,7 +459,7 @@ class Walk:
             self.expansion.refused += body is None
             self.writer.keep(start, after_name)
             return after_name
-        inner = Walk(SourceMap.identity(body), self.config, self.macros, self.depth + 1)
+        inner = Walk(SourceMap.identity(body), self.config, self.names, self.depth + 1)
         inner.expansion, inner.labels, inner.cited = self.expansion, self.labels, self.cited
         inner.walk(0, len(body))
         text = inner.writer.text()
@@ -447,16 +467,6 @@ class Walk:
             text += " "
         self.writer.put(start, end, text)
         return end
-
-    def skip_conditional(self, at: int) -> int:
-        """Pass over `\\iffalse … \\fi`, nested conditionals included."""
-        depth = 1
-        while found := CONDITIONAL.search(self.text, at):
-            at = found.end()
-            depth += -1 if found[1] == "fi" else 1
-            if not depth:
-                return at
-        return len(self.text)
 
     def group(self, at: int) -> tuple[int, int, int]:
         """The argument at a place: where its text begins and ends, and where the source goes on."""
@@ -479,22 +489,8 @@ class Walk:
             if argument == "k":
                 return at
             if argument == "o":
-                at = self.skip_optional(at)
+                found = optional(self.text, at, self.closes)
+                at = found[2] if found else at
             elif self.text.startswith("{", GAP.match(self.text, at).end()):  # type: ignore[union-attr]
                 at = self.group(at)[2]
         return at
-
-    def skip_optional(self, at: int) -> int:
-        """Pass over an argument in brackets, if one is there."""
-        if not self.text.startswith("[", at):
-            gap = GAP.match(self.text, at)
-            if gap is None or not self.text.startswith("[", gap.end()):
-                return at
-            at = gap.end()
-        place, limit = at + 1, at + 2_000
-        while found := BRACKET.search(self.text, place, limit):
-            if found[0] == "]":
-                return found.end()
-            place = self.closes.get(found.start(), found.start()) + 1
-            limit = max(limit, place)
-        return at + 1

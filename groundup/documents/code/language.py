@@ -9,7 +9,9 @@ is the empty name.
 import re
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from pydantic import model_validator
 
 from groundup.core import Config
 
@@ -76,8 +78,18 @@ class LanguageConfig(Config):
 
     keep: tuple[str, ...] = ()
     """Names as in languages.txt; empty takes all."""
-    drop_unknown: bool = False
-    """Drop files whose language nothing tells. Source: a decision of the pipeline's owner."""
+    unknown: Literal["drop", "keep"] = "keep"
+    """What becomes of files whose language nothing tells; where `keep` names languages, they go.
+    `drop_unknown = true` is an older way to say `drop`. Source: the pipeline's owner decides."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_older(cls, values: Any) -> Any:
+        """`drop_unknown`, as it was called."""
+        if isinstance(values, dict) and isinstance(old := values.get("drop_unknown"), bool):
+            rest = {name: value for name, value in values.items() if name != "drop_unknown"}
+            return {"unknown": "drop" if old else "keep"} | rest
+        return values
 
 
 class Known(NamedTuple):
@@ -106,7 +118,7 @@ class Language:
     def __call__(self, record: Record) -> Ruling:
         """Rule about one record."""
         known = language_of(record.path, record.text)
-        if not known.name and self.config.drop_unknown:
+        if not known.name and self.config.unknown == "drop":
             return Ruling("code: unknown language")
         if self.config.keep and known.name not in self.config.keep:
             return Ruling("code: another language", details=known.name or "unknown")

@@ -95,7 +95,8 @@ class LicenceConfig(Config):
     """SPDX ids; `*` at the end stands for a version, but NC and ND must be named. Source: the
     permissive list of The Stack (arXiv:2211.15533)."""
     unknown: Literal["drop", "keep"] = "drop"
-    """What becomes of files that state none and inherit none. Keep them here if the survey
+    """What becomes of files that state none, inherit none, and whose source's `licence` (or their
+    row's) is not on the allow list. Keep them here if the survey
     `code.folder_licences` follows, which looks at the folders above."""
     min_coverage: float = 0.85
     """Share of a text's words that must be found, in runs of five, close together. Source: own, on
@@ -181,11 +182,20 @@ class Licence:
         evidence = [[e.expression, e.by, e.line] for e in stated.evidence[:10]]
         metadata = {"licence": expression, "licence_by": by, "licence_evidence": evidence}
         if not expression:
-            drop = self.config.unknown == "drop"
-            return Ruling("code: no licence stated" if drop else "", metadata={"licence": ""})
+            return self.unstated(record)
         if not allowed(expression, self.config.allow):
             return Ruling("code: licence not allowed", details=expression, metadata=metadata)
         return Ruling(metadata=metadata)
+
+    def unstated(self, record: Record) -> Ruling:
+        """Rule about a file that states none and inherits none: its row or its source may."""
+        known = record.metadata.get("licence") or ""
+        known = join_all(map(str, known)) if isinstance(known, list) else str(known)
+        if allowed(known, self.config.allow):
+            return Ruling(metadata={"licence": known, "licence_by": "source"})
+        drop = self.config.unknown == "drop"
+        reason = "code: no licence stated" if drop else ""
+        return Ruling(reason, details=known, metadata={} if known else {"licence": ""})
 
 
 @cache

@@ -27,6 +27,7 @@ from .reader import (
     split,
     suffix_of,
     text_record,
+    with_licence,
 )
 
 LOGS = (".log", ".irc", ".txt", ".weechatlog")
@@ -227,9 +228,10 @@ def talk_of(value: Any) -> Talk:
     about = {
         name: plain(value[key])
         for name, key in (("id", "id"), ("title", "title"), ("title", "name"), ("url", "url"),
-                          ("language", "language"), ("licence", "license"), ("licence", "licence"))
-        if isinstance(value.get(key), str | int)
+                          ("language", "language"))
+        if isinstance(value.get(key), str | int) and value[key] != ""
     }  # fmt: skip
+    about |= with_licence({key: plain(value.get(key)) for key in ("licence", "license")})
     for key, turn, name in (("conversations", sharegpt_turn, "sharegpt"),
                             ("conversation", sharegpt_turn, "sharegpt"),
                             ("messages", message_turn, "openai")):  # fmt: skip

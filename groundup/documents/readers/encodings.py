@@ -7,7 +7,6 @@ Knows nothing of files or formats.
 Source of the order, and of reading Latin-1 as Windows-1252: WHATWG Encoding Standard, § 4.2, § 6.
 """
 
-import codecs
 import re
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ import numpy as np
 from groundup.core import MissingExtra
 
 from ..document import Segment, Segments, SourceMap
-from ..markup import SINGLE_BYTE
+from ..markup import MULTI_BYTE, charset_named
 from ..record import slice_of
 from .reader import Refused
 
@@ -27,13 +26,6 @@ MARKS = (
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
-MULTI_BYTE = frozenset(
-    "gb18030 big5 big5hkscs euc_jp shift_jis cp932 iso2022_jp euc_kr cp949 "
-    "utf-16-le utf-16-be utf-32-le utf-32-be".split()
-)
-READ_AS = {"ascii": "cp1252", "iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030",
-           "shift_jis": "cp932", "euc_kr": "cp949", "iso8859-9": "cp1254",
-           "iso8859-11": "cp874", "utf-16": "utf-16-le"}  # fmt: skip
 GUESSED = (
     "cp1252 cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 koi8_r iso8859_2 iso8859_5 cp866 "
     "gb18030 big5 euc_jp cp932 cp949"
@@ -99,21 +91,6 @@ def refuse(data: bytes) -> Decoded:
         found = f"byte 0x{data[error.start]:02x} at {error.start} is not utf-8"
         raise Refused("not UTF-8", f"{found}; convert the file to UTF-8") from None
     raise Refused("wrong charset", "the bytes are not in the charset of their byte order mark")
-
-
-def charset_named(label: str) -> str:
-    """Python's name of a charset that text can be in, or nothing: labels of codecs are not one.
-
-    >>> charset_named("ISO-8859-1"), charset_named("x-sjis"), charset_named("zlib")
-    ('cp1252', 'cp932', '')
-    """
-    try:
-        name = codecs.lookup(label.strip().lower().removeprefix("x-")).name if label else ""
-    except (LookupError, ValueError):
-        return ""
-    name = READ_AS.get(name, name).replace("utf-8-sig", "utf-8")
-    known = name == "utf-8" or name in MULTI_BYTE or SINGLE_BYTE.fullmatch(name)
-    return name if known else ""
 
 
 def in_charset(data: bytes, charset: str, skip: int) -> Decoded | None:

@@ -28,6 +28,9 @@ PACKAGE_BYTES = 4 * 2**20
 DUBLIN_CORE = {"title": "title", "creator": "author", "language": "language", "rights": "rights",
                "date": "date", "publisher": "publisher", "identifier": "identifier"}  # fmt: skip
 
+RIGHTS = {"dcterms:rights", "dcterms:license", "dcterms:accessRights", "cc:license"}
+"""What EPUB 3 calls rights in a `meta` or `link`."""
+
 
 class EpubConfig(ArchiveConfig):
     """How books are read."""
@@ -208,4 +211,13 @@ def about(package: Any) -> dict[str, Any]:
         said = [" ".join("".join(one.itertext()).split()) for one in package.iter("{*}" + tag)]
         if said := [value[:2_000] for value in said if value]:
             found[name] = said[0] if len(said) == 1 else said
+    terms = [
+        (one.text or one.get("href") or "").strip()[:2_000]
+        for one in package.iter("{*}meta", "{*}link")
+        if {one.get("property"), one.get("rel")} & RIGHTS
+    ]
+    every = found.get("rights", [])
+    every = list(dict.fromkeys([*(every if isinstance(every, list) else [every]), *terms]))
+    if every := [one for one in every if one]:
+        found["rights"] = every[0] if len(every) == 1 else every
     return found

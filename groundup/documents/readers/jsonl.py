@@ -11,6 +11,7 @@ import json
 import lzma
 import re
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from dataclasses import replace
 from json.decoder import scanstring  # pyright: ignore[reportAttributeAccessIssue]
@@ -33,6 +34,7 @@ from .reader import (
     split,
     suffix_of,
     text_record,
+    with_licence,
 )
 
 ENDINGS = (".jsonl", ".ndjson", ".jsonlines", ".jsonl.gz", ".jsonl.bz2", ".jsonl.xz", ".jsonl.zst",
@@ -186,10 +188,7 @@ class JsonLines:
         value = look_up(row, config.text_key)
         if not isinstance(value, Located):
             raise Refused("no text", f"{config.text_key} is {type(value).__name__}")
-        metadata = {
-            "licence" if key == "license" else key: plain(look_up(row, key))
-            for key in config.metadata_keys
-        }
+        metadata = with_licence({key: plain(look_up(row, key)) for key in config.metadata_keys})
         name = plain(look_up(row, config.id_key)) if config.id_key else None
         metadata |= {"id": name} if name is not None else {}
         made = self.make(source, path, text, value, metadata)
@@ -258,6 +257,8 @@ def lines(root: Path, part: Part, max_bytes: int) -> Iterator[Line | Rejected]:
                 line = next_line(file, at, max_bytes)
                 if not line.size:
                     break
+                if not at and line.data.startswith(BOM_UTF8):
+                    line = Line(3, line.data[3:] or b" ", line.size)
                 if not line.data:
                     reason = f"a line of {line.size} bytes"
                     yield Rejected(f"{part.path}#{at}", "too large", reason)

@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from ..markup import charset_named
 from ..record import Record, Span
 from .encodings import Decoded, Pieces, decode, lines_of
 from .jsonl import BROKEN, unpacked
@@ -270,7 +271,9 @@ def header_text(value: Any, limit: int = 4_000) -> str:
         return ""
     said = str(value)[:limit]
     try:
-        said = str(make_header(decode_header(said)))
+        pairs = [(part, name and charset_named(name)) for part, name in decode_header(said)]
+        if all(name != "" for _, name in pairs):  # else no charset, perhaps a codec: not run
+            said = str(make_header(pairs))
     except (LookupError, ValueError):  # an unknown charset or broken base64: as it stands
         said = said.encode("utf-8", "replace").decode()
     return " ".join(said.encode("utf-8", "replace").decode().replace("\0", "").split())

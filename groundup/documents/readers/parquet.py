@@ -25,6 +25,7 @@ from .reader import (
     plan_files,
     printable,
     text_record,
+    with_licence,
 )
 
 if TYPE_CHECKING:
@@ -134,11 +135,7 @@ class Parquet:
             return Rejected(path, "no text", f"{config.text_column} is null")
         if len(value) > config.max_bytes:
             return Rejected(path, "too large", f"{len(value)}; {config.max_bytes} at most")
-        metadata = {
-            "licence" if name == "license" else name: row.get(name)
-            for name in config.metadata_columns
-            if row.get(name) is not None
-        }
+        metadata = with_licence({name: row.get(name) for name in config.metadata_columns})
         name = row.get(config.id_column) if config.id_column else None
         metadata |= {"id": name} if name is not None else {}
         made = self.make(value, path, source, metadata)

@@ -8,7 +8,7 @@ opened. Knows no file format: see the other files of this folder.
 
 import os
 import stat
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -36,6 +36,14 @@ READERS: dict[str, str] = {
 """Name, as a pipeline gives it, to `module:Class`; the class is made from its configuration."""
 
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
+EMPTY = (None, "", [], {})
+"""Values of metadata that say nothing."""
+
+NO_DOCUMENTS = frozenset(
+    ("another kind of file", "another kind of content", "skipped by its path", "not a regular file",
+     "link inside the folder", "link out of the folder", "not HTTP")
+)  # fmt: skip
+"""Reasons of what nobody took for a document: pictures beside pages, links, requests for pages."""
 
 
 class Part(NamedTuple):
@@ -239,7 +247,7 @@ def data_record(
 
 def plain_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
     """Metadata without empty values; what JSON or UTF-8 cannot hold is put as ASCII text."""
-    kept = {key: value for key, value in metadata.items() if value not in (None, "", [], {})}
+    kept = {key: value for key, value in metadata.items() if value not in EMPTY}
     try:
         plain_json(kept).encode("utf-8")
     except (ValueError, TypeError, RecursionError):
@@ -256,6 +264,24 @@ def plain_value(value: Any) -> Any:
     except RecursionError:
         return "nested too deeply"
     return value
+
+
+def with_licence(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a record states, its `license` as `licence`: nothing overwrites something.
+
+    A name counts by what follows its last dot. Where several names state licences, all are kept.
+
+    >>> with_licence({"licence": "MIT", "license": None, "meta.license": ["MIT", "Zlib"]})
+    {'licence': ['MIT', 'Zlib']}
+    """
+    kept = {name: value for name, value in values.items() if value not in EMPTY}
+    names = [name for name in kept if name.rpartition(".")[2] in ("licence", "license")]
+    stated: list[Any] = []
+    for name in names:
+        value = kept.pop(name)
+        every = value if isinstance(value, list) else [value]
+        stated += [one for one in every if one not in EMPTY and one not in stated]
+    return kept | ({"licence": stated[0] if len(stated) == 1 else stated} if stated else {})
 
 
 def suffix_of(path: str) -> str:

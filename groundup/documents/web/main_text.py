@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 from groundup.core import Config, MissingExtra
 
+from ..markup import charset_named, tex_source
 from ..record import Made, Record, Ruling, edited_text
 from .alignment import align
 from .chrome import prune, restore
@@ -40,6 +41,7 @@ DATES = ("article:published_time", "datepublished", "date", "dc.date", "dcterms.
 LIST = re.compile(r"<(/?)(?:ul|ol|dir|menu)\b[^>]*>", re.IGNORECASE)
 FIGURE = re.compile(r"<(/?)fig(?:ure|caption)\b", re.IGNORECASE)
 """resiliparse leaves out figures, captions too, when told to leave out alternative texts."""
+FORMULA = re.compile(r"<semantics\b[^>]{0,500}>", re.IGNORECASE)
 SURROGATE = re.compile("[\ud800-\udfff]")
 HEAD_CHARACTERS = 100_000
 
@@ -87,7 +89,7 @@ class MainText:
         if self.config.extractor == "trafilatura":
             text, edits, code = with_trafilatura(readable), (), ()
         else:
-            text, edits, code = self.extract(flat_lists(readable))
+            text, edits, code = self.extract(flat_lists(tex_only(readable)))
         if not text.strip():
             return Ruling("no text", 0.0)
         map, without = align(text, page.text, page.charset, page.start)
@@ -148,6 +150,20 @@ def flat_lists(page: str, deepest: int = 30) -> str:
     return LIST.sub("<p>", page) if most > deepest else page
 
 
+def tex_only(page: str) -> str:
+    """The page with the TeX source of formulas that bring it, without their MathML.
+
+    >>> tex_only("<semantics><mi>x</mi><annotation encoding='application/x-tex'>x</annotation>")
+    "<semantics><annotation encoding='application/x-tex'>x</annotation>"
+    """
+    pieces, at = [], 0
+    for tag in FORMULA.finditer(page):
+        if tag.start() >= at:
+            pieces.append(page[at : tag.end()])
+            at = tex_source(page, tag.end())
+    return "".join([*pieces, page[at:]])
+
+
 def decode(data: bytes, told: str = "") -> Decoded:
     """Characters of a page: by mark, by what its server told, its declaration, else detection.
 
@@ -156,7 +172,7 @@ def decode(data: bytes, told: str = "") -> Decoded:
     """
     for mark, charset in MARKS:
         if data.startswith(mark):
-            return Decoded(data[len(mark) :].decode(charset, "surrogateescape"), charset, len(mark))
+            return Decoded(marked(data[len(mark) :], charset), charset, len(mark))
     declared = DECLARED.search(data, 0, 4096)
     labels = [told, (declared[1] or declared[2]).decode("ascii", "replace") if declared else ""]
     for label in labels:
@@ -170,6 +186,13 @@ def decode(data: bytes, told: str = "") -> Decoded:
         return Decoded(data.decode("utf-8"), "utf-8", 0)
     except UnicodeDecodeError:
         return Decoded(*guessed(data))
+
+
+def marked(data: bytes, charset: str) -> str:
+    """Characters behind a mark; half a character of UTF-16 becomes U+FFFD, half a unit goes."""
+    if charset == "utf-8":
+        return data.decode(charset, "surrogateescape")
+    return data[: len(data) // 2 * 2].decode(charset, "replace")
 
 
 def guessed(data: bytes) -> tuple[str, str, int]:
@@ -190,14 +213,11 @@ def guessed(data: bytes) -> tuple[str, str, int]:
 
 
 def charset_name(label: str) -> str:
-    """Python's name of a charset, Latin-1 read as Windows does; empty if there is none."""
-    try:
-        name = codecs.lookup(label.strip()).name if label.strip() else ""
-    except (LookupError, ValueError):
-        return ""
-    if name.startswith(("utf-16", "utf-32", "utf-7")):  # it was read as ASCII: not these
-        return "utf-8"
-    return {"iso8859-1": "cp1252", "ascii": "utf-8", "utf-8-sig": "utf-8"}.get(name, name)
+    """Python's name of a charset, Latin-1 read as Windows does; empty if text cannot be in it."""
+    if label.strip().lower() in ("ascii", "us-ascii"):
+        return "utf-8"  # a page that says so and is not is in UTF-8, more often than not
+    name = charset_named(label)
+    return "utf-8" if name.startswith("utf-") else name  # it was read as ASCII: neither 16 nor 32
 
 
 def page_metadata(page: str) -> dict[str, str]:

@@ -1,9 +1,11 @@
 """Whoever goes is alike to one that stays; components are what hangs together."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from groundup.corpus.dedup import clusters
 from groundup.corpus.dedup.clusters import components, stars
 
 PAIRS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60)
@@ -46,3 +48,44 @@ def instead(found):
     kept = dict(zip(found.gone.tolist(), found.kept.tolist(), strict=True))
     assert list(kept) == sorted(kept) and len(kept) == len(found.gone)
     return kept
+
+
+def one_by_one(pairs: np.ndarray) -> dict[int, int]:
+    """The definition: in rising order, each goes for the first before it that stays."""
+    gone: dict[int, int] = {}
+    for one, other in sorted(map(tuple, pairs.tolist()), key=lambda pair: pair[::-1]):
+        if one not in gone and other not in gone:
+            gone[other] = one
+    return gone
+
+
+@pytest.mark.parametrize("turns", [0, 1, 64])
+@pytest.mark.parametrize("kind", ["random", "chain", "groups", "none"])
+def test_all_at_once_is_one_by_one(monkeypatch, kind, turns):
+    monkeypatch.setattr(clusters, "TURNS", turns)
+    for seed in range(20):
+        chance = np.random.default_rng(seed)
+        count = {"random": 300, "chain": 300, "groups": 300, "none": 0}[kind]
+        if kind == "chain":
+            pairs = np.stack([np.arange(count), np.arange(1, count + 1)], 1)
+        else:
+            ends = chance.integers(0, 30 if kind == "groups" else 200, (count, 2))
+            pairs = np.unique(np.sort(ends[ends[:, 0] != ends[:, 1]], axis=1), axis=0)
+        pairs = chance.permutation(pairs).astype(np.uint32)
+        found = stars(pairs, np.arange(len(pairs), dtype=float))
+        assert dict(zip(found.gone.tolist(), found.kept.tolist(), strict=True)) == one_by_one(pairs)
+        assert [pairs[int(at)].tolist() for at in found.value] == [
+            [kept, gone] for kept, gone in zip(found.kept, found.gone, strict=True)
+        ]
+
+
+def test_copies_are_settled_without_looking_at_pairs_one_by_one():
+    for count in (1_000, 4_000):
+        starts = np.arange(0, count, 10)
+        both = np.stack(np.triu_indices(10, 1), 1)
+        pairs = (starts[:, None, None] + both).reshape(-1, 2).astype(np.uint32)
+        order = np.lexsort((pairs[:, 0], pairs[:, 1]))
+        first, second = pairs[order].T
+        state = np.ones(count, np.uint8)
+        state[second] = clusters.OPEN
+        assert not len(clusters.settled(first, second, state)), "no pair is left for a loop"

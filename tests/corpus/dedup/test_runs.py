@@ -11,41 +11,18 @@ import pytest
 
 from groundup.core import DataError
 from groundup.corpus.dedup import runs as module
+from groundup.corpus.dedup.ranges import key_ranges, read_slice, write_run
 from groundup.corpus.dedup.runs import (
     even_slices,
-    groups,
-    key_ranges,
     load,
     number_records,
-    read_slice,
     read_texts,
     save,
-    write_run,
 )
 from groundup.corpus.dedup.sketch import strings
 from tests.corpus.dedup.shards import family, here, write
 
 ROW = np.dtype([("key", "<u8"), ("number", "<u4")])
-
-
-@pytest.mark.parametrize("runs", [1, 2, 5])
-def test_ranges_hold_every_row_once_in_order(tmp_path, runs):
-    keys = np.random.default_rng(0).integers(0, 2**64, 1_000, np.uint64)
-    keys[:10] = keys[10:20]
-    keys[20], keys[21] = 0, 2**64 - 1
-    rows = np.empty(len(keys), ROW)
-    rows["key"], rows["number"] = keys, np.arange(len(keys))
-    paths = [write_run(tmp_path / f"{at}.npy", rows[at::runs]) for at in range(runs)]
-    parts = [read_slice(part) for part in key_ranges(paths, tmp_path, 1_000)]
-    assert len(parts) > 10
-    np.testing.assert_array_equal(np.concatenate(parts), np.sort(rows, order=("key", "number")))
-
-
-def test_groups_are_runs_of_equals():
-    rows = np.array([(1, 5), (2, 5), (2, 6), (3, 6), (3, 6), (3, 7)], ROW)
-    assert groups(rows, "key").tolist() == [[1, 3], [3, 6]]
-    assert groups(rows, "key", "number").tolist() == [[3, 5]]
-    assert groups(rows[:0], "key").shape == (0, 2)
 
 
 def test_slices_part_values_evenly_and_never_equal_ones(tmp_path, monkeypatch):
@@ -106,7 +83,7 @@ def test_many_shards_take_few_open_files(tmp_path):
     rows = np.zeros(10, ROW)
     rows["key"] = np.arange(10)
     paths = [write_run(tmp_path / f"{at}.npy", rows) for at in range(60)]
-    (part,) = key_ranges(paths, tmp_path, 2**30)
+    (part,) = key_ranges(paths, here, tmp_path, 2**30)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     opened = max(int(one) for one in os.listdir("/dev/fd"))
     resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 10, before[1]))

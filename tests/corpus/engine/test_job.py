@@ -1,16 +1,18 @@
 """A job is a pure function of what it says; a survey's rulings are steps like others."""
 
+import os
+import shutil
 from collections import Counter
 
 import pytest
 
 pytest.importorskip("pyarrow")
 
-from groundup.core import CapacityError, ConfigError
+from groundup.core import CapacityError, ConfigError, DataError
 from groundup.corpus.engine import job, shards
-from groundup.corpus.engine.job import Job, Origin, Use, configured, do, made
+from groundup.corpus.engine.job import Job, Origin, Use, configured, do, made, state_of
 from groundup.corpus.engine.rulings import write_rulings
-from groundup.corpus.engine.shards import read_shard, shard_path
+from groundup.corpus.engine.shards import finished, read_shard, shard_path
 from groundup.documents import READERS, Edit, Ruling
 
 from .lines import WRONG, TidyConfig
@@ -156,3 +158,34 @@ def test_what_cannot_be_made_is_named():
         configured(Use("09 x", "tests.nowhere:X"))
     with pytest.raises(ConfigError, match="01 tidy: .* no key `wort`; did you mean `word`"):
         configured(Use("01 tidy", f"{HERE}:Tidy", '{"wort": "x"}'))
+
+
+def written(path):
+    path.write_text(path.read_text().replace("good", "evil"))
+
+
+def grown(path):
+    with path.open("a") as file:
+        file.write("and more\n")
+
+
+def replaced(path):
+    path.with_suffix(".new").write_text(path.read_text() + "x")
+    path.with_suffix(".new").replace(path)
+
+
+@pytest.mark.parametrize("change", [written, grown, replaced, lambda path: path.unlink()])
+def test_a_file_that_changes_after_it_was_hashed_is_named_and_completes_no_shard(tmp_path, change):
+    write_lines(tmp_path / "in", 2, 5)
+    plan = plan_of(tmp_path / "in")
+    origin = plan.origins[0]
+    files = [tmp_path / "in" / part.path for part in origin.parts]
+    os.utime(files[-1], ns=(1, 1))  # whatever is written now has another time
+    origin = origin._replace(states=tuple(state_of(file) for file in files))
+    job = Job(0, tmp_path / "out", origin, source=origin.source)
+    assert do(job).files["kept"].rows and finished(tmp_path / "out", 0)
+    shutil.rmtree(tmp_path / "out")
+    change(files[-1])
+    with pytest.raises(DataError, match=f"lines: {origin.parts[-1].path} changed"):
+        do(job)
+    assert finished(tmp_path / "out", 0) is None

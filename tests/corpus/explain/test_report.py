@@ -9,8 +9,10 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.cli import json_ready
-from groundup.corpus import report
+from groundup.corpus import prepare, report
+from groundup.corpus.explain.reading import counters
 from groundup.corpus.explain.report import Licence, licences
+from groundup.corpus.prepare.stage import ended
 from groundup.corpus.prepare.write import count_licence
 from groundup.corpus.prepare.write import licences as counted_licences
 
@@ -73,3 +75,41 @@ def test_what_was_derived_is_counted_apart(tmp_path):
     told = report(corpus(derive=True), out=tmp_path / "page.html")
     assert told.documents == 43 and 0 < told.derived <= 43
     assert f"43 of 47 documents are kept (91%) + {told.derived} derived" in str(told)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A folder of pages with pictures and links beside them, and one page that is broken."""
+    root = tmp_path_factory.mktemp("mixed")
+    (root / "in").mkdir()
+    for n in range(6):
+        lines = "\n".join(f"Previous | Next\nSentence {n}-{m} of a page is here." for m in range(9))
+        (root / "in" / f"p{n}.txt").write_text(lines)
+        (root / "in" / f"p{n}.png").write_bytes(b"\x89PNG")
+    (root / "in" / "link.txt").symlink_to("p0.txt")
+    (root / "in" / "broken.txt").write_bytes(b"a\0b")
+    toml = '[[sources]]\nname = "in"\npath = "in"\n[[steps]]\nuse = "web.lines"\n'
+    (root / "p.toml").write_text(toml)
+    return prepare(root / "p.toml", root / "corpus", workers=1)
+
+
+def test_files_that_are_no_documents_are_counted_apart(mixed):
+    told = report(mixed)
+    assert (told.documents_in, told.documents, told.files_skipped) == (7, 6, 7)
+    assert str(told).startswith("6 of 7 documents are kept (86%)")
+    assert "7 files that are no documents were skipped" in str(told)
+    assert told.funnel[0][1:3] == (7, 1) and told.funnel[0].documents == 6
+    html = Path(told.page).read_text()
+    assert "of 7 read, 7 other files skipped" in html and "1 could not be read" in html
+    assert {one.reason: one.count for one in told.reasons if one.what == "record"} == {
+        "another kind of file": 6, "link inside the folder": 1, "binary": 1,
+    }  # fmt: skip
+    said = ended(counters(mixed), mixed.path).splitlines()
+    assert said[0].startswith("7 documents read: 6 kept (") and said[0].endswith(", 1 dropped")
+    assert said[1] == "  7 files skipped that are no documents (pictures, links, …)"
+    assert said[2] == "  dropped most: 1 binary"
+
+
+def test_examples_of_a_reason_are_of_different_documents(mixed):
+    pager = next(one for one in report(mixed).reasons if one.what == "removed")
+    assert pager.count == 54 and len({one.id for one in pager.examples}) == 4

@@ -1,11 +1,21 @@
 """What is withdrawn leaves a new corpus, is told in the ledger, and who holds it is named."""
 
+import json
+
 import pytest
 
 pytest.importorskip("pyarrow")
 
 from groundup.core import Artifact, ConfigError, DataError, Ledger
-from groundup.corpus import WithdrawConfig, compare_runs, read_split, report, why, withdraw
+from groundup.corpus import (
+    WithdrawConfig,
+    compare_runs,
+    prepare,
+    read_split,
+    report,
+    why,
+    withdraw,
+)
 from groundup.corpus.explain.reading import counters, removals
 from groundup.corpus.explain.withdraw import WITHDRAWALS
 from groundup.tokenizer import TokenizerConfig, train_tokenizer
@@ -79,3 +89,33 @@ def test_the_text_of_a_dropped_duplicate_leaves_the_log_too(tmp_path):
     out = Artifact.open(tmp_path / "out", "corpus")
     texts = {one.id: one.text for one in removals(out) if one.reason == "same text"}
     assert texts[rows[0].id] == "" and texts[rows[1].id] == rows[1].text != ""
+
+
+def test_a_rows_own_licence_is_withdrawn_and_not_its_sources(tmp_path):
+    rows = [
+        {"text": f"row {n}", "licence": "GPL-3.0-only" if n % 4 == 0 else None} for n in range(20)
+    ]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "p.toml").write_text(
+        '[[sources]]\nname = "rows"\npath = "rows.jsonl"\nreader = "jsonl"\nlicence = "MIT"\n'
+    )
+    made = prepare(tmp_path / "p.toml", tmp_path / "corpus", workers=1)
+    stated = {name: one["documents"] for name, one in counters(made)["licences"].items()}
+    assert stated == {"MIT": 15, "GPL-3.0-only": 5}
+    said = withdraw(WithdrawConfig(licences=("GPL-*",)), made, tmp_path / "without")
+    assert len(said.records) == 5
+
+
+def test_each_pattern_that_means_nothing_is_named(tmp_path):
+    config = WithdrawConfig(
+        documents=("a.txt#5", "a.txt#9999"), licences=("GPL-2*",), sources=("nots",)
+    )
+    said = withdraw(config, corpus(), tmp_path / "without", among=tmp_path)
+    assert len(said.records) == 1
+    assert said.unmatched == ("documents a.txt#9999", "licences GPL-2*", "sources nots")
+    assert "No document is meant by sources nots." in str(said)
+    again = withdraw(config, corpus(), tmp_path / "without", among=tmp_path)
+    assert (again.unmatched, again.records) == (said.unmatched, said.records)
+    gone = next(one for one in removals(corpus()) if one.reason == "too short")
+    config = WithdrawConfig(documents=("a.txt#5", gone.path))
+    assert withdraw(config, corpus(), tmp_path / "c", among=tmp_path).unmatched == ()

@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("pyarrow")
 
 from groundup.core import ConfigError, DataError, GroundupError, MissingExtra
+from groundup.corpus import prepare
 from groundup.corpus.engine.job import made
 from groundup.corpus.prepare.pipeline import Pipeline, checked, read_pipeline, reader_use, uses
 
@@ -63,3 +64,37 @@ def test_the_permissive_pipelines_are_valid_and_what_their_program_writes():
         assert all(source.licence for source in read_pipeline(ROOT / "benchmarks" / file).sources)
     assert len(program["PACKAGES"]) >= 25
     assert not program["PACKAGES"].keys() & program["HELD_OUT"].keys()
+
+
+CODE = """# Makes tea.
+def brew(leaves, minutes):
+    \"\"\"Pour water over the leaves and wait.\"\"\"
+    water = boil(leaves * 100)
+    return water.wait(minutes)
+"""
+
+
+def first_pipeline(name: str, folder: Path) -> Path:
+    """The first pipeline that a page prints, as a newcomer copies it."""
+    (folder / "p.toml").write_text(TOML.findall((DOCS / name).read_text(encoding="utf-8"))[0])
+    return folder / "p.toml"
+
+
+def test_the_printed_pipeline_of_code_keeps_a_newcomers_code(tmp_path):
+    for n in range(6):
+        file = tmp_path / "src" / f"part{n}" / f"tea{n}.py"
+        file.parent.mkdir(parents=True)
+        file.write_text(CODE.replace("100", str(n)))
+    corpus = prepare(first_pipeline("corpus-code.md", tmp_path), tmp_path / "out", workers=1)
+    assert sum(corpus.numbers["documents"].values()) == 6, corpus.numbers
+
+
+def test_the_printed_pipeline_of_books_keeps_a_newcomers_books(tmp_path):
+    (tmp_path / "books").mkdir()
+    for n in range(6):
+        text = f"It was the {n}th of May. " + "The kettle boiled and nobody came to pour. " * 40
+        (tmp_path / "books" / f"novel{n}.txt").write_text(text + f"\n\nThe end, {n}.\n")
+    (tmp_path / "books" / "sold.txt").write_text("© 2020 A. B. All rights reserved.\n" + text)
+    corpus = prepare(first_pipeline("corpus-books.md", tmp_path), tmp_path / "out", workers=1)
+    assert sum(corpus.numbers["documents"].values()) == 6, corpus.numbers
+    assert corpus.numbers["removed"] == {"rights: reserved": 1}

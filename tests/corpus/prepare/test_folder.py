@@ -16,7 +16,8 @@ from groundup.corpus import (
     read_split,
     write_corpus,
 )
-from groundup.documents import Document, Rejected, read_bytes
+from groundup.corpus.prepare.folder import as_hashed
+from groundup.documents import Document, Rejected, fingerprint_folder, read_bytes, read_folder
 
 CONFIG = CorpusConfig(validation_share=0.2, test_share=0.2)
 
@@ -199,3 +200,22 @@ def test_chosen_endings_alone_are_read(folder, tmp_path):
     artifact = corpus(CorpusConfig(suffixes=(".cfg", ".html")), folder, tmp_path / "out")
     paths = [d.path for split in SPLITS for d in read_split(artifact, split)]
     assert sorted(paths) == ["READ.CFG", "page.html"]
+
+
+def test_a_file_that_changes_between_its_hash_and_its_reading_is_refused(tmp_path):
+    def read(hashes):
+        return list(as_hashed(read_folder(tmp_path), dict(hashes)))
+
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"What {name} says at first.")
+    hashes = list(fingerprint_folder(tmp_path))
+    assert len(read(hashes)) == 2
+    (tmp_path / "b.txt").write_text("What b.txt says later.")
+    with pytest.raises(DataError, match=r"b\.txt changed"):
+        read(hashes)
+    (tmp_path / "b.txt").unlink()
+    with pytest.raises(DataError, match=r"b\.txt changed"):
+        read(hashes)
+    (tmp_path / "c.txt").write_text("New.")
+    with pytest.raises(DataError, match=r"c\.txt changed"):
+        read(hashes)

@@ -140,3 +140,21 @@ def test_a_dry_run_may_come_before_the_run(tmp_path):
     with pytest.raises(ArtifactError, match="holds an artifact; choose another"):
         prepare(path, tmp_path / "out", dry_run=True)
     assert stage.SMALL == 10_000
+
+
+def test_an_input_that_changes_between_its_hash_and_its_reading_is_refused(tmp_path, monkeypatch):
+    pipeline = write_pipeline(tmp_path)
+    hashed = stage.fingerprints
+
+    def then_changed(found, each):
+        rows = hashed(found, each)
+        file = tmp_path / "logs" / "1.txt"
+        file.write_text(file.read_text().replace("line", "lime"))
+        return rows
+
+    os.utime(tmp_path / "logs" / "1.txt", (1, 1))
+    with monkeypatch.context() as patched:
+        patched.setattr(stage, "fingerprints", then_changed)
+        with pytest.raises(DataError, match=r"logs: 1\.txt changed while it was read"):
+            prepare(pipeline, tmp_path / "out", workers=1)
+    assert not (tmp_path / "out" / "manifest.json").exists()

@@ -9,6 +9,7 @@ import pyarrow.parquet as parquet
 
 from groundup.corpus.engine.rulings import read_rulings
 from groundup.corpus.engine.survey import Survey
+from groundup.corpus.quality import sites
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig
 from groundup.documents import Record, SourceMap, Span, follow, to_batch
 
@@ -111,3 +112,26 @@ def test_small_sites_and_copies_are_left_alone(tmp_path):
 
 def test_nothing_at_all(tmp_path):
     assert judged(tmp_path, [page(1, "")], [1]) == {}
+
+
+def test_four_times_the_pages_are_four_times_the_tasks_and_no_task_is_larger(tmp_path, monkeypatch):
+    """Counts are put together by as many tasks as they need, each over a range of keys."""
+    tasks: dict[int, list[int]] = {}
+    for count in (40, 160):
+        folder = tmp_path / f"{count}"
+        folder.mkdir()
+        records = [page(n, "\n".join(f"Line {n}-{m} x" for m in range(50))) for n in range(count)]
+        found = tasks.setdefault(count, [])
+        read = sites.read_slice
+
+        def counted(part, found=found, read=read):
+            rows = read(part)
+            found.append(len(rows)) if "lines" in str(part.out) else None
+            return rows
+
+        with monkeypatch.context() as patched:
+            patched.setattr(sites, "read_slice", counted)
+            judged(folder, records, [10] * (count // 10), most_entries=500)
+    few, more = tasks.values()
+    assert 3 * len(few) <= len(more) <= 5 * len(few), (len(few), len(more))
+    assert max(more) <= 1.5 * max(few), "a task holds its share"

@@ -2,6 +2,9 @@
 
 import pytest
 
+pytest.importorskip("phonenumbers")
+import phonenumbers
+
 from groundup.corpus.safety.personal import find_personal
 
 PHONES = """+49 30 901820|+49 (0)30 901820-11|030 12345678|(030) 1234567|0171 2345678|0171/2345678
@@ -53,3 +56,30 @@ def test_words_of_more_languages_tell_a_number(text):
 )  # fmt: skip
 def test_telephony_is_no_number(text):
     assert find_personal(text, ["phone"]) == []
+
+
+def written(number: phonenumbers.PhoneNumber) -> list[str]:
+    """A number as people write it with a `+`."""
+    usual = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    plain = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    code, _, rest = usual.partition(" ")
+    return [usual, plain, usual.replace("-", " "), f"{code}-{rest.replace(' ', '-')}",
+            f"({code}) {rest}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_numbers_of_every_country_are_found_behind_a_plus(region):
+    kinds = (phonenumbers.PhoneNumberType.FIXED_LINE, phonenumbers.PhoneNumberType.MOBILE)
+    examples = [phonenumbers.example_number_for_type(region, kind) for kind in kinds]
+    forms = {form for example in examples if example for form in written(example)}
+    assert forms
+    for form in forms:
+        text = f"Please ask {form} before noon."
+        assert [text[a:b] for a, b, _ in find_personal(text, ["phone"])] == [form]
+
+
+@pytest.mark.parametrize(
+    "other", ["+880 1812-3456", "+999 1812 345678", "+3 1234 5678", "+0 123 456 789", "a +210 12 3"]
+)
+def test_a_plus_before_what_no_country_has_is_no_number(other):
+    assert find_personal(f"It was {other} then.", ["phone"]) == []

@@ -1,9 +1,14 @@
 """Before the walk: braces paired, verbatim found, labels numbered."""
 
+import re
+
+import pytest
+
 from groundup.documents.articles.macros import (
     MOST_MADE,
     Expansion,
     Macro,
+    Names,
     defined,
     expanded,
     layout_of,
@@ -13,7 +18,7 @@ from groundup.documents.articles.macros import (
 
 def test_braces_pair_and_verbatim_hides_them():
     text = r"{a\{b}{\verb|{|c}% {" + "\n{d}"
-    closes, verbatims = layout_of(text)
+    closes, verbatims, _ = layout_of(text)
     assert [text[a : b + 1] for a, b in sorted(closes.items())] == [
         r"{a\{b}",
         r"{\verb|{|c}",
@@ -24,11 +29,21 @@ def test_braces_pair_and_verbatim_hides_them():
 
 def test_definitions_are_read_where_they_are_simple():
     text = r"{\x}[2]{#1-#2} rest"
-    assert defined(text, 0, layout_of(text).closes, False) == ("x", Macro(2, "#1-#2"), 14)
+    assert defined(text, 0, layout_of(text).closes, "newcommand") == ("x", Macro(2, "#1-#2"), 14)
     text = r"\y#1#2{<#2>}"
-    assert defined(text, 0, layout_of(text).closes, True) == ("y", Macro(2, "<#2>"), len(text))
+    assert defined(text, 0, layout_of(text).closes, "def") == ("y", Macro(2, "<#2>"), len(text))
     text = r"{\z}[1][d]{#1}"
-    assert defined(text, 0, layout_of(text).closes, False)[1] is None
+    assert defined(text, 0, layout_of(text).closes, "newcommand")[1] == Macro(1, "#1", "d")
+    text = r"{\z}[1][{a]b}]{#1}"
+    assert defined(text, 0, layout_of(text).closes, "newcommand")[1] == Macro(1, "#1", "{a]b}")
+    text = r"\z#1.{#1}"
+    assert defined(text, 0, layout_of(text).closes, "def")[1] is None
+    text = r"{\z}{O{d} m}{#1#2}"
+    wanted = ("z", Macro(2, "#1#2", "d"), len(text))
+    assert defined(text, 0, layout_of(text).closes, "NewDocumentCommand") == wanted
+    text = r"{\z}{s m}{#1#2}"
+    wanted = ("z", None, len(text))
+    assert defined(text, 0, layout_of(text).closes, "NewDocumentCommand") == wanted
 
 
 def test_arguments_take_their_places():
@@ -49,3 +64,36 @@ def test_labels_have_the_numbers_that_are_printed():
         r"\begin{figure}\caption{f}\label{f}\end{figure}\begin{equation}\label{e}\end{equation}"
     )
     assert numbers_of_labels(text) == {"a": "1", "b": "1.1", "c": "2", "f": "1", "e": "1"}
+
+
+def test_conditionals_lead_to_their_own_else_and_end():
+    text = r"\ifx\a\b 1 \iftrue 2 \fi\else x \fi 4 \iffoo{a}{b} \iff \ifx % \fi"
+    jumps = layout_of(text).jumps
+    leads = [(text[at:].split(" ")[0], text[to:].split(" ")[0]) for at, to in sorted(jumps.items())]
+    assert leads == [
+        ("\\ifx\\a\\b", ""), ("\\iftrue", "\\else"), ("\\fi\\else", "\\else"),
+        ("\\else", ""), ("\\fi", ""),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        (r"\ifx\mine\undefined", False), (r"\ifx\none\undefined", True),
+        (r"\ifx\mine\same", True), (r"\ifx\mine\other", False), (r"\ifx\void\empty", True),
+        (r"\ifx\pdfoutput\undefined", False), (r"\ifdefined\mine", True),
+        (r"\ifcsname none\endcsname", False), (r"\ifnum1>2 ", False), (r"\ifnum\count1>2 ", True),
+        (r"\ifdraft", False), (r"\iffalse", False), (r"\iftrue", True), (r"\ifunheardof", True),
+        (r"\if aa", True), (r"\if ab", False),
+    ],
+)  # fmt: skip
+def test_the_branch_is_the_one_that_tex_takes(condition, holds):
+    names = Names()
+    for name, body in (("mine", "x"), ("same", "x"), ("other", "y"), ("void", "")):
+        names.define(name, Macro(0, body))
+    names.flags["draft"] = False
+    name = re.match(r"\\(if[a-z]*)", condition)
+    assert name is not None
+    begin = names.branch(condition + ".", name[1], name.end())
+    assert (begin is not None) == holds
+    assert begin is None or condition[begin:] == ""

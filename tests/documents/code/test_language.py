@@ -49,5 +49,10 @@ def test_the_step_keeps_what_is_asked_for():
 
     assert rule("a.py").metadata == {"code_language": "python", "code_language_by": "name"}
     assert rule("a.go", keep=("python",)).reason == "code: another language"
-    assert rule("a.zzz", drop_unknown=True).reason == "code: unknown language"
+    assert rule("a.zzz", unknown="drop").reason == "code: unknown language"
     assert rule("a.zzz").reason == ""
+
+
+def test_the_older_word_for_unknown_is_read():
+    assert LanguageConfig(drop_unknown=True) == LanguageConfig(unknown="drop")
+    assert LanguageConfig(drop_unknown=False) == LanguageConfig()

@@ -181,3 +181,15 @@ def test_a_hundred_real_files_as_scancode_has_them():
     assert len(rows) == 100
     # Four headers of spdlog and OpenSSL differ in the whole sample by scancode's own error.
     assert len(wrong) <= 2, wrong
+
+
+def test_a_sources_licence_stands_for_a_file_that_states_none():
+    _, after = rule("int x;", {"licence": "MIT"})
+    assert (after.metadata["licence"], after.metadata["licence_by"]) == ("MIT", "source")
+    assert rule("int x;", {"licence": ["MIT", "BSD-3-Clause"]})[1].metadata["licence"] == (
+        "MIT AND BSD-3-Clause"
+    )
+    assert rule("int x;", {"licence": "GPL-3.0-only"})[0].reason == "code: no licence stated"
+    kept = rule("int x;", {"licence": "GPL-3.0-only"}, unknown="keep")[1]
+    assert kept.metadata["licence"] == "GPL-3.0-only", "what is known is not taken away"
+    assert rule(commented(LGPL, "//"), {"licence": "MIT"})[0].reason == "code: licence not allowed"

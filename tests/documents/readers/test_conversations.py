@@ -167,3 +167,20 @@ def test_what_is_no_conversation_is_named(tmp_path):
         *[none] * 5, "empty", none, "nested too deeply", "lone surrogate", "us?er: fine",
         "not JSON", "empty", none, "binary", none, none,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stated", "licence"),
+    [
+        ({"licence": "MIT", "license": ""}, "MIT"),
+        ({"license": "MIT", "licence": ""}, "MIT"),
+        ({"license": "MIT", "licence": None}, "MIT"),
+        ({"license": ["MIT", "Zlib"]}, ["MIT", "Zlib"]),
+        ({"title": "T", "name": ""}, None),
+    ],
+)
+def test_an_empty_value_takes_nothing_away(tmp_path, stated, licence):
+    (tmp_path / "a.json").write_text(json.dumps(SHAREGPT | stated))
+    (one,) = all_of(tmp_path)
+    assert one.metadata.get("licence") == licence
+    assert one.metadata.get("title") == stated.get("title")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.documents import Pieces, SourceMap, decode, read_html
-from groundup.documents.readers.encodings import charset_named, through
+from groundup.documents.readers.encodings import through
 from groundup.documents.readers.kinds import read_page
 from groundup.documents.readers.reader import Refused
 
@@ -74,11 +74,6 @@ def test_a_wrong_declaration_is_not_believed():
     read = decode("日本語のテキスト".encode(), declared="euc_kr")
     assert (read.charset, read.map.text) == ("utf-8", "日本語のテキスト")
     assert read_page("<meta charset=utf-16><p>é".encode())[0].map.text == "é"
-
-
-def test_labels_that_are_no_charset_are_not_run():
-    for label in ("zlib", "rot13", "unicode_escape", "punycode", "idna", "utf-7", "\0", "é" * 99):
-        assert charset_named(label) == ""
 
 
 def test_damaged_utf8_is_mended_by_the_replacement_character_and_counted():

@@ -140,3 +140,14 @@ def test_a_damaged_chapter_costs_itself(tmp_path):
     found = read(tmp_path, bytes(data))
     assert [type(one) for one in found] == [Rejected, Record]
     assert found[1].text.startswith("Chapter 2")
+
+
+def test_rights_are_read_wherever_a_package_states_them(tmp_path):
+    said = package(["../one.xhtml"]).replace(
+        "</metadata>",
+        '<meta property="dcterms:license">CC BY 4.0</meta>'
+        '<link rel="cc:license" href="https://creativecommons.org/licenses/by/4.0/"/></metadata>',
+    )
+    (one,) = read(tmp_path, book({"OEBPS/book.opf": said, "one.xhtml": ONE}))
+    url = "https://creativecommons.org/licenses/by/4.0/"
+    assert one.metadata["rights"] == ["CC0", "CC BY 4.0", url]

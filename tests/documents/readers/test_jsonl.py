@@ -109,3 +109,45 @@ def test_html_in_json_stays_bytes_and_empty_files_have_no_records(tmp_path):
     (one,) = all_of(tmp_path, JsonLines(JsonLinesConfig(kind="html", text_key="html")))
     assert (one.kind, one.data, one.text) == ("html", "<p>é".encode(), "")
     assert one.metadata == {"url": "http://a/"} and one.map == SourceMap("", ())
+
+
+@pytest.mark.parametrize(
+    ("row", "licence"),
+    [
+        ({"licence": "CC-BY-4.0"}, "CC-BY-4.0"),
+        ({"licence": "CC-BY-4.0", "license": None}, "CC-BY-4.0"),
+        ({"licence": "CC-BY-4.0", "license": ""}, "CC-BY-4.0"),
+        ({"license": "MIT", "licence": None}, "MIT"),
+        ({"license": "MIT", "licence": "MIT"}, "MIT"),
+        ({"license": "MIT", "licence": "Zlib"}, ["Zlib", "MIT"]),
+        ({"license": ["MIT", "Zlib"]}, ["MIT", "Zlib"]),
+        ({}, None),
+    ],
+)
+def test_no_spelling_of_licence_takes_the_others_away(tmp_path, row, licence):
+    write(tmp_path / "a.jsonl", [{"text": "x"} | row])
+    (one,) = all_of(tmp_path, JsonLines(JsonLinesConfig()))
+    assert one.metadata == ({} if licence is None else {"licence": licence})
+
+
+def test_a_licence_below_a_dotted_key_is_the_licence(tmp_path):
+    write(tmp_path / "a.jsonl", [{"text": "x", "meta": {"license": "MIT", "year": 1999}}])
+    config = JsonLinesConfig(metadata_keys=("meta.license", "meta.year"))
+    (one,) = all_of(tmp_path, JsonLines(config))
+    assert one.metadata == {"licence": "MIT", "meta.year": 1999}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("part_bytes", [1, 10, 10**6])
+def test_a_byte_order_mark_costs_no_row(tmp_path, pack, part_bytes):
+    rows = b"".join(b'{"text": "row %d \xc3\xa9"}\n' % n for n in range(3))
+    name = "a.jsonl" if pack is bytes else "a.jsonl.gz"
+    (tmp_path / name).write_bytes(pack(b"\xef\xbb\xbf" + rows))
+    found = all_of(tmp_path, JsonLines(JsonLinesConfig(part_bytes=part_bytes)))
+    assert [one.text for one in found] == ["row 0 é", "row 1 é", "row 2 é"]
+    offset = int(found[0].path.partition("#")[2])
+    start, end = found[0].map.byte_range(6, 7)
+    line = (b"\xef\xbb\xbf" + rows)[offset:].split(b"\n")[0]
+    assert line[start:end].decode() == "é"
+    (tmp_path / name).write_bytes(pack(b"\xef\xbb\xbf"))
+    assert all_of(tmp_path, JsonLines(JsonLinesConfig())) == []

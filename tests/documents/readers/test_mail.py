@@ -146,3 +146,9 @@ def test_hostile_messages_cost_themselves_alone(tmp_path):
         one = one_of(tmp_path, data)
         assert isinstance(one, Rejected) or one.text
     assert header_text("=?nope?b?aGk=?= x") and iso_date("32 Nov") == "32 Nov"
+
+
+@pytest.mark.parametrize("name", ["unicode_escape", "idna", "punycode", "zlib", "utf-7"])
+def test_an_encoded_word_runs_no_codec(name):
+    assert header_text(f"=?{name}?Q?=5Cx41?=") == f"=?{name}?Q?=5Cx41?="
+    assert header_text("=?iso-8859-1?Q?caf=E9?= =?utf-8?B?w6k=?=") == "caféé"

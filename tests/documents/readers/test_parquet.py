@@ -77,3 +77,10 @@ def test_ids_kinds_and_sizes(tmp_path):
     one, two = all_of(tmp_path, config)
     assert (one.data, one.metadata) == (b"<p>a", {"date": "2026", "id": 7})
     assert two.reason == "too large"
+
+
+def test_no_spelling_of_licence_takes_the_others_away(tmp_path):
+    rows = {"licence": ["CC0-1.0", "CC0-1.0", None], "license": ["", "MIT", "MIT"]}
+    parquet.write_table(pa.table({"text": ["a", "b", "c"]} | rows), tmp_path / "a.parquet")
+    found = [one.metadata for one in all_of(tmp_path)]
+    assert found == [{"licence": "CC0-1.0"}, {"licence": ["CC0-1.0", "MIT"]}, {"licence": "MIT"}]

@@ -1,12 +1,17 @@
 # ruff: noqa: E501 — samples stand as they are read
 """Main text: what stays, what goes, and that no page breaks it."""
 
+import encodings.aliases
+
 import pytest
 
 pytest.importorskip("resiliparse")
 
 from groundup.documents import Record, Ruling, follow
+from groundup.documents.markup import charset_named
 from groundup.documents.web.main_text import MainText, MainTextConfig, decode, page_metadata
+
+from ..test_markup import KATEX
 
 STEP = MainText(MainTextConfig())
 PROSE = "The kettle boils when its water is hot enough to turn to steam, and then it whistles. "
@@ -86,7 +91,7 @@ def test_where_everything_is_called_a_sidebar_the_page_is_written_out_whole():
         (b"\xef\xbb\xbfa", "utf-8", "a"),
         ("é".encode("utf-16"), "utf-16-le", "é"),
         (b"<meta charset=iso-8859-1>\x93\xe9\x94", "cp1252", "<meta charset=iso-8859-1>“é”"),
-        ('<meta charset="shift_jis">日'.encode("shift_jis"), "shift_jis", '<meta charset="shift_jis">日'),
+        ('<meta charset="shift_jis">日'.encode("shift_jis"), "cp932", '<meta charset="shift_jis">日'),
         ('<meta charset="iso-8859-1">é'.encode("utf-16-be")[:0] + b"<meta charset=ascii>\xc3\xa9",
          "utf-8", "<meta charset=ascii>é"),
         (b"<meta charset=nonsense>ok", "utf-8", "<meta charset=nonsense>ok"),
@@ -134,3 +139,40 @@ def test_large_and_empty_pages_are_dropped_with_their_reason():
 
 def test_metadata_of_a_bare_page_is_empty():
     assert page_metadata("<p>x") == {}
+
+
+NAMES = sorted({*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "unicode_escape",
+                "raw_unicode_escape", "idna", "punycode", "undefined", "unicode_internal"})  # fmt: skip
+
+
+@pytest.mark.parametrize("by_server", [True, False])
+def test_whatever_a_page_declares_it_is_read_and_no_codec_is_run(by_server):
+    said = r"Escapes such as \x41 and \u0042 stay as they are written in this sentence."
+    for name in NAMES:
+        declared = "" if by_server else f"<meta charset='{name}'>"
+        data = f"<html>{declared}<body><p>{said}</p><p>caf\xe9</p></body></html>".encode("cp1252")
+        ruling = STEP(
+            Record(
+                "1", "s", "p", "html", data=data, metadata={"charset": name} if by_server else {}
+            )
+        )
+        assert ruling.made is not None and said in ruling.made.map.text, name
+        charset = decode(data, name if by_server else "").charset
+        assert charset in {"utf-8", "latin-1"} or charset_named(charset) == charset, name
+
+
+@pytest.mark.parametrize("tail", [b"a", b"\x00\xd8a\x00b\x00", b"\x00\xdc", b""])
+def test_half_a_character_behind_a_mark_costs_itself_alone(tail):
+    page = "<p>" + PROSE + "</p>"
+    for mark, charset in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        data = mark + page.encode(charset) + tail
+        ruling = STEP(Record("1", "s", "p", "html", data=data))
+        assert ruling.made is not None and PROSE.split(".")[0] in ruling.made.map.text
+        assert ruling.made.map.byte_range(0, len(ruling.made.map.text))[1] <= len(data)
+
+
+def test_a_formula_is_written_once_by_its_source():
+    assert (
+        ruled((KATEX * 3).encode())[1].split("\n\n")
+        == ["We know that E = mc^2 < 5 holds for all bodies at rest."] * 3
+    )

@@ -1,8 +1,10 @@
 """The step: which works an allowed licence covers, and on what evidence."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import field_validator
 
 from groundup.core import Config
 
@@ -17,6 +19,16 @@ PUBLISHER = re.compile(
     re.IGNORECASE,
 )
 
+PUBLIC_DOMAIN = re.compile(
+    r"public[\s-]domain|gemeinfrei|domaine\s+public|dominio\s+p[úu]b+lico|pubblico\s+dominio"
+    r"|dom[íi]nio\s+p[úu]blico|publiek\s+domein",
+    re.IGNORECASE,
+)
+NOT = re.compile(
+    r"(?i)\b(?:not?|nicht|kein\w*|pas|non|n[ãa]o|niet|geen|except|some|parts?|after|until)\b"
+)
+"""With any of these a field on rights does not say that the work is in the public domain."""
+
 
 class RightsConfig(Config):
     """Which works may pass."""
@@ -28,13 +40,20 @@ class RightsConfig(Config):
     """SPDX identifiers that pass; `*` stands for any rest, but NC and ND must be named. Source:
     own; the free licences without conditions on what is trained. GFDL and GPL: add them knowingly.
     """
-    unknown: Literal["exclude", "keep"] = "exclude"
-    """What becomes of works that name no licence. Source: the issue, excluded by default."""
+    unknown: Literal["drop", "keep"] = "drop"
+    """What becomes of works that name no licence; `exclude` is an older word for `drop`. Source:
+    the issue, dropped by default."""
     public_domain_before: int = 0
     """Works whose every copyright year is earlier pass; 0 for none. Source: a person who knows the
     law of the place; in the United States 95 years after publication."""
     reach: int = 20_000
     """Characters from the beginning and from the end that are read. Source: own judgement."""
+
+    @field_validator("unknown", mode="before")
+    @classmethod
+    def read_older(cls, value: Any) -> Any:
+        """`exclude`, as it was called, is `drop`."""
+        return "drop" if value == "exclude" else value
 
 
 class Rights:
@@ -51,11 +70,12 @@ class Rights:
         if len(text) > reach:
             windows.append((max(reach, len(text) - reach), len(text)))
         said = [one for window in windows for one in statements(text, *window)]
-        told = record.metadata.get("licence")
-        if told:
-            said.insert(0, Statement(str(told), "metadata", 0, 0, "granted"))
-        said = self.without_choices(said)
-        years = sorted({int(y) for w in windows for y in years_of(text, *w)})
+        said = self.without_choices([*of_metadata(record.metadata), *said])
+        rights = "\n".join(values_of(record.metadata, "rights"))
+        years = sorted(
+            {int(y) for w in windows for y in years_of(text, *w)}
+            | {int(y) for y in years_of(rights, 0, len(rights))}
+        )
         names = [m.group("name").strip() for w in windows for m in PUBLISHER.finditer(text, *w)]
         reason, why = self.reason(said, years)
         said.sort(key=lambda one: one is not why)
@@ -101,7 +121,37 @@ class Rights:
         if named:
             return ("rights: mixed", parts[0]) if parts else ("", named[0])
         why = said[0] if said else None
-        return ("rights: unknown" if self.config.unknown == "exclude" else ""), why
+        return ("rights: unknown" if self.config.unknown == "drop" else ""), why
+
+
+def of_metadata(metadata: Mapping[str, Any]) -> Iterator[Statement]:
+    """Yield what metadata grant: licences by their ids, and `rights` in words, as EPUB has them.
+
+    >>> [one.licence for one in of_metadata({"licence": "MIT", "rights": "CC BY 4.0"})]
+    ['MIT', 'CC-BY-4.0']
+    """
+    for licence in values_of(metadata, "licence"):
+        yield Statement(licence, "metadata", 0, 0, "granted")
+    for rights in values_of(metadata, "rights"):
+        found = [
+            # What only names a licence in a text grants it here: the field speaks of the work.
+            one._replace(start=0, end=0, role="granted" if is_plain_name(one) else one.role)
+            for one in statements(f"{rights}\n", 0, len(rights) + 1)
+        ]
+        if not found and PUBLIC_DOMAIN.search(rights) and not NOT.search(rights):
+            found = [Statement("LicenseRef-public-domain", rights[:400], 0, 0, "granted")]
+        yield from found
+
+
+def is_plain_name(one: Statement) -> bool:
+    """Whether a statement names one licence and says no more."""
+    return one.role == "named" and one.licence not in ("reserved", "restricted", "LicenseRef-CC")
+
+
+def values_of(metadata: Mapping[str, Any], name: str) -> list[str]:
+    """The values under a name, of which there may be none, one or a list."""
+    value = metadata.get(name)
+    return [str(one) for one in (value if isinstance(value, list) else [value]) if one]
 
 
 def years_of(text: str, start: int, end: int) -> Iterator[str]:

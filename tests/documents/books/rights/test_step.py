@@ -59,3 +59,39 @@ def test_old_books_pass_only_if_a_person_says_how_old():
 def test_a_statement_in_the_middle_of_a_long_book_is_not_its_own():
     text = "word " * 10_000 + "SPDX-License-Identifier: MIT" + " word" * 10_000
     assert Rights(RightsConfig())(plain(text)).reason == "rights: unknown"
+
+
+@pytest.mark.parametrize(
+    ("rights", "reason"),
+    [
+        ("CC0", ""),
+        ("Public domain in the USA.", ""),
+        ("https://creativecommons.org/licenses/by-sa/4.0/", ""),
+        (["Copyright 2020 A. B.", "CC BY 4.0"], ""),
+        ("All rights reserved.", "rights: reserved"),
+        ("CC BY-NC-ND 4.0", "rights: licence not on the allow list"),
+        ("Not in the public domain", "rights: unknown"),
+        ("Copyright 2011 by A. B.", "rights: unknown"),
+    ],
+)
+def test_the_rights_in_a_books_metadata_count(rights, reason):
+    text = "Once upon a time.\n"
+    book = Record("1", "s", "p", "epub", text, SourceMap.identity(text), (), {"rights": rights})
+    ruling = Rights(RightsConfig())(book)
+    assert ruling.reason == reason
+    assert bool(ruling.metadata["licences"]) == (reason != "rights: unknown")
+
+
+def test_years_of_the_metadata_count_and_every_licence_of_a_list():
+    def record(metadata):
+        text = "Copyright 1899 by A. Author\n"
+        return Record("1", "s", "p", "text", text, SourceMap.identity(text), (), metadata)
+
+    step = Rights(RightsConfig(public_domain_before=1930))
+    assert not step(record({})).reason
+    assert step(record({"rights": "Copyright 1999 B. Editor"})).reason == "rights: unknown"
+    assert step(record({"licence": ["MIT", "CC-BY-NC-4.0"]})).reason == "rights: mixed"
+
+
+def test_the_older_word_for_unknown_is_read():
+    assert RightsConfig(unknown="exclude") == RightsConfig(unknown="drop") == RightsConfig()
