@@ -8,6 +8,7 @@ from . import ranking
 from .card import Finding, check_grounding, detectable, holds
 from .code.passes import CheckedCode, Passes, check_code, passes, whole_program
 from .gate import (
+    CONFIDENCE,
     Check,
     Requirement,
     above,
@@ -105,6 +106,7 @@ from .text.wordnet import synonyms
 from .verdict import Verdict, read_verdict, require, verdict
 
 __all__ = [
+    "CONFIDENCE",
     "METEOR",
     "TOKENISERS",
     "Bleu",

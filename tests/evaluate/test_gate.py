@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from groundup.core import Artifact, ArtifactError, ConfigError, GateFailed, Sample, produce
-from groundup.evaluate.gate import gate, required, scored, sealed, setting_on
+from groundup.evaluate.accesses import sealed
+from groundup.evaluate.gate import gate, required, scored
 from groundup.evaluate.harness.report import (
     Report,
     Subject,
     read_report,
     remember_baseline,
     samples_file,
+    setting_of,
     write_report,
 )
 from groundup.measure import Card, look, make_testset, read_verdict
@@ -140,7 +142,7 @@ def test_bounds_hold_without_a_baseline(place):
 def test_a_bound_that_says_nothing_is_refused(place, text, match):
     ours = report(place, "ours", choices([True]))
     with pytest.raises(ConfigError, match=match):
-        list(required(read_report(Artifact.open(ours)), text))
+        list(required(Artifact.open(ours), read_report(Artifact.open(ours)), text))
 
 
 def test_words_that_do_not_fit_together(place):
@@ -182,18 +184,19 @@ def house(place: Path) -> tuple[Artifact, Artifact, Artifact]:
 
 def test_a_verdict_is_on_the_model_and_counts_the_test_sets_candidates(place):
     model, testset, made = house(place)
-    setting = setting_on(made, read_report(made), testset)
+    report = read_report(made)
+    setting = setting_of(report.subject.signature, report.tasks[0].signature)
     for name, under in (("one", ""), (model.id, "another prompt"), (model.id, setting)):
         look(testset, "evaluate", name, under)
-    assert scored(made).id == model.id and sealed(made, None).id == testset.id
+    assert scored(made).id == model.id and sealed(made).testset.id == testset.id
     found = gate(made.path, require=["exact_match,first-number>=0.5"], out=place / "v")
     assert found.candidates == 3
     ids = {parent.name: parent.id for parent in Artifact.open(place / "v").parents}
     assert ids == {"subject": model.id, "testset": testset.id}
-    assert sealed(made, testset.path).id == testset.id
+    assert sealed(made, test=testset.path).testset.id == testset.id
     other = make_testset(Card(name="o"), [Sample("2", ())], {}, place / "other")
     with pytest.raises(ConfigError, match="was not made on"):
-        sealed(made, other.path)
+        sealed(made, test=other.path)
 
 
 def test_a_model_that_changed_since_is_told(place):
