@@ -5,10 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from groundup.core import Artifact, ArtifactError, ConfigError, GateFailed, Sample, produce
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    ConfigError,
+    DataError,
+    GateFailed,
+    GateUndecided,
+    Sample,
+    produce,
+)
 from groundup.evaluate.accesses import sealed
+from groundup.evaluate.bounds import bounds
 from groundup.evaluate.gate import gate, required, scored
 from groundup.evaluate.harness.report import (
+    BY_SIZE,
+    GroupReport,
     Report,
     Subject,
     read_report,
@@ -17,6 +29,8 @@ from groundup.evaluate.harness.report import (
     setting_of,
     write_report,
 )
+from groundup.evaluate.task.aggregate import aggregate
+from groundup.evaluate.task.task import Measure
 from groundup.measure import Card, look, make_testset, read_verdict
 from tests.evaluate.compare.reports import (
     Handmade,
@@ -215,3 +229,84 @@ def test_a_report_remembers_what_it_was_compared_with(place):
     assert gate(ours, margin=0.05).passed
     made = Artifact.open(place / "ours-verdict", "verdict")
     assert made.parents[1].id == Artifact.open(base).id
+
+
+def test_how_sure_to_be_is_not_the_evaluations_to_say(place):
+    """An interval of confidence 0.01 is hardly wider than its estimate."""
+    measure = Measure("acc", "none", "higher", "share", "mean", "acc")
+    ours = report(place, "ours", choices([True, True, True, False] * 8))
+    with pytest.raises(GateUndecided, match=r"n = 2[78]\d would decide"):
+        gate(ours, require=["acc>=0.7"], out=place / "v")
+    made = Artifact.open(ours)
+    narrow = aggregate(measure, [1.0, 1.0, 1.0, 0.0] * 8, [""] * 32, 0.01)
+    assert narrow.low > 0.7
+    found = read_report(made)
+    task = found.tasks[0]
+    told = task._replace(measures=(task.measures[0]._replace(result=narrow), *task.measures[1:]))
+    group = GroupReport("all", ("choose",), (told.measures[0]._replace(aggregation=BY_SIZE),))
+    for part in (told, group):
+        wide = bounds(made, found._replace(tasks=(told,)), part, part.measures[0])
+        assert wide.confidence == 0.95 and wide.low < 0.7
+    own = told.measures[0]._replace(aggregation="code.py:mine")
+    assert bounds(made, found, told, own).code == "other_confidence"
+    assert bounds(made, found, told, own._replace(result=wide)) == wide
+
+
+def test_a_report_that_is_not_its_samples_is_refused(place):
+    made = Artifact.open(report(place, "ours", choices([True, False] * 8)))
+    found = read_report(made)
+    one = found.tasks[0].measures[0]
+    other = one._replace(result=one.result._replace(estimate=0.9))
+    with pytest.raises(DataError, match="reports 0.9 .* and its samples give 0.5"):
+        bounds(made, found, found.tasks[0], other)
+
+
+def test_a_bound_is_not_passed_on_the_samples_that_were_answered(place):
+    ours = report(place, "ours", choices([True, True, None, None] * 20))
+    with pytest.raises(GateFailed, match="acc has a number") as caught:
+        gate(ours, require=["acc>=0.8"], out=place / "v")
+    assert "40 of 80 samples have no number (40 timeout)" in caught.value.__notes__[0]
+    assert gate(ours, require=["acc>=0.8"], margin=0.5, out=place / "w").passed
+
+
+def five(right: list[list[bool]]) -> list:
+    """A task for each measure."""
+    return [arithmetic(row, f"t{number}") for number, row in enumerate(right)]
+
+
+def test_what_the_data_cannot_decide_is_left_aside_and_named(place):
+    """Of 167 samples, a measure that is 0 against 0 says little, and nothing against the model."""
+    nothing, half = [False] * 167, [number % 2 > 0 for number in range(167)]
+    most = [number % 10 > 0 for number in range(167)]
+    base = report(place, "base", *five([half, half, half, nothing, nothing]))
+    ours = report(place, "ours", *five([most, most, most, nothing, nothing]))
+    found = gate(ours, against=base, out=place / "v")
+    assert (found.outcome, len(found.undecided)) == ("passed", 2)
+    told = str(found)
+    assert told.startswith("passed: 3 of 5 checks, 2 undecided")
+    assert "UNDECIDED  t3 exact_match" in told and "80 of 100 need n = 4" in told
+    with pytest.raises(GateUndecided) as caught:
+        gate(report(place, "same", *five([half] * 5)), against=base, out=place / "w")
+    assert caught.value.exit_code == 4
+    worse = report(place, "worse", *five([most, most, most, nothing, [*nothing]]))
+    turned = report(place, "turned", *five([most, most, half, half, half]))
+    with pytest.raises(GateFailed) as caught:
+        gate(worse, against=turned, out=place / "x")  # better in none, much worse in two
+    assert caught.value.exit_code == 3 and "2 of 5 checks failed" in str(caught.value)
+
+
+def test_what_has_the_data_to_decide_must_pass(place):
+    base = report(place, "base", arithmetic(RIGHT * 20), choices([True, False] * 20))
+    drawn = [right and number % 77 > 0 for number, right in enumerate(RIGHT * 20)]
+    ours = report(place, "ours", arithmetic(drawn), choices([True] * 40))
+    with pytest.raises(GateFailed, match="1 of 3 checks failed.*: sums exact_match"):
+        gate(ours, against=base, margin=0.012, out=place / "v")
+    rows = read_verdict(Artifact.open(place / "v")).failed
+    assert rows[0]["power"]["share"] > 0.8
+
+
+def test_a_bound_that_was_asked_for_is_never_left_aside(place):
+    base = report(place, "base", choices([True, False] * 200))
+    ours = report(place, "ours", choices([True, False] * 200))
+    with pytest.raises(GateUndecided, match=r"1 of 3 checks: choose acc >= 0\.49"):
+        gate(ours, against=base, require=["choose acc>=0.49"], margin=0.05, out=place / "v")

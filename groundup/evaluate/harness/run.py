@@ -30,6 +30,7 @@ from groundup.measure import Interval
 
 from ..task.aggregate import aggregate
 from ..task.group import summarise
+from ..task.prompt import prompt_text
 from ..task.task import Asked, Group, Item, Measure, Scored, Task
 from .answers import Answers, Request, requests_of
 from .report import BY_SIZE, EACH_ONCE, Cost, GroupReport, MeasureReport, TaskReport, samples_file
@@ -392,7 +393,7 @@ def dry(task: Task, model: TextModel | None, limit: int | None, shown: int = 3) 
         samples, requests = samples + 1, requests + len(asked)
         if samples <= shown:
             lines.append(f"--- {item.id}, right: {json.dumps(item.target, ensure_ascii=False)}")
-            lines.append(item.pairs[0].context if item.pairs else item.prompt)
+            lines.append(item.pairs[0].context if item.pairs else prompt_text(item.prompt))
             lines += [f"  [{i}] {pair.continuation!r}" for i, pair in enumerate(item.pairs)]
     head = f"{task.name}: {samples} samples, {requests} requests, {task.kind}, {task.signature}"
     return "\n".join([head, *lines])
