@@ -74,7 +74,7 @@ class EvaluateConfig(Config):
     trust_code: bool = False
     """Run the Python code that task files name."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
-    """Of the intervals."""
+    """Of the intervals that are shown; a gate makes its own."""
     cache: str = ""
     """Folder of answers that runs share; empty keeps a run's answers to itself."""
     accept_failures: bool = False

@@ -235,3 +235,24 @@ def test_a_servers_questions_are_shown_as_text_and_the_report_takes_a_name(
     assert json.loads((tmp_path / "r" / "manifest.json").read_text())["numbers"]["model"] == (
         "support bot, March"
     )
+
+
+def test_the_readmes_line_decides_where_the_data_can(tmp_path, server):
+    """evaluate --against BASE, then gate: better in some measures, 0 against 0 in the other."""
+    samples = [
+        Sample(str(n), (Message("user", f"What is {n}?"),), (f"It is {n} and so it goes on",))
+        for n in range(100)
+    ]
+    testset = make_testset(Card(name="numbers"), samples, {}, tmp_path / "t")
+
+    def by_model(peer: Answering) -> None:
+        is_base = peer.body is not None and peer.body["model"] == "tiny-large"
+        said("I would not know" if is_base else "It is what it is and so it goes on")(peer)
+
+    server.always = by_model
+    base = f"{server.url}#tiny-large"
+    report = scored(server, testset, tmp_path / "r", against=base).artifact.path
+    found = gate(report)
+    assert (found.outcome, found.candidates) == ("passed", 1)
+    rows = {row["name"].split()[1]: row["outcome"] for row in found.checks}
+    assert rows["exact_match"] == "undecided" and rows["token_f1"] == "passed"

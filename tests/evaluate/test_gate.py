@@ -9,18 +9,14 @@ from groundup.core import (
     Artifact,
     ArtifactError,
     ConfigError,
-    DataError,
     GateFailed,
     GateUndecided,
     Sample,
     produce,
 )
 from groundup.evaluate.accesses import sealed
-from groundup.evaluate.bounds import bounds
 from groundup.evaluate.gate import gate, required, scored
 from groundup.evaluate.harness.report import (
-    BY_SIZE,
-    GroupReport,
     Report,
     Subject,
     read_report,
@@ -29,8 +25,6 @@ from groundup.evaluate.harness.report import (
     setting_of,
     write_report,
 )
-from groundup.evaluate.task.aggregate import aggregate
-from groundup.evaluate.task.task import Measure
 from groundup.measure import Card, look, make_testset, read_verdict
 from tests.evaluate.compare.reports import (
     Handmade,
@@ -229,36 +223,6 @@ def test_a_report_remembers_what_it_was_compared_with(place):
     assert gate(ours, margin=0.05).passed
     made = Artifact.open(place / "ours-verdict", "verdict")
     assert made.parents[1].id == Artifact.open(base).id
-
-
-def test_how_sure_to_be_is_not_the_evaluations_to_say(place):
-    """An interval of confidence 0.01 is hardly wider than its estimate."""
-    measure = Measure("acc", "none", "higher", "share", "mean", "acc")
-    ours = report(place, "ours", choices([True, True, True, False] * 8))
-    with pytest.raises(GateUndecided, match=r"n = \d{3} would decide"):
-        gate(ours, require=["acc>=0.7"], out=place / "v")
-    made = Artifact.open(ours)
-    narrow = aggregate(measure, [1.0, 1.0, 1.0, 0.0] * 8, [""] * 32, 0.01)
-    assert narrow.low > 0.7
-    found = read_report(made)
-    task = found.tasks[0]
-    told = task._replace(measures=(task.measures[0]._replace(result=narrow), *task.measures[1:]))
-    group = GroupReport("all", ("choose",), (told.measures[0]._replace(aggregation=BY_SIZE),))
-    for part in (told, group):
-        wide = bounds(made, found._replace(tasks=(told,)), part, part.measures[0])
-        assert wide.confidence == 0.95 and wide.low < 0.7
-    own = told.measures[0]._replace(aggregation="code.py:mine")
-    assert bounds(made, found, told, own).code == "other_confidence"
-    assert bounds(made, found, told, own._replace(result=wide)) == wide
-
-
-def test_a_report_that_is_not_its_samples_is_refused(place):
-    made = Artifact.open(report(place, "ours", choices([True, False] * 8)))
-    found = read_report(made)
-    one = found.tasks[0].measures[0]
-    other = one._replace(result=one.result._replace(estimate=0.9))
-    with pytest.raises(DataError, match="reports 0.9 .* and its samples give 0.5"):
-        bounds(made, found, found.tasks[0], other)
 
 
 def test_a_bound_is_not_passed_on_the_samples_that_were_answered(place):

@@ -41,8 +41,8 @@ NOT_SENT = ("stopped", "budget")
 """Reasons of an endpoint that asks nothing more: the run ends, to be taken up again."""
 
 
-SILENT = ("no_text", "content_filter", "tool_calls")
-"""Reasons of a server that did answer, with no text."""
+SILENT = ("no_text", "content_filter", "tool_calls", "too_large")
+"""Reasons of a server that did answer, with no text that can be read."""
 
 
 class RunStopped(GroundupError):
