@@ -11,6 +11,7 @@
     ├── RunStopped       answers are missing that may still come    exit 1
     ├── MissingExtra     an optional package is absent              exit 2
     └── GateFailed       a measured bound is on the wrong side      exit 3
+        └── GateUndecided    the data cannot tell on which          exit 4
 
 The command line prints `str(error)` as one line and exits with `exit_code`.
 """
@@ -64,3 +65,9 @@ class GateFailed(GroundupError):
     """A gate whose bound was on the wrong side; the verdict is on disk."""
 
     exit_code = 3
+
+
+class GateUndecided(GateFailed):
+    """A gate that so little data cannot decide: not failed, and no pass; the verdict is on disk."""
+
+    exit_code = 4

@@ -50,6 +50,15 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def printable(text: str) -> str:
+    r"""A text of others as one line that cannot move a terminal's cursor, colour or hide anything.
+
+    >>> printable("a\x1b[2J\nb")
+    'a?[2J b'
+    """
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+
+
 def event(name: str, /, **fields: Any) -> None:
     """Emit one event for a script; people do not see it."""
     if _voice == "json":

@@ -6,9 +6,11 @@ A directory of Transformers whose model ours computes too is opened by ours, whi
 other by Transformers itself. What is opened and how is in the report's subject.
 """
 
+import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from secrets import token_hex
 from time import perf_counter
 from typing import Any, Literal, NamedTuple
 
@@ -27,6 +29,7 @@ from groundup.core import (
     digest,
     produce,
     record,
+    write_json,
 )
 from groundup.generate import Endpoint, EndpointConfig
 from groundup.measure import look, warn
@@ -34,6 +37,7 @@ from groundup.measure import look, warn
 from .harness.answers import Answers
 from .harness.local import LocalModel, Reading
 from .harness.report import (
+    Access,
     Report,
     Subject,
     read_report,
@@ -45,7 +49,7 @@ from .harness.run import Known, Runner, dry, group_reports
 from .heldout import HeldOut
 from .task.task import Group, Task
 
-VERSION = 3
+VERSION = 4
 
 
 class EvaluateConfig(Config):
@@ -70,7 +74,7 @@ class EvaluateConfig(Config):
     trust_code: bool = False
     """Run the Python code that task files name."""
     confidence: float = Field(default=0.95, gt=0, lt=1)
-    """Of the intervals."""
+    """Of the intervals that are shown; a gate makes its own."""
     cache: str = ""
     """Folder of answers that runs share; empty keeps a run's answers to itself."""
     accept_failures: bool = False
@@ -102,6 +106,8 @@ class Asked(NamedTuple):
     limit: int | None
     warns: bool = True
     """Whether what is wrong with a test set is told; once a run is enough."""
+    name: str = ""
+    """What reports call it; empty: the model's own name."""
 
 
 def flat(tasks: Sequence[Task | Group]) -> list[Task]:
@@ -114,11 +120,12 @@ def evaluate(
     model: str, *, config: EvaluateConfig, tasks: str = "", test: Artifact | None = None,
     tokens: Artifact | None = None, against: str = "", out: Path | None = None,
     limit: int | None = None, few_shot: int | None = None, chat_template: bool = False,
-    include: Path | None = None, data: Path | None = None, dry_run: bool = False,
+    include: Path | None = None, data: Path | None = None, dry_run: bool = False, name: str = "",
 ) -> Evaluated | str:  # fmt: skip
     """Measure a model on tasks, a test set or held-out documents; every number has an interval.
 
-    The same command goes on after a kill and asks nothing twice. Looks at a test set are recorded.
+    The same command goes on after a kill and asks nothing twice. Looks at a test set are recorded,
+    before the first sample is read.
 
     model          a model directory, hf:DIR for one of Transformers, or http://HOST/v1#NAME
     tasks          names of tasks, YAML files of lm-eval or test sets, with commas between them
@@ -131,6 +138,7 @@ def evaluate(
     include        folder with YAML files of tasks
     data           folder with the data sets that tasks name
     dry_run        show the first prompts and count the requests; ask nothing
+    name           what the report calls the model, such as "support bot, March"
 
     Raises ConfigError if nothing is asked for, ArtifactError for what cannot be opened.
     """
@@ -158,7 +166,7 @@ def evaluate(
             trust_code=config.trust_code, seed=config.seed, system=config.system,
         )  # fmt: skip
     opened += [HeldOut(tokens, config.split)] if tokens else []
-    asked = opened_model(model, config, opened, limit)
+    asked = opened_model(model, config, opened, limit)._replace(name=name)
     if dry_run:
         return "\n\n".join(dry(task, asked.model, limit) for task in flat(asked.tasks))
     assert out is not None
@@ -225,6 +233,8 @@ class Evaluation(Config):
     """Of the intervals."""
     accept_failures: bool
     """Whether requests may be without an answer."""
+    name: str = ""
+    """What the report calls the model, if not by its own name."""
 
 
 def reported(asked: Asked, config: EvaluateConfig, out: Path) -> Artifact:
@@ -234,7 +244,7 @@ def reported(asked: Asked, config: EvaluateConfig, out: Path) -> Artifact:
     decides = Evaluation(
         model=f"{model.digest} {model.signature}", limit=asked.limit, confidence=config.confidence,
         tasks=[[task.name, task.version, task.signature] for task in tasks],
-        accept_failures=config.accept_failures,
+        accept_failures=config.accept_failures, name=asked.name,
     )  # fmt: skip
     return produce(
         out, kind="report", stage="evaluate", version=VERSION, config=decides,
@@ -257,14 +267,7 @@ def parents(asked: Asked, tasks: Sequence[Task]) -> dict[str, Artifact]:
 def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
     """Run the tasks and write the report; the body of the stage."""
     started, model = perf_counter(), asked.model
-    sealed = [
-        (each, setting_of(model.signature, task.signature))
-        for task in flat(asked.tasks)
-        if (each := getattr(task, "testset", None))
-    ]
-    for each, _ in sealed:
-        if asked.warns and each.kind == "testset":
-            warn(each)
+    accesses = recorded(draft, asked)
     identity = digest([model.digest, model.signature])
     with ExitStack() as open_files:
         own = open_files.enter_context(Answers(draft.scratch / "answers.jsonl"))
@@ -281,18 +284,40 @@ def write(draft: Draft, asked: Asked, config: EvaluateConfig) -> None:
             ) from None
         if not config.accept_failures:
             runner.check_answered()
-    for each, setting in sealed:
-        look(each, "evaluate", model.digest, setting)
-    subject = Subject(model.name, model.digest, model.signature, asked.kind)
+    subject = Subject(asked.name or model.name, model.digest, model.signature, asked.kind)
     groups = group_reports(asked.tasks, reports)
     seconds = round(perf_counter() - started, 3)
-    write_report(draft, Report(subject, tuple(reports), groups, runner.cost(), seconds))
-    draft.numbers |= {"model": model.name, "samples": sum(task.samples for task in reports)}
+    report = Report(subject, tuple(reports), groups, runner.cost(), seconds, accesses)
+    write_report(draft, report)
+    draft.numbers |= {"model": subject.name, "samples": sum(task.samples for task in reports)}
     for task in reports:
         for one in task.measures[:1]:
             result = one.result
             shown = result.code if isinstance(result, Reason) else str(result)
             draft.numbers[f"{task.name} {one.key}"] = shown
+
+
+def recorded(draft: Draft, asked: Asked) -> tuple[Access, ...]:
+    """Record the looks at test sets, once for a run however often it is taken up again.
+
+    It comes before the first sample is read: whoever stops a run has seen some. A server's weights
+    are not known, so each of its runs is a candidate of its own.
+    """
+    kept, model = draft.scratch / "accesses.json", asked.model
+    if kept.is_file():
+        return tuple(Access(**row) for row in json.loads(kept.read_text(encoding="utf-8")))
+    found, run = [], token_hex(8) if asked.kind == "endpoint" else ""
+    for task in flat(asked.tasks):
+        sealed = getattr(task, "testset", None)
+        if sealed is None:
+            continue
+        if asked.warns and sealed.kind == "testset":
+            warn(sealed)
+        setting = setting_of(model.signature, task.signature, asked.limit)
+        made = look(sealed, "evaluate", model.digest, setting, run=run)
+        found.append(Access(sealed.id, made.candidate, made.line))
+    write_json(kept, [each._asdict() for each in found])
+    return tuple(found)
 
 
 def compared(artifact: Artifact, against: str, asked: Asked, config: EvaluateConfig) -> Any:

@@ -1,17 +1,18 @@
 """The verb `groundup gate`: from evaluations to a verdict, and whether it passed.
 
 Against a baseline every measure must be no worse by the margin: the bound of the paired difference
-on the same samples must lie on the right side, so a small test set passes nothing by luck. All
-checks must hold together, which makes no false pass likelier. What one run did and the other did
-not (a task, a measure, other samples) fails with its reason, and so does a run that has no number
-for samples for which the baseline has one.
+on the same samples must lie on the right side, so a small test set passes nothing by luck. Measures
+whose samples cannot decide are left aside and named; if none can, the verdict is undecided. What
+one run did and the other did not (a task, a measure, other samples) fails with its reason, and so
+does a run that has no number for samples for which the baseline has one. Bounds are the gate's own,
+made of the samples; see bounds.py, and accesses.py for whose look at the test set counts.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from groundup.core import MANIFEST, Artifact, ArtifactError, ConfigError, Reason
+from groundup.core import Artifact, ConfigError, Reason
 from groundup.measure import (
     Check,
     Interval,
@@ -20,7 +21,6 @@ from groundup.measure import (
     at_least,
     at_most,
     below,
-    candidates,
     check,
     loses_at_most,
     rate,
@@ -28,35 +28,42 @@ from groundup.measure import (
 )
 from groundup.measure import require as passed
 
+from .accesses import inputs, sealed
+from .bounds import bounds
 from .compare.comparison import ComparedMeasure, measure_of, task_of
 from .compare.groups import compared_groups
 from .compare.verb import Runs
-from .harness.report import MeasureReport, Report, baseline_of, read_report, setting_of
+from .harness.report import MeasureReport, Report, baseline_of, read_report
 
 SHARE = 0.01
 """May be lost where no margin is given: of a share, or of what the baseline has."""
 SENSES = {">=": at_least, "<=": at_most, ">": above, "<": below}
+UNSUITED = ("no_reference", "has_reference")
+"""Codes of samples of which a measure does not speak."""
 
 
 def gate(
     report: Path, *, against: Path | None = None, margin: float | None = None,
     require: list[str] | None = None, test: Path | None = None, author: str = "",
-    out: Path | None = None,
+    accept_unrecorded: bool = False, out: Path | None = None,
 ) -> Verdict:  # fmt: skip
-    """Judge an evaluation, or show a verdict; exit code 3 unless it has passed.
+    """Judge an evaluation, or show a verdict; exit code 3 if it failed, 4 if it is undecided.
 
     report   a report to judge, or a verdict to show
-    against  report of the baseline: every measure must be no worse; default: the one that the
-             report was evaluated against, if no bound is required
+    against  report of the baseline: no measure may be worse; default: the one that the report was
+             evaluated against, if no bound is required
     margin   by less than this, in the measure's unit; default: 0.01 of a share, of any other unit
              1 % of the baseline's number
     require  a bound that must hold, such as "exact_match>=0.3" or "arithmetic acc>0.9"; may be
              given again
     test     test set whose earlier candidates count; default: the one that the report was made on
     author   who set the thresholds
+    accept_unrecorded  judge although a look at the test set is missing in its ledger, which the
+             verdict records
     out      directory of the verdict; default: REPORT-verdict beside the report
 
-    Raises GateFailed with the failing rows if the verdict has not passed.
+    Raises GateFailed with the failing rows, GateUndecided if there is too little data, and
+    ArtifactError if a look is missing in its ledger.
     """
     artifact = Artifact.open(report)
     if artifact.kind == "verdict":
@@ -73,11 +80,14 @@ def gate(
         )
     baseline = None if against is None else Artifact.open(against, "report")
     checks = [] if baseline is None else list(no_worse(artifact, baseline, margin))
-    checks += [one for text in require or () for one in required(found, text)]
-    testset = sealed(artifact, test)
+    checks += [one for text in require or () for one in required(artifact, found, text, margin)]
+    access = sealed(artifact, baseline, test, accept_unrecorded)
+    guards = {one.name: one for one in checks if one.role == "guard"}  # the strictest comes last
+    checks = [*(one for one in checks if one.role != "guard"), *guards.values()]
     made = verdict(
-        checks, scored(artifact), None if baseline is None else scored(baseline), testset, author,
-        setting=setting_on(artifact, found, testset), out=out,
+        checks, scored(artifact),
+        None if baseline is None else scored(baseline), access.testset, author,
+        candidate=access.candidate, unrecorded=access.missing, out=out,
     )  # fmt: skip
     return passed(made)
 
@@ -91,16 +101,17 @@ def no_worse(report: Artifact, baseline: Artifact, margin: float | None) -> Iter
         for measure in task.measures:
             (versus,) = measure.versus
             apart = versus.difference
+            pair = [measure_of(task_of(each, task.name), measure.key) for each in (before, now)]
             yield check(
                 f"{task.name} {measure.key} - baseline",
                 apart if isinstance(apart, Reason) else apart.interval,
                 loses_at_most(margin_of(task.name, measure, margin), measure.better),
-                unit=measure.unit,
+                unit=measure.unit, note=counts(pair[1]), role="compared",
                 next=f"groundup compare {baseline.path} {report.path} --out DIR shows the samples",
             )  # fmt: skip
-            pair = [measure_of(task_of(each, task.name), measure.key) for each in (before, now)]
-            if pair[0] and pair[1] and pair[1].n_undefined > pair[0].n_undefined:
-                yield answered(task.name, pair[0], pair[1], SHARE if margin is None else margin)
+            if pair[0] and pair[1] and numbered(pair[1]) < numbered(pair[0]):
+                share = numbered(pair[0]) - (SHARE if margin is None else margin)
+                yield answered(task.name, pair[1], share)
 
 
 def margin_of(task: str, measure: ComparedMeasure, margin: float | None) -> float:
@@ -118,35 +129,66 @@ def margin_of(task: str, measure: ComparedMeasure, margin: float | None) -> floa
     return SHARE * abs(before.estimate)
 
 
-def answered(task: str, before: MeasureReport, now: MeasureReport, margin: float) -> Check:
-    """The share of samples that have a number at all, held against the baseline's."""
-    whole = before.n_scored + before.n_undefined
-    why = ", ".join(f"{count} {code}" for code, count in now.reasons.items())
-    share = rate([1.0] * now.n_scored + [0.0] * now.n_undefined)
-    limit = at_least(before.n_scored / whole - margin)
+def answered(task: str, now: MeasureReport, least: float) -> Check:
+    """The share of samples that have a number at all."""
+    missing = unnumbered(now)
+    why = ", ".join(f"{count:,} {code}" for code, count in missing.items())
+    share = rate([1.0] * now.n_scored + [0.0] * sum(missing.values()))
     return check(
-        f"{task} {now.key} has a number", share, limit, "estimate", unit="share",
-        next=f"no number: {why}",
+        f"{task} {now.key} has a number", share, at_least(least), "estimate", unit="share",
+        next=f"no number: {why}", role="guard",
     )  # fmt: skip
 
 
-def required(report: Report, text: str) -> Iterator[Check]:
+def numbered(one: MeasureReport) -> float:
+    """Share of the samples of which a measure speaks that have a number."""
+    whole = one.n_scored + sum(unnumbered(one).values())
+    return one.n_scored / whole if whole else 1.0
+
+
+def unnumbered(one: MeasureReport) -> dict[str, int]:
+    """How many samples have no number though the measure speaks of them, by code."""
+    return {code: count for code, count in one.reasons.items() if code not in UNSUITED}
+
+
+def counts(one: MeasureReport | None) -> str:
+    """What a number leaves out or takes as wrong, in words; empty if there is nothing."""
+    if one is None:
+        return ""
+    missing = unnumbered(one)
+    why = ", ".join(f"{count:,} {code}" for code, count in missing.items())
+    whole = one.n_scored + sum(missing.values())
+    told = [f"{sum(missing.values()):,} of {whole:,} samples have no number ({why})"] * bool(why)
+    told += [f"{one.unanswered:,} had no answer and count as wrong"] * bool(one.unanswered)
+    told += [f"{one.unparsed:,} could not be read and count as wrong"] * bool(one.unparsed)
+    return "; ".join(told)
+
+
+def required(
+    artifact: Artifact, report: Report, text: str, margin: float | None = None
+) -> Iterator[Check]:
     """Yield the checks that a bound asks for, one for each task or group with such a measure.
 
+    Samples without a number are no way to pass: more of them than the margin fail.
     Raises ConfigError if the text is no bound or nothing is measured under that name.
     """
     parts = re.fullmatch(r"\s*(.*?)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*", text)
     if not parts:
         raise ConfigError(f"--require {text!r} is no bound; expected one as in exact_match>=0.3.")
     wanted, sense, limit = parts[1], parts[2], float(parts[3])
-    measures = [(part.name, one) for part in report.parts() for one in part.measures]
-    found = [(name, one) for name, one in measures if wanted in (one.key, f"{name} {one.key}")]
+    measures = [(part, one) for part in report.parts() for one in part.measures]
+    found = [(part, one) for part, one in measures if wanted in (one.key, f"{part.name} {one.key}")]
     if not found:
-        known = ", ".join(dict.fromkeys(f"{name} {one.key}" for name, one in measures))
+        known = ", ".join(dict.fromkeys(f"{part.name} {one.key}" for part, one in measures))
         raise ConfigError(f"--require {text!r}: the report measures no {wanted}; it has {known}.")
-    for name, one in found:
-        title = f"{name} {one.key} {sense} {limit:g}"
-        yield check(title, one.result, SENSES[sense](limit), unit=one.unit)
+    for part, one in found:
+        title = f"{part.name} {one.key} {sense} {limit:g}"
+        yield check(
+            title, bounds(artifact, report, part, one), SENSES[sense](limit), unit=one.unit,
+            note=counts(one),
+        )  # fmt: skip
+        if unnumbered(one):
+            yield answered(part.name, one, 1 - (SHARE if margin is None else margin))
 
 
 def scored(report: Artifact) -> Artifact:
@@ -155,38 +197,3 @@ def scored(report: Artifact) -> Artifact:
     A server and a directory of others have no id of their own.
     """
     return next((found for name, found in inputs(report) if name == "model"), report)
-
-
-def sealed(report: Artifact, test: Path | None) -> Artifact | None:
-    """The test set whose candidates count: the one given, or of the report's the most used one.
-
-    Raises ConfigError if the report was not made on the one given.
-    """
-    held = [found for name, found in inputs(report) if name != "model"]
-    if test is None:
-        return max(held, key=used, default=None)
-    given = Artifact.open(test)
-    if given.id not in [parent.id for parent in report.parents]:
-        raise ConfigError(f"{report.path} was not made on {test}; leave --test out, or evaluate.")
-    return given
-
-
-def setting_on(artifact: Artifact, report: Report, testset: Artifact | None) -> str:
-    """What the look at the test set was recorded with; empty where there is none."""
-    names = [name for name, found in inputs(artifact) if testset and found.id == testset.id]
-    task = task_of(report, names[0].partition(" of ")[2]) if names else None
-    return setting_of(report.subject.signature, task.signature) if task else ""
-
-
-def used(testset: Artifact) -> int:
-    """How many candidates were scored on a test set."""
-    return len(candidates(testset))
-
-
-def inputs(report: Artifact) -> Sequence[tuple[str, Artifact]]:
-    """Names and artifacts of a report's inputs that are in their places."""
-    places = [(each.name, (report.path / each.path).resolve()) for each in report.parents]
-    try:
-        return [(n, Artifact.open(place)) for n, place in places if (place / MANIFEST).is_file()]
-    except ArtifactError as error:
-        raise ArtifactError(f"What {report.path} was made on has changed: {error}") from None

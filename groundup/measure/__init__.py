@@ -8,9 +8,9 @@ from . import ranking
 from .card import Finding, check_grounding, detectable, holds
 from .code.passes import CheckedCode, Passes, check_code, passes, whole_program
 from .gate import (
+    CONFIDENCE,
     Check,
     Requirement,
-    Verdict,
     above,
     at_least,
     at_most,
@@ -18,9 +18,6 @@ from .gate import (
     check,
     loses_at_most,
     no_worse_than,
-    read_verdict,
-    require,
-    verdict,
 )
 from .release import (
     Bundle,
@@ -106,8 +103,10 @@ from .text.ter import Ter
 from .text.tokenisers import TOKENISERS
 from .text.units import graphemes, ngrams, normalise, normalise_squad, sentences, units, words
 from .text.wordnet import synonyms
+from .verdict import Verdict, read_verdict, require, verdict
 
 __all__ = [
+    "CONFIDENCE",
     "METEOR",
     "TOKENISERS",
     "Bleu",

@@ -7,42 +7,32 @@ The bound of the interval must lie on the right side, so a small sample never pa
 
     check("quality kept", paired(ours, base), loses_at_most(0.02))    lower bound > -0.02
 
-A check that knows what an equal model would score tells its power: how often such a model passes
-with so much data. A verdict is an artifact that records all checks of a subject, passed or not;
-`require` stops on a failed one. With a test set, bounds keep more standard errors away the more
-candidates were scored on it before; see stats/looks.py.
+A check whose bound is not there has failed, or is undecided: the interval holds both sides and so
+much data could not have decided. A check that knows what an equal model would score tells its
+power: how often such a model passes with so much data; with enough of it, not to pass is to fail.
+verdict.py makes one decision of many checks.
 """
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil, isfinite
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
-from groundup.core import (
-    Artifact,
-    ArtifactError,
-    Config,
-    ConfigError,
-    DataError,
-    Draft,
-    GateFailed,
-    Reason,
-    choice,
-    digest,
-    produce,
-    write_json,
-)
+from groundup.core import ConfigError, DataError, Reason, choice
 
 from .stats.distribution import normal_quantile, normal_tail, student_quantile, z_value
 from .stats.interval import Interval
 from .stats.looks import Seen, standard_errors
-from .testset import candidates
 
 Bound = Literal["upper", "lower", "estimate"]
 Sense = Literal["<=", ">=", "<", ">"]
 Better = Literal["higher", "lower"]
+CheckOutcome = Literal["passed", "failed", "undecided"]
+Role = Literal["required", "compared", "guard"]
+ROLES = get_args(Role)
+CONFIDENCE = 0.95
+"""Of the intervals whose bounds decide, at least: who measures does not choose how sure to be."""
+UNDECIDABLE = ("too_few_groups", "no_difference_of")
+"""Codes of reasons that say nothing against the subject: no number can be had from such data."""
 POWER = 0.8
 """Share of equal models that a check should pass: with less, the test set is too small for it."""
 PRACTICAL = 10_000_000
@@ -169,18 +159,33 @@ class Check:
 
     name: str
     interval: Interval | Reason
-    """What was measured, or why there is no number; then the check fails."""
+    """What was measured, or why there is no number; then the check does not pass."""
     requirement: Requirement
     bound: Bound
     unit: str = ""
     next: str = ""
     """What to try if it fails."""
+    note: str = ""
+    """What else must be known of the number, such as samples that have none."""
+    role: Role = "required"
+    """required: it must pass; compared: one of several measures, left aside where undecided; guard:
+    it can fail and proves nothing."""
     errors: float | None = None
     """Standard errors that the bounds keep from the estimate, where they were stretched."""
+    plain: Interval | None = None
+    """The interval before it was stretched."""
 
     def __post_init__(self) -> None:
-        """Raise DataError for an interval that is not made of finite numbers."""
+        """Raise DataError for an interval of no finite numbers, ConfigError for one of too little
+        confidence, by which anything would pass.
+        """
         found = self.interval
+        is_sure = isinstance(found, Reason) or found.confidence >= CONFIDENCE
+        if not is_sure and self.bound != "estimate":
+            raise ConfigError(
+                f"{self.name}: a gate decides by intervals of {CONFIDENCE:g} or more; this one has "
+                f"{found.confidence:g}."
+            )
         if not isinstance(found, Reason) and not all(map(isfinite, found[:3])):
             raise DataError(
                 f"{self.name}: the interval {found} is not finite; give a Reason where a number "
@@ -199,6 +204,56 @@ class Check:
     def passed(self) -> bool:
         """Whether the bound lies on the right side."""
         return self.value is not None and self.requirement.holds(self.value)
+
+    @property
+    def outcome(self) -> CheckOutcome:
+        """Whether it passed, or else whether the data say that it does not hold.
+
+        Undecided is what lies on both sides, unless so much data would pass most equal models.
+        """
+        if self.passed:
+            return "passed"
+        if isinstance(self.interval, Reason):
+            return "undecided" if self.interval.code in UNDECIDABLE else "failed"
+        is_decided = self.bound == "estimate" or self.is_wrong or self.can_decide
+        return "failed" if is_decided else "undecided"
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether the whole interval lies on the wrong side of the limit, or an equal model's.
+
+        The interval is the plain one: stretched bounds guard against passing by luck alone.
+        """
+        found, equal = self.plain or self.interval, self.requirement.equal
+        if isinstance(found, Reason):
+            return False
+        is_low = self.requirement.side == "lower"
+        best = found.high if is_low else found.low
+        if equal is not None:
+            return best < equal if is_low else best > equal
+        return not self.requirement.holds(best)
+
+    @property
+    def can_decide(self) -> bool:
+        """Whether there is so much data that most models as good as the baseline would pass."""
+        return self.power is not None and self.power.share >= POWER
+
+    @property
+    def needed(self) -> int | None:
+        """Number of values, of the same spread and grouping, that would decide; None: not known.
+
+        Where no equal model is known, it is the number for the estimate that was found.
+        """
+        if isinstance(self.interval, Reason) or self.value is None or self.outcome != "undecided":
+            return None
+        if self.power is not None:
+            return self.power.needed
+        found, limit = self.interval, self.requirement.limit
+        plain = self.plain or found
+        far = plain.high if self.requirement.side == "lower" else plain.low
+        bound = self.value if self.requirement.holds(found.estimate) else far
+        room = abs(found.estimate - limit)
+        return ceil(found.n * ((bound - found.estimate) / room) ** 2) if room else None
 
     @property
     def required(self) -> str:
@@ -230,7 +285,8 @@ class Check:
         """The same check with bounds so many standard errors away from the estimate."""
         if isinstance(self.interval, Reason):
             return self
-        return replace(self, interval=self.interval.stretched(errors), errors=errors)
+        wide = self.interval.stretched(errors)
+        return replace(self, interval=wide, errors=errors, plain=self.plain or self.interval)
 
     def row(self) -> dict[str, Any]:
         """The check as JSON values, for verdict.json and reports."""
@@ -238,6 +294,8 @@ class Check:
         return {
             "name": self.name,
             "passed": self.passed,
+            "outcome": self.outcome,
+            "role": self.role,
             "required": self.required,
             "sense": self.requirement.sense,
             "limit": self.requirement.limit,
@@ -246,13 +304,15 @@ class Check:
             "interval": None if undefined else self.interval._asdict(),
             "undefined": self.interval._asdict() if undefined else None,
             "power": None if self.power is None else self.power._asdict(),
+            "needed": self.needed,
+            "note": self.note,
             "next": self.next,
         }
 
 
 def check(
     name: str, interval: Interval | Reason, requirement: Requirement, bound: Bound | None = None,
-    *, unit: str = "", next: str = "",
+    *, unit: str = "", next: str = "", note: str = "", role: Role = "required",
 ) -> Check:  # fmt: skip
     """Hold a measured number against a requirement.
 
@@ -271,170 +331,18 @@ def check(
             f"{name}: the {NAMES[bound]} does not prove `{requirement}`; "
             f"use bound={requirement.side!r} or 'estimate'."
         )
-    return Check(name, interval, requirement, bound, unit, next)
+    return Check(name, interval, requirement, bound, unit, next, note, choice("role", role, ROLES))
 
 
-class VerdictConfig(Config):
-    """What decides a verdict besides its subject."""
-
-    author: str = ""
-    """Who set the thresholds."""
-    required: dict[str, str]
-    """Each check's name and requirement in words."""
-    measured: str
-    """sha256 of the checks as given."""
-    seen: Seen = "scores"
-    """What the makers of the candidates had seen of earlier ones on the test set."""
-
-
-def verdict(
-    checks: Sequence[Check], subject: Artifact, baseline: Artifact | None = None,
-    testset: Artifact | None = None, author: str = "", *, seen: Seen = "scores",
-    setting: str = "", out: Path,
-) -> Artifact:  # fmt: skip
-    """Record the checks of a subject as an artifact of kind verdict, passed or not.
-
-    setting  what else decided the subject's answers, as its look at the test set was recorded with
-
-    With a test set, bounds are stretched by the subject's place among the candidates scored on it:
-    for `seen="scores"` as if each was built on the scores of those before, for "verdicts" as if
-    only passed or failed was known of them, or all were fixed beforehand.
-    Raises ConfigError if there are no checks or two share a name.
-    """
-    if not checks or len({one.name for one in checks}) < len(checks):
-        names = ", ".join(one.name for one in checks) or "none"
-        raise ConfigError(f"A verdict needs checks with different names; got {names}.")
-    inputs = {"subject": subject, "baseline": baseline, "testset": testset}
-    config = VerdictConfig(
-        author=author,
-        required={one.name: one.required for one in checks},
-        measured=digest([one.row() for one in checks]),
-        seen=seen,
-    )
-
-    def write(draft: Draft) -> None:
-        place = place_of(f"{subject.id} {setting}".rstrip(), testset)
-        judged = [corrected(one, place, seen) for one in checks]
-        passed = all(one.passed for one in judged)
-        draft.numbers |= {"passed": passed, "checks": len(judged), "candidates": place}
-        write_json(draft.file("verdict.json"), {
-            "passed": passed,
-            "author": author,
-            "candidates": place,
-            "seen": seen,
-            "checks": [one.row() for one in judged],
-        })  # fmt: skip
-
-    return produce(
-        out, kind="verdict", stage="gate", version=2, config=config, write=write,
-        parents={name: found for name, found in inputs.items() if found is not None},
-    )  # fmt: skip
-
-
-def place_of(candidate: str, testset: Artifact | None) -> int:
-    """A candidate's place among those scored on the test set, 1 for the first."""
-    seen = [] if testset is None else candidates(testset)
-    return seen.index(candidate) + 1 if candidate in seen else len(seen) + 1
-
-
-def corrected(one: Check, place: int, seen: Seen) -> Check:
+def corrected(one: Check, place: int, seen: Seen, among: int = 1) -> Check:
     """The check as it must be held against the candidate at this place.
+
+    among  how many checks there were of which one that passes is enough (Bonferroni)
 
     >>> found = check("x", Interval(0.3, 0.1, 0.5, 0.95, 900, 900), above(0))
     >>> found.passed, corrected(found, 2, "scores").passed, corrected(found, 2, "verdicts").passed
     (True, False, True)
     """
-    if isinstance(one.interval, Reason) or place == 1:
+    if isinstance(one.interval, Reason) or place == among == 1:
         return one
-    return one.stretched(standard_errors(place, one.interval.confidence, seen))
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A verdict as read from its artifact."""
-
-    passed: bool
-    author: str
-    candidates: int
-    """Place among the candidates scored on the test set, by which the bounds are stretched."""
-    checks: tuple[dict[str, Any], ...]
-    """Rows of Check.row()."""
-    seen: Seen = "scores"
-    """What the makers of the candidates had seen of earlier ones."""
-
-    @property
-    def failed(self) -> list[dict[str, Any]]:
-        """The rows that did not pass."""
-        return [row for row in self.checks if not row["passed"]]
-
-    @property
-    def correction(self) -> list[str]:
-        """A line that says how the bounds were stretched; none for the first candidate."""
-        if self.candidates == 1:
-            return []
-        errors = (standard_errors(place, seen=self.seen) for place in (self.candidates, 1))
-        return [
-            "candidate {} on this test set, {} seen: bounds of {:.3g} standard errors "
-            "(a new test set asks {:.3g})".format(self.candidates, self.seen, *errors)
-        ]
-
-    def __str__(self) -> str:
-        """A line a check, what to try under a failed one."""
-        count = len(self.checks)
-        head = f"passed: all of {count} checks" if self.passed else (
-            f"FAILED: {len(self.failed)} of {count} checks"
-        )  # fmt: skip
-        author = f", thresholds by {self.author}" if self.author else ""
-        cells = [(row["name"], measured(row), requirement(row)) for row in self.checks]
-        widths = [max(len(row[column]) for row in cells) for column in range(2)]
-        lines = [head + author, *self.correction, ""]
-        for row, (name, came, wanted) in zip(self.checks, cells, strict=True):
-            mark = "passed" if row["passed"] else "FAILED"
-            lines.append(f"{mark}  {name:<{widths[0]}}  {came:<{widths[1]}}  {wanted}")
-            power = Power(**row["power"]) if row.get("power") else None
-            if power and not (row["passed"] and power.share < POWER):
-                lines.append(f"        {power}")
-            if row["next"] and not row["passed"]:
-                lines.append(f"        try: {row['next']}")
-        return "\n".join(lines)
-
-
-def read_verdict(artifact: Artifact) -> Verdict:
-    """Read a verdict artifact; ArtifactError if it is of another kind."""
-    if artifact.kind != "verdict":
-        raise ArtifactError(f"{artifact.path} is a {artifact.kind}; expected a verdict.")
-    data = json.loads(artifact.file("verdict.json").read_text(encoding="utf-8"))
-    rows, seen = tuple(data["checks"]), data.get("seen", "scores")
-    return Verdict(data["passed"], data["author"], data["candidates"], rows, seen)
-
-
-def require(artifact: Artifact) -> Verdict:
-    """Show a verdict; stop if it has not passed.
-
-    artifact  directory of the verdict
-
-    Raises GateFailed with the failing checks' names in its message and the whole table as its note.
-    """
-    found = read_verdict(artifact)
-    if found.passed:
-        return found
-    rows = ", ".join(row["name"] for row in found.failed)
-    author = f" (thresholds by {found.author})" if found.author else ""
-    failure = GateFailed(
-        f"{len(found.failed)} of {len(found.checks)} checks failed{author}: {rows}. "
-        f"The verdict is in {artifact.path}."
-    )
-    failure.add_note(str(found))
-    raise failure
-
-
-def measured(row: dict[str, Any]) -> str:
-    """What a row's number came to, with its unit."""
-    if row["undefined"]:
-        return f"undefined ({row['undefined']['message']})"
-    return f"{Interval(**row['interval'])} {row['unit']}".rstrip()
-
-
-def requirement(row: dict[str, Any]) -> str:
-    """What a row requires, without the unit, which stands beside the number."""
-    return row["required"].removesuffix(f" {row['unit']}")
+    return one.stretched(standard_errors(place, 1 - (1 - one.interval.confidence) / among, seen))

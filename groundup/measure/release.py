@@ -21,6 +21,7 @@ from groundup.core import (
     ConfigError,
     Entry,
     GateFailed,
+    GateUndecided,
     Parent,
     Pointer,
     digest,
@@ -29,7 +30,7 @@ from groundup.core import (
     user_name,
 )
 
-from .gate import read_verdict
+from .verdict import read_verdict
 
 RELEASES = Path("releases")
 RELEASABLE = ("model", "adapter", "index", "prompts", "vectors")
@@ -59,14 +60,20 @@ class Move(NamedTuple):
     verdict: dict[str, Any]
     """Its path, its id, and whether it passed."""
     accepted_rejected: bool
-    """Whether it was released against a failed verdict."""
+    """Whether it was released against a verdict that did not pass."""
     author: str
     reason: str
     when: str
 
+    @property
+    def judged(self) -> str:
+        """What its verdict says: `a failed verdict`, `an undecided verdict`."""
+        outcome = self.verdict.get("outcome") or ("passed" if self.verdict["passed"] else "failed")
+        return f"an {outcome} verdict" if outcome == "undecided" else f"a {outcome} verdict"
+
     def __str__(self) -> str:
         """`2026-01-31T12:00:00Z  release a1b2c3d4e5f6 100 % by ana: better at dates`."""
-        against = ", against a failed verdict" if self.accepted_rejected else ""
+        against = f", against {self.judged}" if self.accepted_rejected else ""
         return (
             f"{self.when}  {self.how} {self.bundle[:12]} {100 * self.share:g} % "
             f"by {self.author}{against}: {self.reason}"
@@ -131,7 +138,7 @@ def release(
     author           who; default: the user's name on this machine
     share            share of the requests that it should answer, such as 10%
     expect           id of the bundle that the label must hold now, or none
-    accept_rejected  release against a failed verdict, which is recorded
+    accept_rejected  release against a verdict that failed or is undecided, which is recorded
     rollback         a label to move back to the bundle before
     to               id of the bundle to move back to instead
     releases         folder of the labels' ledgers
@@ -166,10 +173,10 @@ def publish(
 
     bundle  the parts' places by name; `subject`, which the verdict is about, is one of them
 
-    Raises ConfigError without a subject; GateFailed if the verdict failed and that was not
-    accepted; ArtifactError if a part was
-    edited, the verdict judged something else, its test set was edited, it compares with a bundle
-    that the label has left, or somebody else moved the label meanwhile.
+    Raises ConfigError without a subject; GateFailed if the verdict did not pass and that was not
+    accepted; ArtifactError if a part was edited, the verdict judged something else, its test set
+    was edited, it compares with a bundle that the label has left, or somebody else moved the label
+    meanwhile.
     """
     if "subject" not in bundle:
         raise ConfigError(
@@ -192,13 +199,14 @@ def publish(
     for name, artifact in artifacts.items():
         if artifact.id not in judged(found, "subject"):
             record.say(f"The verdict says nothing of the {name} {artifact.id[:12]} by itself.")
-    passed = read_verdict(found).passed
+    judged_as = read_verdict(found)
+    about = {"passed": judged_as.passed, "outcome": judged_as.outcome}
     value = {
         "how": "release",
         "parts": [part_of(n, a, releases)._asdict() for n, a in sorted(artifacts.items())],
         "share": share,
-        "verdict": {"path": near(found.path, releases), "id": found.id, "passed": passed},
-        "accepted_rejected": not passed,
+        "verdict": {"path": near(found.path, releases), "id": found.id, **about},
+        "accepted_rejected": not judged_as.passed,
     }
     return move(pointer, label, seen, value, author=author, reason=reason)
 
@@ -238,7 +246,7 @@ def resolve(
     rehash  compare every file's content, however large; else sizes, and hashes up to 256 MiB
 
     Raises ConfigError if nothing was released under that name, ArtifactError if what is on disk is
-    not what was released, GateFailed if it was released against a failed verdict.
+    not what was released, GateFailed if it was released against a verdict that did not pass.
     """
     *_, line = [None, *lines_of(label, pointer_of(label, releases))]
     if line is None:
@@ -246,7 +254,7 @@ def resolve(
         raise ConfigError(f"Nothing is released as {label} in {releases}; it has {known}.")
     if line.accepted_rejected and not accept_rejected:
         raise GateFailed(
-            f"{label} was released by {line.author} against a failed verdict ({line.reason}); "
+            f"{label} was released by {line.author} against {line.judged} ({line.reason}); "
             "use --accept-rejected to build on it."
         )
     artifacts = {part.name: open_part(part, label, releases) for part in line.parts}
@@ -349,10 +357,11 @@ def check_verdict(verdict: Artifact, subject: Artifact, accept_rejected: bool) -
             record.say(f"The verdict's test set {parent.id[:12]} is not here to be checked.")
     found = read_verdict(verdict)
     if not found.passed and not accept_rejected:
-        names = ", ".join(row["name"] for row in found.failed)
-        raise GateFailed(
-            f"{verdict.path} has failed: {names}; a label moves on a verdict that passed, or with "
-            "--accept-rejected, which is recorded."
+        is_open = found.outcome == "undecided"
+        names = ", ".join(row["name"] for row in found.rows(found.outcome))
+        raise (GateUndecided if is_open else GateFailed)(
+            f"{verdict.path} {'is undecided' if is_open else 'has failed'}: {names}; a label moves "
+            "on a verdict that passed, or with --accept-rejected, which is recorded."
         )
 
 

@@ -6,7 +6,8 @@
     DIR/ledger/votes.jsonl  what reviewers said of its samples; see judgement.py
 
 Each candidate scored on a test set is another chance to pass by luck, so a gate widens its
-intervals by the number of candidates in the ledger; see gate.py. A review changes nothing here:
+intervals by the number of candidates in the ledger; see verdict.py. Copies of a test set that lie
+beside it have one id, and what was scored on one counts for all. A review changes nothing here:
 `apply_review` makes another test set of the votes.
 """
 
@@ -19,10 +20,12 @@ from typing import Any, NamedTuple
 from pydantic import Field
 
 from groundup.core import (
+    MANIFEST,
     Artifact,
     Config,
     DataError,
     Draft,
+    Entry,
     Judgement,
     Ledger,
     Message,
@@ -198,30 +201,57 @@ class Look(NamedTuple):
     """ISO 8601, UTC."""
     setting: str = ""
     """What else decided its answers, such as prompt and examples, as a digest."""
+    run: str = ""
+    """Tells one look from the next where nothing else does: a server's weights are not known."""
+    line: str = ""
+    """Hash of its line in the ledger."""
 
     @property
     def candidate(self) -> str:
         """What was tried: one artifact under two prompts is two candidates."""
-        return f"{self.subject} {self.setting}".rstrip()
+        return " ".join(filter(None, (self.subject, self.setting, self.run)))
 
 
-def look(testset: Artifact, who: str, subject: str, setting: str = "") -> Look:
-    """Record that `subject` was scored on the test set; call it before showing the number.
+def look(testset: Artifact, who: str, subject: str, setting: str = "", *, run: str = "") -> Look:
+    """Record that `subject` is scored on the test set; call it before any sample is read.
 
     Any artifact with held-out data keeps such a ledger, tokens and examples too.
     """
     told = {"who": who, "subject": subject} | ({"setting": setting} if setting else {})
-    entry = Ledger(testset.path / LOOKS).append(told)
-    return Look(who, subject, entry.when, setting)
+    return look_of(Ledger(testset.path / LOOKS).append(told | ({"run": run} if run else {})))
+
+
+def look_of(entry: Entry) -> Look:
+    """A line of the ledger as a look."""
+    content = entry.content
+    more = (content.get("setting", ""), content.get("run", ""))
+    return Look(content["who"], content["subject"], entry.when, *more, entry.hash)
 
 
 def looks(testset: Artifact) -> list[Look]:
-    """Every look so far, oldest first."""
-    entries = Ledger(testset.path / LOOKS).read()
-    return [
-        Look(e.content["who"], e.content["subject"], e.when, e.content.get("setting", ""))
-        for e in entries
-    ]
+    """Every look so far at the test set and its copies, oldest first."""
+    ledgers = [list(Ledger(place / LOOKS).read()) for place in copies(testset)]
+    kept = [entries for entries in ledgers if entries]
+    entries = list({entry.hash: entry for some in kept for entry in some}.values())
+    if len(kept) > 1:
+        entries.sort(key=lambda entry: (entry.when, entry.sequence))
+    return [look_of(entry) for entry in entries]
+
+
+def copies(testset: Artifact) -> list[Path]:
+    """The test set's folder, then those beside it that hold the same one."""
+    home = testset.path.resolve()
+    near = (place.parent for place in sorted(home.parent.glob(f"*/{MANIFEST}")))
+    return [home, *(place for place in near if place != home and id_in(place) == testset.id)]
+
+
+def id_in(folder: Path) -> str:
+    """The id that a folder's manifest gives; empty if it is none of ours."""
+    try:
+        data = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(data.get("id", "")) if isinstance(data, dict) else ""
 
 
 def candidates(testset: Artifact) -> list[str]:
@@ -315,7 +345,7 @@ def inherit(seen: Iterable[Look], made: Artifact) -> None:
         if known[each.who, each.candidate]:
             known[each.who, each.candidate] -= 1
         else:
-            look(made, each.who, each.subject, each.setting)
+            look(made, each.who, each.subject, each.setting, run=each.run)
 
 
 def reviewed(

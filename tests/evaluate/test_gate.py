@@ -5,14 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from groundup.core import Artifact, ArtifactError, ConfigError, GateFailed, Sample, produce
-from groundup.evaluate.gate import gate, required, scored, sealed, setting_on
+from groundup.core import (
+    Artifact,
+    ArtifactError,
+    ConfigError,
+    GateFailed,
+    GateUndecided,
+    Sample,
+    produce,
+)
+from groundup.evaluate.accesses import sealed
+from groundup.evaluate.gate import gate, required, scored
 from groundup.evaluate.harness.report import (
     Report,
     Subject,
     read_report,
     remember_baseline,
     samples_file,
+    setting_of,
     write_report,
 )
 from groundup.measure import Card, look, make_testset, read_verdict
@@ -140,7 +150,7 @@ def test_bounds_hold_without_a_baseline(place):
 def test_a_bound_that_says_nothing_is_refused(place, text, match):
     ours = report(place, "ours", choices([True]))
     with pytest.raises(ConfigError, match=match):
-        list(required(read_report(Artifact.open(ours)), text))
+        list(required(Artifact.open(ours), read_report(Artifact.open(ours)), text))
 
 
 def test_words_that_do_not_fit_together(place):
@@ -182,18 +192,19 @@ def house(place: Path) -> tuple[Artifact, Artifact, Artifact]:
 
 def test_a_verdict_is_on_the_model_and_counts_the_test_sets_candidates(place):
     model, testset, made = house(place)
-    setting = setting_on(made, read_report(made), testset)
+    report = read_report(made)
+    setting = setting_of(report.subject.signature, report.tasks[0].signature)
     for name, under in (("one", ""), (model.id, "another prompt"), (model.id, setting)):
         look(testset, "evaluate", name, under)
-    assert scored(made).id == model.id and sealed(made, None).id == testset.id
+    assert scored(made).id == model.id and sealed(made).testset.id == testset.id
     found = gate(made.path, require=["exact_match,first-number>=0.5"], out=place / "v")
     assert found.candidates == 3
     ids = {parent.name: parent.id for parent in Artifact.open(place / "v").parents}
     assert ids == {"subject": model.id, "testset": testset.id}
-    assert sealed(made, testset.path).id == testset.id
+    assert sealed(made, test=testset.path).testset.id == testset.id
     other = make_testset(Card(name="o"), [Sample("2", ())], {}, place / "other")
     with pytest.raises(ConfigError, match="was not made on"):
-        sealed(made, other.path)
+        sealed(made, test=other.path)
 
 
 def test_a_model_that_changed_since_is_told(place):
@@ -212,3 +223,55 @@ def test_a_report_remembers_what_it_was_compared_with(place):
     assert gate(ours, margin=0.05).passed
     made = Artifact.open(place / "ours-verdict", "verdict")
     assert made.parents[1].id == Artifact.open(base).id
+
+
+def test_a_bound_is_not_passed_on_the_samples_that_were_answered(place):
+    ours = report(place, "ours", choices([True, True, None, None] * 20))
+    with pytest.raises(GateFailed, match="acc has a number") as caught:
+        gate(ours, require=["acc>=0.8"], out=place / "v")
+    assert "40 of 80 samples have no number (40 timeout)" in caught.value.__notes__[0]
+    assert gate(ours, require=["acc>=0.8"], margin=0.5, out=place / "w").passed
+
+
+def five(right: list[list[bool]]) -> list:
+    """A task for each measure."""
+    return [arithmetic(row, f"t{number}") for number, row in enumerate(right)]
+
+
+def test_what_the_data_cannot_decide_is_left_aside_and_named(place):
+    """Of 167 samples, a measure that is 0 against 0 says little, and nothing against the model."""
+    nothing, half = [False] * 167, [number % 2 > 0 for number in range(167)]
+    most = [number % 10 > 0 for number in range(167)]
+    base = report(place, "base", *five([half, half, half, nothing, nothing]))
+    ours = report(place, "ours", *five([most, most, most, nothing, nothing]))
+    found = gate(ours, against=base, out=place / "v")
+    assert (found.outcome, len(found.undecided)) == ("passed", 2)
+    told = str(found)
+    assert told.startswith("passed: 3 of 5 checks, 2 undecided")
+    assert "UNDECIDED  t3 exact_match" in told and "80 of 100 need n = " in told
+    assert "one of 5 had to pass with a bound of 2.58 standard errors" in told
+    with pytest.raises(GateUndecided) as caught:
+        gate(base, against=base, out=place / "w")
+    assert caught.value.exit_code == 4 and "cannot decide 5 of 5 checks" in str(caught.value)
+    worse = report(place, "worse", *five([most, most, most, nothing, [*nothing]]))
+    turned = report(place, "turned", *five([most, most, half, half, half]))
+    with pytest.raises(GateFailed) as caught:
+        gate(worse, against=turned, out=place / "x")  # better in none, much worse in two
+    assert caught.value.exit_code == 3 and "2 of 5 checks failed" in str(caught.value)
+
+
+def test_what_has_the_data_to_decide_must_pass(place):
+    base = report(place, "base", arithmetic(RIGHT * 20), choices([True, False] * 20))
+    drawn = [right and number % 77 > 0 for number, right in enumerate(RIGHT * 20)]
+    ours = report(place, "ours", arithmetic(drawn), choices([True] * 40))
+    with pytest.raises(GateFailed, match="1 of 3 checks failed.*: sums exact_match"):
+        gate(ours, against=base, margin=0.012, out=place / "v")
+    rows = read_verdict(Artifact.open(place / "v")).failed
+    assert rows[0]["power"]["share"] > 0.8
+
+
+def test_a_bound_that_was_asked_for_is_never_left_aside(place):
+    base = report(place, "base", choices([True, False] * 200))
+    ours = report(place, "ours", choices([True, False] * 200))
+    with pytest.raises(GateUndecided, match=r"1 of 3 checks: choose acc >= 0\.49"):
+        gate(ours, against=base, require=["choose acc>=0.49"], margin=0.05, out=place / "v")

@@ -25,12 +25,10 @@ from groundup.measure.gate import (
     corrected,
     loses_at_most,
     no_worse_than,
-    read_verdict,
-    require,
-    verdict,
 )
 from groundup.measure.stats.interval import Interval, bootstrap, paired
 from groundup.measure.testset import Card, candidates, look, make_testset
+from groundup.measure.verdict import read_verdict, require, verdict
 from tests.checking import unchecked
 
 FOUND = Interval(0.8, 0.7, 0.9, 0.95, 50, 40)
@@ -278,8 +276,8 @@ def test_a_candidate_is_a_model_under_one_prompt(subject, tmp_path):
         look(testset, "evaluate", subject.id, setting)
     assert len(candidates(testset)) == 3
     found = read_verdict(
-        verdict([check("x", FOUND, above(0))], subject, testset=testset, setting="c",
-                out=tmp_path / "v")
+        verdict([check("x", FOUND, above(0))], subject, testset=testset,
+                candidate=f"{subject.id} c", out=tmp_path / "v")
     )  # fmt: skip
     assert found.candidates == 3
 

@@ -17,10 +17,11 @@ from groundup.core import (
     Sample,
     produce,
 )
-from groundup.measure.gate import at_least, check, verdict
+from groundup.measure.gate import at_least, check
 from groundup.measure.release import publish, release, release_labels, resolve, roll_back, share_of
 from groundup.measure.stats.interval import Interval
 from groundup.measure.testset import Card, make_testset
+from groundup.measure.verdict import verdict
 
 GOOD, BAD = Interval(0.8, 0.7, 0.9, 0.95, 50, 40), Interval(0.3, 0.2, 0.4, 0.95, 50, 40)
 

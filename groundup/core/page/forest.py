@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from .html import Html, anchor, element
 from .number import compact, interval, with_unit
-from .parts import chip, measured
+from .parts import State, chip, measured
 
 WIDTH, HEIGHT = 1000.0, 32.0
 AIR = 1.25
@@ -37,6 +37,15 @@ class Gate(NamedTuple):
     """What to try next when it fails."""
     decides: Literal["interval", "estimate"] = "interval"
     """What must lie on the right side: the whole interval, or the estimate alone."""
+    is_undecided: bool = False
+    """Whether it has not passed because so much data cannot tell."""
+
+    @property
+    def result(self) -> tuple[str, State]:
+        """The outcome in a word, and how it is marked."""
+        if self.has_passed:
+            return "passed", "good"
+        return ("undecided", "plain") if self.is_undecided else ("failed", "bad")
 
 
 def forest_plot(gates: Sequence[Gate], empty: str = "No gates were set.") -> Html:
@@ -60,7 +69,7 @@ def gate_row(gate: Gate) -> Html:
         element("p.estimate", measured(gate.estimate, gate.unit, gate.low, gate.high)),
         element("p.small", f"interval {range_}" if range_ else "no interval"),
     )
-    result = chip("passed", "good") if gate.has_passed else chip("failed", "bad")
+    result = chip(*gate.result)
     attributes = {"id": gate_anchor(gate.name)}
     return element("li.gate", words, picture(gate), numbers, result, attributes=attributes)
 
@@ -71,7 +80,7 @@ def gate_anchor(name: str) -> str:
 
 
 def hint(gate: Gate) -> str:
-    """What to try next, shown only where the gate failed."""
+    """What to try next, shown only where the gate did not pass."""
     if gate.has_passed or not gate.hint:
         return ""
     return element("p.hint", element("strong", "To try next: "), gate.hint)
@@ -95,7 +104,7 @@ def picture(gate: Gate) -> Html:
 
 def shapes(gate: Gate) -> list[Html]:
     """The parts of the picture from back to front."""
-    state = "good" if gate.has_passed else "bad"
+    _, state = gate.result
     middle, half = WIDTH / 2, HEIGHT / 2
     wrong = {"x": middle if gate.better == "lower" else 0, "y": 0}
     drawn = [

@@ -21,10 +21,12 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, PositiveFloat
 
 from ..config import Config
-from ..record import size
+from ..record import printable, size
 
 Status = Literal["ok", "failed", "killed", "timeout", "memory", "output_limit", "file_limit"]
 POLL_SECONDS, GRAIN = 0.02, 65_536
+LONGEST_MESSAGE = 500
+"""Characters; the program wrote them."""
 Count = Annotated[int, Field(gt=0, le=2**48)]
 """More than any machine has; the kernel's own settings end at 2**63."""
 
@@ -142,7 +144,7 @@ def how_ended(code: int, stderr: str) -> tuple[Status, str]:
     >>> how_ended(139, "")
     ('killed', 'ended by SIGSEGV')
     """
-    last = stderr.rstrip().rpartition("\n")[2]
+    last = printable(stderr.rstrip().rpartition("\n")[2])[:LONGEST_MESSAGE]
     if code == 0:
         return "ok", ""
     if code == 128 + signal.SIGXCPU:

@@ -82,16 +82,16 @@ def make_questions(
     out: Path,
     *,
     questions: int = 200,
-    allow_fewer: bool = False,
+    exact: bool = False,
 ) -> Artifact:
     """A test set of questions with answers quoted from documents, and some without an answer.
 
     source: folder or artifact of documents, or a corpus, whose test split is asked
-    questions: how many to make
-    allow_fewer: make what there is if the documents give fewer
+    questions: how many to make; documents that give fewer give what there is, with a warning
+    exact: fail if the documents give fewer
 
-    Raises DataError if the documents give fewer questions, telling how many of which rule, and
-    ConfigError if there is no rule of a name.
+    Raises DataError if the documents give none, or fewer where the number is `exact`, telling how
+    many of which rule, and ConfigError if there is no rule of a name.
     """
     check(config, questions)
     found = read_source(Path(source), config)
@@ -109,9 +109,9 @@ def make_questions(
         )
     if len(chosen) < questions:
         message = too_few(chosen, found, questions) + advice(collection, found, questions, config)
-        if not chosen or not allow_fewer:
+        if not chosen or exact:
             raise DataError(message)
-        record.say(message)
+        record.say(f"Warning: {message}")
     from groundup.measure import make_testset
 
     samples = [sample(one) for one in sorted(chosen, key=lambda one: place(one.id, config.seed))]
@@ -232,15 +232,15 @@ def too_few(chosen: Sequence[Candidate], found: Source, questions: int) -> str:
 def advice(collection: Collection, found: Source, questions: int, config: QuestionsConfig) -> str:
     """What would give enough: the least share that does, in steps of 0.05, if one does."""
     if "corpus" in found.parents:
-        return "make a corpus with a larger test_share, or take fewer with --allow-fewer."
+        return "a corpus with a larger test_share gives more."
     order = sorted(found.documents, key=lambda document: place(document.path, config.seed))
     pool = list(candidates(collection, shared(order, 1), config.rules, config.max_words))
     wanted = questions - round(questions * config.unanswerable)
     for step in range(int(20 * config.share) + 1, 21):
         asked = shared(order, step / 20)
         if len(choose([one for one in pool if one.path in asked], wanted, config)) == wanted:
-            return f"--set share={step / 20:g} would do, or take fewer with --allow-fewer."
-    return "no share would do: raise per_document, add documents or take fewer (--allow-fewer)."
+            return f"--set share={step / 20:g} would do."
+    return "no share would do: raise per_document, or add documents."
 
 
 def tally(counts: Mapping[str, int]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from groundup.core import page, write_text
 
 from ..harness.report import TaskReport
+from ..task.prompt import prompt_text
 from .comparison import Aligned, Run
 
 PAGE_BYTES = 800_000
@@ -133,7 +134,7 @@ def article(sample: Aligned, runs: Sequence[Run], task: TaskReport, masks: Seque
     """One sample as HTML, everything in it escaped."""
     row = sample.rows[0]
     room = LETTERS_A_SAMPLE // len(sample.rows)
-    prompt = cut(row.get("prompt") or "", LETTERS_A_PROMPT)
+    prompt = cut(prompt_text(row.get("prompt") or ""), LETTERS_A_PROMPT)
     target = cut(target_text(row), LETTERS_A_PROMPT // 4)
     name = cut(str(row.get("id")), 200) + (f" · {row['group']}" if row.get("group") else "")
     answers = "".join(

@@ -157,7 +157,7 @@ class OurCodec:
         specials = tokenizer.specials
         self.ends = tuple(ends) or tuple(specials.values())
         self.before = tokenizer.frame.before if isinstance(tokenizer, ImportedTokenizer) else ()
-        self.first = self.before[0] if self.before else specials.get(DOCUMENT_END, self.ends[0])
+        self.first = first_of(tokenizer, self.before, self.ends)
         self.special_ids = frozenset(specials.values())
         self.spelt = re.compile("(" + "|".join(map(re.escape, specials)) + ")")
         self.begins = tokenizer.decode(self.before)
@@ -209,6 +209,17 @@ class OurCodec:
         if isinstance(self.template, ChatTemplate):
             return self.template.text(conversation, add_generation_prompt=True)
         return render(self.tokenizer, conversation, add_generation_prompt=True).text
+
+
+def first_of(tokenizer: Tokenizer, before: Sequence[int], ends: Sequence[int]) -> int:
+    """The id that stands for an empty context.
+
+    Of another's tokenizer it is bos, put before texts or not, else eos, as in lm-eval.
+    """
+    if not isinstance(tokenizer, ImportedTokenizer):
+        return tokenizer.specials.get(DOCUMENT_END, ends[0])
+    roles = tokenizer.role_ids
+    return roles.get("bos", roles.get("eos", (*before, *ends)[0]))
 
 
 def open_ours(

@@ -30,8 +30,8 @@ FORMAT = 1
 BY_SIZE, EACH_ONCE = "mean of tasks by size", "mean of tasks"
 """How a group's number is made: a task counts as often as it has samples, or once."""
 BASELINE = "ledger/baseline.jsonl"
-HEAD = ("task", "measure", "result", "unit", "n", "undefined", "unparsed")
-RIGHT = ("n", "undefined", "unparsed")
+HEAD = ("task", "measure", "result", "unit", "n", "undefined", "unparsed", "unanswered")
+RIGHT = ("n", "undefined", "unparsed", "unanswered")
 
 
 class Subject(NamedTuple):
@@ -60,6 +60,8 @@ class MeasureReport(NamedTuple):
     """How many samples have no number, by the code of their Reason."""
     unparsed: int
     """Samples in whose answers the filter found nothing."""
+    unanswered: int = 0
+    """Samples whose answers were finished and held no text; they are scored as wrong."""
 
     @property
     def key(self) -> str:
@@ -80,12 +82,24 @@ class TaskReport(NamedTuple):
     measures: tuple[MeasureReport, ...]
 
 
-def setting_of(subject: str, task: str) -> str:
+def setting_of(subject: str, task: str, limit: int | None = None) -> str:
     """What besides the weights decided the answers to a task, as a digest of two signatures.
 
-    The subject's tells format, prompt and precision, the task's examples, filters and wording.
+    The subject's tells format, prompt and precision, the task's examples, filters and wording. A
+    limit is a setting too: who tries several has tried several candidates.
     """
-    return digest([subject, task])[:16]
+    return digest([subject, task] if limit is None else [subject, task, limit])[:16]
+
+
+class Access(NamedTuple):
+    """A line that this evaluation left in a test set's ledger."""
+
+    testset: str
+    """Id of the test set, or of the tokens."""
+    candidate: str
+    """What was counted: `measure.Look.candidate`."""
+    line: str
+    """Hash of the line."""
 
 
 class GroupReport(NamedTuple):
@@ -118,6 +132,8 @@ class Report(NamedTuple):
     groups: tuple[GroupReport, ...] = ()
     cost: Cost = Cost()
     seconds: float = 0.0
+    accesses: tuple[Access, ...] = ()
+    """Its looks at test sets, as they were recorded."""
 
     def task(self, name: str) -> TaskReport:
         """The task of this name; DataError lists those there are."""
@@ -136,6 +152,7 @@ class Report(NamedTuple):
             "groups": [plain(group) for group in self.groups],
             "cost": self.cost._asdict(),
             "seconds": self.seconds,
+            "accesses": [each._asdict() for each in self.accesses],
         }
 
     def __str__(self) -> str:
@@ -151,7 +168,7 @@ def cells(part: TaskReport | GroupReport, one: MeasureReport) -> tuple[str, ...]
     """A measure as text, a cell a column of HEAD."""
     result = one.result
     shown = f"undefined: {why(one, result)}" if isinstance(result, Reason) else str(result)
-    counts = (one.n_scored, one.n_undefined, one.unparsed)
+    counts = (one.n_scored, one.n_undefined, one.unparsed, one.unanswered)
     return (part.name, one.key, shown, one.unit, *map(str, counts))
 
 
@@ -223,6 +240,7 @@ def read_report(artifact: Artifact) -> Report:
             ),
             cost=Cost(**data["cost"]),
             seconds=data["seconds"],
+            accesses=tuple(Access(**each) for each in data.get("accesses", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(f"{path} is damaged or no evaluation's report ({error}).") from None

@@ -3,7 +3,8 @@
 Items come a slice at a time and leave as rows of samples/TASK.jsonl, so memory holds a slice and a
 column of numbers for each measure. Every answer is written down as it comes; after a kill the same
 command asks only for the rest. Equal requests are asked once. A sample without a number has a
-Reason, and the report tells how many have which.
+Reason, and the report tells how many have which. Silence is no way out: an answer that was finished
+and holds no text is scored as the empty text, which is wrong, and counted.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from itertools import chain, islice
 from typing import IO, Any, NamedTuple
 
 from groundup.core import (
+    Completion,
     DataError,
     Draft,
     GroundupError,
@@ -28,6 +30,7 @@ from groundup.measure import Interval
 
 from ..task.aggregate import aggregate
 from ..task.group import summarise
+from ..task.prompt import prompt_text
 from ..task.task import Asked, Group, Item, Measure, Scored, Task
 from .answers import Answers, Request, requests_of
 from .report import BY_SIZE, EACH_ONCE, Cost, GroupReport, MeasureReport, TaskReport, samples_file
@@ -36,6 +39,10 @@ SLICE = 2048
 """Items in memory at a time."""
 NOT_SENT = ("stopped", "budget")
 """Reasons of an endpoint that asks nothing more: the run ends, to be taken up again."""
+
+
+SILENT = ("no_text", "content_filter", "tool_calls", "too_large")
+"""Reasons of a server that did answer, with no text that can be read."""
 
 
 class RunStopped(GroundupError):
@@ -117,8 +124,9 @@ class Runner:
         answers = self.answers(task, asked, bar)
         for item, requests in zip(items, asked, strict=True):
             found = [answers[each.key] for each in requests]
-            scored = score_of(task, item, found)
-            tally.add(item, scored)
+            heard = [spoken(task, each) for each in found]
+            scored = score_of(task, item, heard)
+            tally.add(item, scored, is_silent=all(map(says_nothing, heard)))
             file.write(json.dumps(row_of(item, found, scored), ensure_ascii=False) + "\n")
         file.flush()
 
@@ -212,6 +220,22 @@ def alike(requests: Sequence[Request]) -> list[list[Request]]:
     return list(groups.values())
 
 
+def spoken(task: Task, answer: Asked) -> Asked:
+    """An answer as it is scored: of one without text the empty text.
+
+    A task whose `silence` is "undefined" leaves such samples without a number.
+    """
+    is_silent = isinstance(answer, Reason) and answer.code in SILENT
+    if is_silent and getattr(task, "silence", "wrong") == "wrong":
+        return Completion("", "stop", 0, 0)
+    return answer
+
+
+def says_nothing(answer: Asked) -> bool:
+    """Whether an answer is a text without a letter."""
+    return isinstance(answer, Completion) and not answer.text.strip()
+
+
 def score_of(task: Task, item: Item, answers: Sequence[Asked]) -> Scored:
     """The task's scores; numbers that are none become reasons."""
     scored = task.score(item, answers)
@@ -286,15 +310,20 @@ class Tally:
         self.ids: set[str] = set()
         self.columns = {measure.key: Column() for measure in task.measures}
         self.unparsed: Counter[str] = Counter()
+        self.unanswered = 0
 
-    def add(self, item: Item, scored: Scored) -> None:
-        """Count one sample; DataError if its id came before."""
+    def add(self, item: Item, scored: Scored, *, is_silent: bool = False) -> None:
+        """Count one sample; DataError if its id came before.
+
+        is_silent  whether no answer to it holds any text
+        """
         if item.id in self.ids:
             raise DataError(f"The task {self.task.name} has the id {item.id!r} twice.")
         self.ids.add(item.id)
         content = [item.id, item.prompt, [list(pair) for pair in item.pairs], item.target]
         self.hash.update(json.dumps(content, sort_keys=True).encode() + b"\n")
         self.unparsed.update(scored.unparsed)
+        self.unanswered += is_silent
         for key, column in self.columns.items():
             if key in scored.scores:
                 column.add(len(self.groups), scored.scores[key])
@@ -320,7 +349,7 @@ class Tally:
         undefined, reasons = column.reasons.total(), dict(column.reasons)
         return MeasureReport(
             *measure, result, len(column.samples), undefined, reasons,
-            self.unparsed[measure.filter],
+            self.unparsed[measure.filter], self.unanswered,
         )  # fmt: skip
 
 
@@ -348,6 +377,7 @@ def group_reports(
             measures.append(first._replace(
                 n_scored=sum(p.n_scored for p in parts), reasons=dict(reasons),
                 n_undefined=reasons.total(), unparsed=sum(p.unparsed for p in parts),
+                unanswered=sum(p.unanswered for p in parts),
             ))  # fmt: skip
         names = tuple(task.name for task in group.tasks())
         found += [GroupReport(group.name, names, tuple(measures))]
@@ -363,7 +393,7 @@ def dry(task: Task, model: TextModel | None, limit: int | None, shown: int = 3) 
         samples, requests = samples + 1, requests + len(asked)
         if samples <= shown:
             lines.append(f"--- {item.id}, right: {json.dumps(item.target, ensure_ascii=False)}")
-            lines.append(item.pairs[0].context if item.pairs else item.prompt)
+            lines.append(item.pairs[0].context if item.pairs else prompt_text(item.prompt))
             lines += [f"  [{i}] {pair.continuation!r}" for i, pair in enumerate(item.pairs)]
     head = f"{task.name}: {samples} samples, {requests} requests, {task.kind}, {task.signature}"
     return "\n".join([head, *lines])

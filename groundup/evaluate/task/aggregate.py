@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from groundup.core import DataError, Reason
+from groundup.core import DataError, Reason, record
 from groundup.measure import (
     Bleu,
     Chrf,
@@ -146,7 +146,8 @@ def of_function(
             return Reason("not_finite", f"The aggregation is {estimate}.")
         return redrawn(estimate, scores, *size, confidence=confidence, repeats=REPEATS)
     except Exception as error:  # the task's own code may raise anything
-        return Reason("aggregation_failed", f"{type(error).__name__}: {error}")
+        said = record.printable(f"{type(error).__name__}: {error}")
+        return Reason("aggregation_failed", said)
 
 
 def of_texts(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.core import ConfigError, DataError
+from groundup.core import ConfigError, DataError, record
 
 from .rows import Rows
 
@@ -86,9 +86,8 @@ def run(code: Code, file: Path, on: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except Exception as error:
-        raise DataError(
-            f"{file}: {code.name} failed on {on} ({type(error).__name__}: {error})."
-        ) from error
+        said = record.printable(f"{type(error).__name__}: {error}")
+        raise DataError(f"{file}: {code.name} failed on {on} ({said}).") from error
 
 
 def module(path: Path, digest: str) -> types.ModuleType:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from groundup.core import ConfigError, DataError, Pair, Stops, TextModel
+from groundup.core import ConfigError, DataError, Pair, Stops, TextModel, choice
 
 from .aggregate import Statistic
 from .code import Code, run, trusted
@@ -39,6 +39,9 @@ def open_yaml(values: Mapping[str, Any], file: Path, ways: Ways) -> "YamlTask":
     if settings.output_type != "generate_until" and any(each.steps for each in pipelines):
         raise ConfigError(f"{file}: filters read texts, and {settings.output_type} gives none.")
     return YamlTask(file, settings, ways, pipelines, read_measures(settings, file))
+
+
+SILENCE = ("wrong", "undefined")
 
 
 @dataclass
@@ -88,7 +91,13 @@ class YamlTask:
         if self.kind == "generate_until":
             sampling = self.stops.sampling
             parts += [f"temperature:{sampling.temperature:g}", f"max_tokens:{sampling.max_tokens}"]
+            parts += [f"silence:{self.silence}"] if self.silence != "wrong" else []
         return "|".join(parts)
+
+    @property
+    def silence(self) -> str:
+        """metadata.silence: an answer without text is "wrong", or leaves the sample "undefined"."""
+        return choice("metadata.silence", self.settings.metadata.get("silence", "wrong"), SILENCE)
 
     @property
     def measures(self) -> tuple[Measure, ...]:

@@ -4,6 +4,7 @@ A prompt is a list of turns. As plain text they are joined by their delimiters; 
 template each example is a user's and an assistant's turn of its own, or all are one user's turn.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,6 +50,23 @@ class Ways(NamedTuple):
     """Whether Python code of task files may run."""
     seed: int = 1234
     """Of draws; lm-eval's default."""
+
+
+def prompt_text(prompt: str) -> str:
+    """A prompt as people read it: a server's conversation, sent as JSON, as its turns.
+
+    >>> prompt_text('{"messages": [{"role": "user", "content": "Why?"}]}')
+    'Why?'
+    """
+    if not prompt.startswith('{"messages": ['):
+        return prompt
+    try:
+        turns = [(turn["role"], turn["content"]) for turn in json.loads(prompt)["messages"]]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return prompt
+    if [role for role, _ in turns] == ["user"]:
+        return str(turns[0][1])
+    return "\n\n".join(f"{role}: {content}" for role, content in turns)
 
 
 def joined(before: str, after: str, delimiter: str = " ") -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from groundup.core import Completion, DataError, Likelihood, Reason
+from groundup.core import Completion, DataError, Likelihood, Reason, record
 
 from .code import Code
 from .filters import Filtered, Pipeline
@@ -151,7 +151,8 @@ def called(code: Code, gold: Any, answer: Any, options: Mapping[str, Any]) -> An
 
 def failure(code: Code, error: Exception) -> Reason:
     """Why the task's own code gave no number."""
-    return Reason("task_code_failed", f"{code.name}: {type(error).__name__}: {error}")
+    said = record.printable(f"{type(error).__name__}: {error}")
+    return Reason("task_code_failed", f"{code.name}: {said}")
 
 
 def readable(value: Any) -> str | list[str]:

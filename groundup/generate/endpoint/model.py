@@ -60,14 +60,15 @@ class Endpoint:
     def open(cls, config: EndpointConfig) -> "Endpoint":
         """Ask the server whether it has the model.
 
-        Raises ConfigError naming the nearest model it has, EndpointError if it does not answer. A
-        server without a list of models is taken at its word.
+        Raises ConfigError naming the nearest model it has, EndpointError if it does not answer or
+        does not take the key. A server that refuses to list its models, or answers with something
+        else, is taken at its word.
         """
         endpoint = cls(config)
         call = Call("models", {}, lambda body: body.get("data"), absent="no_list")
         ((_, found),) = endpoint.server.ask([(0, call)])
         if isinstance(found, Reason):
-            if found.code == "no_list":
+            if found.code in ("no_list", "refused", "bad_answer"):
                 return endpoint
             raise EndpointError(found.message)
         names = [row.get("id") for row in found or () if isinstance(row, dict)]

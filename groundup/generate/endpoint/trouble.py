@@ -38,6 +38,10 @@ Every other code says something of the request itself: asked again, it would fai
 """
 
 
+NOT_OFFERED = (404, 405, 410, 501)
+"""Status codes of a server that has no such route."""
+
+
 class EndpointError(GroundupError):
     """A server that did not answer as asked; the message names it and what it said."""
 
@@ -79,11 +83,11 @@ def refusal(status: int, headers: Mapping[str, str], said: str, kind: str = "") 
         return Trouble("rate_limited", message, retry=True, wait=retry_after(headers))
     if re.search(r"(?i)\becho\b|log_?prob", said):
         return Trouble("no_logprobs", message)
-    if status in (408, 409, 425) or (status >= 500 and status != 501):
+    if status in (408, 409, 425) or (status >= 500 and status not in NOT_OFFERED):
         return Trouble("server_error", message, retry=True, wait=retry_after(headers))
     if status in (401, 403):
         return Trouble("unauthorised", message, for_good=True)
-    if status in (404, 405):
+    if status in NOT_OFFERED:
         return Trouble("not_found", message, for_good=True)
     if status == 413 or re.search(r"(?i)context (length|size|window)|too (long|large)", said):
         return Trouble("too_long", message)

@@ -29,7 +29,7 @@ from ..report.data import (
     StageRow,
 )
 from ..report.report import write_report
-from ..report.story import artifact_rows, check_row, flat, typed
+from ..report.story import artifact_rows, check_row, flat, in_words, typed
 from ..tiny import told
 from .begin import BeginConfig, make_vectors
 from .prose import make_reading
@@ -140,7 +140,7 @@ def tell(made: Made, out: Path) -> ReportData:
     found = json.loads(made.assessment.file("assessment.json").read_text(encoding="utf-8"))
     judged, scores = read_verdict(made.verdict), found["scores"]
     gap = scores["encoder - words"]
-    worked = "The gate passed" if judged.passed else "The gate failed"
+    worked = in_words(judged)
     return ReportData(
         title="An encoder's sense of opinions",
         verdict=f"{worked}: the encoder is right in {scores['encoder']['estimate']:.1%} of "

@@ -81,10 +81,10 @@ def write_assessment(
     draft: Draft, config: ScoreConfig, encoder: Artifact, ratings: Artifact, testset: Artifact
 ) -> None:
     """The body of the stage."""
+    look(testset, "the encoder recipe's assessment", encoder.id)
     training, held = (parts(opinions(ratings, split)) for split in ("train", "validation"))
     bag = tuned(training, held)
     said = answers(config.tuning, encoder, ratings, "test")
-    look(testset, "the encoder recipe's assessment", encoder.id)
     samples = list(read_samples(testset))
     texts = [sample.conversation[0].content for sample in samples]
     said = {"words": bag.says(texts).tolist()} | said

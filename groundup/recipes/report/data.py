@@ -29,6 +29,8 @@ class CheckRow:
     """What to try next; shown when it failed."""
     decides: Literal["interval", "estimate"] = "interval"
     """What must lie on the right side: the whole interval, or the estimate alone."""
+    is_undecided: bool = False
+    """Whether it has not passed because so much data cannot tell."""
 
 
 @dataclass(frozen=True)

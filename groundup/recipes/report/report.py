@@ -14,6 +14,7 @@ from groundup.core import CapacityError, Draft, page, record, write_json, write_
 
 from .data import (
     ArtifactRow,
+    CheckRow,
     Curve,
     EvaluationRow,
     ReportData,
@@ -119,24 +120,25 @@ def report_page(data: ReportData, limits: Limits | None = None) -> page.Page:
     return sheet
 
 
+RESULTS = (
+    ("failed", "bad"), ("undecided", "plain"), ("passed", "good"),
+)  # fmt: skip
+"""Of all gates the first of these that one has is told."""
+
+
 def top(data: ReportData) -> list[page.Html]:
     """The result as chips, then the headline numbers."""
-    failed = sum(not check.passed for check in data.checks)
     count = len(data.checks)
     parts = []
     if count:
-        gates = "gate" if count == 1 else "gates"
-        words = (
-            f"{failed} of {count} {gates} failed"
-            if failed
-            else f"{count} of {count} {gates} passed"
-        )
-        first = page.chip(words, "bad" if failed else "good", "#gates")
+        gates = [gate_of(check) for check in data.checks]
+        results = [gate.result for gate in gates]
+        word, state = next(each for each in RESULTS if each in results)
+        words = f"{results.count((word, state))} of {count} gate{'s' * (count != 1)} {word}"
+        first = page.chip(words, state, "#gates")
         each = [
-            page.chip(
-                check.name, "good" if check.passed else "bad", f"#{page.gate_anchor(check.name)}"
-            )
-            for check in data.checks
+            page.chip(gate.name, gate.result[1], f"#{page.gate_anchor(gate.name)}")
+            for gate in gates
         ]
         parts.append(page.chips([first], "Result"))
         parts.append(page.chips(each, "Gates"))
@@ -173,13 +175,7 @@ def add_next(sheet: page.Page, data: ReportData) -> None:
 
 def add_gates(sheet: page.Page, data: ReportData) -> None:
     """Every gate with its meaning, its interval and its threshold."""
-    rows = [
-        page.Gate(
-            one.name, one.requirement, one.estimate, one.low, one.high, one.threshold, one.unit,
-            one.better, one.passed, one.hint, one.decides,
-        )
-        for one in data.checks
-    ]  # fmt: skip
+    rows = [gate_of(one) for one in data.checks]
     lead = (
         "Requirements that were set before the run. The dot is what was measured, the bar its "
         f"{percent(data.confidence)} interval, the dashed line the threshold. A gate passes when "
@@ -188,6 +184,14 @@ def add_gates(sheet: page.Page, data: ReportData) -> None:
     )
     empty = "No gates were set for this run, so nothing vouches for what it made."
     sheet.section("Gates", lead if rows else "", page.forest_plot(rows, empty))
+
+
+def gate_of(one: CheckRow) -> page.Gate:
+    """A check as the page draws it."""
+    return page.Gate(
+        one.name, one.requirement, one.estimate, one.low, one.high, one.threshold, one.unit,
+        one.better, one.passed, one.hint, one.decides, one.is_undecided,
+    )  # fmt: skip
 
 
 def add_artifacts(sheet: page.Page, data: ReportData, limits: Limits) -> None:

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from groundup.core import Artifact, Reason, device, page, record
-from groundup.measure import Interval, above, at_least, at_most, below, check, read_verdict, verdict
+from groundup.measure import (
+    Interval,
+    Verdict,
+    above,
+    at_least,
+    at_most,
+    below,
+    check,
+    read_verdict,
+    verdict,
+)
 
 from .data import (
     ArtifactRow,
@@ -78,7 +88,7 @@ def tell(made: Mapping[str, Artifact], out: Path) -> ReportData:
     judged = read_verdict(made["verdict"])
     text, xz = Interval(**found["text"]), found["xz"]
     share = text.estimate / xz["alone"]
-    worked = "Every gate passed" if judged.passed else "A gate failed"
+    worked = in_words(judged)
     return ReportData(
         title="A model of Python's own text",
         verdict=f"{worked}: the base model needs {text.estimate:.3f} bits for a byte of unseen "
@@ -124,7 +134,14 @@ def check_row(row: Mapping[str, Any]) -> CheckRow:
         row["passed"],
         row["next"],
         decides="estimate" if row["bound"] == "estimate" else "interval",
+        is_undecided=row.get("outcome") == "undecided",
     )
+
+
+def in_words(judged: Verdict) -> str:
+    """How a verdict begins a report."""
+    outcomes = {"failed": "A gate failed", "undecided": "The data cannot decide every gate"}
+    return outcomes.get(judged.outcome, "Every gate passed")
 
 
 def headline(found: Mapping[str, Any]) -> tuple[HeadlineNumber, ...]:

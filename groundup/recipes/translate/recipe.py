@@ -28,7 +28,7 @@ from ..report.data import (
     StageRow,
 )
 from ..report.report import write_report
-from ..report.story import artifact_rows, check_row, flat, typed
+from ..report.story import artifact_rows, check_row, flat, in_words, typed
 from ..tiny import told
 from .pairs import PairsConfig, make_pairs
 from .scoring import SYSTEMS, ScoreConfig, assess, judge, seal
@@ -131,7 +131,7 @@ def tell(made: Made, out: Path) -> ReportData:
     """Gather what the report says."""
     found = json.loads(made.assessment.file("assessment.json").read_text(encoding="utf-8"))
     judged, bleu = read_verdict(made.verdict), found["scores"]["BLEU"]
-    worked = "Every gate passed" if judged.passed else "A gate failed"
+    worked = in_words(judged)
     values = {name: bleu[name].get("estimate") or 0.0 for name in SYSTEMS}
     return ReportData(
         title="A manual's translation",

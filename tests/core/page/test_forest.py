@@ -45,6 +45,12 @@ def test_a_failed_gate_says_what_to_try():
     assert "✗failed" in text and "To try next: Train on." in text
 
 
+def test_an_undecided_gate_is_neither_passed_nor_failed():
+    read = Reading(forest_plot([LOSS._replace(has_passed=False, is_undecided=True)]))
+    assert "undecided" in read.text and "To try next: Train on." in read.text
+    assert "failed" not in read.text and "passed" not in read.text
+
+
 def test_a_gate_without_a_measurement_is_still_a_row():
     absent = LOSS._replace(estimate=None, low=None, high=None, has_passed=False)
     read = Reading(forest_plot([absent]))

@@ -32,6 +32,8 @@ sys.stdin.read()
         (139, "MemoryError", "killed", "ended by SIGSEGV"),
         (152, "", "timeout", "used up its processor time"),
         (255, "", "failed", "exit code 255"),
+        (1, "E: \x1b[2J\x1b]0;own\x07\r\u202eno", "failed", "E: ?[2J?]0;own? ?no"),
+        (1, "x" * 10_000, "failed", "x" * 500),
     ],
 )
 def test_how_it_ended(code: int, stderr: str, status: str, message: str):

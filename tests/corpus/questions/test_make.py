@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from groundup.core import ArtifactError, ConfigError, DataError
+from groundup.core import ArtifactError, ConfigError, DataError, record
 from groundup.corpus import CorpusConfig, corpus
 from groundup.corpus.questions.make import QuestionsConfig, make_questions
 from groundup.corpus.split import place
@@ -38,7 +38,7 @@ def folder(tmp_path):
 
 def made(folder, out, *, questions=60, **settings: Any):
     config = QuestionsConfig.model_validate({"share": 1.0} | settings)
-    return make_questions(folder, config, out, questions=questions)
+    return make_questions(folder, config, out, questions=questions, exact=True)
 
 
 def test_questions_are_spread_over_rules_and_documents_and_grounded(folder, tmp_path):
@@ -82,28 +82,30 @@ def test_a_corpus_is_asked_about_its_test_split(folder, tmp_path):
     source = corpus(
         CorpusConfig(test_share=0.4, near_duplicate_threshold=0), folder, tmp_path / "corpus"
     )
-    testset = make_questions(
-        source.path, QuestionsConfig(), tmp_path / "t", questions=20, allow_fewer=True
-    )
+    testset = make_questions(source.path, QuestionsConfig(), tmp_path / "t", questions=20)
     held_out = {page.name for page in folder.iterdir() if place(page.name, 0) < 0.4}
     assert {sample.group for sample in read_samples(testset)} <= held_out
     assert [parent.id for parent in testset.parents] == [source.id]
 
 
-def test_too_few_are_told_by_rule_and_made_only_when_that_is_wanted(folder, tmp_path):
-    with pytest.raises(DataError, match=r"Found \d+ of 5000 questions \(\w+ \d+.*--allow-fewer"):
+def test_too_few_are_made_with_a_warning_that_counts_them_by_rule(folder, tmp_path, capsys):
+    with pytest.raises(DataError, match=r"Found \d+ of 5000 questions \(\w+ \d+"):
         made(folder, tmp_path / "t", questions=5000)
     assert not (tmp_path / "t").exists()
-    testset = make_questions(
-        folder, QuestionsConfig(), tmp_path / "t", questions=5000, allow_fewer=True
-    )
+    record.use("plain")
+    try:
+        testset = make_questions(folder, QuestionsConfig(), tmp_path / "t", questions=5000)
+    finally:
+        record.use("silent")
+    told = capsys.readouterr().err
+    assert re.search(r"Warning: Found \d+ of 5000 questions \(\w+ \d+.*no share would do", told)
     samples = list(read_samples(testset))
     without = sum(not sample.references for sample in samples)
     assert 0 < without <= 0.12 * len(samples)
 
 
 def test_the_share_that_would_do_is_told_and_none_above_one(folder, tmp_path):
-    with pytest.raises(DataError, match=r"--set share=(0\.\d+|1) would do, or take fewer") as told:
+    with pytest.raises(DataError, match=r"--set share=(0\.\d+|1) would do") as told:
         made(folder, tmp_path / "t", questions=40, share=0.1)
     share = float(re.search(r"share=([\d.]+)", str(told.value))[1])
     assert made(folder, tmp_path / "t", questions=40, share=share).numbers["samples"] == 40

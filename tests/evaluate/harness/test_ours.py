@@ -1,15 +1,17 @@
 """Model directories of ours, opened for measuring."""
 
+import importlib.util
 import json
 
 import pytest
 import torch
 
 from groundup.core import ArtifactError, ConfigError, Message, Pair, Sampling, Stops
+from groundup.evaluate.harness.foreign import open_foreign
 from groundup.evaluate.harness.ours import OurModel, digest_of, ends_of, open_ours
 from groundup.generate import Engine
 from groundup.model import save
-from groundup.tokenizer import ChatTemplate, FastTokenizer, template_digest
+from groundup.tokenizer import ChatTemplate, FastTokenizer, ImportedTokenizer, template_digest
 from groundup.tokenizer import save as save_tokenizer
 from tests.align.imported import TURNS, bytes_with_turns, directory_of
 from tests.evaluate.harness.test_local import TOKENIZER
@@ -77,6 +79,21 @@ def test_another_models_template_is_used_and_read_as_tokens(tmp_path):
     rendered = ChatTemplate.of(tokenizer).ids(typed, add_generation_prompt=True)
     assert model.codec.encode(model.render(typed)) == rendered
     assert open_ours(directory).codec.encode("<stop>").count(specials["<stop>"]) == 0
+
+
+@pytest.mark.parametrize("adds", [True, False])
+def test_a_bos_stands_for_an_empty_context_though_texts_do_not_begin_with_it(tmp_path, adds):
+    """As in lm-eval, whose prefix is the tokenizer's bos, or its eos where it has none."""
+    tokenizer = bytes_with_turns(add_bos_token=adds)
+    model = open_ours(directory_of(tmp_path / "theirs", tokenizer, ends=[1]))
+    roles = tokenizer.role_ids
+    assert model.codec.first == roles["bos"] != roles["eos"]
+    assert (model.codec.encode("Why?")[0] == roles["bos"]) == adds
+    if importlib.util.find_spec("transformers"):
+        assert open_foreign(tmp_path / "theirs").codec.first == model.codec.first
+    none = ImportedTokenizer(tokenizer.content, {"eos_token": "<stop>", "add_bos_token": False})
+    other = open_ours(directory_of(tmp_path / "none", none, ends=[1]))
+    assert other.codec.first == none.role_ids["eos"] != 1
 
 
 def test_a_template_in_the_tokenizers_settings_counts(tmp_path):

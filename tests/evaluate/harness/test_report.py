@@ -85,7 +85,8 @@ def test_a_report_is_read_as_it_was_written(tmp_path):
 
 def test_the_table_has_a_line_a_measure_and_says_what_is_undefined():
     lines = str(REPORT).splitlines()
-    assert lines[0].split() == ["task", "measure", "result", "unit", "n", "undefined", "unparsed"]
+    assert lines[0].split() == ["task", "measure", "result", "unit", "n", "undefined", "unparsed",
+                                "unanswered"]  # fmt: skip
     assert [line.split()[0] for line in lines[1:]] == ["all", "sums/ten", "sums/ten"]
     assert "exact_match,number" in lines[2] and "0.5 [0.25, 0.75]" in lines[2]
     assert "undefined: too_few_groups" in lines[3]

@@ -104,7 +104,7 @@ def test_what_does_not_pass_is_a_reason_with_the_attempts(server, name):
     [
         (status(400, "wrong field"), "refused"),
         (status(422, "wrong field"), "refused"),
-        (status(501, "not built in"), "refused"),
+        (status(501, "not built in"), "not_found"),
         (status(400, "maximum context length is 8"), "too_long"),
         (status(413, "Payload Too Large"), "too_long"),
         (status(401, "Incorrect API key"), "unauthorised"),

@@ -44,6 +44,16 @@ def test_right_code_passes(box: Sandbox, answer: str):
     assert found.passed and found.status == "passed" and found.calls == 3, found
 
 
+def test_what_wrong_code_writes_reaches_no_terminal(box: Sandbox):
+    escape = r"\x1b[2J\x1b]0;owned\x07"
+    for code in (
+        f"    raise ValueError('{escape}')\n",
+        f"    raise type('{escape}', (Exception,), {{}})\n",
+    ):
+        found = check_code(box, whole_program(PROMPT, code, "add"), TESTS, "add", PROMPT, LIMITS)
+        assert not found.passed and found.message.isprintable() and "owned" in found.message
+
+
 LIAR = """    return Liar()
 class Liar(int):
     def yes(self, *_): return True

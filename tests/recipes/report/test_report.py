@@ -52,6 +52,16 @@ def test_a_failed_gate_and_a_rejected_artifact_are_said_and_red():
     assert "To try next: Keep the first and the last layer in 16 bits." in found.text
 
 
+def test_an_undecided_gate_is_counted_as_such_unless_one_failed():
+    data = sample_report()
+    first, *rest = data.checks
+    open_ = replace(first, passed=False, is_undecided=True)
+    assert "1 of 5 gates undecided" in read(replace(data, checks=(open_, *rest))).text
+    bad = replace(rest[0], passed=False)
+    text = read(replace(data, checks=(open_, bad, *rest[1:]))).text
+    assert "1 of 5 gates failed" in text and "gates undecided" not in text
+
+
 @pytest.mark.parametrize("failed", [False, True])
 def test_links_lead_somewhere_and_ids_are_unique(failed):
     found = read(sample_report(failed))

@@ -86,8 +86,8 @@ def made(tmp_path):
     return make
 
 
-def failed(run: dict[str, Artifact]) -> list[str]:
-    return [row["name"] for row in read_verdict(run["verdict"]).failed]
+def stopped(run: dict[str, Artifact]) -> list[str]:
+    return [row["name"] for row in read_verdict(run["verdict"]).checks if not row["passed"]]
 
 
 def test_good_figures_pass_every_gate(made):
@@ -113,15 +113,17 @@ def test_good_figures_pass_every_gate(made):
         (("refusals", "difference"), {"code": "empty", "message": "no names"}, ["unknown refused"]),
     ],
 )
-def test_one_bad_figure_fails_its_own_gate_alone(made, path, value, names):
+def test_one_bad_figure_stops_at_its_own_gate_alone(made, tmp_path, path, value, names):
     figures = copy.deepcopy(GOOD)
     inner = figures
     for key in path[:-1]:
         inner = inner[key]
     inner[path[-1]] = value
     run = made(figures)
-    assert failed(run) == names
-    assert all(row["next"] for row in read_verdict(run["verdict"]).failed)
+    assert stopped(run) == names
+    judged = read_verdict(run["verdict"])
+    assert all(row["next"] for row in [*judged.failed, *judged.undecided])
+    assert not judged.passed and not tell(run, tmp_path).verdict.startswith("Every gate")
 
 
 def test_the_report_says_all_that_was_measured(made, tmp_path):
@@ -162,7 +164,7 @@ def test_a_report_without_a_number_is_a_report(made, tmp_path):
     figures["rows"]["similarity"] |= {"ours": nothing, "baseline": nothing, "difference": nothing}
     figures["rows"]["answers"]["difference"] = nothing
     run = made(figures)
-    assert failed(run) == [
+    assert stopped(run) == [
         "chat answers predicted", "chat answers alike", "answers ended", "unknown refused",
     ]  # fmt: skip
     data = tell(run, tmp_path)
