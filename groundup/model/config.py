@@ -84,6 +84,9 @@ class ExpertsConfig(Config):
     capacity_factor: float | None = Field(default=None, gt=0)
     """In training an expert takes at most this times its even share of a pass's tokens, padding
     counted; the rest pass by the residual. None, and when the model is used: all are served."""
+    capacity: int | None = Field(default=None, ge=1)
+    """In every pass an expert serves the first so many tokens of a sequence that choose it, padding
+    counted; the rest pass by the residual (Switch in Transformers). None: all are served."""
 
     @model_validator(mode="after")
     def check(self) -> "ExpertsConfig":

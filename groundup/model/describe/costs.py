@@ -14,7 +14,7 @@ import torch
 from groundup.kernels import Pattern
 
 from ..config import ExpertsConfig, ModelConfig
-from ..families.registry import family_of
+from ..families.registry import read_config
 from ..presets.preset import Preset
 from ..presets.table import preset
 from ..weights.directory import CONFIG, read_json
@@ -353,7 +353,7 @@ def describe(model: Path) -> Description:
         found = preset(str(model))
         return describe_config(found.config)._replace(preset=found)
     config = read_json(place / CONFIG)
-    return describe_config(family_of(config, str(place / CONFIG)).read(config))
+    return describe_config(read_config(config, str(place / CONFIG)))
 
 
 def describe_config(config: ModelConfig) -> Description:

@@ -30,7 +30,7 @@ from groundup.core import (
 )
 
 from ..families.classifiers import has_head
-from ..families.registry import family_of, read_config
+from ..families.registry import read_config
 from ..heads import WithHead
 from ..transformer import Transformer
 from .directory import (
@@ -194,9 +194,7 @@ def hashed(source: Path, names: Iterable[str]) -> Files:
 
 def write_model(draft: Draft, source: Path, files: Files, config: ImportConfig) -> None:
     """Check the weights, then copy or convert; the body of the stage."""
-    as_is, values = config.dtype == "as_is", read_json(source / CONFIG)
-    if (unlike := family_of(values, str(source / CONFIG)).unlike) and (told := unlike(values)):
-        record.say(told)
+    as_is = config.dtype == "as_is"
     model = opened(source, None if as_is else DTYPES[config.dtype])
     check_finite(model, source)
     check_tokenizer(source, model)

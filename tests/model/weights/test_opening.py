@@ -258,14 +258,6 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(source, tmp_path, damage, 
     assert not (tmp_path / "base").exists()
 
 
-def test_what_is_computed_otherwise_is_told(tmp_path, capsys):
-    folder = shutil.copytree(PEERS.parent / "switch_transformers" / "every_second", tmp_path / "s")
-    edit(folder / "config.json", expert_capacity=2)
-    record.use("plain")
-    import_model(AS_IS, folder, tmp_path / "base")
-    assert "expert_capacity=2 tokens of a sequence" in capsys.readouterr().err
-
-
 def test_a_billion_buckets_are_refused_before_room_is_made(tmp_path):
     folder = shutil.copytree(PEERS.parent / "switch_transformers" / "every_second", tmp_path / "s")
     far = {"relative_attention_num_buckets": 10**9, "relative_attention_max_distance": 2 * 10**9}
