@@ -249,6 +249,8 @@ class EmbeddingConfig(Config):
 class OutputConfig(Config):
     """From the last hidden states to logits."""
 
+    logits: bool = True
+    """Whether there are any; not in an encoder whose masked head is left out, as in BertModel."""
     transform: Literal["none", "dense"] = "none"
     """A dense layer with activation and norm before the logits, as BERT's masked head has."""
     activation: Activation = "gelu"
@@ -314,6 +316,11 @@ class ModelConfig(Config):
             )
         if self.feedforward.experts is not None and self.feedforward.bias:
             raise ConfigError("FeedForwardConfig.bias=true has experts; experts have no biases.")
+        if not self.output.logits and self.kind != "encoder":
+            raise ConfigError(
+                f"OutputConfig.logits=false is of kind={self.kind!r}; only an encoder has uses "
+                "without them."
+            )
         self.check_places_of_experts()
         if self.position.kind == "rope" and self.attention.head_dim % 2:
             raise ConfigError(

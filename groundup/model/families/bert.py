@@ -151,7 +151,7 @@ def read_encoder(
             kind="layer", eps=measured(values, "layer_norm_eps") or 1e-12, place="post"
         ),
         embedding=EmbeddingConfig(norm=True, types=counted(values, "type_vocab_size", family, 2)),
-        output=masked_output(transform) if is_masked else OutputConfig(),
+        output=masked_output(transform) if is_masked else OutputConfig(logits=False),
         tied_embeddings=not is_masked or answered(values, "tie_word_embeddings", True),
     )
 

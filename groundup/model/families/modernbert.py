@@ -114,7 +114,7 @@ def read(values: dict[str, Any]) -> ModelConfig:
         position=position_of(values, has_windows=any(p.kind == "window" for p in patterns)),
         norm=NormConfig(kind="layer", eps=measured(values, "norm_eps") or 1e-5, bias=has_bias),
         embedding=EmbeddingConfig(norm=True),
-        output=masked_output(values) if is_masked else OutputConfig(),
+        output=masked_output(values) if is_masked else OutputConfig(logits=False),
         tied_embeddings=not is_masked or answered(values, "tie_word_embeddings", True),
     )
 
