@@ -84,6 +84,9 @@ class ExpertsConfig(Config):
     capacity_factor: float | None = Field(default=None, gt=0)
     """In training an expert takes at most this times its even share of a pass's tokens, padding
     counted; the rest pass by the residual. None, and when the model is used: all are served."""
+    capacity: int | None = Field(default=None, ge=1)
+    """In every pass an expert serves the first so many tokens of a sequence that choose it, padding
+    counted; the rest pass by the residual (Switch in Transformers). None: all are served."""
 
     @model_validator(mode="after")
     def check(self) -> "ExpertsConfig":
@@ -246,6 +249,8 @@ class EmbeddingConfig(Config):
 class OutputConfig(Config):
     """From the last hidden states to logits."""
 
+    logits: bool = True
+    """Whether there are any; not in an encoder whose masked head is left out, as in BertModel."""
     transform: Literal["none", "dense"] = "none"
     """A dense layer with activation and norm before the logits, as BERT's masked head has."""
     activation: Activation = "gelu"
@@ -311,6 +316,11 @@ class ModelConfig(Config):
             )
         if self.feedforward.experts is not None and self.feedforward.bias:
             raise ConfigError("FeedForwardConfig.bias=true has experts; experts have no biases.")
+        if not self.output.logits and self.kind != "encoder":
+            raise ConfigError(
+                f"OutputConfig.logits=false is of kind={self.kind!r}; only an encoder has uses "
+                "without them."
+            )
         self.check_places_of_experts()
         if self.position.kind == "rope" and self.attention.head_dim % 2:
             raise ConfigError(

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from groundup.kernels import ExpertWeights, choose, experts
+from groundup.kernels import Choice, ExpertWeights, choose, experts
 
 from .attention import NO_CONTEXT, Context, linear
 from .config import Activation, ModelConfig
@@ -90,6 +90,8 @@ class Experts(nn.Module):
             logits, self.config.chosen, normalised=self.config.normalised,
             capacity=self.capacity(len(flat)), is_real=is_real,
         )  # fmt: skip
+        if self.config.capacity is not None:
+            choice = first_of_sequences(choice, hidden.shape[1], self.config.capacity)
         weights = ExpertWeights(self.up_proj, self.down_proj, self.gate_proj)
         return self.compute(flat, weights, choice, self.activation).view_as(hidden)
 
@@ -99,6 +101,19 @@ class Experts(nn.Module):
             return None
         share = tokens * self.config.chosen / self.config.count
         return math.ceil(self.config.capacity_factor * share)
+
+
+def first_of_sequences(choice: Choice, length: int, capacity: int) -> Choice:
+    """The choices of the first `capacity` tokens of an expert in each sequence; others weigh 0.
+
+    >>> choice = Choice(torch.zeros(4, 1, dtype=torch.long), torch.ones(4, 1))
+    >>> first_of_sequences(choice, 2, 1).weights.flatten().tolist()
+    [1.0, 0.0, 1.0, 0.0]
+    """
+    waits = F.one_hot(choice.experts).sum(1)  # (N, E)
+    places = waits.unflatten(0, (-1, length)).cumsum(1).flatten(0, 1)
+    is_late = places.gather(1, choice.experts) > capacity
+    return choice._replace(weights=choice.weights.masked_fill(is_late, 0.0))
 
 
 def over_all(tensor: Tensor, add: Callable[[Tensor], Tensor] | None) -> Tensor:

@@ -331,7 +331,15 @@ class Transformer(Stack):
         return self.project(hidden[:, -1:] if last_only else hidden)
 
     def project(self, hidden: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch V"]:
-        """Logits of hidden states after the last norm."""
+        """Logits of hidden states after the last norm.
+
+        Raises ConfigError if there are none.
+        """
+        if not self.config.output.logits:
+            raise ConfigError(
+                "This encoder has no masked head, so it gives hidden states and no logits: call "
+                "the model itself, or open a directory whose config.json names a ...ForMaskedLM."
+            )
         out = F.linear(self.readout(hidden), self.head, self.lm_bias)
         return capped(out, self.config.output.softcap)
 

@@ -43,6 +43,15 @@ def test_what_overflows_an_expert_gets_nothing_in_training_and_all_are_served_ot
     assert (experts.eval()(hidden)[0].abs().sum(-1) > 0).all()
 
 
+def test_a_capacity_serves_the_first_tokens_of_each_sequence_whenever_a_model_is_used():
+    experts = layer(chosen=1, capacity=3)
+    experts.router.weight.data.zero_()  # everybody chooses the same expert
+    hidden = torch.randn(2, 5, 16, dtype=torch.float64)
+    for mode in (experts.train(), experts.eval()):
+        served = mode(hidden).abs().sum(-1) > 0
+        assert served.tolist() == [[True] * 3 + [False] * 2] * 2
+
+
 def test_padding_is_not_routed():
     experts = layer(chosen=2)
     hidden = torch.randn(1, 6, 16, dtype=torch.float64)

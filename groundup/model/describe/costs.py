@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 import torch
 
+from groundup.core import ConfigError
 from groundup.kernels import Pattern
 
 from ..config import ExpertsConfig, ModelConfig
-from ..families.registry import family_of
+from ..families.registry import read_config
 from ..presets.preset import Preset
-from ..presets.table import preset
+from ..presets.table import nearest, preset, presets
 from ..weights.directory import CONFIG, read_json
 
 TRAINED_BYTES = 16
@@ -290,15 +291,14 @@ class Description(NamedTuple):
             "context": f"{config.context_length:,} tokens",
             "parameters": f"{count.total:,} ({', '.join(share)})",
             "active": f"{self.active:,} of them compute a token",
-            "inference": f"{self.flops.inference / 1e6:,.1f} MFLOP for {self.flops_of} at a full "
-            "context",
-            "training": f"{self.row_flops.training / 1e6:,.1f} MFLOP for {self.flops_of}, the mean "
-            "over a row of a full context",
+            "inference": f"{flop(self.flops.inference)} for {self.flops_of} at a full context",
+            "training": f"{flop(self.row_flops.training)} for {self.flops_of}, the mean over a row "
+            "of a full context",
             "cache": f"{self.cache_bytes_per_token:,} bytes a token in bfloat16, "
-            f"{full / 2**20:,.1f} MiB when full",
-            "to train": f"{self.training_bytes / 2**30:,.1f} GiB of weights, gradients and AdamW's "
-            "moments in float32, activations on top",
-            "to serve": f"{self.serving_bytes / 2**30:,.1f} GiB in bfloat16 with one full cache",
+            f"{memory(full)} when full",
+            "to train": f"{memory(self.training_bytes)} of weights, gradients and AdamW's moments "
+            "in float32, activations on top",
+            "to serve": f"{memory(self.serving_bytes)} in bfloat16 with one full cache",
         }
         rows |= told(self.preset)
         if self.active == count.total:
@@ -306,6 +306,32 @@ class Description(NamedTuple):
         if not self.cache_bytes_per_token:
             del rows["cache"]
         return "\n".join(f"{name:<12}{value}" for name, value in rows.items())
+
+
+def flop(count: float) -> str:
+    """Arithmetic in the largest unit of which there is one.
+
+    >>> flop(512), flop(40_100_000_000)
+    ('512 FLOP', '40.1 GFLOP')
+    """
+    return in_units(count, 1000, ("FLOP", "KFLOP", "MFLOP", "GFLOP", "TFLOP"))
+
+
+def memory(count: float) -> str:
+    """Bytes in the largest unit of which there is one.
+
+    >>> memory(1000), memory(6 * 2**20)
+    ('1,000 B', '6.0 MiB')
+    """
+    return in_units(count, 1024, ("B", "KiB", "MiB", "GiB", "TiB"))
+
+
+def in_units(count: float, step: int, units: tuple[str, ...]) -> str:
+    """A number in the largest of these units of which there is one; whole in the first."""
+    power = 0
+    while count >= step and power + 1 < len(units):
+        count, power = count / step, power + 1
+    return f"{count:,.{min(power, 1)}f} {units[power]}"
 
 
 def told(preset: Preset | None) -> dict[str, str]:
@@ -342,18 +368,28 @@ def by_part(count: Parameters) -> dict[str, int]:
 
 
 def describe(model: Path) -> Description:
-    """Tell the shape and costs of a model directory or of a preset such as gpt-2.
+    """Tell the shape and costs of a model directory, a GGUF file or a preset such as gpt-2.
 
-    model  a directory, of which only config.json is read, or a preset's name
+    model  a directory, of which only config.json is read, a .gguf file, or a preset's name
 
-    Raises ConfigError naming the nearest presets if there is neither.
+    Raises ConfigError naming the nearest presets if there is no such thing.
     """
     place = Path(model)
+    if place.is_file():
+        from ..weights.gguf.format import open_gguf  # here: opening GGUF counts parameters too
+        from ..weights.gguf.reading import model_config
+
+        return describe_config(model_config(open_gguf(place)))
     if not place.is_dir():
+        if str(model) not in presets():
+            raise ConfigError(
+                f"There is no directory, .gguf file or preset {str(model)!r}; the nearest presets "
+                f"are {nearest(str(model))}."
+            )
         found = preset(str(model))
         return describe_config(found.config)._replace(preset=found)
     config = read_json(place / CONFIG)
-    return describe_config(family_of(config, str(place / CONFIG)).read(config))
+    return describe_config(read_config(config, str(place / CONFIG)))
 
 
 def describe_config(config: ModelConfig) -> Description:

@@ -21,6 +21,7 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
+from .keys import Keys, words
 from .names import (
     State,
     activation,
@@ -54,6 +55,19 @@ NAMES = (
 )
 COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight")
 
+KEYS = Keys(
+    words("""
+    activation_function d_model decoder_attention_heads decoder_ffn_dim decoder_layers
+    encoder_attention_heads encoder_ffn_dim encoder_layers is_encoder_decoder
+    max_position_embeddings scale_embedding tie_word_embeddings vocab_size
+    add_final_layer_norm normalize_before normalize_embedding static_position_embeddings
+    """),
+    {"add_bias_logits": (False,), "do_blenderbot_90_layernorm": (False,),
+     "extra_pos_embeddings": (2,), "is_causal": (True,)},
+    words("replacing_rate save_step student_decoder_layers student_encoder_layers"),
+    {"hidden_size": "d_model", "num_attention_heads": "encoder_attention_heads",
+     "num_hidden_layers": "encoder_layers"},
+)  # fmt: skip
 ONLY = {
     "is_encoder_decoder": (True,),
     "normalize_before": (False, None),

@@ -20,6 +20,7 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
+from .keys import Allowed, Keys, words
 from .llama import layers_of
 from .names import (
     Pairs,
@@ -62,6 +63,19 @@ ONLY = {
     "is_decoder": (False, None),
     "add_cross_attention": (False, None),
 }
+
+
+SHARED = words("""
+    hidden_act hidden_size intermediate_size layer_norm_eps max_position_embeddings
+    num_attention_heads num_hidden_layers position_embedding_type tie_word_embeddings
+    type_vocab_size vocab_size
+    """)  # fmt: skip
+BOTH_WAYS: Allowed = {"is_causal": (False, None)}
+IDLE = words("""
+    directionality pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers
+    pooler_size_per_head pooler_type
+    """)  # fmt: skip
+KEYS = Keys(SHARED, BOTH_WAYS, IDLE)
 
 
 class Words(NamedTuple):
@@ -137,7 +151,7 @@ def read_encoder(
             kind="layer", eps=measured(values, "layer_norm_eps") or 1e-12, place="post"
         ),
         embedding=EmbeddingConfig(norm=True, types=counted(values, "type_vocab_size", family, 2)),
-        output=masked_output(transform) if is_masked else OutputConfig(),
+        output=masked_output(transform) if is_masked else OutputConfig(logits=False),
         tied_embeddings=not is_masked or answered(values, "tie_word_embeddings", True),
     )
 

@@ -79,7 +79,8 @@ class Written(NamedTuple):
 
 def without_output(config: ModelConfig) -> ModelConfig:
     """The configuration of the hidden states alone, which is all that a head reads."""
-    return config.model_copy(update={"output": OutputConfig(), "tied_embeddings": True})
+    output = OutputConfig(logits=config.kind != "encoder")
+    return config.model_copy(update={"output": output, "tied_embeddings": True})
 
 
 def class_of(values: Mapping[str, Any]) -> str | None:

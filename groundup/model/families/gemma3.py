@@ -12,9 +12,11 @@ from typing import Any
 
 from groundup.core import ArtifactError
 
-from ..config import EmbeddingConfig, ModelConfig, OutputConfig
+from ..config import EmbeddingConfig, ModelConfig, OutputConfig, PositionConfig
+from .keys import CAUSAL, Keys, checked, words
 from .llama import (
     FULL,
+    SHARED,
     WINDOW,
     bias_of,
     check_whole_heads,
@@ -25,14 +27,14 @@ from .llama import (
     values_of,
     without_frequencies,
 )
-from .names import State, counted, measured, only, renamed, rope_of, unsaid
+from .names import State, answered, counted, layer_rope_of, measured, only, renamed, unsaid
 
 FAMILY = "gemma3_text"
 DEFAULTS: dict[str, Any] = {
     "vocab_size": 262_208, "hidden_size": 2304, "intermediate_size": 9216,
     "num_hidden_layers": 26, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256,
     "max_position_embeddings": 131_072, "query_pre_attn_scalar": 256, "sliding_window": 4096,
-    "sliding_window_pattern": 6, "rope_theta": 1_000_000.0, "rope_local_base_freq": 10_000.0,
+    "sliding_window_pattern": 6,
 }  # fmt: skip
 """What published files of models with pictures leave out."""
 NAMES = (
@@ -47,6 +49,21 @@ NAMES = (
 )
 PICTURES = re.compile(r"(model\.)?(vision_tower|multi_modal_projector)\.")
 TEXT = re.compile(r"(?:model\.language_model\.|language_model\.model\.)")
+KEYS = Keys(
+    SHARED - {"hidden_act", "original_max_position_embeddings"} | words("""
+    attention_bias attn_logit_softcapping final_logit_softcapping hidden_activation layer_types
+    query_pre_attn_scalar rope_local_base_freq sliding_window sliding_window_pattern
+    use_bidirectional_attention
+    """),
+    CAUSAL | {"mlp_bias": (False, None)}, words("_sliding_window_pattern"),
+)  # fmt: skip
+WITH_PICTURES = Keys(
+    words("text_config tie_word_embeddings"), CAUSAL, words("""
+    boi_token_id boi_token_index eoi_token_id eoi_token_index image_token_id image_token_index
+    mm_tokens_per_image vision_config
+    """),
+)  # fmt: skip
+"""Of a config.json around the text model's."""
 ONLY = {
     "hidden_activation": ("gelu_pytorch_tanh",),
     "attn_logit_softcapping": (None,),
@@ -63,18 +80,16 @@ def read(values: dict[str, Any]) -> ModelConfig:
     values = DEFAULTS | text_of(values)
     only(values, ONLY)
     values["layer_types"] = values.get("layer_types") or every_sixth(values)
-    nested = nested_ropes(values)
     config = decoder_of(
-        values | {"rope_parameters": nested.get(FULL)}, FAMILY, bias=bias_of(values),
+        values | {"rope_parameters": None, "rope_scaling": None}, FAMILY, bias=bias_of(values),
         qk_norm="head", patterns=patterns_of(values, FAMILY), tied=True,
     )  # fmt: skip
-    window_base = window_base_of(values, nested)
     scalar = counted(values, "query_pre_attn_scalar", FAMILY)
     scale = None if scalar == config.attention.head_dim else scalar**-0.5
     parts = {
         "attention": config.attention.model_copy(update={"scale": scale}),
         "feedforward": config.feedforward.model_copy(update={"activation": "gelu_tanh"}),
-        "position": config.position.model_copy(update={"window_base": window_base}),
+        "position": position_of(values),
         "norm": config.norm.model_copy(update={"place": "sandwich", "zero_centred": True}),
         "embedding": EmbeddingConfig(scale=config.width**0.5),
         "output": OutputConfig(softcap=measured(values, "final_logit_softcapping", None)),
@@ -93,8 +108,8 @@ def text_of(values: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(text, dict):
         raise ArtifactError(f"config.json has text_config={text!r}; a gemma3 needs an object.")
     only(text, {"final_logit_softcapping": (None,)})  # which Transformers would not apply here
-    tied = {"tie_word_embeddings": values.get("tie_word_embeddings")}
-    return text | {name: value for name, value in tied.items() if value is not None}
+    text = checked({"model_type": FAMILY} | text, KEYS, FAMILY)
+    return text | {"tie_word_embeddings": answered(values, "tie_word_embeddings", True)}
 
 
 def every_sixth(values: Mapping[str, Any]) -> list[str]:
@@ -103,30 +118,20 @@ def every_sixth(values: Mapping[str, Any]) -> list[str]:
     return [WINDOW if (i + 1) % cycle else FULL for i in range(layers_of(values, FAMILY))]
 
 
-def nested_ropes(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The rope_parameters of each type of layer; empty in files that do not tell them apart.
+def position_of(values: Mapping[str, Any]) -> PositionConfig:
+    """Rotary positions, of layers with a window and of the others.
 
-    Raises ArtifactError if they are no object.
+    Raises ArtifactError for a scaling in layers with a window, which we do not compute.
     """
-    nested = values.get("rope_parameters") or {}
-    if not isinstance(nested, Mapping):
-        raise ArtifactError(f"config.json has rope_parameters={nested!r}; expected an object.")
-    return nested
-
-
-def window_base_of(values: Mapping[str, Any], nested: Mapping[str, Any]) -> float:
-    """Base of rotary positions in layers with a window.
-
-    Raises ArtifactError for a scaling of them, which we do not compute.
-    """
-    near = {"rope_theta": values["rope_local_base_freq"], "rope_parameters": nested.get(WINDOW)}
-    base, scaling = rope_of(dict(values) | near | {"rope_scaling": None})
-    if scaling.kind != "none":
+    near = measured(values, "rope_local_base_freq", 10_000.0)
+    base, scaling = layer_rope_of(values, FULL, measured(values, "rope_theta", 1_000_000.0))
+    window_base, window_scaling = layer_rope_of(values, WINDOW, near, scaled=False)
+    if window_scaling.kind != "none":
         raise ArtifactError(
-            f"config.json has rope_type {scaling.kind!r} in layers with a window; groundup "
+            f"config.json has rope_type {window_scaling.kind!r} in layers with a window; groundup "
             "computes default."
         )
-    return base
+    return PositionConfig(base=base, scaling=scaling, window_base=window_base)
 
 
 def write(config: ModelConfig) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 from groundup.core import ArtifactError
 
 from ..config import Activation, ModelConfig
-from .gpt2 import PARTS, gpt_ours, gpt_theirs, read_gpt, write_gpt
+from .gpt2 import ALIASES, IDLE, PARTS, SHARED, gpt_ours, gpt_theirs, read_gpt, write_gpt
+from .keys import CAUSAL, Keys, words
 from .names import State, unsaid
 
 NAMES = (
@@ -18,6 +19,10 @@ NAMES = (
     ("h.{}.ln_2.", "layers.{}.feedforward_out_norm."),
     ("tokens_embed.", "embed_tokens."),
     ("positions_embed.", "embed_positions."),
+)
+
+KEYS = Keys(
+    SHARED | words("afn"), CAUSAL, IDLE | words("n_special predict_special_tokens"), ALIASES
 )
 
 ACTIVATIONS: dict[str, Activation] = {

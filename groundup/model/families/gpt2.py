@@ -15,6 +15,7 @@ from ..config import (
     NormConfig,
     PositionConfig,
 )
+from .keys import CAUSAL, Keys, words
 from .layout import QKV, cut, joined, turned
 from .llama import MOST_LAYERS
 from .names import (
@@ -54,6 +55,22 @@ NAMES = (
     ("ln_f.", "norm."),
 )
 
+SHARED = words(
+    "layer_norm_epsilon n_embd n_head n_layer n_positions tie_word_embeddings vocab_size"
+)
+IDLE = words("""
+    n_ctx summary_activation summary_first_dropout summary_proj_to_labels summary_type
+    summary_use_proj
+    """)  # fmt: skip
+ALIASES = {
+    "hidden_size": "n_embd", "max_position_embeddings": "n_positions",
+    "num_attention_heads": "n_head", "num_hidden_layers": "n_layer",
+}  # fmt: skip
+KEYS = Keys(
+    SHARED | words("activation_function add_cross_attention n_inner scale_attn_weights"
+                   " scale_attn_by_inverse_layer_idx"),
+    CAUSAL, IDLE | words("reorder_and_upcast_attn"), ALIASES,
+)  # fmt: skip
 ONLY = {
     "scale_attn_by_inverse_layer_idx": (False, None),
     "add_cross_attention": (False, None),

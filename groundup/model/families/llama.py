@@ -19,7 +19,9 @@ from ..config import (
     NormConfig,
     PositionConfig,
 )
+from .keys import CAUSAL, ROPE, Allowed, Keys, words
 from .names import (
+    LAYER_TYPES,
     State,
     answered,
     counted,
@@ -43,7 +45,23 @@ NAMES = (
 FREQUENCIES = re.compile(r".*\.rotary_emb\.inv_freq$")
 """Tables of rotary angles in files of before 2023-07; they follow from config.json."""
 MOST_LAYERS = 2**16
-FULL, WINDOW = "full_attention", "sliding_attention"
+FULL, WINDOW = LAYER_TYPES
+
+SHARED = words(ROPE, """
+    head_dim hidden_act hidden_size intermediate_size max_position_embeddings num_attention_heads
+    num_hidden_layers num_key_value_heads original_max_position_embeddings rms_norm_eps
+    tie_word_embeddings vocab_size
+    """)  # fmt: skip
+"""Keys that every decoder of this kind reads."""
+PLAIN: Allowed = CAUSAL | {
+    "attention_bias": (False, None), "mlp_bias": (False, None), "sliding_window": (None,),
+}  # fmt: skip
+"""Parts that some of them lack and their files name all the same."""
+KEYS = Keys(
+    SHARED | words("attention_bias mlp_bias"),
+    PLAIN | {"activation": ("swiglu",), "rope_interleaved": (False,)},
+    words("is_llama_config max_sequence_length"),
+)
 
 
 def read(values: dict[str, Any]) -> ModelConfig:

@@ -11,10 +11,13 @@ from groundup.kernels import Pattern
 
 from ..config import ModelConfig
 from . import llama
-from .llama import WINDOW, decoder_of, layer_types, values_of
+from .keys import Keys, words
+from .llama import PLAIN, SHARED, WINDOW, decoder_of, layer_types, values_of
 from .names import counted, only, unsaid
 
 FAMILY = "mistral"
+KEYS = Keys(SHARED | words("layer_types sliding_window"), PLAIN, words("max_sequence_length"))
+DEFAULTS: dict[str, Any] = {"num_key_value_heads": 8, "sliding_window": 4096}
 
 
 def read(values: dict[str, Any]) -> ModelConfig:
@@ -22,6 +25,7 @@ def read(values: dict[str, Any]) -> ModelConfig:
 
     Raises ArtifactError naming the key that is missing or that asks for what we do not compute.
     """
+    values = DEFAULTS | values
     only(values, {"hidden_act": ("silu",)})
     return decoder_of(values, FAMILY, patterns=window_of(values, FAMILY))
 

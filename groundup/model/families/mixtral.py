@@ -15,11 +15,16 @@ from groundup.core import ArtifactError, ConfigError
 
 from ..config import ExpertsConfig, ModelConfig
 from . import llama
-from .llama import decoder_of, layer_types, values_of, without_frequencies
+from .keys import Keys, words
+from .llama import PLAIN, SHARED, decoder_of, layer_types, values_of, without_frequencies
 from .mistral import window_of
 from .names import State, counted, only, renamed, unsaid
 
 FAMILY = "mixtral"
+KEYS = Keys(
+    SHARED | words("layer_types num_experts_per_tok num_local_experts sliding_window"), PLAIN,
+    words("max_sequence_length"), {"num_experts": "num_local_experts"},
+)  # fmt: skip
 DEFAULTS: dict[str, Any] = {
     "num_key_value_heads": 8, "num_local_experts": 8, "num_experts_per_tok": 2,
 }  # fmt: skip

@@ -19,9 +19,9 @@ from ..config import (
     NormConfig,
     OutputConfig,
     PositionConfig,
-    RopeScaling,
 )
-from .bert import has_masked_head
+from .bert import BOTH_WAYS, has_masked_head
+from .keys import Keys, words
 from .layout import QKV, cut, joined
 from .llama import FULL, WINDOW, bias_of, layer_types, layers_of, patterns_of
 from .names import (
@@ -30,9 +30,9 @@ from .names import (
     answered,
     counted,
     head_width,
+    layer_rope_of,
     measured,
     renamed,
-    rope_of,
     rope_parameters,
     their_activation,
     unsaid,
@@ -40,6 +40,20 @@ from .names import (
 )
 
 FAMILY = "modernbert"
+KEYS = Keys(
+    words("""
+    attention_bias classifier_activation classifier_bias classifier_pooling decoder_bias
+    global_attn_every_n_layers global_rope_theta hidden_activation hidden_size intermediate_size
+    layer_types local_attention local_rope_theta max_position_embeddings mlp_bias norm_bias norm_eps
+    num_attention_heads num_hidden_layers partial_rotary_factor rope_parameters rope_scaling
+    sliding_window tie_word_embeddings vocab_size
+    """),
+    BOTH_WAYS | {"causal_mask": (False,), "position_embedding_type": ("absolute",)},
+    words("""
+    compile deterministic_flash_attn layer_norm_eps reference_compile repad_logits_with_grad
+    sparse_pred_ignore_index sparse_prediction
+    """),
+)
 FUSED, GATED = ".attention.qkv_proj.", ".feedforward.gate_up_proj."
 GATES = (".feedforward.gate_proj.", ".feedforward.up_proj.")
 PARTS = (
@@ -100,7 +114,7 @@ def read(values: dict[str, Any]) -> ModelConfig:
         position=position_of(values, has_windows=any(p.kind == "window" for p in patterns)),
         norm=NormConfig(kind="layer", eps=measured(values, "norm_eps") or 1e-5, bias=has_bias),
         embedding=EmbeddingConfig(norm=True),
-        output=masked_output(values) if is_masked else OutputConfig(),
+        output=masked_output(values) if is_masked else OutputConfig(logits=False),
         tied_embeddings=not is_masked or answered(values, "tie_word_embeddings", True),
     )
 
@@ -114,11 +128,9 @@ def windows_of(values: Mapping[str, Any]) -> dict[str, Any]:
     cycle = counted(values, "global_attn_every_n_layers", FAMILY, EVERY)
     layers = range(layers_of(values, FAMILY))
     types = values.get("layer_types") or [WINDOW if i % cycle else FULL for i in layers]
-    local = values.get("local_attention", 128)
-    if type(local) is not int or local < 0:
-        raise ArtifactError(
-            f"config.json has local_attention={local!r}; expected 0 or more tokens."
-        )
+    local = counted(values, "local_attention", FAMILY, 128, least=0)
+    if "sliding_window" in values:  # which sets the other one in Transformers
+        local = 2 * counted(values, "sliding_window", FAMILY, least=0)
     return {"layer_types": types, "sliding_window": local // 2 + 1}
 
 
@@ -127,25 +139,18 @@ def position_of(values: Mapping[str, Any], *, has_windows: bool) -> PositionConf
 
     Raises ArtifactError for a scaling in layers with a window, which have none here.
     """
-    base, scaling = rope_for(values, FULL)
-    window_base, near = rope_for(values, WINDOW)
-    if has_windows and near.kind != "none":
+    bases = {kind: measured(values, OLDER[kind], base) for kind, base in BASES.items()}
+    base, scaling = layer_rope_of(values, FULL, bases[FULL])
+    if not has_windows:
+        return PositionConfig(base=base, scaling=scaling)
+    window_base, near = layer_rope_of(values, WINDOW, bases[WINDOW])
+    if near.kind != "none":
         raise ArtifactError(
             f"config.json has rope_type {near.kind!r} in layers with a window; groundup computes "
             "default."
         )
-    is_own = has_windows and window_base != base
+    is_own = window_base != base or scaling.kind != "none"
     return PositionConfig(base=base, scaling=scaling, window_base=window_base if is_own else None)
-
-
-def rope_for(values: Mapping[str, Any], kind: str) -> tuple[float, RopeScaling]:
-    """Base and scaling in layers of a kind."""
-    nested = values.get("rope_parameters") or {}
-    if not isinstance(nested, Mapping):
-        raise ArtifactError(f"config.json has rope_parameters={nested!r}; expected an object.")
-    base = measured(values, OLDER[kind], BASES[kind]) or BASES[kind]
-    own = {"rope_parameters": nested.get(kind), "rope_theta": base}
-    return rope_of(dict(values) | own, base)
 
 
 def masked_output(values: Mapping[str, Any]) -> OutputConfig:

@@ -201,6 +201,15 @@ def unsaid(config: Any, expected: Any, family: str) -> None:
             )
 
 
+LAYER_TYPES = ("full_attention", "sliding_attention")
+ROPE_KEYS = frozenset("""
+    attention_factor beta_fast beta_slow factor finetuned high_freq_factor low_freq_factor mscale
+    mscale_all_dim original_max_position_embeddings partial_rotary_factor rope_theta rope_type
+    truncate type
+    """.split())  # fmt: skip
+"""What may stand in rope_parameters; each type reads a part of it."""
+
+
 def rope_of(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, RopeScaling]:
     """Base and scaling of rotary positions, from files of any version of Transformers.
 
@@ -208,11 +217,14 @@ def rope_of(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, R
 
     Raises ArtifactError for a scaling that we do not compute, or whose numbers are none.
     """
-    rope = values.get("rope_scaling") or values.get("rope_parameters") or {}
-    if not isinstance(rope, Mapping):
-        raise ArtifactError(f"config.json has rope_parameters={rope!r}; expected an object.")
+    rope = rope_object(values, "rope_scaling") or rope_object(values, "rope_parameters")
     only(values, {"partial_rotary_factor": (1.0, None)})
     only(rope, {"partial_rotary_factor": (1.0, None)})
+    if unknown := sorted(rope.keys() - ROPE_KEYS):
+        raise ArtifactError(
+            f"config.json has rotary positions with {unknown[0]}={str(rope[unknown[0]])[:60]!r}; "
+            f"groundup reads {', '.join(sorted(ROPE_KEYS))}."
+        )
     kind = rope.get("rope_type", rope.get("type", "default"))
     theta = measured(rope, "rope_theta", measured(values, "rope_theta", base))
     if kind == "default":
@@ -223,6 +235,43 @@ def rope_of(values: Mapping[str, Any], base: float = 10_000.0) -> tuple[float, R
             f"{', '.join(SCALING_OF)}."
         )
     return theta, SCALING_OF[kind](values, rope)
+
+
+def layer_rope_of(
+    values: Mapping[str, Any], kind: str, base: float, *, scaled: bool = True
+) -> tuple[float, RopeScaling]:
+    """Base and scaling in layers of one type, where `rope_parameters` has an object a type.
+
+    kind    the layers' type
+    base    where the type's own object does not say it
+    scaled  whether `rope_scaling` of older files changes these layers; its words come last
+
+    Raises ArtifactError as `rope_of` does, and for a YaRN that Transformers would compute otherwise
+    than the object says.
+    """
+    nested = rope_object(values, "rope_parameters")
+    if unknown := sorted(nested.keys() - LAYER_TYPES):
+        raise ArtifactError(
+            f"config.json has rope_parameters with {unknown[0]}={str(nested[unknown[0]])[:60]!r}; "
+            f"expected an object for each of {', '.join(LAYER_TYPES)}."
+        )
+    own = dict(rope_object(nested, kind) or {"rope_type": "default"})
+    if scaled:
+        own |= rope_object(values, "rope_scaling")
+    only(own, {"truncate": (True,)})  # Transformers looks for it a level higher
+    whole = dict(values) | {"rope_parameters": own, "rope_scaling": None, "rope_theta": base}
+    return rope_of(whole, base)
+
+
+def rope_object(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What a config.json says of rotary positions under a key; empty where it says nothing.
+
+    Raises ArtifactError if that is no object.
+    """
+    rope = values.get(key) or {}
+    if not isinstance(rope, Mapping):
+        raise ArtifactError(f"config.json has {key}={rope!r}; expected an object.")
+    return rope
 
 
 def stretch(rope: Mapping[str, Any], key: str) -> float:
@@ -246,6 +295,7 @@ def llama3_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling
 
 def yarn_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
     """By wavelength with a ramp; some files say its magnitude as a ratio of two."""
+    only(rope, {"truncate": (True, False)})
     original = original_length(values, rope)
     longest = counted(values, "max_position_embeddings", "yarn rope scaling", original)
     factor = measured(rope, "factor", longest / original)

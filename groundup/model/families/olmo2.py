@@ -6,10 +6,12 @@ Source: transformers 5.24, models/olmo2; OLMo Team 2024, arXiv:2501.00656.
 from typing import Any
 
 from ..config import ModelConfig
-from .llama import bias_of, decoder_of, values_of, without_frequencies
+from .keys import Keys, words
+from .llama import PLAIN, SHARED, bias_of, decoder_of, values_of, without_frequencies
 from .names import State, only, renamed, unsaid
 
 FAMILY = "olmo2"
+KEYS = Keys(SHARED | words("attention_bias"), PLAIN)
 NAMES = (
     ("model.layers.{}.self_attn.", "layers.{}.attention."),
     ("model.layers.{}.mlp.", "layers.{}.feedforward."),

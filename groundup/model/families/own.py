@@ -11,9 +11,11 @@ from pydantic import ValidationError
 from groundup.core import ArtifactError, ConfigError
 
 from ..config import ModelConfig
+from .keys import Keys, words
 from .names import State
 
 KEY = "groundup"
+KEYS = Keys(words(KEY, "groundup_head"))
 
 
 def read(values: dict[str, Any]) -> ModelConfig:

@@ -11,10 +11,25 @@ from groundup.kernels import Pattern
 
 from ..config import ModelConfig
 from . import llama
-from .llama import FULL, WINDOW, decoder_of, layer_types, layers_of, patterns_of, values_of
+from .keys import Keys, words
+from .llama import (
+    FULL,
+    PLAIN,
+    SHARED,
+    WINDOW,
+    decoder_of,
+    layer_types,
+    layers_of,
+    patterns_of,
+    values_of,
+)
 from .names import answered, only, unsaid
 
 FAMILY = "qwen2"
+WINDOWS = words("layer_types max_window_layers sliding_window use_sliding_window")
+KEYS = Keys(
+    SHARED | WINDOWS, PLAIN | {"attention_bias": (True,), "use_mrope": (False,)},
+)  # fmt: skip
 DEFAULTS: dict[str, Any] = {"num_key_value_heads": 32}
 WINDOW_DEFAULTS: dict[str, Any] = {"sliding_window": 4096, "max_window_layers": 28}
 

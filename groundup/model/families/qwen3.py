@@ -8,11 +8,13 @@ from typing import Any
 
 from ..config import ModelConfig
 from . import llama
-from .llama import bias_of, decoder_of, values_of
+from .keys import Keys, words
+from .llama import PLAIN, SHARED, bias_of, decoder_of, values_of
 from .names import only, unsaid
-from .qwen2 import upper_windows_of, window_values
+from .qwen2 import WINDOWS, upper_windows_of, window_values
 
 FAMILY = "qwen3"
+KEYS = Keys(SHARED | WINDOWS | words("attention_bias"), PLAIN)
 DEFAULTS: dict[str, Any] = {"num_key_value_heads": 32, "head_dim": 128}
 
 

@@ -28,12 +28,15 @@ from . import (
     switch,
     t5,
 )
+from .keys import Keys, checked
 from .names import State
 
 
 class Family(NamedTuple):
     """How a peer's files say what we compute."""
 
+    keys: Keys
+    """What stands in its config.json."""
     read: Callable[[dict[str, Any]], ModelConfig]
     """From config.json; raises ArtifactError for what we do not compute."""
     write: Callable[[ModelConfig], dict[str, Any]]
@@ -44,32 +47,37 @@ class Family(NamedTuple):
     """Ours, under their names and in their layout."""
     packs: bool = True
     """Whether its files can hold packed 8-bit weights; fused, transposed, stacked ones cannot."""
-    unlike: Callable[[dict[str, Any]], str] | None = None
-    """What of a config.json is computed otherwise here and is no reason to refuse it; or empty."""
 
 
 FAMILIES: dict[str, Family] = {
-    "qwen3": Family(qwen3.read, qwen3.write, qwen3.ours, qwen3.theirs),
-    "llama": Family(llama.read, llama.write, llama.ours, llama.theirs),
-    "mistral": Family(mistral.read, mistral.write, mistral.ours, mistral.theirs),
-    "mixtral": Family(mixtral.read, mixtral.write, mixtral.ours, mixtral.theirs, packs=False),
-    "qwen2": Family(qwen2.read, qwen2.write, qwen2.ours, qwen2.theirs),
-    "gemma3_text": Family(gemma3.read, gemma3.write, gemma3.ours, gemma3.theirs),
-    "gemma3": Family(gemma3.read, gemma3.write, gemma3.ours, gemma3.theirs),
-    "olmo2": Family(olmo2.read, olmo2.write, olmo2.ours, olmo2.theirs),
-    "t5": Family(t5.read, t5.write, t5.ours, t5.theirs),
-    "bart": Family(bart.read, bart.write, bart.ours, bart.theirs),
+    "qwen3": Family(qwen3.KEYS, qwen3.read, qwen3.write, qwen3.ours, qwen3.theirs),
+    "llama": Family(llama.KEYS, llama.read, llama.write, llama.ours, llama.theirs),
+    "mistral": Family(mistral.KEYS, mistral.read, mistral.write, mistral.ours, mistral.theirs),
+    "mixtral": Family(
+        mixtral.KEYS, mixtral.read, mixtral.write, mixtral.ours, mixtral.theirs, packs=False
+    ),
+    "qwen2": Family(qwen2.KEYS, qwen2.read, qwen2.write, qwen2.ours, qwen2.theirs),
+    "gemma3_text": Family(gemma3.KEYS, gemma3.read, gemma3.write, gemma3.ours, gemma3.theirs),
+    "gemma3": Family(gemma3.WITH_PICTURES, gemma3.read, gemma3.write, gemma3.ours, gemma3.theirs),
+    "olmo2": Family(olmo2.KEYS, olmo2.read, olmo2.write, olmo2.ours, olmo2.theirs),
+    "t5": Family(t5.KEYS, t5.read, t5.write, t5.ours, t5.theirs),
+    "bart": Family(bart.KEYS, bart.read, bart.write, bart.ours, bart.theirs),
     "switch_transformers": Family(
-        switch.read, switch.write, switch.ours, switch.theirs, unlike=switch.unlike
+        switch.KEYS, switch.read, switch.write, switch.ours, switch.theirs
     ),
-    "bert": Family(bert.read, bert.write, bert.ours, bert.theirs),
-    "roberta": Family(roberta.read, roberta.write, roberta.ours, roberta.theirs),
+    "bert": Family(bert.KEYS, bert.read, bert.write, bert.ours, bert.theirs),
+    "roberta": Family(roberta.KEYS, roberta.read, roberta.write, roberta.ours, roberta.theirs),
     "modernbert": Family(
-        modernbert.read, modernbert.write, modernbert.ours, modernbert.theirs, packs=False
+        modernbert.KEYS,
+        modernbert.read,
+        modernbert.write,
+        modernbert.ours,
+        modernbert.theirs,
+        packs=False,
     ),
-    "gpt2": Family(gpt2.read, gpt2.write, gpt2.ours, gpt2.theirs, packs=False),
-    "openai-gpt": Family(gpt1.read, gpt1.write, gpt1.ours, gpt1.theirs, packs=False),
-    "groundup": Family(own.read, own.write, own.ours, own.theirs),
+    "gpt2": Family(gpt2.KEYS, gpt2.read, gpt2.write, gpt2.ours, gpt2.theirs, packs=False),
+    "openai-gpt": Family(gpt1.KEYS, gpt1.read, gpt1.write, gpt1.ours, gpt1.theirs, packs=False),
+    "groundup": Family(own.KEYS, own.read, own.write, own.ours, own.theirs),
 }
 """By model_type, in the order in which they are tried for a model of ours."""
 
@@ -90,11 +98,12 @@ def family_of(config: dict[str, Any], where: str) -> Family:
 def read_config(values: dict[str, Any], where: str) -> ModelConfig:
     """Our configuration of a config.json; `where` is named in errors.
 
-    Raises ArtifactError if a value is missing, cannot be, or asks for what we do not compute.
+    Raises ArtifactError if a key is unknown, or a value is missing, cannot be, or asks for what we
+    do not compute.
     """
     family = family_of(values, where)
     try:
-        return family.read(values)
+        return family.read(checked(values, family.keys, str(values["model_type"])))
     except ConfigError as error:
         raise ArtifactError(f"{where}: {error}") from None
     except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError) as error:

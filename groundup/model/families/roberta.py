@@ -10,7 +10,17 @@ from typing import Any
 from groundup.core import ArtifactError
 
 from ..config import ModelConfig
-from .bert import Words, encoder_ours, encoder_theirs, read_encoder, write_encoder
+from .bert import (
+    BOTH_WAYS,
+    IDLE,
+    SHARED,
+    Words,
+    encoder_ours,
+    encoder_theirs,
+    read_encoder,
+    write_encoder,
+)
+from .keys import Keys, words
 from .names import State, unsaid
 
 WORDS = Words(
@@ -20,6 +30,7 @@ WORDS = Words(
     bias="lm_head.bias",
     decoder="lm_head.decoder",
 )
+KEYS = Keys(SHARED | words("pad_token_id"), BOTH_WAYS, IDLE)
 PADDING = 1
 """Where config.json does not say it."""
 

@@ -1,9 +1,9 @@
 """Switch's names: a T5 in which every layer or every second one has experts.
 
-Every token is served here. Transformers lets an expert serve `expert_capacity` tokens of a
-sequence and lets the rest pass by the residual, in training and after it; so the two agree where
-no expert is full, and what we write has room for a whole context. Our capacity factor of the
-training, which they lack, is kept as `capacity_factor`.
+In a forward pass an expert serves the first `expert_capacity` tokens of a sequence and lets the
+rest pass by the residual, in training and after it; a decoder that is fed token by token from a
+cache is never full. Our capacity factor of the training, which they lack, is kept as
+`capacity_factor`.
 Source: transformers 5.24, models/switch_transformers; Switch: arXiv:2101.03961.
 """
 
@@ -15,6 +15,7 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 
 from ..config import ExpertsConfig, FeedForwardConfig, ModelConfig
+from .keys import Keys, words
 from .names import (
     Pairs,
     State,
@@ -28,10 +29,29 @@ from .names import (
     their_activation,
     unsaid,
 )
-from .t5 import CONTEXT, COPIES, ONLY, attention_names, feedforward_names, shape, written
+from .t5 import (
+    ALIASES,
+    CONTEXT,
+    COPIES,
+    ONLY,
+    SHARED,
+    attention_names,
+    feedforward_names,
+    shape,
+    written,
+)
 
 FAMILY = "switch_transformers"
 REFUSED = ONLY | {"router_bias": (False, None)}
+KEYS = Keys(
+    SHARED | words("""
+    capacity_factor decoder_sparse_step encoder_sparse_step expert_capacity num_experts
+    num_sparse_decoder_layers num_sparse_encoder_layers router_bias
+    """),
+    {"batch_prioritized_routing": (False,), "feed_forward_proj": ("relu",), "is_causal": (True,),
+     "is_gated_act": (False,), "router_dtype": ("float32",), "router_type": ("tokens_masked",)},
+    words("add_router_probs router_ignore_padding_tokens"), ALIASES,
+)  # fmt: skip
 STACKS = (("encoder", "encoder.", 1), ("decoder", "", 2))
 """Their name, what ours begins with, and their number of the feed-forward in a block."""
 ROUTERS: Pairs = tuple(
@@ -58,6 +78,7 @@ def read(values: dict[str, Any]) -> ModelConfig:
         every=every(values),
         normalised=False,
         capacity_factor=measured(values, "capacity_factor", None),
+        capacity=limit_of(values),
     )
     feedforward = FeedForwardConfig(
         width=counted(values, "d_ff", FAMILY),
@@ -87,6 +108,7 @@ def every(values: dict[str, Any]) -> int:
     decoder = counted(values, "num_decoder_layers", FAMILY, encoder)
     sparse = [counted(values, f"num_sparse_{each}_layers", FAMILY, 3, least=0)
               for each in ("encoder", "decoder")]  # fmt: skip
+    check_steps(values, {"encoder": (encoder, sparse[0]), "decoder": (decoder, sparse[1])})
     theirs = sparse_layers(encoder, sparse[0]), sparse_layers(decoder, sparse[1])
     for found in (1, 2):  # theirs have the first layer or the second
         if theirs == (our_layers(encoder, found), our_layers(decoder, found)):
@@ -96,6 +118,13 @@ def every(values: dict[str, Any]) -> int:
         f"{sparse[1]}, experts in layers {told(theirs[0])} and {told(theirs[1])}; groundup "
         "computes all or every second, alike in both stacks."
     )
+
+
+def check_steps(values: Mapping[str, Any], stacks: Mapping[str, tuple[int, int]]) -> None:
+    """Refuse steps between sparse layers that are not those of their number, which they replace."""
+    for stack, (layers, count) in stacks.items():
+        key, step = f"{stack}_sparse_step", layers // count if count else layers
+        only(values, {key: (step,)})
 
 
 def told(layers: range) -> str:
@@ -122,20 +151,10 @@ def sparse_count(layers: int, every: int) -> int:
     )
 
 
-def unlike(values: Mapping[str, Any]) -> str:
-    """What of a config.json is computed otherwise here, for who imports it; empty if nothing.
-
-    >>> unlike({"expert_capacity": 2})[:52]
-    'Transformers lets an expert serve expert_capacity=2 '
-    """
-    capacity = counted(values, "expert_capacity", FAMILY, 64)
-    if capacity >= counted(values, "n_positions", FAMILY, CONTEXT):
-        return ""
-    return (
-        f"Transformers lets an expert serve expert_capacity={capacity} tokens of a sequence and "
-        "passes the rest by; groundup serves every token, so the two agree where no expert is "
-        "full. It has no such limit outside of training (experts.capacity_factor)."
-    )
+def limit_of(values: Mapping[str, Any]) -> int | None:
+    """Most tokens of a sequence that an expert serves; None where it is never full."""
+    limit = counted(values, "expert_capacity", FAMILY, 64)
+    return None if limit >= counted(values, "n_positions", FAMILY, CONTEXT) else limit
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
@@ -155,7 +174,7 @@ def write(config: ModelConfig) -> dict[str, Any]:
         "num_experts": experts.count,
         "num_sparse_encoder_layers": sparse_count(config.encoder_layers, experts.every),
         "num_sparse_decoder_layers": sparse_count(config.layers, experts.every),
-        "expert_capacity": config.context_length,
+        "expert_capacity": experts.capacity or config.context_length,
         "router_bias": False,
         "router_jitter_noise": 0.0,
         "router_dtype": "float32",

@@ -20,10 +20,12 @@ from ..config import (
     OutputConfig,
     PositionConfig,
 )
+from .keys import Keys, words
 from .names import (
     ACTIVATIONS,
     Pairs,
     State,
+    activation,
     answered,
     counted,
     measured,
@@ -40,6 +42,18 @@ UNUSED = "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight
 """In the oldest files: distances to a source mean nothing, and nobody reads them."""
 ONLY = {"is_encoder_decoder": (True,), "is_decoder": (False, None)}
 CONTEXT = 512
+SHARED = words("""
+    d_ff d_kv d_model dense_act_fn is_decoder is_encoder_decoder layer_norm_epsilon n_positions
+    num_decoder_layers num_heads num_layers relative_attention_max_distance
+    relative_attention_num_buckets tie_word_embeddings vocab_size
+    """)  # fmt: skip
+ALIASES = {
+    "hidden_size": "d_model", "num_attention_heads": "num_heads", "num_hidden_layers": "num_layers",
+}  # fmt: skip
+KEYS = Keys(
+    SHARED | words("feed_forward_proj is_gated_act scale_decoder_outputs"),
+    {"is_causal": (True,)}, aliases=ALIASES | {"head_dim": "d_kv"},
+)  # fmt: skip
 
 
 def attention_names() -> Pairs:
@@ -85,12 +99,16 @@ def read(values: dict[str, Any]) -> ModelConfig:
     is_tied = answered(values, "tie_word_embeddings", True)
     is_scaled = answered(values, "scale_decoder_outputs", is_tied)
     # Transformers 5 writes that every T5 is tied; whether its outputs are scaled tells the truth.
-    is_gated, activation = feedforward_of(values.get("feed_forward_proj", "relu"))
+    is_gated, inner = feedforward_of(values.get("feed_forward_proj", "relu"))
+    if "dense_act_fn" in values:  # what the other follows from; Transformers obeys these two
+        inner = activation(values, "dense_act_fn", "relu")
     return shape(
         values,
         FeedForwardConfig(
-            width=counted(values, "d_ff", "t5"), activation=activation, gated=is_gated
-        ),
+            width=counted(values, "d_ff", "t5"),
+            activation=inner,
+            gated=answered(values, "is_gated_act", is_gated),
+        ),  # fmt: skip
         is_tied=is_tied and is_scaled,
         is_scaled=is_scaled,
     )
@@ -154,11 +172,11 @@ def write(config: ModelConfig) -> dict[str, Any]:
     Raises ConfigError naming what a T5 cannot be.
     """
     feed = config.feedforward
-    activation = their_activation(feed.activation, "gelu" if feed.gated else "gelu_new")
+    inner = their_activation(feed.activation, "gelu" if feed.gated else "gelu_new")
     values = written(config) | {
         "architectures": ["T5ForConditionalGeneration"],
         "model_type": "t5",
-        "feed_forward_proj": f"gated-{activation}" if feed.gated else activation,
+        "feed_forward_proj": f"gated-{inner}" if feed.gated else inner,
         "scale_decoder_outputs": config.output.scale != 1.0,
     }
     unsaid(config, read(values), "t5")

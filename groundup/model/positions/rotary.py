@@ -76,7 +76,7 @@ def yarn_ramp(
     if scaling.truncate:
         first, last = math.floor(first), math.ceil(last)
     first, last = max(first, 0), min(last, head_dim - 1)
-    span = max(last - first, 0.001)  # never a division by zero
+    span = last - first or 0.001  # Transformers lets a ramp that ends before it begins fall
     return ((torch.arange(head_dim // 2, dtype=dtype) - first) / span).clamp(0, 1)
 
 

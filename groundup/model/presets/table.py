@@ -39,12 +39,18 @@ def preset(name: str) -> Preset:
     """
     known = presets()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=4, cutoff=0.6)
-        raise ConfigError(
-            f"There is no preset {name!r}; "
-            + (f"the nearest are {', '.join(near)}." if near else f"there are {', '.join(known)}.")
-        )
+        raise ConfigError(f"There is no preset {name!r}; the nearest are {nearest(name)}.")
     return known[name]
+
+
+def nearest(name: str) -> str:
+    """The presets whose names are most like the end of a path.
+
+    >>> nearest("runs/gpt2-xl").partition(",")[0]
+    'gpt-2-xl'
+    """
+    end = name.rpartition("/")[2].lower()
+    return ", ".join(difflib.get_close_matches(end, presets(), n=4, cutoff=0.0))
 
 
 def made_tiny(family: Sequence[Preset]) -> Preset:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,8 @@ DTYPES = {
     "float16": torch.float16,
 }  # fmt: skip
 NAMED_AT_MOST = 8
+LARGEST_HEADER = 100_000_000
+"""Bytes that safetensors allows."""
 PACKED_AT_MOST, SMALL = 8, 2**20
 """Weights in one stored number; and a model that may be made to say which tensors it lacks."""
 
@@ -365,15 +368,43 @@ def indexed(path: Path) -> dict[str, str]:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Every tensor of one file."""
+    """Every tensor of one file.
+
+    Raises ArtifactError if it cannot be read, or lists a tensor twice.
+    """
+    check_regular(path)
     try:
+        check_names(path)
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise ArtifactError(
             f"{path} cannot be read ({error}): it is missing, truncated or no safetensors file; "
             "copy or make the model again."
         ) from None
+
+
+def check_regular(path: Path) -> None:
+    """Refuse a pipe or a device, which may give bytes without end, and links to them."""
+    if path.exists() and not path.is_file():
+        raise ArtifactError(f"{path} is no regular file; copy the model again.")
+
+
+def check_names(path: Path) -> None:
+    """Refuse a header with a name twice, of which safetensors takes the last without a word."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = file.read(min(size, LARGEST_HEADER))
+    twice: list[str] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        counts = Counter(name for name, _ in pairs)
+        twice.extend(name for name, count in counts.items() if count > 1)
+        return dict(pairs)
+
+    json.loads(header, object_pairs_hook=once)
+    if twice:
+        raise ArtifactError(f"{path} has {listed(twice)} twice: which is meant? Copy it again.")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -386,6 +417,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_any_json(path: Path) -> Any:
     """What a JSON file of a model directory holds."""
+    check_regular(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -9,7 +9,7 @@ that its writer wanted when it is opened: none ever is.
 
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from groundup.core import (
 )
 
 from ..families.classifiers import has_head
-from ..families.registry import family_of, read_config
+from ..families.registry import read_config
 from ..heads import WithHead
 from ..transformer import Transformer
 from .directory import (
@@ -41,6 +41,7 @@ from .directory import (
     INDEX,
     START,
     TOKENIZER_FILES,
+    check_regular,
     has_shards,
     load,
     read_json,
@@ -173,11 +174,13 @@ def kept_files(source: Path) -> list[str]:
     return weights + [name for name in others if (source / name).is_file()]
 
 
-def hashed(source: Path, names: Iterable[str]) -> Files:
+def hashed(source: Path, names: Collection[str]) -> Files:
     """Hash and size of each file.
 
-    Raises ArtifactError if one cannot be read.
+    Raises ArtifactError if one cannot be read, or is a pipe or a device.
     """
+    for name in names:
+        check_regular(source / name)
     try:
         sizes = {name: (source / name).stat().st_size for name in names}
         with record.progress("read", sum(sizes.values()), "bytes") as bar:
@@ -194,9 +197,7 @@ def hashed(source: Path, names: Iterable[str]) -> Files:
 
 def write_model(draft: Draft, source: Path, files: Files, config: ImportConfig) -> None:
     """Check the weights, then copy or convert; the body of the stage."""
-    as_is, values = config.dtype == "as_is", read_json(source / CONFIG)
-    if (unlike := family_of(values, str(source / CONFIG)).unlike) and (told := unlike(values)):
-        record.say(told)
+    as_is = config.dtype == "as_is"
     model = opened(source, None if as_is else DTYPES[config.dtype])
     check_finite(model, source)
     check_tokenizer(source, model)

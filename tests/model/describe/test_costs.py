@@ -1,5 +1,6 @@
 """What a model costs: the counts are those of the model itself."""
 
+import json
 import random
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from groundup.core import ArtifactError, ConfigError
 from groundup.model import (
     AttentionConfig,
     EmbeddingConfig,
@@ -24,6 +26,7 @@ from groundup.model import (
     row_flops,
     save,
 )
+from groundup.model.weights.gguf.export import save_gguf
 from tests.model.shapes import tiny_config, tiny_model
 
 
@@ -79,7 +82,7 @@ def test_a_causal_row_costs_half_the_keys_and_the_last_token_all():
 
 def test_arithmetic_says_what_it_is_of():
     seven, t5 = describe(Path("llama-7b")), describe(Path("t5-small"))
-    assert f"{seven.row_flops.training / 1e6:,.1f} MFLOP for a token, the mean over a row" in str(
+    assert f"{seven.row_flops.training / 1e9:,.1f} GFLOP for a token, the mean over a row" in str(
         seven
     )
     # As people count: 6 a weight without the table, and attention to half of 2,048 tokens.
@@ -110,3 +113,35 @@ def test_the_table_says_what_a_person_asks_first():
     text = str(describe_config(ModelConfig()))
     assert "5,771,264 (embedding 18%, attention 20%, feedforward 61%" in text
     assert "3,072 bytes a token in bfloat16, 6.0 MiB when full" in text
+
+
+def test_small_models_have_small_units():
+    text = str(describe_config(tiny_config()))
+    assert "KFLOP for a token at a full context" in text
+    assert "KiB of weights" in text and "KiB in bfloat16 with one full cache" in text
+    assert " 0.0 " not in text and " 0 " not in text
+
+
+def test_a_gguf_file_is_described_as_the_model_that_it_holds(tmp_path):
+    config = tiny_config()
+    save_gguf(tiny_model(config, dtype=torch.float32), tmp_path / "tiny.gguf", "F32")
+    assert describe(tmp_path / "tiny.gguf") == describe_config(config)
+    (tmp_path / "notes.txt").write_text("no model")
+    with pytest.raises(ArtifactError, match="notes.txt is no GGUF file"):
+        describe(tmp_path / "notes.txt")
+
+
+def test_a_mistyped_path_is_named_with_the_nearest_presets_alone():
+    with pytest.raises(ConfigError) as told:
+        describe(Path("runs/tny/gpt2-xl"))
+    message = str(told.value)
+    assert "directory, .gguf file or preset 'runs/tny/gpt2-xl'" in message
+    assert "gpt-2-xl" in message and len(message) < 200
+
+
+def test_a_key_that_is_not_known_is_refused_here_too(tmp_path):
+    save(tiny_model(dtype=torch.float32), tmp_path)
+    values = json.loads((tmp_path / "config.json").read_text()) | {"is_causal": False}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(ArtifactError, match="is_causal="):
+        describe(tmp_path)

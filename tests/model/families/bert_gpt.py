@@ -42,6 +42,7 @@ def encoder(**parts) -> ModelConfig:
         "position": PositionConfig(kind="learned"),
         "embedding": EmbeddingConfig(norm=True, types=2),
         "norm": NormConfig(kind="layer", eps=1e-12, place="post"),
+        "output": OutputConfig(logits=False),
     }  # fmt: skip
     return ModelConfig(**(whole | parts))
 
@@ -67,7 +68,7 @@ def modern(**parts) -> ModelConfig:
 def decoder(place: str, **parts) -> ModelConfig:
     """A small GPT with norms before or after; parts replace its own."""
     plain = {
-        "kind": "decoder", "embedding": EmbeddingConfig(),
+        "kind": "decoder", "embedding": EmbeddingConfig(), "output": OutputConfig(),
         "feedforward": FeedForwardConfig(width=32, activation="gelu_tanh", gated=False, bias=True),
         "norm": NormConfig(kind="layer", eps=1e-5, place=place),
     }  # fmt: skip

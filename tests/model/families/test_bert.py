@@ -92,7 +92,7 @@ def bare(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def test_an_encoder_without_a_masked_head_opens_as_one(tmp_path, edit):
     model, expected = opened("bert", "three_heads")
     again = rewritten("bert", "three_heads", tmp_path, edit, architectures=["BertModel"])
-    assert again.config.output == OutputConfig()
+    assert again.config.output == OutputConfig(logits=False)
     assert torch.equal(run(again, expected), run(model, expected))
     save(again, tmp_path / "saved")
     assert load(tmp_path / "saved").config == again.config
@@ -134,3 +134,11 @@ def test_names_of_an_encoder_alone_have_no_prefix():
     state = Transformer(encoder(), seed=0).state_dict()
     assert all(n.startswith(("embeddings.", "encoder.layer.")) for n in theirs(state, encoder()))
     assert_close(theirs(state, encoder())["embeddings.LayerNorm.weight"], torch.ones(8))
+
+
+def test_an_encoder_without_a_masked_head_has_no_logits(tmp_path):
+    _, expected = opened("bert", "three_heads")
+    bare = rewritten("bert", "three_heads", tmp_path, dict, architectures=["BertModel"])
+    with pytest.raises(ConfigError, match="no masked head, so it gives hidden states"):
+        bare.logits(expected["ids"])
+    assert bare(expected["ids"]).shape[-1] == bare.config.width

@@ -6,7 +6,8 @@ import torch
 from groundup.core import ArtifactError, ConfigError
 from groundup.model import FeedForwardConfig, preset
 from groundup.model.families import FAMILIES, family_for
-from groundup.model.families.switch import read, sparse_layers, theirs, unlike, write
+from groundup.model.families.registry import read_config
+from groundup.model.families.switch import read, sparse_layers, theirs, write
 from tests.model.families.encoder_decoders import (
     EXPERTS,
     OURS,
@@ -83,16 +84,21 @@ def test_a_hundred_million_layers_are_counted_not_listed():
         read(values | {"num_sparse_encoder_layers": 1})
 
 
-def test_a_capacity_that_is_not_kept_is_told():
-    values = write(PLAIN)
-    assert unlike(values) == ""
-    assert "expert_capacity=2 tokens" in unlike(values | {"expert_capacity": 2})
+def test_a_capacity_below_the_context_is_kept():
+    values = write(PLAIN) | {"expert_capacity": 2}
+    experts = read(values).feedforward.experts
+    assert experts is not None and experts.capacity == 2
+    assert write(read(values))["expert_capacity"] == 2
+    assert read(write(PLAIN)) == PLAIN
 
 
 @pytest.mark.parametrize(
     "changes, message",
     [
         ({"router_bias": True}, "router_bias=True"),
+        ({"router_dtype": "bfloat16"}, "router_dtype='bfloat16'"),
+        ({"encoder_sparse_step": 9}, "encoder_sparse_step=9"),
+        ({"expert_capacity": 0}, "expert_capacity=0"),
         ({"num_layers": 12, "num_sparse_encoder_layers": 3}, "experts in layers 1, 5, 9 and"),
         ({"num_layers": 4, "num_sparse_encoder_layers": 4}, "alike in both stacks"),
         ({"dense_act_fn": "gated-gelu"}, "dense_act_fn='gated-gelu'"),
@@ -104,7 +110,7 @@ def test_a_capacity_that_is_not_kept_is_told():
 )
 def test_what_we_do_not_compute_is_refused(changes, message):
     with pytest.raises(ArtifactError, match=message):
-        read(write(PLAIN) | changes)
+        read_config(write(PLAIN) | changes, "config.json")
 
 
 @pytest.mark.parametrize(

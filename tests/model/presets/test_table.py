@@ -54,8 +54,9 @@ def test_the_names_that_people_type_are_there():
 def test_an_unknown_name_gets_the_nearest():
     with pytest.raises(ConfigError, match="no preset 'chinchila-70'.*chinchilla-70b"):
         preset("chinchila-70")
-    with pytest.raises(ConfigError, match="no preset 'zzzz'; there are gpt-1"):
+    with pytest.raises(ConfigError, match="no preset 'zzzz'; the nearest are") as told:
         preset("zzzz")
+    assert len(str(told.value)) < 120  # not all two hundred
 
 
 @pytest.mark.parametrize("each", SMALL, ids=lambda each: each.name)

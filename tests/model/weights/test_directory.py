@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import resource
 import shutil
 
@@ -214,3 +215,33 @@ def test_a_file_that_the_disk_does_not_take_is_the_systems_error_with_its_number
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.errno == errno.EFBIG
+
+
+def doubled(path, name):
+    """Write a file's header with one tensor's entry twice."""
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = content[8 : 8 + size].decode().rstrip()
+    entry = json.dumps(json.loads(header)[name])
+    header = f'{header[:-1]}, "{name}": {entry}}}'.encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + content[8 + size :])
+
+
+def test_a_tensor_twice_in_one_header_is_refused_by_name(tmp_path):
+    save(tiny_model(dtype=torch.float32), tmp_path)
+    doubled(tmp_path / "model.safetensors", "model.norm.weight")
+    with pytest.raises(ArtifactError, match="has model.norm.weight twice"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_pipe_and_a_device_are_never_read(tmp_path, name):
+    save(tiny_model(dtype=torch.float32), tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ArtifactError, match=f"{name} is no regular file"):
+        load(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(ArtifactError, match=f"{name} is no regular file"):
+        load(tmp_path)

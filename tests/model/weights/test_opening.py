@@ -1,6 +1,7 @@
 """Importing: checked before it is kept, copied byte for byte, never a pickle, one line of error."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -258,12 +259,23 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(source, tmp_path, damage, 
     assert not (tmp_path / "base").exists()
 
 
-def test_what_is_computed_otherwise_is_told(tmp_path, capsys):
-    folder = shutil.copytree(PEERS.parent / "switch_transformers" / "every_second", tmp_path / "s")
-    edit(folder / "config.json", expert_capacity=2)
-    record.use("plain")
-    import_model(AS_IS, folder, tmp_path / "base")
-    assert "expert_capacity=2 tokens of a sequence" in capsys.readouterr().err
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_pipe_and_a_device_are_never_imported(source, tmp_path, name):
+    (source / name).unlink()
+    os.mkfifo(source / name)
+    check_never_read(source, tmp_path / "base", name)
+    (source / name).unlink()
+    (source / name).symlink_to("/dev/zero")
+    check_never_read(source, tmp_path / "again", name)
+
+
+def check_never_read(source, out, name):
+    """Refused, or imported as a model without a file that is none."""
+    if name == "tokenizer.json":
+        assert not (import_model(AS_IS, source, out).path / name).exists()
+        return
+    with pytest.raises(ArtifactError, match="no regular file|has no config.json"):
+        import_model(AS_IS, source, out)
 
 
 def test_a_billion_buckets_are_refused_before_room_is_made(tmp_path):

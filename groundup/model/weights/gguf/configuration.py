@@ -49,6 +49,8 @@ GPT2_KEYS = {
     "n_inner": "feed_forward_length",
     "layer_norm_epsilon": "attention.layer_norm_epsilon",
 }
+SQUARE = ("qwen2", "olmo2")
+"""Where llama.cpp wants queries as wide as the model."""
 MAY_LACK = ("num_key_value_heads", "head_dim", "rope_theta")
 WINDOW = "attention.sliding_window"
 GEMMA_CYCLE, GEMMA_WINDOW_BASE, GEMMA_27B_LAYERS = 6, 10_000.0, 62
@@ -246,6 +248,12 @@ def reason(config: ModelConfig, reasons: Mapping[str, str]) -> str:
 
 def described(config: ModelConfig, one: Architecture) -> Described:
     """The metadata of a configuration in an architecture."""
+    heads = config.attention.heads * config.attention.head_dim
+    if one.name in SQUARE and heads != config.width:
+        raise ConfigError(
+            f"llama.cpp opens no {one.name} whose heads are together {heads} wide in a width of "
+            f"{config.width}; it has qwen3 and llama for such."
+        )
     values = FAMILIES[one.family].write(config)
     told: dict[str, Any] = {key: values[name] for name, key in one.keys.items()}
     scaling, width, factors = config.position.scaling, config.attention.head_dim, None

@@ -150,3 +150,13 @@ def test_every_family_of_the_table_is_ours():
     assert {one.name for one in ARCHITECTURES} == {
         "llama", "qwen2", "qwen3", "gemma3", "olmo2", "gpt2", "bert",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["qwen2", "olmo2"])
+def test_heads_that_llama_cpp_refuses_are_not_written(name):
+    config = MODELS[name]
+    part = config.attention.model_copy(update={"head_dim": 2 * config.attention.head_dim})
+    wide = config.model_copy(update={"attention": part})
+    width = part.heads * part.head_dim
+    with pytest.raises(ConfigError, match=f"no {name} whose heads are together {width} wide in"):
+        describe_model(wide, exact_model(wide).state_dict())

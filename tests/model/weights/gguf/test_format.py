@@ -1,5 +1,6 @@
 """A whole file opens as it was written; a cut, damaged or malicious one is an error in one line."""
 
+import os
 import random
 import resource
 import struct
@@ -221,3 +222,11 @@ def test_two_thousand_mutations_are_opened_or_refused_in_little_memory(whole):
                 assert "\n" not in str(error)
                 outcomes["refused"] += 1
     assert min(outcomes.values()) > 300, outcomes
+
+
+def test_a_pipe_and_a_device_are_never_read(tmp_path):
+    os.mkfifo(tmp_path / "a.gguf")
+    (tmp_path / "b.gguf").symlink_to("/dev/zero")
+    for name in ("a.gguf", "b.gguf"):
+        with pytest.raises(ArtifactError, match=f"{name} is no regular file"):
+            open_gguf(tmp_path / name)

@@ -1,0 +1,158 @@
+"""Keys of config.json: which a family reads, which must have one value, which change no logits.
+
+Transformers keeps every key of a file, and its models ask their configuration for keys that no
+class declares (`is_causal` turns any decoder into an encoder). So a key that stands in none of
+these lists is refused by name: nobody knows what it does there. The lists were checked against the
+configuration classes of transformers 5.24 (tests/oracles/configurations.py) and against the files
+of published models, which keep words of every version since 2018.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from groundup.core import ConfigError
+
+GENERATION = frozenset("""
+    assistant_confidence_threshold assistant_lookbehind bad_words_ids begin_suppress_tokens
+    cache_config cache_implementation constraints diversity_penalty do_sample early_stopping
+    encoder_no_repeat_ngram_size encoder_repetition_penalty epsilon_cutoff eta_cutoff
+    exponential_decay_length_penalty force_bos_token_to_be_generated force_words_ids
+    forced_bos_token_id forced_decoder_ids forced_eos_token_id guidance_scale length_penalty
+    low_memory max_length max_matching_ngram_size max_new_tokens max_time min_length min_new_tokens
+    min_p no_repeat_ngram_size num_assistant_tokens num_assistant_tokens_schedule num_beam_groups
+    num_beams num_return_sequences output_logits output_scores penalty_alpha prefix
+    remove_invalid_values renormalize_logits repetition_penalty return_dict_in_generate
+    sequence_bias stop_strings suppress_tokens target_lookbehind task_specific_params temperature
+    top_k top_p typical_p use_cache watermarking_config
+    """.split())  # fmt: skip
+"""How text is generated where nobody says; Transformers drops them when it opens a file."""
+
+TOKENS = frozenset("""
+    additional_special_tokens bos_token bos_token_id bos_token_ids cls_token_id
+    decoder_start_token_id eos_token eos_token_id eos_token_ids mask_token_id model_max_length
+    pad_token pad_token_id pad_token_ids sep_token_id tokenizer_class unk_token_id
+    """.split())  # fmt: skip
+"""Of the tokenizer; a padding id is of the loss and of what is masked, except in a roberta."""
+
+METADATA = frozenset("""
+    _commit_hash _name_or_path _num_labels architectures auto_map custom_pipelines dtype
+    finetuning_task id2label label2id language license model_type name name_or_path num_labels
+    problem_type quantization_config sbert_ce_default_activation_function sentence_transformers
+    torch_dtype transformers.js_config transformers_version unsloth_fixed unsloth_version
+    """.split())  # fmt: skip
+"""What a model is called and is for. Of these `architectures`, the dtype, the quantisation and
+labels are read elsewhere; `auto_map` names code, and none is ever run."""
+
+RUNNING = frozenset("""
+    _attn_implementation _attn_implementation_autoset _attn_implementation_internal
+    _experts_implementation _experts_implementation_internal _flash_attn_2_enabled
+    _pre_quantization_dtype attn_implementation chunk_size_feed_forward experts_implementation
+    output_attentions output_hidden_states output_past pretraining_tp return_dict tf_legacy_loss
+    torchscript use_bfloat16 use_return_dict xla_device
+    """.split())  # fmt: skip
+"""By which kernels and in which form the same numbers come."""
+
+TRAINING = frozenset("""
+    activation_dropout attention_dropout attention_probs_dropout_prob attn_pdrop classif_dropout
+    classifier_dropout decoder_layerdrop dropout dropout_rate embd_pdrop embedding_dropout
+    encoder_layerdrop gradient_checkpointing hidden_dropout_prob init_std initializer_cutoff_factor
+    initializer_factor initializer_range layerdrop mlp_dropout output_router_logits resid_pdrop
+    router_aux_loss_coef router_jitter_noise router_z_loss_coef
+    """.split())  # fmt: skip
+"""Dropout, first weights and losses: nothing of a trained model that is used."""
+
+HARMLESS = GENERATION | TOKENS | METADATA | RUNNING | TRAINING
+"""What no family's logits depend on."""
+
+Allowed = Mapping[str, tuple[Any, ...]]
+
+FIXED: Allowed = {
+    "add_cross_attention": (False, None),
+    "cross_attention_hidden_size": (None,),
+    "is_decoder": (False, None),
+    "is_encoder_decoder": (False, None),
+    "per_layer_config": (None, {}),
+    "pruned_heads": (None, {}),
+    "tie_encoder_decoder": (False, None),
+}
+"""Keys of every family, and the values under which it computes what it does here."""
+CAUSAL: Allowed = {"is_causal": (True,)}
+"""Of decoders; null makes Transformers' attention look both ways."""
+
+ROPE = frozenset(("rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor"))
+"""What `rope_of` reads."""
+
+
+class Keys(NamedTuple):
+    """What a family makes of the keys of a config.json; all others are refused."""
+
+    read: frozenset[str]
+    """That its `read` takes part of the model from, or refuses."""
+    fixed: Allowed = {}
+    """That have to have one of these values, in addition to FIXED."""
+    idle: frozenset[str] = frozenset()
+    """That its logits do not depend on, in addition to HARMLESS."""
+    aliases: Mapping[str, str] = {}
+    """Other names of a key: Transformers obeys them in any file."""
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every key that is not refused by name."""
+        return HARMLESS.union(self.read, FIXED, self.fixed, self.idle, self.aliases)
+
+
+def words(*lists: str | Iterable[str]) -> frozenset[str]:
+    """A set of the words of texts and lists.
+
+    >>> sorted(words("b c", ["a"]))
+    ['a', 'b', 'c']
+    """
+    return frozenset(
+        word for each in lists for word in (each.split() if isinstance(each, str) else each)
+    )
+
+
+def checked(values: Mapping[str, Any], keys: Keys, family: str) -> dict[str, Any]:
+    """The values of a config.json, each under its own name, if all of them are known.
+
+    >>> checked({"num_hidden_layers": 2}, Keys(words("n_layer"),
+    ...     aliases={"num_hidden_layers": "n_layer"}), "gpt2")
+    {'n_layer': 2}
+
+    Raises ConfigError naming a key that is not known, one whose value is not computed, or two
+    names of one key that say different things.
+    """
+    for key in values:
+        if key not in keys.known:
+            raise ConfigError(
+                f"config.json has {key}={str(values[key])[:60]!r}, which groundup does not know in "
+                f"a {family}: it may change what the model computes. Delete the key if it does not."
+            )
+    for key, allowed in {**FIXED, **keys.fixed}.items():
+        if key not in keys.read and key in values and not is_one_of(values[key], allowed):
+            raise ConfigError(
+                f"config.json has {key}={str(values[key])[:60]!r}; groundup computes a {family} "
+                f"with {key}={allowed[0]!r} alone."
+            )
+    named = {key: value for key, value in values.items() if key not in keys.aliases}
+    for alias, key in keys.aliases.items():
+        if alias in values and not same(named.setdefault(key, values[alias]), values[alias]):
+            raise ConfigError(
+                f"config.json has {alias}={values[alias]!r} and {key}={named[key]!r}, two names of "
+                f"one number of a {family}; delete the wrong one."
+            )
+    return named
+
+
+def is_one_of(value: Any, allowed: Iterable[Any]) -> bool:
+    """Whether a value is one of these, and of its type: 1 is no true.
+
+    >>> is_one_of(0, (False, None)), is_one_of(False, (False, None))
+    (False, True)
+    """
+    return any(same(value, each) for each in allowed)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two values are equal and both or neither yes or no."""
+    return a == b and isinstance(a, bool) == isinstance(b, bool)

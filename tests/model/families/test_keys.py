@@ -1,0 +1,177 @@
+"""Keys of config.json: all that Transformers has are known, and any other is refused by name."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from groundup.core import ArtifactError, ConfigError
+from groundup.model.families import FAMILIES
+from groundup.model.families.keys import FIXED, HARMLESS, Keys, checked, words
+from groundup.model.families.registry import read_config
+
+FOUND = json.loads((Path(__file__).parents[2] / "fixtures" / "configurations.json").read_text())
+PEERS = FOUND["families"]
+DECODERS = ("llama", "mistral", "mixtral", "qwen2", "qwen3", "gemma3_text", "gemma3", "olmo2",
+            "gpt2", "openai-gpt")  # fmt: skip
+SECOND = {
+    "num_sparse_encoder_layers": 6, "num_sparse_decoder_layers": 6, "encoder_sparse_step": 2,
+    "decoder_sparse_step": 2,
+}  # fmt: skip
+"""A Switch without arguments has experts in every fourth layer, which we do not compute."""
+
+
+def values_of(family: str) -> dict:
+    """A config.json with every key of Transformers' class."""
+    values = PEERS[family]["defaults"]
+    return values | (SECOND if family == "switch_transformers" else {})
+
+
+def opened(values: dict):
+    """Our configuration of a config.json."""
+    return read_config(values, "config.json")
+
+
+def test_every_family_but_our_own_is_checked_against_transformers():
+    assert PEERS.keys() == FAMILIES.keys() - {"groundup"}
+
+
+@pytest.mark.parametrize("family", PEERS)
+def test_every_key_of_transformers_is_known_and_its_default_opens(family):
+    keys, peer = FAMILIES[family].keys, PEERS[family]
+    assert peer["defaults"].keys() <= keys.known
+    assert peer["aliases"].items() <= keys.aliases.items() or family == "gemma3"
+    assert opened(values_of(family))
+
+
+def test_every_key_of_generation_is_harmless():
+    assert set(FOUND["generation"]) <= HARMLESS
+
+
+@pytest.mark.parametrize("family", PEERS)
+def test_a_key_left_out_means_transformers_default_or_is_refused(family):
+    values = values_of(family)
+    whole = opened(values)
+    for key in values.keys() - {"model_type", "architectures"}:
+        try:
+            found = opened({name: value for name, value in values.items() if name != key})
+        except ArtifactError as error:
+            assert key in str(error) or "sparse_step=2" in str(error)
+        else:
+            assert found == whole, key
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_unknown_key_is_refused_with_its_value(family):
+    values = values_of(family) if family in PEERS else FAMILIES[family].write(opened(
+        values_of("bert")))  # fmt: skip
+    with pytest.raises(ArtifactError, match="attention_multiplier='0.5', which groundup does not"):
+        opened(values | {"attention_multiplier": 0.5})
+
+
+@pytest.mark.parametrize("family", DECODERS)
+def test_a_decoder_that_looks_both_ways_is_refused(family):
+    for value in (False, None):
+        with pytest.raises(ArtifactError, match=f"is_causal='{value}'; groundup computes"):
+            opened(values_of(family) | {"is_causal": value})
+    assert opened(values_of(family) | {"is_causal": True}) == opened(values_of(family))
+
+
+@pytest.mark.parametrize("family", PEERS)
+def test_parts_that_a_family_lacks_are_refused(family):
+    for key, allowed in FIXED.items():
+        wrong = {"0": [1]} if key in ("pruned_heads", "per_layer_config") else 8
+        with pytest.raises(ArtifactError, match=f"{key}="):
+            opened(values_of(family) | {key: wrong})
+        if key not in FAMILIES[family].keys.read:
+            assert opened(values_of(family) | {key: allowed[0]}) == opened(values_of(family))
+
+
+def test_text_models_within_others_are_checked_too():
+    values = values_of("gemma3")
+    text = values["text_config"] | {"logit_scale": 2.0}
+    with pytest.raises(ArtifactError, match="logit_scale='2.0'.*gemma3_text"):
+        opened(values | {"text_config": text})
+
+
+@pytest.mark.parametrize("family, alias, key", [
+    (family, alias, key) for family, peer in PEERS.items() for alias, key in peer["aliases"].items()
+    if family != "gemma3"
+])  # fmt: skip
+def test_another_name_of_a_key_is_that_key(family, alias, key):
+    values = values_of(family)
+    number = values.pop(key)
+    assert opened(values | {alias: number}) == opened(values_of(family))
+    with pytest.raises(ArtifactError, match=f"{alias}=.* and {key}="):
+        opened(values_of(family) | {alias: number + 1})
+
+
+@pytest.mark.parametrize("kind", ["rope_scaling", "rope_parameters"])
+def test_an_unknown_word_of_rotary_positions_is_refused(kind):
+    rope = {"rope_type": "linear", "factor": 2.0, "rope_theta": 5.0, "stretch": 3}
+    with pytest.raises(ArtifactError, match="rotary positions with stretch='3'"):
+        opened(values_of("qwen3") | {kind: rope})
+    with pytest.raises(
+        ArtifactError, match="rope_parameters with factor=.*expected an object for each"
+    ):
+        opened(values_of("gemma3_text") | {"rope_parameters": rope})
+
+
+def test_yes_and_no_are_no_numbers():
+    keys = Keys(words("size"), {"is_square": (False, None)})
+    assert checked({"size": 2, "is_square": None}, keys, "box") == {"size": 2, "is_square": None}
+    with pytest.raises(ConfigError, match="is_square='0'; groundup computes a box with"):
+        checked({"is_square": 0}, keys, "box")
+
+
+GENERAL = {
+    "_name_or_path": "x", "transformers_version": "4.28.1", "torch_dtype": "float16",
+    "auto_map": {"AutoModel": "modeling.Model"}, "task_specific_params": {"a": {"max_length": 3}},
+    "id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}, "use_cache": True,
+    "gradient_checkpointing": False, "output_past": True, "pruned_heads": {}, "_num_labels": 3,
+    "attn_implementation": "eager", "_attn_implementation_autoset": True, "max_length": 20,
+    "eos_token_id": [1, 2], "bos_token_id": 1, "unsloth_version": "2025.1", "is_decoder": False,
+    "quantization_config": None, "tokenizer_class": "PreTrainedTokenizerFast", "num_beams": 4,
+}  # fmt: skip
+PUBLISHED = [
+    ("llama", {"pretraining_tp": 2, "attention_dropout": 0.0, "mlp_bias": False, "rope_scaling": {
+        "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "rope_type": "llama3",
+        "original_max_position_embeddings": 8192}}),  # Llama 3.1
+    ("llama", {"is_llama_config": True, "rope_interleaved": False, "initializer_range": 0.04,
+               "transformers.js_config": {"dtype": "q4"}}),  # SmolLM2
+    ("llama", {"max_sequence_length": 2048, "pad_token_id": -1}),  # the first LLaMA
+    ("llama", {"activation": "swiglu", "head_dim": 256}),  # Falcon 3
+    ("mistral", {"sliding_window": None, "head_dim": 128}),  # Mistral 0.3, Nemo
+    ("mixtral", {"output_router_logits": False, "router_aux_loss_coef": 0.02}),
+    ("qwen2", {"use_mrope": False, "use_sliding_window": False, "sliding_window": 131072,
+               "max_window_layers": 28}),  # Qwen 2.5, distilled DeepSeek R1
+    ("qwen3", {"rope_scaling": None, "attention_bias": False, "max_window_layers": 36}),
+    ("gemma3_text", {"cache_implementation": "hybrid", "attn_logit_softcapping": None,
+                     "sliding_window_pattern": 6, "_sliding_window_pattern": 6}),  # 1B
+    ("gemma3", {"boi_token_index": 255999, "eoi_token_index": 256000, "mm_tokens_per_image": 256,
+                "image_token_index": 262144, "initializer_range": 0.02}),  # 4B
+    ("olmo2", {"rope_scaling": None, "pad_token_id": 100277}),
+    ("bert", {"directionality": "bidi", "pooler_fc_size": 768, "pooler_num_attention_heads": 12,
+              "pooler_num_fc_layers": 3, "pooler_size_per_head": 128, "eos_token_ids": 0,
+              "pooler_type": "first_token_transform", "position_embedding_type": "absolute",
+              "sbert_ce_default_activation_function": "torch.nn.Identity"}),  # Chinese, LEGAL-BERT
+    ("roberta", {"language": "english", "name": "Roberta", "classifier_dropout": None}),
+    ("modernbert", {"causal_mask": False, "layer_norm_eps": 1e-5, "reference_compile": None,
+                    "position_embedding_type": "absolute", "repad_logits_with_grad": False,
+                    "global_attn_every_n_layers": 3, "local_rope_theta": 10000.0}),  # base, Ettin
+    ("gpt2", {"n_ctx": 1024, "summary_type": "cls_index", "reorder_and_upcast_attn": True}),
+    ("openai-gpt", {"n_ctx": 512, "n_special": 0, "predict_special_tokens": True}),
+    ("t5", {"n_positions": 512, "classifier_dropout": 0.0, "xla_device": True}),
+    ("bart", {"add_bias_logits": False, "add_final_layer_norm": False, "classif_dropout": 0.1,
+              "extra_pos_embeddings": 2, "force_bos_token_to_be_generated": True, "prefix": " ",
+              "normalize_before": False, "normalize_embedding": True, "num_hidden_layers": 12,
+              "replacing_rate": 0, "static_position_embeddings": False,
+              "student_decoder_layers": None, "student_encoder_layers": None}),  # DistilBART
+    ("switch_transformers", {"feed_forward_proj": "relu", "is_gated_act": False,
+                             "batch_prioritized_routing": False, "router_type": "tokens_masked"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("family, more", PUBLISHED)
+def test_what_files_of_published_models_say_besides_is_known(family, more):
+    assert opened(values_of(family) | GENERAL | more)
