@@ -20,7 +20,8 @@ import numpy as np
 
 from groundup.core import DataError, Reason, choice
 
-from .interval import Groups, Interval, Values, check_draws, column, tail_share
+from .grouping import Groups, Values, column
+from .interval import Interval, check_draws, tail_share
 
 REPEATS = 1000
 Level = Literal["nominal", "ordinal", "interval"]

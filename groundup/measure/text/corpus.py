@@ -14,7 +14,8 @@ import numpy as np
 from groundup.core import DataError, Reason
 
 from ..stats.distribution import tail_of
-from ..stats.interval import REPEATS, Groups, Interval, check_draws, resamples, tail_share
+from ..stats.grouping import Groups
+from ..stats.interval import REPEATS, Interval, check_draws, resamples, tail_share
 
 
 @runtime_checkable
