@@ -159,13 +159,18 @@ def resampled(
     """Studentised bounds of a ratio of sums, Student's where resamples have no spread."""
     number = len(masses)
     error = float(standard_error(float((residuals**2).sum()), float(masses.sum()), number))
-    shifts, spreads = redrawn(residuals / error, masses, repeats, seed)
-    defined = np.isfinite(spreads)
+    found = redrawn(residuals / error, masses, repeats, seed)
+    return by_spreads(estimate, error, number, found, tail)
+
+
+def by_spreads(estimate: float, error: float, number: int, found: "Redrawn", tail: float) -> Bounds:
+    """Bounds from resamples of so many groups."""
+    defined = np.isfinite(found.spreads)
     if defined.mean() < 1 - FLAT:
         up = student_quantile(tail, number - 1)
         down = -up
     else:
-        down, up = stabilised(shifts[defined], spreads[defined], tail)
+        down, up = stabilised(found.shifts[defined], found.spreads[defined], tail)
     return Bounds(estimate + down * error, estimate + up * error)
 
 
