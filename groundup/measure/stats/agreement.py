@@ -5,10 +5,11 @@
     krippendorff_alpha   many raters, some missing; nominal, ordinal or interval
     pearson, spearman, kendall    two columns of numbers
 
-Each comes with a bootstrap interval over items (or their groups), percentiles at Student's
-level. Where the number is undefined,
-such as the correlation with a constant, it is a Reason. Kappa and alpha of rare labels are low even
-where raters nearly always agree: report the share of agreement beside them.
+Kappa and alpha come with an interval that leaves room for an item that was not seen (sums.py): 20
+items on which all agree do not show that raters always would. Correlations have a bootstrap
+interval over items (or their groups), percentiles at Student's level. Where the number is
+undefined, such as the correlation with a constant, it is a Reason. Kappa and alpha of rare labels
+are low even where raters nearly always agree: report the share of agreement beside them.
 Source: Cohen 1960 and 1968; Fleiss 1971, doi:10.1037/h0031619; Krippendorff 2011; Kendall 1945
 (tau-b); Knight 1966, doi:10.1080/01621459.1966.10480879 (in n log n).
 """
@@ -20,9 +21,14 @@ import numpy as np
 
 from groundup.core import DataError, Reason, choice
 
-from .interval import Groups, Interval, Values, check_draws, column, tail_share
+from .distribution import tail_of
+from .grouping import Groups, Values, column, group_codes
+from .interval import Interval, check_draws, tail_share
+from .sums import Of, weighed
 
 REPEATS = 1000
+SOME = 4
+"""Labels from each end of their frequencies of which an unseen item is made."""
 Level = Literal["nominal", "ordinal", "interval"]
 Weights = Literal["none", "linear", "quadratic"]
 Measured = Callable[[np.ndarray], float | None]
@@ -90,18 +96,22 @@ def cohen_kappa(
         raise DataError(f"{len(a)} labels need as many from the other rater; got {len(b)}.")
     labels = scale({*a, *b}, order, weights != "none")
     codes = {label: place for place, label in enumerate(labels)}
-    left, right = (np.array([codes[one] for one in side], dtype=np.intp) for side in (a, b))
-    size = len(labels)
-    apart = np.abs(np.arange(size)[:, None] - np.arange(size))
-    costs = {"none": apart > 0, "linear": apart, "quadratic": apart**2}[weights]
+    sides = [np.eye(len(labels))[[codes[one] for one in side]] for side in (a, b)]
+    apart = np.abs(np.arange(len(labels))[:, None] - np.arange(len(labels)))
+    costs = {"none": apart > 0, "linear": apart, "quadratic": apart**2}[weights].astype(np.float64)
 
-    def kappa(rows: np.ndarray) -> float | None:
-        seen = np.bincount(left[rows] * size + right[rows], minlength=size * size)
-        table = seen.reshape(size, size) / len(rows)
-        chance = np.outer(table.sum(axis=1), table.sum(axis=0))
-        return less_than_chance(float((costs * table).sum()), float((costs * chance).sum()))
+    def rows(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        return np.column_stack([((left @ costs) * right).sum(axis=1), left, right])
 
-    return measured(kappa, len(a), groups, confidence, repeats)
+    def kappa(sums: np.ndarray) -> float | None:
+        left, right = np.split(sums[1:], 2)
+        number = left.sum()
+        chance = float(left @ costs @ right) / number**2
+        return less_than_chance(float(sums[0]) / number, chance)
+
+    first, second = label_pairs(sides[0].sum(axis=0) + sides[1].sum(axis=0)) if a else sides
+    unseen = (rows(first, second) + rows(second, first)) / 2
+    return agreed(kappa, rows(*sides), unseen, groups, confidence, repeats)
 
 
 def fleiss_kappa(
@@ -122,13 +132,17 @@ def fleiss_kappa(
         return Reason("too_few_raters", f"Agreement needs 2 raters; got {raters}.")
     counts, _ = label_counts(ratings, is_sorted=False)
 
-    def kappa(rows: np.ndarray) -> float | None:
-        drawn = counts[rows]
-        alike = float((drawn * (drawn - 1)).sum()) / (len(rows) * raters * (raters - 1))
-        shares = drawn.sum(axis=0) / drawn.sum()
-        return less_than_chance(1 - alike, 1 - float((shares**2).sum()))
+    def rows(counts: np.ndarray) -> np.ndarray:
+        alike = (counts * (counts - 1)).sum(axis=1) / (raters * (raters - 1))
+        return np.column_stack([1 - alike, counts / raters])
 
-    return measured(kappa, len(ratings), groups, confidence, repeats)
+    def kappa(sums: np.ndarray) -> float | None:
+        number = sums[1:].sum()
+        shares = sums[1:] / number
+        return less_than_chance(float(sums[0]) / number, 1 - float((shares**2).sum()))
+
+    unseen = rows(raters / 2 * sum(label_pairs(counts.sum(axis=0)))) if ratings else counts
+    return agreed(kappa, rows(counts), unseen, groups, confidence, repeats)
 
 
 def krippendorff_alpha(
@@ -154,17 +168,38 @@ def krippendorff_alpha(
         raise DataError(f"{len(ratings)} items need as many groups; got {len(groups)}.")
     chosen_groups = None if groups is None else [groups[place] for place in chosen]
 
-    def alpha(rows: np.ndarray) -> float | None:
-        drawn = counts[rows]
-        sizes = drawn.sum(axis=1, keepdims=True)
-        weighted = drawn / (sizes - 1)
-        pairs = drawn.T @ weighted - np.diag(weighted.sum(axis=0))
-        totals = drawn.sum(axis=0)
-        costs = squared_distances(level, values, totals)
-        chance = (np.outer(totals, totals) - np.diag(totals)) / (totals.sum() - 1)
-        return less_than_chance(float((costs * pairs).sum()), float((costs * chance).sum()))
+    size = len(labels)
 
-    return measured(alpha, len(chosen), chosen_groups, confidence, repeats)
+    def rows(counts: np.ndarray) -> np.ndarray:
+        weighted = counts / (counts.sum(axis=1, keepdims=True) - 1)
+        if level == "ordinal":  # labels lie as far apart as ratings lie between: known from sums
+            pairs = counts[:, :, None] * weighted[:, None] * (1 - np.eye(size))
+            return np.column_stack([counts, pairs.reshape(len(counts), -1)])
+        apart = squared_distances(level, values, values)
+        return np.column_stack([counts, ((counts @ apart) * weighted).sum(axis=1)])
+
+    def alpha(sums: np.ndarray) -> float | None:
+        totals, number = sums[:size], sums[:size].sum()
+        costs = squared_distances(level, values, totals)
+        chance = float(totals @ costs @ totals) / (number - 1)
+        seen = sums[size:] @ costs.ravel() if level == "ordinal" else sums[size]
+        return less_than_chance(float(seen), chance)
+
+    usual = counts.sum() / max(1, len(counts))
+    unseen = rows(sum(label_pairs(counts.sum(axis=0)))) * usual / 2 if chosen else counts
+    return agreed(alpha, rows(counts), unseen, chosen_groups, confidence, repeats)
+
+
+def label_pairs(totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What two raters may say of an item that was not seen, each (pairs, labels).
+
+    Pairs of the labels at both ends of the scale, and of the most common and the rarest ones.
+    """
+    ranked = np.argsort(-totals, kind="stable")
+    ends = {0, len(totals) - 1}
+    some = sorted({*ends, *ranked[:SOME].tolist(), *ranked[-SOME:].tolist()})
+    pairs = np.array([(x, y) for x in some for y in some if x <= y])
+    return np.eye(len(totals))[pairs[:, 0]], np.eye(len(totals))[pairs[:, 1]]
 
 
 def squared_distances(level: Level, values: np.ndarray, totals: np.ndarray) -> np.ndarray:
@@ -178,7 +213,7 @@ def squared_distances(level: Level, values: np.ndarray, totals: np.ndarray) -> n
 
 def less_than_chance(disagreement: float, by_chance: float) -> float | None:
     """1 - disagreement / what chance would give; None where chance gives none."""
-    return 1 - disagreement / by_chance if by_chance > 0 else None
+    return float(1 - disagreement / by_chance) if by_chance > 0 else None
 
 
 def label_counts(
@@ -218,6 +253,31 @@ def columns(a: Values, b: Values) -> tuple[np.ndarray, np.ndarray]:
     return left, column("b", b, len(left))
 
 
+def agreed(
+    of: Of, rows: np.ndarray, unseen: np.ndarray, groups: Groups, confidence: float, repeats: int
+) -> Interval | Reason:
+    """A function of the items' sums with an interval that leaves room for one more of `unseen`."""
+    check_draws(repeats, tail=tail_of(confidence))
+    if missing := too_few(len(rows), groups):
+        return missing
+    codes = group_codes(groups, len(rows), "items")
+    found = weighed(of, rows, unseen, codes, confidence=confidence, repeats=repeats)
+    return found or Reason(*CONSTANT)
+
+
+CONSTANT = "constant", "All ratings of a side are equal: agreement is undefined."
+
+
+def too_few(n: int, groups: Groups) -> Reason | None:
+    """Why there is no interval of so many items; None if there is one."""
+    if n < 2:
+        return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
+    number = int(group_codes(groups, n, "items").max()) + 1
+    if number < 2:
+        return Reason("too_few_groups", f"An interval needs at least 2 groups; got {number}.")
+    return None
+
+
 def measured(
     statistic: Measured, n: int, groups: Groups, confidence: float, repeats: int
 ) -> Interval | Reason:
@@ -225,25 +285,20 @@ def measured(
     check_draws(repeats)
     if n < 2:
         return Reason("too_few_items", f"Agreement needs at least 2 items; got {n}.")
-    if groups is not None and len(groups) != n:
-        raise DataError(f"{n} items need as many groups; got {len(groups)}.")
-    estimate = statistic(np.arange(n))
+    codes, estimate = group_codes(groups, n, "items"), statistic(np.arange(n))
     if estimate is None:
-        return Reason("constant", "All ratings of a side are equal: agreement is undefined.")
-    members: dict[Hashable, list[int]] = {}
-    for place in range(n):
-        members.setdefault(place if groups is None else groups[place], []).append(place)
-    rows = [np.array(places) for places in members.values()]
-    number = len(rows)
-    if number < 2:
-        return Reason("too_few_groups", f"An interval needs at least 2 groups; got {number}.")
+        return Reason(*CONSTANT)
+    if missing := too_few(n, groups):
+        return missing
+    sizes = np.bincount(codes)
+    rows, number = np.split(np.argsort(codes, kind="stable"), sizes.cumsum()[:-1]), len(sizes)
     random, found = np.random.default_rng(0), []
     for _ in range(repeats):
         drawn = random.integers(number, size=number)
         value = statistic(drawn if groups is None else np.concatenate([rows[i] for i in drawn]))
         if value is not None:
             found.append(value)
-    tail = tail_share(confidence, number)
+    tail = tail_share(confidence, max(2.0, n**2 / float((sizes**2).sum())))
     low, high = np.quantile(found or [estimate], [tail, 1 - tail])
     return Interval(estimate, float(low), float(high), confidence, n, number)
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from groundup.core import ConfigError, DataError, choice, page
 
-from .interval import Interval, Values, column, wilson
+from .grouping import Values, column
+from .interval import Interval, wilson
 
 Bins = Literal["width", "mass"]
 DRAWS = 1000

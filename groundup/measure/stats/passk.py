@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from groundup.core import DataError, Reason
 
-from .interval import Groups, Interval, bootstrap
+from .grouping import Groups
+from .interval import Interval, bootstrap
 
 
 def pass_at_k(answers: int, right: int, k: int) -> float | Reason:

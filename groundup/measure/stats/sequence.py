@@ -22,7 +22,8 @@ import numpy as np
 from groundup.core import ConfigError, DataError
 
 from .distribution import tail_of
-from .interval import Interval, Values, column
+from .grouping import Values, column
+from .interval import Interval
 
 POINTS = 2001
 """Candidate means across the range; bounds are outward by at most one step between them."""

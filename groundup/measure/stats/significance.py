@@ -21,7 +21,8 @@ import numpy as np
 from groundup.core import DataError, Reason, choice
 
 from .distribution import binomial_below, log_binomial
-from .interval import DRAWS_AT_ONCE, Groups, Values, check_draws, column, group_sums
+from .grouping import Groups, Values, column, group_sums
+from .interval import DRAWS_AT_ONCE, check_draws
 
 EXACT = 20_000
 """Enumerate when there are at most so many outcomes."""

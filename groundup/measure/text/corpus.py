@@ -14,7 +14,9 @@ import numpy as np
 from groundup.core import DataError, Reason
 
 from ..stats.distribution import tail_of
-from ..stats.interval import REPEATS, Groups, Interval, check_draws, resamples, tail_share
+from ..stats.grouping import Groups, group_codes
+from ..stats.interval import REPEATS, Interval, check_draws, resamples, tail_share, with_unseen
+from ..stats.sums import studentised
 
 
 @runtime_checkable
@@ -32,6 +34,16 @@ class CorpusMeasure(Protocol):
 
     def of(self, counts: Sequence[float]) -> float | Reason:
         """The score of a row or of a sum of rows."""
+        ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A measure whose score is a mean of its answers' scores, weighted by length, within limits."""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Lowest and usual highest score of an answer."""
         ...
 
 
@@ -94,20 +106,47 @@ def corpus_interval(
 ) -> Interval | Reason:  # fmt: skip
     """The corpus score with a bootstrap interval; rows of one group are drawn together.
 
-    A Reason as `redrawn` gives it.
+    Studentised, at least Student's bounds where groups are of uneven size, and with room for
+    answers that were not seen where the measure has `limits`; see stats/sums.py. Percentiles where
+    the score has no slope. A Reason as `redrawn` gives it.
 
     >>> from groundup.measure.text.error_rate import ErrorRate
     >>> print(corpus_interval(ErrorRate(), np.array([[1, 0, 0, 4], [0, 1, 0, 4], [1, 0, 1, 4]])))
-    0.3333 [0.25, 0.5]
+    0.3333 [0, 0.8708]
     """
+    check_draws(repeats, seed, tail_of(confidence))
     estimate = score_of_rows(measure, rows)
     if isinstance(estimate, Reason):
         return estimate
-    sums = sum_by_group(rows, groups)
-    return redrawn(
-        estimate, lambda counts: [measure.of(row) for row in (counts @ sums).tolist()],
-        len(rows), len(sums), confidence=confidence, repeats=repeats, seed=seed,
+    table, codes = np.asarray(rows, dtype=np.float64), group_codes(groups, len(rows), "rows")
+    masses = np.maximum(table[:, table.sum(axis=0).argmax()], 1.0)
+
+    def of(sums: np.ndarray) -> float | None:
+        score = measure.of(sums.tolist())
+        return score if isinstance(score, float) and isfinite(score) else None
+
+    number = int(codes.max()) + 1
+    found = None if number < 2 else studentised(
+        of, table, masses, codes, confidence=confidence, repeats=repeats, seed=seed
     )  # fmt: skip
+    if found is None:
+        sums = sum_by_group(table, groups)
+        return redrawn(
+            estimate, lambda counts: [measure.of(row) for row in (counts @ sums).tolist()],
+            len(rows), number, confidence=confidence, repeats=repeats, seed=seed,
+        )  # fmt: skip
+    bounds, spread = found
+    degrees = spread.degrees if spread.is_uneven else 0.0
+    if isinstance(measure, Limited):
+        scores = [measure.of(row) for row in sum_by_group(table, groups).tolist()]
+        known = np.array([score if isinstance(score, float) else 0.0 for score in scores])
+        by_group = np.bincount(codes, masses)
+        limits = (measure.limits[0], max(measure.limits[1], float(known.max())))
+        wide = with_unseen(known * by_group, by_group, tail_of(confidence), limits)
+        low = min(bounds.low, estimate + wide.low - float(known @ by_group / by_group.sum()))
+        bounds = bounds.around(low, wide.high)
+        bounds = bounds._replace(low=max(bounds.low, limits[0]))
+    return Interval(estimate, *bounds, confidence, len(rows), number, degrees=degrees)
 
 
 def redrawn(

@@ -9,8 +9,9 @@ a unit. Where rapidfuzz is installed it does the work of some; results are equal
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from math import isqrt
+from typing import Generic, NamedTuple, TypeVar
 
 from groundup.core import CapacityError, DataError
 
@@ -22,17 +23,47 @@ try:
 except ImportError:
     rapidfuzz = rapidfuzz_osa = None
 
-CELLS = 2 * 10**9
-"""Largest table that is kept whole, as an alignment needs it: half a gigabyte of bits."""
+CELLS = 10**10
+"""Largest table that is walked through: 100,000 words with as many, some seconds."""
+State = TypeVar("State")
 
 
-def check_table(rows: int, columns: int) -> None:
-    """Raise CapacityError if a table of so many cells is too large to be kept."""
-    if rows * columns > CELLS:
-        raise CapacityError(
-            f"Aligning {rows} with {columns} units needs a table of more than {CELLS:.0e} cells; "
-            "align sentence by sentence, or take only the distance."
-        )
+class Table(Generic[State]):
+    """Columns of a table that are read backwards, of which √n are kept and √n known at a time.
+
+    Each other one is computed anew from the last kept before it: twice the time, and memory for
+    2√n columns. So 50,000 words with 50,000 take some megabytes, not more than one gigabyte.
+
+    Raises CapacityError for a table of more than CELLS cells.
+    """
+
+    def __init__(
+        self, rows: int, units: Sequence[str],
+        compute: Callable[[Sequence[str], State | None], Iterator[State]],
+    ) -> None:  # fmt: skip
+        """Walk through once, to keep what the walk back starts from."""
+        if rows * len(units) > CELLS:
+            raise CapacityError(
+                f"Aligning {rows} with {len(units)} units takes a table of more than {CELLS:.0e} "
+                "cells; align sentence by sentence, or take only the distance."
+            )
+        self.units, self.compute, self.size = units, compute, isqrt(len(units)) + 1
+        self.kept: list[State | None] = [None]
+        for start in range(0, len(units), self.size):
+            last = deque(compute(units[start : start + self.size], self.kept[-1]), maxlen=1)
+            self.kept.append(last[0])
+        self.known: dict[int, list[State]] = {}
+
+    def __getitem__(self, place: int) -> State:
+        """The column of the unit at a place."""
+        block, within = divmod(place, self.size)
+        if block not in self.known:
+            if len(self.known) == 2:  # neighbours are read in turn where two blocks meet
+                del self.known[max(self.known)]
+            start = block * self.size
+            found = self.compute(self.units[start : start + self.size], self.kept[block])
+            self.known[block] = list(found)
+        return self.known[block][within]
 
 
 def reference_levenshtein(a: Sequence[str], b: Sequence[str]) -> int:
@@ -95,15 +126,21 @@ class Column(NamedTuple):
     """Rows that are one less than in the column before."""
 
 
-def columns(a: Sequence[str], b: Sequence[str]) -> Iterator[Column]:
+def columns(
+    a: Sequence[str], b: Sequence[str], where: dict[str, int] | None = None,
+    after: Column | None = None,
+) -> Iterator[Column]:  # fmt: skip
     """Yield the columns of the table of `a` (rows) and `b` (columns), one for each unit of `b`.
+
+    where  places(a), if known
+    after  the column before the first, if that is not the table's edge
 
     A carry of an addition walks down the diagonal of matches, so that one column costs a handful
     of operations on integers of len(a) bits.
     Source: Myers 1999, doi:10.1145/316542.316550, as Hyyrö 2003 states it.
     """
-    everywhere, where = (1 << len(a)) - 1, places(a)
-    up, down = everywhere, 0
+    everywhere, where = (1 << len(a)) - 1, places(a) if where is None else where
+    up, down = (after.up, after.down) if after else (everywhere, 0)
     for unit in b:
         equal = where.get(unit, 0)
         diagonal = (((equal & up) + up) ^ up) | equal | down
@@ -222,14 +259,20 @@ def subsequence_length(a: Sequence[str], b: Sequence[str]) -> int:
     return len(a) - last[0].bit_count() if last else 0
 
 
-def subsequence_rows(a: Sequence[str], b: Sequence[str]) -> Iterator[int]:
+def subsequence_rows(
+    a: Sequence[str], b: Sequence[str], where: dict[str, int] | None = None,
+    after: int | None = None,
+) -> Iterator[int]:  # fmt: skip
     """Yield, for each unit of `b`, the table's row as bits: 0 where the length grows by one.
+
+    `where` and `after` as in `columns`.
 
     So the longest common subsequence of a[:i] and b[:j] is the number of zeros among the lowest i
     bits of the j-th row.
     Source: Hyyrö 2004, Bit-parallel LCS-length computation revisited.
     """
-    row, where, everywhere = (1 << len(a)) - 1, places(a), (1 << len(a)) - 1
+    where, everywhere = places(a) if where is None else where, (1 << len(a)) - 1
+    row = everywhere if after is None else after
     for unit in b:
         both = row & where.get(unit, 0)
         row = ((row + both) | (row - both)) & everywhere

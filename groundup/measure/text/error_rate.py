@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from groundup.core import CapacityError, Config, Reason
 
-from .edit import check_table, columns
+from .edit import Column, Table, columns, places
 from .units import Normalisation, Unit, no_reference, normaliser, units
 
 Kind = Literal["keep", "replace", "delete", "insert"]
@@ -35,7 +35,7 @@ def alignment(a: Sequence[str], b: Sequence[str]) -> list[Edit]:
     Of several shortest ways the one is told that, read from the end, deletes before it keeps or
     replaces and inserts only where it must; common ends are kept first. (rapidfuzz's choice.)
 
-    Raises CapacityError if the table would be too large, see edit.py.
+    Raises CapacityError if the table would be too large, see edit.Table.
 
     >>> [edit.kind for edit in alignment("abcx", "bcdx")]
     ['delete', 'keep', 'keep', 'insert', 'keep']
@@ -43,15 +43,18 @@ def alignment(a: Sequence[str], b: Sequence[str]) -> list[Edit]:
     head = equal_start(a, b)
     tail = equal_start(a[head:][::-1], b[head:][::-1])
     i, j = len(a) - tail, len(b) - tail
-    check_table(i - head, j - head)
-    table = list(columns(a[head:i], b[head:j]))
+    rows = a[head:i]
+    where = places(rows)
+    table: Table[Column] = Table(
+        len(rows), b[head:j], lambda units, after: columns(rows, units, where, after)
+    )
     found = [Edit("keep", i + k, j + k) for k in reversed(range(tail))]
     while i > head or j > head:
-        bit = 1 << (i - head - 1) if i > head else 0
-        if j == head or table[j - head - 1].up & bit:
+        bit, width = (1 << (i - head - 1) if i > head else 0), j - head
+        if not width or table[width - 1].up & bit:
             i -= 1
             found.append(Edit("delete", i, j))
-        elif i == head or (j - head > 1 and table[j - head - 2].down & bit):
+        elif i == head or (width > 1 and table[width - 2].down & bit):
             j -= 1
             found.append(Edit("insert", i, j))
         else:
@@ -100,6 +103,11 @@ class ErrorRate(Config):
             f"error_rate|unit:{self.unit}|normalise:{self.normalise}|references:best"
             "|corpus:sums|version:1"
         )
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """No error, and an error for every unit; insertions can make more."""
+        return (0.0, 1.0)
 
     def counts(self, candidate: str, references: Sequence[str]) -> ErrorCounts | Reason:
         """Edits by kind to the reference with the lowest rate, the first of equal ones.

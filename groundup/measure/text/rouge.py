@@ -17,7 +17,7 @@ from typing import Literal
 
 from groundup.core import CapacityError, Config, Reason
 
-from .edit import check_table, subsequence_length, subsequence_rows
+from .edit import Table, places, subsequence_length, subsequence_rows
 from .overlap import Overlap, overlap
 from .stem import stem
 from .tokenisers import TOKENISERS
@@ -131,16 +131,18 @@ def subsequence_places(a: list[str], b: list[str]) -> Iterable[int]:
 
     Of several the one is taken that, read from the end, keeps equal words wherever it can, and
     otherwise goes on in `a` unless going on in `b` loses less.
-    Raises CapacityError if the table would be too large, see edit.py.
+    Raises CapacityError if the table would be too large, see edit.Table.
     """
-    check_table(len(b), len(a))
-    rows = [(1 << len(a)) - 1, *subsequence_rows(a, b)]
+    where, edge = places(a), (1 << len(a)) - 1
+    rows: Table[int] = Table(
+        len(a), b, lambda units, after: subsequence_rows(a, units, where, after)
+    )
     i, j = len(a), len(b)
     while i and j:
         if a[i - 1] == b[j - 1]:
             i, j = i - 1, j - 1
             yield i
-        elif zeros(rows[j - 1], i) > zeros(rows[j], i - 1):
+        elif zeros(rows[j - 2] if j > 1 else edge, i) > zeros(rows[j - 1], i - 1):
             j -= 1
         else:
             i -= 1

@@ -1,6 +1,10 @@
 """Alignments are shortest and can be replayed; rates are sums of edits over what was asked."""
 
+import tracemalloc
+
+import numpy as np
 import pytest
+import rapidfuzz
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,3 +92,27 @@ def test_what_does_not_fit_memory_is_a_reason(monkeypatch):
         alignment("abcdef", "uvwxyz")
     assert ErrorRate(unit="characters").sentence("abcdef", ["uvwxyz"]).code == "too_long"
     assert alignment("abcdef", "abcdxf")[4].kind == "replace"  # equal ends take no table
+
+
+def test_a_table_of_which_few_columns_are_kept_gives_the_same_alignment():
+    """Memory for 2√n columns: every alignment equals the one over the whole table."""
+    random = np.random.default_rng(4)
+    for _ in range(60):
+        a, b = ("".join(random.choice(list("abc"), random.integers(0, 60))) for _ in range(2))
+        found = alignment(a, b)
+        assert [edit.kind for edit in found if edit.kind != "keep"] == [
+            edit.tag for edit in rapidfuzz.distance.Levenshtein.editops(a, b)
+        ]
+
+
+def test_a_whole_book_is_aligned_in_bounded_memory():
+    """10,000 words with as many kept 50 MiB of columns before; 50,000 were refused."""
+    random = np.random.default_rng(5)
+    reference = [str(word) for word in random.integers(3000, size=10_000)]
+    answer = [word if random.random() > 0.1 else "x" for word in reference]
+    tracemalloc.start()
+    counts = ErrorRate().counts(" ".join(answer), [" ".join(reference)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(counts[:3]) == rapidfuzz.distance.Levenshtein.distance(reference, answer)
+    assert peak < 40 * 2**20

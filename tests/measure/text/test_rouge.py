@@ -1,7 +1,9 @@
 """ROUGE behaves at its edges; that it equals rouge-score is shown in test_agreement.py."""
 
 import math
+import tracemalloc
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,3 +91,17 @@ def test_an_empty_reference_is_no_matter_of_scripts_for_words():
     advice = "other scripts"
     assert advice in Rouge().sentence("a", ["是"]).message
     assert advice not in Rouge(tokeniser="words").sentence("a", ["..."]).message
+
+
+def test_a_whole_book_without_line_breaks_has_an_lsum_in_bounded_memory():
+    """One sentence on each side: Lsum is then L, and the walk back finds as many words."""
+    random = np.random.default_rng(6)
+    reference = [f"w{word}" for word in random.integers(3000, size=20_000)]
+    answer = [word if random.random() > 0.1 else "x" for word in reference]
+    texts = " ".join(answer), [" ".join(reference)]
+    tracemalloc.start()
+    found = Rouge(kind="Lsum").sentence(*texts)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == Rouge(kind="L").sentence(*texts)
+    assert peak < 100 * 2**20

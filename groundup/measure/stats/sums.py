@@ -1,0 +1,135 @@
+"""Functions of sums: intervals of kappa, alpha, error rates, BLEU and others made of summed counts.
+
+Each item has a row of numbers, and the result is a function of the rows' sum. How much a row moves
+it, its influence, is the row times the function's slope; influences are to such a number what
+values are to a mean, so that grouping.py says what the groups are worth.
+
+    studentised   resampled groups, each resample measured in its own standard errors
+    weighed       random weights of the items, and one item more that was not seen
+
+Where an item can say all or nothing, as of rare labels, resamples of what was seen never show what
+was not. Weights drawn from an exponential distribution with one unseen item, the worst for the
+lower and the best for the upper bound, give Clopper and Pearson's interval for a share, and the
+like of it for kappa and alpha.
+Source: Efron 1982, doi:10.1137/1.9781611970319 (influence); Rubin 1981,
+doi:10.1214/aos/1176345338 (random weights); Gaffke 2005, Mathematical Methods of Statistics 14
+(one value more at the limit).
+"""
+
+from collections.abc import Callable
+from math import inf, sqrt
+
+import numpy as np
+
+from .distribution import student_quantile, tail_of, z_value
+from .grouping import Spread, spread_of
+from .interval import (
+    DRAWS_AT_ONCE,
+    Bounds,
+    Interval,
+    Redrawn,
+    by_spreads,
+    resamples,
+    standard_error,
+)
+
+STEP = 1e-4
+"""Part of a sum by which it is moved to find the slope."""
+
+Of = Callable[[np.ndarray], float | None]
+
+
+def slopes(of: Of, sums: np.ndarray) -> np.ndarray | None:
+    """How fast the function grows with each sum; None where it is undefined.
+
+    From sums of 0 upwards only, and 0 if it is undefined there.
+    """
+    found, usual = np.zeros(len(sums)), float(np.abs(sums).max())
+    for place, value in enumerate(sums):
+        step = np.zeros(len(sums))
+        step[place] = STEP * (abs(value) or usual)
+        up, down = of(sums + step), of(sums - step if value else sums)
+        if up is not None and down is not None:
+            found[place] = (up - down) / (step[place] * (2 if value else 1))
+        elif value:
+            return None
+    return found if np.isfinite(found).all() else None
+
+
+def studentised(
+    of: Of, rows: np.ndarray, masses: np.ndarray, codes: np.ndarray, *, confidence: float,
+    repeats: int, seed: int,
+) -> tuple[Bounds, Spread] | None:  # fmt: skip
+    """Bounds by resampled groups, at least Student's where groups are uneven; None without them.
+
+    rows    (N, counts)
+    masses  (N,) what a row weighs, such as the words of its reference
+    codes   (N,) place of each row's group; there are two groups or more
+    """
+    sums = np.stack([np.bincount(codes, column) for column in rows.T], axis=1)
+    weights, estimate = np.bincount(codes, masses) / masses.sum(), of(rows.sum(axis=0))
+    slope = slopes(of, rows.sum(axis=0))
+    if slope is None or estimate is None:
+        return None
+    moves, number, tail = rows @ slope, len(sums), tail_of(confidence)
+    moves -= moves.sum() * masses / masses.sum()
+    residuals = np.bincount(codes, moves)
+    error = float(standard_error(float((residuals**2).sum()), 1.0, number))
+    if error <= STEP**2 * abs(estimate):
+        return Bounds(estimate, estimate), Spread(0.0, number - 1.0, number, number, number)
+    shifts, spreads = [], []
+    for counts in resamples(number, repeats, seed):
+        values = [of(row) for row in counts @ sums]
+        if None in values:
+            return None
+        shift = (np.array(values) - estimate) / error
+        mass = counts @ weights
+        squares = (counts * (residuals / error - shift[:, None] * weights) ** 2).sum(axis=1)
+        is_flat = squares <= STEP**2 * mass
+        spreads.append(standard_error(np.where(is_flat, np.nan, squares), mass, number))
+        shifts.append(shift)
+    redrawn = Redrawn(np.concatenate(shifts), np.concatenate(spreads))
+    bounds = by_spreads(estimate, error, number, redrawn, tail)
+    spread = spread_of(moves * masses.sum(), masses, codes)
+    if spread.is_uneven:
+        room = student_quantile(tail, spread.degrees) * sqrt(spread.variance)
+        bounds = bounds.around(estimate - room, estimate + room)
+    return bounds, spread
+
+
+def weighed(
+    of: Of, rows: np.ndarray, unseen: np.ndarray, codes: np.ndarray, *, confidence: float,
+    repeats: int,
+) -> Interval | None:  # fmt: skip
+    """Interval by random weights of the items and one that was not seen; None where undefined.
+
+    rows    (N, counts)
+    unseen  (M, counts) items that might have been; the worst and the best are taken
+    codes   (N,) place of each item's group; there are two groups or more
+    """
+    estimate, slope = of(rows.sum(axis=0)), slopes(of, rows.sum(axis=0))
+    if estimate is None or slope is None:
+        return None
+    number, groups, tail = len(rows), int(codes.max()) + 1, tail_of(confidence)
+    trials, degrees, moves = float(number), 0.0, rows @ slope
+    if groups < number:
+        spread = spread_of(moves - moves.mean(), np.ones(number), codes)
+        trials, degrees = spread.trials, spread.trial_degrees(number)
+    worth = trials * (z_value(confidence) / student_quantile(tail, degrees or inf)) ** 2
+    more = unseen[[(unseen @ slope).argmin(), (unseen @ slope).argmax()]]
+    random, ends = np.random.default_rng(0), ([], [])
+    size = max(1, DRAWS_AT_ONCE // number)
+    for start in range(0, repeats, size):
+        weights = random.gamma(worth / number, size=(min(size, repeats - start), number))
+        extra = random.standard_exponential(len(weights))
+        scale = number / np.maximum(weights.sum(axis=1) + extra, 1e-300)
+        sums = weights @ rows
+        for values, row in zip(ends, more, strict=True):
+            drawn = (sums + extra[:, None] * row) * scale[:, None]
+            values += [value for value in map(of, drawn) if value is not None]
+    low = float(np.quantile(ends[0] or [estimate], tail))
+    high = float(np.quantile(ends[1] or [estimate], 1 - tail))
+    return Interval(
+        estimate, min(low, estimate), max(high, estimate), confidence, number, groups,
+        degrees=degrees,
+    )  # fmt: skip
