@@ -131,6 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = [word for word in words if word not in flags]
     record.use(record.fitting_voice("--json" in flags))
     typed = sys.argv[1:] if arguments is None else None
+    if typed is not None:  # nor do the processes of libraries, torch's and Daft's, import from here
+        os.environ["PYTHONSAFEPATH"] = "1"
     try:
         code = dispatch(words, as_json="--json" in flags, typed=typed)
         sys.stdout.flush()

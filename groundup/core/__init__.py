@@ -1,6 +1,6 @@
 """core: what every room stands on: artifacts, configuration, contracts, errors, telling, device."""
 
-from . import device, native, page, record
+from . import child, device, native, page, record
 from .artifact import (
     MANIFEST,
     Artifact,
@@ -128,6 +128,7 @@ __all__ = [
     "artifacts_below",
     "artifacts_beside",
     "changed",
+    "child",
     "choice",
     "current_snapshots",
     "device",

@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .child import python_command, python_environment
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -281,8 +282,8 @@ def restart_with_allocator() -> None:
     Does nothing if it is tuned already: glibc reads its tunables only when a process starts.
     """
     if settings := allocator_settings():
-        os.environ |= settings
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        command = python_command(*sys.orig_argv[1:])
+        os.execve(command[0], command, python_environment(settings))
 
 
 def one_line() -> str:
