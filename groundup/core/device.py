@@ -5,6 +5,7 @@ bandwidth are measured once (two seconds) and kept in the user's cache folder. F
 processors, class by class, stand in docs/performance notes of docs/LOG.md.
 """
 
+import errno
 import functools
 import hashlib
 import json
@@ -215,6 +216,22 @@ def cache_folder() -> Path:
     """Folder for what may be lost: $XDG_CACHE_HOME/groundup or ~/.cache/groundup."""
     root = os.environ.get("XDG_CACHE_HOME")
     return (Path(root) if root else Path.home() / ".cache") / "groundup"
+
+
+def private_cache(*names: str) -> Path:
+    """A folder of the cache for what is run: this user's, and nobody else may write there.
+
+    It is made if it is missing. Raises OSError if it is another's, or cannot be made.
+    """
+    place = cache_folder()
+    for name in ("", *names):
+        place = place / name
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if {place.lstat().st_uid, place.stat().st_uid} != {os.geteuid()}:
+            raise PermissionError(errno.EPERM, "the folder is another user's", str(place))
+        if place.stat().st_mode & 0o077:
+            place.chmod(0o700)
+    return place
 
 
 def _measure_now() -> Speeds:
