@@ -166,8 +166,8 @@ def fail(error: BaseException, message: str, code: int, flags: set[str]) -> int:
         record.event("error", message=message, exit_code=code)
     else:
         for note in getattr(error, "__notes__", ()):  # a failed gate's table is a result
-            print(note, flush=True)
-        print(f"groundup: {message}", file=sys.stderr)
+            print(record.printable(note), flush=True)
+        print(f"groundup: {record.printable(message)}", file=sys.stderr)
     return code
 
 
@@ -449,13 +449,13 @@ def emit(result: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(json_ready(result), indent=1, ensure_ascii=False, default=str))
     elif isinstance(result, Artifact):
-        print(about(result))
+        print(record.printable(about(result)))
     elif isinstance(result, Answer):
         from groundup.retrieve import to_text
 
-        print(to_text(result))
+        print(record.printable(to_text(result)))
     elif isinstance(result, str) or "__str__" in vars(type(result)):
-        print(result)
+        print(record.printable(str(result)))
     else:
         print(json.dumps(json_ready(result), indent=1, ensure_ascii=False, default=str))
 

@@ -158,7 +158,7 @@ def evaluate(
             trust_code=config.trust_code, seed=config.seed, system=config.system,
         )  # fmt: skip
     opened += [HeldOut(tokens, config.split)] if tokens else []
-    asked = opened_model(model, config, opened, limit)
+    asked = opened_model(model, config, opened, limit, sends=not dry_run)
     if dry_run:
         return "\n\n".join(dry(task, asked.model, limit) for task in flat(asked.tasks))
     assert out is not None
@@ -167,15 +167,17 @@ def evaluate(
 
 
 def opened_model(
-    name: str, config: EvaluateConfig, tasks: Sequence[Task | Group], limit: int | None
-) -> Asked:
-    """Open a model by what its name says it is."""
+    name: str, config: EvaluateConfig, tasks: Sequence[Task | Group], limit: int | None,
+    *, sends: bool = True,
+) -> Asked:  # fmt: skip
+    """Open a model by what its name says it is; `sends`: a server is asked whether it has it."""
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
         if not model:
-            raise ConfigError(f"{name} names a server; add its model, as in {url}#NAME.")
+            raise ConfigError("MODEL is a server's address; add its model: http://HOST/v1#NAME.")
         settings = config.endpoint.model_copy(update={"url": url, "model": model})
-        return Asked(Endpoint.open(settings), "endpoint", tasks, limit)
+        server = Endpoint.open(settings) if sends else Endpoint(settings)
+        return Asked(server, "endpoint", tasks, limit)
     path = Path(name.removeprefix("hf:"))
     if not path.is_dir():
         raise ArtifactError(f"{path} is no directory; expected a model, hf:DIR or http://…#NAME.")

@@ -146,3 +146,10 @@ def test_hostile_messages_cost_themselves_alone(tmp_path):
         one = one_of(tmp_path, data)
         assert isinstance(one, Rejected) or one.text
     assert header_text("=?nope?b?aGk=?= x") and iso_date("32 Nov") == "32 Nov"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_message_of_parts_without_end_is_refused_at_once(tmp_path, end):
+    head = b"From: a@b\nContent-Type: multipart/mixed; boundary=x\n\n"
+    found = one_of(tmp_path, head + (b"--x" + end + end) * 200_000)
+    assert isinstance(found, Rejected) and found.reason == "too many parts"
