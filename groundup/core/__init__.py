@@ -9,7 +9,6 @@ from .artifact import (
     digest,
     disk_remedy,
     hash_file,
-    is_within,
     produce,
     replacing,
     unlinked,
@@ -73,6 +72,7 @@ from .lineage import (
     current_snapshots,
     erase,
     is_busy,
+    is_within,
     needed,
     open_current,
 )

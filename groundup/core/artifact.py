@@ -476,17 +476,6 @@ def unlinked(path: str | Path, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
-def is_within(path: Path, folder: Path) -> bool:
-    """Whether a path, its links followed, lies in a folder.
-
-    The files of a hub's cache, snapshots/REVISION/…, are links to blobs beside the snapshots.
-    """
-    home, real = folder.resolve(), path.resolve()
-    revision = (each for each in (home, *home.parents) if each.parent.name == "snapshots")
-    home = next((each.parents[1] for each in revision), home)
-    return home == real or home in real.parents
-
-
 def sync_directory(path: Path) -> None:
     """Make a rename in this directory durable."""
     handle = os.open(path, os.O_RDONLY)

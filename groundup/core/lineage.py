@@ -111,6 +111,17 @@ def needed(roots: Iterable[str], known: Mapping[str, Artifact]) -> set[str]:
     return found
 
 
+def is_within(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, lies in a folder.
+
+    The files of a hub's cache, snapshots/REVISION/…, are links to blobs beside the snapshots.
+    """
+    home, real = folder.resolve(), path.resolve()
+    revision = (each for each in (home, *home.parents) if each.parent.name == "snapshots")
+    home = next((each.parents[1] for each in revision), home)
+    return home == real or home in real.parents
+
+
 def is_busy(path: Path) -> bool:
     """Whether a stage is writing in a folder, or was killed while it did."""
     if (path / ".scratch").exists():

@@ -174,7 +174,8 @@ def opened_model(
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
         if not model:
-            raise ConfigError("MODEL is a server's address; add its model: http://HOST/v1#NAME.")
+            shown = "http://HOST/v1" if "@" in url else url  # no password is repeated
+            raise ConfigError(f"MODEL is a server's address; add its model, as in {shown}#NAME.")
         settings = config.endpoint.model_copy(update={"url": url, "model": model})
         server = Endpoint.open(settings) if sends else Endpoint(settings)
         return Asked(server, "endpoint", tasks, limit)
