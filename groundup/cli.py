@@ -131,6 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = [word for word in words if word not in flags]
     record.use(record.fitting_voice("--json" in flags))
     typed = sys.argv[1:] if arguments is None else None
+    if typed is not None:  # nor do the processes of libraries, torch's and Daft's, import from here
+        os.environ["PYTHONSAFEPATH"] = "1"
     try:
         code = dispatch(words, as_json="--json" in flags, typed=typed)
         sys.stdout.flush()
@@ -164,8 +166,8 @@ def fail(error: BaseException, message: str, code: int, flags: set[str]) -> int:
         record.event("error", message=message, exit_code=code)
     else:
         for note in getattr(error, "__notes__", ()):  # a failed gate's table is a result
-            print(note, flush=True)
-        print(f"groundup: {message}", file=sys.stderr)
+            print(record.printable(note), flush=True)
+        print(f"groundup: {record.printable(message)}", file=sys.stderr)
     return code
 
 
@@ -447,13 +449,13 @@ def emit(result: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(json_ready(result), indent=1, ensure_ascii=False, default=str))
     elif isinstance(result, Artifact):
-        print(about(result))
+        print(record.printable(about(result)))
     elif isinstance(result, Answer):
         from groundup.retrieve import to_text
 
-        print(to_text(result))
+        print(record.printable(to_text(result)))
     elif isinstance(result, str) or "__str__" in vars(type(result)):
-        print(result)
+        print(record.printable(str(result)))
     else:
         print(json.dumps(json_ready(result), indent=1, ensure_ascii=False, default=str))
 

@@ -168,3 +168,15 @@ def test_flags_in_pages_exist(verb, monkeypatch, capsys):
             if flag not in offered | {"--json", "--trace", "--help"}
         ]
         assert not wrong, "\n".join(wrong)
+
+
+def test_tests_that_pages_name_exist():
+    named = [
+        (page, *found)
+        for page in PAGES
+        for found in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text(encoding="utf-8"))
+    ]
+    assert named
+    for page, file, test in named:
+        there = (ROOT / file).is_file() and f"def {test}(" in (ROOT / file).read_text("utf-8")
+        assert there, f"{name(page)} names {file}::{test}, and there is no such test"

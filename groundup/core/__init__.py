@@ -1,6 +1,6 @@
 """core: what every room stands on: artifacts, configuration, contracts, errors, telling, device."""
 
-from . import device, native, page, record
+from . import child, device, native, page, record
 from .artifact import (
     MANIFEST,
     Artifact,
@@ -11,6 +11,7 @@ from .artifact import (
     hash_file,
     produce,
     replacing,
+    unlinked,
     write_bytes,
     write_json,
     write_text,
@@ -72,6 +73,7 @@ from .lineage import (
     current_snapshots,
     erase,
     is_busy,
+    is_within,
     needed,
     open_current,
 )
@@ -130,6 +132,7 @@ __all__ = [
     "artifacts_below",
     "artifacts_beside",
     "changed",
+    "child",
     "choice",
     "current_snapshots",
     "device",
@@ -140,6 +143,7 @@ __all__ = [
     "hash_file",
     "how_run",
     "is_busy",
+    "is_within",
     "load_config",
     "native",
     "needed",
@@ -149,6 +153,7 @@ __all__ = [
     "record",
     "replacing",
     "toml_value",
+    "unlinked",
     "user_name",
     "write_bytes",
     "write_json",

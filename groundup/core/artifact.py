@@ -239,6 +239,9 @@ def sweep(out: Path) -> None:
 
 def check_free(out: Path) -> None:
     """Raise if a folder holds anything but an artifact or what a killed run left."""
+    for name in (".scratch", "log", "ledger"):
+        if (out / name).is_symlink():
+            raise ArtifactError(f"{out / name} is a link, which nothing is written through.")
     if not out.is_dir() or (out / MANIFEST).exists() or (out / ".scratch" / "key").is_file():
         return
     if found := contents(out):
@@ -395,7 +398,7 @@ def locked(out: Path) -> Iterator[None]:
     """Hold the directory for this process; the lock dies with the process."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        handle = open(out / ".lock", "a+")  # noqa: SIM115  closed below, after the work
+        handle = open(out / ".lock", "a+", opener=unlinked)  # noqa: SIM115  closed below
     except OSError as error:
         raise disk_error(out, error) from error
     with handle:
@@ -417,6 +420,8 @@ def disk_error(out: Path, error: OSError) -> CapacityError | ArtifactError:
             "what is complete stays."
         )
     place = error.filename or out
+    if error.errno == errno.ELOOP:
+        return ArtifactError(f"{place} is a link, which nothing is written through; remove it.")
     return ArtifactError(f"Cannot use {place}: {error.strerror or error}; choose another --out.")
 
 
@@ -449,9 +454,14 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path that becomes `path` when the block ends without an error."""
+    """Give a temporary path that becomes `path` when the block ends without an error.
+
+    The file is new: what lay there, a link of somebody's to another file, is removed unread.
+    """
     temporary = path.with_name(f".{path.name}.partial")
     try:
+        temporary.unlink(missing_ok=True)
+        os.close(unlinked(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         yield temporary
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
@@ -459,6 +469,11 @@ def replacing(path: Path) -> Iterator[Path]:
         sync_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unlinked(path: str | Path, flags: int) -> int:
+    """An opener that follows no link."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def sync_directory(path: Path) -> None:

@@ -5,6 +5,7 @@ bandwidth are measured once (two seconds) and kept in the user's cache folder. F
 processors, class by class, stand in docs/performance notes of docs/LOG.md.
 """
 
+import errno
 import functools
 import hashlib
 import json
@@ -19,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .child import python_command, python_environment
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -216,6 +218,22 @@ def cache_folder() -> Path:
     return (Path(root) if root else Path.home() / ".cache") / "groundup"
 
 
+def private_cache(*names: str) -> Path:
+    """A folder of the cache for what is run: this user's, and nobody else may write there.
+
+    It is made if it is missing. Raises OSError if it is another's, or cannot be made.
+    """
+    place = cache_folder()
+    for name in ("", *names):
+        place = place / name
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if {place.lstat().st_uid, place.stat().st_uid} != {os.geteuid()}:
+            raise PermissionError(errno.EPERM, "the folder is another user's", str(place))
+        if place.stat().st_mode & 0o077:
+            place.chmod(0o700)
+    return place
+
+
 def _measure_now() -> Speeds:
     import torch
 
@@ -281,8 +299,8 @@ def restart_with_allocator() -> None:
     Does nothing if it is tuned already: glibc reads its tunables only when a process starts.
     """
     if settings := allocator_settings():
-        os.environ |= settings
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        command = python_command(*sys.orig_argv[1:])
+        os.execve(command[0], command, python_environment(settings))
 
 
 def one_line() -> str:

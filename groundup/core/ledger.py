@@ -21,7 +21,7 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .artifact import digest, disk_error, sync_directory
+from .artifact import digest, disk_error, sync_directory, unlinked
 from .errors import ArtifactError, DataError
 
 FIRST = "0" * 64
@@ -106,7 +106,7 @@ class Ledger:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not self.path.exists()
-            with open(self.path, "a+b", buffering=0) as file:
+            with open(self.path, "a+b", buffering=0, opener=unlinked) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 if is_new:
                     sync_directory(self.path.parent)

@@ -28,12 +28,19 @@ BESIDE = 3
 
 
 def artifact_places(folder: Path) -> list[Path]:
-    """The folder if it is an artifact, the current snapshot if it points at one, else nothing."""
+    """The folder if it is an artifact, the current snapshot if it points at one, else nothing.
+
+    Raises ArtifactError if it points out of its snapshots.
+    """
     if (folder / MANIFEST).is_file():
         return [folder]
     place = folder / CURRENT
     name = Pointer(place).value if place.is_file() else None
-    return [folder / "snapshots" / name] if isinstance(name, str) else []
+    if not isinstance(name, str):
+        return []
+    if "/" in name or name.startswith("."):
+        raise ArtifactError(f"{place} points at {name!r}, which is no name of a snapshot.")
+    return [folder / "snapshots" / name]
 
 
 def open_current(path: Path) -> Artifact:
@@ -104,6 +111,17 @@ def needed(roots: Iterable[str], known: Mapping[str, Artifact]) -> set[str]:
     return found
 
 
+def is_within(path: Path, folder: Path) -> bool:
+    """Whether a path, its links followed, lies in a folder.
+
+    The files of a hub's cache, snapshots/REVISION/…, are links to blobs beside the snapshots.
+    """
+    home, real = folder.resolve(), path.resolve()
+    revision = (each for each in (home, *home.parents) if each.parent.name == "snapshots")
+    home = next((each.parents[1] for each in revision), home)
+    return home == real or home in real.parents
+
+
 def is_busy(path: Path) -> bool:
     """Whether a stage is writing in a folder, or was killed while it did."""
     if (path / ".scratch").exists():
@@ -117,18 +135,42 @@ def is_busy(path: Path) -> bool:
         return True
 
 
-def erase(artifact: Artifact) -> bool:
-    """Delete an artifact; False if a stage writes there, or it is another one by now.
+def remove_files(artifact: Artifact) -> None:
+    """Remove what a manifest names, through no link, then folders that are empty.
 
-    The manifest goes first, so that what a crash leaves is no artifact any more.
+    Logs and ledgers go if nothing else is left.
+    """
+    home = artifact.path.resolve()
+    folders = set()
+    for name in artifact.files:
+        folder = (home / name).parent
+        if folder.resolve() == folder:
+            (home / name).unlink(missing_ok=True)
+            folders |= {up for up in folder.parents if home in up.parents} | {folder} - {home}
+    for folder in sorted(folders, reverse=True):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+    (home / ".lock").unlink(missing_ok=True)
+    if {each.name for each in home.iterdir()} <= {"log", "ledger"}:
+        shutil.rmtree(home)
+
+
+def erase(artifact: Artifact) -> bool:
+    """Delete an artifact; False if a stage writes there, or it is another one by now, or forged.
+
+    Files that its manifest does not name stay. The manifest goes first, so that what a crash leaves
+    is no artifact any more.
     """
     try:
         with locked(artifact.path):
-            if read_manifest(artifact.path).id != artifact.id:
+            found = read_manifest(artifact.path)
+            if found.id != artifact.id:
                 return False
+            found.check_key()
+            found.check_sizes()
             (artifact.path / MANIFEST).unlink()
             sync_directory(artifact.path)
-            shutil.rmtree(artifact.path)
+            remove_files(found)
     except ArtifactError:
         return False
     except OSError as error:

@@ -10,6 +10,7 @@ import ctypes
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tempfile
 from functools import cache
@@ -46,7 +47,7 @@ def load(
     if not compiler:
         tell(f"No C++ compiler: {source.stem}", instead)
         return None
-    for folder in (lambda: device.cache_folder() / "native", private_folder):
+    for folder in (lambda: device.private_cache("native"), private_folder):
         try:
             return ctypes.CDLL(str(compiled(source, compiler, folder(), flags)))
         except OSError:
@@ -80,7 +81,7 @@ def compiled(source: Path, compiler: str, folder: Path, flags: tuple[str, ...] =
     processor = [device.processor_name(), facts.get("flags") or facts.get("Features") or ""]
     key = digest([source.read_text(encoding="utf-8"), headers, flags, compiler, processor])
     target = folder / f"{source.stem}-{key[:16]}.so"
-    if target.is_file():
+    if target.is_file() and is_own(target):
         return target
     folder.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=folder, prefix=f".{source.stem}-", suffix=".so")
@@ -95,6 +96,14 @@ def compiled(source: Path, compiler: str, folder: Path, flags: tuple[str, ...] =
     finally:
         Path(partial).unlink(missing_ok=True)
     return target
+
+
+def is_own(file: Path) -> bool:
+    """Whether a file is this user's, and nobody else may have written it."""
+    about = file.lstat()
+    return (
+        stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o022
+    )
 
 
 def tuned() -> str:

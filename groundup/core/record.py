@@ -11,6 +11,7 @@ Metrics go to JSON lines under an artifact's `log/`, whatever the voice.
 """
 
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -38,8 +39,23 @@ def fitting_voice(as_json: bool = False) -> Voice:
     return "terminal" if sys.stderr.isatty() else "plain"
 
 
+COMMANDS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]|\r(?!\n)")
+"""Characters by which a text commands a terminal, or turns the order in which it is shown."""
+
+
+def printable(text: str) -> str:
+    r"""The text with a terminal's commands written out; what others wrote may hold some.
+
+    >>> printable("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    return COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
 def say(text: str) -> None:
     """Tell one line to the person at the terminal."""
+    if _voice != "json":
+        text = printable(text)
     if _voice == "json":
         event("say", text=text)
     elif _voice == "terminal":

@@ -166,7 +166,7 @@ def evaluate(
             trust_code=config.trust_code, seed=config.seed, system=config.system,
         )  # fmt: skip
     opened += [HeldOut(tokens, config.split)] if tokens else []
-    asked = opened_model(model, config, opened, limit)._replace(name=name)
+    asked = opened_model(model, config, opened, limit, sends=not dry_run)._replace(name=name)
     if dry_run:
         return "\n\n".join(dry(task, asked.model, limit) for task in flat(asked.tasks))
     assert out is not None
@@ -175,15 +175,18 @@ def evaluate(
 
 
 def opened_model(
-    name: str, config: EvaluateConfig, tasks: Sequence[Task | Group], limit: int | None
-) -> Asked:
-    """Open a model by what its name says it is."""
+    name: str, config: EvaluateConfig, tasks: Sequence[Task | Group], limit: int | None,
+    *, sends: bool = True,
+) -> Asked:  # fmt: skip
+    """Open a model by what its name says it is; `sends`: a server is asked whether it has it."""
     if name.startswith(("http://", "https://")):
         url, _, model = name.partition("#")
         if not model:
-            raise ConfigError(f"{name} names a server; add its model, as in {url}#NAME.")
+            shown = "http://HOST/v1" if "@" in url else url  # no password is repeated
+            raise ConfigError(f"MODEL is a server's address; add its model, as in {shown}#NAME.")
         settings = config.endpoint.model_copy(update={"url": url, "model": model})
-        return Asked(Endpoint.open(settings), "endpoint", tasks, limit)
+        server = Endpoint.open(settings) if sends else Endpoint(settings)
+        return Asked(server, "endpoint", tasks, limit)
     path = Path(name.removeprefix("hf:"))
     if not path.is_dir():
         raise ArtifactError(f"{path} is no directory; expected a model, hf:DIR or http://…#NAME.")

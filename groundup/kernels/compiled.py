@@ -4,7 +4,7 @@ torch keeps what it compiles under a key of the graph, its settings and its own 
 Code is made for this processor, which that key does not name: on a folder that two machines share,
 or after a move to another, a program may meet instructions that there are not. So here the folder
 lies in the user's cache and is one for each processor, version, compiler and number of threads.
-torch reads pickles there, as it does below /tmp; the folder is the user's alone.
+torch reads pickles there, as it does below /tmp; so the folder is the user's alone, or a new one.
 """
 
 import functools
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from groundup.core import device
+from groundup.core import device, native
 
 TORCHS_OWN, PREFIX = Path(tempfile.gettempdir()), "torchinductor_"
 """Where torch keeps it by itself; it sets the variable to that as soon as it looks for it."""
@@ -40,11 +40,10 @@ def keep_compiled() -> Path | None:
         return given
     if not device.is_on("GROUNDUP_COMPILE_CACHE"):
         return None
-    place = compile_folder()
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place = device.private_cache("compiled", compile_folder().name)
     except OSError:
-        return None  # an unwritable cache costs the time to compile, nothing more
+        place = native.private_folder()  # costs the time to compile; torch's own may be another's
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(place)
     return place
 

@@ -16,7 +16,15 @@ import shutil
 from pathlib import Path
 from shlex import quote
 
-from groundup.core import MANIFEST, ArtifactError, Pointer, record, user_name, write_json
+from groundup.core import (
+    MANIFEST,
+    ArtifactError,
+    Pointer,
+    record,
+    unlinked,
+    user_name,
+    write_json,
+)
 
 LEDGER = "ledger/current.jsonl"
 KEPT = 2
@@ -118,7 +126,7 @@ def prune(out: Path) -> None:
 
 def is_busy(path: Path) -> bool:
     """Whether another run is writing a snapshot."""
-    with open(path / ".lock", "a") as file:
+    with open(path / ".lock", "a", opener=unlinked) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -6,6 +6,7 @@ from .fast import FastTokenizer
 from .files import TokenizerConfig, load, save, train_tokenizer, write_tokenizer
 from .imported.gguf import tokenizer_of_gguf
 from .imported.opening import ids_needed, load_tokenizer, save_imported
+from .imported.sandbox import Sandbox as TemplateSandbox
 from .imported.templates import PLAIN, ChatTemplate, template_of
 from .imported.tokenizer import Frame, ImportedTokenizer
 from .loader import Batch, Loader
@@ -54,6 +55,7 @@ __all__ = [
     "Reading",
     "Rendered",
     "Shard",
+    "TemplateSandbox",
     "Text",
     "TokenizerConfig",
     "TokensConfig",

@@ -19,7 +19,9 @@ from groundup.core import (
     DataError,
     Draft,
     HowRun,
+    Ledger,
     produce,
+    write_text,
 )
 from groundup.core.artifact import MANIFEST, Parent, artifact_id, artifact_key
 
@@ -294,3 +296,33 @@ def test_opening_what_is_no_artifact_says_so(tmp_path):
         Artifact.open(tmp_path / "absent")
     with pytest.raises(ArtifactError, match="expected kind model"):
         Artifact.open(make(tmp_path / "a").path, kind="model")
+
+
+@pytest.mark.parametrize("planted", [".lock", ".scratch", "log", "ledger"])
+def test_nothing_is_written_through_a_planted_link(tmp_path, planted):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "key").write_text("mine")
+    (tmp_path / "out").mkdir()
+    target = tmp_path / "mine" / "file" if planted == ".lock" else tmp_path / "mine"
+    (tmp_path / "out" / planted).symlink_to(target)
+    with pytest.raises(ArtifactError, match=rf"{planted} is a link"):
+        make(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["key"]
+    assert (tmp_path / "mine" / "key").read_text() == "mine"
+
+
+def test_a_file_is_not_replaced_through_a_planted_link(tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / ".words.txt.partial").symlink_to(tmp_path / "mine")
+    write_text(tmp_path / "words.txt", "ours")
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert (tmp_path / "words.txt").read_text() == "ours"
+    assert not (tmp_path / "words.txt").is_symlink()
+
+
+def test_a_ledger_is_not_appended_to_through_a_planted_link(tmp_path):
+    (tmp_path / "mine").write_text("no line")
+    (tmp_path / "looks.jsonl").symlink_to(tmp_path / "mine")
+    with pytest.raises(ArtifactError, match=r"looks\.jsonl is a link"):
+        Ledger(tmp_path / "looks.jsonl").append({"who": "ana"})
+    assert (tmp_path / "mine").read_text() == "no line"

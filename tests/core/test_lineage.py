@@ -1,12 +1,13 @@
 """What something needs is found by id, wherever it lies."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 from groundup.core import Artifact, ArtifactError, Config, Pointer, erase, is_busy, produce
-from groundup.core.artifact import locked
+from groundup.core.artifact import locked, read_manifest
 from groundup.core.lineage import (
     artifact_places,
     artifacts_below,
@@ -109,3 +110,46 @@ def test_another_artifact_in_its_place_is_not_erased(tmp_path, family):
     shutil.rmtree(first.path)
     shutil.copytree(alone.path, first.path)
     assert not erase(first) and first.path.is_dir()
+
+
+def test_a_pointer_leads_to_its_own_snapshots_alone(tmp_path, family):
+    for value in ("../../alone", "..", "/etc", "a/b"):
+        index = tmp_path / f"index{len(value)}"
+        Pointer(index / "ledger" / "current.jsonl").move(None, value, author="x", reason="x")
+        (index / "snapshots").mkdir()
+        with pytest.raises(ArtifactError, match="no name of a snapshot"):
+            open_current(index)
+
+
+def test_erasing_takes_what_the_manifest_names_and_nothing_else(tmp_path, family):
+    *_, alone = family
+    for name in ("mine.txt", "log/mine.txt", "folder/mine.txt"):
+        (alone.path / name).parent.mkdir(exist_ok=True)
+        (alone.path / name).write_text("mine")
+    assert erase(alone) and not (alone.path / "manifest.json").exists()
+    left = {path.relative_to(alone.path).as_posix() for path in alone.path.rglob("*")}
+    assert left == {"mine.txt", "log", "log/mine.txt", "folder", "folder/mine.txt"}
+
+
+@pytest.mark.parametrize("forged", ["key", "files"])
+def test_a_forged_manifest_takes_nothing_with_it(tmp_path, family, forged):
+    *_, alone = family
+    manifest = json.loads((alone.path / "manifest.json").read_text())
+    (alone.path / "mine.txt").write_text("mine")
+    changes = {"key": "0" * 64, "files": {"mine.txt": {"bytes": 5, "sha256": "0" * 64}}}
+    (alone.path / "manifest.json").write_text(json.dumps(manifest | {forged: changes[forged]}))
+    assert not erase(read_manifest(alone.path))
+    assert (alone.path / "mine.txt").exists() and (alone.path / "x.txt").exists()
+
+
+def test_erasing_follows_no_link_out_of_the_folder(tmp_path):
+    (tmp_path / "mine").mkdir()
+    one = produce(
+        tmp_path / "one", kind="corpus", stage="test", version=1, config=Named(name="one"),
+        parents={}, write=lambda draft: draft.file("sub/x.txt").write_text("one") and None,
+    )  # fmt: skip
+    shutil.move(tmp_path / "one" / "sub" / "x.txt", tmp_path / "mine" / "x.txt")
+    (tmp_path / "one" / "sub").rmdir()
+    (tmp_path / "one" / "sub").symlink_to(tmp_path / "mine", target_is_directory=True)
+    erase(one)
+    assert (tmp_path / "mine" / "x.txt").read_text() == "one"

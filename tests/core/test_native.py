@@ -108,6 +108,31 @@ def test_what_lies_in_a_shared_folder_is_not_loaded(source, tmp_path, monkeypatc
     private_folder.cache_clear()
 
 
+@needs_compiler
+def test_a_library_that_another_may_have_written_is_made_anew(source, tmp_path):
+    planted = compiled(source, device.compiler(), tmp_path)
+    planted.write_bytes(b"not ours")
+    planted.chmod(0o777)
+    assert ctypes.CDLL(str(compiled(source, device.compiler(), tmp_path))).answer() == 42
+    outside = tmp_path / "elsewhere.so"
+    outside.write_bytes(b"not ours")
+    planted.unlink()
+    planted.symlink_to(outside)
+    assert ctypes.CDLL(str(compiled(source, device.compiler(), tmp_path))).answer() == 42
+    assert outside.read_bytes() == b"not ours" and not planted.is_symlink()
+
+
+def test_the_cache_of_what_is_run_is_the_user_s_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "groundup" / "native").mkdir(parents=True, mode=0o777)
+    (tmp_path / "groundup").chmod(0o777)
+    place = device.private_cache("native")
+    assert [stat.S_IMODE(p.stat().st_mode) for p in (place, place.parent)] == [0o700, 0o700]
+    monkeypatch.setattr(os, "geteuid", lambda: place.stat().st_uid + 1)
+    with pytest.raises(PermissionError, match="another user's"):
+        device.private_cache("native")
+
+
 def test_without_a_compiler_there_is_no_library(source, monkeypatch):
     monkeypatch.setenv("GROUNDUP_COMPILE", "0")
     assert library(source, "numpy") is None

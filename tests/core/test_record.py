@@ -87,3 +87,13 @@ def test_a_full_disk_leaves_the_rows_that_there_are(tmp_path, monkeypatch):
     with pytest.raises(OSError):
         record.Metrics(path)
     assert path.read_text() == '{"step": 0}\n'
+
+
+def test_words_of_others_do_not_command_the_terminal(capsys):
+    record.use("plain")
+    try:
+        record.say("a\x1b]0;title\x07b\x9b2J\u202ec\rd\te\r\nf\xa0é\u200d")
+    finally:
+        record.use("silent")
+    said = capsys.readouterr().err
+    assert said == "a\\x1b]0;title\\x07b\\x9b2J\\u202ec\\rd\te\r\nf\xa0é\u200d\n"

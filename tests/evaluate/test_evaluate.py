@@ -163,6 +163,22 @@ def test_a_dry_run_shows_prompts_and_leaves_nothing(tmp_path, model, testset):
     assert candidates(testset) == []
 
 
+def test_a_dry_run_sends_nothing_to_a_server():
+    with Peer() as server:
+        said = evaluate(
+            f"{server.url}#{MODEL}", config=PLAIN, tasks="arithmetic", limit=2, dry_run=True
+        )
+        assert "2 samples" in said and not server.asked
+
+
+def test_an_address_with_a_password_is_not_repeated(tmp_path):
+    for address in ("http://ana:pass-word@h/v1", "http://ana:pass-word@h:99999/v1#m",
+                    "https://ana:pass-word@h/v1#m"):  # fmt: skip
+        with pytest.raises(ConfigError) as caught:
+            evaluate(address, config=PLAIN, tasks="arithmetic", out=tmp_path / "r")
+        assert "pass-word" not in str(caught.value)
+
+
 def test_what_cannot_be_evaluated_says_why(tmp_path, model, testset):
     with pytest.raises(ConfigError, match="--tasks NAMES, --test TESTSET or --tokens TOKENS"):
         evaluate(str(model.path), config=PLAIN, out=tmp_path / "r")

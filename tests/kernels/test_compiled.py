@@ -73,7 +73,17 @@ def test_it_can_be_turned_off(monkeypatch):
 def test_a_folder_that_cannot_be_made_is_no_error(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    assert keep_compiled() is None
+    assert (place := keep_compiled()) is not None and place.stat().st_mode & 0o077 == 0
+
+
+def test_pickles_in_another_s_folder_are_not_read(tmp_path, monkeypatch):
+    planted = device.private_cache("compiled", compile_folder().name)
+    planted.chmod(0o777)
+    assert keep_compiled() == planted and planted.stat().st_mode & 0o077 == 0
+    keep_compiled.cache_clear()
+    monkeypatch.setattr(os, "geteuid", lambda: planted.stat().st_uid + 1)
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    assert (place := keep_compiled()) is not None and tmp_path not in place.parents
 
 
 def compiled_in_a_process(cache: Path) -> dict:

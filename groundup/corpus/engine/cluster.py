@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Literal
 
-from groundup.core import ConfigError, GroundupError, MissingExtra
+from groundup.core import ConfigError, GroundupError, MissingExtra, child
 
 from .pool import LIMIT_SECONDS, Pool
 from .survey import Each
@@ -24,6 +24,8 @@ from .worker import Worker, error_of
 RunnerName = Literal["pool", "daft", "ray"]
 TELLS_NOBODY = {"DAFT_ANALYTICS_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """Both report their use to their makers unless they are told not to."""
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray's switch, on every system, for a head whose ports are bound to 127.0.0.1."""
 KNOCK_SECONDS = 10.0
 CLIENT = "ray://"
 unpack: Callable[[bytes], Any] = ForkingPickler.loads  # pyright: ignore[reportAttributeAccessIssue]
@@ -78,11 +80,11 @@ class Daft:
 
         if not items:
             return []
-        column, limit = daft.col("item"), self.limit_seconds
+        column, limit, here = daft.col("item"), self.limit_seconds, os.getcwd()
 
         @daft.func(return_dtype=daft.DataType.binary(), use_process=False)
         def carry_out(packed: bytes) -> bytes:
-            return answer(packed, limit)
+            return answer(packed, limit, here)
 
         packed = [bytes(ForkingPickler.dumps((task, item))) for item in items]
         frame = daft.from_pydict({"number": list(range(len(items))), "item": packed})
@@ -107,17 +109,18 @@ class Daft:
 
 
 def start_ray(workers: int, address: str) -> None:
-    """Join a Ray cluster, or start one of this machine; its processes import what we do."""
+    """Join a Ray cluster, or start one that this machine alone reaches; both import what we do.
+
+    Whoever reaches a port of Ray's runs code there: it asks for no password.
+    """
+    if not address:
+        os.environ.update(LOOPBACK)
     try:
         import ray
     except ImportError:
         raise MissingExtra("ray", "scale") from None
-    import os
-    import sys
-
     if not ray.is_initialized():
         check_address(address)
-        path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
         here: dict[str, Any] = {
             "num_cpus": workers or None,
             "include_dashboard": False,
@@ -125,11 +128,18 @@ def start_ray(workers: int, address: str) -> None:
             "_system_config": {"worker_niceness": 0},
         }
         where: dict[str, Any] = {"address": address} if address else here
-        ray.init(
-            **where,
-            log_to_driver=False,
-            runtime_env={"env_vars": {"PYTHONPATH": path}},
-        )
+        told = child.python_environment()
+        names = ("PYTHONPATH", "PYTHONSAFEPATH")
+        # Ray lets its workers import from the folder that this process is in.
+        with contextlib.chdir(os.sep):
+            ray.init(
+                **where,
+                log_to_driver=False,
+                runtime_env={"env_vars": {name: told[name] for name in names}},
+            )
+        if not address and (found := ray.util.get_node_ip_address()) != "127.0.0.1":
+            ray.shutdown()  # Ray was imported before and reads its settings only then
+            raise ConfigError(f"Ray would listen at {found}; expected 127.0.0.1 without --address.")
 
 
 def check_address(address: str, seconds: float = KNOCK_SECONDS) -> None:
@@ -163,8 +173,10 @@ idle: list[Worker] = []
 lock = threading.Lock()
 
 
-def answer(packed: bytes, limit_seconds: float) -> bytes:
-    """Do one task in a worker of this process; errors come back as words."""
+def answer(packed: bytes, limit_seconds: float, here: str) -> bytes:
+    """Do one task, in the folder `here`, in a worker of this process; errors come back as words."""
+    with contextlib.suppress(OSError):  # a machine of the cluster may not have it
+        os.chdir(here)
     task, item = unpack(packed)
     with lock:
         worker = idle.pop() if idle else Worker(limit_seconds)

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from groundup.core import CapacityError, GroundupError
+from groundup.core import CapacityError, GroundupError, child
 
 from .disk import full_disk
 
@@ -185,12 +185,11 @@ class Worker:
             self.page = mmap.mmap(file.fileno(), NOTE.size)
             self.pipe, theirs = Pipe()
             inherited = (theirs.fileno(), file.fileno())
-            path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
             given = f"{inherited}, {self.limit_seconds!r}, {os.getpid()}"
             command = f"from {__name__} import serve; serve({given})"
             self.process = subprocess.Popen(
-                [sys.executable, "-c", command], stdin=subprocess.DEVNULL, pass_fds=inherited,
-                env=os.environ | {"PYTHONPATH": path},
+                child.python_command("-c", command), stdin=subprocess.DEVNULL,
+                pass_fds=inherited, env=child.python_environment(),
             )  # fmt: skip
             theirs.close()
 

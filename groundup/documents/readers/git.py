@@ -7,7 +7,10 @@ repository, with or without work tree, or a folder of them. Knows nothing of wha
 """
 
 import os
+import stat
 import subprocess
+import tempfile
+import threading
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path, PurePosixPath
@@ -41,6 +44,13 @@ MODES = {b"120000": "a link", b"160000": "a submodule"}
 LOOKED_INTO = ("", ".txt", ".xml")
 SECONDS = 600
 """Time for a listing; a repository that takes longer is rejected."""
+MOST_FILES, MOST_BYTES = 500_000, 128 * 2**20
+"""Files of a tree, and bytes of their list: trees that hold trees ten times over are small on disk.
+Linux has 90,000 files, Chromium some 450,000."""
+MOST_ENTRIES = 2_000_000
+"""Files in a repository's own folder."""
+NOT_READ = ("hooks", "modules", "worktrees", "lfs", "annex", "logs")
+"""Folders of a repository that none of our commands opens."""
 
 
 class GitConfig(ReaderConfig):
@@ -218,6 +228,23 @@ def git_folder(where: Path) -> Path | None:
     return None
 
 
+def check_folder(folder: Path) -> None:
+    """Raise Refused if git would follow a link in a repository's folder, or wait at a pipe."""
+    left, count = [folder], 0
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                count += 1
+                mode = entry.stat(follow_symlinks=False).st_mode
+                if stat.S_ISDIR(mode):
+                    left += [Path(entry.path)] if entry.name not in NOT_READ else []
+                elif not (stat.S_ISREG(mode) or stat.S_ISSOCK(mode)):
+                    inner = printable(os.path.relpath(entry.path, folder))
+                    raise Refused("broken repository", f"{inner} in it is a link, pipe or device")
+                if count > MOST_ENTRIES:
+                    raise Refused("too large", f"more than {MOST_ENTRIES} files below its folder")
+
+
 def command(where: Path, *words: str) -> list[str]:
     """A git command on a repository, all that could run a program turned off."""
     folder = git_folder(where)
@@ -232,19 +259,31 @@ def environment() -> dict[str, str]:
 
 
 def run(where: Path, *words: str) -> bytes:
-    """What a git command says; Refused if it fails."""
+    """What a git command says, up to MOST_BYTES; Refused if it fails."""
     try:
-        done = subprocess.run(
-            command(where, *words), capture_output=True, env=environment(), cwd="/",
-            timeout=SECONDS, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        with tempfile.TemporaryFile() as errors, subprocess.Popen(
+            command(where, *words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=errors, env=environment(), cwd="/",
+        ) as process:  # fmt: skip
+            clock = threading.Timer(SECONDS, process.kill)
+            clock.start()
+            assert process.stdout is not None
+            said = process.stdout.read(MOST_BYTES + 1)
+            is_late = not clock.is_alive()
+            clock.cancel()
+            process.kill() if len(said) > MOST_BYTES else None
+            code = process.wait()
+            errors.seek(0)
+            why = errors.read(2_000).decode("utf-8", "replace").strip()[:200]
     except FileNotFoundError:
         raise DataError("The reader git needs the program git; install it.") from None
-    except subprocess.TimeoutExpired:
-        raise Refused("broken repository", f"git took more than {SECONDS} s") from None
-    if done.returncode:
-        raise Refused("broken repository", done.stderr.decode("utf-8", "replace").strip()[:200])
-    return done.stdout
+    if is_late:
+        raise Refused("broken repository", f"git took more than {SECONDS} s")
+    if len(said) > MOST_BYTES:
+        raise Refused("too large", f"the list of its files has more than {MOST_BYTES} bytes")
+    if code:
+        raise Refused("broken repository", why)
+    return said
 
 
 def look(where: Path) -> Repository:
@@ -253,11 +292,16 @@ def look(where: Path) -> Repository:
     elsewhere = ("objects/info/alternates", "objects/info/http-alternates", "commondir")
     if folder is not None and any((folder / name).exists() for name in elsewhere):
         raise Refused("broken repository", "its objects lie in another one")
+    if folder is not None:
+        check_folder(folder)
     said = run(where, "cat-file", "commit", "HEAD").partition(b"\n\n")[0]
     commit = run(where, "rev-parse", "--verify", "--end-of-options", "HEAD").decode().strip()
     date = next((line for line in said.split(b"\n") if line.startswith(b"committer ")), b"")
     blobs = []
-    for entry in run(where, "ls-tree", "-r", "-z", "-l", "--full-tree", "HEAD").split(b"\0"):
+    listing = run(where, "ls-tree", "-r", "-z", "-l", "--full-tree", "HEAD")
+    if (count := listing.count(b"\0")) > MOST_FILES:
+        raise Refused("too large", f"{count} files; at most {MOST_FILES} are read")
+    for entry in listing.split(b"\0"):
         head, tab, path = entry.partition(b"\t")
         if tab:
             mode, _, sha, size = head.split()

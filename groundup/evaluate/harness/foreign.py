@@ -179,11 +179,17 @@ def open_foreign(
     except ImportError:
         raise MissingExtra("transformers", "transformers") from None
     try:
-        config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
+        # Without the False, Transformers asks on the terminal whether to run a directory's code.
+        config = transformers.AutoConfig.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
         model = transformers.AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype or "auto", local_files_only=True, use_safetensors=True
-        ).eval()
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+            path, dtype=dtype or "auto", local_files_only=True, use_safetensors=True,
+            trust_remote_code=False,
+        ).eval()  # fmt: skip
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            path, local_files_only=True, trust_remote_code=False
+        )
     except (OSError, ValueError, KeyError, ImportError) as error:
         said = " ".join(str(error).split())[:300]
         raise ArtifactError(f"Transformers cannot open {path}: {said}") from None

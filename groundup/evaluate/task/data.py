@@ -4,9 +4,10 @@
     dataset_path: a folder                     its files by split: test.jsonl, test-00000-….parquet
     dataset_path: a name on a hub              the same inside the folder given as `data`
 
-Nothing is fetched. For `dataset_path: allenai/ai2_arc` and `dataset_name: ARC-Easy` the folder
-`data` is searched for allenai/ai2_arc/ARC-Easy, then for ai2_arc/ARC-Easy. Relative paths are taken
-from the task file's folder, then from the working directory.
+Nothing is fetched, and nothing is read but what lies below the task file's folder or `data`: a task
+file of a stranger's must not send any file of this machine to a server. For
+`dataset_path: allenai/ai2_arc` and `dataset_name: ARC-Easy` the folder `data` is searched for
+allenai/ai2_arc/ARC-Easy, then for ai2_arc/ARC-Easy.
 """
 
 import csv
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import ConfigError, DataError, MissingExtra
+from groundup.core import ConfigError, DataError, MissingExtra, is_within
 
 from .rows import Row, Rows
 
@@ -59,6 +60,12 @@ def read_split(source: Source, split: str) -> Rows:
     """
     check_options(source)
     files = files_of(source, split)
+    for file in files:
+        if not any(is_within(file, base) for base in bases(source)):
+            raise DataError(
+                f"{source.file} names {file}, which is neither below its folder nor below --data; "
+                "pass the folder of the data as --data if the task may read it."
+            )
     rows = [row for path in files for row in read_file(path, source)]
     if not rows:
         raise DataError(f"{', '.join(map(str, files))}: no rows in the split `{split}`.")
@@ -118,9 +125,9 @@ def named_files(source: Source, named: Any, split: str) -> list[Path]:
 
 
 def bases(source: Source) -> list[Path]:
-    """Where relative paths start: the folder for data, the task file's folder, here."""
+    """Where relative paths start: the folder for data, the task file's folder."""
     given = [] if source.data is None else [source.data]
-    return list(dict.fromkeys([*given, source.file.parent, Path.cwd()]))
+    return list(dict.fromkeys([*given, source.file.parent]))
 
 
 def matching(pattern: Path) -> list[Path]:
@@ -140,9 +147,9 @@ def folders(source: Source) -> Iterator[Path]:
         yield source.data / source.task
         for name in dict.fromkeys((source.path, source.path.rpartition("/")[2])):
             yield source.data.joinpath(name, *inner)
-    for base in (source.file.parent, Path.cwd()):
-        if source.path not in FORMATS and (base / source.path).is_dir():
-            yield base.joinpath(source.path, *inner)
+    base = source.file.parent
+    if source.path not in FORMATS and (base / source.path).is_dir():
+        yield base.joinpath(source.path, *inner)
 
 
 def split_files(folder: Path, split: str) -> list[Path]:

@@ -38,6 +38,8 @@ class Index(NamedTuple):
 
 
 EMPTY = Index({}, {}, {})
+MOST_NODES = 100_000
+"""Values of a YAML file; task files have some hundreds."""
 
 
 def read_yaml(file: Path, seen: tuple[Path, ...] = ()) -> Plain:
@@ -71,12 +73,37 @@ def parse(file: Path) -> Any:
 
     Loader.add_constructor("!function", lambda _, node: Function(file, str(node.value)))
     try:
-        return yaml.load(file.read_bytes(), Loader)  # noqa: S506 - a safe loader and one tag
+        loader = Loader(file.read_bytes())
+        try:
+            node = loader.get_single_node()
+            check_size(node, file)
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
     except OSError as error:
         raise ConfigError(f"Cannot read the task file {file}: {error.strerror}.") from None
     except yaml.YAMLError as error:
         said = " ".join(str(error).split())
         raise ConfigError(f"{file} is no YAML that a task file may hold: {said}.") from None
+
+
+def check_size(root: Any, file: Path) -> None:
+    """Raise ConfigError for a document whose aliases make it large: each counts as all it names."""
+    sizes: dict[int, int] = {}
+    left = [(root, False)] if root is not None else []
+    while left:
+        node, is_counted = left.pop()
+        value = node.value if isinstance(node.value, list) else []
+        inner = [each for pair in value for each in (pair if isinstance(pair, tuple) else (pair,))]
+        if is_counted:
+            if any(sizes[id(each)] == 0 for each in inner):
+                raise ConfigError(f"{file} holds an alias of what it stands in.")
+            sizes[id(node)] = 1 + sum(sizes[id(each)] for each in inner)
+            if sizes[id(node)] > MOST_NODES:
+                raise ConfigError(f"{file} has more than {MOST_NODES:,} values with its aliases.")
+        elif id(node) not in sizes:
+            sizes[id(node)] = 0
+            left += [(node, True), *((each, False) for each in inner)]
 
 
 def yaml_package() -> Any:

@@ -1,11 +1,11 @@
 """A row becomes text: columns, literals, jinja templates and functions, as lm-eval has them.
 
-Templates run in jinja's sandbox. A name that the row lacks is an error, a template's last line
-break is kept, and `regex_replace(pattern, replacement, count)` is there.
+Templates run in the sandbox of chat templates, with its limits of time and size. A name that the
+row lacks is an error, a template's last line break is kept, and `regex_replace(pattern,
+replacement, count)` is there.
 """
 
 import ast
-import re
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -13,19 +13,27 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from groundup.core import ConfigError, DataError
 
 from .code import Code, run
+
+REGEX_SECONDS = 2.0
+"""Time of one `regex_replace`; a pattern that takes longer has no end on its text."""
 
 
 @cache
 def environment() -> Any:
     """Jinja as task files expect it, sandboxed."""
     from jinja2 import StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
 
-    found = SandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
-    found.filters["regex_replace"] = regex_replace
+    from groundup.tokenizer import TemplateSandbox
+
+    found = TemplateSandbox((), "task template")
+    found.undefined, found.keep_trailing_newline = StrictUndefined, True
+    found.trim_blocks = found.lstrip_blocks = False
+    found.filters["regex_replace"] = found.guarded("regex_replace", regex_replace)
     return found
 
 
@@ -35,7 +43,10 @@ def regex_replace(text: str, pattern: str, replacement: str, count: int = 0) -> 
     >>> regex_replace("Cook [title] well", r"\[.*?\]", "")
     'Cook  well'
     """
-    return re.sub(pattern, replacement, text, count=count)
+    try:
+        return regex.sub(pattern, replacement, text, count=count, timeout=REGEX_SECONDS)
+    except TimeoutError:
+        raise ConfigError(f"regex_replace took more than {REGEX_SECONDS:g} seconds.") from None
 
 
 @cache
@@ -50,7 +61,7 @@ def fill(template: str, row: Mapping[str, Any]) -> str:
     >>> fill("Q: {{q|trim}}\nA:\n", {"q": " 1+1? "})
     'Q: 1+1?\nA:\n'
     """
-    return compiled(template).render(**row)
+    return environment().fill(compiled(template), row)
 
 
 @dataclass(frozen=True)
@@ -134,12 +145,12 @@ class Reader:
 
     def filled(self, name: str, template: str, row: Mapping[str, Any]) -> str:
         """The template filled; DataError naming the file and field for what the row lacks."""
-        from jinja2 import TemplateSyntaxError
-
+        try:
+            compiled(template)
+        except ConfigError as error:
+            raise ConfigError(f"{self.file}: {name}: {error}") from None
         try:
             return fill(template, row)
-        except TemplateSyntaxError as error:
-            raise ConfigError(f"{self.file}: {name} is no template: {error}.") from None
         except Exception as error:
             raise DataError(
                 f"{self.file}: {name} cannot be filled in ({error}); the row has the columns "

@@ -20,7 +20,7 @@ from .flight import Flight
 from .settings import EndpointConfig, check_address, is_here, read_key
 from .spending import Breaker, Pace, Spending, Usage, usage_of
 from .stream import assemble, read_json
-from .trouble import OWN_SAMPLE, SHOWN, Trouble, one_line, refusal, told, without
+from .trouble import KEY, OWN_SAMPLE, Trouble, one_line, refusal, told, without
 
 if TYPE_CHECKING:
     import httpx
@@ -90,6 +90,7 @@ class Server:
     ) -> tuple[int, T | Reason]:
         """Bring one request to its end: an answer or the reason why there is none."""
         place, call = item
+        KEY.set(self.key)
         if isinstance(call, Reason):
             return place, call
         if self.breaker.is_open:
@@ -222,7 +223,7 @@ def refused(response: "httpx.Response", content: bytes) -> Trouble:
         body = read_json(content)
         words, code = told(body.get("error") or body)
     except Trouble:
-        words, code = one_line(content[: 4 * SHOWN].decode("utf-8", "replace")), ""
+        words, code = one_line(content.decode("utf-8", "replace")), ""
     return refusal(response.status_code, response.headers, words, code)
 
 

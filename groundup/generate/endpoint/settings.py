@@ -109,7 +109,7 @@ def check_address(config: EndpointConfig) -> None:
         has_port = parts.port is None or 0 < parts.port
     except ValueError:
         parts, has_port = urlsplit(""), False
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if any(mark in config.url for mark in "@?#"):
         raise ConfigError(
             "The address of an endpoint must hold no name, password or query, for it is written "
             "into reports; put the key into an environment variable and its name into key_env."
@@ -138,7 +138,8 @@ def read_key(config: EndpointConfig) -> str:
     key = os.environ.get(config.key_env, "").strip()
     if not key:
         raise ConfigError(
-            f"The environment variable {config.key_env} is not set; put the key there."
+            "The environment variable that key_env names is not set; put the key there, and its "
+            "name, never the key itself, into key_env."
         )
     if not re.fullmatch(r"[!-~]+", key):
         raise ConfigError(f"The key in {config.key_env} must be one word of ASCII characters.")

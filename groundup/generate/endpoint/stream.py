@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from .trouble import SHOWN, Trouble, one_line, refusal, told
+from .trouble import Trouble, one_line, refusal, told
 
 MOST_LINE_BYTES = 2**22
 
@@ -106,7 +106,7 @@ def read_json(text: str | bytes, kind: str = "") -> dict[str, Any]:
     try:
         value = json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
-        shown = text if isinstance(text, str) else text[: 4 * SHOWN].decode("utf-8", "replace")
+        shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
         came = f"{kind or 'text'} {one_line(shown)!r}" if shown else "nothing"
         raise Trouble("bad_answer", f"expected JSON, got {came}", retry=True) from None
     if not isinstance(value, dict):

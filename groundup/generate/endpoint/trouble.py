@@ -13,6 +13,7 @@ Codes of reasons, stable for scripts:
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -21,6 +22,9 @@ from groundup.core import GroundupError
 
 SHOWN = 200
 """Most characters of a server's own words in a message."""
+
+KEY: ContextVar[str] = ContextVar("key", default="")
+"""The API key of the request that is being made, for its errors to be rid of."""
 
 OWN_SAMPLE = (
     "too_long", "no_logprobs", "content_filter", "tool_calls", "no_text", "unaligned",
@@ -74,7 +78,7 @@ def refusal(status: int, headers: Mapping[str, str], said: str, kind: str = "") 
     """
     message = f"the server answered {status}: {said or 'nothing'}"
     if 300 <= status < 400:
-        place = headers.get("location", "elsewhere")[:SHOWN]
+        place = one_line(headers.get("location", "elsewhere"))
         message = f"the server redirects to {place}; give that address if it is the right one"
         return Trouble("redirected", message, for_good=True)
     if kind == "insufficient_quota" or status == 402:
@@ -117,12 +121,12 @@ def told(error: Any) -> tuple[str, str]:
 
 
 def one_line(text: str) -> str:
-    """A server's words, printable and short.
+    """A server's words, printable, short, and without the key: it goes before anything is cut.
 
     >>> one_line("<html>\\n  <b>Bad\\x1b[31m Gateway</b>")
     '<html> <b>Bad?[31m Gateway</b>'
     """
-    text = " ".join(text[: 4 * SHOWN].split())
+    text = " ".join(without(KEY.get())(text)[: 4 * SHOWN].split())
     text = "".join(c if c.isprintable() else "?" for c in text)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 

@@ -51,6 +51,8 @@ class ReviewServer(ThreadingHTTPServer):
     """Serves the review of one thing on 127.0.0.1 until `shutdown`."""
 
     daemon_threads = True
+    request_queue_size = 128
+    """A page asks for many things at once; with the standard library's 5 some wait for seconds."""
 
     def __init__(
         self, name: str, open_sheet: Callable[[str], Sheet], who: str, port: int = 0

@@ -24,6 +24,7 @@ from groundup.core import (
     Draft,
     digest,
     hash_file,
+    is_within,
     produce,
     record,
     write_json,
@@ -171,7 +172,14 @@ def kept_files(source: Path) -> list[str]:
     weights = [file.name for file in weight_files(source)] + [INDEX] * has_shards(source)
     vectors = (MODULES, LIMITS, f"{POOLING}/{CONFIG}")
     others = (CONFIG, GENERATION, *TOKENIZER_FILES, *vectors, CARD, *licence_of(source).files)
-    return weights + [name for name in others if (source / name).is_file()]
+    kept = [name for name in others if (source / name).is_file()]
+    for name in kept:
+        if not is_within(source / name, source):
+            raise ArtifactError(
+                f"{source / name} is a link to {(source / name).resolve()}, which is not of the "
+                "model; put the file itself there, or remove the link."
+            )
+    return weights + kept
 
 
 def hashed(source: Path, names: Collection[str]) -> Files:

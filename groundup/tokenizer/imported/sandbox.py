@@ -34,6 +34,7 @@ WIDE = re.compile(r"\d{5,}|\{[^{}]*\{")
 FORMATS = {"format", "format_map", "%"}
 MULTIPLYING = {
     "replace",
+    "regex_replace",
     "join",
     "indent",
     "wordwrap",
@@ -48,11 +49,13 @@ MULTIPLYING = {
 """What makes of two texts one that may be as long as their product."""
 SLOW, SLOWER = {"title", "wordwrap", "urlize", "pprint", "tojson", "sort", "unique", "groupby"}, 16
 """What takes so many times as long as others for a character, and looks at no clock meanwhile."""
+COPIED = 32
+"""Characters that are copied in the time of one that is made."""
 MOST_ITEMS, ENDLESS = 2**20, 2**62
 PLAIN = {"", "default", "d"}
 """What makes nothing of a number."""
 MOST_BITS = 65_536
-GIANT = "The chat template makes a number of thousands of digits."
+GIANT = "The {} makes a number of thousands of digits."
 FAILURES = (
     TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError,
     RuntimeError, MemoryError,
@@ -65,7 +68,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
-    def __init__(self, extensions: Sequence[Any]) -> None:
+    def __init__(self, extensions: Sequence[Any], kind: str = "chat template") -> None:
+        """Take jinja's extensions, and what messages call the template."""
+        self.kind = kind
         super().__init__(
             trim_blocks=True, lstrip_blocks=True, extensions=extensions, finalize=self.written
         )
@@ -81,10 +86,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
         try:
             return super().from_string(source, globals, template_class)
         except TemplateSyntaxError as error:
-            raise ConfigError(f"The chat template is none: {error}, line {error.lineno}.") from None
+            raise ConfigError(f"The {self.kind} is none: {error}, line {error.lineno}.") from None
         except (RecursionError, MemoryError, SyntaxError) as error:
             raise ConfigError(
-                f"The chat template is none: it is nested too deeply ({type(error).__name__})."
+                f"The {self.kind} is none: it is nested too deeply ({type(error).__name__})."
             ) from None
 
     def handle_exception(self, source: str | None = None) -> NoReturn:
@@ -93,8 +98,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(error, ConfigError | TemplateSyntaxError) or not isinstance(error, FAILURES):
             super().handle_exception(source)
         raise ConfigError(
-            f"The chat template fails: {type(error).__name__}: {str(error)[:200]}."
+            f"The {self.kind} fails: {type(error).__name__}: {str(error)[:200]}."
         ) from None
+
+    def fill(self, template: Template, values: Mapping[str, Any]) -> str:
+        """The template's text with these variables, all limits anew."""
+        self.begin(weight(values))
+        return template.render(values)
 
     def begin(self, given: int) -> None:
         """Start to count for a rendering in this thread; `given` is the size of what it is of."""
@@ -105,12 +115,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.spent.left = getattr(self.spent, "left", MOST) - size - 1
         if self.spent.left < 0:
             raise ConfigError(
-                f"The chat template makes more than {MOST:,} characters and items of a small "
-                "conversation; it is no template for chats."
+                f"The {self.kind} makes more than {MOST:,} characters and items of a small input; "
+                "it is refused."
             )
         if time.monotonic() > getattr(self.spent, "until", float("inf")):
             raise ConfigError(
-                f"The chat template takes more than {MOST_SECONDS:g} seconds for one conversation."
+                f"The {self.kind} takes more than {MOST_SECONDS:g} seconds for one input."
             )
         return ""
 
@@ -144,7 +154,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """What a step made, counted."""
         self.tick(weight(value))
         if isinstance(value, int) and value.bit_length() > MOST_BITS:
-            raise ConfigError(GIANT)
+            raise ConfigError(GIANT.format(self.kind))
         return value
 
     def weigh(self, name: str, values: Sequence[Any]) -> None:
@@ -152,17 +162,19 @@ class Sandbox(ImmutableSandboxedEnvironment):
         sizes = [weight(value) for value in values]
         counts = values[1:] if name not in PLAIN else []
         if any(isinstance(value, int) and abs(value) > MOST_COUNT for value in counts):
-            raise ConfigError(f"The chat template asks `{name}` for more than {MOST_COUNT:,}.")
+            raise ConfigError(f"The {self.kind} asks `{name}` for more than {MOST_COUNT:,}.")
         if name in FORMATS and wide(values[0]):
-            raise ConfigError(f"The chat template asks `{name}` for a width without bounds.")
+            raise ConfigError(f"The {self.kind} asks `{name}` for a width without bounds.")
         if name in MULTIPLYING:
             sizes += [abs(value) for value in values if isinstance(value, int)]
             first, second = (sorted(sizes, reverse=True) + [1, 1])[:2]
             sizes.append(first * max(1, second))
         if name in SLOW:
             sizes.append(max(sizes) * SLOWER)
+        if name == "wordwrap":
+            sizes.append(wrapping(*values))
         if max(sizes, default=0) > self.room():
-            raise ConfigError(f"The chat template makes too much of its texts by `{name}`.")
+            raise ConfigError(f"The {self.kind} makes too much of its texts by `{name}`.")
 
     def room(self) -> int:
         """What a rendering may still make."""
@@ -176,7 +188,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(inner, BuiltinMethodType):
             self.weigh(inner.__name__, [inner.__self__, *values, *named.values()])
         elif max(map(weight, [*values, *named.values()]), default=0) > self.room():
-            raise ConfigError("The chat template calls a function with too much.")
+            raise ConfigError(f"The {self.kind} calls a function with too much.")
         return self.bounded_result(super().call(context, function, *values, **named))
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -197,11 +209,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
             bits = left.bit_length() * right if operator == "**" else 0
             bits = left.bit_length() + right.bit_length() if operator == "*" else bits
             if bits > MOST_BITS:
-                raise ConfigError(GIANT)
+                raise ConfigError(GIANT.format(self.kind))
         elif operator == "*":
             text, count = (right, left) if isinstance(left, int) else (left, right)
             if isinstance(count, int) and weight(text) * count > self.room():
-                raise ConfigError("The chat template repeats a text too often.")
+                raise ConfigError(f"The {self.kind} repeats a text too often.")
         elif operator == "+":
             self.tick(weight(left) + weight(right))
         return super().call_binop(context, operator, left, right)
@@ -242,6 +254,17 @@ def swapped(node: Any) -> Any:
         isinstance(node, nodes.Tuple) and node.ctx == "load"
     )
     return called("bounded_result", [node]) if is_made else node
+
+
+def wrapping(text: Any, *options: Any) -> int:
+    """What `wordwrap` costs: a long word is copied once for each of its lines, down to its end.
+
+    >>> wrapping("a" * 1_000_000, 1) > MOST + SHARE * 1_000_000
+    True
+    """
+    widths = [value for value in options if isinstance(value, int) and value is not True]
+    longest = max(map(len, text.split()), default=0) if isinstance(text, str) else 0
+    return longest * longest // max(1, min(widths, default=79)) // COPIED
 
 
 def wide(value: Any) -> bool:

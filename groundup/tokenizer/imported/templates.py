@@ -29,7 +29,7 @@ from groundup.core import ArtifactError, ConfigError, Conversation, DataError, M
 
 from ..bpe import well_formed
 from ..chat import ROLES, TEMPLATE, Rendered, template_digest
-from .sandbox import Sandbox, weight
+from .sandbox import Sandbox
 from .tokenizer import ImportedTokenizer, named
 
 
@@ -108,14 +108,12 @@ class ChatTemplate:
         """
         check(conversation)
         given = {"tools": None, "documents": None} | self.variables | dict(variables or {})
-        messages = [
+        given["messages"] = [
             {"role": role, "content": well_formed(content)} for role, content in conversation
         ]
-        self._sandbox.begin(weight(messages) + weight(given))
+        given["add_generation_prompt"] = add_generation_prompt
         try:
-            return self._template.render(
-                given, messages=messages, add_generation_prompt=add_generation_prompt
-            )
+            return self._sandbox.fill(self._template, given)
         except Refused as error:
             raise DataError(f"The chat template refuses the conversation: {error}") from None
 

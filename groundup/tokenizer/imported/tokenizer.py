@@ -13,7 +13,8 @@ a token came from: in order, inside the text, never overlapping, and only then w
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
@@ -175,12 +176,18 @@ class ImportedTokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Ids of many texts, in order, on all cores."""
         texts = [self.changed(well_formed(text)) for text in texts]
-        batch = self._library.encode_batch_fast(texts, add_special_tokens=False)
+        with panics_refused():
+            batch = self._library.encode_batch_fast(texts, add_special_tokens=False)
         ids = [encoding.ids for encoding in batch]
         for place, text in enumerate(texts):
-            if (found := self.library_for(text)) is not self._library:
-                ids[place] = found.encode(text, add_special_tokens=False).ids
+            if self.library_for(text) is not self._library:
+                ids[place] = self.encoding(text).ids
         return ids
+
+    def encoding(self, text: str) -> tokenizers.Encoding:
+        """What the library makes of a text."""
+        with panics_refused():
+            return self.library_for(text).encode(text, add_special_tokens=False)
 
     def encode_rows(self, texts: Sequence[str]) -> list[Int[np.ndarray, "..."]]:
         """Ids of many texts as arrays, in order, on all cores."""
@@ -233,7 +240,7 @@ class ImportedTokenizer:
         if self.normaliser is not None:
             return self.aligned(text, self.normaliser)
         text, shift = self.changed(text), len(self.lead)
-        found = self.library_for(text).encode(text, add_special_tokens=False)
+        found = self.encoding(text)
         places = [(max(0, start - shift), max(0, end - shift)) for start, end in found.offsets]
         return Placed(found.ids, places)
 
@@ -249,7 +256,7 @@ class ImportedTokenizer:
                 shown += new.text
                 places += [(place + start, place + end) for start, end in new.places]
             place += len(part)
-        found = self.library_for(shown).encode(shown, add_special_tokens=False)
+        found = self.encoding(shown)
         spans = [(places[start][0], places[max(start, end - 1)][1]) for start, end in found.offsets]
         return Placed(found.ids, spans)
 
@@ -376,6 +383,23 @@ def hide(content: Content, hidden: Mapping[str, str]) -> Content:
         for token in content["added_tokens"]
     ]
     return {**content, **dict.fromkeys(without), "added_tokens": added, "model": model}
+
+
+@contextmanager
+def panics_refused() -> Iterator[None]:
+    """Context in which the library's panic, a BaseException, is a DataError.
+
+    It panics where a pattern of tokenizer.json takes too many steps.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise DataError(
+            f"The tokenizer cannot cut a text: {str(error)[:200]}; a pattern of its tokenizer.json "
+            "does not fit texts such as this one."
+        ) from None
 
 
 def library(content: Content) -> tokenizers.Tokenizer:

@@ -8,14 +8,12 @@ environment variable, which works for `groundup pretrain` as well.
 """
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from statistics import median
 from typing import NamedTuple
 
-from groundup.core import ConfigError, GroundupError, device, record
+from groundup.core import ConfigError, GroundupError, child, device, record
 from groundup.model import parameters, row_flops
 from groundup.model import preset as find_preset
 
@@ -137,7 +135,7 @@ def pulls() -> Iterator[tuple[str, frozenset[Lever]]]:
 def run(work: Work, on: frozenset[Lever]) -> Measured:
     """Measure a rung in a process of its own."""
     asked = json.dumps({"work": work._asdict(), "levers": sorted(on)})
-    command = [sys.executable, "-m", "groundup.train.levers.rung", asked]
+    command = child.python_command("-m", "groundup.train.levers.rung", asked)
     done = subprocess.run(command, env=environment(on), capture_output=True, text=True)
     if done.returncode:
         why = done.stderr.strip().splitlines()[-1:] or ["no reason was told"]
@@ -150,7 +148,7 @@ def environment(on: frozenset[Lever]) -> dict[str, str]:
 
     A preloaded allocator, and a user's own settings of the C library's, count as the lever.
     """
-    own = dict(os.environ)
+    own = child.python_environment()
     for lever, switch in OFF.items():
         if lever not in on:
             own |= switch

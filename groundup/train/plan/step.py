@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from groundup.core import Config, ConfigError, GroundupError
+from groundup.core import Config, ConfigError, GroundupError, child
 from groundup.kernels import (
     Choice,
     ExpertWeights,
@@ -236,12 +236,9 @@ class Tracer:
         self.said = tempfile.TemporaryFile("w+")
 
     def __enter__(self) -> "Tracer":
-        command = [sys.executable, "-m", "groundup.train.plan.step"]
-        paths = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
-        environment = dict(os.environ, PYTHONPATH=paths)  # the package that is imported here
         self.process = subprocess.Popen(
-            command,
-            env=environment,
+            child.python_command("-m", "groundup.train.plan.step"),
+            env=child.python_environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.said,

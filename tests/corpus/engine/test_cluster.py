@@ -1,5 +1,6 @@
 """Daft here and Daft on Ray write what the pool writes, hung and killed workers included."""
 
+import json
 import os
 import socket
 import subprocess
@@ -93,3 +94,27 @@ def test_nobody_is_told_of_a_run():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
     )
     assert run.stdout.split() == ["True", "0"]
+
+
+RAY = """
+import json, psutil, ray
+from groundup.corpus.engine.cluster import TELLS_NOBODY, os, start_ray
+os.environ.update(TELLS_NOBODY)
+start_ray(1, "")
+family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+found = [one.laddr.ip for each in family for one in each.net_connections("inet")
+         if one.status == psutil.CONN_LISTEN]
+ray.shutdown()
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_a_ray_of_our_own_listens_to_this_machine_alone(tmp_path):
+    pytest.importorskip("ray")
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", RAY], cwd=tmp_path, capture_output=True, text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=170,
+    )  # fmt: skip
+    places = json.loads(done.stdout.splitlines()[-1])
+    assert len(places) >= 4 and {place.removeprefix("::ffff:") for place in places} == {"127.0.0.1"}

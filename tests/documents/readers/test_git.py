@@ -8,18 +8,19 @@ from pathlib import Path
 import pytest
 
 from groundup.documents import Record, Rejected
+from groundup.documents.readers import git as git_reader
 from groundup.documents.readers.git import Git, GitConfig, environment
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
 
 
-def git(where: Path, *words: str) -> str:
+def git(where: Path, *words: str, stdin: Path = Path(os.devnull)) -> str:
     identity = ("-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main")
     env = environment() | {"GIT_COMMITTER_DATE": "2026-01-02T00:00:00Z",
                            "GIT_AUTHOR_DATE": "2026-01-02T00:00:00Z"}  # fmt: skip
     env.pop("GIT_ALLOW_PROTOCOL")
     done = subprocess.run(["git", *identity, *words], cwd=where, env=env, check=True,
-                          capture_output=True)  # fmt: skip
+                          capture_output=True, input=stdin.read_bytes())  # fmt: skip
     return done.stdout.decode().strip()
 
 
@@ -145,3 +146,35 @@ def test_names_that_are_not_utf8_are_spelt_out(repository):
     git(repository, "add", "-A")
     git(repository, "commit", "-q", "-m", "three")
     assert "tool/caf\\xe9.py" in {one.path for one in all_of(repository)}
+
+
+@pytest.mark.parametrize("name", ["config", "refs", "packed-refs", "objects/pack", "shallow"])
+def test_links_and_pipes_in_the_repository_s_folder_are_not_followed(repository, tmp_path, name):
+    inside = repository / ".git" / name
+    if inside.exists():
+        shutil.move(inside, tmp_path / "outside")
+    inside.symlink_to(tmp_path / "outside")
+    (one,) = all_of(repository)
+    assert one.reason == "broken repository" and f"{name} in it is a link" in one.details
+    inside.unlink()
+    os.mkfifo(inside)
+    (one,) = all_of(repository)
+    assert one.reason == "broken repository" and f"{name} in it is" in one.details
+
+
+def test_a_tree_that_holds_trees_many_times_over_is_refused(repository, monkeypatch):
+    blob = git(repository, "rev-parse", "HEAD:src/b.c")
+    lines = [f"100644 blob {blob}\tf{i}.c" for i in range(10)]
+    for _ in range(3):
+        (repository / "lines").write_text("\n".join(lines) + "\n")
+        tree = git(repository, "mktree", stdin=repository / "lines")
+        lines = [f"040000 tree {tree}\td{i}" for i in range(10)]
+    commit = git(repository, "commit-tree", "-m", "bomb", tree)
+    git(repository, "update-ref", "HEAD", commit)
+    assert len(all_of(repository)) == 1000
+    monkeypatch.setattr(git_reader, "MOST_FILES", 999)
+    (one,) = all_of(repository)
+    assert one.reason == "too large" and "1000 files" in one.details
+    monkeypatch.setattr(git_reader, "MOST_BYTES", 10_000)
+    (one,) = all_of(repository)
+    assert one.reason == "too large" and "10000 bytes" in one.details

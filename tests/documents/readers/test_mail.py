@@ -152,3 +152,10 @@ def test_hostile_messages_cost_themselves_alone(tmp_path):
 def test_an_encoded_word_runs_no_codec(name):
     assert header_text(f"=?{name}?Q?=5Cx41?=") == f"=?{name}?Q?=5Cx41?="
     assert header_text("=?iso-8859-1?Q?caf=E9?= =?utf-8?B?w6k=?=") == "caféé"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_message_of_parts_without_end_is_refused_at_once(tmp_path, end):
+    head = b"From: a@b\nContent-Type: multipart/mixed; boundary=x\n\n"
+    found = one_of(tmp_path, head + (b"--x" + end + end) * 200_000)
+    assert isinstance(found, Rejected) and found.reason == "too many parts"

@@ -3,9 +3,12 @@
 The first tests need nothing; the others run where Transformers is installed.
 """
 
+import ast
 import importlib.util
+import json
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,19 @@ def test_the_context_is_where_lm_eval_finds_it():
     assert context_of(Found(), Found()) == 2048
 
 
+def test_transformers_is_never_called_without_saying_that_no_code_runs(root):
+    calls = [
+        (file.name, node.lineno, {each.arg: ast.unparse(each.value) for each in node.keywords})
+        for file in (root / "groundup").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") in ("from_pretrained", "from_config", "pipeline")
+    ]
+    assert len(calls) >= 3
+    for name, line, said in calls:
+        assert said.get("trust_remote_code") == "False", f"{name}:{line}"
+
+
 def directory(out: Path, kind: str, extra: dict | None = None) -> Path:
     import transformers
 
@@ -74,6 +90,23 @@ class TestContract(TextModelContract):
     @pytest.fixture
     def model(self, tmp_path):
         return open_foreign(directory(tmp_path, "Llama"))
+
+
+@needs_peer
+@pytest.mark.parametrize("auto", ["AutoConfig", "AutoModelForCausalLM", "AutoTokenizer"])
+def test_a_directory_s_own_code_does_not_run_though_somebody_says_yes(tmp_path, auto, monkeypatch):
+    path, mark = directory(tmp_path / "model", "Llama"), tmp_path / "mark"
+    (path / "own.py").write_text(f"open({str(mark)!r}, 'w').write('ran')\n")
+    file = path / ("tokenizer_config.json" if auto == "AutoTokenizer" else "config.json")
+    values = json.loads(file.read_text())
+    named = ["own.Own", None] if auto == "AutoTokenizer" else "own.Own"
+    if auto == "AutoConfig":
+        values["model_type"] = "own"
+    file.write_text(json.dumps(values | {"auto_map": {auto: named}}))
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    with suppress(ArtifactError):
+        open_foreign(path)
+    assert not mark.exists()
 
 
 @needs_peer

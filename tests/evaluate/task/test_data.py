@@ -153,3 +153,25 @@ def test_what_cannot_be_is_told(tmp_path):
     read_me = source(tmp_path, data_files="x.jsonl", trust_remote_code=True)
     put(tmp_path / "x.jsonl", '{"a": 1}\n')
     assert len(read_split(read_me, "train")) == 1
+
+
+@pytest.mark.parametrize("way", ["absolute", "above", "wildcard", "link", "folder", "here"])
+def test_a_task_reads_nothing_but_its_folder_and_the_data(tmp_path, way, monkeypatch):
+    secret = put(tmp_path / "home" / "test.jsonl", '{"a": "secret"}\n')
+    task = tmp_path / "task"
+    task.mkdir()
+    (task / "link.jsonl").symlink_to(secret)
+    monkeypatch.chdir(secret.parent)
+    named = {
+        "absolute": source(task, data_files={"test": str(secret)}),
+        "above": source(task, data_files={"test": "../home/test.jsonl"}),
+        "wildcard": source(task, data_files={"test": "../*/test.jsonl"}),
+        "link": source(task, data_files={"test": "link.jsonl"}),
+        "folder": source(task, "../home"),
+        "here": source(task, data_files={"test": "test.jsonl"}),
+    }[way]
+    with pytest.raises(DataError, match="--data|no file test.jsonl"):
+        read_split(named, "test")
+    if way != "folder":
+        given = named._replace(data=secret.parent)
+        assert read_split(given, "test")["a"] == ["secret"]

@@ -16,6 +16,17 @@ def put(path: Path, text: str) -> Path:
     return path
 
 
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9)
+)
+"""810 bytes or so, and 9 to the ninth values."""
+
+
+def test_an_alias_that_is_used_twice_is_fine(tmp_path):
+    file = put(tmp_path / "t.yaml", "a: &x [1, {b: 2}]\nc: *x\nd: {<<: {e: 1}}\n")
+    assert read_yaml(file) == {"a": [1, {"b": 2}], "c": [1, {"b": 2}], "d": {"e": 1}}
+
+
 def test_the_including_file_wins(tmp_path):
     put(tmp_path / "parts" / "_base", "a: 1\nb: 1\nc: 1\ntask_list: [x]\n")
     put(tmp_path / "parts" / "_middle", "include: _base\nb: 2\nc: 2\n")
@@ -36,6 +47,9 @@ def test_a_function_knows_the_file_that_names_it(tmp_path):
         ("include: t.yaml\n", "includes it in turn"),
         ("- a\n- b\n", "must be `key: value` lines; got list"),
         ("a: [1\n", r"t\.yaml is no YAML"),
+        ("a: &a {b: *a}\n", "alias of what it stands in"),
+        (BOMB, "more than 100,000 values with its aliases"),
+        (BOMB.replace("[*", "{<<: [*").replace("]", "]}"), "is no YAML|more than 100,000 values"),
         ("a: !!python/object/apply:os.system ['true']\n", "no YAML that a task file may hold"),
     ],
 )

@@ -17,7 +17,7 @@ def reader(has_choices: bool = False, *columns: str) -> Reader:
 def test_line_breaks_and_missing_names_are_lm_evals():
     assert fill("a\n", {}) == "a\n" and fill("{{x}}\n\n", {"x": 1}) == "1\n\n"
     assert fill("{{x|regex_replace('o+', '0', 1)}}", {"x": "foo boo"}) == "f0 boo"
-    with pytest.raises(DataError, match=r"t\.yaml: doc_to_text cannot be filled in \('b' is und"):
+    with pytest.raises(DataError, match=r"t\.yaml: doc_to_text cannot be filled in .*'b' is und"):
         reader().text("{{b}}", {"q": 1})
 
 
@@ -28,8 +28,26 @@ def test_templates_cannot_reach_python():
             reader().text(attack, row)
 
 
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{{ 'a' * 10**10 }}",
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ q | wordwrap(1) | wordwrap(10**9) }}",
+        "{{ ('a' * 60 ~ 'b') | regex_replace('(a|a)+$', '') }}",
+        "{{ ('a' * 99999) | regex_replace('a', 'b' * 99999) }}",
+        "{% if q.clear() %}{% endif %}{{ q.append(1) }}",
+    ],
+)
+def test_templates_have_the_limits_of_chat_templates(attack, monkeypatch):
+    monkeypatch.setattr("groundup.tokenizer.imported.sandbox.MOST_SECONDS", 0.3)
+    monkeypatch.setattr("groundup.evaluate.task.template.REGEX_SECONDS", 0.3)
+    with pytest.raises(DataError, match="doc_to_text cannot be filled in"):
+        reader().text(attack, {"q": "words"})
+
+
 def test_a_template_that_is_none_is_told():
-    with pytest.raises(ConfigError, match="doc_to_text is no template"):
+    with pytest.raises(ConfigError, match="doc_to_text: The task template is none"):
         reader().text("{% if %}", {})
 
 

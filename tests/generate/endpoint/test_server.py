@@ -261,11 +261,29 @@ def test_the_key_is_sent_and_never_told(server, monkeypatch, capsys):
     assert not any(key in text for text in told)
 
 
-@pytest.mark.parametrize("given", ["sk-very-secret", "0KEY", "A B", "NOT_SET_ANYWHERE"])
+@pytest.mark.parametrize("before", [*range(0, 240, 7), 790, 798, 65_530])
+def test_no_part_of_the_key_is_left_where_a_message_is_cut(server, monkeypatch, before):
+    key = "sk-very-secret-0123456789-abcdefghijklmnopqrstuvwxyz"
+    monkeypatch.setenv("TEST_KEY", key)
+    model = endpoint(server, key_env="TEST_KEY")
+    words = "x" * before + " " * (before % 2) + key
+    answers = [status(401, words), raw(words.encode(), "text/plain", 500),
+               raw(words.encode(), "text/plain"),
+               status(302, headers={"Location": words[-1_000:]})]  # fmt: skip
+    for answer in answers:
+        server.script.extend([answer] * RETRIES.attempts)
+        message = one(model).message
+        assert not any(key[i : i + 6] in message for i in range(len(key) - 5)), message
+        server.script.clear()
+
+
+@pytest.mark.parametrize(
+    "given", ["sk-very-secret", "sk_very_secret", "0KEY", "A B", "NOT_SET_ANYWHERE"]
+)
 def test_what_is_no_name_of_a_variable_is_not_repeated_as_a_key(server, given):
     with pytest.raises(ConfigError) as caught:
         endpoint(server, key_env=given)
-    assert "sk-very-secret" not in str(caught.value)
+    assert given not in str(caught.value)
 
 
 def test_a_key_that_cannot_stand_in_a_header_is_not_repeated(server, monkeypatch):

@@ -246,3 +246,13 @@ def test_the_number_of_reviewers_is_bounded(server):
 def test_only_this_machine_is_listened_to(server):
     assert server.server_address[0] == "127.0.0.1"
     assert len(server.secret) >= 32 and server.secret in server.url
+
+
+def test_a_page_may_open_many_connections_at_once(tmp_path):
+    waiting = ReviewServer("lamps", lambda who: sheet(tmp_path, who), "ana")
+    try:
+        address = ("127.0.0.1", waiting.server_port)
+        for each in [socket.create_connection(address, timeout=5) for _ in range(60)]:
+            each.close()
+    finally:
+        waiting.server_close()

@@ -333,3 +333,16 @@ def test_on_the_command_line_an_unknown_licence_is_told(tmp_path, capsys):
     told = capsys.readouterr()
     assert not ended.value.code and "licence mit" in told.out and "names no" not in told.err
     assert Artifact.open(tmp_path / "said", kind="model").stage == "import"
+
+
+@pytest.mark.parametrize("name", ["README.md", "LICENSE", "generation_config.json"])
+def test_no_file_is_taken_through_a_link_out_of_the_directory(source, tmp_path, name):
+    (tmp_path / "mine").write_text('{"mine": 1}')
+    (source / name).unlink()
+    (source / name).symlink_to(tmp_path / "mine")
+    with pytest.raises(ArtifactError, match=rf"{name} is a link to .*mine, which is not of"):
+        import_model(AS_IS, source, tmp_path / "base")
+    (source / name).unlink()
+    (source / "own").write_text("{}")
+    (source / name).symlink_to("own")
+    assert import_model(AS_IS, source, tmp_path / "base").file(name).read_text() == "{}"

@@ -1,8 +1,10 @@
 """sandbox.py: templates that would take all time or memory are errors, others are as they were."""
 
+import tomllib
+
 import pytest
 
-from groundup.core import ConfigError, Message
+from groundup.core import ConfigError, DataError, Message
 from groundup.tokenizer import ChatTemplate, FastTokenizer
 from groundup.tokenizer.fast import tokenizer_json
 from groundup.tokenizer.imported import sandbox
@@ -63,12 +65,38 @@ def shown(source: str) -> str:
         "{% for i in range(99999) %}" + "x" * 1000 + "{% endfor %}",
         "{% set x = 'a' * 99999 %}{% for i in range(99999) %}{{ x }}{% endfor %}",
         "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
+        "{{ ('a' * 10**7) | wordwrap(1) | length }}",
+        "{{ ('a' * 10**6) | wordwrap(width=2) | length }}",
     ],
 )
 def test_what_would_never_end_is_an_error(monkeypatch, source):
     monkeypatch.setattr(sandbox, "MOST_SECONDS", 0.3)
     with pytest.raises(ConfigError, match="The chat template"):
         shown(source)
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        "('{0.__globals__[os]}' | attr('format'))(raise_exception)",
+        "('{0.__globals__}' | attr('format'))(raise_exception)",
+        "('{x.__class__}' | attr('format_map'))({'x': raise_exception})",
+        "(['{0.__globals__}'] | map(attribute='format') | first)(raise_exception)",
+        "'{0.__globals__}'.format(raise_exception)",
+        "'{0.__globals__}'['format'](raise_exception)",
+        "(raise_exception | attr('__globals__')).os.environ",
+    ],
+)
+def test_no_way_leads_from_a_function_to_the_machine(way):
+    try:
+        assert shown("{{ " + way + " }}") == ""  # what is unsafe is undefined
+    except (ConfigError, DataError) as error:
+        assert "unsafe" in str(error) or "undefined" in str(error)
+
+
+def test_older_jinja_whose_sandbox_is_broken_is_not_taken(root):
+    wanted = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert "jinja2>=3.1.6" in wanted
 
 
 @pytest.mark.parametrize(

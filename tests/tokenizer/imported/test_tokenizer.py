@@ -228,3 +228,14 @@ def test_an_added_token_that_normalisation_makes_empty_is_refused():
     with pytest.raises(DataError, match="is nothing after the tokenizer's own normalisation"):
         ImportedTokenizer(made)
     assert ImportedTokenizer(made | {"added_tokens": [token | {"normalized": False}]})
+
+
+def test_a_pattern_without_end_is_a_refusal_of_the_text():
+    made = content(bpe({"a": 0, "c": 1}, []), [], {})
+    pattern = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated",
+               "invert": False}  # fmt: skip
+    tokenizer = ImportedTokenizer({**made, "pre_tokenizer": pattern})
+    assert tokenizer.encode("aa") == [0, 0]
+    for read in (tokenizer.encode, tokenizer.placed):
+        with pytest.raises(DataError, match="cannot cut a text: .*retry-limit"):
+            read("a" * 60 + "c")
