@@ -275,8 +275,10 @@ def describe(
     draft: Draft, *, kind: Kind, stage: str, version: int, config: Config,
     parents: Mapping[str, Artifact], key: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Hash the payload and return the manifest."""
+    """Hash the payload, make it durable and return the manifest."""
     files = {name: entry for name, entry in sorted(payload(draft.path))}
+    for path in {path for name in files for path in (Path(name), *Path(name).parents)}:
+        sync_directory(draft.path / path)  # else a power failure could leave the manifest alone
     return {
         "format": FORMAT,
         "kind": kind,
@@ -462,7 +464,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sync_directory(path: Path) -> None:
-    """Make a rename in this directory durable."""
+    """Make a rename in this directory durable, or what was written to a file."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
