@@ -384,7 +384,9 @@ def work_on(mutants: Sequence[Mutant], given: argparse.Namespace, results: dict[
     rooms: dict[str, list[Mutant]] = {}
     for mutant in mutants:
         rooms.setdefault(mutant.room, []).append(mutant)
-    with tempfile.TemporaryDirectory(prefix="mut", ignore_cleanup_errors=True) as folder:
+    # Not below /tmp, which sandboxes of the tests replace by their own.
+    place = "/var/tmp" if os.access("/var/tmp", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=place, prefix="mut", ignore_cleanup_errors=True) as folder:
         work = Path(folder)
         pristine = work / "p"
         copy_tree(pristine)

@@ -32,5 +32,7 @@ def test_a_kill_before_any_call_leaves_the_old_state_or_the_new_one(kind, tmp_pa
             break
         shutil.rmtree(folder)
     assert not was_killed and is_new and number
-    left = [path.name for path in folder.rglob("*") if ".partial" in path.name or ".tmp" in path.name]
+    left = [
+        path.name for path in folder.rglob("*") if ".partial" in path.name or ".tmp" in path.name
+    ]
     assert left == []

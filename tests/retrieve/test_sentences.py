@@ -85,3 +85,20 @@ def test_time_grows_with_the_text_not_its_square():
         assert re.sub(r"\s", "", "".join(text[b.start : b.end] for b in found)) == re.sub(
             r"\s", "", text
         )
+
+
+def test_a_line_end_ends_no_sentence_unless_lines_are_units():
+    text = "It goes on\nin the next line."
+    assert cut(text) == [text] == [text[s.start : s.end] for s in sentences(text)]
+    assert cut(text, True) == ["It goes on", "in the next line."]
+
+
+def test_what_begins_with_a_prompt_is_code_to_its_end():
+    assert [part.kind for part in sentences(">>> brew(tea)\nIt is green and hot and good now")] == [
+        "code"
+    ]
+
+
+def test_a_label_has_six_words_at_most():
+    assert is_label("one two three four five six")
+    assert not is_label("one two three four five six seven")
