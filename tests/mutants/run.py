@@ -12,8 +12,9 @@ mutant itself change; `--fresh` forgets them all.
 
 Each mutant runs in a fork of one parent that has imported torch and pytest, in a tree of hard links
 below the temporary folder; the working tree is never written. Before a room's mutants its tests run
-unchanged: they must pass, and their time sets the limit beyond which a mutant counts as hanging,
-which kills it. Exit codes: 0 done, 1 a test fails unchanged or a mutant is stale, 2 wrong use.
+unchanged: one that fails then is named and left out, and their time sets the limit beyond which a
+mutant counts as hanging, which kills it. Exit codes: 0 done, 1 a test fails unchanged or a mutant
+is stale, 2 wrong use.
 """
 
 import argparse
@@ -47,8 +48,9 @@ PYTEST = (
     "-x", "-q", "-p", "no:cacheprovider", "--durations=0", "--no-header", "-m", "not gpu",
     "-W", "ignore::pytest.PytestAssertRewriteWarning",  # plugins that the parent has imported
 )  # fmt: skip
-GRACE_SECONDS, PATIENCE = 90.0, 8.0
-"""A mutant hangs after this time and so many times what its tests take unchanged."""
+GRACE_SECONDS, PATIENCE, UNKNOWN_SECONDS = 90.0, 8.0, 900.0
+"""A mutant hangs after the first and so many times what its tests take unchanged, or, where that is
+not known, after the last."""
 POLL_SECONDS = 0.05
 KILLED = ("killed", "hung", "crashed")
 
@@ -84,13 +86,13 @@ class Watch:
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
-        self.failed = ""
+        self.failed: list[str] = []
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.seconds[report.nodeid] += report.duration
         self.outcomes[report.outcome] += report.when == "call" or report.outcome != "passed"
         if report.outcome == "failed":
-            self.failed = self.failed or report.nodeid
+            self.failed.append(report.nodeid)
 
 
 class Run(NamedTuple):
@@ -204,13 +206,13 @@ class Job(NamedTuple):
 def run_unchanged(
     pristine: Path, work: Path, rooms: dict[str, list[Mutant]], given: argparse.Namespace
 ) -> tuple[Counter[str], list[str]]:
-    """Run each room's tests unchanged, some rooms at a time; their seconds, and rooms that failed.
+    """Run each room's tests unchanged, some rooms at a time; their seconds, and those that failed.
 
     What passed before and is the same since is not run again.
     """
     known = read_results(given.results.with_suffix(".unchanged.json"))
     seconds, wrong = Counter[str](), list[str]()
-    waiting, busy = list(rooms), dict[int, tuple[str, Job]]()
+    waiting, busy = [] if given.green else list(rooms), dict[int, tuple[str, Job]]()
     while waiting or busy:
         while waiting and len(busy) < given.workers:
             room = waiting.pop(0)
@@ -227,14 +229,15 @@ def run_unchanged(
         room, _ = busy.pop(child)
         seconds.update(run.told.get("seconds", {}))
         print(f"{room:10}  unchanged: {run.seconds:.0f} s, {run.told.get('outcomes')}", flush=True)
-        if run.status:
-            log = job.notes.with_suffix(".log").read_text(errors="replace")
-            print(f"the tests of {room} fail unchanged, so its mutants are not run:\n{log[-3000:]}")
-            wrong.append(room)
-            continue
-        digest = room_digest(room, rooms[room])
-        known[room] = {"digest": digest, "seconds": run.told["seconds"]}
-        write_results(given.results.with_suffix(".unchanged.json"), known)
+        failed = run.told.get("failed", [])
+        if run.status and not failed:
+            print(job.notes.with_suffix(".log").read_text(errors="replace")[-3000:])
+            sys.exit(f"mutants: the tests of {room} cannot run (exit code {run.status})")
+        wrong += failed
+        if not failed:
+            digest = room_digest(room, rooms[room])
+            known[room] = {"digest": digest, "seconds": run.told["seconds"]}
+            write_results(given.results.with_suffix(".unchanged.json"), known)
     return seconds, wrong
 
 
@@ -283,12 +286,13 @@ def limit_of(mutant: Mutant, seconds: Counter[str]) -> float:
     usual = sum(
         spent for node, spent in seconds.items() if any(node.startswith(t) for t in mutant.tests)
     )
-    return GRACE_SECONDS + PATIENCE * usual
+    return GRACE_SECONDS + PATIENCE * usual if usual else UNKNOWN_SECONDS
 
 
 def run_mutants(
-    mutants: Sequence[Mutant], seconds: Counter[str], pristine: Path, work: Path, workers: int
-) -> Iterator[tuple[Mutant, Run, str]]:
+    mutants: Sequence[Mutant], seconds: Counter[str], wrong: Sequence[str], pristine: Path,
+    work: Path, workers: int,
+) -> Iterator[tuple[Mutant, Run, str]]:  # fmt: skip
     """Run all, so many at a time; yield each with its run and the end of its output."""
     waiting, busy = list(mutants), dict[int, Job]()
     number = 0
@@ -300,7 +304,8 @@ def run_mutants(
             link_tree(pristine, tree)
             mutant.apply(tree)
             notes = work / f"m{number}.json"
-            child = start(tree, mutant.tests, True, notes)
+            left_out = [f"--deselect={test}" for test in wrong]
+            child = start(tree, [*mutant.tests, *left_out], True, notes)
             busy[child] = Job(mutant, notes, tree, time.monotonic(), limit_of(mutant, seconds))
         child, job, run = wait_for_one(busy)
         del busy[child]
@@ -347,6 +352,9 @@ def settings(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", help="only this mutant, with its tests' output")
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--survivors", action="store_true", help="only what survived before")
+    parser.add_argument(
+        "--green", action="store_true", help="the tests are known to pass unchanged"
+    )
     parser.add_argument("--list", action="store_true", help="count the mutants and check them")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="how many at a time")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file of results")
@@ -392,13 +400,14 @@ def work_on(mutants: Sequence[Mutant], given: argparse.Namespace, results: dict[
         copy_tree(pristine)
         preload()
         seconds, wrong = run_unchanged(pristine, work, rooms, given)
-        mutants = [mutant for mutant in mutants if mutant.room not in wrong]
-        done = run_mutants(mutants, seconds, pristine, work, given.workers)
+        for test in wrong:
+            print(f"fails unchanged, so it kills nothing: {test}", flush=True)
+        done = run_mutants(mutants, seconds, wrong, pristine, work, given.workers)
         for number, (mutant, run, log) in enumerate(done, 1):
             end = verdict(run)
             results[mutant.id] = {
                 "room": mutant.room, "file": mutant.file, "end": end, "digest": mutant.digest(),
-                "by": run.told.get("failed", ""), "seconds": round(run.seconds, 1),
+                "by": "".join(run.told.get("failed", [])), "seconds": round(run.seconds, 1),
             }  # fmt: skip
             write_results(given.results, results)
             print(f"{number}/{len(mutants)}  {run.seconds:5.1f} s  {end:8}  {mutant.id}",

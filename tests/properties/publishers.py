@@ -1,4 +1,4 @@
-"""All that publishes files, each as one small act: what stood before, what is done, what holds after.
+"""All that publishes files, each as a small act: what stood before, what is done, what holds after.
 
 `begin` makes what stands before, `act` publishes, `holds` asserts that a reader finds the old state
 or the new one and returns which. After a kill `act` runs again and must reach the new state.

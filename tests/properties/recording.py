@@ -23,14 +23,14 @@ EXIT_KILLED = 77
 
 
 class Recorder:
-    """Notes calls below a folder; `calls` has them as texts, `wrong` what was published unsynced."""
+    """Notes calls below a folder: `calls` in words, `wrong` what was published unsynced."""
 
     def __init__(self, root: Path, kill_at: int | None = None) -> None:
         self.root, self.kill_at = root.resolve(), kill_at
         self.calls: list[str] = []
         self.wrong: list[str] = []
         self.synced: dict[int, tuple[int, int]] = {}
-        """Inode to size and time of change at its last fsync; what stood before counts as synced."""
+        """Inode to size and time at the last fsync; what stood before counts as synced."""
         for path in filter(Path.is_file, self.root.rglob("*")):
             self.synced[path.stat().st_ino] = state(path.stat())
         self.names_due: dict[Path, str] = {}
@@ -62,7 +62,7 @@ class Recorder:
         self.names_due.pop(place, None)
 
     def publish(self, source: Path, target: Path) -> None:
-        """Before a rename to a name that readers look for; a manifest publishes its whole folder."""
+        """Before a rename to a name that readers look for; a manifest publishes its folder."""
         is_manifest = target.name == MANIFEST
         above = [folder for folder in target.resolve().parents if folder.is_relative_to(self.root)]
         if is_manifest or not any(map(is_unfinished, above)):

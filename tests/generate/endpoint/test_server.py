@@ -165,9 +165,8 @@ def test_a_server_that_hangs_or_drips_once_is_tried_again(behaviour):
 
         def late(answering):
             model.server.config = model.server.config.model_copy(update={"timeouts": TIMES})
-            if peer.asked[1:]:
-                return good(answering)  # by then there is all the time in the world
-            behaviour(answering)
+            # By the second request there is all the time in the world.
+            good(answering) if peer.asked[1:] else behaviour(answering)
 
         peer.always = late
         assert isinstance(one(model), Completion) and len(peer.asked) == 2
