@@ -354,6 +354,8 @@ def read_manifest(path: Path) -> Artifact:
             raise ArtifactError(f"{manifest} has the unknown kind {data['kind']!r}.")
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in data["files"]):
             raise ArtifactError(f"{manifest} names a file outside its directory.")
+        if any({*entry} != {"sha256", "bytes"} for entry in data["files"].values()):
+            raise ValueError("each file has sha256 and bytes")
         return Artifact(
             path=path,
             parents=tuple(Parent(**parent) for parent in data["parents"]),

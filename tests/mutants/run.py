@@ -45,7 +45,7 @@ PRELOADED = (
     "safetensors.torch", "scipy.stats", "tokenizers", "rich.console", "cyclopts", "jinja2",
 )  # fmt: skip
 PYTEST = (
-    "-x", "-q", "-p", "no:cacheprovider", "--durations=0", "--no-header", "-m", "not gpu",
+    "-x", "-q", "-p", "no:cacheprovider", "--durations=0", "--no-header", "-m", "not slow and not gpu",
     "-W", "ignore::pytest.PytestAssertRewriteWarning",  # plugins that the parent has imported
 )  # fmt: skip
 GRACE_SECONDS, PATIENCE, UNKNOWN_SECONDS = 90.0, 8.0, 900.0
@@ -353,7 +353,7 @@ def settings(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--survivors", action="store_true", help="only what survived before")
     parser.add_argument(
-        "--green", action="store_true", help="the tests are known to pass unchanged"
+        "--green", action="store_true", help="do not run the tests unchanged"
     )
     parser.add_argument("--list", action="store_true", help="count the mutants and check them")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="how many at a time")
