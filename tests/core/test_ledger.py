@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.core import ArtifactError, DataError
-from groundup.core.ledger import Ledger, Pointer, user_name
+from groundup.core.ledger import Ledger, Pointer, seal, user_name
 
 
 @pytest.fixture
@@ -206,3 +206,14 @@ def test_a_writer_waits_for_the_one_before(ledger):
                 waiting.result(timeout=0.3)
         waiting.result(timeout=60)
     assert numbers(ledger) == [0, 1, 2, 3]
+
+
+def test_a_line_in_anothers_place_is_found_though_it_is_sound_itself(ledger):
+    lines = ledger.path.read_text().splitlines(keepends=True)
+    second = json.loads(lines[1])
+    second["content"]["number"] = 7
+    fields = [second[name] for name in ("sequence", "when", "content", "previous")]
+    lines[1] = json.dumps({**second, "hash": seal(*fields)}) + "\n"
+    ledger.path.write_text("".join(lines))
+    with pytest.raises(ArtifactError, match="line 3 does not follow"):
+        numbers(ledger)

@@ -45,7 +45,8 @@ PRELOADED = (
     "safetensors.torch", "scipy.stats", "tokenizers", "rich.console", "cyclopts", "jinja2",
 )  # fmt: skip
 PYTEST = (
-    "-x", "-q", "-p", "no:cacheprovider", "--durations=0", "--no-header", "-m", "not slow and not gpu",
+    "-x", "-q", "-p", "no:cacheprovider", "--durations=0", "--no-header",
+    "-m", "not slow and not gpu",
     "-W", "ignore::pytest.PytestAssertRewriteWarning",  # plugins that the parent has imported
 )  # fmt: skip
 GRACE_SECONDS, PATIENCE, UNKNOWN_SECONDS = 90.0, 8.0, 900.0
@@ -118,21 +119,20 @@ def read_list(path: Path) -> list[Mutant]:
     return mutants
 
 
-def troubles(mutants: Sequence[Mutant]) -> Iterator[str]:
-    """What is wrong with the list: stale fragments, missing tests, an id given twice."""
-    for name, count in Counter(mutant.id for mutant in mutants).items():
-        if count > 1:
-            yield f"{name}: the id is given {count} times"
+def stale(mutants: Sequence[Mutant]) -> dict[str, str]:
+    """What is wrong with mutants, by id: a fragment that is gone, a missing test, an id twice."""
+    counts, found = Counter(mutant.id for mutant in mutants), dict[str, str]()
     for mutant in mutants:
         path = ROOT / mutant.file
         count = path.read_text(encoding="utf-8").count(mutant.old) if path.is_file() else 0
+        missing = [test for test in mutant.tests if not (ROOT / test.partition("::")[0]).exists()]
         if count != 1:
-            yield f"{mutant.id}: the old text occurs {count} times in {mutant.file}; once expected"
-        if mutant.old == mutant.new:
-            yield f"{mutant.id}: old and new are the same"
-        for test in mutant.tests:
-            if not (ROOT / test.partition("::")[0]).exists():
-                yield f"{mutant.id}: there is no {test}"
+            found[mutant.id] = f"its old text occurs {count} times in {mutant.file}; once expected"
+        elif mutant.old == mutant.new or counts[mutant.id] > 1:
+            found[mutant.id] = "it changes nothing, or its id is given twice"
+        elif missing:
+            found[mutant.id] = f"there is no {missing[0]}"
+    return found
 
 
 def copy_tree(target: Path) -> None:
@@ -352,9 +352,7 @@ def settings(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", help="only this mutant, with its tests' output")
     parser.add_argument("--fresh", action="store_true", help="forget earlier results")
     parser.add_argument("--survivors", action="store_true", help="only what survived before")
-    parser.add_argument(
-        "--green", action="store_true", help="do not run the tests unchanged"
-    )
+    parser.add_argument("--green", action="store_true", help="do not run the tests unchanged")
     parser.add_argument("--list", action="store_true", help="count the mutants and check them")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="how many at a time")
     parser.add_argument("--results", type=Path, default=RESULTS, help="JSON file of results")
@@ -421,14 +419,15 @@ def main() -> int:
     """Run the command line."""
     given = settings()
     mutants = chosen(given)
-    if wrong := list(troubles(mutants)):
-        print("\n".join(f"mutants: {line}" for line in wrong), file=sys.stderr)
-        return 1
+    wrong = stale(mutants)
+    for name, why in wrong.items():
+        print(f"mutants: {name} is stale: {why}", file=sys.stderr)
+    mutants = [mutant for mutant in mutants if mutant.id not in wrong]
     if given.list:
         for room, count in Counter(mutant.room for mutant in mutants).items():
             print(f"{room:10}  {count:3d}")
         print(f"{'all':10}  {len(mutants):3d}")
-        return 0
+        return 1 if wrong else 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the temporary folder goes
     results = read_results(given.results)
     left = [
@@ -439,7 +438,7 @@ def main() -> int:
     ]  # fmt: skip
     is_sound = not left or work_on(left, given, results)
     report(mutants, results)
-    return 0 if is_sound else 1
+    return 0 if is_sound and not wrong else 1
 
 
 if __name__ == "__main__":

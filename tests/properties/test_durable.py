@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from groundup.core import write_text
+from groundup.core import Artifact, erase, write_text
 from tests.properties.publishers import PUBLISHERS
 from tests.properties.recording import recording
 
@@ -54,6 +54,14 @@ def test_a_new_ledgers_name_is_synced_before_its_first_line(tmp_path):
         PUBLISHERS["new ledger"].act(tmp_path)
     synced = [call for call in recorder.calls if call.startswith("fsync")]
     assert synced == ["fsync ledger", "fsync ledger/looks.jsonl"]
+
+
+def test_what_is_erased_is_no_artifact_from_the_first_call_on(tmp_path):
+    PUBLISHERS["artifact"].act(tmp_path)
+    with recording(tmp_path) as recorder:
+        assert erase(Artifact.open(tmp_path / "out"))
+    calls = [call for call in recorder.calls if not call.startswith("open")]
+    assert calls[:2] == ["unlink out/manifest.json", "fsync out"]
 
 
 def test_the_recorder_hears_of_what_is_not_synced(tmp_path):
