@@ -278,8 +278,10 @@ def describe(
     draft: Draft, *, kind: Kind, stage: str, version: int, config: Config,
     parents: Mapping[str, Artifact], key: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """Hash the payload and return the manifest."""
+    """Hash the payload, make it durable and return the manifest."""
     files = {name: entry for name, entry in sorted(payload(draft.path))}
+    for path in {path for name in files for path in (Path(name), *Path(name).parents)}:
+        sync_directory(draft.path / path)  # else a power failure could leave the manifest alone
     return {
         "format": FORMAT,
         "kind": kind,
@@ -355,6 +357,8 @@ def read_manifest(path: Path) -> Artifact:
             raise ArtifactError(f"{manifest} has the unknown kind {data['kind']!r}.")
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in data["files"]):
             raise ArtifactError(f"{manifest} names a file outside its directory.")
+        if any({*entry} != {"sha256", "bytes"} for entry in data["files"].values()):
+            raise ValueError("each file has sha256 and bytes")
         return Artifact(
             path=path,
             parents=tuple(Parent(**parent) for parent in data["parents"]),
@@ -477,7 +481,7 @@ def unlinked(path: str | Path, flags: int) -> int:
 
 
 def sync_directory(path: Path) -> None:
-    """Make a rename in this directory durable."""
+    """Make a rename in this directory durable, or what was written to a file."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

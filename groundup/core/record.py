@@ -66,13 +66,13 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def printable(text: str) -> str:
-    r"""A text of others as one line that cannot move a terminal's cursor, colour or hide anything.
+def one_line(text: str) -> str:
+    r"""The text as `printable` gives it, with all white space as single spaces.
 
-    >>> printable("a\x1b[2J\nb")
-    'a?[2J b'
+    >>> one_line("a\x1b[2J\nb")
+    'a\\x1b[2J b'
     """
-    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    return " ".join(printable(text).split())
 
 
 def event(name: str, /, **fields: Any) -> None:

@@ -23,7 +23,7 @@ from groundup.core import (
     produce,
     write_text,
 )
-from groundup.core.artifact import MANIFEST, Parent, artifact_id, artifact_key
+from groundup.core.artifact import MANIFEST, Parent, artifact_id, artifact_key, replacing
 
 
 class Ink(Config):
@@ -326,3 +326,21 @@ def test_a_ledger_is_not_appended_to_through_a_planted_link(tmp_path):
     with pytest.raises(ArtifactError, match=r"looks\.jsonl is a link"):
         Ledger(tmp_path / "looks.jsonl").append({"who": "ana"})
     assert (tmp_path / "mine").read_text() == "no line"
+
+
+def test_an_id_knows_which_content_has_which_name():
+    one, other = {"sha256": "1" * 64, "bytes": 1}, {"sha256": "2" * 64, "bytes": 1}
+    known = artifact_id("key", {"a": one, "b": other})
+    assert known == artifact_id("key", {"b": other, "a": one})
+    for files in ({"a": other, "b": one}, {"a": one, "c": other}, {"a": one}):
+        assert artifact_id("key", files) != known
+    assert artifact_id("other", {"a": one, "b": other}) != known
+
+
+def test_what_could_not_be_written_leaves_no_half(tmp_path):
+    (tmp_path / "kept").write_text("old")
+    with pytest.raises(OSError), replacing(tmp_path / "kept") as temporary:
+        temporary.write_text("half")
+        raise OSError(28, "No space left on device")
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+    assert (tmp_path / "kept").read_text() == "old"

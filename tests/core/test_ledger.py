@@ -1,8 +1,11 @@
 """Nothing acknowledged is lost, nothing torn is read, nobody overwrites what they did not see."""
 
+import errno
+import io
 import json
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from groundup.core import ArtifactError, DataError
-from groundup.core.ledger import Ledger, Pointer, user_name
+from groundup.core.ledger import Ledger, Pointer, seal, user_name
 
 
 @pytest.fixture
@@ -158,3 +161,59 @@ def test_a_machine_without_a_users_name_still_has_an_author(monkeypatch):
     assert user_name() == "ana"
     monkeypatch.setattr("getpass.getuser", lambda: {}["nobody"])
     assert user_name() == "unknown"
+
+
+class Full(io.FileIO):
+    """A file on a disk that takes a few bytes at a time, and at last none."""
+
+    room = 10**9
+
+    def write(self, data) -> int:
+        if self.room <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = super().write(bytes(data)[: min(7, self.room)])
+        self.room -= taken
+        return taken
+
+
+def test_a_disk_that_takes_little_at_a_time_gets_the_whole_line(ledger):
+    with Full(ledger.path, "a+") as file:
+        ledger.add(file, {"number": 3}, ledger.last())
+    assert numbers(ledger) == [0, 1, 2, 3]
+
+
+def test_a_line_that_the_disk_does_not_take_leaves_the_ledger_as_it_was(ledger):
+    before = ledger.path.read_bytes()
+    with Full(ledger.path, "a+") as file:
+        file.room = 40
+        with pytest.raises(OSError, match="No space"):
+            ledger.add(file, {"number": 3}, ledger.last())
+    assert ledger.path.read_bytes() == before and ledger.torn() == 0
+
+
+def test_a_writer_waits_for_the_one_before(ledger):
+    started = threading.Event()
+
+    def append() -> None:
+        started.set()
+        ledger.append({"number": 3})
+
+    with ThreadPoolExecutor(1) as pool:
+        with ledger.writing():
+            waiting = pool.submit(append)
+            assert started.wait(30)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.3)
+        waiting.result(timeout=60)
+    assert numbers(ledger) == [0, 1, 2, 3]
+
+
+def test_a_line_in_anothers_place_is_found_though_it_is_sound_itself(ledger):
+    lines = ledger.path.read_text().splitlines(keepends=True)
+    second = json.loads(lines[1])
+    second["content"]["number"] = 7
+    fields = [second[name] for name in ("sequence", "when", "content", "previous")]
+    lines[1] = json.dumps({**second, "hash": seal(*fields)}) + "\n"
+    ledger.path.write_text("".join(lines))
+    with pytest.raises(ArtifactError, match="line 3 does not follow"):
+        numbers(ledger)

@@ -124,3 +124,8 @@ def test_rows_and_generators_must_be_equal_in_number():
         choose(LOGITS, Sampling(temperature=1.0), generators_of([0, 1]))
     with pytest.raises(ConfigError, match="needs uniform numbers"):
         pick(LOGITS, Sampling(temperature=1.0), None)
+
+
+def test_what_top_p_reaches_exactly_is_the_last_that_is_kept():
+    kept = dense(torch.zeros(1, 4), Sampling(temperature=1.0, top_p=0.5))
+    assert (kept > 0).sum() == 2

@@ -12,6 +12,7 @@ PATTERNS = [
     Pattern("window", window=70),
     Pattern("block", window=33),
     Pattern("strided", window=3, stride=14),
+    Pattern("strided", window=14, stride=14),
     Pattern("fixed", stride=17, tokens=2),
     Pattern("global", window=9, tokens=3),
 ]

@@ -2,13 +2,15 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from groundup.core import ConfigError
 from groundup.retrieve import answer, ask, index, open_index, to_json, to_text, verify_quotes
-from groundup.retrieve.answer import NOT_FOUND, THRESHOLD
+from groundup.retrieve.answer import NOT_FOUND, THRESHOLD, find_spans
+from groundup.retrieve.terms import read_question
 
 FILES = {
     "kitchen/tea.md": "# Tea\n\nTea is a drink made of leaves.\n\n## Brewing tea\n\n"
@@ -175,3 +177,33 @@ def test_no_character_of_a_question_is_syntax(mark, built):
 def test_a_huge_question_is_answered_and_says_what_was_cut(built):
     found = ask("What is tea made of? " + "tea leaves drink " * 6_000, built)
     assert not found.refused and "102,020" in found.details["cut"]
+
+
+def test_the_threshold_is_the_documented_one(root):
+    assert f"Below {THRESHOLD:g} the question is refused" in (root / "docs/retrieve.md").read_text()
+
+
+def test_a_name_of_the_documents_is_not_said_to_be_nowhere(built):
+    found = ask("Does join_paths elect the president of the parliament?", built)
+    assert found.refused
+    assert "president" in found.details["missing"] and "join_paths" not in found.details["missing"]
+
+
+def test_a_further_quote_needs_nearly_the_score_of_the_first(tmp_path, monkeypatch):
+    folder = tmp_path / "pots"
+    folder.mkdir()
+    (folder / "all.md").write_text("The clay teapot brews green tea slowly.\n")
+    (folder / "most.md").write_text("A clay teapot brews green tea.\n")
+    for number in range(9):  # "slowly" is common, so it tells little
+        (folder / f"{number}.md").write_text(f"Snail {number} of the garden walks slowly.\n")
+    index(folder, tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    spans = find_spans(opened, read_question("Which clay teapot brews green tea slowly?"))
+    scores = {span.hit.passage.path: span.score for span in spans}
+    assert scores["all.md"] == 1.0 > scores["most.md"] > THRESHOLD
+    module = sys.modules["groundup.retrieve.answer"]  # the room has a function of that name
+    monkeypatch.setattr(module, "FURTHER_CLAIM_SHARE", scores["most.md"] + 0.01)
+    found = answer(opened, "Which clay teapot brews green tea slowly?")
+    assert [claim.quotes[0].path for claim in found.claims] == ["all.md"]
+    monkeypatch.setattr(module, "FURTHER_CLAIM_SHARE", scores["most.md"] - 0.01)
+    assert len(answer(opened, "Which clay teapot brews green tea slowly?").claims) == 2

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from groundup.core import (
     produce,
     write_text,
 )
-from groundup.documents import read_bytes
+from groundup.documents import fingerprint_folder, read_bytes
 from groundup.retrieve import ChunkConfig, IndexConfig, ask, index, index_documents, open_index
+from groundup.retrieve.index import Place, Reading, check
 
 
 @pytest.fixture
@@ -176,3 +178,14 @@ def test_documents_of_a_recipe_become_an_artifact(tmp_path):
 def test_unknown_settings_are_told():
     with pytest.raises(ConfigError, match="did you mean `max_characters`"):
         ChunkConfig(max_character=1)
+
+
+def test_a_file_that_changes_while_it_is_read_stops_the_run(folder, tmp_path):
+    prints = dict(fingerprint_folder(folder))
+    place = Place("tea.md", "id", prints["tea.md"], 0, 1)
+    spool = tempfile.TemporaryFile()
+    check(Reading(spool, [place]), folder, prints)
+    for other in (place._replace(sha256="0" * 64), place._replace(path="new.md")):
+        with pytest.raises(DataError, match="changed while it was being indexed"):
+            check(Reading(spool, [place, other]), folder, prints)
+    spool.close()

@@ -137,3 +137,12 @@ def test_equal_indexes_are_equal_files(tmp_path):
         contents.append({path.name: path.read_bytes() for path in files})
         assert found(LexicalIndex(tmp_path / name), "leaves") == ["tea"]
     assert contents[0] == contents[1]
+
+
+def test_of_many_that_tie_the_first_ids_are_found(tmp_path):
+    store = LexicalIndex(tmp_path / "not" / "there" / "yet")
+    names = [f"{number:02}" for number in range(40)]
+    store.add([passage(name, "The same words here.") for name in reversed(names)])
+    store.snapshot()
+    for limit in (1, 2, 7, 39):
+        assert found(store, "same words", limit) == names[:limit]

@@ -47,3 +47,11 @@ def test_a_pointer_that_names_no_snapshot_is_told(folder, tmp_path):
     (tmp_path / "i" / "snapshots").rename(tmp_path / "elsewhere")
     with pytest.raises(ArtifactError, match="expected an artifact"):
         open_index(tmp_path / "i")
+
+
+def test_a_term_of_two_stems_weighs_as_the_rarer_one(folder, tmp_path):
+    index(folder, tmp_path / "i")
+    opened = open_index(tmp_path / "i")
+    rare, common = (opened.weight(Term(word, (word,))) for word in ("quark", "note"))
+    assert rare > common
+    assert opened.weight(Term("note quark", ("note", "quark"), is_pair=True)) == rare

@@ -1,13 +1,11 @@
 """Sentences are slices: nothing is rewritten, nothing visible is lost."""
 
-import re
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.retrieve import sentences
-from groundup.retrieve.sentences import blocks, is_label, labels
+from groundup.retrieve.sentences import is_label, labels
 
 TEXT = st.text(
     st.one_of(st.sampled_from(" \n\t.!?:;-=#*`>()\"'“”…。a1Ab"), st.characters(codec="utf-8")),
@@ -79,9 +77,18 @@ def test_labels_name_what_follows():
     assert labels("one\ntwo\nthree") == []
 
 
-def test_time_grows_with_the_text_not_its_square():
-    for text in ("." * 100_000, "Foo bar.\n" * 10_000, "- key: value\n" * 10_000, "a:\n" * 10_000):
-        found = list(blocks(text))
-        assert re.sub(r"\s", "", "".join(text[b.start : b.end] for b in found)) == re.sub(
-            r"\s", "", text
-        )
+def test_a_line_end_ends_no_sentence_unless_lines_are_units():
+    text = "It goes on\nin the next line."
+    assert cut(text) == [text] == [text[s.start : s.end] for s in sentences(text)]
+    assert cut(text, True) == ["It goes on", "in the next line."]
+
+
+def test_what_begins_with_a_prompt_is_code_to_its_end():
+    assert [part.kind for part in sentences(">>> brew(tea)\nIt is green and hot and good now")] == [
+        "code"
+    ]
+
+
+def test_a_label_has_six_words_at_most():
+    assert is_label("one two three four five six")
+    assert not is_label("one two three four five six seven")

@@ -119,3 +119,13 @@ def test_a_reader_left_behind_twice_is_told(folder, tmp_path):
     grow(folder, "stems", out)
     with pytest.raises(ArtifactError, match="open the index again"):
         opened.document(next(iter(opened.places)))
+
+
+def test_nothing_is_removed_by_a_ledger_that_is_damaged(folder, tmp_path):
+    out = tmp_path / "i"
+    for what in ("leaves", "buds"):
+        grow(folder, what, out)
+    (more := out / "snapshots" / "0123456789abcdef").mkdir()
+    (out / LEDGER).write_text((out / LEDGER).read_text().replace("1 added", "9 added"))
+    prune(out)
+    assert more.is_dir() and len(list((out / "snapshots").iterdir())) == KEPT + 1

@@ -5,7 +5,8 @@ import pytest
 from groundup.core import Hit
 from groundup.documents import read_bytes
 from groundup.retrieve import chunk
-from groundup.retrieve.spans import Wanted, best_span, defines, label
+from groundup.retrieve.sentences import sentences
+from groundup.retrieve.spans import Wanted, best_span, defines, extend, follows, label
 from groundup.retrieve.terms import read_question
 
 
@@ -75,3 +76,16 @@ def test_a_function_is_quoted_with_its_signature():
     spans = [best_span(hit, document, wanted("What does tea.fill do?")) for hit in hits]
     best = max(spans, key=lambda span: span.rank)
     assert "Fill the pot with water" in best.hit.passage.text[best.start : best.end]
+
+
+def test_titles_alone_are_a_quote_of_the_last_one():
+    text = "# Tea\n\n## Brewing\n"
+    units = sentences(text)
+    assert {unit.kind for unit in units} == {"heading"}
+    start, end = extend(text, units, 0, 0)
+    assert text[start:end] == "## Brewing"
+
+
+def test_a_paragraph_ends_at_an_empty_line():
+    text = "One stands here. Two stands beside it.\n\nThree stands alone."
+    assert [follows(text, sentences(text), at) for at in (0, 1)] == [True, False]

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from groundup.core import MissingExtra
 from groundup.retrieve.terms import (
+    LONGEST_WORD,
     MAX_QUESTION_CHARACTERS,
     MAX_TERMS,
     STOP_WORDS,
@@ -85,3 +86,10 @@ def test_without_the_engine_the_error_tells_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "tantivy", None)
     with pytest.raises(MissingExtra, match=r"groundup\[retrieve\]"):
         tantivy()
+
+
+def test_a_name_longer_than_any_word_is_none():
+    assert list(names("a_" * (LONGEST_WORD // 2 - 1) + "b c_d")) == [
+        "a_" * (LONGEST_WORD // 2 - 1) + "b", "c_d",
+    ]  # fmt: skip
+    assert list(names("a_" * LONGEST_WORD + "b c_d")) == ["c_d"]

@@ -103,3 +103,16 @@ def test_files_are_compared_with_what_was_indexed_and_huge_ones_not_read(tmp_pat
     assert changed_files(indexed | {"gone.txt": ""}, tmp_path) == {
         "edited.txt": "has changed", "huge.txt": "has changed", "gone.txt": "is gone",
     }  # fmt: skip
+
+
+def test_a_quote_of_nothing_proves_nothing(folder):
+    true = quote("tea.md")
+    assert codes(claimed(true._replace(end=true.start, text="")), folder) == ["differs"]
+
+
+def test_a_quote_does_not_reach_beyond_its_file(folder):
+    whole = CONTENT["tea.md"].decode()
+    document = read_bytes(CONTENT["tea.md"], "tea.md")
+    true = document.quote(0, len(document.text))._replace(text=whole, end=len(CONTENT["tea.md"]))
+    assert codes(claimed(true), folder) == []
+    assert codes(claimed(true._replace(end=true.end + 1)), folder) == ["differs"]

@@ -21,7 +21,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, PositiveFloat
 
 from ..config import Config
-from ..record import printable, size
+from ..record import one_line, size
 
 Status = Literal["ok", "failed", "killed", "timeout", "memory", "output_limit", "file_limit"]
 POLL_SECONDS, GRAIN = 0.02, 65_536
@@ -144,7 +144,7 @@ def how_ended(code: int, stderr: str) -> tuple[Status, str]:
     >>> how_ended(139, "")
     ('killed', 'ended by SIGSEGV')
     """
-    last = printable(stderr.rstrip().rpartition("\n")[2])[:LONGEST_MESSAGE]
+    last = one_line(stderr.rstrip().rpartition("\n")[2])[:LONGEST_MESSAGE]
     if code == 0:
         return "ok", ""
     if code == 128 + signal.SIGXCPU:

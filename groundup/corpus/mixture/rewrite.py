@@ -24,6 +24,7 @@ from groundup.core import (
     Message,
     Sampling,
     digest,
+    write_text,
 )
 from groundup.documents import Record
 
@@ -153,7 +154,7 @@ def opened(out: Path, config: RewriteConfig) -> dict[str, Rewritten]:
     name = digest(config.plain())
     if not out.exists():
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps({"settings": name}) + "\n", encoding="utf-8")
+        write_text(out, json.dumps({"settings": name}) + "\n")
         return {}
     data = out.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]

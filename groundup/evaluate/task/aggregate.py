@@ -146,7 +146,7 @@ def of_function(
             return Reason("not_finite", f"The aggregation is {estimate}.")
         return redrawn(estimate, scores, *size, confidence=confidence, repeats=REPEATS)
     except Exception as error:  # the task's own code may raise anything
-        said = record.printable(f"{type(error).__name__}: {error}")
+        said = record.one_line(f"{type(error).__name__}: {error}")
         return Reason("aggregation_failed", said)
 
 

@@ -86,7 +86,7 @@ def run(code: Code, file: Path, on: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
     except Exception as error:
-        said = record.printable(f"{type(error).__name__}: {error}")
+        said = record.one_line(f"{type(error).__name__}: {error}")
         raise DataError(f"{file}: {code.name} failed on {on} ({said}).") from error
 
 

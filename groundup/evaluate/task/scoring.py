@@ -151,7 +151,7 @@ def called(code: Code, gold: Any, answer: Any, options: Mapping[str, Any]) -> An
 
 def failure(code: Code, error: Exception) -> Reason:
     """Why the task's own code gave no number."""
-    said = record.printable(f"{type(error).__name__}: {error}")
+    said = record.one_line(f"{type(error).__name__}: {error}")
     return Reason("task_code_failed", f"{code.name}: {said}")
 
 

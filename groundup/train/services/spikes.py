@@ -10,7 +10,6 @@ one does. It knows nothing of models; rewinding.py goes back.
 
 import json
 import math
-import os
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import IO, Any, Literal, NamedTuple
 from pydantic import Field
 from torch import distributed
 
-from groundup.core import Config, DataError, record
+from groundup.core import Config, DataError, record, write_text
 
 from ..checkpoint.saved import number_of, places
 from ..loop import Step
@@ -187,9 +186,7 @@ class Guard:
                 self.note(each)
         if self.mesh.is_first and self.config.policy != "off":
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            whole = self.path.with_suffix(".new")
-            whole.write_text("".join(each.line() for each in self.seen))
-            os.replace(whole, self.path)
+            write_text(self.path, "".join(each.line() for each in self.seen))
             self.journal = open(self.path, "a")  # noqa: SIM115  closed by close()
 
     def close(self) -> None:

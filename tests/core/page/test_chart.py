@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core.page import Baseline, Series, line_chart
-from groundup.core.page.chart import HEIGHT, LABEL_GAP, WIDTH, Frame, Point, path, spread, thin
+from groundup.core.page.chart import (
+    HEIGHT,
+    LABEL_GAP,
+    WIDTH,
+    Frame,
+    Point,
+    path,
+    spread,
+    thin,
+    widened,
+)
 from tests.core.page.reading import Reading
 
 VALUES = st.lists(st.none() | st.floats(allow_nan=True, allow_infinity=True), max_size=40)
@@ -113,3 +123,8 @@ def test_logarithmic_axes_show_powers_and_leave_out_what_has_none():
     places = np.array([point.split() for point in path.split("L")], float)
     steps = np.diff(places, axis=0)  # a power is a straight line
     assert len(places) == 4 and np.abs(steps - steps[0]).max() < 0.21
+
+
+def test_a_range_is_widened_by_a_share_of_itself():
+    assert widened(1.0, 3.0, 0.25) == (0.5, 3.5)
+    assert widened(2.0, 2.0, 0.25) == (1.8, 2.2) and widened(0.0, 0.0, 0.0) == (-0.5, 0.5)

@@ -325,3 +325,29 @@ def test_mounts_show_no_home_and_no_configuration():
 def test_limits_that_limit_nothing_are_wrong(wrong: dict[str, int]):
     with pytest.raises(ConfigError):
         Limits(**wrong)
+
+
+WHO = """
+import os
+status = dict(line.split(":", 1) for line in open("/proc/self/status") if ":" in line)
+print(*os.getresuid(), *os.getresgid(), *os.getgroups())
+print(*{status[name].strip() for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")})
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_program_is_a_stranger_without_groups_and_capabilities(way: str):
+    ids, capabilities = opened(way).python(WHO, limits=PATIENT).stdout.splitlines()
+    own = {str(each) for each in (0, os.getuid(), os.getgid(), *os.getgroups())}
+    if os.geteuid() == 0:
+        assert not own & set(ids.split()), "root's own ids"
+        assert len(set(ids.split())) == 1 and len(ids.split()) == 6, "one id, and no group beside"
+    assert set(capabilities) == {"0"}
+
+
+def test_what_a_program_says_is_cut_at_the_limit_and_no_earlier(box: Sandbox):
+    few = PATIENT.model_copy(update={"output_bytes": 1_000})
+    exact = box.python("print('x' * 998)", limits=few)
+    assert (exact.status, len(exact.stdout)) == ("ok", 999)
+    flood = box.python("print('x' * 200_000, flush=True); input()", limits=few)
+    assert (flood.status, len(flood.stdout)) == ("output_limit", 1_000)

@@ -141,3 +141,18 @@ def test_random_records_are_not_hit(samples, tmp_path):
     one, chance = step(samples, tmp_path), random.Random(0)
     for _ in range(200):
         assert not one(record("a", words(chance.randrange(10**6, 10**7), 300))).reason
+
+
+@pytest.mark.parametrize(("between", "pieces"), [(16, 1), (17, 1), (18, 2)])
+def test_places_whose_margins_touch_are_one(samples, tmp_path, between, pieces):
+    # The question mark is no part of a place.
+    text = f"{words(5, 80)} {QUESTION}{'-' * between}{QUESTION} {words(6, 80)}"
+    ruling = step(samples, tmp_path, action="span", margin=9)(record("a", text))
+    assert len(ruling.edits) == pieces
+
+
+def test_other_settings_of_the_reading_make_another_index(samples, tmp_path):
+    known = build_index(step(samples, tmp_path).config)
+    for other in ({"fields": ("question",)}, {"gram": 8}):
+        assert build_index(step(samples, tmp_path, **other).config) != known
+    assert build_index(step(samples, tmp_path, margin=3, share=0.5).config) == known

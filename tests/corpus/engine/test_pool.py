@@ -10,22 +10,26 @@ from groundup.corpus.engine.pool import Pool, cores
 
 
 def late(item):
-    time.sleep(0.2 if item == 0 else 0)
-    return item * 2, os.getpid()
+    """The first item waits for one that another worker has done."""
+    number, folder = item
+    if number:
+        (folder / f"{number} by {os.getpid()}").touch()
+    while not number and not any(folder.iterdir()):
+        time.sleep(0.001)
+    return number * 2, os.getpid()
 
 
 def refuse(item):
     if item == 3:
         raise DataError("not three")
-    time.sleep(0.01)
 
 
-def test_results_are_in_the_order_of_items_and_heard_as_they_come():
+def test_results_are_in_the_order_of_items_and_heard_as_they_come(tmp_path):
     heard = []
     with Pool(3) as each:
-        results = each(late, range(20), heard.append)
+        results = each(late, [(number, tmp_path) for number in range(20)], heard.append)
         assert [result for result, _ in results] == [2 * n for n in range(20)]
-        assert sorted(heard) == sorted(results)
+        assert sorted(heard) == sorted(results) and heard[0] != results[0]
         assert 1 < len({pid for _, pid in results}) <= 3, "bounded workers, used again"
         assert each(late, []) == []
 

@@ -158,18 +158,6 @@ def test_no_prose_is_a_reason():
     assert read("% only\n\\usepackage{x}")[0].reason == "latex: no prose"
 
 
-@pytest.mark.parametrize(
-    "piece",
-    ["a", "{", "}", "\\begin{verbatim}", "\\begin{figure}", "$", "\\[", "\\verb!", "[", "\\item[",
-     "\\newcommand{\\a}", "\\iffalse", "<", "%", "\\caption{", "\\footnote{", "\\cite{"],
-)  # fmt: skip
-@unchecked()  # a call that is checked costs twenty times as much
-def test_hostile_input_takes_linear_time(piece):
-    source = "x " + piece * (60_000 // len(piece))
-    ruling, _ = read(source)
-    assert ruling.made is not None
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.sampled_from("ab {}\\$%&~\n[]-'`#^") | st.characters(codec="utf-8"), max_size=80))
 def test_any_text_gives_a_sound_map(source):

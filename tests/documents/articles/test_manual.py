@@ -1,10 +1,7 @@
 """Manual pages: man and mdoc as a reader sees them."""
 
-import pytest
-
 from groundup.documents import Record, follow
 from groundup.documents.articles.manual import Manual, ManualConfig
-from tests.checking import unchecked
 
 MAN = r""".\" a comment
 .de IX
@@ -86,14 +83,3 @@ def test_exact_pieces_are_the_bytes_of_the_source():
                 data[piece.byte_start : piece.byte_end].decode()
                 == after.text[piece.start : piece.end]
             )
-
-
-@pytest.mark.parametrize(
-    "piece", ["a", "\\", "\\*(", "'", ".B ", "\\[", '"', "\\f(", ".if n ", ".\\{", "\n.TP"]
-)
-@unchecked()  # a call that is checked costs twenty times as much
-def test_hostile_input_takes_linear_time(piece):
-    head = ".TH A 1\n.SH NAME\nx\n"
-    for joint in ("", "\n"):
-        ruling, _ = read(head + (piece + joint) * (40_000 // (len(piece) + 1)))
-        assert ruling.made is not None

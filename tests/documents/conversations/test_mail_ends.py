@@ -2,9 +2,7 @@
 
 import pytest
 
-from groundup.documents.conversations.mail import Mail, MailConfig, judge_lines
 from groundup.documents.conversations.mail_ends import mark_footers, mark_signatures
-from tests.checking import unchecked
 
 from .test_mail import read
 
@@ -88,13 +86,3 @@ def test_lines_are_marked_in_place():
     mark_signatures(lines, kinds, 15)
     mark_footers(lines, kinds, 14)
     assert kinds == ["", "s", "s", "s", "f", "f"]
-
-
-@pytest.mark.parametrize(
-    "piece", ["--\n", "-----\n", "a -- ", "Why ", "To unsubscribe\n\n", ">>> x\n"]
-)
-@unchecked()  # a call that is checked costs twenty times as much
-def test_hostile_ends_take_linear_time(piece):
-    text = "new\n\n" + piece * (100_000 // len(piece))
-    assert judge_lines(text, MailConfig())
-    assert Mail(MailConfig()).config.max_footer_lines == 14

@@ -235,18 +235,21 @@ def test_progress_is_told_by_sample(tmp_path, capsys):
 
 
 KILLED = """
-    import sys, time
+    import sys
     from pathlib import Path
     from tests.evaluate.harness.test_run import Choices, Lengths, draft
     from groundup.evaluate.harness.answers import Answers
     from groundup.evaluate.harness.run import Known, Runner
-    folder, wait = Path(sys.argv[1]), float(sys.argv[2])
+    folder, most = Path(sys.argv[1]), int(sys.argv[2])
     class Slow(Lengths):
+        answered = 0
         def loglikelihood(self, pairs):
             for answer in super().loglikelihood(pairs):
-                time.sleep(wait)
                 yield answer
+                self.answered += 1
                 print("answered", flush=True)
+                if self.answered == most:
+                    sys.stdin.read()  # until it is killed
     with Answers(folder / "answers.jsonl") as own:
         Runner(Slow(folder / "asked.jsonl"), Known(own)).run(Choices(), draft(folder))
 """
@@ -256,14 +259,14 @@ def test_a_killed_run_goes_on_and_asks_no_finished_request_again(tmp_path):
     root = Path(__file__).parents[3]
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    slow = [*command, "0.01"]
-    with subprocess.Popen(slow, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([*command, "20"], env=environment, text=True, **pipes) as process:
         for _ in range(20):
             assert process.stdout.readline() == "answered\n"
         process.send_signal(signal.SIGKILL)
     with Answers(tmp_path / "answers.jsonl") as own:
         finished = len(own)
-    assert 20 <= finished < 90
+    assert finished == 20
     subprocess.run([*command, "0"], env=environment, check=True, stdout=subprocess.DEVNULL)
     asked = [json.loads(line) for line in (tmp_path / "asked.jsonl").read_text().splitlines()]
     assert len(set(asked)) == 90 and len(asked) <= 90 + 1  # the one that was on its way

@@ -1,24 +1,26 @@
 """Tokens are counted once, budgets hold while requests are in the air, and a pace is even."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
+from groundup.generate.endpoint import spending
 from groundup.generate.endpoint.settings import Prices, Rates, Retries
 from groundup.generate.endpoint.spending import Breaker, Pace, Spending, Usage, guess
 
 
 def test_a_request_that_failed_gives_back_what_was_set_aside():
-    spending = Spending(Prices(completion=1e6, budget=10))
-    assert spending.reserve(Usage(0, 10)) and not spending.reserve(Usage(0, 1))
-    spending.release(Usage(0, 10))
-    assert spending.reserve(Usage(0, 10)) and spending.cost.requests == 0
+    counted = Spending(Prices(completion=1e6, budget=10))
+    assert counted.reserve(Usage(0, 10)) and not counted.reserve(Usage(0, 1))
+    counted.release(Usage(0, 10))
+    assert counted.reserve(Usage(0, 10)) and counted.cost.requests == 0
 
 
 def test_tokens_kept_by_the_server_are_told():
-    spending = Spending(Prices())
-    spending.count(Usage(100, 5, 80))
-    assert spending.cost == (1, 100, 5, 80, None)
+    counted = Spending(Prices())
+    counted.count(Usage(100, 5, 80))
+    assert counted.cost == (1, 100, 5, 80, None)
 
 
 def test_half_a_character_has_a_size_too():
@@ -32,8 +34,9 @@ def test_a_pace_spaces_requests_and_counts_tokens(monkeypatch):
         waits.append(seconds)
 
     clock = iter([100.0] * 20)
-    monkeypatch.setattr("groundup.generate.endpoint.spending.time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("groundup.generate.endpoint.spending.asyncio.sleep", note)
+    # The module's own names: replaced in `time` itself, every thread's clock would stand still.
+    monkeypatch.setattr(spending, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(spending, "asyncio", SimpleNamespace(sleep=note))
     pace = Pace(Rates(requests_per_minute=60, tokens_per_minute=600))
 
     async def ask():

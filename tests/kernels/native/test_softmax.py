@@ -112,3 +112,18 @@ def test_a_wrong_switch_is_an_error(monkeypatch):
     monkeypatch.setenv("GROUNDUP_SOFTMAX", "fast")
     with pytest.raises(ConfigError, match="native or torch"):
         has_native("cpu", torch.float32)
+
+
+@pytest.mark.parametrize("weight", [1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, 1 + 2**-9])
+def test_bfloat16_is_rounded_to_the_nearest_and_ties_to_even(weight):
+    logits = torch.zeros(1, 2, dtype=torch.bfloat16)
+    _, errors = native_losses_and_errors(logits, torch.tensor([0]), torch.tensor([2 * weight]))
+    assert torch.equal(errors[0], torch.tensor([-weight, weight]).bfloat16())
+
+
+def test_no_number_stays_none_in_bfloat16():
+    logits = torch.tensor([[torch.nan, 0.0]], dtype=torch.bfloat16)
+    _, errors = native_losses_and_errors(logits, torch.tensor([0]), torch.ones(1))
+    assert errors.isnan().all()
+    odd = torch.tensor([[0x7FFF]], dtype=torch.int16).view(torch.bfloat16)  # rounds up to -0
+    assert interval_softmax(odd[None, None], *intervals(Mask(causal=False), 1, 1, CPU), 1.0).isnan()

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError, DataError, Reason
-from groundup.measure.stats.significance import adjusted, halves, mcnemar, permutation, sign_flip
+from groundup.measure.stats.significance import (
+    adjusted,
+    halves,
+    mcnemar,
+    permutation,
+    share_beyond,
+    sign_flip,
+)
 from tests.checking import unchecked
 
 
@@ -142,3 +149,15 @@ def test_drawn_halves_are_fair_and_come_in_pieces(monkeypatch):
 def test_unknown_words_and_draws_are_refused(call, told):
     with unchecked(), pytest.raises(ConfigError, match=told):
         call()
+
+
+def test_a_drawn_p_is_at_most_one_and_counts_the_outcome_that_was_seen():
+    worst = sign_flip([0.0] * 60, [1.0] * 60, alternative="greater")
+    assert worst.p == 1.0 and worst.method.endswith("draws")
+    assert sign_flip([1.0] * 60, [0.0] * 60, repeats=99, alternative="greater").p == 1 / 100
+
+
+def test_sums_that_rounding_alone_parts_are_equally_extreme():
+    found = np.array([0.3, 0.1 + 0.2, -0.3, -(0.1 + 0.2)])
+    assert share_beyond(found, 0.1 + 0.2, "greater", True, 1.0) == 0.5
+    assert share_beyond(found, -0.3, "less", True, 1.0) == 0.5

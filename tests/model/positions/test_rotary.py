@@ -5,6 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from groundup.core import ConfigError
+from groundup.model.config import RopeScaling
 from groundup.model.positions.rotary import frequencies, rotate, rotation
 
 
@@ -38,3 +39,18 @@ def test_every_row_may_have_its_own_positions():
 def test_an_odd_width_is_an_error():
     with pytest.raises(ConfigError, match="head_dim=5 must be even"):
         frequencies(5)
+
+
+def test_a_raised_base_stretches_the_slowest_pair_by_the_factor_and_the_fastest_not():
+    plain = frequencies(8, 100.0, dtype=torch.float64)
+    scaled = frequencies(8, 100.0, RopeScaling(kind="ntk", factor=4.0), dtype=torch.float64)
+    assert scaled[0] == plain[0] and scaled[-1] == pytest.approx(float(plain[-1]) / 4)
+
+
+@pytest.mark.parametrize("kind", ["llama3", "yarn"])
+def test_the_original_length_is_the_context_by_the_factor_unless_it_is_given(kind):
+    told = RopeScaling(kind=kind, factor=4.0, original_length=256)
+    untold = RopeScaling(kind=kind, factor=4.0)
+    wanted = frequencies(16, 1000.0, told, 9999)
+    assert torch.equal(frequencies(16, 1000.0, untold, 1024), wanted)
+    assert not torch.equal(frequencies(16, 1000.0, untold, 4096), wanted)

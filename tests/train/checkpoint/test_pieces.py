@@ -94,3 +94,11 @@ def grid(shape, parts) -> list[Piece]:
     ]
     spans = [[(a, b - a) for a, b in itertools.pairwise(edge) if b > a] for edge in edges]
     return [piece((a[0], b[0]), (a[1], b[1]), shape) for a, b in itertools.product(*spans)]
+
+
+@pytest.mark.parametrize("rows", [1021, 1022, 1023, 1025])
+def test_rows_that_do_not_divide_are_all_written_once(rows):
+    whole = piece((0, 0), (rows, 4096), (rows, 4096))
+    writes = share_out([[whole]] * 4)
+    assert [len(each) for each in writes] == [1, 1, 1, 1]
+    assert (covered([cut for each in writes for cut in each], whole.shape) == 1).all()

@@ -51,3 +51,8 @@ def test_a_constant_rate_stays_and_a_warm_up_may_be_given_in_steps():
 def test_it_ends_at_its_floor(kind, floor, last):
     rate = schedule(OptimConfig(schedule=kind, floor=floor), 1000)
     assert rate(999) == pytest.approx(last, abs=0.003) and rate(5000) == pytest.approx(last)
+
+
+def test_a_fall_longer_than_what_the_warm_up_leaves_begins_at_its_end():
+    rate = schedule(OptimConfig(schedule="linear", warmup_steps=8, decay=0.9, floor=0.0), 10)
+    assert [rate(step) for step in (0, 7, 8, 9)] == [1 / 8, 1.0, 1.0, 0.5]

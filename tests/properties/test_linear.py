@@ -1,0 +1,120 @@
+"""Four times the text takes four times the steps: nothing hostile makes a walk quadratic.
+
+Steps are counted, not timed (see steps.py), so a slow or busy machine changes nothing, and texts of
+some thousand characters are enough. What a regular expression does inside is not counted: tests of
+rooms whose work is one large pattern give it texts that would not end otherwise.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from groundup.documents import Edit, Record, Ruling, SourceMap, follow
+from groundup.documents.articles.latex import Latex
+from groundup.documents.articles.latex_walk import LatexConfig
+from groundup.documents.articles.manual import Manual, ManualConfig
+from groundup.documents.articles.markup import Xml, XmlConfig
+from groundup.documents.articles.news import News, NewsConfig
+from groundup.documents.articles.parts import Parts, PartsConfig
+from groundup.documents.conversations.mail import Mail, MailConfig, judge_lines
+from groundup.retrieve.sentences import sentences
+from tests.properties.steps import steps_of
+
+Step = Callable[[Record], Ruling]
+SIZE, TIMES = 3_000, 4
+SLACK = 1.15
+"""Of the steps that so many times the text may take; quadratic work takes 3.5 times more."""
+
+
+class Walk(NamedTuple):
+    """A piece of work on a text, and pieces that are hostile to it."""
+
+    work: Callable[[str], object]
+    pieces: tuple[str, ...]
+
+
+def on_bytes(
+    step: Callable[[Record], Ruling], kind: str, head: str = ""
+) -> Callable[[str], object]:
+    """Read a file of a kind, as it came."""
+
+    def work(text: str) -> object:
+        record = Record("1", "s", "p", kind, data=(head + text).encode())
+        ruling = step(record)
+        return ruling.reason or follow(record, ruling)
+
+    return work
+
+
+def on_text(step: Step, kind: str, head: str = "") -> Callable[[str], object]:
+    """Read a text."""
+
+    def work(text: str) -> object:
+        record = Record("1", "s", "p", kind, head + text, SourceMap.identity(head + text))
+        ruling = step(record)
+        return ruling.reason or follow(record, ruling)
+
+    return work
+
+
+def set_aside(text: str) -> object:
+    """Take every second character out and keep it aside."""
+    record = Record("1", "s", "p", "text", text, SourceMap.identity(text))
+    edits = tuple(Edit(at, at + 1, "note", aside="notes") for at in range(0, len(text), 2))
+    return follow(record, Ruling(edits=edits))
+
+
+WALKS = {
+    "latex": Walk(
+        on_bytes(Latex(LatexConfig()), "latex", "x "),
+        ("a", "{", "}", "\\begin{verbatim}", "\\begin{figure}", "$", "\\[", "\\verb!", "[",
+         "\\item[", "\\newcommand{\\a}", "\\iffalse", "<", "%", "\\caption{", "\\footnote{",
+         "\\cite{"),
+    ),
+    "manual": Walk(
+        on_bytes(Manual(ManualConfig()), "manual", ".TH A 1\n.SH NAME\nx\n"),
+        ("a", "\\", "\\*(", "'\n", ".B \n", "\\[", '"', "\\f(\n", ".if n \n", ".\\{\n", "\n.TP"),
+    ),
+    "markup": Walk(
+        on_bytes(Xml(XmlConfig()), "jats", "<book><para>x "),
+        ("<", "<a", '<a b="', "<p>", "</p>", "&", "<!--", "<![CDATA[", "a", "&#x;"),
+    ),
+    "news": Walk(
+        on_text(News(NewsConfig()), "text"), ("(AP) - ", "Photo: ", "Mon, ", "\n", "A", "dpa/")
+    ),
+    "parts": Walk(
+        on_text(Parts(PartsConfig()), "text", "On tea\n\n"),
+        ("Figure 1 ", "Ann Lee, ", "\n\n", "[1] ", "References\n\n", "@", "[1] Lee 1999.\n"),
+    ),
+    "mail": Walk(
+        on_text(Mail(MailConfig()), "mail"),
+        ("a", ">", "> a\n", "On Mon ", "-- \n", "-", "_", "@", "\n", "wrote: ", "[", "|\n"),
+    ),
+    "ends of mail": Walk(
+        lambda text: judge_lines("new\n\n" + text, MailConfig()),
+        ("--\n", "-----\n", "a -- ", "Why ", "To unsubscribe\n\n", ">>> x\n"),
+    ),
+    "asides": Walk(set_aside, ("ab",)),
+    "sentences": Walk(sentences, (".", "Foo bar.\n", "- key: value\n", "a:\n", "    x\n", "``` ")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "piece"), [(name, piece) for name, walk in WALKS.items() for piece in walk.pieces]
+)
+def test_steps_grow_with_the_text_not_its_square(name, piece):
+    work = WALKS[name].work
+    work(piece * 3)  # what is made once and kept
+    few, many = (
+        steps_of(lambda n=n: work(piece * (n // len(piece)))) for n in (SIZE, TIMES * SIZE)
+    )
+    assert many <= SLACK * TIMES * few, f"{few} steps became {many}"
+
+
+def test_a_square_would_be_seen():
+    def work(text: str) -> int:
+        return sum(1 for a in text for b in text if a < b)
+
+    few, many = (steps_of(lambda n=n: work("ab" * n)) for n in (50, 200))
+    assert many > SLACK * TIMES * few
