@@ -233,8 +233,8 @@ def widened(
         if any(one.path in asked for one in every):
             record.say(
                 f"Warning: nothing to ask in {len(found.asked)} of {len(order)} documents, so "
-                f"{len(asked)} are asked (share={step / 20:g}); a corpus to train on needs as large "
-                "a test_share"
+                f"{len(asked)} are asked (share={step / 20:g}); a corpus to train on needs a "
+                "test_share as large"
             )
             return found._replace(asked=asked), config.model_copy(update={"share": step / 20})
     return found, config
