@@ -75,7 +75,7 @@ def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
         out,
         kind="corpus",
         stage="corpus",
-        version=2,
+        version=3,
         config=config,
         parents={},
         write=lambda draft: write_corpus(draft, documents, config),

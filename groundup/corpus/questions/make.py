@@ -97,6 +97,9 @@ def make_questions(
     found = read_source(Path(source), config)
     collection = Collection(found.documents)
     pool = list(candidates(collection, found.asked, config.rules, config.max_words))
+    if not pool and not exact and "corpus" not in found.parents:
+        found, config = widened(collection, found, config)
+        pool = list(candidates(collection, found.asked, config.rules, config.max_words))
     without = round(questions * config.unanswerable)
     chosen = choose(pool, questions - without, config)
     share = config.unanswerable / (1 - config.unanswerable)
@@ -219,6 +222,24 @@ def shape(name: str) -> tuple[str, bool, bool]:
     return style(last), "_" in last, last.isupper()
 
 
+def widened(
+    collection: Collection, found: Source, config: QuestionsConfig
+) -> tuple[Source, QuestionsConfig]:  # fmt: skip
+    """The least share of a small folder in which there is a question, where its own has none."""
+    order = sorted(found.documents, key=lambda document: place(document.path, config.seed))
+    every = list(candidates(collection, shared(order, 1), config.rules, config.max_words))
+    for step in range(int(20 * config.share) + 1, 21):
+        asked = shared(order, step / 20)
+        if any(one.path in asked for one in every):
+            record.say(
+                f"Warning: nothing to ask in {len(found.asked)} of {len(order)} documents, so "
+                f"{len(asked)} are asked (share={step / 20:g}); a corpus to train on needs a "
+                "test_share as large"
+            )
+            return found._replace(asked=asked), config.model_copy(update={"share": step / 20})
+    return found, config
+
+
 def too_few(chosen: Sequence[Candidate], found: Source, questions: int) -> str:
     """What there is, in one line."""
     counts = Counter(one.rule for one in chosen)
@@ -235,6 +256,8 @@ def advice(collection: Collection, found: Source, questions: int, config: Questi
         return "a corpus with a larger test_share gives more."
     order = sorted(found.documents, key=lambda document: place(document.path, config.seed))
     pool = list(candidates(collection, shared(order, 1), config.rules, config.max_words))
+    if not pool:
+        return "they are prose: questions are made of entries, options, defaults and definitions."
     wanted = questions - round(questions * config.unanswerable)
     for step in range(int(20 * config.share) + 1, 21):
         asked = shared(order, step / 20)

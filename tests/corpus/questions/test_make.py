@@ -104,6 +104,22 @@ def test_too_few_are_made_with_a_warning_that_counts_them_by_rule(folder, tmp_pa
     assert 0 < without <= 0.12 * len(samples)
 
 
+def test_a_small_folder_is_asked_about_where_there_is_something_to_ask(folder, tmp_path):
+    """One page of twelve has entries, and it is not among those that the share takes."""
+    *prose, last = sorted(folder.iterdir(), key=lambda page: place(page.name, 0))
+    for page in prose:
+        page.write_text("<title>Notes</title><p>We had lunch and talked of nothing else.</p>")
+    testset = make_questions(folder, QuestionsConfig(), tmp_path / "t")
+    samples = list(read_samples(testset))
+    assert samples and {sample.group for sample in samples} == {last.name}
+    assert testset.config["made"]["share"] == 1
+    with pytest.raises(DataError, match="Found 0 of 200"):
+        make_questions(folder, QuestionsConfig(), tmp_path / "u", exact=True)
+    last.unlink()
+    with pytest.raises(DataError, match="Found 0 of 200 .*they are prose"):
+        make_questions(folder, QuestionsConfig(), tmp_path / "u")
+
+
 def test_the_share_that_would_do_is_told_and_none_above_one(folder, tmp_path):
     with pytest.raises(DataError, match=r"--set share=(0\.\d+|1) would do") as told:
         made(folder, tmp_path / "t", questions=40, share=0.1)
