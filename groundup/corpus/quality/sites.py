@@ -70,7 +70,7 @@ class SiteLinesConfig(Config):
     """Lines counted in memory before they are spilled, and put together at once: about 80 MB.
     Source: own judgement."""
     parts: int = 16
-    """Of no effect: tasks are as many as the counts need. Older pipelines name it."""
+    """Of no effect: tasks are as many as the counts need. Own choice; older pipelines name it."""
 
 
 class SiteLines:
