@@ -51,10 +51,11 @@ def run(folder, *command, **environment):
     kept = {name: v for name, v in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
         command, cwd=folder, env=kept | {"OMP_NUM_THREADS": "1"} | environment,
-        capture_output=True, text=True, timeout=170,
+        capture_output=True, text=True, timeout=570,
     )  # fmt: skip
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in VERBS]
 )

@@ -139,7 +139,11 @@ def start_ray(workers: int, address: str) -> None:
             )
         if not address and (found := ray.util.get_node_ip_address()) != "127.0.0.1":
             ray.shutdown()  # Ray was imported before and reads its settings only then
-            raise ConfigError(f"Ray would listen at {found}; expected 127.0.0.1 without --address.")
+            (switch,) = LOOPBACK
+            raise ConfigError(
+                f"Ray listened at {found}, expected 127.0.0.1 without an address: ray was imported "
+                f"before its setting {switch}=0 was made; set that, or give an address."
+            )
 
 
 def check_address(address: str, seconds: float = KNOCK_SECONDS) -> None:

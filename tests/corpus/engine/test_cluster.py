@@ -97,10 +97,11 @@ def test_nobody_is_told_of_a_run():
 
 
 RAY = """
-import json, psutil, ray
-from groundup.corpus.engine.cluster import TELLS_NOBODY, os, start_ray
+import json, os, psutil
+from groundup.corpus.engine.cluster import TELLS_NOBODY, start_ray
 os.environ.update(TELLS_NOBODY)
 start_ray(1, "")
+import ray
 family = [psutil.Process(), *psutil.Process().children(recursive=True)]
 found = [one.laddr.ip for each in family for one in each.net_connections("inet")
          if one.status == psutil.CONN_LISTEN]
@@ -116,5 +117,6 @@ def test_a_ray_of_our_own_listens_to_this_machine_alone(tmp_path):
         [sys.executable, "-P", "-c", RAY], cwd=tmp_path, capture_output=True, text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=170,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2_000:]
     places = json.loads(done.stdout.splitlines()[-1])
     assert len(places) >= 4 and {place.removeprefix("::ffff:") for place in places} == {"127.0.0.1"}
