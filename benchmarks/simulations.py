@@ -2,6 +2,7 @@
 
     python benchmarks/simulations.py                    10,000 repeats; writes docs/simulations.md
     python benchmarks/simulations.py --repeats 500      a quick look, printed and not written
+    python benchmarks/simulations.py --groups           only the part on groups, put into the page
 
 Data are drawn where the truth is known, the public functions of groundup.measure are called on them
 as a user would, and what they say is counted. Seeds are fixed, so that the page can be made again.
@@ -10,6 +11,7 @@ as a user would, and what they say is counted. Seeds are fixed, so that the page
 import argparse
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import _simulations_groups as grouping  # noqa: E402
 from groundup.measure import (  # noqa: E402
     Interval,
     above,
@@ -396,6 +400,17 @@ class Findings(NamedTuple):
     watched: list[Watched]
     margins: list[Margin]
     looked: list[Looked]
+    grouped: list[grouping.Grouped]
+    jittered: list[grouping.Jittered]
+
+
+def group_work(repeats: int) -> list[tuple[Callable[..., Any], Sequence[Any]]]:
+    """The part on groups: a tenth of the repeats, a twentieth where intervals take longest."""
+    parts = [10 if "rate" in case[1] else 20 for case in grouping.CASES]
+    return [
+        *((grouping.grouped, (n, max(1, repeats // part))) for n, part in enumerate(parts)),
+        *((grouping.jittered, (n, max(1, repeats // 10))) for n in range(len(grouping.JITTERED))),
+    ]
 
 
 def simulate(repeats: int, processes: int) -> Findings:
@@ -405,11 +420,19 @@ def simulate(repeats: int, processes: int) -> Findings:
         *((margins, (number, repeats)) for number in range(len(MARGINS))),
         *((coverage, (n, size, repeats)) for n in range(len(SOURCES)) for size in SIZES[::-1]),
         *((watched, (number, repeats)) for number in range(len(WATCHED))),
+        *group_work(repeats),
     ]
+    return Findings(*sorted_out(work, processes, Coverage, Watched, Margin, Looked, *GROUP_KINDS))
+
+
+GROUP_KINDS = (grouping.Grouped, grouping.Jittered)
+
+
+def sorted_out(work: Sequence[Any], processes: int, *kinds: type) -> list[list[Any]]:
+    """Run all work and give the results of each kind."""
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         found = pool.starmap(called, work, chunksize=1)
-    kinds = (Coverage, Watched, Margin, Looked)
-    return Findings(*([one for one in found if isinstance(one, kind)] for kind in kinds))
+    return [[one for one in found if isinstance(one, kind)] for kind in kinds]
 
 
 def called(function: Callable[..., Any], arguments: Sequence[Any]) -> Any:
@@ -475,7 +498,56 @@ def page(found: Findings, repeats: int, seconds: float) -> str:
             [[o.name, *(percent(share) for share in o[1:])] for o in found.looked],
         ),
         errors=table(["candidate", '`seen="verdicts"`', '`seen="scores"`'], errors),
-    )
+    ) + group_page(found.grouped, found.jittered, repeats)
+
+
+def group_page(
+    grouped: Sequence[grouping.Grouped], jittered: Sequence[grouping.Jittered], repeats: int
+) -> str:
+    """The part of the page on groups and on what a small sample hides."""
+    return GROUP_TEXT.format(
+        repeats=f"{repeats // 10:,}",
+        fewer=f"{repeats // 20:,}",
+        each=grouping.EACH,
+        grouped=table(
+            ["data", "function", "groups", "held", "width", "wider than .9", "`at_least(truth)`"],
+            [
+                [o.name, f"`{o.call}`", o.groups, percent(o.held), f"{o.width:.3f}",
+                 percent(o.wide), percent(o.passed)]
+                for o in grouped
+            ],
+        ),
+        jittered=table(
+            ["scores", "n", "margin", "worse passed", "equal passed"],
+            [[o.name, o.n, o.margin, percent(o.worse), percent(o.equal)] for o in jittered],
+        ),
+    )  # fmt: skip
+
+
+GROUP_TITLE = "## Few and uneven groups, and what a small sample hides"
+GROUP_TEXT = (
+    GROUP_TITLE
+    + """
+
+Made by `python benchmarks/simulations.py --groups` ({repeats} repeats, {fewer} for other
+functions than rates). Groups have {each} values on average and effects of their own, drawn alike
+for large and small ones. "Held" is the share of 95 % intervals that hold the truth, "width" the
+median width, "wider than .9" the share of intervals that say next to nothing, and the last column
+how often `at_least(truth)` passes, 2.5 at best.
+
+{grouped}
+
+- A group that holds half of all values is one draw that decides half of the result. What the
+  other groups show of the size of such effects sets the width. Even groups stay as they were.
+- Kappa and alpha of a rare label say little from 20 items, and now say so.
+
+Scores that differ in the fourth digit only. The worse model loses everything on as many items as
+the margin allows; a check with `loses_at_most(margin)` must not pass it. An equal model passes from
+about 3.7 / margin items on: fewer cannot show that so few losses do not happen.
+
+{jittered}
+"""
+)
 
 
 TEXT = """# Simulations: do the statistics keep what they promise?
@@ -530,6 +602,7 @@ failed became known. What that costs, in standard errors that a bound must keep 
 {errors}
 
 After ten candidates on one test set it pays to make a new one.
+
 """
 
 
@@ -538,8 +611,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--groups", action="store_true")
     given = parser.parse_args()
     start = time.perf_counter()
+    if given.groups:
+        found = sorted_out(group_work(given.repeats), given.processes, *GROUP_KINDS)
+        part = group_page(*found, given.repeats)
+        print(part)
+        if given.repeats == REPEATS:
+            before = PAGE.read_text(encoding="utf-8").split(GROUP_TITLE)[0].rstrip()
+            PAGE.write_text(f"{before}\n\n{part}", encoding="utf-8")
+        return
     found = simulate(given.repeats, given.processes)
     text = page(found, given.repeats, time.perf_counter() - start)
     print(text)

@@ -141,10 +141,23 @@ def spread_of(residuals: np.ndarray, weights: np.ndarray, codes: np.ndarray) -> 
     # Few groups may show too little: what even ones could not hide is added before noise goes off.
     scale = (student_quantile(TAIL, degrees) / student_quantile(TAIL, number - 1)) ** 2
     between = max(0.0, (scale * seen - noise) / (1 - heavy))
-    variance = max(own, between * heavy + within / mass)
+    alone = lone(shares, means, within / mass)
+    variance = max(own, between * heavy + within / mass, alone + within / mass)
     of_one = max(between + within, float((residuals**2).sum()) / mass)
     trials = min(mass, of_one / variance) if variance > 0 else float(number)
     return Spread(variance, degrees, number, 1 / heavy, trials)
+
+
+def lone(shares: np.ndarray, means: np.ndarray, noise: float) -> float:
+    """Variance by the largest group's own effect, from how far it lies from all others together.
+
+    Twenty small groups that are alike do not make a large one that differs from them certain.
+    """
+    top = int(shares.argmax())
+    share = float(shares[top])
+    others = (float((shares**2).sum()) - share**2) / (1 - share) ** 2
+    apart = float(means[top]) / (1 - share)
+    return share**2 * max(0.0, apart**2 - noise / (share * (1 - share))) / (1 + others)
 
 
 def degrees_between(shares: np.ndarray) -> float:
