@@ -6,6 +6,8 @@
 #   make bench     speed beside peers      make oracles peers in a venv of their own, new fixtures
 #   make kills     a run killed 20 times   make demo-check  the demo's models beside transformers
 #   make simulations  the statistics held against a known truth
+#   make mutants   small faults that tests must see (MUTANTS="--room core")
+#   make flaky     tests of threads and processes ten times on a busy machine
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -26,10 +28,10 @@ NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow check fix bench simulations kills demo-check gpu-check oracles clean
+.PHONY: help demo test slow check fix bench simulations mutants flaky kills demo-check gpu-check oracles clean
 
 help:
-	@sed -n '3,8s/^# *//p' Makefile
+	@sed -n '3,10s/^# *//p' Makefile
 
 demo: $(VENV)/.demo
 	$(BIN)/groundup run tiny --out $(OUT)
@@ -57,6 +59,12 @@ bench: $(VENV)/.demo
 
 simulations: $(VENV)/.demo
 	$(BIN)/python benchmarks/simulations.py
+
+mutants: $(VENV)/.test
+	$(BIN)/python tests/mutants/run.py $(MUTANTS)
+
+flaky: $(VENV)/.test
+	$(BIN)/python tests/flaky.py
 
 kills: $(VENV)/.demo
 	$(BIN)/python benchmarks/kills.py
