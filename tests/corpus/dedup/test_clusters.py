@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.corpus.dedup.clusters import components, stars
+from groundup.corpus.dedup.clusters import components, places, stars
 
 PAIRS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60)
 
@@ -46,3 +46,8 @@ def instead(found):
     kept = dict(zip(found.gone.tolist(), found.kept.tolist(), strict=True))
     assert list(kept) == sorted(kept) and len(kept) == len(found.gone)
     return kept
+
+
+def test_what_is_above_all_numbers_stands_nowhere():
+    rising = np.array([3, 5], np.uint64)
+    assert places(rising, np.array([5, 4, 9, 3], np.uint64)).tolist() == [1, -1, -1, 0]
