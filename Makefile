@@ -7,6 +7,8 @@
 #   make kills     a run killed 20 times   make demo-check  the demo's models beside transformers
 #   make simulations  the statistics held against a known truth
 #   make yardsticks   corpora and demo beside what they were before
+#   make mutants   small faults that tests must see (MUTANTS="--room core")
+#   make flaky     tests of threads and processes ten times on a busy machine
 
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -27,10 +29,10 @@ NATIVE := $(wildcard tests/test_tiny.py tests/kernels tests/model tests/embeddin
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow check fix bench simulations yardsticks kills demo-check gpu-check oracles clean
+.PHONY: help demo test slow check fix bench simulations yardsticks mutants flaky kills demo-check gpu-check oracles clean
 
 help:
-	@sed -n '3,9s/^# *//p' Makefile
+	@sed -n '3,11s/^# *//p' Makefile
 
 demo: $(VENV)/.demo
 	$(BIN)/groundup run tiny --out $(OUT)
@@ -62,6 +64,12 @@ simulations: $(VENV)/.demo
 yardsticks: $(VENV)/.test
 	$(BIN)/python benchmarks/yardsticks.py corpora
 	$(BIN)/python benchmarks/yardsticks.py demo $(OUT)
+
+mutants: $(VENV)/.test
+	$(BIN)/python tests/mutants/run.py $(MUTANTS)
+
+flaky: $(VENV)/.test
+	$(BIN)/python tests/flaky.py
 
 kills: $(VENV)/.demo
 	$(BIN)/python benchmarks/kills.py

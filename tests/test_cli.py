@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import pytest
 
@@ -411,3 +412,23 @@ def test_a_reader_that_goes_away_is_no_error():
     done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, text=True)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_defect_of_another_process_is_told_at_once(run, monkeypatch, capsys):
+    waited = []
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(cli, "time", SimpleNamespace(sleep=waited.append))
+    assert cli.fail(ZeroDivisionError("x"), "a defect", 1, set()) == 1
+    assert waited == [] and "a defect" in capsys.readouterr().err
+    assert cli.fail(GateFailed("no"), "no", 3, set()) == 3 and len(waited) == 1
+
+
+def test_one_choice_is_no_choice():
+    class OneConfig(Config):
+        one: Literal[8] = 8
+        """Bits."""
+        two: Literal["a", "b"] = "a"
+        """Letters."""
+
+    about = {setting.key: setting.about for setting in settings_of(OneConfig)}
+    assert about == {"one": "Bits.", "two": "Letters. One of a, b."}

@@ -40,6 +40,8 @@ def test_answers_are_what_the_document_says():
     for talk in turns(write_code, FUNCTION):
         assert FUNCTION.code in talk.messages[1].content
         assert FUNCTION.code not in talk.messages[0].content
+        assert [m.content for m in talk.messages[3:]] in ([], ["Read the whole text."])
+    assert {len(talk.messages) for talk in turns(write_code, FUNCTION)} == {2, 4}
 
 
 def test_some_conversations_have_several_turns_and_roles_take_turns():

@@ -1,6 +1,7 @@
 """The machine is described without guessing, measured once, and used as told."""
 
 import platform
+import sys
 
 import pytest
 import torch
@@ -47,7 +48,16 @@ def test_the_dtype_follows_the_measurement(monkeypatch):
 
 def test_an_own_allocator_is_respected(monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", "libtcmalloc.so")
-    device.restart_with_allocator()  # returns: nothing was started
+    started = []
+    monkeypatch.setattr(device.os, "execv", lambda *words: started.append(words))
+    device.restart_with_allocator()
+    assert started == []
+    monkeypatch.delenv("LD_PRELOAD")
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    monkeypatch.setattr(device, "allocator_settings", lambda: {"GLIBC_TUNABLES": "x"})
+    monkeypatch.setenv("GLIBC_TUNABLES", "")  # so that it is put back
+    device.restart_with_allocator()
+    assert len(started) == 1 and started[0][0] == sys.executable
 
 
 def test_the_allocator_is_tuned_unless_it_is_to_be_left(monkeypatch):

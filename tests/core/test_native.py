@@ -44,6 +44,16 @@ def test_what_is_compiled_is_kept(source, tmp_path):
 
 
 @needs_compiler
+def test_all_that_makes_other_code_makes_another_file(source, tmp_path):
+    known = compiled(source, device.compiler(), tmp_path / "cache")
+    assert compiled(source, device.compiler(), tmp_path / "cache", ("-DODD",)) != known
+    (tmp_path / "near.h").write_text("// included by nobody yet\n")
+    beside = compiled(source, device.compiler(), tmp_path / "cache")
+    (tmp_path / "near.h").write_text("// other words\n")
+    assert len({known, beside, compiled(source, device.compiler(), tmp_path / "cache")}) == 3
+
+
+@needs_compiler
 def test_runs_that_start_together_do_not_meet(source, tmp_path):
     with ThreadPoolExecutor(4) as pool:
         runs = [

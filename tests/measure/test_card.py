@@ -8,6 +8,7 @@ import pytest
 
 from groundup.core import Message, Reason, Sample
 from groundup.measure.card import (
+    FEWEST_GROUPS,
     NEAR,
     check_grounding,
     contradictions,
@@ -89,6 +90,9 @@ def test_skew_and_thinness_are_told():
         "few_groups", "skewed_group",
     ]  # fmt: skip
     assert codes(sound(), margin=0.05) == ["thin"]
+    for groups, is_few in ((FEWEST_GROUPS - 1, True), (FEWEST_GROUPS, False)):
+        grouped = [replace(s, group=f"g{n % groups}") for n, s in enumerate(sound())]
+        assert ("few_groups" in codes(grouped)) == is_few
 
 
 def test_another_language_is_told_when_it_is_more_than_a_few():

@@ -274,7 +274,8 @@ def verdict(run: Run) -> str:
         return "hung"
     if run.status < 0:
         return "crashed"
-    if run.status in (1, 2):  # a failed test, or a file of tests that cannot be imported
+    # A failed test, or a file of tests that cannot be imported.
+    if run.status in (1, 2) or run.told.get("failed"):
         return "killed"
     if run.status == 0:
         return "survived" if run.told["outcomes"].get("passed") else "not run"

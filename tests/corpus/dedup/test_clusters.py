@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.corpus.dedup import clusters
-from groundup.corpus.dedup.clusters import components, stars
+from groundup.corpus.dedup.clusters import components, places, stars
 
 PAIRS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=60)
 
@@ -89,3 +89,8 @@ def test_copies_are_settled_without_looking_at_pairs_one_by_one():
         state = np.ones(count, np.uint8)
         state[second] = clusters.OPEN
         assert not len(clusters.settled(first, second, state)), "no pair is left for a loop"
+
+
+def test_what_is_above_all_numbers_stands_nowhere():
+    rising = np.array([3, 5], np.uint64)
+    assert places(rising, np.array([5, 4, 9, 3], np.uint64)).tolist() == [1, -1, -1, 0]

@@ -10,7 +10,6 @@ import pyarrow.parquet as parquet
 
 from groundup.corpus.engine import shards
 from groundup.corpus.engine.shards import (
-    File,
     finished,
     link,
     read_shard,
@@ -104,4 +103,3 @@ def test_links_replace(tmp_path):
     assert (tmp_path / "b").read_text() == "new"
     link(tmp_path / "a", tmp_path / "b")  # as a run that was killed before its marker does again
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
-    assert File(1, 2, "3")._fields == ("rows", "bytes", "sha256")

@@ -86,4 +86,5 @@ def test_what_greets_anybody_is_no_name(text):
      "Ab A " * 12_000, "Regards\n" * 7_000],
 )  # fmt: skip
 def test_hostile_text_is_linear(hostile):
-    find_personal(hostile, BY_CONTEXT)
+    found = find_personal(hostile, BY_CONTEXT)
+    assert all(0 <= start < end <= len(hostile) for start, end, _ in found)

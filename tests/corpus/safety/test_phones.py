@@ -6,6 +6,7 @@ pytest.importorskip("phonenumbers")
 import phonenumbers
 
 from groundup.corpus.safety.personal import find_personal
+from groundup.corpus.safety.phones import is_phone
 
 PHONES = """+49 30 901820|+49 (0)30 901820-11|030 12345678|(030) 1234567|0171 2345678|0171/2345678
 089/123456-78|+1 212-555-0142|(212) 555-0142|212-555-0142|1-800-555-0199|+33 1 42 68 53 00
@@ -83,3 +84,7 @@ def test_numbers_of_every_country_are_found_behind_a_plus(region):
 )
 def test_a_plus_before_what_no_country_has_is_no_number(other):
     assert find_personal(f"It was {other} then.", ["phone"]) == []
+
+
+def test_seven_digits_are_the_fewest():
+    assert is_phone("612 34 57", "Tel. ") and not is_phone("612 345", "Tel. ")

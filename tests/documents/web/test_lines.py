@@ -93,4 +93,4 @@ def test_hostile_texts():
         "[" * 100_000,
         " " * 200_000,
     ):
-        assert cleaned(text) is not None
+        assert len(cleaned(text)) <= len(text)

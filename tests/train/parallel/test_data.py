@@ -43,4 +43,4 @@ def test_what_travels_together_is_of_one_kind_and_not_too_large(limit: int, leng
     tensors = [torch.zeros(2) for _ in range(3)] + [torch.zeros(2, dtype=torch.float64)]
     runs = list(buckets(tensors, limit))
     assert [len(one) for one in runs] == lengths
-    assert [t for one in runs for t in one] == tensors or sum(runs, [])[0] is tensors[0]
+    assert all(a is b for a, b in zip(sum(runs, []), tensors, strict=True))
