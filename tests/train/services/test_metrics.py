@@ -69,6 +69,7 @@ def test_the_first_step_is_done_and_tells_nothing_of_the_time_left(tmp_path, mon
             list(logging(steps(), metrics, bar))
     finally:
         record.use("silent")
+        metrics.close()
     first, second = capsys.readouterr().err.splitlines()
     assert " 10 % " in first and "3 min 0 s left" in first
     assert " 15 % " in second and "2 min 50 s left" in second
