@@ -6,7 +6,8 @@
 
 Machines drift, so a ratio is taken within a round, and the median of the ratios is what counts; the
 spread is the smallest and the largest of them. Figures of different machines do not mix: a row
-names the class of its machine. `python benchmarks/table.py` brings the README's table up to date.
+names the class of its machine. Whatever is reported is in the README's table at once; `python
+benchmarks/table.py` makes that table again.
 """
 
 import datetime
@@ -118,6 +119,7 @@ def report(name: str, rows: Sequence[Row], notes: Mapping[str, object] | None = 
     kept = before.get("notes", {}) if others else {}
     all_rows = [*others, *(row._asdict() for row in rows)]
     write_json(place, {"rows": all_rows, "notes": {**kept, **(notes or {})}})
+    renew_readme()
     return place
 
 
@@ -130,10 +132,23 @@ def figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
+FAST_BFLOAT16 = 1.0
+"""How many times float32's speed bfloat16 must have not to be called slow."""
+
+
 def machine_class() -> str:
-    """What decides speed, without the machine's name: cores, widest instructions, memory, card."""
+    """What decides speed, without the machine's name: cores, instructions, memory, card.
+
+    amx_int8                       Intel with AMX
+    avx512_vnni                    AVX-512 whose bfloat16 is faster than float32 (AMD since Zen 4)
+    avx512_vnni, slow bfloat16     AVX-512 whose bfloat16 is slower (Intel without AMX)
+    """
     found = device.describe()
     widest = found.instruction_sets[-1] if found.instruction_sets else platform.machine()
+    if widest.startswith("avx512") and not found.cuda:
+        speeds = device.measure()
+        is_slow = speeds.bfloat16_flops < FAST_BFLOAT16 * speeds.float32_flops
+        widest += ", slow bfloat16" if is_slow else ""
     memory = round(found.memory_bytes / 2**30)
     card = f", {found.cuda}" if found.cuda else ""
     return f"{found.cores} cores {platform.machine()} {widest}, {memory} GiB{card}"
@@ -164,5 +179,11 @@ def with_results(readme: str, table: str) -> str:
     return BLOCK.sub(lambda found: found[1] + table + found[2], readme)
 
 
+def renew_readme() -> None:
+    """Bring the README's table up to date, so that what is measured is what it shows."""
+    text = README.read_text(encoding="utf-8")
+    README.write_text(with_results(text, markdown(RESULTS)), "utf-8")
+
+
 if __name__ == "__main__":
-    README.write_text(with_results(README.read_text(encoding="utf-8"), markdown()), "utf-8")
+    renew_readme()

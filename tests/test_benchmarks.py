@@ -7,6 +7,8 @@ from types import ModuleType
 
 import pytest
 
+from groundup.core import device
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -47,6 +49,36 @@ def test_sides_alternate_and_the_first_round_does_not_count(table):
 def test_the_readme_shows_the_kept_results(table):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert table.with_results(readme, table.markdown()) == readme, "run benchmarks/table.py"
+
+
+def test_a_run_of_a_benchmark_leaves_the_readme_in_step_with_its_results(tmp_path, monkeypatch):
+    table = script("table")
+    monkeypatch.setattr(table, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(table, "README", tmp_path / "README.md")
+    table.README.write_text("a\n<!-- results -->\nold\n<!-- end of results -->\nb\n")
+    row = table.compare("new work", "units/s", [2.0], [1.0], table.Peer("p", "1"))
+    table.report("train", [row])
+    text = table.README.read_text()
+    assert "| new work |" in text and "old" not in text
+    assert table.with_results(text, table.markdown(table.RESULTS)) == text
+
+
+@pytest.mark.parametrize(
+    ("sets", "bfloat16", "expected"),
+    [
+        (("avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8"), 4.0, "amx_int8"),
+        (("avx512_bf16", "avx512_vnni"), 1.8, "avx512_vnni"),
+        (("avx512_bf16", "avx512_vnni"), 0.54, "avx512_vnni, slow bfloat16"),
+    ],
+)
+def test_rows_of_processors_with_fast_and_slow_bfloat16_do_not_mix(
+    table, monkeypatch, sets, bfloat16, expected
+):
+    speeds = device.Speeds(1e11, bfloat16 * 1e11, 1e10)
+    monkeypatch.setattr(device, "instruction_sets", lambda: sets)
+    monkeypatch.setattr(device, "measure", lambda: speeds)
+    monkeypatch.setattr(device, "cuda_name", lambda: "")
+    assert f" {expected}, " in f" {table.machine_class()}"
 
 
 def test_every_result_has_its_command(table):

@@ -27,6 +27,7 @@ from groundup.tokenizer import Packed, pack_examples
 from groundup.train import (
     METRICS,
     Batch,
+    CheckedRun,
     CheckpointConfig,
     Checkpoints,
     OptimConfig,
@@ -34,6 +35,7 @@ from groundup.train import (
     Plan,
     Precision,
     causal,
+    check_compiled,
     compiling,
     evenly,
     is_of_others,
@@ -159,13 +161,14 @@ def run(draft: Draft, config: FinetuneConfig, model: Transformer, rows: dict[str
     saved = CheckpointConfig(every_seconds=config.save_seconds)
     checkpoints = Checkpoints(draft.scratch, {"model": model, "optimizer": optimizer}, saved)
     resumed = checkpoints.resume()
-    compiled = compiling(model, resumed)
+    compiling(model, resumed)
     precision = Precision(device.compute_dtype(place))
 
     def batches(step: int) -> list[Batch]:
         chosen = order(len(text.ids), config, step)
         return split(batch_of(text, chosen, place), config.micro_batches)
 
+    compiled = check_compiled(model, CheckedRun(causal, [batches(0)[0]], precision))
     unseen = rows["validation"]
     whole = batch_of(unseen, np.arange(len(unseen.ids)), place)
     held_out = scoring(model, split(whole, len(whole.ids) // 4 + 1), precision)

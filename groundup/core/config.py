@@ -168,7 +168,8 @@ def load_config(
 ) -> ConfigType:
     """Build a configuration from defaults, a TOML file and `dotted.key=value` settings.
 
-    Raises ConfigError naming the file, the key and the nearest valid key.
+    Raises ConfigError naming the file, the key and the nearest valid key, and for a key that is set
+    twice; a setting replaces the file's.
     """
     values: dict[str, Any] = {}
     if file is not None:
@@ -178,11 +179,16 @@ def load_config(
             raise ConfigError(f"Cannot read the configuration {file}: {error.strerror}.") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is not valid TOML: {error}.") from None
+    given = list[str]()
     for setting in settings:
         key, equals, text = setting.partition("=")
+        key = key.strip()
         if not equals:
             raise ConfigError(f"--set expects key=value; got {setting!r}.")
-        assign(values, key.strip(), parse_value(text.strip()))
+        if any(each == key or each.startswith(f"{key}.") for each in given):
+            raise ConfigError(f"--set {setting} replaces what an earlier --set gave; give one.")
+        given.append(key)
+        assign(values, key, parse_value(text.strip()))
     return config(**values)
 
 

@@ -89,6 +89,10 @@ class Progress(Protocol):
         """Add finished work and the current value of some metrics."""
         ...
 
+    def skip(self, amount: float) -> None:
+        """Add work that tells nothing of the pace, such as a step that was compiled."""
+        ...
+
 
 @contextmanager
 def progress(stage: str, total: float, unit: str, before: float = 0.0) -> Iterator[Progress]:
@@ -115,6 +119,11 @@ class _Lines:
         self.stage, self.total, self.unit = stage, total, unit
         self.before, self.done, self.started = before, before, time.monotonic()
         self.told = self.started
+
+    def skip(self, amount: float) -> None:
+        """Count an amount as done and measure the pace from here on."""
+        self.done += amount
+        self.before, self.started = self.done, time.monotonic()
 
     def advance(self, amount: float, **metrics: float) -> None:
         """Count an amount as done and tell, now and then, how far it is and how fast."""
@@ -148,6 +157,10 @@ class _Bar:
     def advance(self, amount: float, **metrics: float) -> None:
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         self.bars.update(self.task, advance=amount, numbers=numbers)
+
+    def skip(self, amount: float) -> None:
+        done = next(task.completed for task in self.bars.tasks if task.id == self.task)
+        self.bars.reset(self.task, completed=done + amount)
 
 
 @contextmanager

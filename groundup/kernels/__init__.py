@@ -8,6 +8,7 @@ from .attention import (
     reference_attention,
 )
 from .compiled import (
+    compile_folder,
     compiled_once,
     keep_compiled,
 )
@@ -95,6 +96,7 @@ __all__ = [
     "brought_back",
     "choose",
     "chosen_ways",
+    "compile_folder",
     "compiled_once",
     "cross_entropy",
     "experts",

@@ -127,6 +127,8 @@ from .services.board import (
     board,
 )
 from .services.compiling import (
+    CheckedRun,
+    check_compiled,
     compiling,
 )
 from .services.inner import (
@@ -185,6 +187,7 @@ __all__ = [
     "Batch",
     "Batches",
     "Beside",
+    "CheckedRun",
     "CheckpointConfig",
     "Checkpoints",
     "ExportConfig",
@@ -224,6 +227,7 @@ __all__ = [
     "board",
     "boundary",
     "causal",
+    "check_compiled",
     "choosing",
     "class_batch",
     "classes",

@@ -94,3 +94,16 @@ def test_an_unknown_word_names_the_nearest_known_one(value, told):
         choice("method", value, ("exact", "mid-p"))
     assert told in str(failure.value)
     assert choice("method", "exact", ("exact", "mid-p")) == "exact"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["steps=1", "steps=2"],
+        ["optim.learning_rate=0.1", "optim.learning_rate=0.1"],
+        ["optim.learning_rate=0.1", 'optim={"learning_rate": 0.2}'],
+    ],
+)
+def test_a_setting_given_twice_is_an_error(settings):
+    with pytest.raises(ConfigError, match="replaces what an earlier --set gave"):
+        load_config(Run, settings=settings)

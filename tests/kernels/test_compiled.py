@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from groundup.core import device
-from groundup.kernels.compiled import compile_folder, keep_compiled
+from groundup.kernels.compiled import compile_folder, compiled_once, keep_compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,3 +108,16 @@ def test_a_second_process_compiles_nothing_and_damage_is_compiled_anew(tmp_path)
         if path.is_file() and path.suffix in (".so", "", ".py", ".cpp"):
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert compiled_in_a_process(tmp_path)["sum"] == cold["sum"]
+
+
+def test_halves_of_transposed_bfloat16_are_compiled_right():
+    """GCC 12 miscompiles them as torch compiles by itself; see benchmarks/gcc_transpose.py."""
+
+    def rotated(x, sin, cos):
+        b, a = (half.float() for half in x.mT.chunk(2, dim=-1))
+        parts = (a * sin + b * cos).to(x.dtype), (a * cos - b * sin).to(x.dtype)
+        return torch.cat(parts, dim=-1)
+
+    torch.manual_seed(0)
+    x, angles = torch.randn(2, 64, 128).bfloat16(), torch.rand(2, 1, 128, 32)
+    torch.testing.assert_close(compiled_once(rotated)(x, *angles), rotated(x, *angles))

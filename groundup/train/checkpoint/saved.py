@@ -5,11 +5,13 @@
       optimizer-00000.safetensors
       random-00000.safetensors
       checkpoint.json                written last: step, what it belongs to, determinism contract,
-                                     each tensor's shape, dtype and pieces, each file's sha256
+                                     each tensor's shape, dtype and pieces, each file's sha256, and
+                                     at its end the sha256 of all that stands before
 
 Whoever reads takes the pieces that meet his own, whatever mesh wrote them.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -21,7 +23,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from groundup.core import ArtifactError, hash_file
+from groundup.core import ArtifactError, hash_file, write_text
 
 from .pieces import Box, Piece, held
 
@@ -29,6 +31,9 @@ FORMAT = 2
 ABOUT = "checkpoint.json"
 FIRST_FORMAT = "state.json"
 NAME = re.compile(r"step-([0-9]{8,})")
+KEYS = {"format", "step", "identity", "contract", "tensors", "files"}
+"""Of `checkpoint.json`; checkpoints of earlier groundups have these alone, and no seal."""
+SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n}\n')
 
 
 class Saved(NamedTuple):
@@ -87,7 +92,7 @@ def open_saved(place: Path) -> Saved:
             f"Finish the run with the older one, or remove {place.parent} to begin anew."
         )
     try:
-        about = json.loads((place / ABOUT).read_text(encoding="utf-8"))
+        about = read_about(place / ABOUT)
         if about["format"] != FORMAT:
             raise ArtifactError(
                 f"The checkpoint {place} has format {about['format']}; this groundup reads "
@@ -100,6 +105,28 @@ def open_saved(place: Path) -> Saved:
         raise damaged(place, f"it has no {ABOUT}") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise damaged(place, f"{ABOUT}: {error}") from None
+
+
+def write_about(path: Path, about: dict[str, Any]) -> None:
+    """Write what a checkpoint says of itself, sealed by a hash of its text."""
+    text = json.dumps(about, indent=1, ensure_ascii=False, allow_nan=False).removesuffix("\n}")
+    write_text(path, f'{text},\n "sha256": "{hashlib.sha256(text.encode()).hexdigest()}"\n}}\n')
+
+
+def read_about(path: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself; ValueError if it is not what was written.
+
+    Checkpoints of earlier groundups have no seal; every other key beside theirs is damage to one.
+    """
+    content = path.read_bytes()
+    about = json.loads(content)
+    seal = SEAL.search(content, max(0, len(content) - 128))
+    if seal is None or seal.end() != len(content):
+        if about["format"] == FORMAT and about.keys() != KEYS:
+            raise ValueError("it has other content than was written")
+    elif hashlib.sha256(content[: seal.start()]).hexdigest() != seal[1].decode():
+        raise ValueError("it has other content than was written")
+    return about
 
 
 def damaged(place: Path, how: str) -> ArtifactError:

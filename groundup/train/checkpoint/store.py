@@ -29,7 +29,6 @@ from groundup.core import (
     device,
     disk_remedy,
     record,
-    write_json,
 )
 
 from ..parallel.mesh import ALONE, Mesh
@@ -50,6 +49,7 @@ from .saved import (
     place_of,
     places,
     reading,
+    write_about,
 )
 from .writer import Background, Staging, sync, write_tensors
 
@@ -258,7 +258,7 @@ class Checkpoints:
 
     def _commit(self, partial_place: Path, step: int, about: dict[str, Any]) -> None:
         """Let whole files appear as a checkpoint, then remove what is not to be kept."""
-        write_json(partial_place / ABOUT, about)  # and makes the names beside it durable
+        write_about(partial_place / ABOUT, about)  # and makes the names beside it durable
         place = self.folder / f"step-{step:08d}"
         if place.exists():  # of a run that went back
             os.replace(place, self.folder / f"{VOID}{step:08d}")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from groundup.core import ConfigError, DataError, Draft, LanguageModel, device, record
-from groundup.kernels import LossSum
+from groundup.kernels import LossSum, chosen_ways, replay_ways
 from groundup.model import Transformer
 from groundup.tokenizer import open_text
 
@@ -39,7 +39,7 @@ from ..parallel.zero import Stage as ZeroStage
 from ..parallel.zero import compile_within
 from ..precision import Precision, precision_of
 from ..services.board import EVENTS, board
-from ..services.compiling import compiling
+from ..services.compiling import CheckedRun, check_compiled, compile_as, compiling
 from ..services.inner import Inner
 from ..services.metrics import METRICS, logging, measured, summary
 from ..services.profiling import profiling
@@ -147,7 +147,8 @@ class Run:
         self.parameters = sum(weight.numel() for weight in learner.body.parameters())
         self.compiled = not UNCOMPILED & set(mesh.dimensions)
         self.compiled = self.compiled and compiling(learner.body, Resumed(0, earlier))
-        ways = self.chosen_ways(earlier)
+        self.chosen_ways(earlier)
+        self.compiled, ways = self.checked()
         self.parallel: Parallel = parallelise(
             learner.trained, learner.loss(config.router, mesh), self.precision, mesh,
             zero=beside.zero, schedule=beside.schedule,
@@ -166,8 +167,8 @@ class Run:
         )
         self.resumed = self.load(None)
 
-    def chosen_ways(self, earlier: Mapping[str, Any]) -> dict[str, list[str | int]]:
-        """How attention is computed, the same on every process."""
+    def chosen_ways(self, earlier: Mapping[str, Any]) -> None:
+        """Choose how attention is computed, the same on every process."""
         lengths = sorted({part.length for part in self.config.parts()})
         contract = earlier.get("attention")
         if self.mesh.is_first:
@@ -178,8 +179,23 @@ class Run:
         if self.mesh.grid is not None:
             contract = json.loads(self.mesh.told(json.dumps(contract)))
             choosing(self.learner.body, [], self.precision.dtype, tokens=1, contract=contract)
-        assert contract is not None, "the first process has chosen"
-        return contract
+
+    def checked(self) -> tuple[bool, dict[str, list[str | int]]]:
+        """Whether blocks are compiled, and how attention is computed, so that gradients are right.
+
+        The first process checks, the others do as it does.
+        """
+        body, objective = self.learner.body, self.learner.objective
+        if self.mesh.is_first and self.compiled:
+            batches = [self.batches(each.start)[0] for each in self.course.stretches]
+            run = CheckedRun(objective.loss, batches, self.precision, objective.head)
+            check_compiled(body, run)
+        found = body.is_compiled, chosen_ways()
+        if self.mesh.grid is not None:
+            found = json.loads(self.mesh.told(json.dumps(found)))
+            compile_as(body, found[0])
+            replay_ways(found[1])
+        return found
 
     def load(self, step: int | None) -> Resumed:
         """Load a checkpoint, the newest if none is named, and let processes share what moved."""

@@ -62,8 +62,10 @@ def logging(
             row["applied"] = False
         metrics.write(step=step.number, **row)
         if bar is not None:
-            ahead = step.number - (step.number if expected is None else expected)
-            bar.advance((1 + ahead) * step.tokens, **shown)
+            if expected is None:  # it is compiled, and tells nothing of the others' pace
+                bar.skip(step.tokens)
+            else:
+                bar.advance((1 + step.number - expected) * step.tokens, **shown)
         expected = step.number + 1
         yield step
 

@@ -12,6 +12,8 @@ from groundup.core import record
 from ..checkpoint.store import CheckpointConfig, Checkpoints
 from ..loop import Step
 
+POLITE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C (or a polite kill) after which the state was saved; the message says how to go on."""
@@ -31,7 +33,8 @@ class Wish(IntEnum):
 
 
 def saving(steps: Iterable[Step], checkpoints: Checkpoints) -> Iterator[Step]:
-    """Save a checkpoint now and then, and on Ctrl-C; then raise Interrupted.
+    """Save a checkpoint now and then, and on a polite stop (Ctrl-C, SIGTERM, a terminal that
+    closes); then raise Interrupted.
 
     Raises CapacityError or ArtifactError at the step after a save failed.
     """
@@ -69,9 +72,10 @@ def wished(config: CheckpointConfig, done: int, seconds: float) -> Wish:
 
 @contextmanager
 def noticing_interrupts() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM instead of dying between two writes; a second one is not held.
+    """Collect polite signals instead of dying between two writes; a second one is not held.
 
-    Outside the main thread signals cannot be caught; then nothing is collected.
+    One that is ignored stays so: `nohup` lets a run outlive its terminal. Outside the main thread
+    signals cannot be caught; then nothing is collected.
     """
     noticed: list[int] = []
 
@@ -83,8 +87,9 @@ def noticing_interrupts() -> Iterator[list[int]]:
 
     old = {}
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            old[number] = signal.signal(number, notice)
+        for number in POLITE:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                old[number] = signal.signal(number, notice)
     except ValueError:
         pass  # not the main thread
     try:

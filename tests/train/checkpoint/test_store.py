@@ -25,6 +25,7 @@ from groundup.train import (
     refuse_unfinished,
     train,
 )
+from groundup.train.checkpoint.saved import check_files, open_saved
 from tests.train.test_loop import ragged_batch, tiny_model
 
 AT_ONCE = CheckpointConfig(asynchronous=False)
@@ -207,6 +208,28 @@ def test_what_belongs_to_another_run_is_refused_with_both_named(tmp_path, change
         Run(tmp_path, identity=IDENTITY._replace(**changed)).checkpoints.resume()
 
 
+def test_one_flipped_bit_in_any_file_is_refused_by_name(tmp_path):
+    run = Run(tmp_path)
+    run.checkpoints.save(10)
+    run.checkpoints.close()
+    place = tmp_path / "step-00000010"
+    for file in sorted(place.iterdir()):
+        content = bytearray(file.read_bytes())
+        positions = {*range(0, len(content), max(1, len(content) // 97))}
+        if file.name == "checkpoint.json":
+            positions |= {*range(len(content) - 100, len(content)), content.index(b"10")}
+        for at in positions:
+            bit = 1 << at % 8
+            for bits in (1, 2, 32) if file.name == "checkpoint.json" else (bit,):
+                content[at] ^= bits
+                file.write_bytes(content)
+                with pytest.raises(ArtifactError, match=f"damaged .*{file.name}"):
+                    check_files(open_saved(place))
+                content[at] ^= bits
+        file.write_bytes(content)
+    assert Run(tmp_path).checkpoints.resume().step == 10
+
+
 def test_other_settings_and_machines_are_told(tmp_path, capsys):
     run = Run(tmp_path, identity=IDENTITY)
     run.checkpoints.save(1)
@@ -214,6 +237,7 @@ def test_other_settings_and_machines_are_told(tmp_path, capsys):
     place = tmp_path / "step-00000001" / "checkpoint.json"
     about = json.loads(place.read_text())
     about["contract"]["threads"] = 64
+    del about["sha256"]  # as an earlier groundup wrote it
     place.write_text(json.dumps(about))
     record.use("plain")
     try:

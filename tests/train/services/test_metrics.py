@@ -15,6 +15,9 @@ class Bar:
     def advance(self, amount: float, **metrics: float) -> None:
         self.done, self.shown = self.done + amount, metrics
 
+    def skip(self, amount: float) -> None:
+        self.done += amount
+
 
 def step(number: int, loss: float = 2.0, *, is_applied: bool = True) -> Step:
     return Step(number, loss, 10.0, 10, loss, 1.0, 0.5, is_applied)
@@ -48,3 +51,25 @@ def test_the_bar_goes_back_with_the_run(tmp_path):
     metrics.close()
     assert bar.done == 10 * 5  # steps 3 to 7
     assert bar.shown == {"loss": 2.0, "mfu": 0.5}
+
+
+def test_the_first_step_is_done_and_tells_nothing_of_the_time_left(tmp_path, monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(record.time, "monotonic", lambda: now[0])
+    metrics = record.Metrics(tmp_path / "m.jsonl")
+
+    def steps():
+        for number in range(3):
+            now[0] += 600.0 if number == 0 else 10.0  # the first is compiled
+            yield step(number)
+
+    record.use("plain")
+    try:
+        with record.progress("base", 200, "tokens") as bar:
+            list(logging(steps(), metrics, bar))
+    finally:
+        record.use("silent")
+        metrics.close()
+    first, second = capsys.readouterr().err.splitlines()
+    assert " 10 % " in first and "3 min 0 s left" in first
+    assert " 15 % " in second and "2 min 50 s left" in second

@@ -16,17 +16,28 @@ def kept(folder) -> list[str]:
     return sorted(path.name for path in folder.glob("step-*"))
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("polite", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_polite_stop_saves_and_says_how_to_go_on(tmp_path, polite):
     model, optimizer = tiny()
     checkpoints = Checkpoints(tmp_path, {"model": model, "optimizer": optimizer})
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(polite)
     with pytest.raises(Interrupted, match="after step 3, saved; run the same command again"):
         for step in saving(steps_of(model, optimizer), checkpoints):
             if step.number == 2:
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), polite)
     assert kept(tmp_path) == ["step-00000003"]
     assert checkpoints.resume().step == 3
-    assert signal.getsignal(signal.SIGINT) is handler
+    assert signal.getsignal(polite) is handler
+
+
+def test_under_nohup_a_terminal_that_closes_stops_nothing(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with noticing_interrupts() as noticed:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not noticed
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_compiler_that_ctrl_c_ended_is_a_stop_and_no_defect():
