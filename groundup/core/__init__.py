@@ -6,6 +6,7 @@ from .artifact import (
     Artifact,
     Draft,
     Parent,
+    check_kind,
     digest,
     disk_remedy,
     hash_file,
@@ -63,6 +64,7 @@ from .errors import (
     ProcessLost,
     ShapeError,
 )
+from .kinds import MADE_BY, Kind
 from .ledger import Entry, Ledger, Pointer, user_name
 from .lineage import (
     artifact_places,
@@ -78,6 +80,7 @@ from .sandbox.sandbox import Sandbox
 from .sandbox.watch import Limits, Outcome
 
 __all__ = [
+    "MADE_BY",
     "MANIFEST",
     "Answer",
     "Artifact",
@@ -99,6 +102,7 @@ __all__ = [
     "HowRun",
     "InputFile",
     "Judgement",
+    "Kind",
     "LanguageModel",
     "Ledger",
     "Likelihood",
@@ -128,6 +132,7 @@ __all__ = [
     "artifacts_below",
     "artifacts_beside",
     "changed",
+    "check_kind",
     "choice",
     "current_snapshots",
     "device",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from groundup.core import MANIFEST, Artifact, ArtifactError, ConfigError, Reason
+from groundup.core import Artifact, ArtifactError, ConfigError, Reason
 from groundup.measure import (
     Check,
     Interval,
@@ -58,7 +58,7 @@ def gate(
 
     Raises GateFailed with the failing rows if the verdict has not passed.
     """
-    artifact = Artifact.open(report)
+    artifact = Artifact.open(report, ("report", "verdict"))
     if artifact.kind == "verdict":
         if against or require or test or out:
             raise ConfigError(f"{report} is a verdict already; give a report to judge anew.")
@@ -185,8 +185,8 @@ def used(testset: Artifact) -> int:
 
 def inputs(report: Artifact) -> Sequence[tuple[str, Artifact]]:
     """Names and artifacts of a report's inputs that are in their places."""
-    places = [(each.name, (report.path / each.path).resolve()) for each in report.parents]
     try:
-        return [(n, Artifact.open(place)) for n, place in places if (place / MANIFEST).is_file()]
+        opened = [(each.name, report.open_parent(each)) for each in report.parents]
+        return [(name, found) for name, found in opened if found is not None]
     except ArtifactError as error:
         raise ArtifactError(f"What {report.path} was made on has changed: {error}") from None

@@ -22,7 +22,6 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from groundup.core import (
     Artifact,
-    ArtifactError,
     Config,
     ConfigError,
     DataError,
@@ -401,9 +400,8 @@ class Verdict:
 
 def read_verdict(artifact: Artifact) -> Verdict:
     """Read a verdict artifact; ArtifactError if it is of another kind."""
-    if artifact.kind != "verdict":
-        raise ArtifactError(f"{artifact.path} is a {artifact.kind}; expected a verdict.")
-    data = json.loads(artifact.file("verdict.json").read_text(encoding="utf-8"))
+    file = artifact.require_kind("verdict").file("verdict.json")
+    data = json.loads(file.read_text(encoding="utf-8"))
     rows, seen = tuple(data["checks"]), data.get("seen", "scores")
     return Verdict(data["passed"], data["author"], data["candidates"], rows, seen)
 

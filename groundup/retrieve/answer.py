@@ -30,7 +30,9 @@ FURTHER_CLAIM_SHARE = 0.85
 def ask(question: str, index: Path, *, limit: int = 3) -> Answer:
     """Answer a question from an index with quotes, or refuse.
 
-    limit: the most quotes.
+    question  what you want to know, in the words that the documents may use
+    index     directory that `groundup index` made
+    limit     the most quotes
 
     Raises ConfigError for an empty question or a limit below 1, and ArtifactError if there is no
     sound index.

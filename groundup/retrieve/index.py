@@ -92,6 +92,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     Run again, it brings the index up to date: nothing is made when no file changed. Files that
     cannot be read are left out and listed in rejected.json. Of the snapshots, two are kept.
 
+    source  folder of documents; the folders in it are read too
+
     Raises DataError without a document, and ArtifactError if `out` holds something else or another
     run moved the index on meanwhile.
     """

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import torch
 
+from groundup.core import check_kind
 from groundup.kernels import Pattern
 
 from ..config import ExpertsConfig, ModelConfig
@@ -352,6 +353,7 @@ def describe(model: Path) -> Description:
     if not place.is_dir():
         found = preset(str(model))
         return describe_config(found.config)._replace(preset=found)
+    check_kind(place, "model")
     config = read_json(place / CONFIG)
     return describe_config(family_of(config, str(place / CONFIG)).read(config))
 

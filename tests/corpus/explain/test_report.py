@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from groundup.cli import json_ready
 from groundup.corpus import report
 from groundup.corpus.explain.report import Licence, licences
 from groundup.corpus.prepare.write import count_licence
 from groundup.corpus.prepare.write import licences as counted_licences
+from groundup.results import json_ready
 
 from .made import corpus
 
