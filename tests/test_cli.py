@@ -160,7 +160,9 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
     assert code == 0 and "über bridge.txt:1 (bytes " in out
     code, out, _ = run(*question, "--json")
     answer = json.loads(out)
-    assert set(answer) == {"answer", "refused", "claims", "root", "changed"}
+    figures = {"score", "threshold", "missing"}
+    assert set(answer) == {"answer", "refused", "claims", "root", "changed"} | figures
+    assert answer["score"] >= answer["threshold"] > 0 and answer["missing"] == []
     assert not answer["refused"] and answer["changed"] == []
     quote = answer["claims"][0]["quotes"][0]
     assert {"path", "start", "end", "text"} <= set(quote)
@@ -169,6 +171,7 @@ def test_an_answer_is_text_with_places_or_json_with_quotes(run, documents, tmp_p
     code, out, _ = run("ask", "Who paints zebras?", "--index", tmp_path / "index", "--json")
     refusal = json.loads(out)
     assert code == 0 and refusal["refused"] and refusal["claims"] == []
+    assert refusal["score"] < refusal["threshold"] and "zebras" in refusal["missing"]
 
 
 def test_what_is_shown_and_what_the_machine_has_are_objects_for_scripts(run, tmp_path):

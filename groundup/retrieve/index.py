@@ -17,6 +17,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
@@ -30,6 +31,7 @@ from groundup.core import (
     DataError,
     Draft,
     digest,
+    disk_error,
     produce,
     record,
     write_json,
@@ -108,13 +110,14 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     if (place / MANIFEST).is_file():
         snapshot = Artifact.open(place, kind="index")
     else:
-        with spool(out) as file:
+        with told_if_full(out), spool(out) as file:
             reading = read(outside(read_folder(source), source, out), file)
             check(reading, source, prints)
             snapshot = write_snapshot(config, reading, parents, place)
     changes = describe(compare(out, before, place))
-    write_root(out, source)
-    move(out, before, name, changes)
+    with told_if_full(out):
+        write_root(out, source)
+        move(out, before, name, changes)
     if not (place / MANIFEST).is_file():  # another run removed it before the pointer moved here
         return index(source, out, config)
     numbers = snapshot.numbers
@@ -123,6 +126,15 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         f"files left out: {numbers['rejected']}."
     )
     return snapshot
+
+
+@contextmanager
+def told_if_full(out: Path) -> Iterator[None]:
+    """Tell of a disk that took no more: the snapshot that answered before still does."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(out, error) from error
 
 
 def check_place(out: Path) -> None:
@@ -159,7 +171,7 @@ def index_documents(
     Raises DataError if there are none.
     """
     out = Path(out)
-    with spool(out.parent) as file:
+    with told_if_full(out), spool(out.parent) as file:
         reading = read(documents, file)
         if not reading.places:
             raise DataError("There is no document to index; give at least one.")
