@@ -36,6 +36,7 @@ class Findings(NamedTuple):
             ("float32", f"{speeds.float32_flops / 1e9:,.0f} GFLOP/s"),
             ("bfloat16", f"{speeds.bfloat16_flops / 1e9:,.0f} GFLOP/s"),
             ("memory read", f"{speeds.read_bytes_per_second / 1e9:,.0f} GB/s"),
+            ("measured", f"{speeds.measured}; anew with `groundup doctor --again`"),
             ("computes in", self.compute_dtype),
             *((name, version or remedy(name)) for name, version in self.packages.items()),
         ]
