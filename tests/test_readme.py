@@ -98,6 +98,20 @@ def qwen(path: Path) -> None:
     assert load_tokenizer(path)
 
 
+@pytest.mark.timeout(600)
+def test_the_guides_lines_run_as_printed_and_in_order(home, run_block):
+    text = (ROOT / "docs" / "retrieve.md").read_text(encoding="utf-8")
+    said = run_block(re.findall(r"^    (groundup .*)$", text, re.MULTILINE))
+    assert len(said) == 3
+    text = (ROOT / "docs" / "corpus.md").read_text(encoding="utf-8")
+    (pipeline,) = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    Path("pipeline.toml").write_text(pipeline, encoding="utf-8")
+    shutil.copytree(home / "handbook", "manuals")
+    for block in blocks("docs/corpus.md")[:2]:
+        said = run_block(block)
+    assert any("guide/a.html" in line and said[line] for line in said)
+
+
 def test_the_makefile_has_the_targets_that_the_readme_names():
     demo, *others = blocks("README.md")
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)

@@ -29,7 +29,7 @@ class Findings(NamedTuple):
         rows = [
             ("processor", f"{found.processor}, {found.cores} cores"),
             ("instructions", ", ".join(found.instruction_sets) or "none that matter here"),
-            ("memory", record.size(found.memory_bytes)),
+            ("memory", f"{record.size(found.memory_bytes)}, {found.memory_bytes / 2**30:.1f} GiB"),
             ("disk here", f"{record.size(self.disk_free_bytes)} free"),
             ("CUDA", found.cuda or "none"),
             ("compiler", found.compiler or "none: models run uncompiled, slower but equal"),
