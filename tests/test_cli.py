@@ -203,6 +203,10 @@ def test_a_place_that_cannot_be_written_is_named(run, documents, tmp_path):
         code, _, err = run("corpus", documents, "--out", out)
         assert code == 1 and err.count("\n") == 1
         assert f"Cannot use {out}" in err and "choose another --out" in err
+    for verb in ("corpus", "index"):
+        code, _, err = run(verb, documents, "--out", "/proc/none")
+        assert (code, err.count("\n")) == (1, 1)
+        assert "Cannot use /proc/none: the system makes no files there; choose another" in err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

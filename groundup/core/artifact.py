@@ -421,8 +421,10 @@ def disk_error(out: Path, error: OSError) -> CapacityError | ArtifactError:
             f"{what} while writing to {out}; {remedy} and run the same command again: "
             "what is complete stays."
         )
-    place = error.filename or out
-    return ArtifactError(f"Cannot use {place}: {error.strerror or error}; choose another --out.")
+    place, why = error.filename or out, error.strerror or str(error)
+    if error.errno == errno.ENOENT:  # of a folder that is made with those above it
+        why = "the system makes no files there"
+    return ArtifactError(f"Cannot use {place}: {why}; choose another --out.")
 
 
 def disk_remedy(number: int | None) -> str:

@@ -26,7 +26,6 @@ from groundup.core import (
     MANIFEST,
     Artifact,
     ArtifactError,
-    CapacityError,
     Config,
     DataError,
     Draft,
@@ -247,9 +246,7 @@ def spool(folder: Path) -> IO[bytes]:
         folder.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
-        raise CapacityError(
-            f"Cannot write to {folder}: {error.strerror}; choose another --out."
-        ) from None
+        raise disk_error(folder, error) from None
 
 
 Item = TypeVar("Item", bound=tuple | Document)
