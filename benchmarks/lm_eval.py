@@ -19,6 +19,7 @@ Tasks are made of the corpus' test documents:
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -331,6 +332,16 @@ def race(task: str, mine: Side, peer: Side, args: argparse.Namespace) -> Race:
     return found
 
 
+def missing(args: argparse.Namespace) -> str:
+    """What is not there and how to get it; empty if nothing is missing."""
+    for place in (args.model, args.corpus):
+        if not place.is_dir():
+            return f"{place} is not there; `make demo` makes it, or give --model and --corpus."
+    if not shutil.which(args.peer):
+        return f"no Python with lm-eval at {args.peer}; `make oracles` makes one, or give --peer."
+    return ""
+
+
 def main() -> None:
     """Compare, then race."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -350,6 +361,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.worker:
         return worker(args.worker[0], json.loads(args.worker[1]))
+    if lacks := missing(args):
+        sys.exit(f"lm_eval.py: {lacks}")
     with tempfile.TemporaryDirectory() as folder:
         write_tasks(args.corpus, Path(folder), args.samples)
         work = {"model": str(args.model.resolve()), "folder": folder, "dtype": args.dtype,

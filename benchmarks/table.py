@@ -24,6 +24,13 @@ from groundup.core import device, write_json
 
 RESULTS = Path(__file__).resolve().parent / "results"
 README = RESULTS.parents[1] / "README.md"
+ARGUMENTS = {
+    "lm_eval": "--peer PYTHON --keep",
+    "tokenizer": "TEXTS --megabytes 25",
+    "train_memory": "--peers PYTHON",
+    "word2vec": "--text PROSE --words 500000 --keep",
+}
+"""What the commands of results are given, where that is more than their defaults."""
 BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- end of results -->)", re.DOTALL)
 HEAD = "| work | unit | groundup | peer | peer's | ratio | spread | machine, date | command |"
 
@@ -168,10 +175,22 @@ def markdown(results: Path = RESULTS) -> str:
             cells = (
                 row.work, row.unit, figure(row.ours), f"{row.peer_name} {row.peer_version}",
                 figure(row.peer), f"**{row.ratio:.2f}**", f"{row.low:.2f} to {row.high:.2f}",
-                f"{row.machine}, {row.date}", f"`python benchmarks/{file.stem}.py`",
+                f"{row.machine}, {row.date}", f"`{command(file.stem, row.work)}`",
             )  # fmt: skip
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def command(name: str, work: str) -> str:
+    """What measures a row again, its arguments included.
+
+    >>> command("lm_eval", "evaluation: choice, bfloat16, peer's batch 4")
+    'python benchmarks/lm_eval.py --peer PYTHON --keep --dtype bfloat16'
+    """
+    words = ["python", f"benchmarks/{name}.py", ARGUMENTS.get(name, "")]
+    if name == "lm_eval" and "bfloat16" in work:
+        words.append("--dtype bfloat16")
+    return " ".join(filter(None, words))
 
 
 def with_results(readme: str, table: str) -> str:

@@ -10,6 +10,7 @@ The peak is that of a process's resident memory, less what it held after importi
 groundup, with the allocator tuned as `groundup pretrain` tunes it. A plan should lie within 10 %.
 """
 
+import argparse
 import json
 import os
 import re
@@ -276,18 +277,32 @@ def compare_kinds(depth: str = "5", rounds: int = 5) -> None:
     write_json(place, kept)
 
 
+def parse() -> argparse.Namespace:
+    """Read what is to be measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    one_of = parser.add_mutually_exclusive_group()
+    one_of.add_argument("--one", help=argparse.SUPPRESS)  # a process of its own, its work as JSON
+    one_of.add_argument("--peers", metavar="PYTHON", help="beside transformers")
+    for name in ("fitted", "meshes", "recompute"):
+        one_of.add_argument(f"--{name}", action="store_true")
+    return parser.parse_args()
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
-    if sys.argv[1:2] == ["--one"]:
-        asked = json.loads(sys.argv[2])
+    given = parse()
+    if given.one:
+        asked = json.loads(given.one)
         print(json.dumps(train_peer(asked) if asked.get("peer") else train_once(asked)))
-    elif sys.argv[1:2] == ["--recompute"]:
+    elif given.recompute:
         compare_kinds()
-    elif sys.argv[1:2] == ["--peers"]:
-        compare_peers(sys.argv[2])
-    elif sys.argv[1:2] == ["--meshes"]:
+    elif given.peers:
+        compare_peers(given.peers)
+    elif given.meshes:
         sys.exit(not compare_plans(MESHES, "meshes"))
-    elif sys.argv[1:2] == ["--fitted"]:
+    elif given.fitted:
         compare_plans(FITTED, "fitted")
     else:
         sys.exit(not compare_plans(HELD_OUT, "held out"))

@@ -57,6 +57,22 @@ def loopback_only():
 
 
 @pytest.fixture
+def run(capsys):
+    """Run a command line in this process; return its exit code, stdout and stderr."""
+    from groundup.cli import main
+    from groundup.core import record
+
+    def ran(*words: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    yield ran
+    record.use("silent")
+
+
+@pytest.fixture
 def root() -> Path:
     """The repository."""
     return ROOT

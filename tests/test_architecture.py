@@ -37,7 +37,7 @@ SHARES = {
 
 # Signatures that take any keyword because that is what they are for.
 ANY_KEYWORD = {
-    "groundup/cli.py: flags_of.call",
+    "groundup/flags.py: flags_of.call",
     "groundup/core/config.py: Config.__init__",
     "groundup/core/record.py: event",
     "groundup/core/record.py: Metrics.write",

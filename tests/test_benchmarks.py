@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -140,3 +142,32 @@ def test_a_yardstick_names_what_differs(yardsticks):
     assert differences({"a": {"b": 1.0}}, {"a": {"b": 1.2}}, 0.1) == ["a.b: kept 1.0, now 1.2"]
     assert not differences({"a": 1.0}, {"a": 1.05}, 0.1)
     assert differences({"a": 1}, {}) == ["a: kept 1, now None"]
+
+
+def test_a_row_s_command_has_its_arguments(table):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name, given in table.ARGUMENTS.items():
+        text = (ROOT / "benchmarks" / f"{name}.py").read_text(encoding="utf-8")
+        assert f"`python benchmarks/{name}.py`" not in readme
+        assert f"`python benchmarks/{name}.py {given}" in readme
+        flags = [word for word in given.split() if word.startswith("--")]
+        assert all(f'"{flag}"' in text for flag in flags), name
+    assert "benchmarks/demo_models.py --peer MODEL`" in readme
+
+
+def test_asking_for_help_measures_nothing():
+    kept = (ROOT / "benchmarks" / "results" / "train_memory.json").read_bytes()
+    words = [sys.executable, "benchmarks/train_memory.py", "--help"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "--recompute" in done.stdout
+    assert (ROOT / "benchmarks" / "results" / "train_memory.json").read_bytes() == kept
+
+
+def test_without_its_environment_lm_eval_is_one_clear_line(tmp_path):
+    for model, said in ((tmp_path / "no", "make demo"), (tmp_path, "make oracles")):
+        words = ["--model", str(model), "--corpus", str(tmp_path), "--peer", str(tmp_path / "no")]
+        done = subprocess.run(
+            [sys.executable, "benchmarks/lm_eval.py", *words], cwd=ROOT, capture_output=True,
+            text=True,
+        )  # fmt: skip
+        assert done.returncode == 1 and done.stderr.count("\n") == 1 and said in done.stderr

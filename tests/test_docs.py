@@ -44,7 +44,7 @@ class Command(NamedTuple):
 
 def verbs() -> tuple:
     """The verbs of the command line."""
-    from groundup.cli import VERBS
+    from groundup.verbs import VERBS
 
     return VERBS
 
@@ -132,7 +132,8 @@ def test_verbs_lead_to_functions_with_docstrings():
         found = getattr(importlib.import_module(module), function, None)
         if not callable(found) or not found.__doc__:
             wrong.append(f"{verb.name}: {verb.target} is no function with a docstring")
-        if module.split(".")[1] not in groundup.ROOMS or not verb.help:
+        is_beside = module == "groundup.flags"  # completion, which needs the table of verbs
+        if not (is_beside or module.split(".")[1] in groundup.ROOMS) or not verb.help:
             wrong.append(f"{verb.name}: {verb.target} lies in no room, or there is no help")
     assert not wrong, "\n".join(wrong)
 

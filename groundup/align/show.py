@@ -29,8 +29,12 @@ def show_examples(
     On a terminal trained tokens are bold and green, the others dim; piped, trained ones stand
     between ⟦ and ⟧. Raises ConfigError if the split has no example of that kind.
 
+    path       directory of the examples
     tokenizer  directory of a tokenizer or a model, whose chat template is used
     template   a file with another chat template, or `plain`; see `groundup finetune --help`
+    split      train, validation or test
+    kind       conversations of this kind alone; default: of every kind
+    count      how many to show
     """
     artifact = Artifact.open(path, "examples")
     form = form_of(tokenizer, template_text(template))

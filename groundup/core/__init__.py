@@ -6,7 +6,9 @@ from .artifact import (
     Artifact,
     Draft,
     Parent,
+    check_kind,
     digest,
+    disk_error,
     disk_remedy,
     hash_file,
     produce,
@@ -65,6 +67,7 @@ from .errors import (
     ProcessLost,
     ShapeError,
 )
+from .kinds import MADE_BY, Kind
 from .ledger import Entry, Ledger, Pointer, user_name
 from .lineage import (
     artifact_places,
@@ -81,6 +84,7 @@ from .sandbox.sandbox import Sandbox
 from .sandbox.watch import Limits, Outcome
 
 __all__ = [
+    "MADE_BY",
     "MANIFEST",
     "Answer",
     "Artifact",
@@ -103,6 +107,7 @@ __all__ = [
     "HowRun",
     "InputFile",
     "Judgement",
+    "Kind",
     "LanguageModel",
     "Ledger",
     "Likelihood",
@@ -132,12 +137,14 @@ __all__ = [
     "artifacts_below",
     "artifacts_beside",
     "changed",
+    "check_kind",
     "child",
     "choice",
     "current_snapshots",
     "device",
     "differing",
     "digest",
+    "disk_error",
     "disk_remedy",
     "erase",
     "hash_file",

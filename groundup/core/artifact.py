@@ -26,11 +26,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from .config import Config, differing, how_run
 from .device import fingerprint
 from .errors import ArtifactError, CapacityError, GroundupError
+from .kinds import Kind, an, what_is_there, wrong_kind
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -38,11 +39,6 @@ OUTSIDE_THE_ID = ("log", "ledger", ".scratch", ".lock", MANIFEST)
 VERIFY_UP_TO_BYTES = 256 * 2**20
 MOST_TOLD = 4
 """Settings that an error names when many differ."""
-
-Kind = Literal[
-    "documents", "corpus", "tokenizer", "tokens", "vectors", "model", "adapter", "examples",
-    "preferences", "testset", "index", "prompts", "verdict", "report",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,18 +69,18 @@ class Artifact:
     git: str
 
     @classmethod
-    def open(cls, path: Path | str, kind: Kind | None = None) -> "Artifact":
-        """Open an artifact; check its manifest, its parents' ids and its files.
+    def open(cls, path: Path | str, kind: Kind | tuple[Kind, ...] = ()) -> "Artifact":
+        """Open an artifact, of one of the kinds if any is given; check its manifest and its files.
 
         Sizes are always compared; hashes too when the payload is at most 256 MiB.
-        Raises ArtifactError naming the file or the two ids that differ.
+        Raises ArtifactError naming the file, or the kind that was expected and the one that came.
         """
-        artifact = read_manifest(Path(path))
-        if kind is not None and artifact.kind != kind:
-            raise ArtifactError(f"{path} is a {artifact.kind} artifact; expected kind {kind}.")
+        kinds = (kind,) if isinstance(kind, str) else kind
+        if kinds and not (Path(path) / MANIFEST).is_file():
+            raise ArtifactError(wrong_kind(kinds, what_is_there(Path(path)), path))
+        artifact = read_manifest(Path(path)).require_kind(*kinds)
         artifact.check_key()
         artifact.check_sizes()
-        artifact.check_parents()
         if artifact.bytes <= VERIFY_UP_TO_BYTES:
             artifact.check_hashes()
         return artifact
@@ -101,6 +97,12 @@ class Artifact:
                 f"{self.path} has no file {name}; it has {', '.join(sorted(self.files))}."
             )
         return self.path / name
+
+    def require_kind(self, *kinds: Kind) -> "Artifact":
+        """This artifact, if it is of one of the kinds; else ArtifactError with what makes one."""
+        if kinds and self.kind not in kinds:
+            raise ArtifactError(wrong_kind(kinds, an(self.kind), self.path))
+        return self
 
     def check_key(self) -> None:
         """Compute the key again from stage, version, configuration and parents."""
@@ -138,18 +140,21 @@ class Artifact:
                 f"key and files; {REMAKE.format(self.path)}"
             )
 
-    def check_parents(self) -> None:
-        """Compare the recorded ids of inputs that are still in their places."""
-        for parent in self.parents:
-            place = (self.path / parent.path).resolve()
-            if not (place / MANIFEST).is_file():
-                continue
-            found = read_manifest(place).id
-            if found != parent.id:
-                raise ArtifactError(
-                    f"{self.path} was made from {parent.name} {parent.id[:12]}, but {place} is now "
-                    f"{found[:12]}; make {self.path} again or bring the old {parent.name} back."
-                )
+    def open_parent(self, parent: Parent) -> "Artifact | None":
+        """Open an input; None if it is not in its place, where another artifact may be by now.
+
+        Places are relative, so a copy of an artifact may meet strangers: ids decide.
+        """
+        place = (self.path / parent.path).resolve()
+        if not (place / MANIFEST).is_file() or read_manifest(place).id != parent.id:
+            return None
+        return Artifact.open(place)
+
+
+def check_kind(path: Path, *kinds: Kind) -> None:
+    """Raise ArtifactError if a folder is an artifact of another kind; one that is none may be."""
+    if (path / MANIFEST).is_file():
+        read_manifest(path).require_kind(*kinds)
 
 
 REMAKE = "remove {0} and make it again."
@@ -423,10 +428,12 @@ def disk_error(out: Path, error: OSError) -> CapacityError | ArtifactError:
             f"{what} while writing to {out}; {remedy} and run the same command again: "
             "what is complete stays."
         )
-    place = error.filename or out
+    place, why = error.filename or out, error.strerror or str(error)
     if error.errno == errno.ELOOP:
         return ArtifactError(f"{place} is a link, which nothing is written through; remove it.")
-    return ArtifactError(f"Cannot use {place}: {error.strerror or error}; choose another --out.")
+    if error.errno == errno.ENOENT:  # of a folder that is made with those above it
+        why = "the system makes no files there"
+    return ArtifactError(f"Cannot use {place}: {why}; choose another --out.")
 
 
 def disk_remedy(number: int | None) -> str:

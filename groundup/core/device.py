@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,8 @@ class Speeds:
     bfloat16_flops: float
     read_bytes_per_second: float
     """Memory read bandwidth."""
+    measured: str = ""
+    """When: ISO 8601, UTC, to the minute."""
 
 
 def describe() -> Device:
@@ -198,9 +201,10 @@ def measure(again: bool = False) -> Speeds:
     place = cache_folder() / f"device-{short_digest(fingerprint())}.json"
     if not again:
         try:
-            return Speeds(**json.loads(place.read_text()))
+            if (kept := Speeds(**json.loads(place.read_text()))).measured:
+                return kept
         except (OSError, ValueError, TypeError):
-            pass  # not measured yet, or an older groundup's figures
+            pass  # not measured yet, or an older groundup's figures, which have no date
     speeds = _measure_now()
     if os.getloadavg()[0] > 2 * cores():
         return speeds  # of a machine that is busy with other things: not worth keeping
@@ -248,6 +252,7 @@ def _measure_now() -> Speeds:
         float32_flops=flops(torch.float32),
         bfloat16_flops=flops(torch.bfloat16),
         read_bytes_per_second=block.numel() * block.element_size() / seconds,
+        measured=datetime.now(UTC).strftime("%Y-%m-%dT%H:%MZ"),
     )
 
 

@@ -104,6 +104,9 @@ def analogy(
     """Show the words that are to C as B is to A: `man king woman`.
 
     vectors  a vectors artifact, or a .txt or .bin file in word2vec's format
+    a        the first word, as man
+    b        what is to it as the answer is to C, as king
+    c        the word that the answer belongs to, as woman
     method   add: the cosine with b - a + c; multiply: by Levy and Goldberg's quotient
     count    how many to show
     """

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from groundup.core import MANIFEST, Artifact, ArtifactError, ConfigError
+from groundup.core import Artifact, ArtifactError, ConfigError
 from groundup.measure import candidates, looks
 
 from .compare.comparison import task_of
@@ -89,8 +89,8 @@ def accesses(report: Artifact) -> Sequence[Access]:
 
 def inputs(report: Artifact) -> Sequence[tuple[str, Artifact]]:
     """Names and artifacts of a report's inputs that are in their places."""
-    places = [(each.name, (report.path / each.path).resolve()) for each in report.parents]
     try:
-        return [(n, Artifact.open(place)) for n, place in places if (place / MANIFEST).is_file()]
+        opened = [(each.name, report.open_parent(each)) for each in report.parents]
+        return [(name, found) for name, found in opened if found is not None]
     except ArtifactError as error:
         raise ArtifactError(f"What {report.path} was made on has changed: {error}") from None

@@ -151,11 +151,8 @@ def evaluate(
         raise ConfigError(f"--limit {limit} leaves no sample; give 1 or more.")
     if out is None and not dry_run:
         raise ConfigError("Expected --out DIR for the report, or --dry-run.")
-    if tokens is not None and tokens.kind != "tokens":
-        raise ArtifactError(
-            f"--tokens takes tokens and {tokens.path} is a {tokens.kind}"
-            f"{'; give it as --test.' if tokens.kind == 'testset' else '.'}"
-        )
+    if tokens is not None:
+        tokens.require_kind("tokens")
     names += [str(test.path)] if test else []
     opened: list[Task | Group] = []
     if names:

@@ -65,7 +65,7 @@ def gate(
     Raises GateFailed with the failing rows, GateUndecided if there is too little data, and
     ArtifactError if a look is missing in its ledger.
     """
-    artifact = Artifact.open(report)
+    artifact = Artifact.open(report, ("report", "verdict"))
     if artifact.kind == "verdict":
         if against or require or test or out:
             raise ConfigError(f"{report} is a verdict already; give a report to judge anew.")

@@ -4,6 +4,8 @@ The answer goes to stdout as it comes, everything else to stderr, so a script ca
 nothing of batches; see engine.py.
 """
 
+import json
+import shlex
 import signal
 import sys
 import time
@@ -139,6 +141,12 @@ def chat(
         temperature=temperature, top_k=top_k, top_p=top_p, max_tokens=max_tokens, seed=seed
     )
     engine = open_for_one(model)
+    if not is_tuned(model, engine):
+        record.say(
+            f"{model} was not tuned on conversations: it continues texts, and its answers will "
+            "mean little. To tune it: `groundup examples make`, then `groundup finetune --model "
+            f"{shlex.quote(str(model))} --examples DIR --out DIR`; `groundup generate` continues."
+        )
     begin: Conversation = (Message("system", system),) if system else ()
     conversation = begin
     if sys.stdin.isatty():
@@ -153,6 +161,18 @@ def chat(
             record.say(f"There is no command {line}. {HELP}")
         else:
             conversation = turn(engine, (*conversation, Message("user", line)), sampling)
+
+
+def is_tuned(model: Path, engine: Engine) -> bool:
+    """Whether a model was tuned on conversations: it has a template, or a turn's end ends texts."""
+    if engine.template is not None:
+        return True
+    try:
+        ends = json.loads((model / "generation_config.json").read_bytes()).get("eos_token_id")
+    except (OSError, ValueError, AttributeError):
+        return False
+    turn = engine.tokenizer.specials.get("<|im_end|>")
+    return turn is not None and turn in (ends if isinstance(ends, list) else [ends])
 
 
 def open_for_one(model: Path) -> Engine:

@@ -389,9 +389,15 @@ def judged(verdict: Artifact, name: str) -> set[str]:
 
 
 def here(child: Artifact, parent: Parent) -> Artifact | None:
-    """An input that still lies in its place; ArtifactError if it was edited."""
+    """An input in its place; ArtifactError if it was edited, or another one lies there."""
+    found = child.open_parent(parent)
     place = (child.path / parent.path).resolve()
-    return Artifact.open(place) if (place / MANIFEST).is_file() else None
+    if found is None and (place / MANIFEST).is_file():
+        raise ArtifactError(
+            f"{child.path} was made from {parent.name} {parent.id[:12]}, and another one is at "
+            f"{place} now; bring the old one back, or make {child.path} again."
+        )
+    return found
 
 
 def open_part(part: Part, label: str, releases: Path) -> Artifact:

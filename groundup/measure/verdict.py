@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 from groundup.core import (
     Artifact,
-    ArtifactError,
     Config,
     ConfigError,
     Draft,
@@ -230,9 +229,8 @@ def enough(row: dict[str, Any]) -> str:
 
 def read_verdict(artifact: Artifact) -> Verdict:
     """Read a verdict artifact; ArtifactError if it is of another kind."""
-    if artifact.kind != "verdict":
-        raise ArtifactError(f"{artifact.path} is a {artifact.kind}; expected a verdict.")
-    data = json.loads(artifact.file("verdict.json").read_text(encoding="utf-8"))
+    file = artifact.require_kind("verdict").file("verdict.json")
+    data = json.loads(file.read_text(encoding="utf-8"))
     rows = tuple({"outcome": by_word(row), **row} for row in data["checks"])
     return Verdict(
         data["passed"], data["author"], data["candidates"], rows, data.get("seen", "scores"),

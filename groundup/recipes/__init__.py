@@ -5,24 +5,37 @@ They import every room and wire one's output to the next; nothing but the comman
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from groundup.core import ConfigError
 
+
+class Recipe(NamedTuple):
+    """One line of help and an example, which is what follows `groundup run NAME`."""
+
+    about: str
+    example: str
+
+
 RECIPES = {
-    "tiny": "from Python's own text to a chat model, an 8-bit copy, an index and a report",
-    "encoder": "from hidden words to opinions: masked pre-training, then sentiment beside words",
-    "translate": "from a manual in two languages to a model that translates it",
-    "vectors": "from packages' English prose to vectors of words, tested and drawn",
-}
+    "tiny": Recipe("from Python's own text to a chat model, an 8-bit copy, an index and a report",
+                   "--out runs/tiny --tokens 1000000"),
+    "encoder": Recipe("from hidden words to opinions: masked pre-training, then sentiment",
+                      "hutto_ICWSM_2014 --folder prose"),
+    "translate": Recipe("from a manual in two languages to a model that translates it",
+                        "help/en-US help/de --licence MPL-2.0"),
+    "vectors": Recipe("from packages' English prose to vectors of words, tested and drawn",
+                      "prose --out runs/vectors"),
+}  # fmt: skip
 
 
 def run(name: str | None = None) -> Callable[..., Any]:
     """Give the recipe of this name; without a name, list the recipes."""
     if name is None:
-        rows = [f"  {recipe:<11}{about}" for recipe, about in RECIPES.items()]
+        rows = [f"  {recipe:<11}{each.about}" for recipe, each in RECIPES.items()]
         print("groundup run RECIPE [--help], where RECIPE is one of\n" + "\n".join(rows))
-        print("or FILE.py:function, whose parameters are its flags.")
+        print("or FILE.py:function, whose parameters are its flags.\n")
+        print("Example:\n  groundup run tiny --out runs/tiny\n\nDocs: docs/recipes.md")
         return run
     if name not in RECIPES:
         raise ConfigError(
@@ -31,4 +44,4 @@ def run(name: str | None = None) -> Callable[..., Any]:
     return getattr(import_module(f"groundup.recipes.{name}"), name)
 
 
-__all__ = ["RECIPES", "run"]
+__all__ = ["RECIPES", "Recipe", "run"]

@@ -29,13 +29,14 @@ class Findings(NamedTuple):
         rows = [
             ("processor", f"{found.processor}, {found.cores} cores"),
             ("instructions", ", ".join(found.instruction_sets) or "none that matter here"),
-            ("memory", record.size(found.memory_bytes)),
+            ("memory", f"{record.size(found.memory_bytes)}, {found.memory_bytes / 2**30:.1f} GiB"),
             ("disk here", f"{record.size(self.disk_free_bytes)} free"),
             ("CUDA", found.cuda or "none"),
             ("compiler", found.compiler or "none: models run uncompiled, slower but equal"),
             ("float32", f"{speeds.float32_flops / 1e9:,.0f} GFLOP/s"),
             ("bfloat16", f"{speeds.bfloat16_flops / 1e9:,.0f} GFLOP/s"),
             ("memory read", f"{speeds.read_bytes_per_second / 1e9:,.0f} GB/s"),
+            ("measured", f"{speeds.measured}; anew with `groundup doctor --again`"),
             ("computes in", self.compute_dtype),
             *((name, version or remedy(name)) for name, version in self.packages.items()),
         ]

@@ -5,6 +5,8 @@ question; its score lies in [0, 1] and compares over questions and collections. 
 is below THRESHOLD the question is refused.
 """
 
+import os
+import shlex
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -30,11 +32,18 @@ FURTHER_CLAIM_SHARE = 0.85
 def ask(question: str, index: Path, *, limit: int = 3) -> Answer:
     """Answer a question from an index with quotes, or refuse.
 
-    limit: the most quotes.
+    question  what you want to know, in the words that the documents may use
+    index     directory that `groundup index` made
+    limit     the most quotes
 
     Raises ConfigError for an empty question or a limit below 1, and ArtifactError if there is no
     sound index.
     """
+    if os.path.isdir(question) and not os.path.isdir(index):
+        raise ConfigError(
+            f"The question is the folder {question}: question and index are in each other's "
+            f"place; ask: groundup ask {shlex.quote(str(index))} --index {shlex.quote(question)}"
+        )
     return answer(open_index(index), question, limit)
 
 
@@ -52,12 +61,12 @@ def answer(index: OpenIndex, question: str, limit: int = 3) -> Answer:
         "threshold": THRESHOLD,
         "terms": [term.text for term in asked.terms],
         "index": index.artifact.id,
+        "missing": [term.text for term in asked.terms if not known(index, term)],
         "root": index.root,
     }
     if asked.cut:
         details["cut"] = asked.cut
     if best < THRESHOLD:
-        details["missing"] = [t.text for t in asked.terms if not known(index, t)]
         return Answer(NOT_FOUND, refused=True, details=details)
     claims = tuple(claim for claim in as_claims(index, spans, limit))
     quotes = [quote for claim in claims for quote in claim.quotes]
@@ -121,10 +130,12 @@ def to_json(answer: Answer) -> dict[str, Any]:
     """The answer as JSON values; start and end are bytes of the file.
 
     {"answer", "refused", "claims": [{"text", "quotes": [{"path", "start", "end", "text"}]}],
-     "root", "changed"}
+     "root", "changed", "score", "threshold", "missing"}
 
-    root is the indexed folder that the paths start from, null where it is not known; changed has
-    the quoted files that differ from what was indexed, null where they were not compared.
+    score is the best quote's, refused below the threshold; missing has the words of the question
+    that are nowhere in the index. root is the indexed folder that the paths start from, null where
+    it is not known; changed has the quoted files that differ from what was indexed, null where they
+    were not compared.
     """
     return {
         "answer": answer.text,
@@ -141,6 +152,7 @@ def to_json(answer: Answer) -> dict[str, Any]:
         ],
         "root": answer.details.get("root"),
         "changed": [] if answer.refused else answer.details.get("changed"),
+        **{name: answer.details.get(name) for name in ("score", "threshold", "missing")},
     }
 
 

@@ -17,6 +17,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
@@ -25,11 +26,11 @@ from groundup.core import (
     MANIFEST,
     Artifact,
     ArtifactError,
-    CapacityError,
     Config,
     DataError,
     Draft,
     digest,
+    disk_error,
     produce,
     record,
     write_json,
@@ -92,6 +93,8 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     Run again, it brings the index up to date: nothing is made when no file changed. Files that
     cannot be read are left out and listed in rejected.json. Of the snapshots, two are kept.
 
+    source  folder of documents; the folders in it are read too
+
     Raises DataError without a document, and ArtifactError if `out` holds something else or another
     run moved the index on meanwhile.
     """
@@ -106,13 +109,14 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
     if (place / MANIFEST).is_file():
         snapshot = Artifact.open(place, kind="index")
     else:
-        with spool(out) as file:
+        with told_if_full(out), spool(out) as file:
             reading = read(outside(read_folder(source), source, out), file)
             check(reading, source, prints)
             snapshot = write_snapshot(config, reading, parents, place)
     changes = describe(compare(out, before, place))
-    write_root(out, source)
-    move(out, before, name, changes)
+    with told_if_full(out):
+        write_root(out, source)
+        move(out, before, name, changes)
     if not (place / MANIFEST).is_file():  # another run removed it before the pointer moved here
         return index(source, out, config)
     numbers = snapshot.numbers
@@ -121,6 +125,15 @@ def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifac
         f"files left out: {numbers['rejected']}."
     )
     return snapshot
+
+
+@contextmanager
+def told_if_full(out: Path) -> Iterator[None]:
+    """Tell of a disk that took no more: the snapshot that answered before still does."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(out, error) from error
 
 
 def check_place(out: Path) -> None:
@@ -157,7 +170,7 @@ def index_documents(
     Raises DataError if there are none.
     """
     out = Path(out)
-    with spool(out.parent) as file:
+    with told_if_full(out), spool(out.parent) as file:
         reading = read(documents, file)
         if not reading.places:
             raise DataError("There is no document to index; give at least one.")
@@ -233,9 +246,7 @@ def spool(folder: Path) -> IO[bytes]:
         folder.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
-        raise CapacityError(
-            f"Cannot write to {folder}: {error.strerror}; choose another --out."
-        ) from None
+        raise disk_error(folder, error) from None
 
 
 Item = TypeVar("Item", bound=tuple | Document)

@@ -9,6 +9,7 @@ is syntax. What is added or deleted becomes visible and durable with `snapshot`.
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 import weakref
@@ -23,6 +24,8 @@ from groundup.core import (
     Hit,
     Passage,
     digest,
+    disk_error,
+    disk_remedy,
     hash_file,
     write_text,
 )
@@ -54,7 +57,7 @@ class LexicalIndex:
             self.index.register_tokenizer(ANALYSER, analyser())
             self.refresh()
         except (OSError, ValueError) as error:
-            raise damaged(self.directory, error) from None
+            raise full(self.directory, error) or damaged(self.directory, error) from None
 
     def shadow(self) -> Path:
         """A folder of links to a directory that may only be read: tantivy makes a lock file."""
@@ -82,7 +85,7 @@ class LexicalIndex:
             try:
                 self.writer = self.index.writer(heap_size=WRITER_BYTES, num_threads=1)
             except ValueError as error:
-                raise ArtifactError(
+                raise full(self.directory, error) or ArtifactError(
                     f"Cannot write to the index {self.directory} ({one_line(error)}); "
                     "if another run is writing there, wait for it."
                 ) from None
@@ -92,18 +95,20 @@ class LexicalIndex:
         """Add passages; one whose id is there already replaces it."""
         writer, engine = self.writing(), tantivy()
         for passage in passages:
-            writer.delete_documents_by_term("id", passage.id)
             titles = " ".join((*passage.headings, *labels(passage.text), passage.path))
-            writer.add_document(
-                engine.Document(
-                    id=passage.id,
-                    document=passage.document,
-                    body=passage.text,
-                    headings=titles,
-                    names=" ".join(names(f"{'.'.join(passage.headings)} {titles} {passage.text}")),
-                    passage=json.dumps(passage.__dict__, ensure_ascii=False).encode(),
-                )
+            document = engine.Document(
+                id=passage.id,
+                document=passage.document,
+                body=passage.text,
+                headings=titles,
+                names=" ".join(names(f"{'.'.join(passage.headings)} {titles} {passage.text}")),
+                passage=json.dumps(passage.__dict__, ensure_ascii=False).encode(),
             )
+            try:  # tantivy writes beside us: a failure there is told at a later call
+                writer.delete_documents_by_term("id", passage.id)
+                writer.add_document(document)
+            except (OSError, ValueError) as error:
+                raise cannot_write(self.directory, error) from None
 
     def delete(self, documents: Iterable[str]) -> None:
         """Remove every passage of these documents."""
@@ -166,10 +171,7 @@ class LexicalIndex:
                 self.writer.commit()
                 self.writer.wait_merging_threads()  # ends the writer and frees its lock
             except (OSError, ValueError) as error:
-                raise CapacityError(
-                    f"Cannot write the index {self.directory} ({one_line(error)}); "
-                    "free some space and run the same command again."
-                ) from None
+                raise cannot_write(self.directory, error) from None
             self.writer = None
             self.refresh()
         return digest(sorted(passage_digest(passage) for passage in self.passages()))
@@ -225,6 +227,21 @@ def idf(passages: int, having: int) -> float:
     Source: Robertson and Zaragoza 2009, "The Probabilistic Relevance Framework", eq. 3.3, plus 1.
     """
     return math.log1p((passages - having + 0.5) / (having + 0.5))
+
+
+def full(directory: Path, error: Exception) -> Exception | None:
+    """The error for a disk that took no more, of which tantivy tells in words; None for others."""
+    told = re.search(r"os error (\d+)", str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    return disk_error(directory, OSError(number, "")) if disk_remedy(number) else None
+
+
+def cannot_write(directory: Path, error: Exception) -> Exception:
+    """The error for an index that could not be written."""
+    return full(directory, error) or CapacityError(
+        f"Cannot write the index {directory} ({one_line(error)}); free some space and run the "
+        "same command again: what is complete stays."
+    )
 
 
 def damaged(directory: Path, error: Exception) -> ArtifactError:

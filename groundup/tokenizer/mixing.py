@@ -131,11 +131,12 @@ def open_text(tokens: Artifact, split: str) -> Reading:
     for parent in tokens.parents:
         if parent.name not in weights:
             continue
-        source = Artifact.open(tokens.path / parent.path)
-        if source.id != parent.id:
+        source = tokens.open_parent(parent)
+        if source is None:
             raise DataError(
-                f"{source.path} is {source.id[:12]} now, and the mixture {tokens.path} was made "
-                f"of {parent.id[:12]}; make the mixture again."
+                f"{parent.name} {parent.id[:12]}, of which the mixture {tokens.path} was made, is "
+                f"not at {(tokens.path / parent.path).resolve()}; bring it back, or make the "
+                "mixture again."
             )
         if split == "train" or split in about(source)["splits"]:
             shards.append(replace(Shard.open(source, split), name=parent.name))

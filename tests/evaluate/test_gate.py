@@ -164,7 +164,7 @@ def test_words_that_do_not_fit_together(place):
         gate(place / "v", require=["x>=1"])
     with pytest.raises(ConfigError, match="margin"):
         gate(ours, against=ours, margin=0.0, out=place / "w")
-    with pytest.raises(ArtifactError, match="expected kind report"):
+    with pytest.raises(ArtifactError, match="Expected a report artifact"):
         gate(ours, against=place / "v", out=place / "w")
 
 

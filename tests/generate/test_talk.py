@@ -4,11 +4,15 @@ import signal
 import sys
 
 import pytest
+import torch
 
 from groundup.core import ConfigError, Message, Sampling, record
 from groundup.generate import Engine, chat, generate
 from groundup.generate.talk import interruptible, turn
-from tests.generate.tiny import tiny_directory, tiny_engine, user
+from groundup.model import save as save_model
+from groundup.tokenizer import FastTokenizer
+from groundup.tokenizer import save as save_tokenizer
+from tests.generate.tiny import tiny_directory, tiny_engine, tiny_model, user
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +126,18 @@ def test_beams_find_the_likeliest_text(model):
         generate(model, "def ", temperature=1.0, beams=4)
     with pytest.raises(ConfigError, match="width"):
         generate(model, "def ", beams=0)
+
+
+def test_a_model_that_was_not_tuned_on_conversations_says_so_once_with_how_to_tune_it(
+    tmp_path, monkeypatch, capsys
+):
+    directories = {}
+    for tuned in (False, True):
+        place = directories[tuned] = tmp_path / f"tuned={tuned}"
+        save_tokenizer(FastTokenizer([]), place)
+        save_model(tiny_model(torch.float32), place, place, chat=tuned)
+    out, err = talk(directories[False], "a\nb\n", monkeypatch, capsys)
+    assert out.count("\n") == 2 and err.count("was not tuned on conversations") == 1
+    (line,) = [line for line in err.splitlines() if "not tuned" in line]
+    assert f"groundup finetune --model {directories[False]} --examples" in line
+    assert "not tuned" not in talk(directories[True], "a\n", monkeypatch, capsys)[1]

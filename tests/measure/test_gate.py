@@ -218,7 +218,7 @@ def test_a_verdict_without_checks_or_with_a_name_twice_is_refused(subject, tmp_p
     for rows in ([], [row, row]):
         with pytest.raises(ConfigError, match="different names"):
             verdict(rows, subject, out=tmp_path / "v")
-    with pytest.raises(ArtifactError, match="expected a verdict"):
+    with pytest.raises(ArtifactError, match="Expected a verdict artifact"):
         require(subject)
 
 

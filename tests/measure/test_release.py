@@ -101,7 +101,7 @@ def test_without_a_verdict_nothing_moves(house):
     model = house.model("model")
     with pytest.raises(ConfigError, match="moves on a verdict"):
         release(model.path, as_="production", reason="x", releases=house.releases)
-    with pytest.raises(ArtifactError, match="expected kind verdict"):
+    with pytest.raises(ArtifactError, match="Expected a verdict artifact"):
         house.release(model, house.testset.path)
     assert release_labels(house.releases) == []
 

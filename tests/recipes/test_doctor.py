@@ -1,5 +1,7 @@
 """Every line says something, and what is absent is said with what it costs."""
 
+import json
+
 from groundup.core import device
 from groundup.recipes.doctor import EXTRAS, doctor
 
@@ -32,3 +34,17 @@ def test_facts_and_figures_have_names(monkeypatch):
 def test_without_a_compiler_it_says_what_that_means(monkeypatch):
     monkeypatch.setenv("GROUNDUP_COMPILE", "0")
     assert "none: models run uncompiled, slower but equal" in str(doctor())
+
+
+def test_kept_figures_have_their_date_and_the_command_that_renews_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+    place = tmp_path / "groundup" / f"device-{device.short_digest(device.fingerprint())}.json"
+    place.parent.mkdir()
+    kept = {"float32_flops": 1e11, "bfloat16_flops": 2e11, "read_bytes_per_second": 3e10}
+    place.write_text(json.dumps(kept | {"measured": "2025-01-31T12:00Z"}))
+    (row,) = [line for line in str(doctor()).splitlines() if line.startswith("measured")]
+    assert "2025-01-31T12:00Z" in row and "groundup doctor --again" in row
+    place.write_text(json.dumps(kept))  # of a version that kept no date: measured anew
+    assert doctor().speeds.measured.startswith("20") and doctor().speeds.float32_flops != 1e11
+    assert json.loads(place.read_text())["measured"] == doctor().speeds.measured

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from groundup.core import ConfigError
+from groundup.core import ArtifactError, ConfigError
 from groundup.retrieve import answer, ask, index, open_index, to_json, to_text, verify_quotes
 from groundup.retrieve.answer import NOT_FOUND, THRESHOLD, find_spans
 from groundup.retrieve.terms import read_question
@@ -86,14 +86,18 @@ def test_the_score_is_a_share_and_decides(question, built):
 def test_json_has_the_quotes_with_their_bytes(folder, built):
     found = to_json(ask("When does the office open?", built))
     assert json.loads(json.dumps(found)) == found
-    assert set(found) == {"answer", "refused", "claims", "root", "changed"}
+    assert set(found) == {
+        "answer", "refused", "claims", "root", "changed", "score", "threshold", "missing",
+    }  # fmt: skip
     assert found["refused"] is False and found["changed"] == []
     quote = found["claims"][0]["quotes"][0]
     assert set(quote) == {"path", "start", "end", "text"}
     data = Path(found["root"], quote["path"]).read_bytes()
     assert data[quote["start"] : quote["end"]].decode() == quote["text"]
-    assert to_json(ask("Who is the president?", built)) == {
-        "answer": NOT_FOUND, "refused": True, "claims": [],
+    refusal = to_json(ask("Who is the president?", built))
+    assert refusal.pop("score") < refusal.pop("threshold") == THRESHOLD
+    assert refusal == {
+        "answer": NOT_FOUND, "refused": True, "claims": [], "missing": ["president"],
         "root": str(folder.resolve()), "changed": [],
     }  # fmt: skip
 
@@ -108,7 +112,7 @@ def test_text_for_people_names_file_line_and_bytes_or_what_is_nowhere(built):
 
 
 def test_the_command_line_prints_what_the_room_says(built, capsys):
-    from groundup.cli import emit
+    from groundup.results import emit
 
     for question in ("When does the office open?", "Who is the president?"):
         found = ask(question, built)
@@ -207,3 +211,20 @@ def test_a_further_quote_needs_nearly_the_score_of_the_first(tmp_path, monkeypat
     assert [claim.quotes[0].path for claim in found.claims] == ["all.md"]
     monkeypatch.setattr(module, "FURTHER_CLAIM_SHARE", scores["most.md"] - 0.01)
     assert len(answer(opened, "Which clay teapot brews green tea slowly?").claims) == 2
+
+
+def test_a_question_and_an_index_in_each_other_s_place_are_told_with_the_right_command(built):
+    question = "When does the office open?"
+    with pytest.raises(ConfigError) as raised:
+        ask(str(built), Path(question))
+    said = str(raised.value)
+    assert said.endswith(f"groundup ask '{question}' --index {built}") and "\n" not in said
+    with pytest.raises(ArtifactError):  # a question that is no folder is a question
+        ask(question, built / "no-index")
+
+
+def test_scripts_see_the_score_its_threshold_and_the_words_that_are_nowhere(built):
+    found = to_json(ask("When does the office open?", built))
+    assert found["threshold"] <= found["score"] <= 1 and found["missing"] == []
+    refused = to_json(ask("Who is the president?", built))
+    assert refused["score"] < refused["threshold"] and refused["missing"] == ["president"]

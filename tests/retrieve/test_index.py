@@ -1,7 +1,9 @@
 """Run again on a changed folder, the index answers from the new text."""
 
 import os
+import resource
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from groundup.core import (
     Artifact,
     ArtifactError,
+    CapacityError,
     Config,
     ConfigError,
     DataError,
@@ -189,3 +192,57 @@ def test_a_file_that_changes_while_it_is_read_stops_the_run(folder, tmp_path):
         with pytest.raises(DataError, match="changed while it was being indexed"):
             check(Reading(spool, [place, other]), folder, prints)
     spool.close()
+
+
+def more_text(folder: Path) -> None:
+    """Documents of half a megabyte, so that every file of an index is larger than a small limit."""
+    words = [f"word{number}" for number in range(9000)]
+    for number in range(8):
+        text = " ".join(words[number * 1000 :] + words[: number * 1000])
+        (folder / f"more {number}.txt").write_text(text)
+
+
+def refused_and_still_answering(folder: Path, out: Path) -> None:
+    """A disk that takes no more is one line, and the snapshot before still answers."""
+    before = open_index(out).artifact.id
+    with pytest.raises(CapacityError) as raised:
+        index(folder, out)
+    said = str(raised.value)
+    assert str(out) in said and "what is complete stays" in said and "\n" not in said
+    assert open_index(out).artifact.id == before
+    assert ask("What is tea made of?", out).text == "Tea is made of leaves."
+
+
+@pytest.mark.parametrize("kibibytes", [16, 200, 450])
+def test_a_file_that_grows_beyond_the_limit_loses_nothing(kibibytes, folder, tmp_path):
+    out = tmp_path / "i"
+    index(folder, out)
+    more_text(folder)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (kibibytes * 2**10, hard))
+    try:
+        refused_and_still_answering(folder, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert index(folder, out).numbers["documents"] == 12
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+@pytest.mark.parametrize("kibibytes", [256, 1280])
+def test_a_full_disk_loses_nothing(kibibytes, folder, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this machine lets nobody mount")
+    try:
+        index(folder, disk / "i")
+        more_text(folder)
+        refused_and_still_answering(folder, disk / "i")
+        for path in folder.glob("more*"):
+            path.unlink()
+        (folder / "new.md").write_text("A kettle is made of steel.\n")
+        index(folder, disk / "i")
+        assert ask("What is a kettle made of?", disk / "i").text == "A kettle is made of steel."
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

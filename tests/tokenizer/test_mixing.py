@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from groundup.core import ArtifactError, ConfigError, DataError
+from groundup.core import ConfigError, DataError
 from groundup.tokenizer import (
     Loader,
     MixConfig,
@@ -55,7 +55,7 @@ def test_a_source_that_moved_or_changed_is_told(made, tmp_path):
     again = {"all": one.tokens, "code": type(one.tokens).open(copy)}
     mixed = mix(MixConfig(tokens=100), again, one.tokenizer, tmp_path / "mixed")
     shutil.rmtree(copy)
-    with pytest.raises(ArtifactError):
+    with pytest.raises(DataError, match="is not at .*copy; bring it back"):
         open_text(mixed, "train")
     shutil.copytree(one.tokens.path, copy)
     if one.tokens.id != again["code"].id:

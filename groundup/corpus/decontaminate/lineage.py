@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from groundup.core import MANIFEST, Artifact, DataError, Sample
+from groundup.core import Artifact, DataError, Sample
 from groundup.documents import Document
 
 from ..dedup.in_memory import SHINGLE, Shared
@@ -119,8 +119,8 @@ def trained_by(artifact: Artifact) -> Lineage:
             if parent.id in seen:
                 continue
             seen.add(parent.id)
-            if (one.path / parent.path / MANIFEST).is_file():
-                waiting.append(Artifact.open(one.path / parent.path))
+            if (found := one.open_parent(parent)) is not None:
+                waiting.append(found)
             else:
                 missing.append(f"{parent.name} {parent.path}")
     return Lineage(tuple(sources), tuple(missing))

@@ -62,6 +62,8 @@ class CorpusConfig(Config):
 def corpus(config: CorpusConfig, source: Path, out: Path) -> Artifact:
     """Read a folder of text, Markdown, HTML and Python files and prepare them for training.
 
+    source  folder of documents; the folders in it are read too
+
     Raises DataError if `source` is no folder or nothing in it can be used, and ConfigError if `out`
     lies inside it: the corpus would become its own source.
     """

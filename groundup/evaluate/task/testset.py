@@ -15,7 +15,6 @@ from groundup.align import is_refusal
 from groundup.core import (
     Answer,
     Artifact,
-    ArtifactError,
     Completion,
     ConfigError,
     Conversation,
@@ -91,10 +90,7 @@ class TestsetTask:
 
     def __post_init__(self) -> None:
         """Raises ArtifactError for an artifact of another kind."""
-        if self.testset.kind != "testset":
-            raise ArtifactError(
-                f"{self.testset.path} is of kind {self.testset.kind}; expected a testset."
-            )
+        self.testset.require_kind("testset")
 
     @cached_property
     def samples(self) -> tuple[Sample, ...]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import torch
 
-from groundup.core import ConfigError
+from groundup.core import ConfigError, check_kind
 from groundup.kernels import Pattern
 
 from ..config import ExpertsConfig, ModelConfig
@@ -388,6 +388,7 @@ def describe(model: Path) -> Description:
             )
         found = preset(str(model))
         return describe_config(found.config)._replace(preset=found)
+    check_kind(place, "model")
     config = read_json(place / CONFIG)
     return describe_config(read_config(config, str(place / CONFIG)))
 

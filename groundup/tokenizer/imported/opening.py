@@ -15,7 +15,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from groundup.core import ArtifactError, DataError, Tokenizer, write_json, write_text
+from groundup.core import (
+    ArtifactError,
+    DataError,
+    Tokenizer,
+    check_kind,
+    write_json,
+    write_text,
+)
 
 from ..fast import FastTokenizer
 from ..files import load
@@ -72,6 +79,7 @@ def found_in(directory: Path) -> Path:
         return directory / "vocab.txt"
     if (directory / "vocab.json").is_file() and (directory / "merges.txt").is_file():
         return directory / "vocab.json"
+    check_kind(directory, "tokenizer", "model")
     raise ArtifactError(f"{directory} has no tokenizer; expected {EXPECTED} in it.")
 
 

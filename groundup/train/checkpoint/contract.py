@@ -58,11 +58,12 @@ def shard_hashes(tokens: Artifact, split: str = "train") -> dict[str, str]:
     own = tokens.files.get(f"{split}.bin")
     if own is not None:
         return {split: own["sha256"]}
-    sources = {
-        parent.name: Artifact.open(tokens.path / parent.path)
+    opened = {
+        parent.name: tokens.open_parent(parent)
         for parent in tokens.parents
         if parent.name != "tokenizer"
-    }
+    }  # one that is not in its place is an error where its text is read
+    sources = {name: source for name, source in opened.items() if source is not None}
     found = {name: source.files.get(f"{split}.bin") for name, source in sources.items()}
     return {name: entry["sha256"] for name, entry in found.items() if entry is not None}
 

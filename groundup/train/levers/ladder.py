@@ -98,7 +98,7 @@ def benchmark_train(
     levers      pull the levers one at a time, each rung in a process of its own
     depth       layers; the other sizes follow
     preset      a published shape in the place of the depth
-    vocab_size  ids
+    vocab_size  ids of the vocabulary
     rows        rows of a batch
     length      tokens of a row
     steps       steps that are measured on a rung

@@ -58,9 +58,12 @@ def is_of_others(model: Artifact) -> bool:
         if before is None:
             return False
         try:
-            model = Artifact.open(model.path / before.path, "model")
+            found = model.open_parent(before)
         except ArtifactError:
             return False
+        if found is None or found.kind != "model":
+            return False
+        model = found
     return True
 
 

@@ -117,8 +117,7 @@ def identity_of(config: PretrainConfig, inputs: Inputs) -> Identity:
 def check_tokenizer(inputs: Inputs) -> None:
     """Refuse a tokenizer that did not make the tokens, and a base with another one."""
     tokens, tokenizer = inputs.tokens, inputs.tokenizer
-    if tokens.kind != "tokens":
-        raise ArtifactError(f"{tokens.path} is a {tokens.kind} artifact; expected kind tokens.")
+    tokens.require_kind("tokens")
     made_with = next(parent for parent in tokens.parents if parent.name == "tokenizer")
     if made_with.id != tokenizer.id and not is_carried(tokenizer, tokens.path / made_with.path):
         raise ConfigError(

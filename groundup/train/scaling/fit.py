@@ -220,7 +220,11 @@ def parent_of(artifact: Artifact, name: str) -> Artifact:
     Raises DataError if it is gone.
     """
     parent = next(each for each in artifact.parents if each.name == name)
-    place = artifact.path / parent.path
-    if not place.is_dir():
-        raise DataError(f"{artifact.path} was made from {place}, which is gone; bring it back.")
-    return Artifact.open(place)
+    found = artifact.open_parent(parent)
+    if found is None:
+        place = (artifact.path / parent.path).resolve()
+        raise DataError(
+            f"{name} {parent.id[:12]}, from which {artifact.path} was made, is not at {place}; "
+            "bring it back."
+        )
+    return found

@@ -8,13 +8,13 @@ import pytest
 
 pytest.importorskip("pyarrow")
 
-from groundup.cli import json_ready
 from groundup.corpus import prepare, report
 from groundup.corpus.explain.reading import counters
 from groundup.corpus.explain.report import Licence, licences
 from groundup.corpus.prepare.stage import ended
 from groundup.corpus.prepare.write import count_licence
 from groundup.corpus.prepare.write import licences as counted_licences
+from groundup.results import json_ready
 
 from .made import corpus
 

@@ -82,5 +82,5 @@ def test_asking_is_no_look_yet_and_other_kinds_are_refused(testset, tmp_path):
     assert looks(testset) == []  # whoever scores records the look
     wrong = Artifact.open(testset.path)
     object.__setattr__(wrong, "kind", "tokens")
-    with pytest.raises(ArtifactError, match="is of kind tokens; expected a testset"):
+    with pytest.raises(ArtifactError, match="Expected a testset artifact, got tokens"):
         TestsetTask(wrong)

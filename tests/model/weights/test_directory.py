@@ -160,7 +160,7 @@ def test_an_artifact_is_checked_and_only_a_model_opens(tmp_path):
         load(path)
     shutil.rmtree(path)
     make("tokens")
-    with pytest.raises(ArtifactError, match="expected kind model"):
+    with pytest.raises(ArtifactError, match="Expected a model artifact"):
         load(path)
 
 

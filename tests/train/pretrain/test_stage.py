@@ -130,7 +130,7 @@ def test_a_tokenizer_that_did_not_make_the_tokens_is_named(made, tmp_path):
     other = train_tokenizer(TokenizerConfig(vocab_size=310), made.corpus, tmp_path / "other")
     with pytest.raises(ConfigError, match=f"not with {other.id[:12]}.*give the one it was made"):
         pretrain(tiny_training(), made.tokens, other, tmp_path / "out")
-    with pytest.raises(ArtifactError, match="is a corpus artifact; expected kind tokens"):
+    with pytest.raises(ArtifactError, match="Expected a tokens artifact, got a corpus"):
         pretrain(tiny_training(), made.corpus, made.tokenizer, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -1,0 +1,60 @@
+"""Kinds of artifacts: what flows between stages, and which command makes it.
+
+Knows no artifact; artifact.py opens them and asks here for the words of its errors.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+Kind = Literal[
+    "documents", "corpus", "tokenizer", "tokens", "vectors", "model", "adapter", "examples",
+    "preferences", "testset", "index", "prompts", "verdict", "report",
+]  # fmt: skip
+MADE_BY: dict[str, str] = {
+    "corpus": "`groundup corpus` or `groundup prepare`",
+    "tokenizer": "`groundup tokenizer`",
+    "tokens": "`groundup tokens`",
+    "vectors": "`groundup vectors train`",
+    "model": "`groundup pretrain`, `groundup finetune` or `groundup import`",
+    "examples": "`groundup examples make`",
+    "testset": "`groundup testset make`",
+    "index": "`groundup index`",
+    "verdict": "`groundup gate`",
+    "report": "`groundup evaluate`",
+}
+"""Which command makes an artifact of a kind, for errors that ask for one."""
+
+
+def wrong_kind(kinds: Sequence[str], came: str, path: Path | str) -> str:
+    """Say what kind of artifact was expected, what came and what makes one.
+
+    >>> wrong_kind(("index",), "a corpus", "runs/corpus")
+    'Expected an index artifact, got a corpus (runs/corpus); make one with `groundup index`.'
+    """
+    makers = [MADE_BY[kind] for kind in kinds if kind in MADE_BY]
+    remedy = f"; make one with {' or '.join(makers)}" if makers else ""
+    return f"Expected {with_article(' or '.join(kinds))} artifact, got {came} ({path}){remedy}."
+
+
+def an(kind: str) -> str:
+    """An artifact in a sentence, by its kind.
+
+    >>> an("index"), an("corpus"), an("tokens")
+    ('an index', 'a corpus', 'tokens')
+    """
+    return kind if kind.endswith("s") and kind != "corpus" else with_article(kind)
+
+
+def with_article(noun: str) -> str:
+    """A noun with "a" or "an"."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def what_is_there(path: Path) -> str:
+    """What a path without a manifest is."""
+    if (path / "ledger" / "current.jsonl").is_file():
+        return "an index"
+    if path.is_dir():
+        return "a folder without manifest.json, or of a stage that did not finish"
+    return "a file" if path.exists() else "nothing: there is no such folder"
