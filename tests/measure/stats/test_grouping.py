@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from groundup.measure.stats.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
 from groundup.measure.stats.grouping import degrees_between, spread_of
 from groundup.measure.stats.interval import (
-    Interval,
     bootstrap,
     difference_of_rates,
     largest_share,
@@ -15,8 +13,6 @@ from groundup.measure.stats.interval import (
     rate,
     wilson,
 )
-from groundup.measure.text.corpus import corpus_interval
-from groundup.measure.text.error_rate import ErrorRate
 
 SIZES = {
     "Zipf": np.maximum(1, np.round(400 / np.arange(1, 21) / 3.6)).astype(int),
@@ -124,63 +120,6 @@ def test_nearly_equal_scores_leave_room_as_equal_ones_do():
     assert near.low == pytest.approx(1 - largest_share(0.0, 50, 0.025), abs=1e-3)
     free = bootstrap([1 - 1e-4 * (i % 7) for i in range(50)])
     assert free.low > 0.999 and free.unseen == pytest.approx(0.0711, abs=1e-4)  # not shown, said
-
-
-def test_items_that_all_agree_do_not_show_that_raters_always_would():
-    labels = ["no"] * 19 + ["yes"]
-    pairs = [[label, label] for label in labels]
-    for found in (cohen_kappa(labels, labels), fleiss_kappa(pairs), krippendorff_alpha(pairs)):
-        assert found.estimate == found.high == 1 and found.low < 0.5
-    many = cohen_kappa(labels * 100, labels * 100)
-    assert many.low > 0.95
-
-
-@pytest.mark.parametrize(("rare", "n"), [(0.05, 20), (0.1, 50), (0.3, 20)])
-def test_kappa_of_rare_labels_holds_the_truth(rare, n):
-    """150 draws; 32, 91 and 95 of 100 held."""
-    random, found = np.random.default_rng(7), []
-    for _ in range(150):
-        truth, sides = random.random(n) < rare, []
-        for _ in range(2):
-            guess = random.random(n) < rare
-            sides.append(np.where(random.random(n) < 0.6**0.5, truth, guess).tolist())
-        found.append(cohen_kappa(*sides, repeats=200))
-    held = [one.low <= 0.6 <= one.high for one in found if isinstance(one, Interval)]
-    assert len(held) > 100 and np.mean(held) >= 0.93
-
-
-def test_kappa_of_one_large_group_is_less_sure():
-    random = np.random.default_rng(8)
-    a = (random.random(400) < 0.4).astype(int)
-    b = np.where(random.random(400) < 0.8, a, random.random(400) < 0.4).astype(int)
-    sides = a.tolist(), b.tolist()
-    alone, even = cohen_kappa(*sides), cohen_kappa(*sides, [i // 10 for i in range(400)])
-    large = cohen_kappa(*sides, [max(0, i - 199) // 10 for i in range(400)])
-    assert even.high - even.low == pytest.approx(alone.high - alone.low, rel=0.2)
-    assert large.high - large.low > alone.high - alone.low
-
-
-@pytest.mark.parametrize("n", [20, 50])
-def test_corpus_error_rates_hold_the_truth(n):
-    """150 draws of recordings with 10 % wrong words, most of them with few; 88 to 92 % held."""
-    random, held = np.random.default_rng(9), 0
-    for _ in range(150):
-        words = np.maximum(1, np.round(random.lognormal(2.3, 0.8, n)))
-        errors = random.binomial(words.astype(int), random.beta(0.5, 4.5, n))
-        rows = np.stack([errors, 0 * errors, 0 * errors, words], axis=1)
-        found = corpus_interval(ErrorRate(), rows, repeats=200)
-        held += found.low <= 0.1 <= found.high
-    assert held / 150 >= 0.93
-
-
-def test_a_corpus_score_equals_the_bootstrap_of_its_ratio():
-    """An error rate is a ratio of sums: its bounds are those of interval.py, room apart."""
-    random = np.random.default_rng(10)
-    words = random.integers(5, 15, 400)
-    errors = random.binomial(words, 0.3)
-    rows = np.stack([errors, 0 * errors, 0 * errors, words], axis=1)
-    found = corpus_interval(ErrorRate(), rows)
-    assert found[:3] == pytest.approx(bootstrap(errors, weights=words)[:3], rel=1e-3)
 
 
 def test_bounds_of_uneven_groups_are_stretched_by_their_own_degrees():

@@ -1,0 +1,95 @@
+"""Kappa, alpha and corpus scores hold the truth, where labels are rare and texts uneven too."""
+
+import numpy as np
+import pytest
+
+from groundup.measure.stats.agreement import cohen_kappa, fleiss_kappa, krippendorff_alpha
+from groundup.measure.stats.grouping import Spread
+from groundup.measure.stats.interval import Interval, bootstrap, largest_share
+from groundup.measure.stats.sums import slopes, studentised, weighed
+from groundup.measure.text.corpus import corpus_interval
+from groundup.measure.text.error_rate import ErrorRate
+
+
+def test_slopes_by_hand():
+    """Of a / b at 6 and 3: 1 / 3 and -2 / 3; of a sum of 0 upwards only."""
+    assert slopes(lambda s: s[0] / s[1], np.array([6.0, 3.0])) == pytest.approx([1 / 3, -2 / 3])
+    assert slopes(lambda s: s[0] / s[1], np.array([0.0, 2.0])) == pytest.approx([0.5, 0])
+
+
+def test_random_weights_with_an_unseen_item_give_the_exact_bounds_of_a_share():
+    """Clopper and Pearson's: of 3 of 20, by 20,000 draws."""
+    rows = np.array([[1.0, 1]] * 3 + [[0, 1]] * 17)
+    found = weighed(
+        lambda s: float(s[0] / s[1]), rows, np.array([[0.0, 1], [1, 1]]), np.arange(20),
+        confidence=0.95, repeats=20_000,
+    )  # fmt: skip
+    exact = 1 - largest_share(17 / 20, 20, 0.025), largest_share(3 / 20, 20, 0.025)
+    assert found[1:3] == pytest.approx(exact, abs=0.01)
+
+
+def test_studentised_bounds_of_uneven_groups_say_so():
+    rows = np.stack([np.arange(12.0) % 3, np.ones(12)], axis=1)
+    codes = np.array([0] * 6 + [1, 2, 3, 4, 5, 6])
+    _, spread = studentised(
+        lambda s: float(s[0] / s[1]), rows, np.ones(12), codes, confidence=0.95, repeats=100, seed=0
+    )
+    assert isinstance(spread, Spread) and spread.is_uneven
+    assert spread.effective == pytest.approx(144 / 42)
+
+
+def test_items_that_all_agree_do_not_show_that_raters_always_would():
+    labels = ["no"] * 19 + ["yes"]
+    pairs = [[label, label] for label in labels]
+    for found in (cohen_kappa(labels, labels), fleiss_kappa(pairs), krippendorff_alpha(pairs)):
+        assert found.estimate == found.high == 1 and found.low < 0.5
+    many = cohen_kappa(labels * 100, labels * 100)
+    assert many.low > 0.95
+
+
+@pytest.mark.parametrize(("rare", "n"), [(0.05, 20), (0.1, 50), (0.3, 20)])
+def test_kappa_of_rare_labels_holds_the_truth(rare, n):
+    """150 draws; 32, 91 and 95 of 100 held."""
+    random, found = np.random.default_rng(7), []
+    for _ in range(150):
+        truth, sides = random.random(n) < rare, []
+        for _ in range(2):
+            guess = random.random(n) < rare
+            sides.append(np.where(random.random(n) < 0.6**0.5, truth, guess).tolist())
+        found.append(cohen_kappa(*sides, repeats=200))
+    held = [one.low <= 0.6 <= one.high for one in found if isinstance(one, Interval)]
+    assert len(held) > 100 and np.mean(held) >= 0.93
+
+
+def test_kappa_of_one_large_group_is_less_sure():
+    random = np.random.default_rng(8)
+    a = (random.random(400) < 0.4).astype(int)
+    b = np.where(random.random(400) < 0.8, a, random.random(400) < 0.4).astype(int)
+    sides = a.tolist(), b.tolist()
+    alone, even = cohen_kappa(*sides), cohen_kappa(*sides, [i // 10 for i in range(400)])
+    large = cohen_kappa(*sides, [max(0, i - 199) // 10 for i in range(400)])
+    assert even.high - even.low == pytest.approx(alone.high - alone.low, rel=0.2)
+    assert large.high - large.low > alone.high - alone.low
+
+
+@pytest.mark.parametrize("n", [20, 50])
+def test_corpus_error_rates_hold_the_truth(n):
+    """150 draws of recordings with 10 % wrong words, most of them with few; 88 to 92 % held."""
+    random, held = np.random.default_rng(9), 0
+    for _ in range(150):
+        words = np.maximum(1, np.round(random.lognormal(2.3, 0.8, n)))
+        errors = random.binomial(words.astype(int), random.beta(0.5, 4.5, n))
+        rows = np.stack([errors, 0 * errors, 0 * errors, words], axis=1)
+        found = corpus_interval(ErrorRate(), rows, repeats=200)
+        held += found.low <= 0.1 <= found.high
+    assert held / 150 >= 0.93
+
+
+def test_a_corpus_score_equals_the_bootstrap_of_its_ratio():
+    """An error rate is a ratio of sums: its bounds are those of interval.py, room apart."""
+    random = np.random.default_rng(10)
+    words = random.integers(5, 15, 400)
+    errors = random.binomial(words, 0.3)
+    rows = np.stack([errors, 0 * errors, 0 * errors, words], axis=1)
+    found = corpus_interval(ErrorRate(), rows)
+    assert found[:3] == pytest.approx(bootstrap(errors, weights=words)[:3], rel=1e-3)
