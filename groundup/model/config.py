@@ -316,12 +316,8 @@ class ModelConfig(Config):
             )
         if self.feedforward.experts is not None and self.feedforward.bias:
             raise ConfigError("FeedForwardConfig.bias=true has experts; experts have no biases.")
-        if not self.output.logits and self.kind != "encoder":
-            raise ConfigError(
-                f"OutputConfig.logits=false is of kind={self.kind!r}; only an encoder has uses "
-                "without them."
-            )
         self.check_places_of_experts()
+        self.check_output()
         if self.position.kind == "rope" and self.attention.head_dim % 2:
             raise ConfigError(
                 f"AttentionConfig.head_dim={self.attention.head_dim} must be even for rotary "
@@ -347,6 +343,14 @@ class ModelConfig(Config):
                 "self-attention found, so its blocks are no sum: use parallel=false."
             )
         return self
+
+    def check_output(self) -> None:
+        """Refuse a model of tokens without logits."""
+        if not self.output.logits and self.kind != "encoder":
+            raise ConfigError(
+                f"OutputConfig.logits=false is of kind={self.kind!r}; only an encoder has uses "
+                "without them."
+            )
 
     def check_places_of_experts(self) -> None:
         """Refuse experts that no layer would have."""

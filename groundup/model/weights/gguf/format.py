@@ -92,7 +92,7 @@ def open_gguf(path: Path | str) -> GgufFile:
     and for a version or a type that is not read.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():  # a pipe would be waited for, a device read for ever
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe or a device has no end
         raise ArtifactError(f"{path} is no regular file; expected a GGUF file.")
     try:
         content = np.memmap(path, np.uint8, "r")

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from groundup.core import ArtifactError, GroundupError
+from groundup.model import OutputConfig
 from groundup.model.weights.gguf.dequantize import BY_NAME
 from groundup.model.weights.gguf.export import save_gguf
 from groundup.model.weights.gguf.format import Parser, open_gguf
 from groundup.model.weights.gguf.reading import load_gguf, model_config
 from groundup.model.weights.gguf.writing import Written, write_file
 from tests.model.shapes import ENCODERS
-from tests.model.weights.gguf.models import MODELS, decoder, exact_model, small_vocabulary
+from tests.model.weights.gguf.models import MODELS, exact_model, small_vocabulary
 from tests.model.weights.gguf.test_format import at_most, mutated
 
 
@@ -35,7 +36,7 @@ def test_weights_take_the_dtype_that_is_asked_for(llama):
 def test_an_encoder_of_berts_kind_opens(tmp_path):
     """llama.cpp's own converter leaves out the masked head, and so do we."""
     config = ENCODERS["bert"].model_copy(
-        update={"output": decoder().output, "tied_embeddings": True,
+        update={"output": OutputConfig(logits=False), "tied_embeddings": True,
                 "feedforward": ENCODERS["bert"].feedforward.model_copy(
                     update={"activation": "gelu"})}
     )  # fmt: skip
