@@ -129,3 +129,7 @@ def test_rows_and_generators_must_be_equal_in_number():
 def test_what_top_p_reaches_exactly_is_the_last_that_is_kept():
     kept = dense(torch.zeros(1, 4), Sampling(temperature=1.0, top_p=0.5))
     assert (kept > 0).sum() == 2
+
+
+def test_all_but_one_are_one_less():
+    assert (dense(LOGITS, Sampling(temperature=1.0, top_k=5)) > 0).sum() == 5
