@@ -570,7 +570,7 @@ side, 2.5 each if a single bound, as a gate uses it, is to be trusted.
 - Wilson's and Newcombe's intervals move around 95 with the share and n, as successes are whole:
   for shares from 5 to 95 % Wilson's hold in 93.8 to 96.7 at n = 200, in 94.3 to 95.7 at n = 500.
 - A sum ruled by a few groups is worth (Σw)² / Σw² groups: with log-normal sizes of σ = 1.2, 200
-  documents count like 47, and their ratio's interval held in 93.2 of 100 cases.
+  documents count like 47. What such groups cost stands in the last section.
 
 ## Confidence sequences
 

@@ -9,6 +9,8 @@ import pytest
 from groundup.core import CapacityError, DataError
 from groundup.embeddings.picture import (
     DOT,
+    HEIGHT,
+    MARGIN,
     WIDTH,
     Placed,
     breadth,
@@ -129,3 +131,15 @@ def test_every_word_is_drawn_listed_and_escaped(clusters):
     assert html.count("<circle") == 60 and "<b>" not in html
     assert len(re.findall(r'<th scope="row">', html)) == 60
     assert {f"series-{n}" for n in (1, 2, 3)} <= set(re.findall(r"series-\d", html))
+
+
+def test_points_fill_the_longer_side_between_the_margins():
+    wide, tall = fitted(np.array([[0.0, 0.0], [9.0, 1.0]])), fitted(np.array([[0.0, 0], [1, 9]]))
+    assert np.ptp(wide[:, 0]) == pytest.approx(WIDTH - 2 * MARGIN - 60)
+    assert np.ptp(tall[:, 1]) == pytest.approx(HEIGHT - 2 * MARGIN)
+    assert wide[:, 1].sum() == pytest.approx(HEIGHT), "the other side is centred"
+
+
+def test_capitals_and_signs_of_two_cells_are_broader():
+    assert breadth("aB文") == pytest.approx(breadth("a") + breadth("B") + breadth("文"))
+    assert 0 < breadth("a") < breadth("B") < breadth("文")

@@ -174,3 +174,8 @@ def test_tables_hold_what_the_way_needs():
     none = tables(counts, Word2VecConfig(sample=0))
     assert isinstance(none, Tables) and none.keep is None and none.tree is None
     assert tables(counts, Word2VecConfig(output="hierarchical")).tree is not None
+
+
+def test_vectors_begin_small_and_to_both_sides():
+    began = initial(500, 20, seed=0).input[:, :20]
+    assert abs(began).max() <= 1 / 20 and began.min() < -0.04 and abs(began.mean()) < 0.002

@@ -76,3 +76,33 @@ def test_a_gate_passes_equal_models_as_stated_and_worse_ones_rarely(number):
 @pytest.mark.parametrize("number", range(len(simulations.STRATEGIES)))
 def test_many_looks_pass_nobody_by_luck(number):
     assert simulations.looked(number, 100).scores <= 0.1
+
+
+def test_the_page_shows_that_few_and_uneven_groups_cost_width_and_hold_the_truth():
+    text = simulations.PAGE.read_text(encoding="utf-8").split(simulations.GROUP_TITLE)[1]
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    of_groups = [row for row in cells if len(row) == 7 and row[3][0].isdigit()]
+    of_margins = [row for row in cells if len(row) == 5 and row[1].isdigit()]
+    assert len(of_groups) == len(simulations.grouping.CASES)
+    assert len(of_margins) == len(simulations.grouping.JITTERED)
+    for name, call, groups, held, _, wide, passed in of_groups:
+        if "even" not in name:
+            assert float(held) >= (90 if "90 %" in name else 93), (name, call, groups)
+            assert float(passed) <= 3.5, (name, call, groups)
+        if "half" in name or "Zipf" in name:
+            assert float(wide) < 20, (name, call, groups)
+    assert all(float(row[3]) <= 5 for row in of_margins)
+    assert all(float(row[4]) > 95 for row in of_margins if float(row[2]) * int(row[1]) >= 10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(simulations.grouping.CASES)))
+def test_intervals_of_groups_hold_the_truth(number):
+    assert simulations.grouping.grouped(number, 100).held >= 0.85
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(simulations.grouping.JITTERED)))
+def test_nearly_equal_scores_do_not_pass_a_worse_model(number):
+    assert simulations.grouping.jittered(number, 300).worse <= 0.05

@@ -1,5 +1,6 @@
 """Files are those of the safetensors library; what goes wrong in the thread comes out."""
 
+import io
 import threading
 
 import pytest
@@ -61,3 +62,19 @@ def test_an_error_of_the_thread_comes_out_once_where_it_is_waited_for():
         background.wait()
     background.wait()
     assert not background.is_busy
+
+
+class Little(io.FileIO):
+    """A file on a disk that takes seven bytes at a time."""
+
+    def write(self, data) -> int:
+        return super().write(bytes(data[:7]))
+
+
+def test_a_disk_that_takes_little_at_a_time_gets_all(tmp_path, monkeypatch):
+    made = tensors()
+    whole = write_tensors(tmp_path / "whole", made)
+    little = lambda path, mode, buffering: Little(path, mode)  # noqa: E731
+    monkeypatch.setattr(writer, "open", little, raising=False)
+    assert write_tensors(tmp_path / "little", made) == whole
+    assert (tmp_path / "little").read_bytes() == (tmp_path / "whole").read_bytes()
