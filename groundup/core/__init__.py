@@ -8,8 +8,6 @@ from .artifact import (
     Parent,
     check_kind,
     digest,
-    disk_error,
-    disk_remedy,
     hash_file,
     produce,
     replacing,
@@ -66,6 +64,8 @@ from .errors import (
     MissingExtra,
     ProcessLost,
     ShapeError,
+    disk_error,
+    disk_remedy,
 )
 from .kinds import MADE_BY, Kind
 from .ledger import Entry, Ledger, Pointer, user_name

@@ -14,7 +14,6 @@ numbers, device, git and paths are in neither.
       .lock            held while a stage writes here
 """
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -30,7 +29,7 @@ from typing import Any, get_args
 
 from .config import Config, differing, how_run
 from .device import fingerprint
-from .errors import ArtifactError, CapacityError, GroundupError
+from .errors import ArtifactError, GroundupError, disk_error
 from .kinds import Kind, an, what_is_there, wrong_kind
 
 FORMAT = 1
@@ -418,33 +417,6 @@ def locked(out: Path) -> Iterator[None]:
                 f"Another run is writing to {out}; wait for it or choose another --out."
             ) from None
         yield
-
-
-def disk_error(out: Path, error: OSError) -> CapacityError | ArtifactError:
-    """Turn the operating system's error into one line that helps."""
-    if remedy := disk_remedy(error.errno):
-        what = "A file is too large" if error.errno == errno.EFBIG else "No space left"
-        return CapacityError(
-            f"{what} while writing to {out}; {remedy} and run the same command again: "
-            "what is complete stays."
-        )
-    place, why = error.filename or out, error.strerror or str(error)
-    if error.errno == errno.ELOOP:
-        return ArtifactError(f"{place} is a link, which nothing is written through; remove it.")
-    if error.errno == errno.ENOENT:  # of a folder that is made with those above it
-        why = "the system makes no files there"
-    return ArtifactError(f"Cannot use {place}: {why}; choose another --out.")
-
-
-def disk_remedy(number: int | None) -> str:
-    """What helps when the disk did not take a file, by the system's number; empty: other trouble.
-
-    >>> disk_remedy(errno.ENOSPC)
-    'free some room'
-    """
-    if number == errno.EFBIG:
-        return "raise the limit on the size of files (ulimit -f, or the file system's own)"
-    return "free some room" if number in (errno.ENOSPC, errno.EDQUOT) else ""
 
 
 def write_text(path: Path, text: str) -> None:

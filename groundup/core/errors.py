@@ -16,6 +16,9 @@
 The command line prints `str(error)` as one line and exits with `exit_code`.
 """
 
+import errno
+from pathlib import Path
+
 
 class GroundupError(Exception):
     """Any failure that is told to the user as one line."""
@@ -71,3 +74,30 @@ class GateUndecided(GateFailed):
     """A gate that so little data cannot decide: not failed, and no pass; the verdict is on disk."""
 
     exit_code = 4
+
+
+def disk_error(out: Path, error: OSError) -> CapacityError | ArtifactError:
+    """Turn the operating system's error into one line that helps."""
+    if remedy := disk_remedy(error.errno):
+        what = "A file is too large" if error.errno == errno.EFBIG else "No space left"
+        return CapacityError(
+            f"{what} while writing to {out}; {remedy} and run the same command again: "
+            "what is complete stays."
+        )
+    place, why = error.filename or out, error.strerror or str(error)
+    if error.errno == errno.ELOOP:
+        return ArtifactError(f"{place} is a link, which nothing is written through; remove it.")
+    if error.errno == errno.ENOENT:  # of a folder that is made with those above it
+        why = "the system makes no files there"
+    return ArtifactError(f"Cannot use {place}: {why}; choose another --out.")
+
+
+def disk_remedy(number: int | None) -> str:
+    """What helps when the disk did not take a file, by the system's number; empty: other trouble.
+
+    >>> disk_remedy(errno.ENOSPC)
+    'free some room'
+    """
+    if number == errno.EFBIG:
+        return "raise the limit on the size of files (ulimit -f, or the file system's own)"
+    return "free some room" if number in (errno.ENOSPC, errno.EDQUOT) else ""

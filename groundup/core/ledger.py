@@ -21,8 +21,8 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .artifact import digest, disk_error, sync_directory, unlinked
-from .errors import ArtifactError, DataError
+from .artifact import digest, sync_directory, unlinked
+from .errors import ArtifactError, DataError, disk_error
 
 FIRST = "0" * 64
 BLOCK_BYTES = 4096

@@ -14,12 +14,11 @@ from pathlib import Path
 from .artifact import (
     MANIFEST,
     Artifact,
-    disk_error,
     locked,
     read_manifest,
     sync_directory,
 )
-from .errors import ArtifactError
+from .errors import ArtifactError, disk_error
 from .ledger import Pointer
 
 CURRENT = Path("ledger") / "current.jsonl"

@@ -318,6 +318,21 @@ class ModelConfig(Config):
             raise ConfigError("FeedForwardConfig.bias=true has experts; experts have no biases.")
         self.check_places_of_experts()
         self.check_output()
+        self.check_positions()
+        if self.parallel and self.norm.place != "pre":
+            raise ConfigError(
+                f"ModelConfig.parallel=true has norm.place={self.norm.place!r}; parallel blocks "
+                "read one norm: use place='pre'."
+            )
+        if self.parallel and self.kind == "encoder_decoder":
+            raise ConfigError(
+                "ModelConfig.parallel=true has kind='encoder_decoder'; cross attention reads what "
+                "self-attention found, so its blocks are no sum: use parallel=false."
+            )
+        return self
+
+    def check_positions(self) -> None:
+        """Refuse widths that positions cannot turn or fill."""
         if self.position.kind == "rope" and self.attention.head_dim % 2:
             raise ConfigError(
                 f"AttentionConfig.head_dim={self.attention.head_dim} must be even for rotary "
@@ -332,17 +347,6 @@ class ModelConfig(Config):
             raise ConfigError(
                 f"ModelConfig.width={self.width} must be even for sinusoids; try {self.width + 1}."
             )
-        if self.parallel and self.norm.place != "pre":
-            raise ConfigError(
-                f"ModelConfig.parallel=true has norm.place={self.norm.place!r}; parallel blocks "
-                "read one norm: use place='pre'."
-            )
-        if self.parallel and self.kind == "encoder_decoder":
-            raise ConfigError(
-                "ModelConfig.parallel=true has kind='encoder_decoder'; cross attention reads what "
-                "self-attention found, so its blocks are no sum: use parallel=false."
-            )
-        return self
 
     def check_output(self) -> None:
         """Refuse a model of tokens without logits."""

@@ -49,7 +49,7 @@ def test_the_dtype_follows_the_measurement(monkeypatch):
 def test_an_own_allocator_is_respected(monkeypatch):
     monkeypatch.setenv("LD_PRELOAD", "libtcmalloc.so")
     started = []
-    monkeypatch.setattr(device.os, "execv", lambda *words: started.append(words))
+    monkeypatch.setattr(device.os, "execve", lambda *words: started.append(words))
     device.restart_with_allocator()
     assert started == []
     monkeypatch.delenv("LD_PRELOAD")
@@ -57,7 +57,8 @@ def test_an_own_allocator_is_respected(monkeypatch):
     monkeypatch.setattr(device, "allocator_settings", lambda: {"GLIBC_TUNABLES": "x"})
     monkeypatch.setenv("GLIBC_TUNABLES", "")  # so that it is put back
     device.restart_with_allocator()
-    assert len(started) == 1 and started[0][0] == sys.executable
+    ((program, command, environment),) = started
+    assert program == command[0] == sys.executable and environment["GLIBC_TUNABLES"] == "x"
 
 
 def test_the_allocator_is_tuned_unless_it_is_to_be_left(monkeypatch):
