@@ -273,7 +273,8 @@ class Check:
         if self.bound == "estimate" or not room:
             return None  # without a margin half of all equal models fail, however much data
         errors = self.errors or z_value(self.interval.confidence)
-        t = student_quantile(normal_tail(errors), max(1, self.interval.groups - 1))
+        degrees = self.interval.degrees or max(1, self.interval.groups - 1)
+        t = student_quantile(normal_tail(errors), degrees)
         error = abs(self.interval.estimate - self.value) / t
         if not error:
             return None  # equal values whose limits are not known say nothing of others
