@@ -77,6 +77,8 @@ class Beside(NamedTuple):
     """Makes of the model what continues prompts."""
     prompts: tuple[str, ...] = ()
     """What the speaker continues at each validation; on one process, or on a mesh of data."""
+    ignore_memory: bool = False
+    """Whether it starts even if a step has no room in memory by all that is known."""
 
     def check(self, mesh: Mesh, config: PretrainConfig) -> None:
         """Refuse samples of a model that is divided, and a profile of a step that does not come.
