@@ -86,6 +86,13 @@ def check_micro_batches(config: PretrainConfig, row_counts: Sequence[int]) -> No
 def check_mesh(config: PretrainConfig, shape: ModelConfig, setup: Setup) -> None:
     """Refuse a mesh that does not divide the model, naming shapes of ours that it divides."""
     sizes = setup.mesh.sizes
+    apart = sorted(set(sizes) - {"data", "shard"})
+    for name in ("dropout", "label_smoothing", "z_loss"):
+        if apart and getattr(config, name):
+            raise ConfigError(
+                f"{name} trains on meshes of data and shard, and this one has {apart[0]}; leave "
+                "one of them out."
+            )
     try:
         check(shape, sizes, setup.zero)
     except ConfigError as error:
@@ -140,8 +147,8 @@ def memory_trouble(
     more = "more than " if traced.rows != step.rows else ""
     return (
         f"A step needs {more}{record.size(planned.total_bytes)} of memory in a process, and there "
-        f"are {record.size(room)}; {remedy(planned, step)}. `groundup plan` takes the same settings; "
-        "--ignore-memory starts all the same."
+        f"are {record.size(room)}; {remedy(planned, step)}. `groundup plan` takes the same "
+        "settings; --ignore-memory starts all the same."
     )
 
 
