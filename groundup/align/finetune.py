@@ -119,6 +119,11 @@ def finetune(config: FinetuneConfig, model: Artifact, examples: Artifact, out: P
 
 def write_chat(draft: Draft, config: FinetuneConfig, base: Artifact, examples: Artifact) -> None:
     """Tune and save; the body of the stage."""
+    if config.micro_batches > config.batch_rows:
+        raise ConfigError(
+            f"micro_batches={config.micro_batches} cuts a step into more parts than its "
+            f"batch_rows={config.batch_rows}; give that at most."
+        )
     model = load_to_train(base.path).to(device.pick())
     if config.length > model.config.context_length:
         raise ConfigError(

@@ -28,6 +28,7 @@ from .loss import (
     ChunkedCrossEntropy,
     LossPlan,
     LossSum,
+    LossTerms,
     cross_entropy,
     reference_cross_entropy,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "Intervals",
     "LossPlan",
     "LossSum",
+    "LossTerms",
     "Mask",
     "Pairs",
     "Pattern",

@@ -39,6 +39,24 @@ class LossSum(NamedTuple):
     """Sum of the weights, a scalar tensor."""
 
 
+class LossTerms(NamedTuple):
+    """What training adds to cross-entropy.
+
+        (1 - smoothing) * -log p(target) + smoothing * mean over ids of -log p + z * logsumexp²
+
+    Source: label smoothing, Szegedy et al. 2015, arXiv:1512.00567; z-loss of the output, Chowdhery
+    et al. 2022 (PaLM), arXiv:2204.02311.
+    """
+
+    smoothing: float = 0.0
+    """Share of the target's probability that is spread over all ids."""
+    z: float = 0.0
+    """Factor of the squared logsumexp, which keeps logits small."""
+
+
+NO_TERMS = LossTerms()
+
+
 def reference_cross_entropy(
     logits: Float[Tensor, "N V"], targets: Int[Tensor, " N"], weights: Float[Tensor, " N"]
 ) -> Float[Tensor, ""]:
@@ -62,6 +80,7 @@ def cross_entropy(
     softcap: float | None = None,
     chunk: int | None = None,
     compiled: bool = False,
+    terms: LossTerms = NO_TERMS,
 ) -> Float[Tensor, ""]:
     """Sum over tokens of weight * -log p(target), nats, in float32 or better.
 
@@ -72,6 +91,7 @@ def cross_entropy(
     targets  (N,)    ids; where the weight is 0 the id is ignored but must lie in 0..V-1
     chunk            tokens whose logits exist at one time; None: see `chunk_of`
     compiled         whether the softmax, where it is not native, is one compiled kernel
+    terms            what is added to each token's loss
 
     Products run in autocast's dtype where autocast is on. Gradients flow to hidden, head and bias,
     once: a second backward through the same loss raises RuntimeError.
@@ -80,7 +100,10 @@ def cross_entropy(
     if torch.is_autocast_enabled(hidden.device.type):
         compute = torch.get_autocast_dtype(hidden.device.type)
     chunk = chunk or chunk_of(len(head), compute.itemsize)
-    plan = LossPlan(chunk, compute, partial(chunk_errors, compiled=compiled, softcap=softcap))
+    errors = partial(chunk_errors, compiled=compiled, softcap=softcap)
+    if terms != NO_TERMS:
+        errors = partial(errors_with_terms, terms=terms, softcap=softcap)
+    plan = LossPlan(chunk, compute, errors)
     return ChunkedCrossEntropy.apply(hidden, head, bias, targets, weights, plan)
 
 
@@ -181,6 +204,32 @@ def chunk_errors(
     bent = torch.tanh(logits / softcap)
     losses, errors = softmax(bent * softcap, targets, weights)
     return losses, errors * (1 - bent * bent)
+
+
+def errors_with_terms(
+    logits: Float[Tensor, "N V"],
+    bias: Float[Tensor, " V"] | None,
+    targets: Int[Tensor, " N"],
+    weights: Float[Tensor, " N"],
+    *,
+    terms: LossTerms,
+    softcap: float | None = None,
+) -> tuple[Float[Tensor, " N"], Float[Tensor, "N V"]]:
+    """`chunk_errors` of a loss with terms: d/dx = softmax * (1 + 2 z logsumexp) - spread target."""
+    dtype, exact = logits.dtype, torch.promote_types(logits.dtype, torch.float32)
+    raw = logits.to(exact) if bias is None else logits.to(exact) + bias.detach().to(exact)
+    bent = None if softcap is None else torch.tanh(raw / softcap)
+    raw = raw if bent is None else bent * softcap
+    whole, weights = raw.logsumexp(-1), weights.to(exact)  # (N,)
+    picked = raw.gather(-1, targets[:, None]).squeeze(-1)
+    spread = terms.smoothing * raw.mean(-1)
+    losses = whole - (1 - terms.smoothing) * picked - spread + terms.z * whole.square()
+    errors = (raw - whole[:, None]).exp_() * (1 + 2 * terms.z * whole)[:, None]
+    errors -= terms.smoothing / logits.shape[1]
+    own = torch.full_like(targets, -(1 - terms.smoothing), dtype=exact)
+    errors.scatter_add_(-1, targets[:, None], own[:, None])
+    errors *= weights[:, None]
+    return losses * weights, (errors if bent is None else errors * (1 - bent * bent)).to(dtype)
 
 
 def losses_and_errors(

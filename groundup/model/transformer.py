@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from groundup.core import ConfigError, device
-from groundup.kernels import Mask, Recompute, compiled_once, places_of, recomputing
+from groundup.kernels import LossTerms, Mask, Recompute, compiled_once, places_of, recomputing
 
 from .attention import Attention, Context, CrossAttention, Encoded, linear
 from .cache import Cache
@@ -62,6 +62,7 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, layer: int, *, crosses: bool = False) -> None:
         super().__init__()
+        self.dropout = 0.0
         place, self.is_parallel = config.norm.place, config.parallel
         self.is_post = place == "post"
         before, after = place in ("pre", "sandwich"), place != "pre"
@@ -82,7 +83,7 @@ class Block(nn.Module):
         read = self.attention_norm(hidden)
         found = self.attention(read, context)
         if self.is_parallel:
-            return hidden + found + self.feed(read, context)
+            return hidden + self.dropped(found) + self.dropped(self.feed(read, context))
         hidden = self.add(hidden, found, self.attention_out_norm)
         if self.cross is not None:
             found = self.cross(self.cross_norm(hidden), context)
@@ -104,7 +105,15 @@ class Block(nn.Module):
 
     def add(self, hidden: Tensor, found: Tensor, norm: nn.Module) -> Float[Tensor, "B T D"]:
         """The residual: norm the sum, or what is added, or nothing."""
-        return norm(hidden + found) if self.is_post else hidden + norm(found)
+        if self.is_post:
+            return norm(hidden + self.dropped(found))
+        return hidden + self.dropped(norm(found))
+
+    def dropped(self, found: Tensor) -> Tensor:
+        """What is added to the residual, in training with a share of its numbers left out."""
+        if not (self.dropout and self.training):
+            return found
+        return F.dropout(found, self.dropout)
 
 
 class Stack(nn.Module):
@@ -117,6 +126,7 @@ class Stack(nn.Module):
         """Hidden states (B, T, D) of the layers before these where others compute them: a pass
         begins with them, and ids are not looked up."""
         self.recompute: Recompute = "none"
+        self.dropout = 0.0
         kind, width = config.position.kind, config.width
         rows = config.context_length + config.position.offset
         self.embed_positions = embedding(rows, width) if kind == "learned" else None
@@ -143,6 +153,7 @@ class Stack(nn.Module):
         T, start = hidden.shape[1], 0 if context.cache is None else context.cache.length
         if self.arrived is None:
             hidden = self.placed(hidden, context, positions, types, start)
+            hidden = F.dropout(hidden, self.dropout, self.training) if self.dropout else hidden
         context = self.with_positions(context, positions, start, hidden)
         for block in self.layers:
             if states is not None:
@@ -227,6 +238,8 @@ class Transformer(Stack):
         super().__init__(config, config.layers, causal=config.kind != "encoder", crosses=crosses)
         self.embed_tokens = embedding(config.vocab_size, config.width)
         self.encoder: Stack | None = None
+        self.loss_terms = LossTerms()
+        """What training adds to cross-entropy; scores are without it."""
         if crosses:
             self.encoder = Stack(config, config.encoder_layers, causal=False, crosses=False)
         has_transform = config.output.transform == "dense"
@@ -399,6 +412,16 @@ class Transformer(Stack):
         self.recompute = kind
         if self.encoder is not None:
             self.encoder.recompute = kind
+
+    def drop(self, share: float) -> None:
+        """In training, leave out a share of the numbers of token vectors and of what blocks add.
+
+        Source: Srivastava et al. 2014, JMLR 15; where: Vaswani et al. 2017, arXiv:1706.03762, §5.4.
+        """
+        for stack in filter(None, (self, self.encoder)):
+            stack.dropout = share
+            for block in stack.layers:
+                block.dropout = share  # type: ignore[assignment]
 
 
 def query_share(part: AttentionConfig) -> float:

@@ -24,6 +24,7 @@ def pretrain(
     prompt: list[str] | None = None,
     profile: int | None = None,
     tensorboard: bool = False,
+    ignore_memory: bool = False,
 ) -> Artifact:
     """Train a base model; a run that was stopped goes on from its last checkpoint.
 
@@ -41,11 +42,12 @@ def pretrain(
     profile      first of three steps, counted from 0, whose time is told operator by operator, in
                  the log
     tensorboard  whether metrics are written as event files too; needs the extra `tensorboard`
+    ignore_memory  whether to start though a step needs more memory than there is, as far as known
     """
     words = load_tokenizer(tokenizer.path) if prompt else None
     beside = Beside(
         mesh=mesh, zero=zero, schedule=schedule, profile=profile, tensorboard=tensorboard,
         speaker=None if words is None else lambda model: Engine(model, words),
-        prompts=tuple(prompt or ()),
+        prompts=tuple(prompt or ()), ignore_memory=ignore_memory,
     )  # fmt: skip
     return stage(config, tokens, tokenizer, out, base=base, vectors=vectors, beside=beside)

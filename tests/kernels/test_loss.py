@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 from torch.nn.functional import linear
 from torch.testing import assert_close
 
 from groundup.core import ConfigError
-from groundup.kernels import cross_entropy, reference_cross_entropy
+from groundup.kernels import LossTerms, cross_entropy, reference_cross_entropy
 from groundup.kernels.loss import chunk_of, fused_losses_and_errors, losses_and_errors
 
 
@@ -34,6 +35,27 @@ def test_value_and_gradients_equal_the_plain_loss(chunk, dtype, tolerance):
     for one, other in zip(gradients, torch.autograd.grad(2 * expected, exact), strict=True):
         assert one.dtype == dtype
         assert_close(one.double(), other, rtol=tolerance, atol=2 * tolerance)
+
+
+@pytest.mark.parametrize("terms", [LossTerms(0.1), LossTerms(0.0, 0.01), LossTerms(0.2, 0.003)])
+@pytest.mark.parametrize("softcap", [None, 3.0])
+def test_smoothing_and_z_loss_are_torch_s_and_the_formula_s(terms, softcap):
+    hidden, head, targets, weights = example()
+    bias = torch.randn(len(head), dtype=hidden.dtype, requires_grad=True)
+    leaves = (hidden, head, bias)
+    logits = linear(hidden, head, bias)
+    logits = logits if softcap is None else softcap * torch.tanh(logits / softcap)
+    nats = functional.cross_entropy(
+        logits, targets, reduction="none", label_smoothing=terms.smoothing
+    )
+    plain = (weights * (nats + terms.z * logits.logsumexp(-1) ** 2)).sum()
+    found = cross_entropy(
+        hidden, head, targets, weights, bias=bias, softcap=softcap, chunk=8, terms=terms
+    )
+    assert_close(found, plain, rtol=1e-12, atol=1e-12)
+    pairs = (torch.autograd.grad(loss, leaves) for loss in (found, plain))
+    for one, other in zip(*pairs, strict=True):
+        assert_close(one, other, rtol=1e-10, atol=1e-12)
 
 
 def test_parts_of_a_batch_add_up():

@@ -223,3 +223,32 @@ def test_compiled_blocks_compute_again_with_the_same_gradients():
         again = gradients_of(tiny_config(), kind, compiled=True)
         for a, b in zip(plain, again, strict=True):
             assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_leaves_out_of_vectors_and_of_what_blocks_add_in_training_alone():
+    model, ids = tiny_model(), torch.randint(VOCAB, (2, 9))
+    model.eval()
+    expected = model(ids)
+    model.drop(0.3)
+    assert torch.equal(model(ids), expected)
+    model.train()
+    torch.manual_seed(3)
+    found = model(ids)
+    torch.manual_seed(3)
+    hidden = torch.nn.functional.dropout(model.embed(ids), 0.3)
+    places = {}
+
+    def place(_, inputs, __):
+        places["context"] = inputs[1]
+
+    hook = model.layers[0].register_forward_hook(place)
+    with torch.random.fork_rng():
+        model(ids)
+    hook.remove()
+    for block in model.layers:
+        added = block.attention(block.attention_norm(hidden), places["context"])
+        hidden = hidden + torch.nn.functional.dropout(added, 0.3)
+        added = block.feedforward(block.feedforward_norm(hidden))
+        hidden = hidden + torch.nn.functional.dropout(added, 0.3)
+    assert_close(found, model.norm(hidden), atol=1e-12, rtol=0)
+    assert not torch.allclose(found, expected)

@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
 from groundup.core import Config
-from groundup.kernels import LossSum, cross_entropy
+from groundup.kernels import LossSum, LossTerms, cross_entropy
 from groundup.model import Transformer, WithHead, balance_loss, z_loss
 
 from ..batches import Batch
@@ -110,12 +110,14 @@ def nats(
 ) -> Float[Tensor, ""]:
     """Weighted nats of tokens read off a model's output embedding, whole or divided by ids."""
     softcap = model.config.output.softcap
+    terms = model.loss_terms if model.training else LossTerms()
     head, bias = model.head, model.lm_bias
     if isinstance(head, DTensor):
         assert bias is None or isinstance(bias, DTensor), "ids are divided in both"
+        assert terms == LossTerms(), "preflight refuses terms where ids are divided"
         return parallel_cross_entropy(read, head, targets, weights, bias=bias, softcap=softcap)
     return cross_entropy(
-        read, head, targets, weights, bias=bias, softcap=softcap, compiled=compiled
+        read, head, targets, weights, bias=bias, softcap=softcap, compiled=compiled, terms=terms
     )
 
 

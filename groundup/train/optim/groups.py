@@ -39,7 +39,7 @@ def groups(
     names  of the whole model, where these weights are a share of it (a pipeline's stage), in
            which a rule may fit none
 
-    Raises ConfigError if a rule fits no weight, or if its pattern is none.
+    Raises ConfigError if a rule fits no weight, if its pattern is none, or if all rates are zero.
     """
     found: dict[Group, dict[str, nn.Parameter]] = {}
     patterns = [compiled(rule) for rule in config.rules]
@@ -54,6 +54,11 @@ def groups(
                 f"optim.rules[{number}] ({told(rule)}) fits no weight; names are such as "
                 f"{', '.join(list(weights)[:3])}; kinds matrix, expert, embedding, head, vector."
             )
+    if names is None and found and not any(group.rate for group in found):
+        raise ConfigError(
+            "Every learning rate is 0, so nothing would be learnt; set optim.learning_rate, or "
+            "optim.muon_learning_rate for matrices."
+        )
     return found
 
 

@@ -1,24 +1,25 @@
 """Plan: what a training step takes of a device's memory, told before anything starts.
 
 The step is run on tensors that are not there (step.py), divided by the mesh (share.py), and what
-the program itself and its allocator take is added. Figures are held to measured peaks by
-`benchmarks/train_memory.py`; see docs/train-memory.md.
+the program itself, its imports and its allocator take is added. Figures are held to measured peaks
+by `benchmarks/train_memory.py`; see docs/train-memory.md.
 """
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import Field
 
-from groundup.core import Config, ConfigError, device, record
-from groundup.kernels import Recompute
+from groundup.core import ConfigError, device, record
 from groundup.model import ModelConfig, describe, from_depth
 
-from ..optim.config import OptimConfig
 from ..parallel.apply import check
+from ..parallel.mesh import HAS_OTHER_ROWS
+from ..precision import precision_of
+from ..pretrain.config import PretrainConfig
 from .share import Place, Zero, parse_mesh, share_of
 from .step import Tracer, Work
 
@@ -32,30 +33,41 @@ DIVIDED_BYTES = {"cpu": 48 * 2**20, "cuda": 0}
 keeps to divide them. Fitted on a processor to one mesh, `shard=2` at depth 5."""
 SLACK = {"cpu": 0.05, "cuda": 0.05}
 """What an allocator holds beyond tensors, as a share of these; fitted as above."""
+IMPORTS_BYTES = 300 * 2**20
+"""Of torch and groundup once imported, where the system does not say it."""
+VOCAB_SIZE = 8192
+"""Of a model that no tokenizer belongs to yet."""
 BY_ROW = ("activations", "loss", "working")
 """Parts of a step that grow with its rows."""
 MOST_ROWS = 2**16
 
 
-class PlanConfig(Config):
-    """How a model is to be trained."""
+class PlanConfig(PretrainConfig):
+    """How a model is to be trained: a whole run as `pretrain` takes it, or a micro-batch.
 
-    rows: int = Field(default=8, ge=1, le=MOST_ROWS)
-    """Rows of a micro-batch on one device."""
-    length: int | None = Field(default=None, ge=1)
-    """Tokens of a row; None: the model's context, 1,024 at most."""
-    micro_batches: int = Field(default=1, ge=1)
-    """Parts in which a step is computed."""
-    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
-    """What products compute in; weights, gradients and states stay as they are."""
-    recompute: Recompute = "none"
-    """What blocks compute again for the gradient: none, selective or all."""
+    With any setting of `pretrain` that a single step does not have, such as `batch_tokens`, the
+    step of the run that takes most is planned; else `rows` and `length` say the micro-batch.
+    """
+
+    rows: int | None = Field(default=None, ge=1, le=MOST_ROWS)
+    """Rows of a micro-batch on one device; None: the run's, 8 of a model without a run."""
+    length: int | None = Field(default=None, ge=1)  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Tokens of a row; None: the run's, or the model's context, 1,024 at most."""
     compiled: bool = True
     """Whether blocks and loss are compiled."""
     zero: Zero = 3
     """Stage of ZeRO along the mesh's dimension `shard`."""
-    optim: OptimConfig = OptimConfig()
-    """Optimizer, which decides what states there are."""
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it says how a whole run is trained."""
+        return bool(self.model_fields_set & OF_RUNS)
+
+
+OF_STEPS = {"rows", "compiled", "zero", "length", "micro_batches", "precision", "recompute",
+            "optim"}  # fmt: skip
+OF_RUNS = PlanConfig.model_fields.keys() - OF_STEPS
+"""Settings that a run has and a single step has not."""
 
 
 class Way(NamedTuple):
@@ -116,7 +128,7 @@ class Planned(NamedTuple):
 
 def plan(
     config: PlanConfig,
-    model: str,
+    model: str = "",
     *,
     memory: str = "",
     devices: int | None = None,
@@ -127,7 +139,8 @@ def plan(
 
     It traces steps of three to five numbers of rows; compiled ones take some seconds each.
 
-    model    a model directory, a published shape such as gpt-2, or the depth of one of ours
+    model    a model directory, a published shape such as gpt-2, or the depth of one of ours; left
+             out: the one that the settings of a run say
     memory   of each device, such as 24GB or 16GiB; else what this machine has
     devices  how many train together; None: as many as the mesh has, one without a mesh
     mesh     their sizes by dimension, such as data=2,tensor=4, as pre-training takes them; else all
@@ -137,25 +150,83 @@ def plan(
     Raises ConfigError if there is no such model, or mesh, memory and devices do not make sense.
     """
     place = on or ("cuda" if device.pick().type == "cuda" else "cpu")
-    sizes, shape = parse_mesh(mesh, devices), shape_of(model)
-    check(shape, sizes, config.zero)
+    sizes = parse_mesh(mesh, devices)
+    shape = shape_of(model) if model else config.shape(VOCAB_SIZE)
     room = memory_bytes(memory) if memory else device.memory_bytes()
-    length = config.length or min(shape.context_length, 1024)
-    if length > shape.context_length:
+    name = model or config.preset or f"depth {config.depth}"
+    record.say(f"Tracing steps of {name}, some seconds for each number of rows …")
+    is_run = config.is_run or not model
+    return plan_step(step_of(config, shape, sizes) if is_run else alone(config, shape), shape,
+                     sizes, place=place, room=room)._replace(model=name)  # fmt: skip
+
+
+def plan_step(
+    config: PlanConfig,
+    shape: ModelConfig,
+    sizes: dict[str, int],
+    *,
+    place: Literal["cpu", "cuda"],
+    room: int,
+) -> Planned:
+    """Plan the step of a model on devices with so many bytes each."""
+    check(shape, sizes, config.zero)
+    if (config.length or 0) > shape.context_length:
         raise ConfigError(
-            f"length={length:,} exceeds the model's context_length={shape.context_length:,}; give "
-            "at most that."
+            f"length={config.length:,} exceeds the model's context_length={shape.context_length:,};"
+            " give at most that."
         )
-    record.say(f"Tracing steps of {model}, some seconds for each number of rows …")
+    imports = imports_bytes() if place == "cpu" else 0
     with Tracer(shape) as tracer:
-        asked = Asked(tracer, config.model_copy(update={"length": length}), sizes, place)
+        asked = Asked(tracer, config, sizes, place)
         ranks = asked.ranks()
-        fits = max(sum(parts.values()) for parts in ranks) <= room
+        fits = max(sum(parts.values()) for parts in ranks) + imports <= room
         ledger = tracer(asked.work)
+        ranks = [parts | ({"imports": imports} if imports else {}) for parts in ranks]
+        changes = [] if fits else list(ways(asked, room - imports))
+        changes = [way._replace(total_bytes=way.total_bytes + imports) for way in changes]
         return Planned(
-            str(model), (ledger.inner + ledger.outer) // 4, asked.told(), place,
-            ranks, room, most_rows(asked, room), [] if fits else list(ways(asked, room)),
+            "", (ledger.inner + ledger.outer) // 4, asked.told(), place,
+            ranks, room, most_rows(asked, room - imports), changes,
         )  # fmt: skip
+
+
+def alone(config: PlanConfig, shape: ModelConfig) -> PlanConfig:
+    """A micro-batch of a model without a run, with what was not said filled in."""
+    precision = config.precision if "precision" in config.model_fields_set else "bfloat16"
+    return with_step(config, config.rows or 8, config.length or min(shape.context_length, 1024),
+                     precision=precision)  # fmt: skip
+
+
+def step_of(config: PlanConfig, shape: ModelConfig, sizes: Mapping[str, int]) -> PlanConfig:
+    """The micro-batch of a run that takes most: the largest, of equal ones the longest."""
+    length = config.length or PretrainConfig.model_fields["length"].default
+    parts = config.model_copy(update={"length": length}).parts()
+    processes = math.prod(sizes.get(name, 1) for name in HAS_OTHER_ROWS)
+    found = []
+    for part in parts:
+        own = max(1, config.batch_tokens // part.length // processes)
+        rows = -(-own // min(config.micro_batches, own))
+        found.append((config.rows or rows, min(part.length, shape.context_length)))
+    rows, length = max(found, key=lambda one: (one[0] * one[1], one[1]))
+    return with_step(config, min(rows, MOST_ROWS), length, precision=config.precision)
+
+
+def with_step(config: PlanConfig, rows: int, length: int, *, precision: str) -> PlanConfig:
+    """The settings with a micro-batch and a precision that are certain."""
+    if precision == "auto":
+        dtype = precision_of("auto", device.pick()).dtype
+        precision = str(dtype).removeprefix("torch.")
+    return config.model_copy(update={"rows": rows, "length": length, "precision": precision})
+
+
+def imports_bytes() -> int:
+    """What a process holds once torch and groundup are imported: this one does."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return IMPORTS_BYTES
+    found = next(line for line in lines if line.startswith("VmRSS:"))
+    return min(int(found.split()[1]) * 1024, 2 * IMPORTS_BYTES)  # a caller's own data is none of it
 
 
 class Asked(NamedTuple):
@@ -169,7 +240,7 @@ class Asked(NamedTuple):
     @property
     def work(self) -> Work:
         """What one process computes."""
-        names = PlanConfig.model_fields.keys() - {"zero"}
+        names = Work.model_fields.keys() - {"device"}
         given = {name: getattr(self.config, name) for name in names}
         return Work(**given, device=self.device)
 
@@ -306,5 +377,5 @@ def shape_of(model: str) -> ModelConfig:
     if model.isdecimal() and not Path(model).is_dir():
         if int(model) < 1:
             raise ConfigError(f"model={model!r} is a depth of no layers; give 1 or more.")
-        return from_depth(int(model), 8192, 2048).config
+        return from_depth(int(model), VOCAB_SIZE, 2048).config
     return describe(Path(model)).config

@@ -57,6 +57,8 @@ class PretrainConfig(Config):
     """Features of a token, a multiple of 64; None: by the depth."""
     tokens: int = Field(default=2_000_000, ge=1)
     """Training tokens, those seen again counted again."""
+    steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps in the place of `tokens`, which are then so many times `batch_tokens`."""
     batch_tokens: int = Field(default=2048, ge=1)
     """Tokens of one optimizer step."""
     length: int = Field(default=256, ge=1)
@@ -112,6 +114,28 @@ class PretrainConfig(Config):
     """How the objective damages text."""
     router: RouterConfig = RouterConfig()
     """What keeps the routers of experts useful."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the numbers of token vectors, and of what blocks add, that training leaves out."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each target's probability that training spreads over all ids."""
+    z_loss: float = Field(default=0.0, ge=0)
+    """Factor of the squared logsumexp of the logits that training adds (PaLM: 1e-4)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def count_tokens(cls, values: Any) -> Any:
+        """Fill in the tokens of a run that is given by its steps."""
+        if not isinstance(values, dict) or not isinstance(steps := values.get("steps"), int):
+            return values
+        batch = values.get("batch_tokens", cls.model_fields["batch_tokens"].default)
+        if not isinstance(batch, int):
+            return values  # which its own check refuses
+        if values.get("tokens", steps * batch) != steps * batch:
+            raise ConfigError(
+                f"steps={steps} of batch_tokens={batch:,} are {steps * batch:,} tokens, and tokens="
+                f"{values['tokens']:,} came too; leave one of them out."
+            )
+        return values | {"tokens": steps * batch}
 
     @model_validator(mode="after")
     def check(self) -> "PretrainConfig":
@@ -131,6 +155,13 @@ class PretrainConfig(Config):
             raise ConfigError(
                 f"width={self.width} came with preset={self.preset!r}, which has its own "
                 f"{preset(self.preset).config.width} features; leave one of them out."
+            )
+        if self.steps is not None and self.ramp.start < 1:
+            raise ConfigError("steps cannot be told for a batch that grows (ramp); give tokens.")
+        if self.dropout and self.recompute != "none":
+            raise ConfigError(
+                f"dropout={self.dropout} came with recompute={self.recompute!r}, which would draw "
+                "anew what is left out; leave one of them out."
             )
         if self.preset is None and self.layers is not None:
             raise ConfigError(

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from groundup.core import ConfigError, DataError, Draft, LanguageModel, device, record
-from groundup.kernels import LossSum, chosen_ways, replay_ways
+from groundup.kernels import LossSum, LossTerms, chosen_ways, replay_ways
 from groundup.model import Transformer
 from groundup.tokenizer import open_text
 
@@ -77,6 +77,8 @@ class Beside(NamedTuple):
     """Makes of the model what continues prompts."""
     prompts: tuple[str, ...] = ()
     """What the speaker continues at each validation; on one process, or on a mesh of data."""
+    ignore_memory: bool = False
+    """Whether it starts even if a step has no room in memory by all that is known."""
 
     def check(self, mesh: Mesh, config: PretrainConfig) -> None:
         """Refuse samples of a model that is divided, and a profile of a step that does not come.
@@ -144,6 +146,8 @@ class Run:
         earlier = contract_of(draft.scratch)
         self.precision: Precision = chosen_precision(config, earlier, self.place)
         learner.body.recompute_blocks(config.recompute)
+        learner.body.drop(config.dropout)
+        learner.body.loss_terms = LossTerms(config.label_smoothing, config.z_loss)
         self.parameters = sum(weight.numel() for weight in learner.body.parameters())
         self.compiled = not UNCOMPILED & set(mesh.dimensions)
         self.compiled = self.compiled and compiling(learner.body, Resumed(0, earlier))

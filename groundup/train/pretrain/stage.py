@@ -19,7 +19,7 @@ from groundup.core import (
     record,
 )
 from groundup.model import Transformer, WithHead, open_config, save
-from groundup.tokenizer import load_tokenizer
+from groundup.tokenizer import load_tokenizer, open_text
 
 from ..checkpoint.contract import Identity, shard_hashes
 from ..checkpoint.store import refuse_unfinished
@@ -29,6 +29,7 @@ from ..parallel.launch import launched, together
 from ..parallel.mesh import Mesh
 from .begin import begin, resolved
 from .config import PretrainConfig
+from .preflight import Setup, preflight
 from .run import PLAINLY, Beside, Learner, Run
 from .stretches import longest_of
 
@@ -160,6 +161,10 @@ def write_base(
     """Train and save; the body of the stage, on every process."""
     base, vectors = (None if one is None else one.path for one in (inputs.base, inputs.vectors))
     vocab_size = len(setting.known.sizes)
+    shape = config.shape(vocab_size) if base is None else open_config(base)
+    texts = (open_text(inputs.tokens, split) for split in ("train", "validation"))
+    beside = where.beside
+    preflight(config, shape, *texts, Setup(where.mesh, beside.zero, beside.ignore_memory))
     if base is None and config.preset is None:
         record.say(str(config.derived(vocab_size)))
     body = begin(config, vocab_size, base, vectors).to(device.pick())

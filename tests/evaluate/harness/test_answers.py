@@ -1,5 +1,6 @@
 """Answers outlive kills, torn lines and other processes; what failed is asked again."""
 
+import io
 import subprocess
 import sys
 
@@ -23,6 +24,7 @@ def test_what_is_put_is_there_after_reopening(tmp_path):
             answers.put(key, answer, price=0.25)
             assert answers.get(key) == answer
         answers.put(KEYS[3], Reason("timeout", "asked again"))
+    assert len(path.read_bytes().splitlines()) == 3, "a reason is no line"
     with Answers(path) as answers:
         assert [answers.get(key) for key in KEYS] == [*ANSWERS, None] and len(answers) == 3
         assert answers.spent == (3, 9, 8, 0.75)
@@ -90,3 +92,21 @@ def test_a_key_tells_apart_what_is_asked_and_nothing_else():
     assert [each.asked for each in requests_of("loglikelihood_rolling", "p", (), greedy, 1)] == [
         "p"
     ]
+
+
+class Little(io.FileIO):
+    """A file on a disk that takes seven bytes at a time."""
+
+    def write(self, data) -> int:
+        return super().write(bytes(data[:7]))
+
+
+def test_a_disk_that_takes_little_at_a_time_gets_whole_lines(tmp_path):
+    path = tmp_path / "answers.jsonl"
+    with Answers(path) as answers:
+        answers.file.close()
+        answers.file = Little(path, "a+")
+        for key, answer in zip(KEYS, ANSWERS, strict=False):
+            answers.put(key, answer)
+    with Answers(path) as answers:
+        assert [answers.get(key) for key in KEYS[:3]] == ANSWERS

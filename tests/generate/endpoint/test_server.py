@@ -439,7 +439,7 @@ def test_ctrl_c_stops_a_run_that_waits_for_an_answer(server):
         assert process.stdout is not None and process.stdout.readline() == "asking\n"
         while not server.asked:
             assert process.poll() is None
-        for _ in range(5):  # Python drops an interrupt that comes while it collects garbage
+        for _ in range(5):  # Python drops an interrupt that meets a finalizer; users repeat it
             process.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=30)

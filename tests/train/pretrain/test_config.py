@@ -4,8 +4,9 @@ import pytest
 
 from groundup.core import ConfigError
 from groundup.model import preset
-from groundup.train import OBJECTIVES, NoiseConfig, Stage
+from groundup.train import OBJECTIVES, NoiseConfig, PretrainConfig, RampConfig, Stage
 from groundup.train.pretrain.config import KINDS, NOISE
+from groundup.train.pretrain.stretches import planned
 from tests.train.small import tiny_training
 
 
@@ -27,6 +28,8 @@ from tests.train.small import tiny_training
         ({"preset": "bert-tiny", "width": 64}, "width=64 came with preset='bert-tiny'.*128 feat"),
         ({"layers": 3}, "layers=3 changes a preset.*depth=3"),
         ({"validations": -1}, "validations.*greater than or equal to 1"),
+        ({"steps": 3}, "steps=3 of batch_tokens=512 are 1,536 tokens, and tokens=8,192 came too"),
+        ({"dropout": 0.1, "recompute": "all"}, "dropout=0.1 came with recompute='all'"),
         ({"validation_tokens": 0}, "validation_tokens.*greater than or equal to 1"),
     ],
 )
@@ -66,3 +69,11 @@ def test_without_stages_a_run_has_two_contexts_or_one():
 def test_stages_are_the_whole_run():
     with pytest.raises(ConfigError, match=r"add up to 0\.7, not 1"):
         tiny_training(stages=(Stage(share=0.7, length=64),))
+
+
+def test_a_run_may_be_given_by_its_steps():
+    config = PretrainConfig(steps=7, batch_tokens=4096)
+    assert config.tokens == 7 * 4096 and planned(config).steps == 7
+    assert PretrainConfig(**config.plain()) == config
+    with pytest.raises(ConfigError, match="a batch that grows"):
+        PretrainConfig(steps=7, ramp=RampConfig(start=0.5))

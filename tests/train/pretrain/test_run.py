@@ -98,6 +98,18 @@ def test_a_mesh_that_does_not_divide_is_one_line_and_no_folder(made, tmp_path):
     assert done.returncode and done.stderr.count("needs 3 processes, and 2 are running") == 1
 
 
+def test_dropout_smoothing_and_z_loss_change_training_and_no_score(made, tmp_path):
+    with without_compiler():
+        last = pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "last")
+        for name, share in (("dropout", 0.2), ("label_smoothing", 0.1), ("z_loss", 0.01)):
+            config = tiny_training(**{name: share})
+            run = pretrain(config, made.tokens, made.tokenizer, tmp_path / name)
+            assert losses(run, "loss")[1:] != losses(last, "loss")[1:]
+            if name == "z_loss":  # what is added to the loss of equal weights
+                assert losses(run, "loss")[0] > losses(last, "loss")[0]
+            assert abs(losses(run, "validation")[-1] - losses(last, "validation")[-1]) < 0.3
+
+
 def test_the_mean_of_the_weights_is_what_is_scored_and_saved(made, tmp_path):
     with without_compiler():
         config = tiny_training(average=0.5)

@@ -1,0 +1,102 @@
+"""What cannot be trained is refused before the model is built, and what would do is named."""
+
+import pytest
+
+from groundup.core import CapacityError, ConfigError, DataError, device, record
+from groundup.tokenizer import open_text
+from groundup.train import OptimConfig, RuleConfig, plan, pretrain
+from groundup.train.parallel.mesh import ALONE
+from groundup.train.plan.stage import PlanConfig
+from groundup.train.pretrain import preflight as preflights
+from groundup.train.pretrain import stage
+from groundup.train.pretrain.preflight import Setup, preflight
+from tests.train.small import Small, small, tiny_training, without_compiler
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Small:
+    return small(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(autouse=True)
+def no_model_is_built(monkeypatch):
+    def built(*_):
+        raise AssertionError("the model was built")
+
+    monkeypatch.setattr(stage, "begin", built)
+
+
+WRONG = [
+    ({"optim": OptimConfig(rules=(RuleConfig(names="nowhere"),))}, "fits no weight"),
+    ({"optim": OptimConfig(rules=(RuleConfig(names="("),))}, "no regular expression"),
+    ({"optim": OptimConfig(learning_rate=0, muon_learning_rate=0, embedding_learning_rate=0)},
+     "Every learning rate is 0"),
+    ({"optim": OptimConfig(warmup_steps=99)}, "never come to its rate"),
+    ({"micro_batches": 9}, "micro_batches=9 cuts a step into more parts than the 8 rows"),
+    ({"tokens": 256}, "do not fill one step"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "said"), WRONG)
+def test_settings_that_cannot_be_are_refused_first(made, tmp_path, changes, said):
+    with pytest.raises(ConfigError, match=said):
+        pretrain(tiny_training(**changes), made.tokens, made.tokenizer, tmp_path / "run")
+
+
+def test_tokens_without_held_out_text_are_refused_first(made):
+    config, train = tiny_training(), open_text(made.tokens, "train")
+    empty = open_text(made.tokens, "validation")._replace(shards=[])
+    with pytest.raises(DataError, match="no held-out text.*validation_share"):
+        preflight(config, config.shape(300), train, empty, Setup(ALONE))
+
+
+def test_fewer_rows_than_parts_in_some_steps_are_said(made, capsys):
+    record.use("plain")
+    try:
+        preflights.check_micro_batches(tiny_training(micro_batches=6), [8, 4])
+    finally:
+        record.use("silent")
+    assert "Some steps have 4 rows a process" in capsys.readouterr().err
+
+
+def test_a_step_that_has_no_room_is_refused_with_what_fits_unless_it_is_to_start(
+    made, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("GROUNDUP_COMPILE", "0")
+    config = tiny_training(
+        tokens=4_000_000, batch_tokens=2_000_000, context_length=64, precision="float32"
+    )
+    monkeypatch.setattr(device, "memory_bytes", lambda: 2**29)
+    with pytest.raises(
+        CapacityError, match=r"needs more than .* there are 5.* micro_batches="
+    ) as why:
+        pretrain(config, made.tokens, made.tokenizer, tmp_path / "run")
+    fitting = int(str(why.value).split("micro_batches=")[1].split()[0])
+    asked = PlanConfig(**{**dict(config), "micro_batches": fitting}, compiled=False)
+    found = plan(asked, on="cpu")
+    assert found.fits and found.total_bytes > 0.8 * 2**29
+    with pytest.raises(AssertionError, match="was built"):
+        beside = stage.PLAINLY._replace(ignore_memory=True)
+        pretrain(config, made.tokens, made.tokenizer, tmp_path / "run", beside=beside)
+
+
+def test_a_small_run_is_started_without_a_trace(made, tmp_path, monkeypatch):
+    monkeypatch.delattr(preflights, "plan_step")
+    with without_compiler(), pytest.raises(AssertionError, match="was built"):
+        pretrain(tiny_training(), made.tokens, made.tokenizer, tmp_path / "run")
+
+
+@pytest.mark.parametrize("depth", [4, 6])
+def test_a_depth_that_a_mesh_does_not_divide_names_those_that_it_does(depth):
+    config = tiny_training(depth=depth)
+
+    class Sizes:
+        sizes = {"tensor": 2}
+
+    with pytest.raises(ConfigError, match="kv_heads") as why:
+        preflights.check_mesh(config, config.shape(8192), Setup(Sizes()))
+    assert "of the default shapes it divides" in str(why.value) and "width=" in str(why.value)
+    for word in str(why.value).replace(",", " ").replace(".", " ").split():
+        if word.startswith("depth="):
+            other = tiny_training(depth=int(word.removeprefix("depth=")))
+            preflights.check_mesh(other, other.shape(8192), Setup(Sizes()))
