@@ -83,7 +83,7 @@ class Block(nn.Module):
         read = self.attention_norm(hidden)
         found = self.attention(read, context)
         if self.is_parallel:
-            return hidden + self.dropped(found) + self.dropped(self.feed(read, context))
+            return hidden + self._dropped(found) + self._dropped(self.feed(read, context))
         hidden = self.add(hidden, found, self.attention_out_norm)
         if self.cross is not None:
             found = self.cross(self.cross_norm(hidden), context)
@@ -106,14 +106,11 @@ class Block(nn.Module):
     def add(self, hidden: Tensor, found: Tensor, norm: nn.Module) -> Float[Tensor, "B T D"]:
         """The residual: norm the sum, or what is added, or nothing."""
         if self.is_post:
-            return norm(hidden + self.dropped(found))
-        return hidden + self.dropped(norm(found))
+            return norm(hidden + self._dropped(found))
+        return hidden + self._dropped(norm(found))
 
-    def dropped(self, found: Tensor) -> Tensor:
-        """What is added to the residual, in training with a share of its numbers left out."""
-        if not (self.dropout and self.training):
-            return found
-        return F.dropout(found, self.dropout)
+    def _dropped(self, found: Tensor) -> Tensor:
+        return F.dropout(found, self.dropout, self.training) if self.dropout else found
 
 
 class Stack(nn.Module):
@@ -238,8 +235,7 @@ class Transformer(Stack):
         super().__init__(config, config.layers, causal=config.kind != "encoder", crosses=crosses)
         self.embed_tokens = embedding(config.vocab_size, config.width)
         self.encoder: Stack | None = None
-        self.loss_terms = LossTerms()
-        """What training adds to cross-entropy; scores are without it."""
+        self.loss_terms = LossTerms()  # of training alone
         if crosses:
             self.encoder = Stack(config, config.encoder_layers, causal=False, crosses=False)
         has_transform = config.output.transform == "dense"
@@ -414,14 +410,10 @@ class Transformer(Stack):
             self.encoder.recompute = kind
 
     def drop(self, share: float) -> None:
-        """In training, leave out a share of the numbers of token vectors and of what blocks add.
-
-        Source: Srivastava et al. 2014, JMLR 15; where: Vaswani et al. 2017, arXiv:1706.03762, §5.4.
-        """
-        for stack in filter(None, (self, self.encoder)):
-            stack.dropout = share
-            for block in stack.layers:
-                block.dropout = share  # type: ignore[assignment]
+        """In training, leave out a share of token vectors and of what blocks add (2017, §5.4)."""
+        for module in self.modules():
+            if isinstance(module, Block | Stack):
+                module.dropout = share
 
 
 def query_share(part: AttentionConfig) -> float:

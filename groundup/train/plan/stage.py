@@ -37,6 +37,8 @@ IMPORTS_BYTES = 300 * 2**20
 """Of torch and groundup once imported, where the system does not say it."""
 VOCAB_SIZE = 8192
 """Of a model that no tokenizer belongs to yet."""
+MEASURED = (0.94, 1.25)
+"""Between which shares of the plan measured peaks lay; docs/train-memory.md has them."""
 BY_ROW = ("activations", "loss", "working")
 """Parts of a step that grow with its rows."""
 MOST_ROWS = 2**16
@@ -117,6 +119,8 @@ class Planned(NamedTuple):
         share = self.total_bytes / self.memory_bytes
         lines += ["", f"It {'fits' if self.fits else 'does not fit'}: {share:.0%} of "
                   f"{self.memory_bytes / 2**30:,.3g} GiB."]  # fmt: skip
+        low, high = (factor * self.total_bytes / 2**20 for factor in MEASURED)
+        lines.append(f"Measured peaks of such plans: {low:,.0f} to {high:,.0f} MiB.")
         if self.rows_that_fit:
             lines.append(f"The largest micro-batch that fits: {self.rows_that_fit:,} rows.")
         lines += [f"  {way.change:<36}{way.total_bytes / 2**30:>8,.2f} GiB   {way.costs}"

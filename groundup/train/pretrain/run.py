@@ -145,9 +145,7 @@ class Run:
             check_rows(rows, mesh)
         earlier = contract_of(draft.scratch)
         self.precision: Precision = chosen_precision(config, earlier, self.place)
-        learner.body.recompute_blocks(config.recompute)
-        learner.body.drop(config.dropout)
-        learner.body.loss_terms = LossTerms(config.label_smoothing, config.z_loss)
+        set_training(learner.body, config)
         self.parameters = sum(weight.numel() for weight in learner.body.parameters())
         self.compiled = not UNCOMPILED & set(mesh.dimensions)
         self.compiled = self.compiled and compiling(learner.body, Resumed(0, earlier))
@@ -375,6 +373,13 @@ class Run:
         numbers |= {"compiled": self.compiled, "began": self.draft.began}
         numbers |= {"objective": self.learner.objective.name}
         numbers |= summary(self.draft.log / METRICS)
+
+
+def set_training(body: Transformer, config: PretrainConfig) -> None:
+    """Set what a model does in training alone."""
+    body.recompute_blocks(config.recompute)
+    body.drop(config.dropout)
+    body.loss_terms = LossTerms(config.label_smoothing, config.z_loss)
 
 
 def check_finite(weights: Mapping[str, torch.Tensor], what: str) -> None:
