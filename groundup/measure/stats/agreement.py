@@ -21,7 +21,6 @@ import numpy as np
 
 from groundup.core import DataError, Reason, choice
 
-from .distribution import tail_of
 from .grouping import Groups, Values, column, group_codes
 from .interval import Interval, check_draws, tail_share
 from .sums import Of, weighed
@@ -104,7 +103,7 @@ def cohen_kappa(
         return np.column_stack([((left @ costs) * right).sum(axis=1), left, right])
 
     def kappa(sums: np.ndarray) -> float | None:
-        left, right = np.split(sums[1:], 2)
+        left, right = sums[1 : 1 + len(labels)], sums[1 + len(labels) :]
         number = left.sum()
         chance = float(left @ costs @ right) / number**2
         return less_than_chance(float(sums[0]) / number, chance)
@@ -174,7 +173,7 @@ def krippendorff_alpha(
         weighted = counts / (counts.sum(axis=1, keepdims=True) - 1)
         if level == "ordinal":  # labels lie as far apart as ratings lie between: known from sums
             pairs = counts[:, :, None] * weighted[:, None] * (1 - np.eye(size))
-            return np.column_stack([counts, pairs.reshape(len(counts), -1)])
+            return np.column_stack([counts, pairs.reshape(len(counts), size**2)])
         apart = squared_distances(level, values, values)
         return np.column_stack([counts, ((counts @ apart) * weighted).sum(axis=1)])
 
@@ -257,7 +256,7 @@ def agreed(
     of: Of, rows: np.ndarray, unseen: np.ndarray, groups: Groups, confidence: float, repeats: int
 ) -> Interval | Reason:
     """A function of the items' sums with an interval that leaves room for one more of `unseen`."""
-    check_draws(repeats, tail=tail_of(confidence))
+    check_draws(repeats)
     if missing := too_few(len(rows), groups):
         return missing
     codes = group_codes(groups, len(rows), "items")

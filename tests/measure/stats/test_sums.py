@@ -93,3 +93,9 @@ def test_a_corpus_score_equals_the_bootstrap_of_its_ratio():
     rows = np.stack([errors, 0 * errors, 0 * errors, words], axis=1)
     found = corpus_interval(ErrorRate(), rows)
     assert found[:3] == pytest.approx(bootstrap(errors, weights=words)[:3], rel=1e-3)
+
+
+@pytest.mark.parametrize("level", ["nominal", "ordinal", "interval"])
+def test_ratings_of_which_none_can_be_compared_are_too_few(level):
+    for ratings in ([], [[1, None]], [[1, None], [None, 2]], [[1, 2]]):
+        assert krippendorff_alpha(ratings, level).code == "too_few_items"
