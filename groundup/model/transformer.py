@@ -32,7 +32,7 @@ from .inputs import Given, check_ids, check_inputs, check_length, look_up
 from .norm import norm_when
 from .positions.absolute import sinusoids
 from .positions.relative import BucketBias, alibi_bias
-from .positions.rotary import Rotation, frequencies, magnitude, rotation
+from .positions.rotary import Rotation, kept_frequencies, magnitude, rotation
 
 INITIAL_STD = {
     "embed_tokens": 0.02,
@@ -457,19 +457,6 @@ def rotation_of(
     # A scaling is frozen and so has a hash, which pydantic makes where no checker sees it.
     kept = kept_frequencies(*known, exact, positions.device)  # pyright: ignore[reportArgumentType]
     return rotation(positions, kept, magnitude(scaling))
-
-
-@functools.lru_cache(maxsize=64)
-def kept_frequencies(
-    head_dim: int, base: float, scaling: RopeScaling, context_length: int,
-    dtype: torch.dtype, place: torch.device,
-) -> Float[Tensor, " half"]:  # fmt: skip
-    """`frequencies` on a device, made once: all passes of all models share them.
-
-    No buffer of the model, which `model.to(dtype)` would round.
-    """
-    with torch.inference_mode(mode=False):  # for passes with gradients too
-        return frequencies(head_dim, base, scaling, context_length, dtype).to(place)
 
 
 def recomputed(

@@ -9,6 +9,7 @@ Source: Su et al. 2021, arXiv:2104.09864, with LLaMA's half-split layout; linear
 arXiv:2306.15595; YaRN and NTK: Peng et al. 2023, arXiv:2309.00071; Llama 3: arXiv:2407.21783.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -61,6 +62,19 @@ def frequencies(
     else:
         kept = 1 - yarn_ramp(head_dim, base, scaling, original, dtype)
     return plain * kept + slow * (1 - kept)
+
+
+@functools.lru_cache(maxsize=64)
+def kept_frequencies(
+    head_dim: int, base: float, scaling: RopeScaling, context_length: int,
+    dtype: torch.dtype, place: torch.device,
+) -> Float[Tensor, " half"]:  # fmt: skip
+    """`frequencies` on a device, made once: all passes of all models share them.
+
+    No buffer of the model, which `model.to(dtype)` would round.
+    """
+    with torch.inference_mode(mode=False):  # for passes with gradients too
+        return frequencies(head_dim, base, scaling, context_length, dtype).to(place)
 
 
 def yarn_ramp(
