@@ -95,11 +95,11 @@ def headlines() -> dict[str, Any]:
     found = {}
     for stem, works in HEADLINES.items():
         kept = json.loads((RESULTS / f"{stem}.json").read_text(encoding="utf-8"))
-        rows = [row for row in kept["rows"] if row.get("machine") == machine_class()]
+        rows = [row for row in kept.get("rows", []) if row["machine"] == machine_class()]
         for work in works:
             row = next((row for row in rows if work in row["work"]), None)
-            if row:
-                found[f"{stem}: {row['work']} / {row['peer_name']}"] = round(row["ratio"], 3)
+            name = f"{row['work']} / {row['peer_name']}" if row else f"{work}: not measured here"
+            found[f"{stem}: {name}"] = round(row["ratio"], 3) if row else None
     return found
 
 
@@ -125,7 +125,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> int:
     given = parse()
-    if given.what == "demo" and given.run is None:
+    if given.what == "demo" and not (given.run and (given.run / "verdict").is_dir()):
         raise SystemExit(
             "expected the folder of a demo, such as runs/tiny; make it with `make demo`."
         )
@@ -134,6 +134,8 @@ def main() -> int:
     if given.keep:
         write_json(place, now)
         return 0
+    if not place.is_file():
+        raise SystemExit(f"{place} is not there yet; keep one with --keep on a quiet machine.")
     kept = json.loads(place.read_text(encoding="utf-8"))
     relative = {"corpora": 0.0, "demo": RELATIVE, "headlines": 0.03}[given.what]
     wrong = differences(kept, now, relative)

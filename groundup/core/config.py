@@ -173,6 +173,8 @@ def load_config(
     """
     values: dict[str, Any] = {}
     if file is not None:
+        if file.exists() and not file.is_file():  # a pipe would be read without end
+            raise ConfigError(f"Expected a TOML file as configuration; {file} is no regular file.")
         try:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:

@@ -1,5 +1,7 @@
 """A misspelt key is an error that names the nearest one."""
 
+import os
+
 import pytest
 
 from groundup.core import Config, ConfigError, changed, choice, load_config, toml_value
@@ -107,3 +109,9 @@ def test_an_unknown_word_names_the_nearest_known_one(value, told):
 def test_a_setting_given_twice_is_an_error(settings):
     with pytest.raises(ConfigError, match="replaces what an earlier --set gave"):
         load_config(Run, settings=settings)
+
+
+def test_a_pipe_is_no_configuration_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe is no regular file"):
+        load_config(Config, tmp_path / "pipe")

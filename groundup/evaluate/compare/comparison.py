@@ -267,6 +267,7 @@ def with_verdict(versus: Versus, better: Better, corrected: Iterator[float]) -> 
         return versus
     p = next(corrected)
     word: Verdict = "not told apart"
-    if p < LEVEL and found.interval.estimate:
+    holds_zero = found.interval.low <= 0 <= found.interval.high  # room for the unseen, no p has it
+    if p < LEVEL and not holds_zero:
         word = "better" if (found.interval.estimate > 0) == (better == "higher") else "worse"
     return versus._replace(p=p, verdict=word)
