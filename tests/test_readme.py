@@ -66,6 +66,13 @@ def home(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+def without_replaced(words: list[str], extra: list[str]) -> list[str]:
+    """The words less the settings that `extra` gives: a setting twice is an error."""
+    keys = tuple(word.partition("=")[0] + "=" for word in extra if "=" in word)
+    gone = {n for n, word in enumerate(words) if word.startswith(keys)} if keys else set()
+    return [w for n, w in enumerate(words) if n not in gone and n + 1 not in gone]
+
+
 @pytest.fixture
 def run_block(run, monkeypatch):
     """Run lines as a shell would, each with its settings; fail with what went wrong."""
@@ -77,7 +84,8 @@ def run_block(run, monkeypatch):
             assert program == "groundup", line
             words = [os.path.expanduser(word) for word in words]
             monkeypatch.setattr(sys, "stdin", io.StringIO(longest(TYPED, line, "")))
-            code, out, err = run(*words, *shlex.split(longest(EXTRA, line, "")))
+            extra = shlex.split(longest(EXTRA, line, ""))
+            code, out, err = run(*without_replaced(words, extra), *extra)
             assert code in longest(CODES, line, (0,)), f"{line}\nexit code {code}\n{out}\n{err}"
             said[line] = out
         return said

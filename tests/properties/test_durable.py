@@ -60,7 +60,7 @@ def test_what_is_erased_is_no_artifact_from_the_first_call_on(tmp_path):
     PUBLISHERS["artifact"].act(tmp_path)
     with recording(tmp_path) as recorder:
         assert erase(Artifact.open(tmp_path / "out"))
-    calls = [call for call in recorder.calls if not call.startswith("open")]
+    calls = [call for call in recorder.calls if not call.startswith(("open", "mkdir"))]
     assert calls[:2] == ["unlink out/manifest.json", "fsync out"]
 
 

@@ -32,7 +32,7 @@ sys.stdin.read()
         (139, "MemoryError", "killed", "ended by SIGSEGV"),
         (152, "", "timeout", "used up its processor time"),
         (255, "", "failed", "exit code 255"),
-        (1, "E: \x1b[2J\x1b]0;own\x07\r\u202eno", "failed", "E: ?[2J?]0;own? ?no"),
+        (1, "E: \x1b[2J\x1b]0;own\x07\r\u202eno", "failed", r"E: \x1b[2J\x1b]0;own\x07\r\u202eno"),
         (1, "x" * 10_000, "failed", "x" * 500),
     ],
 )
