@@ -29,7 +29,7 @@ import numpy as np
 from groundup.core import ConfigError, DataError
 
 from .distribution import beta_tail, falling, normal_tail, student_quantile, tail_of, z_value
-from .grouping import ROUNDING, Grouped, Groups, Values, column, grouped, spread_of
+from .grouping import ROUNDING, Groups, Values, column, grouped, spread_of
 
 REPEATS = 2000
 DRAWS_AT_ONCE = 2**20
@@ -119,7 +119,6 @@ def bootstrap(
     if not limits[0] < limits[1]:
         raise ConfigError(f"limits={limits} must be the lowest and the highest value.")
     data = grouped(values, groups, weights)
-    check_within(data, limits)
     totals, masses = data.totals, data.masses
     number = len(totals)
     if number < 2:
@@ -141,17 +140,6 @@ def bootstrap(
     return Interval(
         estimate, float(low), float(high), confidence, len(values), number, degrees=degrees
     )
-
-
-def check_within(data: Grouped, limits: tuple[float, float]) -> None:
-    """Refuse values outside their limits: their interval would not hold its own estimate."""
-    low, high = limits
-    has = data.weights > 0
-    ratios = data.values[has] / data.weights[has]
-    slack = ROUNDING * np.abs(ratios).max(initial=0.0)
-    outside = ratios[(ratios < low - slack) | (ratios > high + slack)]
-    if len(outside):
-        raise DataError(f"A value of {outside[0]:g} is outside limits={limits}; give true limits.")
 
 
 class Bounds(NamedTuple):
