@@ -60,7 +60,7 @@ def ended(world: int, fate: str, seconds: float) -> list[Any]:
         if fate == "stopped":  # others hang in a call, so that their watches end them
             processes[0].join(seconds)
             return [processes[0].exitcode]
-        return collect(spared, seconds)
+        return collect(spared, processes, seconds)
     finally:
         for process in processes:
             process.kill()
