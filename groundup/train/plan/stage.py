@@ -33,8 +33,6 @@ DIVIDED_BYTES = {"cpu": 48 * 2**20, "cuda": 0}
 keeps to divide them. Fitted on a processor to one mesh, `shard=2` at depth 5."""
 SLACK = {"cpu": 0.05, "cuda": 0.05}
 """What an allocator holds beyond tensors, as a share of these; fitted as above."""
-IMPORTS_BYTES = 300 * 2**20
-"""Of torch and groundup once imported, where the system does not say it."""
 VOCAB_SIZE = 8192
 """Of a model that no tokenizer belongs to yet."""
 MEASURED = (0.94, 1.25)
@@ -179,12 +177,11 @@ def plan_step(
             f"length={config.length:,} exceeds the model's context_length={shape.context_length:,};"
             " give at most that."
         )
-    imports = imports_bytes() if place == "cpu" else 0
     with Tracer(shape) as tracer:
         asked = Asked(tracer, config, sizes, place)
-        ranks = asked.ranks()
+        ranks, ledger = asked.ranks(), tracer(asked.work)
+        imports = ledger.imports if place == "cpu" else 0
         fits = max(sum(parts.values()) for parts in ranks) + imports <= room
-        ledger = tracer(asked.work)
         ranks = [parts | ({"imports": imports} if imports else {}) for parts in ranks]
         changes = [] if fits else list(ways(asked, room - imports))
         changes = [way._replace(total_bytes=way.total_bytes + imports) for way in changes]
@@ -221,16 +218,6 @@ def with_step(config: PlanConfig, rows: int, length: int, *, precision: str) -> 
         dtype = precision_of("auto", device.pick()).dtype
         precision = str(dtype).removeprefix("torch.")
     return config.model_copy(update={"rows": rows, "length": length, "precision": precision})
-
-
-def imports_bytes() -> int:
-    """What a process holds once torch and groundup are imported: this one does."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return IMPORTS_BYTES
-    found = next(line for line in lines if line.startswith("VmRSS:"))
-    return min(int(found.split()[1]) * 1024, 2 * IMPORTS_BYTES)  # a caller's own data is none of it
 
 
 class Asked(NamedTuple):

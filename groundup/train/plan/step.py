@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from unittest import mock
 
@@ -43,6 +44,8 @@ from ..precision import Precision
 from .events import Recorder, peak
 from .fused import without_compiling
 
+IMPORTS_BYTES = 310 * 2**20
+"""Of torch and groundup once imported, on Linux."""
 PICKED = 0.15
 """Share of the tokens that an encoder's objective hides."""
 
@@ -86,6 +89,8 @@ class Ledger(NamedTuple):
     """By part, when most is held from the beginning of forward to the end of backward."""
     during_step: dict[str, int]
     """By part, when most is held while the optimizer moves the weights."""
+    imports: int = 0
+    """Of a process that has imported torch and groundup, and done nothing yet."""
 
 
 def recorded(config: ModelConfig, work: Work) -> Ledger:
@@ -278,12 +283,23 @@ class Tracer:
         return self.known[asked]
 
 
+def resident_bytes() -> int:
+    """Memory that this process holds; where the system does not say it, what is usual."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return IMPORTS_BYTES
+    return int(next(line for line in lines if line.startswith("VmRSS:")).split()[1]) * 1024
+
+
 def main() -> None:
     """Answer each line of standard input with a ledger, or with what is wrong with it."""
+    imports = resident_bytes()
     for line in sys.stdin:
         config, work = json.loads(line)
         try:
-            answer: Ledger | str = recorded(ModelConfig(**config), Work(**work))
+            found = recorded(ModelConfig(**config), Work(**work))
+            answer: Ledger | str = found._replace(imports=imports)
         except GroundupError as error:
             answer = str(error)
         print(json.dumps(answer), flush=True)

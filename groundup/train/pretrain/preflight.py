@@ -22,7 +22,8 @@ from ..optim.schedule import schedule
 from ..parallel.apply import check
 from ..parallel.mesh import Mesh
 from ..parallel.zero import Stage as ZeroStage
-from ..plan.stage import IMPORTS_BYTES, PlanConfig, Planned, plan_step, step_of
+from ..plan.stage import PlanConfig, Planned, plan_step, step_of
+from ..plan.step import IMPORTS_BYTES
 from .config import PretrainConfig
 from .stretches import course
 
@@ -134,7 +135,8 @@ def memory_trouble(
     """What is wrong with a step's memory, and what would do; empty if it fits."""
     settings = {name: getattr(config, name) for name in PretrainConfig.model_fields}
     sizes, room = dict(setup.mesh.sizes), room_bytes()
-    step = step_of(PlanConfig(**settings, zero=setup.zero), shape, sizes)
+    asked = PlanConfig(**settings, zero=setup.zero, compiled=bool(device.compiler()))
+    step = step_of(asked, shape, sizes)
     share = estimated_bytes(step, shape, model) / room
     if share < SAFE_SHARE:
         return ""
@@ -144,6 +146,10 @@ def memory_trouble(
     planned = plan_step(traced, shape, sizes, place=device_kind(), room=room)
     if planned.fits:
         return ""
+    if step.micro_batches == 1:  # of several parts, the second begins with gradients there
+        traced = traced.model_copy(update={"micro_batches": 2})
+        remedied = plan_step(traced, shape, sizes, place=device_kind(), room=room)
+        planned = remedied._replace(ranks=planned.ranks)
     more = "more than " if traced.rows != step.rows else ""
     return (
         f"A step needs {more}{record.size(planned.total_bytes)} of memory in a process, and there "

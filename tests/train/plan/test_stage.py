@@ -4,13 +4,14 @@ import pytest
 
 from groundup.core import ConfigError
 from groundup.train import PlanConfig, plan
-from groundup.train.plan.stage import imports_bytes, memory_bytes
+from groundup.train.plan.stage import memory_bytes
 from groundup.train.plan.step import Tracer
 
 
 def with_imports(megabytes: int) -> str:
     """A size beyond what every process holds."""
-    return f"{megabytes + round(imports_bytes() / 1e6)}MB"
+    imports = plan(EAGER, "1", memory="9GB", on="cpu").ranks[0]["imports"]
+    return f"{megabytes + round(imports / 1e6)}MB"
 
 
 EAGER = PlanConfig(rows=2, length=64, compiled=False)

@@ -4,9 +4,8 @@ import pytest
 
 from groundup.core import CapacityError, ConfigError, DataError, device, record
 from groundup.tokenizer import open_text
-from groundup.train import OptimConfig, RuleConfig, plan, pretrain
+from groundup.train import OptimConfig, RuleConfig, pretrain
 from groundup.train.parallel.mesh import ALONE
-from groundup.train.plan.stage import PlanConfig
 from groundup.train.pretrain import preflight as preflights
 from groundup.train.pretrain import stage
 from groundup.train.pretrain.preflight import Setup, preflight
@@ -72,9 +71,9 @@ def test_a_step_that_has_no_room_is_refused_with_what_fits_unless_it_is_to_start
     ) as why:
         pretrain(config, made.tokens, made.tokenizer, tmp_path / "run")
     fitting = int(str(why.value).split("micro_batches=")[1].split()[0])
-    asked = PlanConfig(**{**dict(config), "micro_batches": fitting}, compiled=False)
-    found = plan(asked, on="cpu")
-    assert found.fits and found.total_bytes > 0.8 * 2**29
+    changed = tiny_training(**{**dict(config), "micro_batches": fitting})
+    with pytest.raises(AssertionError, match="was built"):
+        pretrain(changed, made.tokens, made.tokenizer, tmp_path / "run")
     with pytest.raises(AssertionError, match="was built"):
         beside = stage.PLAINLY._replace(ignore_memory=True)
         pretrain(config, made.tokens, made.tokenizer, tmp_path / "run", beside=beside)
