@@ -58,6 +58,7 @@ def test_fewer_rows_than_parts_in_some_steps_are_said(made, capsys):
     assert "Some steps have 4 rows a process" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_step_that_has_no_room_is_refused_with_what_fits_unless_it_is_to_start(
     made, tmp_path, monkeypatch
 ):
