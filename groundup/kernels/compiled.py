@@ -68,7 +68,8 @@ def compile_soundly() -> None:
 
 def compile_folder() -> Path:
     """Folder of what is compiled for this processor by these versions and threads."""
-    made_for = {**device.fingerprint(), "threads": torch.get_num_threads(), "march": SOUND}
+    made_for = {**device.fingerprint(), "threads": torch.get_num_threads()}
+    made_for["march"] = os.environ.get("TORCHINDUCTOR_CPP_MARCH", SOUND)
     if found := device.compiler():
         real = Path(found).resolve()
         made_for["compiler"] = [str(real), real.stat().st_size]  # another size: another version

@@ -5,9 +5,10 @@ estimated by sums that cost nothing; only where they come near to what there is,
 which takes some seconds and says what would fit.
 """
 
+import math
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -22,8 +23,8 @@ from ..optim.schedule import schedule
 from ..parallel.apply import check
 from ..parallel.mesh import Mesh
 from ..parallel.zero import Stage as ZeroStage
-from ..plan.stage import PlanConfig, Planned, plan_step, step_of
-from ..plan.step import IMPORTS_BYTES
+from ..plan.stage import BY_ROW, Asked, PlanConfig, step_of
+from ..plan.step import IMPORTS_BYTES, Tracer
 from .config import PretrainConfig
 from .stretches import course
 
@@ -31,8 +32,8 @@ SAFE_SHARE = 0.5
 """Share of the memory below which the cheap estimate is believed."""
 
 
-MOST_TRACED = 4.0
-"""How many times the memory, by the cheap estimate, a step has that is traced."""
+TRACED_TOKENS = 2**14
+"""Of a micro-batch that is traced; what more take is a line over their rows."""
 
 
 class Setup(NamedTuple):
@@ -137,36 +138,46 @@ def memory_trouble(
     sizes, room = dict(setup.mesh.sizes), room_bytes()
     asked = PlanConfig(**settings, zero=setup.zero, compiled=bool(device.compiler()))
     step = step_of(asked, shape, sizes)
-    share = estimated_bytes(step, shape, model) / room
-    if share < SAFE_SHARE:
+    if estimated_bytes(step, shape, model) < SAFE_SHARE * room:
         return ""
     record.say("Tracing a step, whether it fits this machine's memory …")
-    rows = max(1, min(step.rows or 1, round((step.rows or 1) * MOST_TRACED / share)))
-    traced = step.model_copy(update={"rows": rows})  # a huge step takes long, and fits no more
-    planned = plan_step(traced, shape, sizes, place=device_kind(), room=room)
-    if planned.fits:
-        return ""
-    if step.micro_batches == 1:  # of several parts, the second begins with gradients there
-        traced = traced.model_copy(update={"micro_batches": 2})
-        remedied = plan_step(traced, shape, sizes, place=device_kind(), room=room)
-        planned = remedied._replace(ranks=planned.ranks)
-    more = "more than " if traced.rows != step.rows else ""
+    rows = step.rows or 1
+    with Tracer(shape) as tracer:
+        line = line_of(step, shape, sizes, tracer)
+        if line.total(rows) <= room:
+            return ""
+        # Of several parts, the second begins with gradients there.
+        split = line_of(step.model_copy(update={"micro_batches": 2}), shape, sizes, tracer)
+    fitting = math.floor((room - split.fixed) / split.each)
+    remedy = "not even a row fits: a smaller model, recompute=all or a shorter context would"
+    if fitting >= 1:
+        remedy = f"micro_batches={-(-rows * step.micro_batches // fitting)} fits"
     return (
-        f"A step needs {more}{record.size(planned.total_bytes)} of memory in a process, and there "
-        f"are {record.size(room)}; {remedy(planned, step)}. `groundup plan` takes the same "
-        "settings; --ignore-memory starts all the same."
+        f"A step needs {record.size(line.total(rows))} of memory in a process, and there are "
+        f"{record.size(room)}; {remedy}. `groundup plan` takes the same settings; --ignore-memory "
+        "starts all the same."
     )
 
 
-def remedy(planned: Planned, step: PlanConfig) -> str:
-    """What would make a step fit."""
-    if planned.rows_that_fit:
-        parts = -(-(step.rows or 1) * step.micro_batches // planned.rows_that_fit)
-        return f"micro_batches={parts} fits"
-    last = planned.ways[-1] if planned.ways else None
-    if last is not None and last.total_bytes <= planned.memory_bytes:
-        return "what fits is " + ", ".join(way.change for way in planned.ways)
-    return "nothing makes it fit but a smaller model"
+class Line(NamedTuple):
+    """Memory over the rows of a micro-batch, bytes."""
+
+    fixed: float
+    each: float
+
+    def total(self, rows: int) -> int:
+        """Of so many rows."""
+        return round(self.fixed + self.each * rows)
+
+
+def line_of(step: PlanConfig, shape: ModelConfig, sizes: dict[str, int], tracer: Tracer) -> Line:
+    """The line through a trace of few rows: a trace of many takes long."""
+    rows = max(1, min(step.rows or 1, TRACED_TOKENS // (step.length or 1)))
+    asked = Asked(tracer, step.model_copy(update={"rows": rows}), sizes, device_kind())
+    parts = max(asked.ranks(), key=lambda parts: sum(parts.values()))
+    imports = tracer(asked.work).imports if device_kind() == "cpu" else 0
+    each = max(1.0, sum(parts.get(name, 0) for name in BY_ROW) / rows)
+    return Line(sum(parts.values()) + imports - each * rows, each)
 
 
 def estimated_bytes(step: PlanConfig, shape: ModelConfig, model: nn.Module) -> int:
@@ -180,7 +191,7 @@ def estimated_bytes(step: PlanConfig, shape: ModelConfig, model: nn.Module) -> i
     return IMPORTS_BYTES + held + 4 * tokens * layers * (numbers + scores)
 
 
-def device_kind() -> str:
+def device_kind() -> Literal["cpu", "cuda"]:
     """What the run computes on, as a plan names it."""
     return "cuda" if device.pick().type == "cuda" else "cpu"
 

@@ -107,3 +107,10 @@ def test_the_check_moves_no_random_state_and_no_weight():
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())
     assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_other_flags_of_the_compiler_are_asked_about_anew(monkeypatch):
+    monkeypatch.undo()
+    before = service.kept_file()
+    monkeypatch.setenv("TORCHINDUCTOR_CPP_MARCH", "native")
+    assert service.kept_file() != before
