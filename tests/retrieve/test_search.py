@@ -45,7 +45,7 @@ def test_a_term_weighs_by_its_rarity(folder, tmp_path):
 def test_a_pointer_that_names_no_snapshot_is_told(folder, tmp_path):
     index(folder, tmp_path / "i")
     (tmp_path / "i" / "snapshots").rename(tmp_path / "elsewhere")
-    with pytest.raises(ArtifactError, match="expected an artifact"):
+    with pytest.raises(ArtifactError, match="there is no such folder"):
         open_index(tmp_path / "i")
 
 

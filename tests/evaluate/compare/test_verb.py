@@ -40,7 +40,7 @@ def test_what_is_no_evaluation_is_told(tmp_path):
     compare(paths, out=tmp_path / "out")
     with pytest.raises(ArtifactError, match="no file report.json"):
         compare([paths[0], tmp_path / "out"])
-    with pytest.raises(ArtifactError, match="not a directory"):
+    with pytest.raises(ArtifactError, match="there is no such folder"):
         compare([paths[0], tmp_path / "nothing"])
 
 
