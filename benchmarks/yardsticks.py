@@ -28,7 +28,6 @@ FIXTURES = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "yardsti
 PIPELINES = ("manual", "handbook", "code")
 HEADLINES = {
     "attention": ["attention, 8,192 tokens, flash causal"],
-    "corpus_speed": ["web pages to clean documents"],
     "lm_eval": ["evaluation: choice, float32, peer's batch 4"],
     "measures_speed": ["ROUGE-L"],
     "tokenizer": ["training", "encoding, one core"],
@@ -100,6 +99,11 @@ def headlines() -> dict[str, Any]:
             row = next((row for row in rows if work in row["work"]), None)
             name = f"{row['work']} / {row['peer_name']}" if row else f"{work}: not measured here"
             found[f"{stem}: {name}"] = round(row["ratio"], 3) if row else None
+    speed = json.loads((RESULTS / "corpus_speed.json").read_text(encoding="utf-8"))["headline"]
+    is_here = speed["machine"] == machine_class()
+    found["corpus_speed: documents a CPU second / datatrove"] = (
+        speed["times_datatrove"]["documents_per_cpu_second"] if is_here else None
+    )
     return found
 
 

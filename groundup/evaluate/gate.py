@@ -38,6 +38,8 @@ from .harness.report import MeasureReport, Report, baseline_of, read_report
 SHARE = 0.01
 """May be lost where no margin is given: of a share, or of what the baseline has."""
 SENSES = {">=": at_least, "<=": at_most, ">": above, "<": below}
+PROVABLE = ((">", 0.0), ("<", 1.0), (">=", 1.0), ("<=", 0.0))
+"""Bounds at the ends of a share that say something."""
 UNSUITED = ("no_reference", "has_reference")
 """Codes of samples of which a measure does not speak."""
 
@@ -115,8 +117,15 @@ def no_worse(report: Artifact, baseline: Artifact, margin: float | None) -> Iter
 
 
 def margin_of(task: str, measure: ComparedMeasure, margin: float | None) -> float:
-    """What a measure may lose; ConfigError if it must be told because the baseline has 0."""
+    """What a measure may lose; ConfigError if it must be told because the baseline has 0, or if no
+    share could lose so much.
+    """
     if margin is not None:
+        if measure.unit == "share" and margin >= 1:
+            raise ConfigError(
+                f"--margin {margin:g}: {task} {measure.key} is a share, of which nothing can lose "
+                "1; expected part of 1, as in 0.05 for 5 %."
+            )
         return margin
     before = measure.cells[0].result if measure.cells[0] else None
     if measure.unit == "share" or not isinstance(before, Interval):
@@ -182,6 +191,11 @@ def required(
         known = ", ".join(dict.fromkeys(f"{part.name} {one.key}" for part, one in measures))
         raise ConfigError(f"--require {text!r}: the report measures no {wanted}; it has {known}.")
     for part, one in found:
+        if one.unit == "share" and (sense, limit) not in PROVABLE and not 0 < limit < 1:
+            raise ConfigError(
+                f"--require {text!r}: {part.name} {one.key} is a share, between 0 and 1; every "
+                "number would pass, or none."
+            )
         title = f"{part.name} {one.key} {sense} {limit:g}"
         yield check(
             title, bounds(artifact, report, part, one), SENSES[sense](limit), unit=one.unit,

@@ -14,12 +14,13 @@ verdict.py makes one decision of many checks.
 """
 
 from dataclasses import dataclass, replace
-from math import ceil, isfinite
+from math import ceil, expm1, isfinite, log, sqrt
 from typing import Any, Literal, NamedTuple, get_args
 
 from groundup.core import ConfigError, DataError, Reason, choice
 
 from .stats.distribution import normal_quantile, normal_tail, student_quantile, z_value
+from .stats.grouping import ROUNDING
 from .stats.interval import Interval
 from .stats.looks import Seen, standard_errors
 
@@ -253,7 +254,7 @@ class Check:
         far = plain.high if self.requirement.side == "lower" else plain.low
         bound = self.value if self.requirement.holds(found.estimate) else far
         room = abs(found.estimate - limit)
-        return ceil(found.n * ((bound - found.estimate) / room) ** 2) if room else None
+        return ceil(found.n * self.growth(bound, room)) if room else None
 
     @property
     def required(self) -> str:
@@ -272,15 +273,38 @@ class Check:
         room = abs(equal - self.requirement.limit)
         if self.bound == "estimate" or not room:
             return None  # without a margin half of all equal models fail, however much data
-        errors = self.errors or z_value(self.interval.confidence)
-        degrees = self.interval.degrees or max(1, self.interval.groups - 1)
-        t = student_quantile(normal_tail(errors), degrees)
-        error = abs(self.interval.estimate - self.value) / t
-        if not error:
+        distance, error = abs(self.interval.estimate - self.value), self.error_of(self.value)
+        if not distance:
             return None  # equal values whose limits are not known say nothing of others
-        share = normal_tail(t - room / error)
-        wanted = (t - normal_quantile(POWER)) * error / room
-        return Power(share, self.interval.n, ceil(self.interval.n * wanted**2))
+        share = normal_tail((distance - room) / error) if error else float(distance < room)
+        needed = ceil(self.interval.n * self.growth(self.value, room, -normal_quantile(POWER)))
+        return Power(share, self.interval.n, needed)
+
+    @property
+    def student(self) -> float:
+        """Student's standard errors from the estimate to its bound."""
+        found = self.plain or self.interval
+        errors = self.errors or z_value(found.confidence)
+        return student_quantile(normal_tail(errors), found.degrees or max(1, found.groups - 1))
+
+    def error_of(self, bound: float) -> float:
+        """The standard error behind a bound, less room that was left for the unseen."""
+        by_bound = abs(self.interval.estimate - bound) / self.student
+        return by_bound if self.interval.error is None else min(by_bound, self.interval.error)
+
+    def growth(self, bound: float, room: float, errors: float = 0.0) -> float:
+        """How many times as much data puts a bound `errors` of its standard errors within `room`.
+
+        A standard error shrinks as 1 / √n; room for the unseen, 1 - tail^(1 / groups), as 1 / n.
+        """
+        distance, error = abs(self.interval.estimate - bound), self.error_of(bound)
+        by_error = ((self.student + errors) * error / room) ** 2
+        if distance <= self.student * error * (1 + ROUNDING):
+            return by_error
+        logarithm = -log(normal_tail(self.student)) / self.interval.groups
+        distance *= logarithm / -expm1(-logarithm)
+        root = (sqrt((errors * error) ** 2 + 4 * distance * room) - errors * error) / 2 / distance
+        return max(by_error, root**-2)
 
     def stretched(self, errors: float) -> "Check":
         """The same check with bounds so many standard errors away from the estimate."""

@@ -92,6 +92,8 @@ def show(path: Path, *, rehash: bool = False) -> Shown | ShownRun:
         return one(alone[0], rehash)
     inside = sorted(path.iterdir()) if path.is_dir() else []
     places = [place for folder in inside for place in artifact_places(folder)]
+    if not path.exists():
+        raise ArtifactError(f"{path}: there is no such folder.")
     if not places:
         raise ArtifactError(f"{path} holds no artifact; expected a {MANIFEST} in it or below it.")
     return ShownRun(tuple(one(place, rehash) for place in places))

@@ -172,6 +172,20 @@ def test_a_margin_tells_its_power(better):
     assert str(large) == "n = 400 passes an equal model in 100 of 100 cases"
 
 
+def test_the_number_that_is_needed_decides_and_one_less_does_not():
+    """Of equal systems: what is left for the unseen shrinks as 1 / n, not as 1 / sqrt(n)."""
+
+    def of(n: int):
+        equal = paired([0.0] * n, [0.0] * n, [i // 2 for i in range(n)], limits=(-1, 1))
+        return check("kept", equal, loses_at_most(0.01))
+
+    for n in (18, 100, 370):
+        needed = of(n).needed
+        assert of(needed + 10).passed, n
+        assert of(int(0.9 * needed)).outcome == "undecided", n
+        assert of(n).power.share == 0
+
+
 def test_power_is_told_only_where_it_is_known(subject, tmp_path):
     assert check("x", FOUND, above(0)).power is None
     assert check("x", FOUND, no_worse_than(FOUND, 0.1), "estimate").power is None

@@ -306,4 +306,6 @@ def why_none(told: Mapping[str, Any]) -> str:
     """What became of all documents, in a line."""
     reasons = [f"{count} {reason}" for reason, count in list(told["reasons"].items())[:5]]
     held = sum(one["documents"] for one in told["splits"].values())
-    return ", ".join([*([f"{held} are held out"] if held else []), *reasons]) or "nothing was read"
+    why = ", ".join([*([f"{held} are held out"] if held else []), *reasons]) or "nothing was read"
+    is_other = "another kind of file" in told["reasons"]
+    return why + is_other * '; a source that is no folder of documents names its reader ("jsonl" …)'

@@ -263,7 +263,7 @@ def advice(collection: Collection, found: Source, questions: int, config: Questi
         asked = shared(order, step / 20)
         if len(choose([one for one in pool if one.path in asked], wanted, config)) == wanted:
             return f"--set share={step / 20:g} would do."
-    return "no share would do: raise per_document, or add documents."
+    return "the whole collection has too few: --set per_document=N takes more of each document."
 
 
 def tally(counts: Mapping[str, int]) -> str:

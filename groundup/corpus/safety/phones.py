@@ -30,9 +30,13 @@ CODES = {
 films (+1 212-555-0142) people use too, and enough where a number has no `+`."""
 
 CANDIDATE = regex.compile(
-    r"(?<![\w+/=.#-]|\d:)(?:\+\s?|\(\+?)?\d[\d ().\-/\u00a0\u2011]{5,24}\d(?![\w-]|[.:]\d)"
+    r"(?<![\w+/=.#-]|\d:)(?:[+\uff0b]\s?|\([+\uff0b]?)?\d"
+    r"[\d ().\-/\u00a0\u2009\u202f\u2010-\u2013]{5,24}\d(?![\w-]|[.:]\d)"
 )
 """Anything that may hold one: 7 to 26 digits and separators."""
+PLAIN = str.maketrans({"\uff0b": "+"} | dict.fromkeys("\u00a0\u2009\u202f", " ")
+                      | dict.fromkeys("\u2010\u2011\u2012\u2013", "-"))  # fmt: skip
+"""Spaces, hyphens and a full-width + as typesetters set them, as the patterns have them."""
 
 TELLING = tuple(
     regex.compile(pattern)
@@ -75,7 +79,7 @@ NOT_A_PHONE = regex.compile(
     r"|eur|usd|port|page|seite)[\s.:#n°o-]{0,4}$"
 )
 YEARS = regex.compile(r"(?:1[5-9]|20)\d\d(?:[ ,/-]+(?:1[5-9]|20)\d\d)+")
-THOUSANDS = regex.compile(r"\d{1,3}(?:[ \u00a0]\d{3}){3,}")
+THOUSANDS = regex.compile(r"\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3}){3,}")
 POSTCODE = regex.compile(r"\d{5}-\d{4}")
 """Of the United States; in Germany a number is written so too, which its word then tells."""
 MODES = regex.compile(r"0[0-7]{3}(?:[ ,/-]+0[0-7]{3})+")
@@ -97,7 +101,7 @@ def find_phone(text: str, start: int, end: int) -> tuple[int, int] | None:
     """
     if THOUSANDS.fullmatch(text, start, end) and not WORD.search(text[max(0, start - 48) : start]):
         return None
-    breaks = [at for at in range(start, end) if text[at] in " \u00a0"]
+    breaks = [at for at in range(start, end) if text[at] in " \u00a0\u2009\u202f"]
     firsts = [at + 1 for at in breaks[:2] if at - start <= MOST_CUT]
     lasts = [at for at in breaks[-2:] if end - at - 1 <= MOST_CUT]
     for first in [start, *firsts]:
@@ -114,6 +118,7 @@ def is_phone(number: str, before: str) -> bool:
     >>> is_phone("+49 30 901820", ""), is_phone("01.02.2003", ""), is_phone("612 345 678", "Tel. ")
     (True, False, True)
     """
+    number = number.translate(PLAIN)
     digits = "".join(c for c in number if c.isdigit())
     if not 7 <= len(digits) <= 15 or len(set(digits)) < 3 or DATE.fullmatch(number):
         return False
@@ -125,13 +130,11 @@ def is_phone(number: str, before: str) -> bool:
         return has_code(digits) or is_assigned(number)
     if NOT_A_PHONE.search(before):
         return False
-    if (
-        digits.startswith("00")
-        and has_code(digits[2:].lstrip("0"))
-        and number[2:3] in " 1234567890"
-    ):
-        return len(number) > len(digits) or bool(WORD.search(before))
-    if any(pattern.fullmatch(number.replace("\u00a0", " ")) for pattern in TELLING):
+    if digits.startswith("00") and number[2:3] in " 1234567890":
+        abroad = number[2:].lstrip(" ")
+        if has_code(digits[2:].lstrip("0")) or abroad[:1] != "0" and is_assigned(f"+{abroad}"):
+            return len(number) > len(digits) or bool(WORD.search(before))
+    if any(pattern.fullmatch(number) for pattern in TELLING):
         return True
     return bool(WORD.search(before))
 

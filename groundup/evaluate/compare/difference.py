@@ -226,7 +226,8 @@ def samples_needed(found: Interval) -> int | None:
     >>> samples_needed(Interval(0.02, -0.0216, 0.0616, 0.95, 200, 200))
     1768
     """
-    deviation = (found.high - found.low) / 2 / 1.959964 * sqrt(found.n)
+    error = (found.high - found.low) / 2 / 1.959964 if found.error is None else found.error
+    deviation = error * sqrt(found.n)
     if not found.estimate or not deviation:
         return None
     count = power.needed(lambda n: power.power_of_mean(n, abs(found.estimate), deviation))

@@ -82,6 +82,9 @@ def mean(
     if all(value in (0, 1) for value in values):
         return rate(values, groups, confidence=confidence)
     limits = (0.0, 1.0) if measure.unit == "share" else (-np.inf, np.inf)
+    if outside := [value for value in values if not limits[0] <= value <= limits[1]]:
+        said = f"{measure.key} has a value of {outside[0]:g}, and a share lies between 0 and 1"
+        return Reason("not_a_share", f"{said}; give the measure another unit.")
     return bootstrap(values, groups, confidence=confidence, limits=limits)
 
 

@@ -21,7 +21,7 @@ doi:10.3102/1076998611411915 (the two groups more).
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from math import ceil, inf, sqrt
+from math import ceil, inf, log, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +57,8 @@ class Interval(NamedTuple):
     """Independent trials that a share of successes is worth; 0 for other numbers."""
     degrees: float = 0.0
     """Of freedom of the variance; 0 as usual: groups - 1, or infinite for independent trials."""
+    error: float | None = None
+    """Standard error of what was seen, where bounds also leave room for the unseen."""
 
     def __str__(self) -> str:
         """The estimate and its bounds in four digits: `0.812 [0.7905, 0.8351]`."""
@@ -80,8 +82,20 @@ class Interval(NamedTuple):
             wide = wilson_bounds(self.estimate, self.trials, then)
             more = [then / now * abs(a - b) for a, b in zip(narrow, self[1:3], strict=True)]
             return self._replace(low=max(0.0, wide[0] - more[0]), high=min(1.0, wide[1] + more[1]))
-        low = self.estimate - then / now * (self.estimate - self.low)
-        return self._replace(low=low, high=self.estimate + then / now * (self.high - self.estimate))
+        low, high = (
+            self.estimate + (end - self.estimate) * self.factor(end, now, then)
+            for end in (self.low, self.high)
+        )
+        return self._replace(low=low, high=high)
+
+    def factor(self, end: float, now: float, then: float) -> float:
+        """How many times as far away a bound is, that many of Student's standard errors for these.
+
+        Room for the unseen grows with the logarithm of the tail: 1 - tail^(1 / groups).
+        """
+        if self.error is None or abs(end - self.estimate) <= now * self.error:
+            return then / now
+        return max(then / now, log(normal_tail(then)) / log(normal_tail(now)))
 
     @property
     def unseen(self) -> float:
@@ -106,8 +120,9 @@ def bootstrap(
     The bounds are cut at `limits`: (0, 1) for scores that cannot lie outside. Without limits equal
     values have an interval of width zero, as nothing says what else there might be.
 
-    Raises DataError for fewer than two groups, a value that is not finite, or a weight below zero,
-    ConfigError for limits that are none or for fewer repeats than the tails need: 40 for 95 %.
+    Raises DataError for fewer than two groups, a value that is not finite or outside the limits, or
+    a weight below zero, ConfigError for limits that are none or for fewer repeats than the tails
+    need: 40 for 95 %.
 
     >>> bootstrap([1.0, 1.0, 3.0, 3.0], ["a", "a", "b", "b"]).estimate
     2.0
@@ -125,9 +140,10 @@ def bootstrap(
         raise DataError(
             f"An interval needs at least 2 groups with weight; got {number}: measure on more."
         )
+    check_limits(totals / masses, limits)
     estimate = float(totals.sum() / masses.sum())
     residuals = totals - estimate * masses
-    bounds, degrees = Bounds(estimate, estimate), 0.0
+    bounds, degrees, error = Bounds(estimate, estimate), 0.0, None
     if np.abs(residuals).max() > ROUNDING * np.abs(totals).max():
         bounds = resampled(estimate, residuals, masses, tail, repeats, seed)
         spread = spread_of(data.values - estimate * data.weights, data.weights, data.codes)
@@ -135,11 +151,21 @@ def bootstrap(
             room = student_quantile(tail, spread.degrees) * sqrt(spread.variance)
             bounds, degrees = bounds.around(estimate - room, estimate + room), spread.degrees
     if np.isfinite(limits).all():
+        seen = bounds
         bounds = bounds.around(*with_unseen(totals, masses, tail, limits))
-    low, high = np.clip(bounds, *limits)
+        if bounds != seen:
+            error = float(standard_error(float((residuals**2).sum()), float(masses.sum()), number))
+    low, high = (float(end) for end in np.clip(bounds, *limits))
     return Interval(
-        estimate, float(low), float(high), confidence, len(values), number, degrees=degrees
+        estimate, low, high, confidence, len(values), number, degrees=degrees, error=error
     )
+
+
+def check_limits(means: np.ndarray, limits: tuple[float, float]) -> None:
+    """Raise DataError if a group's mean lies outside."""
+    slack = ROUNDING * max(1.0, np.abs(means).max())
+    if outside := means[(means < limits[0] - slack) | (means > limits[1] + slack)].tolist():
+        raise DataError(f"Expected values within the limits {limits}; got {outside[0]:g}.")
 
 
 class Bounds(NamedTuple):
@@ -322,7 +348,8 @@ def paired(
 ) -> Interval:  # fmt: skip
     """Difference a - b of two systems on the same items: mean, or ratio of sums with `weights`.
 
-    Both are resampled by the same draws, so what makes an item hard for both cancels out.
+    Both are resampled by the same draws, so what makes an item hard for both cancels out. `limits`
+    are those of the difference: (-1, 1) for shares.
 
     >>> paired([2.0, 5.0, 9.0], [1.0, 4.0, 8.0])[:3]
     (1.0, 1.0, 1.0)

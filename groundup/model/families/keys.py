@@ -125,13 +125,13 @@ def checked(values: Mapping[str, Any], keys: Keys, family: str) -> dict[str, Any
     for key in values:
         if key not in keys.known:
             raise ConfigError(
-                f"config.json has {key}={str(values[key])[:60]!r}, which groundup does not know in "
+                f"config.json has {key}={repr(values[key])[:60]}, which groundup does not know in "
                 f"a {family}: it may change what the model computes. Delete the key if it does not."
             )
     for key, allowed in {**FIXED, **keys.fixed}.items():
         if key not in keys.read and key in values and not is_one_of(values[key], allowed):
             raise ConfigError(
-                f"config.json has {key}={str(values[key])[:60]!r}; groundup computes a {family} "
+                f"config.json has {key}={repr(values[key])[:60]}; groundup computes a {family} "
                 f"with {key}={allowed[0]!r} alone."
             )
     named = {key: value for key, value in values.items() if key not in keys.aliases}

@@ -300,7 +300,10 @@ def yarn_of(values: Mapping[str, Any], rope: Mapping[str, Any]) -> RopeScaling:
     longest = counted(values, "max_position_embeddings", "yarn rope scaling", original)
     factor = measured(rope, "factor", longest / original)
     attention = measured(rope, "attention_factor", None)
-    over, under = measured(rope, "mscale", None), measured(rope, "mscale_all_dim", None)
+    over, under = (
+        measured(rope, key, None) if rope.get(key) != 0 else None
+        for key in ("mscale", "mscale_all_dim")
+    )
     if attention is None and over and under:
         log = 0.1 * math.log(max(1.0, factor))
         attention = (over * log + 1) / (under * log + 1)

@@ -50,6 +50,11 @@ def upper_windows_of(values: Mapping[str, Any], family: str) -> tuple[Pattern, .
     Raises ArtifactError for windows without their size.
     """
     if not answered(values, "use_sliding_window", False):
+        if WINDOW in (values.get("layer_types") or ()):
+            raise ArtifactError(
+                f"config.json has {WINDOW!r} in layer_types and no use_sliding_window; set it to "
+                "true, or all layer_types to 'full_attention'."
+            )
         return patterns_of(dict(values) | {"sliding_window": None}, family)
     values = WINDOW_DEFAULTS | dict(values)
     if values.get("layer_types") is not None or values["sliding_window"] is None:

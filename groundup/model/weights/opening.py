@@ -10,6 +10,7 @@ that its writer wanted when it is opened: none ever is.
 import re
 import shutil
 from collections.abc import Collection, Iterable
+from os.path import lexists
 from pathlib import Path
 from typing import Any, Literal
 
@@ -172,7 +173,7 @@ def kept_files(source: Path) -> list[str]:
     weights = [file.name for file in weight_files(source)] + [INDEX] * has_shards(source)
     vectors = (MODULES, LIMITS, f"{POOLING}/{CONFIG}")
     others = (CONFIG, GENERATION, *TOKENIZER_FILES, *vectors, CARD, *licence_of(source).files)
-    kept = [name for name in others if (source / name).is_file()]
+    kept = [name for name in others if lexists(source / name) and not (source / name).is_dir()]
     for name in kept:
         if not is_within(source / name, source):
             raise ArtifactError(

@@ -98,7 +98,9 @@ def test_too_few_are_made_with_a_warning_that_counts_them_by_rule(folder, tmp_pa
     finally:
         record.use("silent")
     told = capsys.readouterr().err
-    assert re.search(r"Warning: Found \d+ of 5000 questions \(\w+ \d+.*no share would do", told)
+    assert re.search(
+        r"Warning: Found \d+ of 5000 questions \(\w+ \d+.*the whole collection has too few", told
+    )
     samples = list(read_samples(testset))
     without = sum(not sample.references for sample in samples)
     assert 0 < without <= 0.12 * len(samples)
@@ -125,7 +127,7 @@ def test_the_share_that_would_do_is_told_and_none_above_one(folder, tmp_path):
         made(folder, tmp_path / "t", questions=40, share=0.1)
     share = float(re.search(r"share=([\d.]+)", str(told.value))[1])
     assert made(folder, tmp_path / "t", questions=40, share=share).numbers["samples"] == 40
-    with pytest.raises(DataError, match="no share would do: raise per_document"):
+    with pytest.raises(DataError, match="the whole collection has too few: --set per_document=N"):
         made(folder, tmp_path / "u", questions=5000, share=1)
 
 

@@ -16,7 +16,7 @@ PHONES = """+49 30 901820|+49 (0)30 901820-11|030 12345678|(030) 1234567|0171 23
 (11) 91234-5678|0049 30 901820|8 (495) 123-45-67|03-1234-5678""".replace("\n", "|").split("|")
 OTHERS = """01.02.2003|2023-10-11 12:00:30|10.11.2012 - 12.11.2012|ISBN 978-3-16-148410-0
 3.14159265358|version 10.04.20.1|1234567|$1 234 567 890|0x0612345678|12345678901234|2001-2010 2011
-1 000 000 000
+1 000 000 000|1 234 567 890|1990–2000|12.5–14.75
 order 612345678|ticket 06 12 34 56 78|1999 2000 2001|0-13-110362-8|4.19.0-21-amd64|100 200 300 400
 01 02 03 04 05|00 11 22 33 44 55 66|1 800 200 300|1920 1930 1940|02 04 06 08 10
 Boston, MA 02110-1301|modes 0755 0644 0600
@@ -65,7 +65,8 @@ def written(number: phonenumbers.PhoneNumber) -> list[str]:
     plain = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     code, _, rest = usual.partition(" ")
     return [usual, plain, usual.replace("-", " "), f"{code}-{rest.replace(' ', '-')}",
-            f"({code}) {rest}"]  # fmt: skip
+            f"({code}) {rest}", usual.replace(" ", "\u202f"), usual.replace(" ", "\u2009"),
+            usual.replace("-", "\u2013"), f"\uff0b{usual[1:]}", f"00{usual[1:]}"]  # fmt: skip
 
 
 @pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))

@@ -35,8 +35,8 @@ def test_means_are_paired_over_what_both_have():
     a, b = list(hard), list(hard + 0.1 + 0.05 * random.normal(size=300))
     a[7], b[9] = None, None
     kept = [n for n in range(300) if n not in (7, 9)]
-    found = apart("mean", a, b)
-    expected = paired([b[n] for n in kept], [a[n] for n in kept], limits=(-1, 1))
+    found = apart("mean", a, b, unit="bits")
+    expected = paired([b[n] for n in kept], [a[n] for n in kept])
     assert isinstance(found, Difference) and found.interval == expected
     assert found.p < 0.001 and found.method.startswith("sign_flip")
     assert found.interval.n == 298
@@ -54,8 +54,8 @@ def test_many_groups_are_tested_as_normal_and_agree_with_flipped_signs():
     random = np.random.default_rng(0)
     a = random.normal(size=2500)
     b = a + random.normal(0.04, 1, size=2500)
-    found = apart("mean", a.tolist(), b.tolist())
-    few = apart("mean", a[:2000].tolist(), b[:2000].tolist())
+    found = apart("mean", a.tolist(), b.tolist(), unit="bits")
+    few = apart("mean", a[:2000].tolist(), b[:2000].tolist(), unit="bits")
     assert isinstance(found, Difference) and found.method == "sign_flip|normal"
     assert isinstance(few, Difference) and few.method == "sign_flip|10000 draws"
     z = few.interval.estimate / ((few.interval.high - few.interval.low) / 2 / 1.96)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundup.core import ConfigError, DataError
+from groundup.measure.stats.distribution import z_value
 from groundup.measure.stats.interval import (
     Interval,
     bootstrap,
@@ -225,6 +226,14 @@ def test_settings_that_give_no_interval_are_refused(settings, told):
         bootstrap([1.0, 2.0, 4.0], **settings)
 
 
+def test_values_outside_their_limits_are_refused():
+    for values in ([1.5] * 50, [0.5, -0.1]):
+        with pytest.raises(DataError, match=r"within the limits \(0, 1\); got"):
+            bootstrap(values, limits=(0, 1))
+    with pytest.raises(DataError, match="within the limits"):
+        paired([0.1, 0.5], [0.2, 0.3], limits=(0, 1))  # of the difference: (-1, 1)
+
+
 @pytest.mark.parametrize(
     "values", [{0: 1.0, 1: 2.0}, [1j, 2j], np.array([1j, 2]), [None, 1], ["a", "b"]]
 )
@@ -264,3 +273,12 @@ def test_large_groups_that_are_rarely_hit_weigh_like_many():
     found = paired([1.0] * 500, [1.0] * 500, groups, limits=(-1, 1))
     alone = paired([1.0] * 500, [1.0] * 500, limits=(-1, 1))
     assert found.low < 3 * alone.low
+
+
+def test_room_for_the_unseen_is_stretched_as_the_chance_asks():
+    """At half the tail it is what an interval of that confidence leaves."""
+    found = paired([1.0] * 400, [1.0] * 400, limits=(-1, 1))
+    wide = paired([1.0] * 400, [1.0] * 400, limits=(-1, 1), confidence=0.9875)
+    stretched = found.stretched(z_value(0.9875))
+    assert stretched.low == pytest.approx(wide.low, rel=0.01)
+    assert stretched.high == pytest.approx(wide.high, rel=0.01)
