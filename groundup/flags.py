@@ -101,7 +101,9 @@ def wrong_use(error: "cyclopts.CycloptsError", words: list[str]) -> str:
             return f"{flag} stands without its value{what}."
         return f"{flag} is missing{what}."
     if isinstance(error, cyclopts.UnusedCliTokensError):
-        return f"Expected no further argument; got {' '.join(map(repr, error.unused_tokens))}."
+        return (
+            f"Expected no further argument; got {' '.join(map(repr, error.unused_tokens or ()))}."
+        )
     return said
 
 

@@ -180,9 +180,10 @@ def tex_source(page: AnyStr, at: int) -> int:
     >>> tex_source("<mi>x</mi><annotation encoding='application/x-tex'>x</annotation>", 0)
     10
     """
-    source: AnyStr = "application/x-tex" if isinstance(page, str) else b"application/x-tex"
-    end: AnyStr = "</semantics" if isinstance(page, str) else b"</semantics"
-    opening: AnyStr = "<annotation" if isinstance(page, str) else b"<annotation"
+    words: Any = ("application/x-tex", "</semantics", "<annotation")
+    if isinstance(page, bytes):
+        words = [word.encode() for word in words]
+    source, end, opening = words
     found = page.find(source, at, at + MATHS_CHARACTERS)
     if found < 0 or page.find(end, at, found) >= 0:
         return at

@@ -34,8 +34,9 @@ def of_samples(artifact: Artifact, task: TaskReport, one: MeasureReport) -> Inte
     Raises DataError if the samples do not give the report's number.
     """
     if one.aggregation not in (*WAYS, *CORPUS):
-        is_sure = isinstance(one.result, Reason) or one.result.confidence >= CONFIDENCE
-        return one.result if is_sure else Reason(
+        if isinstance(one.result, Reason) or one.result.confidence >= CONFIDENCE:
+            return one.result
+        return Reason(
             "other_confidence",
             f"{one.aggregation} is the task's own code, and its interval has a confidence of "
             f"{one.result.confidence:g}; evaluate with confidence={CONFIDENCE:g}.",

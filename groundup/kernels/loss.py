@@ -219,7 +219,7 @@ def errors_with_terms(
     dtype, exact = logits.dtype, torch.promote_types(logits.dtype, torch.float32)
     raw = logits.to(exact) if bias is None else logits.to(exact) + bias.detach().to(exact)
     bent = None if softcap is None else torch.tanh(raw / softcap)
-    raw = raw if bent is None else bent * softcap
+    raw = raw if bent is None or softcap is None else bent * softcap
     whole, weights = raw.logsumexp(-1), weights.to(exact)  # (N,)
     picked = raw.gather(-1, targets[:, None]).squeeze(-1)
     spread = terms.smoothing * raw.mean(-1)

@@ -181,13 +181,14 @@ class Check:
         confidence, by which anything would pass.
         """
         found = self.interval
-        is_sure = isinstance(found, Reason) or found.confidence >= CONFIDENCE
-        if not is_sure and self.bound != "estimate":
+        if isinstance(found, Reason):
+            return
+        if found.confidence < CONFIDENCE and self.bound != "estimate":
             raise ConfigError(
                 f"{self.name}: a gate decides by intervals of {CONFIDENCE:g} or more; this one has "
                 f"{found.confidence:g}."
             )
-        if not isinstance(found, Reason) and not all(map(isfinite, found[:3])):
+        if not all(map(isfinite, found[:3])):
             raise DataError(
                 f"{self.name}: the interval {found} is not finite; give a Reason where a number "
                 "is undefined."
@@ -254,7 +255,8 @@ class Check:
         far = plain.high if self.requirement.side == "lower" else plain.low
         bound = self.value if self.requirement.holds(found.estimate) else far
         room = abs(found.estimate - limit)
-        return ceil(found.n * self.growth(bound, room)) if room else None
+        distance = abs(bound - found.estimate)
+        return ceil(found.n * growth(found, distance, room, self.student)) if room else None
 
     @property
     def required(self) -> str:
@@ -273,38 +275,22 @@ class Check:
         room = abs(equal - self.requirement.limit)
         if self.bound == "estimate" or not room:
             return None  # without a margin half of all equal models fail, however much data
-        distance, error = abs(self.interval.estimate - self.value), self.error_of(self.value)
+        distance = abs(self.interval.estimate - self.value)
         if not distance:
             return None  # equal values whose limits are not known say nothing of others
+        error = standard_error(self.interval, distance, self.student)
         share = normal_tail((distance - room) / error) if error else float(distance < room)
-        needed = ceil(self.interval.n * self.growth(self.value, room, -normal_quantile(POWER)))
-        return Power(share, self.interval.n, needed)
+        times = growth(self.interval, distance, room, self.student, -normal_quantile(POWER))
+        return Power(share, self.interval.n, ceil(self.interval.n * times))
 
     @property
     def student(self) -> float:
-        """Student's standard errors from the estimate to its bound."""
-        found = self.plain or self.interval
-        errors = self.errors or z_value(found.confidence)
-        return student_quantile(normal_tail(errors), found.degrees or max(1, found.groups - 1))
-
-    def error_of(self, bound: float) -> float:
-        """The standard error behind a bound, less room that was left for the unseen."""
-        by_bound = abs(self.interval.estimate - bound) / self.student
-        return by_bound if self.interval.error is None else min(by_bound, self.interval.error)
-
-    def growth(self, bound: float, room: float, errors: float = 0.0) -> float:
-        """How many times as much data puts a bound `errors` of its standard errors within `room`.
-
-        A standard error shrinks as 1 / √n; room for the unseen, 1 - tail^(1 / groups), as 1 / n.
-        """
-        distance, error = abs(self.interval.estimate - bound), self.error_of(bound)
-        by_error = ((self.student + errors) * error / room) ** 2
-        if distance <= self.student * error * (1 + ROUNDING):
-            return by_error
-        logarithm = -log(normal_tail(self.student)) / self.interval.groups
-        distance *= logarithm / -expm1(-logarithm)
-        root = (sqrt((errors * error) ** 2 + 4 * distance * room) - errors * error) / 2 / distance
-        return max(by_error, root**-2)
+        """Student's standard errors from an estimate to its bound."""
+        if isinstance(self.interval, Reason):
+            return 0.0
+        errors = self.errors or z_value(self.interval.confidence)
+        degrees = self.interval.degrees or max(1, self.interval.groups - 1)
+        return student_quantile(normal_tail(errors), degrees)
 
     def stretched(self, errors: float) -> "Check":
         """The same check with bounds so many standard errors away from the estimate."""
@@ -371,3 +357,25 @@ def corrected(one: Check, place: int, seen: Seen, among: int = 1) -> Check:
     if isinstance(one.interval, Reason) or place == among == 1:
         return one
     return one.stretched(standard_errors(place, 1 - (1 - one.interval.confidence) / among, seen))
+
+
+def standard_error(found: Interval, distance: float, student: float) -> float:
+    """What lies behind a bound so far away, room for the unseen left out."""
+    return distance / student if found.error is None else min(distance / student, found.error)
+
+
+def growth(
+    found: Interval, distance: float, room: float, student: float, errors: float = 0.0
+) -> float:
+    """How many times as much data puts a bound, and `errors` standard errors, within `room`.
+
+    A standard error shrinks as 1 / √n; room for the unseen, 1 - tail^(1 / groups), as 1 / n.
+    """
+    error = standard_error(found, distance, student)
+    by_error = ((student + errors) * error / room) ** 2
+    if distance <= student * error * (1 + ROUNDING):
+        return by_error
+    logarithm = -log(normal_tail(student)) / found.groups
+    distance *= logarithm / -expm1(-logarithm)
+    root = (sqrt((errors * error) ** 2 + 4 * distance * room) - errors * error) / 2 / distance
+    return max(by_error, root**-2)

@@ -84,7 +84,8 @@ class SiteLines:
         scratch.mkdir(parents=True, exist_ok=True)
         counted = each(partial(count_shard, self.config, scratch), list(enumerate(shards)))
         sites, lines = scratch / "sites", scratch / "lines"
-        sites.mkdir(exist_ok=True), lines.mkdir(exist_ok=True)
+        sites.mkdir(exist_ok=True)
+        lines.mkdir(exist_ok=True)
         memory = self.config.most_entries * ENTRY_BYTES
         summed = each(pages_of_sites, key_ranges([c.sites for c in counted], each, sites, memory))
         known = save(scratch / "sites.npy", np.concatenate([np.load(path) for path in summed]))

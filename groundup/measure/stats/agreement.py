@@ -140,7 +140,8 @@ def fleiss_kappa(
         shares = sums[1:] / number
         return less_than_chance(float(sums[0]) / number, 1 - float((shares**2).sum()))
 
-    unseen = rows(raters / 2 * sum(label_pairs(counts.sum(axis=0)))) if ratings else counts
+    first, second = label_pairs(counts.sum(axis=0)) if ratings else (counts, counts)
+    unseen = rows(raters / 2 * (first + second))
     return agreed(kappa, rows(counts), unseen, groups, confidence, repeats)
 
 
@@ -185,7 +186,8 @@ def krippendorff_alpha(
         return less_than_chance(float(seen), chance)
 
     usual = counts.sum() / max(1, len(counts))
-    unseen = rows(sum(label_pairs(counts.sum(axis=0)))) * usual / 2 if chosen else counts
+    first, second = label_pairs(counts.sum(axis=0)) if chosen else (counts, counts)
+    unseen = rows(first + second) * usual / 2
     return agreed(alpha, rows(counts), unseen, chosen_groups, confidence, repeats)
 
 

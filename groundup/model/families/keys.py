@@ -64,7 +64,7 @@ TRAINING = frozenset("""
 HARMLESS = GENERATION | TOKENS | METADATA | RUNNING | TRAINING
 """What no family's logits depend on."""
 
-Allowed = Mapping[str, tuple[Any, ...]]
+Allowed = dict[str, tuple[Any, ...]]
 
 FIXED: Allowed = {
     "add_cross_attention": (False, None),

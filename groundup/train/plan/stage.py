@@ -278,7 +278,7 @@ def most_rows(asked: Asked, room: int) -> int:
     next guess lies on the line through the last two.
     """
     low, high = 0, MOST_ROWS + 1
-    rows, before = asked.config.rows, (0, 0.0)
+    rows, before = asked.config.rows or 1, (0, 0.0)
     while high - low > 1:
         parts = max(asked.but({"rows": rows}).ranks(), key=lambda parts: sum(parts.values()))
         total = sum(parts.values())
@@ -328,7 +328,7 @@ class Change(NamedTuple):
 
 def candidates(c: PlanConfig, sizes: dict[str, int]) -> Iterator[Change]:
     """Changes in order of their cost."""
-    if c.rows > 1:
+    if c.rows and c.rows > 1:
         parts = c.rows * c.micro_batches
         words = f"rows=1 micro_batches={parts}"
         yield Change({"rows": 1, "micro_batches": parts}, words, "smaller products run slower")

@@ -162,9 +162,9 @@ def write_base(
     base, vectors = (None if one is None else one.path for one in (inputs.base, inputs.vectors))
     vocab_size = len(setting.known.sizes)
     shape = config.shape(vocab_size) if base is None else open_config(base)
-    texts = (open_text(inputs.tokens, split) for split in ("train", "validation"))
+    train, held_out = (open_text(inputs.tokens, split) for split in ("train", "validation"))
     beside = where.beside
-    preflight(config, shape, *texts, Setup(where.mesh, beside.zero, beside.ignore_memory))
+    preflight(config, shape, train, held_out, Setup(where.mesh, beside.zero, beside.ignore_memory))
     if base is None and config.preset is None:
         record.say(str(config.derived(vocab_size)))
     body = begin(config, vocab_size, base, vectors).to(device.pick())
