@@ -102,6 +102,16 @@ def test_a_margin_of_what_is_no_share_is_a_part_of_the_baseline(place):
         gate(nothing[0], against=nothing[1], out=place / "w")
 
 
+def test_bounds_that_no_share_could_miss_are_refused(place):
+    base, ours = (report(place, name, arithmetic(RIGHT)) for name in ("base", "ours"))
+    with pytest.raises(ConfigError, match=r"--margin 5: .* is a share"):
+        gate(ours, against=base, margin=5, out=place / "v")
+    for bound in ("exact_match>=0", "exact_match>=2", "exact_match>-0.5", "exact_match<=1"):
+        with pytest.raises(ConfigError, match="is a share, between 0 and 1"):
+            gate(ours, require=[f"sums {bound}".replace("match", "match,first-number")])
+    assert gate(ours, require=["exact_match,first-number>0"], out=place / "v").passed
+
+
 def test_what_was_scored_on_other_samples_fails_with_the_reason(place):
     base = report(place, "base", arithmetic(RIGHT))
     other = report(place, "other", arithmetic(RIGHT, samples_sha256="other"))

@@ -78,7 +78,8 @@ def test_yarns_magnitude_may_be_a_ratio_and_its_factor_may_follow():
     scaling = rope_of(values)[1]
     assert scaling.factor == 4.0
     assert scaling.attention == (0.2 * math.log(4) + 1) / (0.1 * math.log(4) + 1)
-    assert rope_of({"rope_scaling": yarn, "max_position_embeddings": 256})[1].attention is None
+    for alone in (yarn, yarn | {"mscale_all_dim": 0}):  # 0 is none, as in Transformers
+        assert rope_of({"rope_scaling": alone, "max_position_embeddings": 256})[1].attention is None
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, "8", True, [8], 2**40])
