@@ -410,9 +410,11 @@ def main() -> None:
             told[name] = memory(arguments, Path(scratch))
         else:
             name = "speed" if arguments.pages >= MANY else "headline"
-            told[name] = compare(arguments, Path(scratch)) | {"machine": machine_class()}
+            told[name] = compare(arguments, Path(scratch))
+            told[name] |= {"machine": machine_class(), "date": time.strftime("%Y-%m-%d")}
             print(json.dumps(told[name]["times_datatrove"]))
-    told["date"] = time.strftime("%Y-%m-%d")
+    if arguments.memory or arguments.pages >= MANY:
+        told["date"] = time.strftime("%Y-%m-%d")
     write_json(arguments.out, told)
 
 

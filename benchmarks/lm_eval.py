@@ -303,7 +303,8 @@ def keep(races: list[Race], args: argparse.Namespace, version: str) -> None:
     here = {race.task for race in races}
     for row in json.loads((table.RESULTS / "lm_eval.json").read_text())["rows"]:
         task, dtype = row["work"].removeprefix("evaluation: ").split(", ")[:2]
-        if task not in here or dtype != args.dtype:
+        is_here = row["machine"] == table.machine_class()  # report keeps those of other machines
+        if is_here and (task not in here or dtype != args.dtype):
             rows.append(table.Row(**row))
     rows.sort(key=lambda row: row.work)
     table.report("lm_eval", rows, notes)

@@ -27,7 +27,7 @@ from table import RESULTS, machine_class
 FIXTURES = Path(__file__).resolve().parents[1] / "tests" / "fixtures" / "yardsticks"
 PIPELINES = ("manual", "handbook", "code")
 HEADLINES = {
-    "attention": ["attention, 8,192 tokens, flash causal"],
+    "attention": ["attention, window 256 of 8,192 tokens, flash causal"],
     "lm_eval": ["evaluation: choice, float32, peer's batch 4"],
     "measures_speed": ["ROUGE-L"],
     "tokenizer": ["training", "encoding, one core"],

@@ -18,6 +18,7 @@ from .parts import (
     Cell,
     Column,
     Figure,
+    State,
     card,
     chip,
     chips,
@@ -34,8 +35,8 @@ from .parts import (
 
 __all__ = [
     "Attempt", "Baseline", "Cell", "Column", "Figure", "Gate", "Html", "Node", "Page", "Series",
-    "anchor", "card", "chip", "chips", "command", "compact", "definitions", "details", "element",
-    "escape", "forest_plot", "gate_anchor", "headline", "interval", "interval_decimals", "join",
-    "line_chart", "lineage", "measured", "number", "resource", "scrolling", "side_by_side",
+    "State", "anchor", "card", "chip", "chips", "command", "compact", "definitions", "details",
+    "element", "escape", "forest_plot", "gate_anchor", "headline", "interval", "interval_decimals",
+    "join", "line_chart", "lineage", "measured", "number", "resource", "scrolling", "side_by_side",
     "signed", "spoken", "table", "with_unit",
 ]  # fmt: skip

@@ -11,7 +11,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
 from groundup.core import CapacityError, Draft, page, record, write_json, write_text
-from groundup.core.page.parts import State
 
 from .data import (
     ArtifactRow,
@@ -121,7 +120,7 @@ def report_page(data: ReportData, limits: Limits | None = None) -> page.Page:
     return sheet
 
 
-RESULTS: tuple[tuple[str, State], ...] = (
+RESULTS: tuple[tuple[str, page.State], ...] = (
     ("failed", "bad"), ("undecided", "plain"), ("passed", "good"),
 )  # fmt: skip
 """Of all gates the first of these that one has is told."""
