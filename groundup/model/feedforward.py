@@ -91,7 +91,7 @@ class Experts(nn.Module):
             capacity=self.capacity(len(flat)), is_real=is_real,
         )  # fmt: skip
         if self.config.capacity is not None:
-            choice = first_of_sequences(choice, hidden.shape[1], self.config.capacity)
+            choice = first_of_sequences(choice, hidden.shape[1], self.config.capacity, is_real)
         weights = ExpertWeights(self.up_proj, self.down_proj, self.gate_proj)
         return self.compute(flat, weights, choice, self.activation).view_as(hidden)
 
@@ -103,14 +103,20 @@ class Experts(nn.Module):
         return math.ceil(self.config.capacity_factor * share)
 
 
-def first_of_sequences(choice: Choice, length: int, capacity: int) -> Choice:
+def first_of_sequences(
+    choice: Choice, length: int, capacity: int, is_real: Bool[Tensor, " N"] | None = None
+) -> Choice:
     """The choices of the first `capacity` tokens of an expert in each sequence; others weigh 0.
+
+    Padding takes no place (in Transformers padding on the left does, so an answer there depends on
+    the longest text of its batch).
 
     >>> choice = Choice(torch.zeros(4, 1, dtype=torch.long), torch.ones(4, 1))
     >>> first_of_sequences(choice, 2, 1).weights.flatten().tolist()
     [1.0, 0.0, 1.0, 0.0]
     """
     waits = F.one_hot(choice.experts).sum(1)  # (N, E)
+    waits = waits if is_real is None else waits * is_real[:, None]
     places = waits.unflatten(0, (-1, length)).cumsum(1).flatten(0, 1)
     is_late = places.gather(1, choice.experts) > capacity
     return choice._replace(weights=choice.weights.masked_fill(is_late, 0.0))

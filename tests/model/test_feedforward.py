@@ -52,6 +52,15 @@ def test_a_capacity_serves_the_first_tokens_of_each_sequence_whenever_a_model_is
         assert served.tolist() == [[True] * 3 + [False] * 2] * 2
 
 
+@pytest.mark.parametrize("experts", [{"capacity": 2}, {}])
+def test_padding_on_either_side_takes_no_place_of_an_expert(experts):
+    experts = layer(chosen=1, **experts).eval()
+    hidden = torch.randn(1, 9, 16, dtype=torch.float64)
+    documents = torch.tensor([[-1] * 3 + [0] * 4 + [-1] * 2])
+    out = experts(hidden, Context(Mask(documents=documents)))
+    assert_close(out[:, 3:7], experts(hidden[:, 3:7]))
+
+
 def test_padding_is_not_routed():
     experts = layer(chosen=2)
     hidden = torch.randn(1, 6, 16, dtype=torch.float64)
