@@ -133,6 +133,13 @@ def test_with_json_an_error_is_an_event(run):
     assert event["message"].startswith("There is no command `pretran`")
 
 
+def test_with_json_progress_is_told_in_events(run, documents, tmp_path):
+    err = run("index", documents, "--out", tmp_path / "i", "--json")[2]
+    events = [json.loads(line) for line in err.splitlines()]
+    (last,) = [event for event in events if event.get("done") == event.get("total", 0)]
+    assert (last["stage"], last["total"]) == ("index", 6) and events[-1]["event"] == "say"
+
+
 def test_trace_shows_where_an_error_came_from(run, tmp_path):
     assert "Traceback" not in run("show", tmp_path)[2]
     code, _, err = run("show", tmp_path, "--trace")

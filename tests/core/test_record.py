@@ -48,6 +48,17 @@ def test_the_time_left_is_told_once_it_can_be_known(capsys, monkeypatch):
     assert last.endswith("left")
 
 
+def test_what_is_skipped_is_done_and_no_pace(capsys, monkeypatch):
+    clock = iter([0.0, 100.0, 110.0])
+    monkeypatch.setattr(record.time, "monotonic", lambda: next(clock))
+    record.use("plain")
+    with record.progress("base", 100, "tokens") as bar:
+        bar.skip(50)
+        bar.advance(10)
+    record.use("silent")
+    assert capsys.readouterr().err.startswith("base        60 %  1 tokens/s  40 s left")
+
+
 def test_metrics_cut_a_torn_line_and_what_will_be_done_again(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 0}\n{"step": 1}\n{"step": 2}\n{"ste')

@@ -104,6 +104,20 @@ def test_shards_do_not_matter(tmp_path):
     assert whole == parts and len(whole) == 24
 
 
+@pytest.mark.parametrize(("run", "is_cut"), [(3, True), (4, False)])
+def test_a_menu_is_so_many_lines_that_come_back(tmp_path, run, is_cut):
+    records = [
+        page(n, f"The {chr(97 + n) * 9} story\nFirst {chr(98 + n) * 5}\nBooks to buy\nOur shops\nAll news\n"
+                f"Then {n * n}y came {chr(97 + n) * 7}\nand went {n * 7}z")
+        for n in range(12)
+    ]  # fmt: skip
+    found = judged(tmp_path, records, [12], run=run)
+    cut = (
+        records[3].id in found and "Our shops" not in follow(records[3], found[records[3].id]).text
+    )
+    assert cut == is_cut
+
+
 def test_small_sites_and_copies_are_left_alone(tmp_path):
     assert judged(tmp_path / "few", pages(4), [4]) == {}
     same = [page(n, "All of it\nis the same\neverywhere here") for n in range(9)]
