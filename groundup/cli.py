@@ -51,7 +51,6 @@ def fail(error: BaseException, flags: set[str]) -> int:
         import traceback
 
         traceback.print_exception(error)
-    record.use(record.fitting_voice("--json" in flags))
     if "--json" in flags:
         record.event("error", message=message, exit_code=code)
     else:
