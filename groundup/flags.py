@@ -24,7 +24,7 @@ from typing import (
 
 from groundup.core import Artifact, Config, ConfigError, Kind, load_config
 
-from .verbs import PAGES, VERBS, below, table
+from .verbs import VERBS, below, example_and_docs, table
 
 if TYPE_CHECKING:
     import cyclopts
@@ -97,13 +97,10 @@ def wrong_use(error: "cyclopts.CycloptsError", words: list[str]) -> str:
     if isinstance(error, cyclopts.MissingArgumentError) and argument is not None:
         flag = argument.name
         what = f" ({argument.parameter.help})" if argument.parameter.help else ""
-        if flag in words:
-            return f"{flag} stands without its value{what}."
-        return f"{flag} is missing{what}."
+        return f"{flag} {'stands without its value' if flag in words else 'is missing'}{what}."
     if isinstance(error, cyclopts.UnusedCliTokensError):
-        return (
-            f"Expected no further argument; got {' '.join(map(repr, error.unused_tokens or ()))}."
-        )
+        unused = " ".join(map(repr, error.unused_tokens or ()))
+        return f"Expected no further argument; got {unused}."
     return said
 
 
@@ -111,20 +108,8 @@ def below_the_flags(name: str, function: Callable[..., Any], example: str) -> It
     """What a help page says after its table: further verbs, an example, the docs, the settings."""
     if inside := below(name):
         yield f"Commands below `groundup {name}`:\n{table(inside)}"
-    if example:
-        yield f"Example:\n  groundup {name} {example}"
-    if page := PAGES.get(name, "recipes" if name.startswith("run ") else ""):
-        yield f"Docs: {docs_address(page)}"
+    yield from example_and_docs(name, example)
     yield from map(settings_help, configs_of(function).values())
-
-
-def docs_address(page: str) -> str:
-    """Where a page of the docs is: its path in a checkout, else its name in the project."""
-    path = Path(__file__).resolve().parents[1] / "docs" / f"{page}.md"
-    if not path.is_file():
-        return f"docs/{page}.md in the project's repository"
-    near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return str(near)
 
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> str:

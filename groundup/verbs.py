@@ -4,7 +4,8 @@ A table and the pages made of it alone: nothing is imported, so that `groundup -
 cli.py for what happens to a command, and flags.py for how a function's parameters become flags.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from groundup import __version__
@@ -227,4 +228,20 @@ def contents(words: Sequence[str]) -> str | None:
         return usage()
     is_alone = words[1:] in ([], ["--help"], ["-h"]) and words[0] not in PAGES
     inside = below(words[0]) if is_alone else []
-    return table(inside) if inside else None
+    parts = [table(inside), *example_and_docs(inside[0].name, inside[0].example)] if inside else []
+    return "\n\n".join(parts) or None
+
+
+def example_and_docs(name: str, example: str) -> Iterator[str]:
+    """What stands near the end of a help page."""
+    if example:
+        yield f"Example:\n  groundup {name} {example}"
+    yield f"Docs: {docs_address(PAGES.get(name, 'recipes'))}"  # recipes have no row of their own
+
+
+def docs_address(page: str) -> str:
+    """Where a page of the docs is: its path in a checkout, else its name in the project."""
+    path = Path(__file__).resolve().parents[1] / "docs" / f"{page}.md"
+    if not path.is_file():
+        return f"docs/{page}.md in the project's repository"
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -76,11 +76,11 @@ def run(times: int, loops: int) -> Counter[str]:
         for number in range(1, times + 1):
             command = [*words, "-rf", *(f"tests/{test}" for test in TESTS)]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            if done.returncode > 1:  # nothing ran: wrong names, or a test that cannot be imported
+                sys.exit(done.stdout + done.stderr)
             own = re.findall(r"^(?:FAILED|ERROR) (\S+)", done.stdout, re.MULTILINE)
             failed.update(own)
             print(f"{number}/{times}  {done.stdout.strip().splitlines()[-1]}", flush=True)
-            if done.returncode and not own:
-                sys.exit(done.stdout + done.stderr)
             if own:
                 print(done.stdout)
     finally:

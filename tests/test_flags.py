@@ -14,7 +14,6 @@ from groundup.flags import (
     KINDS,
     completion,
     configs_of,
-    docs_address,
     explained,
     flags_of,
     load,
@@ -129,14 +128,6 @@ def test_every_help_page_has_an_example_that_parses_and_a_page_of_the_docs(run, 
     assert "Example:\n  groundup run tiny" in run("run", "--help")[1]
 
 
-def test_the_docs_address_is_a_path_where_the_docs_are_and_a_name_elsewhere(root, monkeypatch):
-    monkeypatch.chdir(root)
-    assert docs_address("retrieve") == "docs/retrieve.md"
-    monkeypatch.chdir("/")
-    assert docs_address("retrieve").endswith("docs/retrieve.md")
-    assert docs_address("nowhere") == "docs/nowhere.md in the project's repository"
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -220,6 +211,8 @@ def test_a_folder_that_is_no_artifact_is_told_as_what_it_is(run, tmp_path):
         ("evaluate WRONG --tasks arithmetic.2 --out no", "model"),
         ("evaluate m --tasks WRONG --out no", "testset"),
         ("gate WRONG", "report or verdict"),
+        ("checkpoints WRONG", "model"),
+        ("checkpoints export WRONG --out no", "model"),
         ("compare WRONG WRONG", "report"),
         ("examples show WRONG --tokenizer t", "examples"),
         ("testset make WRONG --out no", "corpus"),
@@ -241,6 +234,16 @@ def test_a_path_is_opened_as_the_kind_that_its_verb_needs(
     assert (code, out, err.count("\n")) == (1, "", 1), err
     assert f"{expected}" in err and "got prompts (WRONG)" in err
     assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize("words", ["chat i", "generate i --prompt x", "checkpoints i", "plan i"])
+def test_an_index_in_the_place_of_a_model_is_told_as_one(words, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "i" / "ledger").mkdir(parents=True)
+    (tmp_path / "i" / "ledger" / "current.jsonl").write_text("")
+    code, out, err = run(*words.split())
+    assert (code, out, err.count("\n")) == (1, "", 1), err
+    assert "model artifact, got an index (i)" in err
 
 
 def test_the_script_for_bash_completes_verbs_flags_and_choices(tmp_path):

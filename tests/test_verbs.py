@@ -5,7 +5,7 @@ import re
 import pytest
 
 from groundup.core import MADE_BY
-from groundup.verbs import GROUPS, PAGES, VERBS, below, contents, usage
+from groundup.verbs import GROUPS, PAGES, VERBS, below, contents, docs_address, usage
 
 
 @pytest.mark.parametrize("words", ["testset", "testset --help", "model -h", "examples --help"])
@@ -13,9 +13,27 @@ def test_a_word_that_begins_verbs_lists_them(words, run):
     code, out, err = run(*words.split())
     name = words.split()[0]
     inside = [verb for verb in VERBS if verb.name.startswith(f"{name} ")]
-    assert (code, err) == (0, "") and len(out.splitlines()) == len(inside)
+    assert (code, err) == (0, "") and len(out.split("\n\n")[0].splitlines()) == len(inside)
     assert all(verb.name in out and verb.help in out for verb in inside)
     assert run(name, "nothing")[0] == 2
+
+
+@pytest.mark.parametrize("group", sorted({name.split()[0] for name in PAGES} - set(PAGES)))
+def test_the_page_of_a_word_that_begins_verbs_has_an_example_and_a_page_of_the_docs(
+    group, run, root, monkeypatch
+):
+    monkeypatch.chdir(root)
+    out, first = run(group, "--help")[1], below(group)[0]
+    assert f"\n\nExample:\n  groundup {first.name} {first.example}\n\nDocs: docs/" in out
+    assert (root / out.split("Docs: ")[1].strip()).is_file()
+
+
+def test_the_docs_address_is_a_path_where_the_docs_are_and_a_name_elsewhere(root, monkeypatch):
+    monkeypatch.chdir(root)
+    assert docs_address("retrieve") == "docs/retrieve.md"
+    monkeypatch.chdir("/")
+    assert docs_address("retrieve").endswith("docs/retrieve.md")
+    assert docs_address("nowhere") == "docs/nowhere.md in the project's repository"
 
 
 def test_the_contents_stand_in_groups_in_the_order_of_the_work_a_line_a_verb():

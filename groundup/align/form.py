@@ -18,6 +18,7 @@ from groundup.core import (
     ConfigError,
     Conversation,
     DataError,
+    regular,
     write_json,
     write_text,
 )
@@ -49,7 +50,7 @@ def template_text(given: str) -> str:
     if given == "plain":
         return PLAIN
     try:
-        return Path(given).read_text(encoding="utf-8")
+        return regular(Path(given)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"template={given!r} cannot be read ({error}); expected a file with a chat template "

@@ -14,6 +14,7 @@ numbers, device, git and paths are in neither.
       .lock            held while a stage writes here
 """
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -154,6 +155,8 @@ def check_kind(path: Path, *kinds: Kind) -> None:
     """Raise ArtifactError if a folder is an artifact of another kind; one that is none may be."""
     if (path / MANIFEST).is_file():
         read_manifest(path).require_kind(*kinds)
+    elif "index" not in kinds and (came := what_is_there(path)) == an("index"):
+        raise ArtifactError(wrong_kind(kinds, came, path))
 
 
 REMAKE = "remove {0} and make it again."
@@ -337,8 +340,15 @@ def digest(value: Any) -> str:
 
 def hash_file(path: Path) -> str:
     """sha256 of a file's bytes, hex."""
-    with open(path, "rb") as file:
+    with open(regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def regular(path: Path) -> Path:
+    """The path; OSError if it leads to a pipe or a device, which may be read without end."""
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OSError(errno.EINVAL, "no regular file")
+    return path
 
 
 def read_manifest(path: Path) -> Artifact:

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -117,7 +117,18 @@ def explain(config: type[BaseModel], error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"{config.__name__}.{where} is required and was not given."
     came = json.dumps(first.get("input"), default=str)
-    return f"{config.__name__}.{where}: {first['msg']}; got {came[:80]}."
+    said = first["msg"]
+    if first["type"] == "tuple_type" and where in config.model_fields:
+        said = f"Expected a list, in JSON as {list_form(config.model_fields[where].annotation)}"
+    return f"{config.__name__}.{where}: {said}; got {came[:80]}."
+
+
+def list_form(annotation: Any) -> str:
+    """How a setting of several values is written with --set."""
+    kinds = (annotation, *get_args(annotation))  # a tuple, or a tuple and None
+    item = next((get_args(kind)[0] for kind in kinds if get_origin(kind) is tuple), None)
+    keys = ", ".join(f'"{name}": …' for name in getattr(item, "model_fields", ()))
+    return f"[{{{keys}}}, …]" if keys else "[…, …]" if item in (int, float) else '["…", …]'
 
 
 def nearest(given: str, known: Sequence[str], all_of_them: str) -> str:

@@ -25,10 +25,12 @@ from .readers.folder import KINDS, fingerprint_folder, read_bytes, read_folder
 from .readers.reader import (
     NO_DOCUMENTS,
     READERS,
+    UNREAD,
     Part,
     Reader,
     ReaderConfig,
     Rejected,
+    licences_in,
     printable,
 )
 from .record import PASS, Edit, Made, Record, Ruling, Span, Step, follow, record_id
@@ -40,6 +42,7 @@ __all__ = [
     "PASS",
     "READERS",
     "STEPS",
+    "UNREAD",
     "Decoded",
     "Document",
     "DocumentKind",
@@ -73,6 +76,7 @@ __all__ = [
     "judge",
     "language_of",
     "licence_of",
+    "licences_in",
     "make_document",
     "markdown_headings",
     "message_of",

@@ -18,7 +18,16 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from groundup.core import MANIFEST, Artifact, ArtifactError, DataError, Draft, replacing, write_json
+from groundup.core import (
+    MANIFEST,
+    Artifact,
+    ArtifactError,
+    DataError,
+    Draft,
+    regular,
+    replacing,
+    write_json,
+)
 
 from .vectors import Vectors
 
@@ -83,7 +92,7 @@ def read_word2vec(path: Path, form: Format | None = None) -> Vectors:
     Raises DataError naming the file and what was expected.
     """
     try:
-        with open(path, "rb") as file:
+        with open(regular(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             words, width = header(file, path)
             if form is None:

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from groundup.core import DataError, Reason
+from groundup.core import DataError, Reason, regular
 from groundup.measure import Interval, agreement
 
 from .vectors import AnalogyMethod, Vectors
@@ -100,7 +100,7 @@ def table_rows(path: Path, columns: int, mark: str | None = None) -> Iterator[li
     Raises DataError naming a file that cannot be read, or the line that is no row.
     """
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(regular(path), encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, start=1):
                 if line.startswith("#") or not line.strip():
                     continue

@@ -26,6 +26,7 @@ from groundup.core import (
     Draft,
     Reason,
     TextModel,
+    check_kind,
     digest,
     produce,
     record,
@@ -167,8 +168,9 @@ def evaluate(
     if dry_run:
         return "\n\n".join(dry(task, asked.model, limit) for task in flat(asked.tasks))
     assert out is not None
+    baseline = opened_baseline(against, asked, config)
     artifact = reported(asked, config, Path(out))
-    return Evaluated(artifact, read_report(artifact), compared(artifact, against, asked, config))
+    return Evaluated(artifact, read_report(artifact), compared(artifact, baseline, config))
 
 
 def opened_model(
@@ -320,17 +322,25 @@ def recorded(draft: Draft, asked: Asked) -> tuple[Access, ...]:
     return tuple(found)
 
 
-def compared(artifact: Artifact, against: str, asked: Asked, config: EvaluateConfig) -> Any:
-    """The comparison with a report, or with a model evaluated likewise beside this one's report."""
+def opened_baseline(against: str, asked: Asked, config: EvaluateConfig) -> Artifact | Asked | None:
+    """The report or model to compare with; opened first, so that a wrong one costs no look."""
     if not against:
         return None
     path = Path(against)
-    if (path / MANIFEST).is_file() and Artifact.open(path).kind == "report":
-        baseline = Artifact.open(path, "report")
-    else:
-        other = opened_model(against, config, asked.tasks, asked.limit)
+    check_kind(path, "report", "model")
+    if (path / MANIFEST).is_file() and (found := Artifact.open(path)).kind == "report":
+        read_report(found)
+        return found
+    return opened_model(against, config, asked.tasks, asked.limit)._replace(warns=False)
+
+
+def compared(artifact: Artifact, baseline: Artifact | Asked | None, config: EvaluateConfig) -> Any:
+    """The comparison with a report, or with a model evaluated likewise beside this one's report."""
+    if baseline is None:
+        return None
+    if isinstance(baseline, Asked):
         place = artifact.path.with_name(f"{artifact.path.name}-against")
-        baseline = reported(other._replace(warns=False), config, place)
+        baseline = reported(baseline, config, place)
     remember_baseline(artifact, baseline)
     from .compare.verb import compare
 

@@ -36,7 +36,8 @@ from .compare.verb import Runs
 from .harness.report import MeasureReport, Report, baseline_of, read_report
 
 SHARE = 0.01
-"""May be lost where no margin is given: of a share, or of what the baseline has."""
+"""May be lost where no margin is given: of a share, or of what the baseline has. So many samples
+may have no number, whatever the margin is."""
 SENSES = {">=": at_least, "<=": at_most, ">": above, "<": below}
 PROVABLE = ((">", 0.0), ("<", 1.0), (">=", 1.0), ("<=", 0.0))
 """Bounds at the ends of a share that say something."""
@@ -80,9 +81,11 @@ def gate(
             f"{report} was evaluated against nothing; judge it --against a baseline's report, by "
             "--require BOUND, or both."
         )
+    if margin is not None and against is None:
+        raise ConfigError("--margin is what may be lost against a baseline; give --against too.")
     baseline = None if against is None else Artifact.open(against, "report")
     checks = [] if baseline is None else list(no_worse(artifact, baseline, margin))
-    checks += [one for text in require or () for one in required(artifact, found, text, margin)]
+    checks += [one for text in require or () for one in required(artifact, found, text)]
     access = sealed(artifact, baseline, test, accept_unrecorded)
     guards = {one.name: one for one in checks if one.role == "guard"}  # the strictest comes last
     checks = [*(one for one in checks if one.role != "guard"), *guards.values()]
@@ -112,8 +115,7 @@ def no_worse(report: Artifact, baseline: Artifact, margin: float | None) -> Iter
                 next=f"groundup compare {baseline.path} {report.path} --out DIR shows the samples",
             )  # fmt: skip
             if pair[0] and pair[1] and numbered(pair[1]) < numbered(pair[0]):
-                share = numbered(pair[0]) - (SHARE if margin is None else margin)
-                yield answered(task.name, pair[1], share)
+                yield answered(task.name, pair[1], numbered(pair[0]) - SHARE)
 
 
 def margin_of(task: str, measure: ComparedMeasure, margin: float | None) -> float:
@@ -173,12 +175,10 @@ def counts(one: MeasureReport | None) -> str:
     return "; ".join(told)
 
 
-def required(
-    artifact: Artifact, report: Report, text: str, margin: float | None = None
-) -> Iterator[Check]:
+def required(artifact: Artifact, report: Report, text: str) -> Iterator[Check]:
     """Yield the checks that a bound asks for, one for each task or group with such a measure.
 
-    Samples without a number are no way to pass: more of them than the margin fail.
+    Samples without a number are no way to pass: more of them than 1 % fail.
     Raises ConfigError if the text is no bound or nothing is measured under that name.
     """
     parts = re.fullmatch(r"\s*(.*?)\s*(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)\s*", text)
@@ -202,7 +202,7 @@ def required(
             note=counts(one),
         )  # fmt: skip
         if unnumbered(one):
-            yield answered(part.name, one, 1 - (SHARE if margin is None else margin))
+            yield answered(part.name, one, 1 - SHARE)
 
 
 def scored(report: Artifact) -> Artifact:

@@ -256,7 +256,7 @@ class Check:
         bound = self.value if self.requirement.holds(found.estimate) else far
         room = abs(found.estimate - limit)
         distance = abs(bound - found.estimate)
-        return ceil(found.n * growth(found, distance, room, self.student)) if room else None
+        return ceil(found.n * growth(found, distance, room, self.tail)) if room else None
 
     @property
     def required(self) -> str:
@@ -278,19 +278,17 @@ class Check:
         distance = abs(self.interval.estimate - self.value)
         if not distance:
             return None  # equal values whose limits are not known say nothing of others
-        error = standard_error(self.interval, distance, self.student)
+        error = standard_error(self.interval, distance, self.tail)
         share = normal_tail((distance - room) / error) if error else float(distance < room)
-        times = growth(self.interval, distance, room, self.student, -normal_quantile(POWER))
+        times = growth(self.interval, distance, room, self.tail, -normal_quantile(POWER))
         return Power(share, self.interval.n, ceil(self.interval.n * times))
 
     @property
-    def student(self) -> float:
-        """Student's standard errors from an estimate to its bound."""
-        if isinstance(self.interval, Reason):
-            return 0.0
-        errors = self.errors or z_value(self.interval.confidence)
-        degrees = self.interval.degrees or max(1, self.interval.groups - 1)
-        return student_quantile(normal_tail(errors), degrees)
+    def tail(self) -> float:
+        """Chance that the truth lies beyond a bound."""
+        if self.errors is not None or isinstance(self.interval, Reason):
+            return normal_tail(self.errors or 0.0)
+        return normal_tail(z_value(self.interval.confidence))
 
     def stretched(self, errors: float) -> "Check":
         """The same check with bounds so many standard errors away from the estimate."""
@@ -359,23 +357,29 @@ def corrected(one: Check, place: int, seen: Seen, among: int = 1) -> Check:
     return one.stretched(standard_errors(place, 1 - (1 - one.interval.confidence) / among, seen))
 
 
-def standard_error(found: Interval, distance: float, student: float) -> float:
+def student(found: Interval, tail: float) -> float:
+    """Standard errors from an estimate to its bound, by Student's distribution."""
+    return student_quantile(tail, found.degrees or max(1, found.groups - 1))
+
+
+def standard_error(found: Interval, distance: float, tail: float) -> float:
     """What lies behind a bound so far away, room for the unseen left out."""
-    return distance / student if found.error is None else min(distance / student, found.error)
+    error = distance / student(found, tail)
+    return error if found.error is None else min(error, found.error)
 
 
 def growth(
-    found: Interval, distance: float, room: float, student: float, errors: float = 0.0
+    found: Interval, distance: float, room: float, tail: float, errors: float = 0.0
 ) -> float:
     """How many times as much data puts a bound, and `errors` standard errors, within `room`.
 
     A standard error shrinks as 1 / √n; room for the unseen, 1 - tail^(1 / groups), as 1 / n.
     """
-    error = standard_error(found, distance, student)
-    by_error = ((student + errors) * error / room) ** 2
-    if distance <= student * error * (1 + ROUNDING):
+    error, far = standard_error(found, distance, tail), student(found, tail)
+    by_error = ((far + errors) * error / room) ** 2
+    if distance <= far * error * (1 + ROUNDING):
         return by_error
-    logarithm = -log(normal_tail(student)) / found.groups
+    logarithm = -log(tail) / found.groups
     distance *= logarithm / -expm1(-logarithm)
     root = (sqrt((errors * error) ** 2 + 4 * distance * room) - errors * error) / 2 / distance
     return max(by_error, root**-2)

@@ -15,6 +15,7 @@ compare-and-swap after the snapshot is complete: a question never meets half an 
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ from .lexical import LexicalIndex, settle
 from .snapshots import last_name, move, write_root
 
 VERSION = 1
+READABLE = "text (.txt, .text, .rst, .adoc, .org or no ending), Markdown, HTML or Python files"
 
 
 class IndexConfig(Config):
@@ -90,8 +92,9 @@ class Reading:
 def index(source: Path, out: Path, config: IndexConfig | None = None) -> Artifact:
     """Index the text, Markdown, HTML and Python files of a folder; return the current snapshot.
 
-    Run again, it brings the index up to date: nothing is made when no file changed. Files that
-    cannot be read are left out and listed in rejected.json. Of the snapshots, two are kept.
+    Text ends in .txt, .text, .rst, .adoc or .org, or has no ending. Run again, it brings the index
+    up to date: nothing is made when no file changed. Files that cannot be read are left out and
+    listed in rejected.json. Of the snapshots, two are kept.
 
     source  folder of documents; the folders in it are read too
 
@@ -145,10 +148,19 @@ def check_place(out: Path) -> None:
 
 
 def made_by(source: Path) -> dict[str, Artifact]:
-    """The artifact that a folder of documents is, as the index's parent; most folders are none."""
-    manifest = source / MANIFEST  # a common name: only ours says of what kind it is
-    is_ours = manifest.is_file() and b'"kind": "documents"' in manifest.read_bytes()
-    return {"documents": Artifact.open(source, kind="documents")} if is_ours else {}
+    """The artifact that a folder of documents is, as the index's parent; most folders are none.
+
+    Raises ArtifactError if it is an artifact of another kind.
+    """
+    manifest, kind = source / MANIFEST, "index" if last_name(source) else ""
+    if manifest.is_file():  # a common name: only ours says of what kind it is, before the stage
+        found = re.search(rb'"kind": "(\w+)",\s+"stage"', manifest.read_bytes())
+        kind = found[1].decode() if found else ""
+    if kind not in ("", "documents"):
+        raise ArtifactError(
+            f"{source} is an artifact of the kind {kind}; expected a folder of {READABLE}."
+        )
+    return {"documents": Artifact.open(source, kind="documents")} if kind else {}
 
 
 def check(reading: "Reading", source: Path, prints: Mapping[str, str]) -> None:
@@ -273,10 +285,7 @@ def nothing_found(source: Path, rejected: list[Rejected]) -> str:
     """Say why a folder gives no index."""
     found = f"{len(rejected)} files that cannot be used" if rejected else "no files"
     first = f" (first: {rejected[0].path}: {rejected[0].reason})" if rejected else ""
-    return (
-        f"{source} holds {found}{first}; expected text, Markdown, HTML or Python files. "
-        "The index stays as it was."
-    )
+    return f"{source} holds {found}{first}; expected {READABLE}. The index stays as it was."
 
 
 def compare(out: Path, before: str | None, now: Path) -> Changes:

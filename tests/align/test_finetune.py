@@ -116,8 +116,13 @@ def test_a_length_beyond_the_models_context_is_an_error(base, examples, tmp_path
         finetune(TUNING.model_copy(update={"length": 1024}), base, examples, tmp_path / "out")
 
 
-def test_the_loss_falls_and_the_chat_model_keeps_its_tokenizer(base, examples, tmp_path):
+def test_the_loss_falls_and_the_chat_model_keeps_its_tokenizer(base, examples, tmp_path, capsys):
+    record.use("json")
     chat = finetune(TUNING, base, examples, tmp_path / "chat")
+    record.use("silent")
+    events = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    totals = {event["total"] for event in events if event.get("unit") == "tokens"}
+    assert totals == {chat.numbers["steps"] * TUNING.batch_rows * TUNING.length}
     rows = record.read_metrics(chat.path / "log" / "metrics.jsonl")
     losses = [row["loss"] for row in rows if "loss" in row]
     held_out = [row["validation"] for row in rows if "validation" in row]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 
 import pytest
@@ -119,6 +120,9 @@ def test_a_base_model_without_a_template_says_what_to_do(tmp_path):
         finetune(QUICK, base, given(tmp_path), tmp_path / "tuned")
     with pytest.raises(ConfigError, match="cannot be read .*expected a file with a chat template"):
         template_text(str(tmp_path / "nothing.jinja"))
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="cannot be read .*no regular file"):
+        template_text(str(tmp_path / "pipe"))
     file = tmp_path / "inst.jinja"
     file.write_text(INST, encoding="utf-8")
     for told, source in (("plain", PLAIN), (str(file), INST)):

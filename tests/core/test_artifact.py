@@ -20,7 +20,10 @@ from groundup.core import (
     Draft,
     HowRun,
     Ledger,
+    check_kind,
+    hash_file,
     produce,
+    regular,
     write_text,
 )
 from groundup.core.artifact import MANIFEST, Parent, artifact_id, artifact_key, replacing
@@ -348,3 +351,21 @@ def test_what_could_not_be_written_leaves_no_half(tmp_path):
         raise OSError(28, "No space left on device")
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
     assert (tmp_path / "kept").read_text() == "old"
+
+
+def test_an_index_is_an_artifact_of_its_kind_though_it_has_no_manifest(tmp_path):
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "ledger" / "current.jsonl").write_text("")
+    check_kind(tmp_path, "index")
+    with pytest.raises(ArtifactError, match=r"Expected a model artifact, got an index \("):
+        check_kind(tmp_path, "model")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    for path in (tmp_path / "pipe", tmp_path / "link", Path("/dev/zero")):
+        for take in (regular, hash_file):
+            with pytest.raises(OSError, match="no regular file"):
+                take(path)
+    assert regular(tmp_path) == tmp_path and regular(tmp_path / "none") == tmp_path / "none"

@@ -53,6 +53,39 @@ def test_wrong_settings_are_one_line(settings: list[str], said: str):
     assert "\n" not in str(caught.value)
 
 
+class Rule(Config):
+    names: str = ""
+    """Whose."""
+    rate: float = 1.0
+    """How fast."""
+
+
+class Lists(Config):
+    rules: tuple[Rule, ...] = ()
+    """What differs."""
+    words: tuple[str, ...] | None = None
+    """Which."""
+    pair: tuple[float, float] = (0.0, 1.0)
+    """From and to."""
+
+
+@pytest.mark.parametrize(
+    ("setting", "form"),
+    [
+        (
+            'rules=[{names="x",rate=1.0}]',
+            'Lists.rules: Expected a list, in JSON as [{"names": …, "rate": …}, …]; got',
+        ),
+        ("words=a,b", 'words: Expected a list, in JSON as ["…", …]; got "a,b".'),
+        ("pair=3", "pair: Expected a list, in JSON as […, …]; got 3."),
+    ],
+)
+def test_a_setting_that_is_a_list_says_how_it_is_written(setting, form):
+    with pytest.raises(ConfigError) as caught:
+        load_config(Lists, settings=[setting])
+    assert form in str(caught.value) and "\n" not in str(caught.value)
+
+
 class Wait(Config):
     seconds: float | None = 15.0
     """How long; None: for ever."""

@@ -1,6 +1,7 @@
 """The verbs: what a person reads and a script gets, from an artifact or a file."""
 
 import json
+import os
 
 import pytest
 
@@ -37,6 +38,15 @@ def test_neighbours_and_analogies(capsys, file, asked):
 def test_an_unknown_word_is_one_line(capsys, file):
     code, told = said(capsys, "vectors", "neighbours", file, "w333")
     assert code == 2 and "spelt most like it: w33" in told.err and told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", ["neighbours {} w3", "similarity {} {}", "similarity file {}"])
+def test_a_pipe_is_one_line_and_is_not_waited_for(capsys, file, tmp_path, words):
+    os.mkfifo(pipe := tmp_path / "pipe")
+    given = [{"{}": pipe, "file": file}.get(word, word) for word in words.split()]
+    code, told = said(capsys, "vectors", *given)
+    assert code == 1 and told.err.count("\n") == 1
+    assert f"{pipe} cannot be read: no regular file." in told.err
 
 
 def test_tests_by_their_kind(capsys, file, asked, tmp_path):

@@ -83,7 +83,7 @@ def test_every_look_at_a_server_and_every_limit_is_a_candidate(tmp_path, server,
     for name, limit in (("a", None), ("b", None), ("c", 30), ("d", 20)):
         made = scored(server, testset, tmp_path / name, limit=limit).artifact
         with pytest.raises(GateFailed):
-            gate(made.path, require=["exact_match>=2"])
+            gate(made.path, require=["exact_match<=0"])
         places.append(verdict_in(tmp_path / f"{name}-verdict").candidates)
     assert places == [1, 2, 3, 4]
     scored(server, testset, tmp_path / "a")  # it is there already: nothing is asked
@@ -148,7 +148,7 @@ def test_copies_beside_each_other_count_as_one_test_set(tmp_path, server, testse
     scored(server, testset, tmp_path / "a")
     second = scored(server, Artifact.open(copy), tmp_path / "b").artifact.path
     with pytest.raises(GateFailed):
-        gate(second, require=["exact_match>=2"], out=tmp_path / "v")
+        gate(second, require=["exact_match<=0"], out=tmp_path / "v")
     assert verdict_in(tmp_path / "v").candidates == 2
     stranger = testset.path.with_name("stranger")
     stranger.mkdir()
@@ -173,7 +173,8 @@ def test_silence_counts_as_wrong_and_is_named(tmp_path, server):
 
 
 @pytest.mark.parametrize(
-    ("text", "finish"), [("", "stop"), ("   \n", "stop"), (None, "tool_calls"),
+    ("text", "finish"), [("", "stop"), ("   \n", "stop"), ("\u200b\ufeff", "stop"),
+     (None, "tool_calls"),
                          ("no", "content_filter")]
 )  # fmt: skip
 def test_no_way_of_saying_nothing_is_a_way_out(tmp_path, server, text, finish):

@@ -25,6 +25,7 @@ from groundup.measure import Card, candidates, make_testset
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer, save
 from groundup.tokenizer import FastTokenizer, Text, write_tokens
 from groundup.tokenizer import save as save_tokenizer
+from tests.artifacts import artifact
 from tests.generate.endpoint.peer import MODEL, Answering, Peer, good, status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,6 +120,11 @@ def test_documents_a_test_set_and_a_task_in_one_report(tmp_path, model, tokens, 
     assert "documents-test" in str(found) and "acc_norm" in str(found)
 
 
+def test_tokens_must_be_tokens_before_anything_is_opened(tmp_path, model, testset):
+    with pytest.raises(ArtifactError, match="xpected a tokens artifact, got a testset"):
+        evaluate("nowhere", config=PLAIN, tokens=testset, out=tmp_path / "r")
+
+
 def test_a_look_is_recorded_once_and_again_asks_nothing(tmp_path, model, tokens, testset):
     for _ in range(2):
         evaluate(str(model.path), config=PLAIN, test=testset, tokens=tokens, out=tmp_path / "r")
@@ -146,6 +152,23 @@ def test_two_models_are_compared_on_the_same_samples(tmp_path, model, tokens):
         assert compared.measures[0].versus[0].verdict in ("better", "worse", "not told apart")
         assert "bits_per_byte" in str(found.against)
     assert read_report(Artifact.open(tmp_path / "r-against")).subject.digest == other.id
+
+
+def test_a_wrong_baseline_is_told_before_the_first_sample(tmp_path, model, testset):
+    page = artifact(tmp_path / "page")
+    corpus = artifact(tmp_path / "corpus", "corpus")
+    for against, said in (
+        (corpus.path, "Expected a report or model artifact, got a corpus ("),
+        (page.path, "Expected an evaluation, got a report of the stage 'test' ("),
+        (tmp_path / "none", "none is no directory"),
+    ):
+        with pytest.raises(ArtifactError) as raised:
+            evaluate(
+                str(model.path), config=PLAIN, test=testset, against=str(against),
+                out=tmp_path / "r",
+            )  # fmt: skip
+        assert said in str(raised.value) and str(against) in str(raised.value)
+    assert candidates(testset) == [] and not (tmp_path / "r").exists()
 
 
 def test_runs_share_answers_where_asked(tmp_path, model, tokens):

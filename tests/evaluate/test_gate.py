@@ -240,7 +240,15 @@ def test_a_bound_is_not_passed_on_the_samples_that_were_answered(place):
     with pytest.raises(GateFailed, match="acc has a number") as caught:
         gate(ours, require=["acc>=0.8"], out=place / "v")
     assert "40 of 80 samples have no number (40 timeout)" in caught.value.__notes__[0]
-    assert gate(ours, require=["acc>=0.8"], margin=0.5, out=place / "w").passed
+    with pytest.raises(ConfigError, match="--margin is what may be lost against a baseline"):
+        gate(ours, require=["acc>=0.8"], margin=0.5)
+
+
+def test_a_margin_of_quality_is_none_of_silence(place):
+    base = report(place, "base", choices([True, False] * 200))
+    ours = report(place, "ours", choices([True, False, True, None] * 100))
+    with pytest.raises(GateFailed, match="acc has a number"):
+        gate(ours, against=base, margin=0.5, out=place / "v")
 
 
 def five(right: list[list[bool]]) -> list:

@@ -8,7 +8,7 @@ import torch
 
 from groundup.core import ConfigError, Message, Sampling, record
 from groundup.generate import Engine, chat, generate
-from groundup.generate.talk import interruptible, turn
+from groundup.generate.talk import interruptible, speed, turn
 from groundup.model import save as save_model
 from groundup.tokenizer import FastTokenizer
 from groundup.tokenizer import save as save_tokenizer
@@ -32,6 +32,10 @@ def talk(model, words: str, monkeypatch, capsys) -> tuple[str, str]:
     monkeypatch.setattr(sys, "stdin", io.StringIO(words))
     chat(model, max_tokens=8)
     return capsys.readouterr()
+
+
+def test_an_answer_of_one_moment_has_no_speed():
+    assert speed(3, 0.1, 0.0) == speed(3, 0.1, -1.0) == "3 tokens, the first after 0.10 s"
 
 
 def test_piped_lines_get_one_answer_each_on_stdout_and_the_rest_on_stderr(

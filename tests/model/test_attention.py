@@ -32,3 +32,15 @@ def test_with_normed_queries_and_keys_their_size_does_not_matter():
     before = run(plain, hidden)
     plain.q_proj.weight.data *= 1000
     assert not torch.allclose(run(plain, hidden), before)
+
+
+def test_queries_and_keys_are_normed_over_a_head_or_over_all_heads():
+    hidden = torch.randn(2, 5, 16, dtype=torch.float64)
+    for kind, over in (("head", (-1,)), ("all", (-2, -1))):
+        attention = layer(qk_norm=kind)
+        attention.q_norm.weight.data.fill_(1.0)
+        attention.k_norm.weight.data.fill_(1.0)
+        for found in (attention.queries(hidden), attention.keys_values(hidden).keys):
+            squares = found.transpose(1, 2).square().mean(over)  # heads last but one
+            assert_close(squares, torch.ones_like(squares), atol=1e-3, rtol=0)
+        assert attention.queries(hidden).shape == (2, 4, 5, 6)

@@ -76,6 +76,14 @@ def test_the_manual_holds_the_docstrings_of_every_module_under_its_name():
     assert all(text.strip() for text in pages.values())
 
 
+def test_every_page_of_the_manual_is_a_file_of_its_text(tmp_path, monkeypatch):
+    pages = {"topics/with.txt": "The with statement.\n", "docstrings/pack/store.txt": "Größe\n"}
+    monkeypatch.setattr("groundup.recipes.library.manual", pages.items)
+    made = library_manual(ManualConfig(), tmp_path / "manual")
+    assert {name: made.file(name).read_text("utf-8") for name in made.files} == pages
+    assert made.numbers == {"files": 2, "bytes": made.bytes}
+
+
 @pytest.mark.slow
 def test_made_again_the_manual_is_the_same(tmp_path):
     one, other = (library_manual(ManualConfig(), tmp_path / name) for name in ("one", "other"))

@@ -21,9 +21,10 @@ from groundup.core import (
     produce,
     write_text,
 )
-from groundup.documents import fingerprint_folder, read_bytes
+from groundup.documents import KINDS, fingerprint_folder, read_bytes
 from groundup.retrieve import ChunkConfig, IndexConfig, ask, index, index_documents, open_index
-from groundup.retrieve.index import Place, Reading, check
+from groundup.retrieve.index import READABLE, Place, Reading, check
+from tests.artifacts import artifact
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_an_empty_or_vanished_folder_is_told_and_the_index_stays(folder, tmp_pat
     index(folder, out)
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    with pytest.raises(DataError, match="no files; expected text, Markdown"):
+    with pytest.raises(DataError, match="no files; expected text .*, Markdown"):
         index(folder, out)
     (folder / "picture.png").write_bytes(b"\x89PNG")
     with pytest.raises(DataError, match="1 file.* cannot be used .*picture.png"):
@@ -152,6 +153,22 @@ def test_a_folder_that_is_an_artifact_is_the_indexs_parent(folder, tmp_path):
     assert [parent.id for parent in index(pages.path, tmp_path / "a").parents] == [pages.id]
     (folder / "manifest.json").write_text('{"name": "an app"}')
     assert not index(folder, tmp_path / "b").parents
+
+
+def test_an_artifact_of_another_kind_is_no_folder_of_documents(folder, tmp_path):
+    index(folder, tmp_path / "i")
+    corpus = artifact(tmp_path / "corpus", "corpus")
+    for place, kind in ((corpus.path, "corpus"), (tmp_path / "i", "index")):
+        with pytest.raises(ArtifactError) as raised:
+            index(place, tmp_path / "none")
+        said = f"{place} is an artifact of the kind {kind}; expected a folder of text ("
+        assert str(raised.value).startswith(said)
+    assert not (tmp_path / "none").exists()
+
+
+def test_errors_and_help_name_every_kind_of_file_that_is_read(tmp_path):
+    for ending in (ending for ending, kind in KINDS.items() if kind == "text" and ending):
+        assert ending in READABLE and ending in (index.__doc__ or "")
 
 
 def test_a_folder_that_holds_something_else_does_not_become_an_index(folder, tmp_path):

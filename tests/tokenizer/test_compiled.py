@@ -43,6 +43,14 @@ def test_every_code_point_is_cut_as_the_expression_cuts_it(pattern):
         assert counted([each], pattern) == count_pieces([each], pattern)
 
 
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_contractions_in_either_case_are_cut_as_the_expression_cuts_them(pattern):
+    for word in ("s", "t", "re", "ve", "m", "ll", "d"):
+        for each in (word, word.upper(), word.title()):
+            text = f"it'{each}x"
+            assert counted([text], pattern) == count_pieces([text], pattern)
+
+
 def test_long_pieces_merge_from_the_left():
     pairs = BytePairs([(b"a", b"a"), (b"aa", b"aa"), (b"a", b"b"), (b" ", b" ")])
     encoder = compiled.Encoder(pairs, "qwen2")

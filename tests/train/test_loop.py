@@ -6,7 +6,8 @@ import torch
 from groundup.core import DataError
 from groundup.kernels import LossSum
 from groundup.model import AttentionConfig, FeedForwardConfig, ModelConfig, Transformer
-from groundup.train import Batch, OptimConfig, Optimizer, Plan, causal, split, train
+from groundup.train import Batch, OptimConfig, Optimizer, Plan, Precision, causal, split, train
+from groundup.train.loop import has_overflowed
 
 
 def tiny_model(seed: int = 0) -> Transformer:
@@ -114,3 +115,10 @@ def test_a_step_without_a_target_names_its_rows():
     masked = batch._replace(weights=torch.zeros_like(batch.weights))
     with pytest.raises(DataError, match="in row 0, row 1 nothing is to be told.*longer rows"):
         run(tiny_model(), lambda step: [masked])
+
+
+def test_only_float16_overflows_and_only_by_a_gradient_of_a_finite_loss():
+    assert has_overflowed(1.0, torch.inf, Precision(torch.float16))
+    assert not has_overflowed(1.0, torch.inf, Precision(torch.bfloat16))
+    assert not has_overflowed(torch.inf, torch.inf, Precision(torch.float16))
+    assert not has_overflowed(1.0, 1.0, Precision(torch.float16))

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from groundup.core import Artifact, Config, DataError, record
-from groundup.documents import Removal
+from groundup.documents import Removal, licences_in
 
 from ..engine.job import LICENCES
 from .reading import Held, is_inside, is_named, records, removals
@@ -198,6 +198,5 @@ def licence_parts(stated: Any) -> list[str]:
     >>> licence_parts("MIT OR (GPL-2.0-only WITH x)")
     ['mit or (gpl-2.0-only with x)', 'mit', 'gpl-2.0-only', 'x']
     """
-    whole = [stated] if isinstance(stated, str) else stated if isinstance(stated, list) else []
-    parts = [part for one in whole for part in (str(one), *PARTS.split(str(one)))]
+    parts = [part for one in licences_in(stated) for part in (str(one), *PARTS.split(str(one)))]
     return list(dict.fromkeys(part.strip().lower() for part in parts if part.strip()))

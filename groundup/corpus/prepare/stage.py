@@ -20,7 +20,7 @@ from groundup.core import (
     record,
     write_json,
 )
-from groundup.documents import NO_DOCUMENTS, arrow
+from groundup.documents import NO_DOCUMENTS, UNREAD, arrow
 
 from ..engine.cluster import RunnerName, open_runner
 from ..engine.disk import telling_full_disk
@@ -37,7 +37,7 @@ from .write import HAS_TEXT, ending, skipped, split_name, write
 
 SMALL = 10_000
 """Documents up to which every held-out split is given at least one."""
-TOP_REASONS = 3
+TOP_REASONS, TOP_UNREAD = 3, 8
 UNFINISHED, PHASES = ".scratch/pipeline.json", ".scratch/phases"
 
 
@@ -73,13 +73,13 @@ def prepare(
     for one in found:
         if out.resolve().is_relative_to(one.root.resolve()):
             raise ConfigError(f"{out} lies inside the source {one.root}; choose another --out.")
+    named = portable(config)  # first, as it refuses a file that is not there or has no end
     if dry_run:
         if (out / MANIFEST).exists():
             raise ArtifactError(f"{out} holds an artifact; choose another --out for a dry run.")
         with Pool(workers, limit_seconds) as each:
             return shown(sample(config, found, out, samples, each))
     with open_runner(runner, workers, limit_seconds, address) as each:
-        named = portable(config)  # first, as it refuses a file that is not there
         hashed = fingerprints(found, each)
         named = with_digests(named, [one.digest for one in hashed])
         refuse_other(out, named)
@@ -87,7 +87,7 @@ def prepare(
             (out / SAMPLE_FILE).with_suffix(suffix).unlink(missing_ok=True)
         with telling_full_disk(out):
             made = produce(
-                out, kind="corpus", stage="prepare", version=3, config=named, parents={},
+                out, kind="corpus", stage="prepare", version=4, config=named, parents={},
                 write=lambda draft: carry_out(
                     draft, named, config, plan_of(config, found, hashed), each
                 ),
@@ -111,6 +111,11 @@ def ended(told: dict[str, Any], out: Path) -> str:
     if reasons:
         shown = ", ".join(f"{count:,} {reason}" for reason, count in reasons[:TOP_REASONS])
         lines.append(f"  dropped most: {shown}" + ", …" * (len(reasons) > TOP_REASONS))
+    lines += [
+        f"  Warning: {key} is not read as a licence ({count:,} documents); "
+        "state it as `licence`, or the source's counts"
+        for key, count in list(told.get(UNREAD, {}).items())[:TOP_UNREAD]
+    ]
     return "\n".join([*lines, f"  what went and why: groundup corpus report {out}"])
 
 

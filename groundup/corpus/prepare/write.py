@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from groundup.core import Config, DataError, Draft, write_json, write_text
-from groundup.documents import NO_DOCUMENTS, PASS, Record, Ruling, printable
+from groundup.documents import NO_DOCUMENTS, PASS, UNREAD, Record, Ruling, printable
 
 from ..engine.job import ENGINE, LICENCES, READ, Use, made
 from ..engine.run import Ran
@@ -128,6 +128,8 @@ def count_licence(metadata: Mapping[str, Any], characters: int, counters: Counte
     name = printable(", ".join(map(str, every)))[:LICENCE_CHARACTERS].replace("|", "/")
     counters[f"licence|documents|{name}"] += 1
     counters[f"licence|characters|{name}"] += characters
+    for key in metadata.get(UNREAD, ()):
+        counters[f"unread licence|{printable(key)}"] += 1
 
 
 def count_numbers(metadata: Mapping[str, Any], counters: Counter[str]) -> None:
@@ -233,7 +235,9 @@ def summary(ran: Ran, pipeline: Pipeline) -> dict[str, Any]:
     for key, count in every.items():
         if "|record|" in key:
             reasons[key.split("|record|", 1)[1]] += count
-    return {
+    first = "unread licence|"
+    unread = {key.removeprefix(first): n for key, n in every.items() if key.startswith(first)}
+    return ({UNREAD: dict(sorted(unread.items()))} if unread else {}) | {
         "steps": funnel(every, names),
         "sources": {
             source.name: {

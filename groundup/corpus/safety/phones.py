@@ -29,14 +29,18 @@ CODES = {
 """Country's code to the least and most digits after it: wider than the plans, whose numbers for
 films (+1 212-555-0142) people use too, and enough where a number has no `+`."""
 
+SPACES, DASHES = r"\u00a0\u2000-\u200b\u202f\u3000\t", r"\u00ad\u2010-\u2015\u2212"
+"""Beside a space and a hyphen: as typesetters set them."""
 CANDIDATE = regex.compile(
-    r"(?<![\w+/=.#-]|\d:)(?:[+\uff0b]\s?|\([+\uff0b]?)?\d"
-    r"[\d ().\-/\u00a0\u2009\u202f\u2010-\u2013]{5,24}\d(?![\w-]|[.:]\d)"
+    r"(?:(?<![\w+/=.#-]|\d:)(?:\([+\uff0b]?)?|(?<![\w+])[+\uff0b]\s?)"
+    rf"\d[\d ().\-/{SPACES}{DASHES}]{{5,24}}\d(?![\w-]|[.:]\d)"
 )
-"""Anything that may hold one: 7 to 26 digits and separators."""
-PLAIN = str.maketrans({"\uff0b": "+"} | dict.fromkeys("\u00a0\u2009\u202f", " ")
-                      | dict.fromkeys("\u2010\u2011\u2012\u2013", "-"))  # fmt: skip
-"""Spaces, hyphens and a full-width + as typesetters set them, as the patterns have them."""
+"""Anything that may hold one: 7 to 26 digits and separators. A `+` may stand behind `=` or `/`, as
+in settings and addresses."""
+PLAIN = str.maketrans({"\uff0b": "+", "\t": " ", "\u3000": " ", "\u00a0": " ", "\u202f": " "}
+                      | dict.fromkeys(range(0x2000, 0x200C), " ")
+                      | dict.fromkeys([0xAD, 0x2212, *range(0x2010, 0x2016)], "-"))  # fmt: skip
+"""Spaces, dashes and a full-width + as the patterns have them."""
 
 TELLING = tuple(
     regex.compile(pattern)
@@ -79,7 +83,7 @@ NOT_A_PHONE = regex.compile(
     r"|eur|usd|port|page|seite)[\s.:#n°o-]{0,4}$"
 )
 YEARS = regex.compile(r"(?:1[5-9]|20)\d\d(?:[ ,/-]+(?:1[5-9]|20)\d\d)+")
-THOUSANDS = regex.compile(r"\d{1,3}(?:[ \u00a0\u2009\u202f]\d{3}){3,}")
+THOUSANDS = regex.compile(rf"\d{{1,3}}(?:[ {SPACES}]\d{{3}}){{3,}}")
 POSTCODE = regex.compile(r"\d{5}-\d{4}")
 """Of the United States; in Germany a number is written so too, which its word then tells."""
 MODES = regex.compile(r"0[0-7]{3}(?:[ ,/-]+0[0-7]{3})+")
@@ -101,7 +105,7 @@ def find_phone(text: str, start: int, end: int) -> tuple[int, int] | None:
     """
     if THOUSANDS.fullmatch(text, start, end) and not WORD.search(text[max(0, start - 48) : start]):
         return None
-    breaks = [at for at in range(start, end) if text[at] in " \u00a0\u2009\u202f"]
+    breaks = [at for at in range(start, end) if text[at].translate(PLAIN) == " "]
     firsts = [at + 1 for at in breaks[:2] if at - start <= MOST_CUT]
     lasts = [at for at in breaks[-2:] if end - at - 1 <= MOST_CUT]
     for first in [start, *firsts]:

@@ -231,7 +231,7 @@ def talk_of(value: Any) -> Talk:
                           ("language", "language"))
         if isinstance(value.get(key), str | int) and value[key] != ""
     }  # fmt: skip
-    about |= with_licence({key: plain(value.get(key)) for key in ("licence", "license")})
+    about |= with_licence({}, value)
     for key, turn, name in (("conversations", sharegpt_turn, "sharegpt"),
                             ("conversation", sharegpt_turn, "sharegpt"),
                             ("messages", message_turn, "openai")):  # fmt: skip

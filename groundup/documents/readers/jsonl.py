@@ -57,7 +57,8 @@ class JsonLinesConfig(ReaderConfig):
     metadata_keys: tuple[str, ...] = (
         "url", "title", "author", "date", "language", "licence", "license", "source", "path",
     )  # fmt: skip
-    """Keys kept as metadata where a line has them; `license` is kept as `licence`."""
+    """Keys kept as metadata where a line has them. A licence is read, as `licence`, whatever this
+    says: from `license`, `spdx`, `metadata.license` and their like."""
     kind: str = "text"
     """Kind of the records; html makes the text the record's bytes."""
     surrogates: str = "reject"
@@ -188,7 +189,8 @@ class JsonLines:
         value = look_up(row, config.text_key)
         if not isinstance(value, Located):
             raise Refused("no text", f"{config.text_key} is {type(value).__name__}")
-        metadata = with_licence({key: plain(look_up(row, key)) for key in config.metadata_keys})
+        values = {key: plain(look_up(row, key)) for key in config.metadata_keys}
+        metadata = with_licence(values, row)
         name = plain(look_up(row, config.id_key)) if config.id_key else None
         metadata |= {"id": name} if name is not None else {}
         made = self.make(source, path, text, value, metadata)

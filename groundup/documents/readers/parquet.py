@@ -21,6 +21,7 @@ from .reader import (
     Refused,
     Rejected,
     data_record,
+    licence_fields,
     open_part,
     plan_files,
     printable,
@@ -47,7 +48,8 @@ class ParquetConfig(ReaderConfig):
     metadata_columns: tuple[str, ...] = (
         "url", "title", "author", "date", "language", "licence", "license", "source", "path",
     )  # fmt: skip
-    """Columns kept as metadata where a file has them; `license` is kept as `licence`."""
+    """Columns kept as metadata where a file has them. A licence is read, as `licence`, whatever
+    this says: from `license`, `spdx`, `metadata.license` and their like."""
     kind: str = "text"
     """Kind of the records; html, pdf and epub stay bytes."""
 
@@ -125,7 +127,9 @@ class Parquet:
         if kind not in allowed:
             raise Refused("no text column", f"{config.text_column} is {kind}")
         wanted = (config.text_column, config.id_column, *config.metadata_columns)
-        return [name for name in dict.fromkeys(wanted) if name in schema.names]
+        names = [name for name in dict.fromkeys(wanted) if name in schema.names]
+        fields = {one.name: dict.fromkeys(inner_names(one.type)) for one in schema}
+        return list(dict.fromkeys([*names, *(name for name, _ in licence_fields(fields))]))
 
     def record(self, row: dict[str, Any], path: str, source: str) -> Record | Rejected:
         """The record of one row."""
@@ -135,7 +139,7 @@ class Parquet:
             return Rejected(path, "no text", f"{config.text_column} is null")
         if len(value) > config.max_bytes:
             return Rejected(path, "too large", f"{len(value)}; {config.max_bytes} at most")
-        metadata = with_licence({name: row.get(name) for name in config.metadata_columns})
+        metadata = with_licence({name: row.get(name) for name in config.metadata_columns}, row)
         name = row.get(config.id_column) if config.id_column else None
         metadata |= {"id": name} if name is not None else {}
         made = self.make(value, path, source, metadata)
@@ -166,6 +170,14 @@ def opened(file: Any) -> "pyarrow.parquet.ParquetFile":
         return parquet.ParquetFile(file)
     except (OSError, ValueError) as error:
         raise Refused("broken file", str(error)[:200]) from None
+
+
+def inner_names(kind: "pyarrow.DataType") -> list[str]:
+    """The names of a struct's fields; none of other types."""
+    import pyarrow as pa
+
+    count = kind.num_fields if pa.types.is_struct(kind) else 0
+    return [kind.field(at).name for at in range(count)]
 
 
 def groups_of(file: "pyarrow.parquet.ParquetFile") -> list[Group]:

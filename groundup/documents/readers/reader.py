@@ -7,6 +7,7 @@ opened. Knows no file format: see the other files of this folder.
 """
 
 import os
+import re
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,16 @@ READERS: dict[str, str] = {
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "CVS"})
 EMPTY = (None, "", [], {})
 """Values of metadata that say nothing."""
+OF_LICENCE = re.compile("licen[cs]|spdx", re.IGNORECASE)
+LICENCE_KEY = re.compile(
+    r"[\w:-]*(?:licen[cs]es?|spdx)(?:[_-]?(?:spdx|id|identifier|expression|key|name))?",
+    re.IGNORECASE,
+)
+"""Keys whose value is a licence, such as `License`, `spdx_id` and `max_stars_repo_licenses`."""
+LICENCE_NAMES = ("spdx", "spdx_id", "spdxid", "id", "key", "name")
+"""Keys of a licence that is an object, the most exact first."""
+UNREAD = "unread_licence_keys"
+MOST_KEYS, MOST_OF_A_KEY = 8, 60
 
 NO_DOCUMENTS = frozenset(
     ("another kind of file", "another kind of content", "skipped by its path", "not a regular file",
@@ -266,22 +277,59 @@ def plain_value(value: Any) -> Any:
     return value
 
 
-def with_licence(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What a record states, its `license` as `licence`: nothing overwrites something.
+def with_licence(values: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is kept of a row and, as `licence`, every licence that the row states.
 
-    A name counts by what follows its last dot. Where several names state licences, all are kept.
+    Keys that look like a licence's and are neither read nor kept are named, for a warning.
 
-    >>> with_licence({"licence": "MIT", "license": None, "meta.license": ["MIT", "Zlib"]})
+    >>> with_licence({"license": None}, {"spdx": "MIT", "metadata": {"License": ["MIT", "Zlib"]}})
     {'licence': ['MIT', 'Zlib']}
+    >>> with_licence({}, {"license_url": "http://a/", "max_stars_repo_licenses": ["MIT"]})
+    {'licence': 'MIT', 'unread_licence_keys': ['license_url']}
     """
-    kept = {name: value for name, value in values.items() if value not in EMPTY}
-    names = [name for name in kept if name.rpartition(".")[2] in ("licence", "license")]
-    stated: list[Any] = []
-    for name in names:
-        value = kept.pop(name)
-        every = value if isinstance(value, list) else [value]
-        stated += [one for one in every if one not in EMPTY and one not in stated]
-    return kept | ({"licence": stated[0] if len(stated) == 1 else stated} if stated else {})
+    kept, stated, unread = {}, [], []
+    for name, value in (dict(values) | dict(licence_fields(row))).items():
+        last = name.rpartition(".")[2]
+        if LICENCE_KEY.fullmatch(last):
+            stated += licences_in(value)
+        elif name not in values and licences_in(value):
+            unread.append(name[:MOST_OF_A_KEY])
+        if name in values and value not in EMPTY and last.lower() not in ("licence", "license"):
+            kept[name] = value
+    stated = list(dict.fromkeys(stated))
+    kept |= {"licence": stated[0] if len(stated) == 1 else stated} if stated else {}
+    return kept | ({UNREAD: unread[:MOST_KEYS]} if unread else {})
+
+
+def licence_fields(row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the fields whose keys speak of a licence, those in `metadata` and `meta` too."""
+    for key, value in row.items():
+        if OF_LICENCE.search(key):
+            yield key, value
+        elif key.lower() in ("metadata", "meta") and isinstance(value, dict):
+            inner = value.items()
+            yield from ((f"{key}.{name}", one) for name, one in inner if OF_LICENCE.search(name))
+
+
+def licences_in(value: Any) -> list[Any]:
+    """The licences in a value: itself, those in a list, or an object's by its SPDX id or name.
+
+    >>> licences_in(["MIT", {"key": "gpl-3.0", "spdx_id": "GPL-3.0-only"}])
+    ['MIT', 'GPL-3.0-only']
+    """
+    found, waiting = [], [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            by_name = {str(name).lower(): inner for name, inner in one.items()}
+            named = map(by_name.get, LICENCE_NAMES)
+            spelt = [name for name in named if isinstance(name, str) and name.strip()]
+            one = spelt[:1] or [*one.values()]
+        if isinstance(one, list):
+            waiting += reversed(one)
+        elif not isinstance(one, bool):
+            found.append(str(one).strip() if isinstance(one, str) else one)
+    return [one for one in found if one not in EMPTY]
 
 
 def suffix_of(path: str) -> str:

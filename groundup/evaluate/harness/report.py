@@ -223,6 +223,11 @@ def read_report(artifact: Artifact) -> Report:
 
     Raises ArtifactError if it is no such report, or one of another format.
     """
+    if artifact.stage != "evaluate":  # a recipe's page and a scaling law are reports too
+        raise ArtifactError(
+            f"Expected an evaluation, got a report of the stage {artifact.stage!r} "
+            f"({artifact.path}); make one with `groundup evaluate`."
+        )
     path = artifact.file("report.json")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

@@ -233,7 +233,9 @@ def spoken(task: Task, answer: Asked) -> Asked:
 
 def says_nothing(answer: Asked) -> bool:
     """Whether an answer is a text without a letter."""
-    return isinstance(answer, Completion) and not answer.text.strip()
+    return isinstance(answer, Completion) and not any(
+        sign.isprintable() and sign != " " for sign in answer.text
+    )
 
 
 def score_of(task: Task, item: Item, answers: Sequence[Asked]) -> Scored:

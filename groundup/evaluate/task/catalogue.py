@@ -102,7 +102,7 @@ def split_level(name: str) -> tuple[str, int | None]:
 
 def open_file(path: Path, index: Index, ways: Ways) -> list[Task | Group]:
     """The task or group of a YAML file; what it names is sought in `include` and its folder."""
-    settings = read_yaml(path)
+    settings = read_yaml(path, () if ways.data is None else (ways.data,))
     defined = Defined(path.resolve(), settings)
     if "group" in settings:
         around = read_index(path.resolve().parent)

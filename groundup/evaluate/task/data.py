@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import ConfigError, DataError, MissingExtra, is_within
+from groundup.core import ConfigError, DataError, MissingExtra, is_within, regular
 
 from .rows import Row, Rows
 
@@ -91,7 +91,8 @@ def files_of(source: Source, split: str) -> list[Path]:
     for folder in searched:
         if found := split_files(folder, split):
             return found
-    near = sorted({p.name for folder in searched if folder.is_dir() for p in folder.iterdir()})
+    own = [each for each in searched if any(is_within(each, base) for base in bases(source))]
+    near = sorted({p.name for folder in own if folder.is_dir() for p in folder.iterdir()})
     there = f" What is there: {', '.join(near[:8])}." if near else ""
     places = ", ".join(f"{folder}/{split}.*" for folder in searched)
     raise DataError(
@@ -168,7 +169,7 @@ def read_file(path: Path, source: Source) -> Iterable[Row]:
     if kind == "parquet":
         return read_parquet(path)
     try:
-        data = path.read_bytes()
+        data = regular(path).read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read as UTF-8 text ({error}).") from None
@@ -272,6 +273,6 @@ def read_parquet(path: Path) -> list[Row]:
     except ImportError:
         raise MissingExtra("pyarrow", "corpus") from None
     try:
-        return parquet.read_table(path).to_pylist()
+        return parquet.read_table(regular(path)).to_pylist()
     except (OSError, ValueError) as error:
         raise DataError(f"{path} is no Parquet file ({error}).") from None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from groundup.core import ConfigError, MissingExtra, record
+from groundup.core import ConfigError, MissingExtra, is_within, record, regular
 
 from .code import Function
 
@@ -42,12 +42,18 @@ MOST_NODES = 100_000
 """Values of a YAML file; task files have some hundreds."""
 
 
-def read_yaml(file: Path, seen: tuple[Path, ...] = ()) -> Plain:
+def read_yaml(
+    file: Path, roots: tuple[Path, ...] = (), seen: tuple[Path, ...] = ()
+) -> Plain:  # fmt: skip
     """One file's keys, those of the files it includes below its own.
 
-    Raises ConfigError naming the file and line for what is no YAML, no mapping, or includes itself.
+    roots  folders besides its own from which it may include: a stranger's file reads no others
+
+    Raises ConfigError naming the file and line for what is no YAML, no mapping, includes itself, or
+    includes what is not below those folders.
     """
     file = file.resolve()
+    roots = roots if seen else (file.parent, *roots)
     if file in seen:
         raise ConfigError(f"{seen[-1]} includes {file.name}, which includes it in turn.")
     found = parse(file)
@@ -56,9 +62,14 @@ def read_yaml(file: Path, seen: tuple[Path, ...] = ()) -> Plain:
     merged: Plain = {}
     included = found.pop("include", [])
     for name in included if isinstance(included, list) else [included]:
+        if not any(is_within(file.parent / str(name), root) for root in roots):
+            raise ConfigError(
+                f"{file} includes {name!r}, which is not below its folder; pass the folder of both "
+                "as --include if the task may read it."
+            )
         if not isinstance(name, str) or not (file.parent / name).is_file():
             raise ConfigError(f"{file} includes {name!r}, and there is no such file beside it.")
-        inner = read_yaml(file.parent / name, (*seen, file))
+        inner = read_yaml(file.parent / name, roots, (*seen, file))
         inner.pop("task_list", None)  # names tasks of the included file alone
         merged |= inner
     return merged | found
@@ -73,7 +84,7 @@ def parse(file: Path) -> Any:
 
     Loader.add_constructor("!function", lambda _, node: Function(file, str(node.value)))
     try:
-        loader = Loader(file.read_bytes())
+        loader = Loader(regular(file).read_bytes())
         try:
             node = loader.get_single_node()
             check_size(node, file)
@@ -127,7 +138,7 @@ def read_index(folder: Path) -> Index:
     for file in sorted(folder.rglob("*.yaml")):
         if {"__pycache__", ".ipynb_checkpoints"}.isdisjoint(file.parts):
             try:
-                add(index, Defined(file, read_yaml(file)))
+                add(index, Defined(file, read_yaml(file, (folder,))))
             except ConfigError as error:
                 record.say(f"left out: {error}")
     for names in index.tags.values():

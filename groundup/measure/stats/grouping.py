@@ -81,7 +81,10 @@ def group_codes(groups: Groups, number: int, what: str = "values") -> np.ndarray
     if len(groups) != number:
         raise DataError(f"{number} {what} need as many groups; got {len(groups)}.")
     seen: dict[Hashable, int] = {}
-    return np.array([seen.setdefault(group, len(seen)) for group in groups], dtype=np.intp)
+    try:
+        return np.array([seen.setdefault(group, len(seen)) for group in groups], dtype=np.intp)
+    except TypeError as error:
+        raise DataError(f"Expected names or numbers of groups ({error}).") from None
 
 
 def group_sums(values: Values, groups: Groups, weights: Values) -> tuple[np.ndarray, np.ndarray]:

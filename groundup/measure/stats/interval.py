@@ -37,6 +37,7 @@ STEEPEST = 0.25
 """Where the scale ends, so that no bound is stretched to more than 1.85 times its distance."""
 RARE = 16
 """With fewer groups than this that differ from the rest, resamples miss what is rare."""
+SMALLEST = 1e-300
 FLAT = 1e-3
 """Student's bounds are taken where more than this share of the resamples has no spread."""
 
@@ -59,6 +60,8 @@ class Interval(NamedTuple):
     """Of freedom of the variance; 0 as usual: groups - 1, or infinite for independent trials."""
     error: float | None = None
     """Standard error of what was seen, where bounds also leave room for the unseen."""
+    limits: tuple[float, float] | None = None
+    """Between which the truth lies however little is known, if there are any."""
 
     def __str__(self) -> str:
         """The estimate and its bounds in four digits: `0.812 [0.7905, 0.8351]`."""
@@ -82,20 +85,17 @@ class Interval(NamedTuple):
             wide = wilson_bounds(self.estimate, self.trials, then)
             more = [then / now * abs(a - b) for a, b in zip(narrow, self[1:3], strict=True)]
             return self._replace(low=max(0.0, wide[0] - more[0]), high=min(1.0, wide[1] + more[1]))
+        # room for the unseen grows with the logarithm of the tail: 1 - tail ** (1 / groups)
+        rarer = log(max(normal_tail(errors), SMALLEST)) / log(tail_of(self.confidence))
+        unseen = inf if self.error is None else now * self.error
         low, high = (
-            self.estimate + (end - self.estimate) * self.factor(end, now, then)
+            self.estimate
+            + (end - self.estimate)
+            * (then / now if abs(end - self.estimate) <= unseen else max(then / now, rarer))
             for end in (self.low, self.high)
         )
-        return self._replace(low=low, high=high)
-
-    def factor(self, end: float, now: float, then: float) -> float:
-        """How many times as far away a bound is, that many of Student's standard errors for these.
-
-        Room for the unseen grows with the logarithm of the tail: 1 - tail^(1 / groups).
-        """
-        if self.error is None or abs(end - self.estimate) <= now * self.error:
-            return then / now
-        return max(then / now, log(normal_tail(then)) / log(normal_tail(now)))
+        least, most = self.limits or (-inf, inf)
+        return self._replace(low=max(low, least), high=min(high, most))
 
     @property
     def unseen(self) -> float:
@@ -157,8 +157,9 @@ def bootstrap(
             error = float(standard_error(float((residuals**2).sum()), float(masses.sum()), number))
     low, high = (float(end) for end in np.clip(bounds, *limits))
     return Interval(
-        estimate, low, high, confidence, len(values), number, degrees=degrees, error=error
-    )
+        estimate, low, high, confidence, len(values), number, degrees=degrees, error=error,
+        limits=limits if np.isfinite(limits).all() else None,
+    )  # fmt: skip
 
 
 def check_limits(means: np.ndarray, limits: tuple[float, float]) -> None:
@@ -450,8 +451,9 @@ def difference_of_rates(
     n, groups = left.n + right.n, left.groups + right.groups
     degrees = min((one.degrees for one in (left, right) if one.degrees), default=0.0)
     return Interval(
-        estimate, estimate - below, estimate + above, confidence, n, groups, degrees=degrees
-    )
+        estimate, estimate - below, estimate + above, confidence, n, groups, degrees=degrees,
+        limits=(-1.0, 1.0),
+    )  # fmt: skip
 
 
 def tail_share(confidence: float, groups: float) -> float:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from groundup.core import ConfigError, page, write_text
+from groundup.core import ConfigError, page, regular, write_text
 
 from ..transformer import Transformer
 from ..weights.directory import load
@@ -128,7 +128,7 @@ def routing(model: Path, text: Path, out: Path) -> Shares:
 def read_text(place: Path) -> str:
     """A file's text; ConfigError if there is none."""
     try:
-        return Path(place).read_text(encoding="utf-8")
+        return regular(Path(place)).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{place} is no file of plain text ({error}); give one, such as a page of a document."

@@ -73,7 +73,7 @@ def found_in(directory: Path) -> Path:
         if (directory / name).is_file():
             return directory / name
     models = sorted(directory.glob("*.model")) or sorted(directory.glob("*.model.v*"))
-    if models:
+    if models and models[0].is_file():
         return models[0]
     if (directory / "vocab.txt").is_file():
         return directory / "vocab.txt"

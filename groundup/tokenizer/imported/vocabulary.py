@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from groundup.core import ArtifactError, DataError
+from groundup.core import ArtifactError, DataError, regular
 
 from ..bpe import PATTERNS, byte_characters
 from .content import added, bpe, byte_level, content, framed, read_object
@@ -85,7 +85,7 @@ def open_pairs(
     """Open GPT-2's vocab.json and merges.txt, or GPT-1's; ArtifactError if they are none."""
     try:
         ids = read_object(vocab)
-        lines = merges.read_text(encoding="utf-8").split("\n")
+        lines = regular(merges).read_text(encoding="utf-8").split("\n")
         pairs = [line.split(" ") for line in lines if line.strip() and line[:9] != "#version:"]
         if any(pair[-1].endswith(WORD_END) for pair in pairs):
             return pairs_of_words(ids, pairs, settings)

@@ -16,6 +16,7 @@ from groundup.core import (
     Config,
     ConfigError,
     Draft,
+    check_kind,
     hash_file,
     produce,
     record,
@@ -219,6 +220,7 @@ def folder_of(run: Path) -> Path:
     for folder in (run / ".scratch", run):
         if places(folder):
             return folder
+    check_kind(run, "model")
     if (run / MANIFEST).is_file():
         raise ArtifactError(f"{run} is complete: its model is in it, and checkpoints are gone.")
     raise ArtifactError(f"{run} has no checkpoint yet; expected step-… in it or in its .scratch.")

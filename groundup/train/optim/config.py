@@ -37,7 +37,8 @@ class OptimConfig(Config):
     others: Literal["adamw", "adafactor", "sgd"] = "adamw"
     """Optimizer of everything else."""
     rules: tuple[RuleConfig, ...] = ()
-    """What is different for some weights."""
+    """What is different for some weights, as in `[{"names": "norm", "learning_rate": 0}]`; keys:
+    names, kinds, optimizer, learning_rate, weight_decay, state."""
     muon_learning_rate: float = Field(default=0.025, ge=0)
     """Peak step of matrices under Muon; a step's RMS is this times sqrt(max(1, rows / columns))."""
     momentum: float = Field(default=0.9, ge=0, lt=1)

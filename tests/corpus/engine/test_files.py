@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 from pathlib import Path
 from typing import Annotated, get_type_hints
 
@@ -76,6 +77,9 @@ def test_digests_say_which_setting_and_what_it_holds(tmp_path):
     assert file_digests("01 x", Outer, settings)[0] != second[0]
     (tmp_path / "a.txt").unlink()
     with pytest.raises(ConfigError, match=r"01 x: one names .*a.txt, which cannot be read \(No su"):
+        file_digests("01 x", Outer, settings)
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(ConfigError, match=r"a.txt, which cannot be read \(no regular file\)"):
         file_digests("01 x", Outer, settings)
 
 

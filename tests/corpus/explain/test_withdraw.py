@@ -18,6 +18,7 @@ from groundup.corpus import (
 )
 from groundup.corpus.explain.reading import counters, removals
 from groundup.corpus.explain.withdraw import WITHDRAWALS
+from groundup.corpus.prepare.stage import ended
 from groundup.tokenizer import TokenizerConfig, train_tokenizer
 
 from .made import corpus, home
@@ -104,6 +105,29 @@ def test_a_rows_own_licence_is_withdrawn_and_not_its_sources(tmp_path):
     assert stated == {"MIT": 15, "GPL-3.0-only": 5}
     said = withdraw(WithdrawConfig(licences=("GPL-*",)), made, tmp_path / "without")
     assert len(said.records) == 5
+
+
+def test_a_licence_in_any_spelling_is_withdrawn_and_an_unread_key_is_named(tmp_path):
+    gpl = "GPL-3.0-only"
+    stated = [
+        {"spdx": gpl}, {"metadata": {"license": gpl}}, {"License": gpl}, {"LICENSE": gpl},
+        {"licenses": [gpl]}, {"max_stars_repo_licenses": ["MIT", gpl]}, {"license": {"spdx": gpl}},
+    ]  # fmt: skip
+    rows = stated + [{"license_url": "http://a/"}] * 3 + [{}] * 10
+    told = [json.dumps({"text": f"row {n}"} | row) for n, row in enumerate(rows)]
+    (tmp_path / "rows.jsonl").write_text("\n".join(told))
+    (tmp_path / "p.toml").write_text(
+        '[[sources]]\nname = "rows"\npath = "rows.jsonl"\nreader = "jsonl"\nlicence = "CC0-1.0"\n'
+    )
+    made = prepare(tmp_path / "p.toml", tmp_path / "corpus", workers=1)
+    assert {one: row["documents"] for one, row in counters(made)["licences"].items()} == {
+        "CC0-1.0": 13, gpl: 6, f"MIT, {gpl}": 1
+    }  # fmt: skip
+    said = ended(counters(made), made.path)
+    assert said.count("Warning: license_url is not read as a licence (3 documents);") == 1
+    for number, pattern in enumerate(("GPL*", gpl)):
+        out = tmp_path / f"without-{number}"
+        assert len(withdraw(WithdrawConfig(licences=(pattern,)), made, out).records) == 7
 
 
 def test_each_pattern_that_means_nothing_is_named(tmp_path):

@@ -142,6 +142,17 @@ def test_a_dry_run_may_come_before_the_run(tmp_path):
     assert stage.SMALL == 10_000
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_settings_file_that_is_missing_or_a_pipe_is_refused(tmp_path, dry_run):
+    use = '\n[[steps]]\nuse = "safety.toxicity"\nsettings = {lexicon = "words"}\n'
+    path = write_pipeline(tmp_path, TOML + use)
+    for said in ("No such file", "no regular file"):
+        with pytest.raises(ConfigError, match=rf"words, which cannot be read \({said}"):
+            prepare(path, tmp_path / "out", workers=1, dry_run=dry_run)
+        if said == "No such file":
+            os.mkfifo(tmp_path / "words")
+
+
 def test_an_input_that_changes_between_its_hash_and_its_reading_is_refused(tmp_path, monkeypatch):
     pipeline = write_pipeline(tmp_path)
     hashed = stage.fingerprints

@@ -36,6 +36,18 @@ def test_what_is_no_number_stays(other):
     assert find_personal(f"It was {other} then.", ["phone"]) == []
 
 
+@pytest.mark.parametrize("before", ["PHONE=", "whatsapp://send?phone=", "x/"])
+def test_a_plus_tells_a_number_in_settings_and_addresses(before):
+    text = f"Write to {before}+8801812345678 please."
+    assert [text[a:b] for a, b, _ in find_personal(text, ["phone"])] == ["+8801812345678"]
+
+
+@pytest.mark.parametrize("sign", "\u2002\u3000\t\u2014\u2212\u00ad\u200b")
+def test_groups_may_stand_apart_by_any_space_or_dash(sign):
+    text = f"Write to +880{sign}1812{sign}345678 please."
+    assert [text[a:b] for a, b, _ in find_personal(text, ["phone"])] == [text[9:-8]]
+
+
 def test_numbers_around_it_do_not_get_in():
     text = "Room 12 0171 2345678 2 times"
     assert [text[a:b] for a, b, _ in find_personal(text, ["phone"])] == ["0171 2345678"]

@@ -176,6 +176,7 @@ def test_what_is_no_conversation_is_named(tmp_path):
         ({"license": "MIT", "licence": ""}, "MIT"),
         ({"license": "MIT", "licence": None}, "MIT"),
         ({"license": ["MIT", "Zlib"]}, ["MIT", "Zlib"]),
+        ({"spdx": "MIT", "metadata": {"license": {"id": "Zlib"}}}, ["MIT", "Zlib"]),
         ({"title": "T", "name": ""}, None),
     ],
 )

@@ -121,6 +121,7 @@ def test_html_in_json_stays_bytes_and_empty_files_have_no_records(tmp_path):
         ({"license": "MIT", "licence": "MIT"}, "MIT"),
         ({"license": "MIT", "licence": "Zlib"}, ["Zlib", "MIT"]),
         ({"license": ["MIT", "Zlib"]}, ["MIT", "Zlib"]),
+        ({"License": {"spdx": "MIT"}, "metadata": {"license": "Zlib"}}, ["MIT", "Zlib"]),
         ({}, None),
     ],
 )

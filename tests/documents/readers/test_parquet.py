@@ -84,3 +84,21 @@ def test_no_spelling_of_licence_takes_the_others_away(tmp_path):
     parquet.write_table(pa.table({"text": ["a", "b", "c"]} | rows), tmp_path / "a.parquet")
     found = [one.metadata for one in all_of(tmp_path)]
     assert found == [{"licence": "CC0-1.0"}, {"licence": ["CC0-1.0", "MIT"]}, {"licence": "MIT"}]
+
+
+def test_a_licence_is_read_from_columns_and_structs_that_nobody_named(tmp_path):
+    rows = {
+        "text": ["a", "b", "c"], "max_stars_repo_licenses": [["MIT"], [], None],
+        "metadata": [{"license": None, "n": 1}, {"license": "GPL-3.0-only", "n": 2}, None],
+        "SPDX": ["Zlib", None, None], "license_url": [None, None, "http://a/"],
+    }  # fmt: skip
+    parquet.write_table(pa.table(rows), tmp_path / "a.parquet")
+    expected = [
+        {"licence": ["MIT", "Zlib"]}, {"licence": "GPL-3.0-only"},
+        {"unread_licence_keys": ["license_url"]},
+    ]  # fmt: skip
+    for config in (ParquetConfig(), ParquetConfig(metadata_columns=())):
+        found = [one.metadata for one in all_of(tmp_path, config)]
+        assert sorted(map(str, found)) == sorted(map(str, expected))
+    found = all_of(tmp_path, ParquetConfig(metadata_columns=("metadata",)))
+    assert found[1].metadata["metadata"] == {"license": "GPL-3.0-only", "n": 2}

@@ -9,12 +9,14 @@ import pytest
 from groundup.core import Config, DataError
 from groundup.documents import READERS, Part, Reader, Rejected, SourceMap
 from groundup.documents.readers.reader import (
+    UNREAD,
     Refused,
     open_part,
     plan_files,
     read_all,
     split,
     text_record,
+    with_licence,
 )
 
 
@@ -77,3 +79,40 @@ def test_a_text_that_no_corpus_can_hold_is_a_reject():
         segments = SourceMap.identity("x" * len(text)).segments
         found = text_record("s", "p", "text", SourceMap(text, segments), {})
         assert isinstance(found, Rejected) and found.reason == reason
+
+
+def nested(value, depth):
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        ({"spdx": "GPL-3.0-only"}, "GPL-3.0-only"),
+        ({"LICENSE": "GPL-3.0-only"}, "GPL-3.0-only"),
+        ({"licenses": ["MIT", "GPL-3.0-only", "MIT"]}, ["MIT", "GPL-3.0-only"]),
+        ({"max_stars_repo_licenses": ["GPL-3.0-only"]}, "GPL-3.0-only"),
+        ({"gha_license_id": "GPL-3.0", "detected_licenses": []}, "GPL-3.0"),
+        ({"metadata": {"license": "GPL-3.0-only"}}, "GPL-3.0-only"),
+        ({"Meta": {"SPDX_ID": "GPL-3.0-only"}}, "GPL-3.0-only"),
+        ({"license": {"spdx": "GPL-3.0-only"}}, "GPL-3.0-only"),
+        ({"license": {"key": "gpl", "name": "GNU GPL", "spdx_id": "GPL-3.0"}}, "GPL-3.0"),
+        ({"license": [{"id": "MIT"}, {"type": "GPL"}]}, ["MIT", "GPL"]),
+        ({"license": nested("MIT", 5_000)}, "MIT"),
+        ({"license": {"id": 1, "spdx": " "}, "is_licence": True}, 1),
+        ({"license": " ", "license_url": [""], "spdx": None, "licenses": [""]}, None),
+        ({"metadata": {"pages": 3}, "metadatas": {"license": "MIT"}}, None),
+    ],
+)
+def test_a_licence_is_read_in_every_usual_spelling(row, found):
+    assert with_licence({}, row) == ({} if found is None else {"licence": found})
+
+
+def test_what_only_looks_like_a_licence_is_named_and_no_licence():
+    row = {"license_url": "u", "metadata": {"spdx_text": "t"}, "has_license": True}
+    assert with_licence({}, row) == {UNREAD: ["license_url", "metadata.spdx_text"]}
+    assert with_licence({"license_url": "u"}, {"license_url": "u"}) == {"license_url": "u"}
+    many = with_licence({}, {f"license_{'of' * 99}_{n}": "x" for n in range(99)})
+    assert len(many[UNREAD]) == 8 and len(many[UNREAD][0]) == 60

@@ -38,7 +38,9 @@ def test_everything_is_written_once_and_kept(tmp_path):
 def test_what_is_no_evaluation_is_told(tmp_path):
     paths = reports(tmp_path)
     compare(paths, out=tmp_path / "out")
-    with pytest.raises(ArtifactError, match="no file report.json"):
+    with pytest.raises(
+        ArtifactError, match="Expected an evaluation, got a report of the stage 'compare'"
+    ):
         compare([paths[0], tmp_path / "out"])
     with pytest.raises(ArtifactError, match="there is no such folder"):
         compare([paths[0], tmp_path / "nothing"])

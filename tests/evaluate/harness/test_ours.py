@@ -53,6 +53,7 @@ def test_a_chat_needs_the_directory_s_own_template(directory):
     talk = (Message("user", "Why?"),)
     model = open_ours(directory, chat=True)
     assert "<|im_start|>user" in model.render(talk)
+    assert model.render(talk).endswith("<|im_start|>assistant\n")
     assert f"|template:{template_digest()[:12]}" in model.signature
     (directory / "chat_template.jinja").write_text("{{ messages }}")
     with pytest.raises(ArtifactError, match="not the chat format that groundup renders"):

@@ -106,15 +106,29 @@ def test_damage_is_told_with_its_place(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"bits_per_byte": null}', "has format None"),
+        ('{"format": 0}', "has format 0"),
         ('{"format": 1, "subject": {}}', "damaged or no evaluation's report"),
         ("[]", "damaged or no evaluation's report"),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path, text, said):
-    other = produce(
-        tmp_path / "o", kind="report", stage="other", version=1, config=Config(), parents={},
+    with pytest.raises(ArtifactError, match=said):
+        read_report(other(tmp_path / "o", "evaluate", text))
+
+
+def test_a_page_of_a_recipe_is_no_evaluation_and_no_old_format(tmp_path):
+    page = other(tmp_path / "page", "report", '{"bits_per_byte": null}')
+    with pytest.raises(ArtifactError) as raised:
+        read_report(page)
+    assert str(raised.value) == (
+        f"Expected an evaluation, got a report of the stage 'report' ({page.path}); make one with "
+        "`groundup evaluate`."
+    )
+
+
+def other(out: Path, stage: str, text: str) -> Artifact:
+    """An artifact with any text in the place of a report."""
+    return produce(
+        out, kind="report", stage=stage, version=1, config=Config(), parents={},
         write=lambda draft: write_text(draft.file("report.json"), text),
     )  # fmt: skip
-    with pytest.raises(ArtifactError, match=said):
-        read_report(other)

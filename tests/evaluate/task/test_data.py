@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,14 @@ def test_damaged_json_names_file_and_line(tmp_path):
     (tmp_path / "x.jsonl").write_bytes(b'{"a": "\xff"}')
     with pytest.raises(DataError, match="cannot be read as UTF-8"):
         read_split(source(tmp_path, data_files="x.jsonl"), "train")
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_a_pipe_is_told_and_not_waited_for(tmp_path, kind):
+    (tmp_path / "mine").mkdir()
+    os.mkfifo(tmp_path / "mine" / f"train.{kind}")
+    with pytest.raises(DataError, match=r"train\.\w+ .*no regular file"):
+        list(read_split(source(tmp_path, data=tmp_path), "train"))
 
 
 def test_tables(tmp_path):

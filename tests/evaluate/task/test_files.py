@@ -1,5 +1,6 @@
 """YAML files: includes, functions, and the names that a folder defines."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,8 @@ def test_a_function_knows_the_file_that_names_it(tmp_path):
     ("text", "said"),
     [
         ("include: nowhere\n", "includes 'nowhere', and there is no such file"),
+        ("include: ../secret.yaml\n", "which is not below its folder; pass"),
+        ("include: /etc/passwd\n", "which is not below its folder; pass"),
         ("include: t.yaml\n", "includes it in turn"),
         ("- a\n- b\n", "must be `key: value` lines; got list"),
         ("a: [1\n", r"t\.yaml is no YAML"),
@@ -62,6 +65,9 @@ def test_what_is_no_task_file_is_told(tmp_path, text, said):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match=r"Cannot read the task file .*nowhere\.yaml: No such"):
         read_yaml(tmp_path / "nowhere.yaml")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ConfigError, match=r"Cannot read the task file .*pipe\.yaml: no regular"):
+        read_yaml(tmp_path / "pipe.yaml")
 
 
 def test_a_folder_defines_tasks_groups_and_tags():

@@ -3,9 +3,14 @@
 import pytest
 
 from groundup.core import DataError
-from groundup.evaluate.task.rows import Rows, rows_of
+from groundup.evaluate.task.rows import Rows, rows_of, unified
 
 ROWS = Rows([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}, {"a": 3, "b": "z"}])
+
+
+def test_columns_of_several_kinds_stay_as_they_are():
+    mixed = [{"a": 1}, "x", None]
+    assert unified(mixed) == mixed
 
 
 def test_rows_slices_and_columns():

@@ -351,6 +351,10 @@ def test_what_tokens_cost_is_counted_and_a_budget_is_kept(server):
     assert 2 <= len(sent) <= 3 and found[8].code == "budget"
     assert model.cost.price is not None and model.cost.price <= 3.2 * each
     assert endpoint(server).cost.price is None
+    frugal = prices.model_copy(update={"budget": 9.5 * each})
+    model = endpoint(server, prices=frugal, concurrency=1)
+    found = dict(model.complete(["a"] * 6, STOPS))  # what was set aside is given back each time
+    assert all(isinstance(answer, Completion) for answer in found.values())
 
 
 def test_a_server_that_does_not_count_is_counted_by_guess(server):

@@ -80,6 +80,9 @@ def test_a_second_review_draws_what_the_first_did_not_read(made, typed, tmp_path
     assert len(seen & set(review["read_samples"])) == 0
     typed("a\n" * 6)
     assert review_testset(again, who="ben", sample=6).reviewed == 6
+    typed("a\n" * 99)
+    samples = again.file("samples.jsonl").read_text().count("\n")
+    assert review_testset(again, who="cleo", sample=0).reviewed == samples  # 0: all of them
 
 
 def test_names(monkeypatch):

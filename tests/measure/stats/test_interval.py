@@ -226,6 +226,11 @@ def test_settings_that_give_no_interval_are_refused(settings, told):
         bootstrap([1.0, 2.0, 4.0], **settings)
 
 
+def test_groups_without_a_name_are_refused():
+    with unchecked(), pytest.raises(DataError, match="names or numbers of groups"):
+        bootstrap([1.0, 2.0], [["a"], ["b"]])
+
+
 def test_values_outside_their_limits_are_refused():
     for values in ([1.5] * 50, [0.5, -0.1]):
         with pytest.raises(DataError, match=r"within the limits \(0, 1\); got"):
@@ -263,7 +268,7 @@ def test_equal_values_with_limits_leave_room_for_what_was_not_seen():
 
 def test_many_different_values_are_not_widened_by_their_limits():
     values = np.random.default_rng(1).random(300)
-    assert bootstrap(values, limits=(0, 1)) == bootstrap(values)
+    assert bootstrap(values, limits=(0, 1))[:3] == bootstrap(values)[:3]
     assert bootstrap(values, limits=(-9, 9)).low < bootstrap(values).low  # one of 300 may be -9
 
 
@@ -273,6 +278,20 @@ def test_large_groups_that_are_rarely_hit_weigh_like_many():
     found = paired([1.0] * 500, [1.0] * 500, groups, limits=(-1, 1))
     alone = paired([1.0] * 500, [1.0] * 500, limits=(-1, 1))
     assert found.low < 3 * alone.low
+
+
+def test_stretched_bounds_stay_within_the_limits():
+    values = [0.1, 0.9, 0.4, 0.6, 0.2]
+    found = bootstrap(values, limits=(0, 1)).stretched(9.0)
+    assert (found.low, found.high) == (0, 1) and bootstrap(values).stretched(9.0).high > 1
+
+
+def test_a_group_with_most_answers_moves_the_bounds_to_exact_ones():
+    """By as much as it has of all; what it does, the share does in one step."""
+    ones = [1.0] * 85 + [0.0] * 5 + [1.0] * 10
+    large = rate(ones, ["a"] * 90 + [f"b{i}" for i in range(10)])
+    plain = wilson(large.estimate * large.trials, large.trials)
+    assert large.low < plain.low and large.high > plain.high + 0.003
 
 
 def test_room_for_the_unseen_is_stretched_as_the_chance_asks():

@@ -17,7 +17,8 @@ from groundup.measure.text.stem import measure, shape, stem
         ("conditional", "condit"), ("vietnamization", "vietnam"), ("hopefulness", "hope"),
         ("electricity", "electr"), ("adjustment", "adjust"), ("adoption", "adopt"),
         ("controlling", "control"), ("rate", "rate"), ("cease", "ceas"), ("skies", "sky"),
-        ("dying", "die"), ("by", "by"), ("A", "a"), ("generally", "gener"), ("geology", "geolog"),
+        ("dying", "die"), ("died", "die"), ("spied", "spi"),
+        ("by", "by"), ("A", "a"), ("generally", "gener"), ("geology", "geolog"),
     ],
 )  # fmt: skip
 def test_endings_go_step_by_step(word, expected):

@@ -1,5 +1,7 @@
 """Routes: every token has its experts, and the page shows the text as it is."""
 
+import os
+
 import pytest
 import torch
 
@@ -69,3 +71,6 @@ def test_what_has_no_routes_to_show_says_which_it_is(name, said):
 def test_a_text_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match="absent.txt is no file of plain text"):
         routing(tmp_path, tmp_path / "absent.txt", tmp_path / "page.html")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="pipe is no file of plain text .*no regular file"):
+        routing(tmp_path, tmp_path / "pipe", tmp_path / "page.html")

@@ -49,6 +49,17 @@ def test_configurations_go_there_and_back(config):
     assert read(write(config)) == config
 
 
+def test_only_layers_without_a_window_are_scaled_at_one_base_for_both():
+    scaled = {"rope_type": "linear", "factor": 2.0, "rope_theta": 70.0}
+    plain = {"rope_type": "default", "rope_theta": 70.0}
+    ropes = {"full_attention": scaled, "sliding_attention": plain}
+    found = read(write(modern()) | {"rope_parameters": ropes}).position
+    assert (found.base, found.window_base, found.scaling.kind) == (70.0, 70.0, "linear")
+    ropes["full_attention"] = plain
+    found = read(write(modern()) | {"rope_parameters": ropes}).position
+    assert (found.base, found.window_base, found.scaling.kind) == (70.0, None, "none")
+
+
 def test_older_files_say_cycles_and_bases(tmp_path):
     model, expected = opened("modernbert", "published")
     again = rewritten(

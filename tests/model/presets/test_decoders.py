@@ -8,7 +8,8 @@ from groundup.model import parameters, preset
 @pytest.mark.parametrize(
     "name, weights",
     [("gpt-2", 124_439_808), ("gpt-2-xl", 1_557_611_200), ("gpt-1", 116_534_784),
-     ("llama-7b", 6_738_415_616)],
+     ("llama-7b", 6_738_415_616), ("llama-13b", 13_015_864_320), ("llama-33b", 32_528_943_616),
+     ("llama-65b", 65_285_660_672)],
 )  # fmt: skip
 def test_weights_are_those_of_the_published_file(name, weights):
     assert parameters(preset(name).config).total == weights

@@ -144,6 +144,13 @@ def test_an_empty_report_says_that_nothing_vouches_for_it():
     assert "nothing vouches" in found.text and "Everything ran with its defaults." in found.text
 
 
+def test_every_measure_stands_on_the_page_under_evaluation():
+    data = sample_report()
+    text = read(data).text
+    assert "Measures by model" in text
+    assert all(row.measure in text.partition("Measures by model")[2] for row in data.evaluation)
+
+
 def test_curves_go_to_their_stage_or_after_all_stages():
     data = sample_report()
     stray = replace(data.curves[0], name="Stray", stage="nowhere")

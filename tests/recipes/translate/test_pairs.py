@@ -59,6 +59,7 @@ def test_poor_pairs_have_a_reason():
     assert fault("A window", "Ein Fenster", config) == ""
     assert fault("8.1", "8.2", config) == "without words"
     assert fault("x" * 41, "y" * 41, config) == "too long"
+    assert fault("x" * 40, "y" * 40, config) == ""
     assert fault("a long sentence of words", "kurz und", config) == "of unlike length"
     assert fault("short one", "ko", config) == ""
 

@@ -1,11 +1,25 @@
 """Differences of corpus scores are those of the scores, and gates hold their bounds."""
 
+import json
+
 import pytest
 from torch.testing import assert_close
 
 from groundup.core import Message, Reason, Sample
 from groundup.measure import Bleu, Interval, corpus_score
-from groundup.recipes.translate.scoring import Gap, compared, interval, plain, spread
+from groundup.recipes.translate import scoring
+from groundup.recipes.translate.pairs import PairsConfig, SentencePair, make_pairs, read_pairs
+from groundup.recipes.translate.scoring import (
+    Gap,
+    ScoreConfig,
+    assess,
+    compared,
+    interval,
+    plain,
+    seal,
+    spread,
+)
+from tests.recipes.translate.manual import write_manual
 
 REFERENCES = ["the cat sat on the mat", "a dog ran in the park", "birds fly over the sea",
               "we read books at night"]  # fmt: skip
@@ -51,3 +65,21 @@ def test_intervals_go_through_json(found):
 def test_samples_are_spread_evenly():
     assert [s.id for s in spread(SAMPLES, 2)] == ["0", "2"]
     assert spread(SAMPLES, 9) == SAMPLES
+
+
+def test_the_answers_of_every_system_are_kept_beside_source_and_reference(tmp_path, monkeypatch):
+    def shout(engine, sources, beams):
+        return [source.upper() for source in sources], [True] * len(sources)
+
+    monkeypatch.setattr(scoring, "translations", shout)
+    monkeypatch.setattr(scoring.Engine, "open", lambda path: None)
+    pairs = make_pairs(PairsConfig(), *write_manual(tmp_path), tmp_path / "pairs")
+    testset = seal(pairs, "made up", tmp_path / "testset")
+    made = assess(ScoreConfig(sentences=4), pairs, pairs, testset, tmp_path / "assessment")
+    rows = [json.loads(line) for line in made.file("answers.jsonl").read_text().splitlines()]
+    assert len(rows) == 4
+    held_out = set(read_pairs(pairs, "test"))
+    for row in rows:
+        assert SentencePair(row["page"], row["source"], row["reference"]) in held_out
+        assert row["copy"] == row["source"] and row["model"] == row["source"].upper()
+        assert row["dictionary"] not in ("", row["source"])

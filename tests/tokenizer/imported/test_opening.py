@@ -1,6 +1,7 @@
 """opening.py: any tokenizer by its path, and errors that say what was expected."""
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
@@ -83,6 +84,9 @@ def test_nothing_there_is_an_error_that_says_what_was_expected(tmp_path: Path):
         load_tokenizer(tmp_path)
     with pytest.raises(ArtifactError, match="has no tokenizer"):
         load_tokenizer(tmp_path / "missing")
+    os.mkfifo(tmp_path / "pipe.model")
+    with pytest.raises(ArtifactError, match="has no tokenizer"):
+        load_tokenizer(tmp_path)
     (tmp_path / "weights.bin").write_bytes(b"")
     with pytest.raises(ArtifactError, match="no tokenizer file; expected tokenizer.json"):
         load_tokenizer(tmp_path / "weights.bin")

@@ -149,6 +149,15 @@ def test_look_ups_of_filters_look_at_the_clock(monkeypatch):
         template.render(items=[1])
 
 
+@pytest.mark.parametrize("source", ["{{ a == a }}", "{{ 1 != a }}", "{{ {a: 1} | length }}"])
+def test_what_is_compared_or_a_key_is_weighed_even_if_the_template_did_not_make_it(source):
+    given = ("a",)
+    for _ in range(25):
+        given = (given, given)
+    with pytest.raises(ConfigError, match="makes more than"):
+        Sandbox([]).from_string(source).render(a=given)
+
+
 def test_a_long_conversation_is_no_giant():
     long = tuple(Message(role, "word " * 20_000) for role in ("user", "assistant") * 20)
     source = "{% for m in messages %}{{ m.content | trim | replace('\n', '\n  ') }}{% endfor %}"

@@ -12,6 +12,7 @@ from groundup.core import ArtifactError, DataError
 from groundup.tokenizer import load_tokenizer
 from groundup.tokenizer.imported.pieces import BYTE, UNUSED, Piece
 from groundup.tokenizer.imported.sentencepiece import Model, fields, of_model, parse
+from groundup.tokenizer.imported.tokenizer import ImportedTokenizer
 from tests.tokenizer.imported.fixtures import MODELS, ids_of, lines, model_bytes, small
 
 
@@ -80,6 +81,16 @@ def test_a_model_written_by_hand():
     assert [tokenizer.names[id] for id in tokenizer.encode("cat  ax")] == [
         "cat", "\u2581\u2581", "a", "<unk>"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", [{"charsmap": b""}, {"squeezed": False}])
+def test_a_piece_that_normalising_makes_nothing_of_is_found_in_the_text_as_it_is(change):
+    charsmap = parse(model_bytes("t5")).charsmap
+    pieces = [Piece("<unk>", 0, 2), Piece("a"), Piece(" ", 0, 4), Piece("\x01", 0, 4)]
+    model = Model(pieces, "bpe", prefix=False, charsmap=charsmap)._replace(**change)
+    found = of_model(model)
+    assert found.encode("a\x01a") == [1, 3, 1]
+    assert ImportedTokenizer(found.content).added == found.added  # as others read what is written
 
 
 def test_two_thousand_mutations_end_in_an_error_or_a_tokenizer(tmp_path: Path):

@@ -1,6 +1,7 @@
 """vocabulary.py: plain files give the ids of the tokenizer.json made of the same vocabulary."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,8 @@ def test_what_is_no_vocabulary_is_an_error(tmp_path: Path):
         (tmp_path / "merges.txt").write_text("#version: 0.2\na b\n")
         with pytest.raises(ArtifactError, match=r"no byte-level|vocab\.json"):
             open_pairs(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    (tmp_path / "vocab.json").write_text("{}")
+    (tmp_path / "merges.txt").unlink()
+    os.mkfifo(tmp_path / "merges.txt")
+    with pytest.raises(ArtifactError, match="no regular file"):
+        open_pairs(tmp_path / "vocab.json", tmp_path / "merges.txt")

@@ -152,6 +152,11 @@ def test_what_cannot_be_exported_says_why(made, tmp_path):
         os.rename(tmp_path / "moved", made.tokenizer.path)
 
 
+def test_an_artifact_that_no_training_made_is_told_as_what_it_is(made):
+    with pytest.raises(ArtifactError, match=r"Expected a model artifact, got tokens \("):
+        list_checkpoints(made.tokens.path)
+
+
 def test_a_complete_run_is_its_own_model(made, tmp_path):
     config = tiny_training(tokens=512, validations=1)
     with without_compiler():

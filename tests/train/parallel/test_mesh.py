@@ -12,6 +12,7 @@ def test_alone_is_the_first_of_one_along_every_dimension():
     assert ALONE.is_first and ALONE.dimensions == () and ALONE.rows == (0, 1)
     assert (ALONE.size("data"), ALONE.place("tensor"), ALONE.sum(2.5)) == (1, 0, 2.5)
     assert ALONE.agreed(3.5) == 3.5 and ALONE.any(True) and not ALONE.any(False)
+    assert ALONE.told("to itself") == "to itself"
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,21 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from groundup.core import ConfigError, DataError
-from groundup.train.scaling.fit import FILE, PAGE, FitConfig, fit_sweep, fitted, parent_of, read_fit
+from groundup.train.scaling.fit import (
+    FILE,
+    PAGE,
+    FitConfig,
+    compute_laws,
+    fit_sweep,
+    fitted,
+    parent_of,
+    read_fit,
+)
+from groundup.train.scaling.frontier import Frontier
 from groundup.train.scaling.resample import forecast_of
 from groundup.train.scaling.sweep import read_sweep
 from tests.train.scaling.conftest import QUICK
@@ -56,6 +67,14 @@ def test_which_weights_are_counted_moves_the_exponent(made):
     other, _ = fitted(FitConfig(resamples=50, count="total"), read_sweep(made[0]).runs)
     ours = made[1].told["exponents"]["parametric"]["N"][0]
     assert abs(other["exponents"]["parametric"]["N"][0] - ours) > 1e-3
+
+
+def test_every_resample_counts_for_the_laws_of_compute():
+    flops = np.array([1e12, 1e13, 1e14])
+    losses = np.stack([(flops / 1e12) ** -power for power in (0.05, 0.04)])  # found, one resample
+    best = Frontier(flops, np.ones_like(losses), np.ones_like(losses), losses)
+    slope = compute_laws(best)["compute_power"]
+    assert any(numbers[1] < 0.9 * numbers[0] for numbers in slope.values())
 
 
 def test_too_few_runs_and_other_artifacts_are_told(made, tmp_path):

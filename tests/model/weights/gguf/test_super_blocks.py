@@ -30,6 +30,18 @@ def test_six_bits_of_factors_and_minima_are_found():
             assert found.minima[row, j, 0] == 0.5 * minimum
 
 
+def test_a_minimum_is_taken_from_what_its_factor_makes():
+    b = blocks(q4_k)
+    b["m"] = 0.5
+    for row, one in zip(q4_k.decode(b), b, strict=True):
+        s = one["scales"].tolist()
+        for place in range(256):
+            run, column = divmod(place, 64)
+            q = int(one["q"][run * 32 + column % 32]) >> 4 * (column // 32) & 15
+            factor, minimum = scale_and_minimum(s, place // 32)
+            assert row[place] == 0.25 * factor * q - 0.5 * minimum
+
+
 def test_numbers_of_six_bits_come_from_both_parts():
     b = blocks(q6_k)
     for row, one in zip(q6_k.decode(b), b, strict=True):
