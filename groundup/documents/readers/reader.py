@@ -324,11 +324,11 @@ def licences_in(value: Any) -> list[Any]:
             by_name = {str(name).lower(): inner for name, inner in one.items()}
             named = map(by_name.get, LICENCE_NAMES)
             spelt = [name for name in named if isinstance(name, str) and name.strip()]
-            one = spelt[:1] or [*one.values()]
+            one = spelt[:1] or [each for each in one.values() if isinstance(each, (str, list))]
         if isinstance(one, list):
             waiting += reversed(one)
         elif not isinstance(one, bool):
-            found.append(str(one).strip() if isinstance(one, str) else one)
+            found.append(one.strip() if isinstance(one, str) else one)
     return [one for one in found if one not in EMPTY]
 
 

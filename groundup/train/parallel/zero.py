@@ -14,7 +14,7 @@ Source: Rajbhandari et al. 2019, arXiv:1910.02054; Zhao et al. 2023, arXiv:2304.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +33,8 @@ from ..precision import Precision
 from .data import buckets
 from .mesh import Share
 
-Stage = Literal[1, 2, 3]
-"""What is divided: states; gradients too; weights too."""
+Stage = int
+"""1, 2 or 3: states are divided, gradients too, weights too; 0: all is whole everywhere."""
 
 
 def shard(

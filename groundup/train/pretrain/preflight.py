@@ -136,7 +136,8 @@ def memory_trouble(
     """What is wrong with a step's memory, and what would do; empty if it fits."""
     settings = {name: getattr(config, name) for name in PretrainConfig.model_fields}
     sizes, room = dict(setup.mesh.sizes), room_bytes()
-    asked = PlanConfig(**settings, zero=setup.zero, compiled=bool(device.compiler()))
+    settings |= {"zero": setup.zero, "compiled": bool(device.compiler())}
+    asked = PlanConfig(**settings)
     step = step_of(asked, shape, sizes)
     if estimated_bytes(step, shape, model) < SAFE_SHARE * room:
         return ""
