@@ -322,9 +322,10 @@ def licences_in(value: Any) -> list[Any]:
         one = waiting.pop()
         if isinstance(one, dict):
             by_name = {str(name).lower(): inner for name, inner in one.items()}
-            named = map(by_name.get, LICENCE_NAMES)
+            named = [by_name[name] for name in LICENCE_NAMES if name in by_name]
             spelt = [name for name in named if isinstance(name, str) and name.strip()]
-            one = spelt[:1] or [each for each in one.values() if isinstance(each, (str, list))]
+            others = [each for each in one.values() if isinstance(each, (str, list))]
+            one = spelt[:1] or named or others
         if isinstance(one, list):
             waiting += reversed(one)
         elif not isinstance(one, bool):
