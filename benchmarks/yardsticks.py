@@ -35,6 +35,7 @@ HEADLINES = {
     "word2vec": ["skip-gram"],
 }
 """Results whose first row beginning or ending with these words is a headline."""
+SPEEDS = ("seconds", "per second", "_per_second", "mfu")
 RELATIVE = 0.10
 """How far a demo's losses may lie from the kept ones: seeds are equal, roundings are not."""
 
@@ -79,7 +80,7 @@ def demo(run: Path) -> dict[str, Any]:
         numbers[stage] = {
             name: value
             for name, value in sorted(manifest["numbers"].items())
-            if isinstance(value, float) and not name.endswith(("_seconds", "_per_second"))
+            if isinstance(value, float) and not name.endswith(SPEEDS)
         }
     return {"machine": machine_class(), "passed": passed(verdict), "numbers": numbers}
 
