@@ -78,13 +78,13 @@ def run_block(run, monkeypatch):
     """Run lines as a shell would, each with its settings; fail with what went wrong."""
     said = {}
 
-    def ran(lines: list[str]) -> dict[str, str]:
+    def ran(lines: list[str], small: dict = EXTRA, typed: dict = TYPED) -> dict[str, str]:
         for line in lines:
             program, *words = shlex.split(line, comments=True)
             assert program == "groundup", line
             words = [os.path.expanduser(word) for word in words]
-            monkeypatch.setattr(sys, "stdin", io.StringIO(longest(TYPED, line, "")))
-            extra = shlex.split(longest(EXTRA, line, ""))
+            monkeypatch.setattr(sys, "stdin", io.StringIO(longest(typed, line, "")))
+            extra = shlex.split(longest(small, line, ""))
             code, out, err = run(*without_replaced(words, extra), *extra)
             assert code in longest(CODES, line, (0,)), f"{line}\nexit code {code}\n{out}\n{err}"
             said[line] = out
@@ -96,7 +96,7 @@ def run_block(run, monkeypatch):
 def qwen(path: Path) -> None:
     """A tiny model of another's family with a tokenizer, in the place of a download."""
     config = ModelConfig(
-        vocab_size=260, width=32, layers=1, context_length=64,
+        vocab_size=260, width=32, layers=1, context_length=1024,
         attention=AttentionConfig(heads=2, kv_heads=2, head_dim=16),
         feedforward=FeedForwardConfig(width=48),
     )  # fmt: skip

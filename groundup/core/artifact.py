@@ -347,7 +347,7 @@ def hash_file(path: Path) -> str:
 def regular(path: Path) -> Path:
     """The path; OSError if it leads to a pipe or a device, which may be read without end."""
     if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-        raise OSError(errno.EINVAL, "no regular file")
+        raise OSError(errno.EINVAL, "no regular file", str(path))
     return path
 
 

@@ -57,8 +57,8 @@ def gate(
              evaluated against, if no bound is required
     margin   by less than this, in the measure's unit; default: 0.01 of a share, of any other unit
              1 % of the baseline's number
-    require  a bound that must hold, such as "exact_match>=0.3" or "arithmetic acc>0.9"; may be
-             given again
+    require  a bound that must hold, such as "exact_match>=0.3" or "arithmetic.2 exact_match>0.9";
+             may be given again
     test     test set whose earlier candidates count; default: the one that the report was made on
     author   who set the thresholds
     accept_unrecorded  judge although a look at the test set is missing in its ledger, which the

@@ -218,8 +218,10 @@ def errors_with_terms(
     """`chunk_errors` of a loss with terms: d/dx = softmax * (1 + 2 z logsumexp) - spread target."""
     dtype, exact = logits.dtype, torch.promote_types(logits.dtype, torch.float32)
     raw = logits.to(exact) if bias is None else logits.to(exact) + bias.detach().to(exact)
-    bent = None if softcap is None else torch.tanh(raw / softcap)
-    raw = raw if bent is None or softcap is None else bent * softcap
+    bent = None
+    if softcap is not None:
+        bent = torch.tanh(raw / softcap)
+        raw = bent * softcap
     whole, weights = raw.logsumexp(-1), weights.to(exact)  # (N,)
     picked = raw.gather(-1, targets[:, None]).squeeze(-1)
     spread = terms.smoothing * raw.mean(-1)

@@ -19,7 +19,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from groundup.core import ConfigError, DataError, Reason, choice
 
-from .stats.distribution import normal_quantile, normal_tail, student_quantile, z_value
+from .stats.distribution import normal_quantile, normal_tail, tail_of
 from .stats.grouping import ROUNDING
 from .stats.interval import Interval
 from .stats.looks import Seen, standard_errors
@@ -286,9 +286,9 @@ class Check:
     @property
     def tail(self) -> float:
         """Chance that the truth lies beyond a bound."""
-        if self.errors is not None or isinstance(self.interval, Reason):
+        if isinstance(self.interval, Reason) or self.errors is not None:
             return normal_tail(self.errors or 0.0)
-        return normal_tail(z_value(self.interval.confidence))
+        return tail_of(self.interval.confidence)
 
     def stretched(self, errors: float) -> "Check":
         """The same check with bounds so many standard errors away from the estimate."""
@@ -357,14 +357,9 @@ def corrected(one: Check, place: int, seen: Seen, among: int = 1) -> Check:
     return one.stretched(standard_errors(place, 1 - (1 - one.interval.confidence) / among, seen))
 
 
-def student(found: Interval, tail: float) -> float:
-    """Standard errors from an estimate to its bound, by Student's distribution."""
-    return student_quantile(tail, found.degrees or max(1, found.groups - 1))
-
-
 def standard_error(found: Interval, distance: float, tail: float) -> float:
     """What lies behind a bound so far away, room for the unseen left out."""
-    error = distance / student(found, tail)
+    error = distance / found.student(tail)
     return error if found.error is None else min(error, found.error)
 
 
@@ -375,7 +370,7 @@ def growth(
 
     A standard error shrinks as 1 / √n; room for the unseen, 1 - tail^(1 / groups), as 1 / n.
     """
-    error, far = standard_error(found, distance, tail), student(found, tail)
+    error, far = standard_error(found, distance, tail), found.student(tail)
     by_error = ((far + errors) * error / room) ** 2
     if distance <= far * error * (1 + ROUNDING):
         return by_error

@@ -42,9 +42,7 @@ MOST_NODES = 100_000
 """Values of a YAML file; task files have some hundreds."""
 
 
-def read_yaml(
-    file: Path, roots: tuple[Path, ...] = (), seen: tuple[Path, ...] = ()
-) -> Plain:  # fmt: skip
+def read_yaml(file: Path, roots: tuple[Path, ...] = (), seen: tuple[Path, ...] = ()) -> Plain:
     """One file's keys, those of the files it includes below its own.
 
     roots  folders besides its own from which it may include: a stranger's file reads no others

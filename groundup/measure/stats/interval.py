@@ -38,6 +38,7 @@ STEEPEST = 0.25
 RARE = 16
 """With fewer groups than this that differ from the rest, resamples miss what is rare."""
 SMALLEST = 1e-300
+"""Tails below this are taken for it; their logarithm would be infinite."""
 FLAT = 1e-3
 """Student's bounds are taken where more than this share of the resamples has no spread."""
 
@@ -77,25 +78,28 @@ class Interval(NamedTuple):
         >>> print(Interval(0.8, 0.7, 0.9, 0.95, 500, 500).stretched(2 * 1.959964))
         0.8 [0.5988, 1.001]
         """
-        degrees = self.degrees or (inf if self.trials else max(1, self.groups - 1))
-        now = student_quantile(tail_of(self.confidence), degrees)
-        then = student_quantile(normal_tail(errors), degrees)
+        tails = tail_of(self.confidence), max(normal_tail(errors), SMALLEST)
+        now, then = map(self.student, tails)
         if self.trials:
             narrow = wilson_bounds(self.estimate, self.trials, now)
             wide = wilson_bounds(self.estimate, self.trials, then)
             more = [then / now * abs(a - b) for a, b in zip(narrow, self[1:3], strict=True)]
             return self._replace(low=max(0.0, wide[0] - more[0]), high=min(1.0, wide[1] + more[1]))
-        # room for the unseen grows with the logarithm of the tail: 1 - tail ** (1 / groups)
-        rarer = log(max(normal_tail(errors), SMALLEST)) / log(tail_of(self.confidence))
-        unseen = inf if self.error is None else now * self.error
-        low, high = (
-            self.estimate
-            + (end - self.estimate)
-            * (then / now if abs(end - self.estimate) <= unseen else max(then / now, rarer))
-            for end in (self.low, self.high)
-        )
+        by_error = then / now
+        # Room for the unseen, 1 - tail ** (1 / groups), grows with the logarithm of the tail.
+        by_room = max(by_error, log(tails[1]) / log(tails[0]))
+        reach = inf if self.error is None else now * self.error
+        ends = [
+            self.estimate + apart * (by_room if abs(apart) > reach else by_error)
+            for apart in (self.low - self.estimate, self.high - self.estimate)
+        ]
         least, most = self.limits or (-inf, inf)
-        return self._replace(low=max(low, least), high=min(high, most))
+        return self._replace(low=max(ends[0], least), high=min(ends[1], most))
+
+    def student(self, tail: float) -> float:
+        """Standard errors from the estimate to a bound that leaves out this tail."""
+        degrees = self.degrees or (inf if self.trials else max(1, self.groups - 1))
+        return student_quantile(tail, degrees)
 
     @property
     def unseen(self) -> float:

@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from groundup.core import Artifact, ArtifactError, record, replacing, write_json
+from groundup.core import Artifact, ArtifactError, record, regular, replacing, write_json
 from groundup.kernels import Int8Linear
 
 from ..config import ModelConfig
@@ -372,9 +372,8 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
     Raises ArtifactError if it cannot be read, or lists a tensor twice.
     """
-    check_regular(path)
     try:
-        check_names(path)
+        check_names(regular(path))
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
@@ -382,12 +381,6 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
             f"{path} cannot be read ({error}): it is missing, truncated or no safetensors file; "
             "copy or make the model again."
         ) from None
-
-
-def check_regular(path: Path) -> None:
-    """Refuse a pipe or a device, which may give bytes without end, and links to them."""
-    if path.exists() and not path.is_file():
-        raise ArtifactError(f"{path} is no regular file; copy the model again.")
 
 
 def check_names(path: Path) -> None:
@@ -417,9 +410,8 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_any_json(path: Path) -> Any:
     """What a JSON file of a model directory holds."""
-    check_regular(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(regular(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be read ({error.strerror}); expected a model directory."

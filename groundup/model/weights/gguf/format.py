@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from groundup.core import ArtifactError
+from groundup.core import ArtifactError, regular
 
 from .block import TYPES, BlockType
 from .dequantize import dequantize
@@ -92,10 +92,8 @@ def open_gguf(path: Path | str) -> GgufFile:
     and for a version or a type that is not read.
     """
     path = Path(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe or a device has no end
-        raise ArtifactError(f"{path} is no regular file; expected a GGUF file.")
     try:
-        content = np.memmap(path, np.uint8, "r")
+        content = np.memmap(regular(path), np.uint8, "r")
     except ValueError:
         raise ArtifactError(f"{path} is empty; expected a GGUF file.") from None
     except OSError as error:
