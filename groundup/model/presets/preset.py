@@ -1,15 +1,18 @@
-"""A preset: a published shape, where it is from, and what is different here.
+"""A preset: a published shape, its source, and how it differs from the source.
 
-The paper's number of parameters stands beside ours, as the paper prints it; where the two are not
-of the same thing, `differs` says why.
+The shapes are data, in presets.toml. `Preset.paper` is the number of parameters as the paper prints
+it; where it does not count the same parameters as `parameters` does, `differs` says why.
 """
 
-from typing import Literal, NamedTuple
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
 
 from ..config import ModelConfig
 
 Objective = Literal["causal", "masked", "boundary", "corruption", "denoising"]
-"""What it is trained to do; names of groundup.train's objectives."""
+"""Its training objective, by its name in groundup.train."""
 
 
 class Preset(NamedTuple):
@@ -27,25 +30,38 @@ class Preset(NamedTuple):
     paper: str = ""
     """Number of parameters as the source prints it; empty if it prints none."""
     differs: str = ""
-    """What is not as in the source, and why a number is not its."""
+    """How the model differs from the source, and why the numbers of parameters differ."""
     shared: str = ""
-    """What is not as in the source in all of the family, the tiny one too."""
+    """How every model of the family, the tiny one included, differs from the source."""
 
 
-class Paper(NamedTuple):
-    """What the models of one paper have in common."""
+def read_presets() -> Iterator[Preset]:
+    """Yield the presets of presets.toml in its order."""
+    families = tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
+    for family, paper in families.items():
+        shared = paper.pop("config")
+        for model in paper.pop("models"):
+            config = _merge(_sizes(*model.pop("shape")), shared, model.pop("config", {}))
+            if config.get("kind") == "encoder_decoder":
+                config["encoder_layers"] = config["layers"]
+            yield Preset(family=family, config=ModelConfig(**config), **paper, **model)
 
-    family: str
-    objective: Objective
-    special: str
-    source: str
-    shared: str = ""
 
-    def preset(
-        self, name: str, config: ModelConfig, *, paper: str = "", differs: str = ""
-    ) -> Preset:
-        """One of its models; see `Preset`."""
-        return Preset(
-            name, config, self.family, self.objective, self.special, self.source,
-            paper=paper, differs=differs, shared=self.shared,
-        )  # fmt: skip
+def _sizes(
+    layers: int, width: int, heads: int, kv_heads: int, head_dim: int, inner: int
+) -> dict[str, Any]:
+    return {
+        "layers": layers,
+        "width": width,
+        "attention": {"heads": heads, "kv_heads": kv_heads, "head_dim": head_dim},
+        "feedforward": {"width": inner},
+    }
+
+
+def _merge(*tables: Mapping[str, Any]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for table in tables:
+        for name, value in table.items():
+            is_table = isinstance(value, Mapping)
+            merged[name] = _merge(merged.get(name, {}), value) if is_table else value
+    return merged

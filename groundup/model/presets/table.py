@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from groundup.core import ConfigError
 
 from ..config import ModelConfig, RopeScaling, largest_divisor
-from . import decoders, encoder_decoders, encoders, experts, recent
-from .preset import Preset
+from .preset import Preset, read_presets
 
 TINY_WIDTH, TINY_HEADS, TINY_LAYERS, TINY_CONTEXT, TINY_WINDOW = 128, 4, 4, 256, 32
 TINY_VOCABULARY, TINY_EXPERTS = 4096, 4
@@ -24,8 +23,7 @@ TINY = "-tiny"
 @functools.cache
 def presets() -> dict[str, Preset]:
     """Every preset by name, tiny ones of each family last."""
-    groups = (decoders, encoders, encoder_decoders, experts, recent)
-    published = {each.name: each for group in groups for each in group.presets()}
+    published = {each.name: each for each in read_presets()}
     families: dict[str, list[Preset]] = {}
     for each in published.values():
         families.setdefault(each.family, []).append(each)

@@ -1,15 +1,105 @@
-"""A preset tells where it is from."""
+"""Presets: sources, published numbers of parameters, and the traits of their families."""
 
+import json
+import math
 import re
+from pathlib import Path
 
 import pytest
 
-from groundup.model import presets
+from groundup.model import ModelConfig, active_parameters, parameters, preset, presets
+
+COUNTS = json.loads(Path(__file__).with_name("parameters.json").read_text())
+
+
+def test_every_preset_has_the_parameters_that_it_had():
+    assert {name: parameters(each.config).total for name, each in presets().items()} == COUNTS
 
 
 @pytest.mark.parametrize("each", presets().values(), ids=lambda each: each.name)
-def test_every_preset_has_a_source_with_a_year_and_says_what_is_special(each):
+def test_every_preset_is_valid_and_has_a_source_with_a_year(each):
+    assert ModelConfig(**each.config.model_dump()) == each.config
     assert re.search(r"\b(19|20)\d\d\b", each.source)
     assert each.special and not each.special.endswith(".")
     assert not each.differs or each.differs.endswith(".")
     assert re.fullmatch(r"[a-z][a-z0-9.-]*", each.name)
+
+
+@pytest.mark.parametrize("each", presets().values(), ids=lambda each: each.name)
+def test_scales_are_roots_of_the_width(each):
+    root = math.sqrt(each.config.width)
+    assert each.config.embedding.scale == (root if each.family == "Gemma 3" else 1)
+    assert each.config.output.scale == (1 / root if each.family in ("T5", "Switch") else 1)
+
+
+@pytest.mark.parametrize(
+    "name, weights",
+    [("gpt-2", 124_439_808), ("gpt-2-xl", 1_557_611_200), ("gpt-1", 116_534_784),
+     ("llama-7b", 6_738_415_616), ("llama-13b", 13_015_864_320), ("llama-33b", 32_528_943_616),
+     ("llama-65b", 65_285_660_672), ("llama-3-8b", 8_030_261_248), ("llama-3.2-1b", 1_235_814_400),
+     ("mistral-7b", 7_241_732_096), ("mixtral-8x7b", 46_702_792_704), ("qwen-2-0.5b", 494_032_768),
+     ("qwen-3-0.6b", 596_049_920), ("gemma-3-1b", 999_885_952), ("olmo-2-1b", 1_484_916_736),
+     ("t5-small", 60_506_624), ("t5-base", 222_903_552), ("t5-large", 737_668_096),
+     ("bart-base", 139_420_416), ("bart-large", 406_291_456)],
+)  # fmt: skip
+def test_parameters_are_those_of_the_published_file(name, weights):
+    count = parameters(preset(name).config)
+    bias = 50_265 if name.startswith("bart") else 0  # a buffer in BART's file, not a weight
+    assert count.total - bias == weights
+
+
+def test_bert_base_has_the_weights_of_its_published_file():
+    count = parameters(preset("bert-base").config)
+    # Of 109,482,240 in the file without heads, the pooler has 590,592; the masked head adds
+    # a dense layer, a norm and a bias for each id.
+    assert count.total - count.head == 109_482_240 - 590_592
+    assert count.head == 768 * 768 + 768 + 2 * 768 + 30_522
+
+
+def test_gopher_and_chinchilla_only_add_up_with_the_maps_of_distances():
+    for name, printed in (("gopher-280b", 280e9), ("chinchilla-70b", 70e9)):
+        count = parameters(preset(name).config)
+        assert count.total == pytest.approx(printed, rel=0.002)
+        assert count.total - count.positions < 0.93 * printed
+
+
+def test_roberta_has_two_unused_position_embeddings_and_one_type():
+    config = preset("roberta-base").config
+    assert parameters(config).positions == 514 * 768
+    assert config.embedding.types == 1
+
+
+def test_modernbert_sees_64_tokens_to_each_side_in_two_of_three_layers():
+    windows = [preset("modernbert-base").config.pattern(i).window for i in range(6)]
+    assert windows == [0, 65, 65, 0, 65, 65]
+
+
+def test_gemma_sees_everything_in_every_sixth_layer():
+    kinds = [preset("gemma-3-1b").config.pattern(i).kind for i in range(12)]
+    assert kinds == (["window"] * 5 + ["full"]) * 2
+
+
+def test_bert_says_that_its_own_objective_omits_the_next_sentence():
+    for name in ("bert-base", "bert-tiny"):
+        assert preset(name).objective == "masked"
+        assert "objective=next_sentence trains both" in preset(name).shared
+
+
+def test_experts_use_few_of_the_parameters():
+    assert active_parameters(preset("mixtral-8x7b").config) == pytest.approx(12.9e9, rel=0.01)
+    dense = parameters(preset("t5-base").config).total
+    routers = 12 * 768 * 128
+    assert active_parameters(preset("switch-base-128").config) == dense + routers
+
+
+def test_presets_with_a_capacity_say_where_it_acts():
+    for name in ("switch-c", "switch-tiny", "glam-27b"):
+        assert "acts in training alone" in preset(name).shared
+
+
+def test_tiny_presets_stretch_their_angles_up_to_their_own_context():
+    config = preset("llama-3-tiny").config
+    scaling = config.position.scaling
+    assert scaling.kind == "llama3"
+    assert scaling.factor * scaling.original_length == config.context_length
+    assert preset("gemma-3-tiny").config.position.scaling.kind == "linear"
