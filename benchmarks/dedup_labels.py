@@ -1,4 +1,4 @@
-"""dedup.substrings and dedup.sentences on labelled passages of real pages.
+"""dedup.substrings on labelled passages of real pages.
 
     python benchmarks/dedup_labels.py planted SHARDS         passages copied to known places
     python benchmarks/dedup_labels.py sample SHARDS          repeated passages to be judged
@@ -24,7 +24,6 @@ import pyarrow
 import pyarrow.parquet as parquet
 
 from groundup.corpus.dedup.minhash import MinHash, MinHashConfig
-from groundup.corpus.dedup.sentences import Sentences, SentencesConfig
 from groundup.corpus.dedup.substrings import Substrings, SubstringsConfig
 from groundup.corpus.engine.rulings import read_rulings
 from groundup.documents import Record, Ruling, SourceMap, schema, to_batch
@@ -32,7 +31,6 @@ from groundup.measure import wilson
 
 STEPS = {
     "substrings": lambda priority=(): Substrings(SubstringsConfig(priority=priority)),
-    "sentences": lambda priority=(): Sentences(SentencesConfig(priority=priority)),
 }
 LABELS = Path(__file__).with_suffix(".txt")
 WORD = re.compile(r"\w+")
@@ -131,26 +129,6 @@ def repeats(pages: Sequence[Sequence[str]], length: int) -> list[Repeat]:
     return found
 
 
-def seen_sentences(texts: Sequence[str]) -> list[set[int]]:
-    """Words of each text in three sentences in a row seen before, plainly; digits are all one."""
-    seen: set[tuple[tuple[str, ...], ...]] = set()
-    found: list[set[int]] = []
-    for text in texts:
-        own = [tuple(words_of(part)) for part in SENTENCE.findall(re.sub(r"\d", "0", text))]
-        own = [part for part in own if part]
-        ends = [0]
-        for part in own:
-            ends.append(ends[-1] + len(part))
-        gone: set[int] = set()
-        for at in range(len(own) - 2):
-            three = tuple(own[at : at + 3])
-            if three in seen:
-                gone |= set(range(ends[at], ends[at + 3]))
-            seen.add(three)
-        found.append(gone)
-    return found
-
-
 def passages(text: str, count: int, least: int, most: int) -> list[str]:
     """Runs of `count` sentences of some words each, `least` to `most` words together."""
     found = []
@@ -177,10 +155,10 @@ def respelt(passage: str, kind: str, chance: random.Random) -> str:
 
 
 KINDS = {
-    "same": (4, 60, 250, "substrings sentences"),
-    "other marks": (4, 60, 250, "substrings sentences"),
-    "other case": (4, 60, 250, "sentences"),
-    "a word changed": (8, 120, 400, "substrings sentences"),
+    "same": (4, 60, 250, "substrings"),
+    "other marks": (4, 60, 250, "substrings"),
+    "other case": (4, 60, 250, ""),
+    "a word changed": (8, 120, 400, "substrings"),
     "two sentences": (2, 16, 45, ""),
 }
 """Sentences copied, words from and to, and the steps that shall find it."""
@@ -195,11 +173,7 @@ def planted(shards: Path, seed: int) -> None:
     hosts = [replace(one, source="host") for one in pages[len(pages) // 3 :]]
     ordered = sorted(donors, key=lambda one: one.id) + sorted(hosts, key=lambda one: one.id)
     natural = {name: rulings(make(("donor",)), donors + hosts) for name, make in STEPS.items()}
-    proven = {
-        "substrings": proven_words(ordered),
-        "sentences": dict(zip([one.id for one in ordered],
-                              seen_sentences([one.text for one in ordered]), strict=True)),
-    }  # fmt: skip
+    proven = {"substrings": proven_words(ordered)}
     for name, found in natural.items():
         told(name, found, ordered, proven[name])
     quiet = [one for one in hosts if all(not cuts(found.get(one.id), one.text)
@@ -337,7 +311,7 @@ def sample(shards: Path) -> None:
 
 
 def judged(shards: Path) -> None:
-    """Precision and recall of both steps on the judged passages."""
+    """Precision and recall of the steps on the judged passages."""
     pages = survivors(shards)
     rows = [line.split() for line in LABELS.read_text().splitlines() if line[:1] not in "#"]
     labels = {row[0]: row[1] for row in rows}

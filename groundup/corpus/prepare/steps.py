@@ -6,7 +6,7 @@ modules are imported when they are named, so nobody waits for what is not used.
 
 from collections.abc import Mapping
 
-from groundup.core import choice
+from groundup.core import ConfigError, choice
 from groundup.documents import READERS, STEPS
 
 from .. import decontaminate, dedup
@@ -18,8 +18,7 @@ CORPUS_STEPS: dict[str, str] = {
     **dedup.SURVEYS,
     **decontaminate.STEPS,
     **augment.DERIVES,
-    "code.folder_licences": "groundup.corpus.dedup.repositories:FolderLicences",
-    "code.repositories": "groundup.corpus.dedup.repositories:Repositories",
+    "code.folder_licences": "groundup.corpus.prepare.folder_licences:FolderLicences",
     "conversations.join": "groundup.corpus.threads:Join",
     "conversations.threads": "groundup.corpus.threads:Threads",
     "language.identify": "groundup.corpus.language:Identify",
@@ -38,9 +37,17 @@ CORPUS_STEPS: dict[str, str] = {
 }
 """Steps, surveys and derivations of this room, by the names that a pipeline calls them."""
 
+REMOVED: dict[str, str] = {
+    "code.repositories": "use `dedup.exact` for equal files and `dedup.minhash` for similar ones.",
+    "dedup.sentences": "use `dedup.substrings` (`fold = true` ignores case).",
+}
+"""Steps that earlier versions had: what to use instead."""
+
 
 def step_target(name: str) -> str:
-    """`module:Class` of a step or survey; ConfigError naming the nearest one."""
+    """`module:Class` of a step or survey; ConfigError naming the nearest one or the replacement."""
+    if name in REMOVED:
+        raise ConfigError(f"use={name!r} was removed; {REMOVED[name]}")
     return target(name, STEPS | CORPUS_STEPS, "use")
 
 
