@@ -1,4 +1,4 @@
-"""Books: paragraphs after all steps in their order, imprints in prose, hands in a mixed book.
+"""Books: paragraphs after all steps in their order, imprints in prose.
 
     python benchmarks/book_structure.py --root ROOT --novels RDB --keep
     python benchmarks/book_structure.py --table    # the page's table from the kept results
@@ -13,7 +13,6 @@ paragraphs are of seen works; the novels were not used to set a limit.
 import argparse
 import html
 import json
-import random
 import re
 import struct
 import zlib
@@ -27,7 +26,6 @@ from groundup.documents.books.heads import Heads, HeadsConfig
 from groundup.documents.books.hyphens import Hyphens, HyphensConfig
 from groundup.documents.books.paragraphs import Paragraphs, ParagraphsConfig
 from groundup.documents.books.publisher import Publisher, PublisherConfig
-from groundup.documents.books.style import Style, StyleConfig
 
 RESULTS = Path(__file__).parent / "results" / "book_structure.json"
 STRUCTURE = re.compile(BLOCK.pattern.replace("results", "structure"), re.DOTALL)
@@ -39,8 +37,6 @@ START = 6
 """Words by which a paragraph is found."""
 SLICE = 12_000
 """Characters of a novel that are judged as a book of their own, all of it near an edge."""
-HAND, BOOK = 6_000, 30_000
-"""Words of the other author's part, and of the book that it stands in."""
 
 
 def main() -> None:
@@ -79,16 +75,6 @@ def table(results: dict) -> Iterator[str]:
         f"| prose taken for publisher's matter | six novels, {row['slices']} slices | "
         f"**{row['characters']}** of {row['of']} characters |"
     )
-    row = results["style"]
-    yield (
-        f"| windows by another hand | {row['books']} books | precision **{row['precision']:.3f}**,"
-        f" recall **{row['recall']:.3f}** of {row['windows']} windows; "
-        f"{row['found']} of the parts seen |"
-    )
-    yield (
-        f"| flagged in works by one hand | {row['works of one hand']} works | "
-        f"**{row['false windows']}** of {row['their windows']} windows |"
-    )
 
 
 def measured(root: Path, tales: Sequence[str]) -> Iterator[tuple[str, dict]]:
@@ -96,8 +82,6 @@ def measured(root: Path, tales: Sequence[str]) -> Iterator[tuple[str, dict]]:
     truths = {name: paragraphs_of(root, name) for name in WORKS}
     yield "paragraphs", paragraphs(root, truths)
     yield "imprints", imprints(tales)
-    manuals = [" ".join(paragraphs_of(root, name)) for name in ("policy", "devref", "R-exts")]
-    yield "style", style(tales, manuals)
 
 
 def novels(path: Path) -> list[str]:
@@ -220,44 +204,6 @@ def imprints(tales: Sequence[str]) -> dict[str, int]:
             lost += [piece[edit.start : edit.end] for edit in step(plain(piece)).edits]
     print(lost)
     return {"slices": slices, "characters": sum(map(len, lost)), "of": sum(map(len, tales))}
-
-
-def style(tales: Sequence[str], manuals: Sequence[str]) -> dict[str, object]:
-    """Parts of another author at known places, and works of one author alone."""
-    rng, step = random.Random(5), Style(StyleConfig())
-    size = step.config.window_words
-    right = false = missed = seen = books = 0
-    pieces = [tale.split() for tale in tales]
-    others = [manual.split() for manual in manuals]
-    for main in pieces:
-        for guest in others:
-            if len(guest) < HAND or len(main) < BOOK:
-                continue
-            at, source = (
-                rng.randrange(2 * size, BOOK - 2 * size),
-                rng.randrange(len(guest) - HAND + 1),
-            )
-            part = guest[source : source + HAND]
-            text = [*main[:at], *part, *main[at:BOOK]]
-            ruling = step(plain(" ".join(text)))
-            books += 1
-            low = len(" ".join(text[:at]))
-            high = low + len(" ".join(part))
-            hits = [
-                min(s.end, high) - max(s.start, low) > (s.end - s.start) / 2 for s in ruling.spans
-            ]
-            wanted = HAND // size
-            right, false = right + sum(hits), false + len(hits) - sum(hits)
-            missed, seen = missed + max(wanted - sum(hits), 0), seen + any(hits)
-    alone = [step(plain(" ".join(one))) for one in (*pieces, *others)]
-    return {
-        "books": books, "windows": right + missed, "found": seen,
-        "precision": round(right / max(right + false, 1), 4),
-        "recall": round(right / max(right + missed, 1), 4),
-        "works of one hand": len(alone),
-        "their windows": sum(int(str(one.metadata.get("style_windows", 0))) for one in alone),
-        "false windows": sum(len(one.spans) for one in alone),
-    }  # fmt: skip
 
 
 if __name__ == "__main__":

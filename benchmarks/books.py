@@ -1,4 +1,4 @@
-"""Books: heads, hyphens, OCR scores and repairs on real manuals, with truths that are not ours.
+"""Books: heads, hyphens and OCR scores on real manuals, with truths that are not ours.
 
     python benchmarks/books.py --root ROOT [--scans SCANS] [--keep]
     python benchmarks/books.py --table    # the page's table from the kept results
@@ -71,7 +71,6 @@ SETS = {
         "ocr": ("octave", "policy", "devref", "gnuplot", "pari"),
     },
 }
-WORDS = re.compile(r"\w+")
 RATES = (0.02, 0.05, 0.1)
 PAGES = 40
 Row = dict[str, object]
@@ -125,19 +124,6 @@ def table(results: dict[str, Row]) -> Iterator[str]:
         told = f"**{row['right']:.4f}** of {row['breaks']}; wrong: {wrong}"
         yield f"| hyphens right, {part} | {works} | {told} | .99 |"
     yield from score_rows(results)
-    for part in reversed(SETS):
-        rows = [results[f"repairs, {part}"][f"at {rate}"] for rate in RATES]
-        keys = ("right", "wrong", "harmed", "changes")
-        sums = {key: sum(row.get(key, 0) for row in rows) for key in keys}
-        made = max(sums["right"] + sums["wrong"] + sums["harmed"], 1)
-        on_clean = len(results[f"repairs, {part}"]["clean pages, all repaired"])
-        told = (
-            f"**{sums['right'] / made:.4f}** of {made}; right words made wrong: {sums['harmed']} "
-            f"on noisy pages, {on_clean} on clean ones if every page is repaired; "
-            f"{sums['right'] / sums['changes']:.0%} of all changes repaired"
-        )
-        works = ", ".join(SETS[part]["ocr"])
-        yield f"| repairs right, all rates, {part} | {works} | {told} | .99 |"
     speeds = (f"`{name.lower()}` {row['pages/s']}" for name, row in results["speed"].items())
     yield f"| pages a second and core | R-exts, a busy machine | {', '.join(speeds)} | |"
 
@@ -183,7 +169,6 @@ def measured(texts: dict[str, str], root: Path, scans: Path | None) -> Iterator[
     for part in SETS:
         yield f"hyphens, {part}", hyphens(texts, root, SETS[part]["hyphens"])
         yield f"ocr score, {part}", scores(texts, SETS[part]["ocr"])
-        yield f"repairs, {part}", repairs(texts, SETS[part]["ocr"])
     yield "speed", speed(texts)
 
 
@@ -319,9 +304,7 @@ def word_errors(true: str, read: str) -> float:
 def page_scores(pages: Iterable[str]) -> list[float]:
     """Scores of pages judged as one book."""
     text = "\f".join(page.replace("\f", " ").strip() or "-" for page in pages)
-    return Ocr(OcrConfig(damaged=9, beyond_repair=9, english_share=0))(plain(text)).metadata[
-        "ocr_pages"
-    ]
+    return Ocr(OcrConfig(beyond_repair=9, english_share=0))(plain(text)).metadata["ocr_pages"]
 
 
 def auc(dirty: Sequence[float], clean: Sequence[float]) -> float:
@@ -383,53 +366,6 @@ def scores(texts: dict[str, str], names: Sequence[str]) -> Row:
     over = [score >= limit for one in clean.values() for score in one]
     rows["clean pages taken for damaged"] = round(sum(over) / len(over), 4)
     return rows
-
-
-def repairs(texts: dict[str, str], names: Sequence[str]) -> Row:
-    """Repairs that give the original word, another one, or touch what was right."""
-    rows: Row = {}
-    for rate in RATES:
-        total: Counter[str] = Counter()
-        examples: list[str] = []
-        for name in names:
-            repaired(book(texts[name]), rate, total, examples)
-        made = total["right"] + total["wrong"] + total["harmed"]
-        share = round(total["right"] / made, 4) if made else None
-        rows[f"at {rate}"] = dict(total) | {"share right": share, "wrong ones": examples[:12]}
-    text = "\f".join(page for name in names for page in book(texts[name]))
-    untouched = Ocr(OcrConfig(damaged=0.0, english_share=0))(plain(text)).edits
-    rows["clean pages, all repaired"] = [f"{text[e.start : e.end]}>{e.put}" for e in untouched]
-    return rows
-
-
-def repaired(pages: Sequence[str], rate: float, total: Counter[str], examples: list[str]) -> None:
-    """Count the repairs of a book with noise."""
-    text, changes = "", []
-    for seed, page in enumerate(pages):
-        spoilt, made = noisy(page, rate, 1000 + seed)
-        changes += [(a + len(text), b + len(text), original) for a, b, original in made]
-        text += spoilt.replace("\f", " ") + "\f"
-    total["changes"] += len(changes)
-    for edit in Ocr(OcrConfig())(plain(text)).edits:
-        if edit.reason != "misread word":
-            continue
-        inside = [
-            c for c in changes if c[0] < edit.end and (c[1] > edit.start or c[0] == edit.start)
-        ]
-        if not inside:
-            total["harmed"] += 1
-            examples.append(f"{text[edit.start : edit.end]}>{edit.put}, was right")
-            continue
-        first, last = min(edit.start, inside[0][0]), max(edit.end, inside[-1][1])
-        original, at = "", first
-        for a, b, was in inside:
-            original, at = original + text[at:a] + was, b
-        original += text[at:last]
-        got = text[first : edit.start] + edit.put + text[edit.end : last]
-        is_right = WORDS.findall(got) == WORDS.findall(original)
-        total["right" if is_right else "wrong"] += 1
-        if not is_right:
-            examples.append(f"{text[edit.start : edit.end]}>{edit.put}, was {original}")
 
 
 def speed(texts: dict[str, str]) -> Row:

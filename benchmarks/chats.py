@@ -1,11 +1,10 @@
-"""Chats, measured: servers' lines and names in real IRC logs; what goes of dialogues and mails.
+"""Chats, measured: servers' lines in real IRC logs; what goes of dialogues and mails.
 
     python benchmarks/chats.py IRCLOGS DIALOGUES MAILS [--show]
 
 IRCLOGS is the folder of PyPI's irclog2html 4.1.0 (GPL; sdist), whose testcases hold logs of real
 channels: a client wrote `***`, `-->` or `<--` before what nobody said, which is the truth here.
-The step is asked with the mark and the time, and without either. Names are those of the logs' own
-columns: who speaks, and who only comes and goes. DIALOGUES is the folder
+The step is asked with the mark and the time, and without either. DIALOGUES is the folder
 chatterbot_corpus/data of PyPI's chatterbot-corpus 1.3.3 (BSD; sdist): people wrote them, so what
 the steps drop is listed by --show to be judged by eye. MAILS is the folder of conversations.py, in
 which no line is a server's.
@@ -23,12 +22,8 @@ from conversations import body_of
 from groundup.documents import Record, Ruling, SourceMap, Span
 from groundup.documents.conversations.boilerplate import EVENT, Boilerplate, BoilerplateConfig
 from groundup.documents.conversations.quality import Quality, QualityConfig
-from groundup.documents.conversations.speakers import Speakers, SpeakersConfig
 from groundup.documents.conversations.turns import Turns, TurnsConfig
-from groundup.documents.readers.conversations import Conversations, ConversationsConfig
 
-NICK = re.compile(r"<([^<>\s!]+)|\* (\S+)")
-NAME = re.compile(r"[\w\[\]\\^{}|`-]+")
 LOGGED = re.compile(r"(\[[^\]\n]{5,20}\]|\d{4}-\d\d-\d\dT[\d:]{8})\s+((?:\*\*\*|-->|<--) )?(.*)")
 
 
@@ -59,54 +54,6 @@ def irc(root: Path, is_marked: bool, show: bool) -> dict[str, object]:
         "recall": round(hits / max(1, counts["wanted"]), 4),
         "false alarms": f"{false} of {counts['said']} lines that were said",
     }  # fmt: skip
-
-
-def names(root: Path, show: bool) -> dict[str, object]:
-    """Names of speakers before their turns and in what is said, and what is left of them."""
-    counts: Counter[str] = Counter()
-    reader, step = Conversations(ConversationsConfig()), Speakers(SpeakersConfig())
-    for path in sorted(root.glob("porting/testcases/*.log")):  # the other folder repeats these
-        lines = [LOGGED.match(line) for line in path.read_text("utf-8", "replace").splitlines()]
-        pairs = [(one[2], NICK.match(one[3])) for one in lines if one]
-        spoke = {nick[1] or nick[2] for server, nick in pairs if nick and not server}
-        came = {one[3].split()[0] for one in lines if one and one[2] == "--> "} - spoke
-        record = reader.log(path.read_bytes(), path.name, "s")
-        assert isinstance(record, Record)
-        ruling = step(record)
-        places = {(edit.start, edit.end) for edit in ruling.edits}
-        for span in record.spans:
-            said = record.text[span.start : span.end]
-            if span.value == "system":
-                continue
-            before = span.start - len(span.value) - 2
-            counts["labels"] += 1
-            counts["labels kept"] += (before, span.start - 2) not in places
-            for token in NAME.finditer(said):
-                place = (span.start + token.start(), span.start + token.end())
-                kind = kind_of(token[0], spoke, came)
-                if said[token.end() : token.end() + 1] in (":", ",") and kind:
-                    kind += ", addressed"
-                if not kind:
-                    continue
-                counts[kind] += 1
-                counts[f"{kind}: kept"] += place not in places
-                if show and place not in places:
-                    around = said[max(0, token.start() - 30) : token.end() + 30]
-                    print("kept", kind, token[0], "|", around)
-            if show:
-                inside = (edit for edit in ruling.edits if span.start <= edit.start < span.end)
-                print(*(f"gone {record.text[one.start - 20 : one.end + 20]!r}" for one in inside),
-                      sep="\n")  # fmt: skip
-    return dict(sorted(counts.items()))
-
-
-def kind_of(token: str, spoke: set[str], came: set[str]) -> str:
-    """Whose name a word of what is said is; empty if nobody's."""
-    if token in spoke:
-        return "speaker's"
-    if token.lower() in {name.lower() for name in spoke}:
-        return "speaker's in other case"
-    return "of one who only came" if token in came else ""
 
 
 def mails(root: Path, show: bool) -> dict[str, object]:
@@ -173,7 +120,6 @@ def main() -> None:
     given = parser.parse_args()
     for is_marked in (True, False):
         print(json.dumps(irc(given.irclogs, is_marked, given.show)))
-    print(json.dumps(names(given.irclogs, given.show)))
     print(json.dumps(mails(given.mails, given.show)))
     for language in ("english", "german", "french", "spanish", "italian"):
         print(json.dumps(dialogues(given.dialogues, language, given.show), ensure_ascii=False))

@@ -1,14 +1,13 @@
-"""conversations.turns, quality and languages on dialogues that people had, scored or wrote.
+"""conversations.turns and quality on dialogues that people had, scored or wrote.
 
     python benchmarks/dialogues.py scores CONVAI --half development|final
     python benchmarks/dialogues.py order CONVAI --half development|final
-    python benchmarks/dialogues.py languages DIALOGUES --half development|final
     python benchmarks/dialogues.py disclaimers ALPACA --half development|final [--show]
 
 CONVAI is `data` of github.com/DeepPavlov/convai (54d921f): talks of a person and a bot or another
 person, which the person scored from 1 to 5. scores: is what the steps drop, or what their figures
 say, what people scored 1 or 2? order: faults planted at known places of those of its talks that
-have none. DIALOGUES is that of chats.py; a talk of two languages takes turns of both in turn.
+have none.
 ALPACA is `results` of github.com/tatsu-lab/alpaca_eval (cd543a1), answers of models to 805
 instructions: of the sentences of 24 models that say I and a word such as AI, model or assistant,
 201 are marked in disclaimers_marks.txt. A talk or sentence belongs to the half that its CRC says.
@@ -24,7 +23,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from groundup.corpus.quality.training import auc
 from groundup.documents import Record, Ruling, SourceMap, Span
@@ -33,22 +31,12 @@ from groundup.documents.conversations.boilerplate import (
     BoilerplateConfig,
     disclaimers_of,
 )
-from groundup.documents.conversations.quality import (
-    Languages,
-    LanguagesConfig,
-    Quality,
-    QualityConfig,
-)
+from groundup.documents.conversations.quality import Quality, QualityConfig
 from groundup.documents.conversations.turns import Turns, TurnsConfig, turns_of
 from groundup.measure import wilson
 
 Talk = list[tuple[str, str]]
 """Speaker and what is said, turn by turn."""
-CODES = {
-    "english": "en", "german": "de", "french": "fr", "spanish": "es", "italian": "it",
-    "portuguese": "pt", "dutch": "nl", "swedish": "sv", "russian": "ru", "chinese": "zh",
-    "japanese": "ja", "korean": "ko",
-}  # fmt: skip
 MODELS = (
     "gpt-3.5-turbo-0301 gpt-3.5-turbo-0613 llama-2-7b-chat-hf llama-2-70b-chat-hf vicuna-7b "
     "vicuna-13b falcon-7b-instruct guanaco-13b gemma-7b-it claude claude-2 "
@@ -64,10 +52,7 @@ MACHINE = re.compile(
 )
 ME = re.compile(r"\b(?:I|I'm|me|my|myself|we)\b")
 SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")
-BOUNDS = {
-    "echo": 0.0, "monologue": 0.8, "unanswered": 0.5, "repeated_turns": 0.2, "words": 40.0,
-    "words_a_turn": 4.0,
-}  # fmt: skip
+BOUNDS = {"monologue": 0.8, "unanswered": 0.5, "words": 40.0, "words_a_turn": 4.0}
 """Where each figure cuts, set on the development half."""
 LOW = 2
 """A score of people up to this is low."""
@@ -110,7 +95,7 @@ def share(right: int, of: int) -> str:
 
 def reason_of(record: Record) -> tuple[str, dict[str, float]]:
     """The first reason of the three steps with their defaults, and all figures."""
-    open_ = QualityConfig(min_words=0, max_echo=1.0)
+    open_ = QualityConfig(min_words=0)
     figures = dict(Quality(open_)(record).metadata) | dict(Turns(TurnsConfig())(record).metadata)
     steps = (
         Turns(TurnsConfig()), Boilerplate(BoilerplateConfig()), Quality(QualityConfig()),
@@ -199,7 +184,6 @@ PLANTED: dict[str, tuple[Callable[[Talk, int], Talk], str]] = {
                           (talk[at + 1][0], talk[at][1]), *talk[at + 2 :]],
         "",
     ),
-    "talk said three times": (lambda talk, at: talk * 3, "turns: repeats itself"),
     "nothing but a turn": (lambda talk, at: talk[at : at + 1], "turns: too few"),
 }  # fmt: skip
 """Fault, how it is planted at a place, and what the step should say: nothing of texts swapped."""
@@ -232,62 +216,6 @@ def told(ruling: Ruling) -> list[tuple[str, int]]:
     if ruling.reason:
         return [(ruling.reason, -1)]
     return [(f"cut: {edit.reason}", edit.start) for edit in ruling.edits]
-
-
-def languages(root: Path, half: str) -> None:
-    """Turns named rightly; talks of two languages known from talks of one."""
-    talks: dict[str, list[list[str]]] = {}
-    for name, code in CODES.items():
-        talks[code] = []
-        for path in sorted((root / name).glob("*.yml")):
-            for talk in yaml.safe_load(path.read_text("utf-8")).get("conversations") or []:
-                lines = [" ".join(f"{line}".split()) for line in talk] if talk else []
-                if len(lines) > 1 and half_of("\n".join(lines)) == half:
-                    talks[code].append(lines)
-    talks = {code: found for code, found in talks.items() if found}
-    for characters in (10, 20, 40, 80):
-        config = LanguagesConfig(
-            identify="groundup.corpus.language:language_of", min_characters=characters,
-            max_languages=1,
-        )  # fmt: skip
-        named_and_mixed(talks, config)
-
-
-def named_and_mixed(talks: dict[str, list[list[str]]], config: LanguagesConfig) -> None:
-    """Print the figures of one setting."""
-    rng = random.Random(0)
-    name = Languages(config.model_copy(update={"max_languages": 0}))
-    step = Languages(config)
-    asked, right, unnamed = 0, 0, 0
-    for code, found in talks.items():
-        for lines in found:
-            said = name(spoken([("user", line) for line in lines])).metadata["turn_languages"]
-            of = [
-                one
-                for one, line in zip(said, lines, strict=True)
-                if len(line) >= config.min_characters
-            ]
-            asked += len(of)
-            right += of.count(code)
-            unnamed += of.count("")
-    print(f"turns of {config.min_characters} characters: of {asked}, unnamed {unnamed}, of the "
-          f"named right {share(right, asked - unnamed)}")  # fmt: skip
-    pure = [(code, lines) for code, found in talks.items() for lines in found]
-    false = sum(bool(step(spoken([("user", line) for line in lines])).reason) for _, lines in pure)
-    mixed = found = askable = seen = 0
-    for code, lines in pure:
-        other = rng.choice([one for one in talks if one != code])
-        guest = rng.choice(talks[other])
-        turns = [("user", lines[0]), ("assistant", guest[0]),
-                 ("user", lines[1]), ("assistant", guest[1])]  # fmt: skip
-        hit = bool(step(spoken(turns)).reason)
-        long = all(max(map(len, two[:2])) >= config.min_characters for two in (lines, guest))
-        mixed, found = mixed + 1, found + hit
-        askable, seen = askable + long, seen + (hit and long)
-    print(
-        f"  talks of two languages found {share(found, mixed)}, of those with a turn of both "
-        f"long enough {share(seen, askable)}; of one, dropped {share(false, len(pure))}"
-    )
 
 
 def disclaimers(root: Path, half: str, show: bool) -> None:
@@ -327,7 +255,7 @@ def sentences(root: Path) -> dict[str, str]:
 def main() -> None:
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
-    tasks = {"scores": scores, "order": order, "languages": languages}
+    tasks = {"scores": scores, "order": order}
     parser.add_argument("task", choices=(*tasks, "disclaimers"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("--half", choices=("development", "final"), default="development")

@@ -1,7 +1,6 @@
-"""Books: what a publisher, a typesetter and a scanner put around the author's words.
+"""Books: remove what publishers, typesetters and scanners put around the author's text.
 
-Steps, in the order that a pipeline of books calls them: `books.rights`, `books.heads`,
+The steps, in the order in which a pipeline calls them: `books.rights`, `books.heads`,
 `books.footnotes`, `books.publisher`, `books.ocr`, `books.hyphens`, `books.paragraphs`,
-`books.chapters`, `books.repeats`, `books.style`. Each is in the file of its name;
-docs/corpus-books.md shows them at work. They know shapes, places and words, and no one book.
+`books.chapters`. Each is in the file of its name; docs/corpus-books.md shows them in use.
 """

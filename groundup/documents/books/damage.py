@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache, cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from .words import english, is_english, letters
 
@@ -24,20 +24,10 @@ PAIRS = (
 )
 """What was read > what may have stood there. Source: own list of shapes alike; see also Kukich
 1992 and the tables of ISRI's reports on OCR accuracy."""
-ALPHABET = "abcdefghijklmnopqrstuvwxyz"
-OTHER_EDIT = 0.01
-"""How much less likely a letter changed in any other way is than a confusion of the table."""
 OWN_WEIGHT = 30
 """How much a use in the book itself counts beside one in the table's manuals."""
 GARBLED = -4.2
 """Mean log-probability of a letter, in nats, under which no language is spelt so."""
-PLAUSIBLE = -3.0
-"""Mean log-probability of a letter, in nats, from which an unknown word may well be one."""
-UNKNOWN_WEIGHTS = (0.3, 3.0, 30.0)
-"""What speaks for an unknown word, in uses: with digits inside, spelt oddly, spelt plausibly.
-Source: own, set on R-intro and groff."""
-SHORT_WEIGHT = 100
-"""By how much that grows for words of four letters: names of programs, other languages."""
 SIGNS_OF_CODE = re.compile(
     r"[_(){}=<>$/\\#&*+^~`:@%\[\]]|\w\.\w|[a-z][A-Z]|--|^\.|\d\w*\d|^[$-]|\w'?,\w"
 )
@@ -61,14 +51,6 @@ LETTERED_NUMBER = re.compile(r"^(?=[\d.,]*[ZSBOIlbs][\d.,]*$)(?=\D?[.,]*\d|\d).{
 DUSTY = re.compile(r"[¬·]|^[~`^|_*']+[.,;]?$|^.?[`^~¬*_|'][.,;:]$")
 
 
-class Answer(NamedTuple):
-    """What a damaged word was."""
-
-    word: str
-    certainty: float
-    """Its share of all answers' weight, 0 to 1."""
-
-
 @cache
 def confusions() -> dict[str, tuple[str, ...]]:
     """The table: what was read to what may have stood there."""
@@ -90,16 +72,6 @@ def confused(word: str) -> Iterator[str]:
         for size in (1, 2):
             for stood in table.get(word[at : at + size], ()):
                 yield word[:at] + stood + word[at + size :]
-
-
-def one_letter_off(word: str) -> Iterator[str]:
-    """Yield every word one letter away: another letter, one more, one less."""
-    for at in range(len(word) + 1):
-        head, tail = word[:at], word[at:]
-        yield from (head + letter + tail for letter in ALPHABET)
-        if tail:
-            yield head + tail[1:]
-            yield from (head + letter + tail[1:] for letter in ALPHABET)
 
 
 class Reader:
@@ -226,20 +198,6 @@ class Reader:
         size = english().get(low)
         return (0 if size is None else 2.0**size) + OWN_WEIGHT * self.own[low]
 
-    def answer(self, low: str) -> Answer:
-        """The likeliest word behind a damaged one that the table's confusions explain."""
-        weights: dict[str, float] = {}
-        for one in one_letter_off(low):
-            if one != low and (one in english() or self.own[one] > 2):
-                weights[one] = OTHER_EDIT * self.weight(one)
-        listed = {one for one in confused(low) if one.isalpha() and one in english()}
-        for one in listed:
-            weights[one] = self.weight(one)
-        if not listed:
-            return Answer("", 0.0)
-        best = max(listed, key=lambda one: (weights[one], one))
-        return Answer(best, weights[best] / (sum(weights.values()) + unknown_weight(low)))
-
 
 def cuts(word: str) -> set[str]:
     """A word, and what is left of it without one letter."""
@@ -260,11 +218,3 @@ def is_doubled(low: str) -> bool:
         return False
     pairs = (at for at in range(len(low) - 1) if low[at] == low[at + 1])
     return any(english().get(low[:at] + low[at + 1 :], 0) >= 10 for at in pairs)
-
-
-def unknown_weight(low: str) -> float:
-    """How much speaks for a word that nobody knows being right as it stands."""
-    if not low.isalpha():
-        return UNKNOWN_WEIGHTS[0]
-    short = SHORT_WEIGHT if len(low) < 5 else 1
-    return short * UNKNOWN_WEIGHTS[1 if letters().score(low) < PLAUSIBLE else 2]

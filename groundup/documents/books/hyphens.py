@@ -11,10 +11,12 @@ Knows no syllables and no patterns of hyphenation.
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
 
+from ..patterns import read_patterns
 from ..record import PASS, Edit, Record, Ruling
 from .words import Vocabulary, english, is_english, vocabulary
 
@@ -24,51 +26,21 @@ AT_END = re.compile(
     r"(?P<right>[^\W\d_]+(?:[’'][^\W\d_]+)*)(?P<after>[-‐]?)"
 )
 BLANK = re.compile(r"[ \t]+|[\n\f]")
-PREFIXES = ("non", "self", "ex", "quasi", "pseudo", "half", "well", "semi", "multi")
-
-
-PRODUCTIVE = (
-    "re",
-    "sub",
-    "mis",
-    "pre",
-    "co",
-    "over",
-    "under",
-    "un",
-    "de",
-    "anti",
-    "inter",
-    "super",
-)
-"""Prefixes that authors set apart or not, each as he likes."""
-ENDINGS = ("", "s", "es", "d", "ed", "r", "er", "ing", "able", "ion", "ly")
+_WORDS = read_patterns(Path(__file__).with_name("hyphens.toml"))
+PREFIXES = tuple(_WORDS["hyphenated_prefixes"])
+PRODUCTIVE = tuple(_WORDS["optional_prefixes"])
+ENDINGS = tuple(_WORDS["endings"])
 COINED = 3
 """Binary logarithm of a word's count in the table's manuals, up to which a word with a prefix may
 be of an author's own making. Source: own, set on R's manuals."""
-
-
-FUNCTION_WORDS = {
-    "en": "the of and to in is that for it with was as on be this",
-    "de": "der die das und ist nicht ein eine zu den mit von im auf es sich",
-    "fr": "le la les des et est une dans que pour du en il qui ne l'ex",
-    "es": "el los las y es una que por con del se en no un",
-    "it": "il gli della che è una per non di un si le con",
-    "pt": "o os as e é uma que por com do da não em um",
-    "nl": "het een van en is dat de niet op te met zijn",
-}
-"""The commonest words of a language, which tell it. Source: own."""
-SUSPENDED = frozenset("und oder bzw sowie et ou y o e u and or nor en of ed od".split())
-"""Words behind a hyphen whose other half comes later, as in `Vor- und Nachteile`."""
-INVERTED = frozenset("je tu nous vous moi toi lui ils elles même mêmes delà".split())
+FUNCTION_WORDS: dict[str, str] = _WORDS["function_words"]
+SUSPENDED = frozenset(_WORDS["suspended"])
+INVERTED = frozenset(_WORDS["inverted"])
 BEHIND_VERB = re.compile(
     r"(?:.*[td])-(?:il|elle|on)|(?:.*['’])?(?:est|sont|était|fut|sera)-ce|ce.*-(?:ci|là)"
 )
 """French pronouns behind their verb: `est-il`, `dit-elle`, `est-ce`; and `celui-ci`."""
-ONE_WORD = re.compile(
-    r"emp|pres|p[eé]ri|erc|t[eér]|ist|am|ac|c[eèél]|pl|po|tr|[eé]cu|hib|ig|il|ub|hau"
-)
-"""How French words go on that begin with `ex`: the others are an `ex-` president."""
+ONE_WORD = re.compile("|".join(_WORDS["ex_words"]))
 
 
 class HyphensConfig(Config):

@@ -1,9 +1,9 @@
-"""OCR: how damaged is a page, and which of its words can be put right beyond doubt?
+"""OCR damage: a score for each page of a scanned book.
 
-The score of a page is the share of its words that look damaged: unknown and one confusion away from
-a known word, spelt like no language, with signs or digits inside, or single letters. Beyond a limit
-a page goes. On damaged pages alone, a word is repaired if one answer is certain; clean pages are
-never touched. Judges English; elsewhere it says that it cannot and rests.
+The score is the weighted share of words that look misread: one confusion away from a known word,
+improbable spelling, punctuation or digits inside, a space inserted, and others (WEIGHTS). Pages
+with too many unreadable words are dropped; nothing is repaired. English only: a book in another
+language keeps its text and gets no score.
 """
 
 import re
@@ -17,11 +17,9 @@ from groundup.core import Config
 from ..record import PASS, Edit, Record, Ruling
 from .damage import EDGES, Reader, confused
 from .pages import Page, pages_of
-from .words import WORD, english, is_english, vocabulary
+from .words import english, is_english, vocabulary
 
-TOKEN = re.compile(r"\S+")
 BROKEN = re.compile(r"[-‐¬\u00ad][ \t]*\n\s*")
-HYPHENS = ("-", "‐", "¬", "\u00ad")
 DAMAGED = ("confused", "garbled", "mixed", "holed")
 """Signs of a word that cannot stand as it is."""
 WEIGHTS = {
@@ -34,22 +32,16 @@ CLEAN_WORDS = 100
 """Words without a sign that every page is given: one sign on a short page says little. Source:
 own, set on the development works of benchmarks/book_ocr_weights.py."""
 LEADER_MARKS = ("·", "..", ",", ".'", "`.")
-STRIPPED = "\"'“”‘’«»„.,;:!?—–-…()"
 
 
 class OcrConfig(Config):
     """From which score on pages are repaired and dropped."""
 
     damaged: float = 0.004
-    """Score from which a page's words are repaired. Source: benchmarks/book_ocr_weights.py: 2 % of
+    """Score from which a page counts as damaged. Source: benchmarks/book_ocr_weights.py: 2 % of
     clean pages are above, 89 % of those with noise in one word of fifty."""
     beyond_repair: float = 0.4
     """Share of words that cannot stand, from which a page goes. Source: own; two of five."""
-    certainty: float = 0.99
-    """Share of the weight of all answers that the best must have. Source: the issue, 99 % right."""
-    least_letters: int = 4
-    """Letters of a word at least for it to be repaired. Source: own; short words have many
-    neighbours."""
     english_share: float = 0.5
     """Share of known English words below which the book is not judged. Source: own; damaged English
     keeps more, other languages have less."""
@@ -157,7 +149,7 @@ def scored(page: Page, signs: Signs) -> PageScore:
 
 
 class Ocr:
-    """Scores pages, drops those beyond repair and repairs what is certain on damaged ones."""
+    """Scores the pages of a scan and drops those beyond repair."""
 
     def __init__(self, config: OcrConfig) -> None:
         self.config = config
@@ -173,7 +165,6 @@ class Ocr:
             return Ruling(metadata={"ocr_english_share": round(english, 3)})
         pages = self.pages(record)
         book = Book(own, [record.text[page.start : page.end] for page in pages])
-        reader = book.reader
         scores = [scored(page, signs) for page, signs in zip(pages, book.signs(), strict=True)]
         words = sum(one.words for one in scores) or 1
         overall = sum(one.score * one.words for one in scores) / words
@@ -181,13 +172,12 @@ class Ocr:
         for one in scores:
             if one.damaged >= self.config.beyond_repair and one.words >= 20:
                 edits.append(Edit(one.page.start, one.page.end, "page beyond repair", "\n"))
-            elif one.score >= self.config.damaged:
-                edits += self.repairs(record.text, one.page, reader)
         return Ruling(
             edits=tuple(edits),
             metadata={
                 "ocr_score": round(overall, 4),
                 "ocr_pages": [round(one.score, 3) for one in scores],
+                "ocr_damaged_pages": sum(one.score >= self.config.damaged for one in scores),
                 "ocr_english_share": round(english, 3),
             },
         )
@@ -203,60 +193,3 @@ class Ocr:
             pieces.append(Page(start, end))
             start = end
         return pieces
-
-    def repairs(self, text: str, page: Page, reader: Reader) -> Iterator[Edit]:
-        """Yield an edit for every word of a page whose answer is certain."""
-        for match in TOKEN.finditer(text, page.start, page.end):
-            token = match.group()
-            if reader.looks(token) != "confused":
-                continue
-            core = token.strip(STRIPPED)
-            low = core.lower()
-            if len(low) < self.config.least_letters:
-                continue
-            if is_broken(text, match.start(), match.end()) or not is_repairable(core):
-                continue
-            answer = reader.answer(low)
-            uses = reader.own[low]
-            if answer.certainty < self.config.certainty or reader.own[answer.word] < 20 * (
-                uses - 1
-            ):
-                continue
-            if core[:1].isupper() and not begins_sentence(text, match.start()):
-                continue  # a name, perhaps
-            start = match.start() + token.index(core)
-            yield Edit(start, start + len(core), "misread word", cased(answer.word, core))
-
-
-def is_repairable(core: str) -> bool:
-    """Whether a word is small, capital or begins with a capital, and has only our letters.
-
-    A digit in front hides whether a capital stood there, and accents speak for another language.
-    """
-    plain = core in (core.lower(), core.upper(), core.lower().capitalize())
-    return plain and core[0].isalpha() and (core.isascii() or core[0] in "ﬁﬂ")
-
-
-def is_broken(text: str, start: int, end: int) -> bool:
-    """Whether a token is half of a word broken over two lines."""
-    before = text[max(0, start - 60) : start].rstrip()
-    turned = "\n" in text[len(before) + max(0, start - 60) : start]
-    return text[end - 1 : end] in HYPHENS or turned and before[-1:] in HYPHENS
-
-
-def begins_sentence(text: str, start: int) -> bool:
-    """Whether a word is the first of its sentence or line's block."""
-    before = text[max(0, start - 3) : start].strip()
-    return not before or before[-1] in '.!?"“:'
-
-
-def cased(word: str, like: str) -> str:
-    """A word in the case of another.
-
-    >>> cased("modern", "Modem"), cased("the", "TBE"), cased("loom", "l00m")
-    ('Modern', 'THE', 'loom')
-    """
-    capitals = WORD.findall(like) and like.upper() == like and sum(map(str.isalpha, like)) > 1
-    if capitals:
-        return word.upper()
-    return word.capitalize() if like[:1].isupper() else word

@@ -8,10 +8,12 @@ lists; advertisements, lists of titles with prices. Each removal says what it sa
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
 
+from ..patterns import read_patterns
 from ..record import PASS, Edit, Record, Ruling
 from .pages import Line, lines_of, roman_value
 from .paragraphs import blocks_of
@@ -25,37 +27,7 @@ END = re.compile(
 )
 SMALL_PRINT = re.compile(r"\*END\*?THE SMALL PRINT[^\n]*\n", re.I)
 QUOTES = "\"“„«‘‹'"
-EVIDENCE: dict[str, tuple[str, ...]] = {
-    "ISBN": (
-        r"(?>\bISBN(?:-1[03])?:?\s*[\d -]{9,17}[\dXx]\b)(?![ \n](?-i:[a-z]+ [a-z]))",
-        r"\bISSN:?\s*\d{4}",
-    ),
-    "copyright": (r"(?:©|\(c\)|\bcopyright\b)\s*(?:©|\(c\)|\bc\b)?\s*(?:by\s|\d{4})",),
-    "rights": (
-        rf"(?<![{QUOTES}])(?-i:\bA(?:ll|LL)\s+)rights\s+reserved\b(?![,.]?[\"”’'])",
-        r"(?:^|[.;,)\d]\s*)all\s+rights\s+reserved\b(?![,.]?[\"”’'])",
-        r"no\s+part\s+of\s+this\s+(?:book|publication)",
-        r"permission\s+is\s+(?:hereby\s+)?granted\s+to", r"alle\s+rechte\s+vorbehalten",
-        r"tous\s+droits\s+r", r"todos\s+los\s+derechos",
-    ),
-    "cataloguing": (
-        r"library\s+of\s+congress", r"cataloging", r"cataloguing[- ]in", r"british\s+library",
-        r"\bLCCN\b", r"bibliothek\s+verzeichnet", r"dépôt\s+légal", r"depósito\s+legal",
-    ),
-    "printing": (
-        r"\bprinted\s+(?:and\s+bound\s+)?(?:in|by|on)\s+(?-i:(?:the )?[A-Z]|acid|recycled)",
-        r"(?:^|[.,;:]\s*)(?:first|second|third|\d+(?:st|nd|rd|th))\s+"
-        r"(?:edition|printing|impression)\b",
-        r"\bfirst\s+published\s+(?:by\b|[^\n]{0,60}\b(?:1[5-9]|20)\d\d\b)",
-        r"^\s*(?:\d{1,2}\s+){6,20}\d{1,2}\s*$",
-    ),
-    "publisher": (r"published\s+by", r"\bpublish(?:ers?|ing)\b", r"\bverlag\b", r"\béditions\b"),
-    "address": (
-        r"\b[A-Z]{2}\s+\d{5}\b", r"\bLondon\s+[A-Z]{1,2}\d", r"www\.[\w.-]{3,60}", r"\btypeset\b",
-        r"\bcover (?:design|art|illustration)",
-    ),
-}  # fmt: skip
-"""Kinds of evidence for an imprint, each with its patterns. Source: own."""
+_PATTERNS = read_patterns(Path(__file__).with_name("publisher.toml"))
 STRONG = {"ISBN", "cataloguing", "rights", "copyright", "printing"}
 
 
@@ -65,50 +37,17 @@ def any_of(patterns: Sequence[str], *, is_whole: bool = False) -> re.Pattern[str
     return re.compile(rf"^\s*(?:{joined})\s*$" if is_whole else joined, re.I | re.M)
 
 
-COMPILED = {name: any_of(patterns) for name, patterns in EVIDENCE.items()}
+COMPILED = {name: any_of(patterns) for name, patterns in _PATTERNS["evidence"].items()}
 ENTRY = re.compile(
     r"^(?P<title>.*?\S)(?:\s*(?:[.·…_] ?){2,}\s*|\s+)(?P<page>\d{1,4}|[ivxlc]{1,7})$", re.I
 )
 LEADER = re.compile(r"(?:[.·…] ?){5,}\s*(?:\d{1,4}|[ivxlc]{1,7})\s*$", re.I)
-CONTENTS = any_of(
-    (
-        r"(?:table\s+of\s+|short\s+)?contents", r"list\s+of\s+(?:figures|tables|illustrations)",
-        r"inhalt(?:sverzeichnis)?", r"table\s+des\s+matières", r"índice", r"sommario",
-    ),
-    is_whole=True,
-)  # fmt: skip
-INDEX = any_of(
-    (
-        r"(?:\w{1,20} ){0,4}index(?: of [\w ]{3,40})?", r"indice",
-        r"(?:sach|namens|stichwort)?(?:register|verzeichnis)",
-    ),
-    is_whole=True,
-)  # fmt: skip
-TERM = any_of(
-    (
-        r"\S.{0,80}?(?:,|(?: ?[.·] ?){2,}|\s{2,}|:)\s*\d{1,4}(?:\s*[-–,]\s*\d{1,4})*,?",
-        r"\d{1,4}(?:\s*[-–,]\s*\d{1,4})+", r".{0,100}\bsee (?:also )?\S.*", r"[A-Z]",
-    ),
-    is_whole=True,
-)  # fmt: skip
-SELLS = any_of(
-    (
-        r"\b(?:also|other\s+(?:books|titles|works)|books|works)\s+by\b", r"\bby the same author\b",
-        r"\bfrom the same (?:author|publisher)", r"\bnew and forthcoming\b",
-    )
-)  # fmt: skip
-PRICE = any_of(
-    (
-        r"[$£€]\s?\d+(?:\.\d\d)?", r"\b\d+s\.(?:\s*\d+d\.)?", r"\bcloth,?\s+\d",
-        r"\b(?:paperback|hardcover|8vo|12mo|crown 8vo)\b",
-    )
-)  # fmt: skip
-BARE_CHAPTER = any_of(
-    (
-        r"(?:chapter|part|book|kapitel|teil|chapitre|partie|cap[ií]tulo|capitolo)\s+(?:\d{1,3}|[ivxlc]{1,7})",
-    ),
-    is_whole=True,
-)
+CONTENTS = any_of(_PATTERNS["contents_titles"], is_whole=True)
+INDEX = any_of(_PATTERNS["index_titles"], is_whole=True)
+TERM = any_of(_PATTERNS["index_entries"], is_whole=True)
+SELLS = any_of(_PATTERNS["offers"])
+PRICE = any_of(_PATTERNS["prices"])
+BARE_CHAPTER = any_of(_PATTERNS["chapter_headings"], is_whole=True)
 NARRATES = re.compile(
     r"\b(?:[Hh]e|[Ss]he|[Tt]hey|I|[Ii]t)\s+(?!is\b|has\b)[a-z]{2,}"
     r"|[\"”’'],?\s+(?:\w+\s+){0,3}?(?:said|asked|cried|replied|answered|wrote|shouted|whispered)\b"
@@ -116,10 +55,7 @@ NARRATES = re.compile(
     r"|\b(?:said|asked|cried|replied|answered)\s+(?:the|he|she|they|I|[A-Z])"
 )
 """A story told: a person who does something, or somebody who speaks."""
-FIRM = (
-    r"(?:AND|&|CO|SONS?|PRESS|LTD|LIMITED|INC|BOOKS|HOUSE|VERLAG|"
-    r"PUBLISH\w+|BROTHERS|COMPANY|FILS|LIBRAIRIE|ÉDITEURS?)"
-)
+FIRM = f"(?:{'|'.join(_PATTERNS['firm_words'])})"
 YEAR = r"(?:1[4-9]\d\d|20[0-4]\d|M[DCLXVI]{3,14})"
 TITLE_PAGE = (
     re.compile(

@@ -8,100 +8,34 @@ only greetings is dropped. Lines are matched whole, so a sentence that mentions 
 import re
 from bisect import bisect_right
 from collections import Counter
+from pathlib import Path
 from typing import Literal
 
 from groundup.core import Config
 
+from ..patterns import read_patterns
 from ..record import Edit, Record, Ruling
 from .turns import Turn, content, turns_of
 
 LINE = re.compile(r"[^\n]*\n|[^\n]+$")
-CLOCK = (
-    r"(?:\[?\(?(?:\d{1,2} [A-Z]\w\w )?\d{1,4}[-:/.T ]\d\d(?:[-:/. T]\d\d){0,4}"
-    r"(?:\s?[AP]M)?\]?\)?[ \t,-]{1,20})"
-)
+_PATTERNS = read_patterns(Path(__file__).with_name("boilerplate.toml"))
+CLOCK, STARS = (_PATTERNS["fragments"][name] for name in ("CLOCK", "STARS"))
+_SERVER_LINES = "|".join(_PATTERNS["server_lines"])
+_LEAD_INS = "|".join(_PATTERNS["lead_ins"])
+_SELF_STATEMENTS = "|".join(_PATTERNS["self_statements"])
+_GREETINGS = "|".join(_PATTERNS["greetings"])
 TIME = rf"{CLOCK}?"
-HOST = r"(?:\[[^\]\n]{1,120}\]|\([^)\n]{1,120}\))"
-PLACE = r"(?:#\S{1,60}|IRC|the (?:channel|group|chat|room|server|meeting|conversation))"
-STARS = r"(?:\*{1,3} |-!- )?"
-EVENTS = (
-    rf"(?:\S{{1,40}}|@?\S{{1,40}} \S{{1,40}}) (?:{HOST} )?has (?:joined|left|quit|parted)"
-    rf"(?: {PLACE}|\s{HOST})+.{{0,200}}",
-    rf"\S{{1,40}} {HOST} (?:has )?(?:joined|left|quit|parted)\b.{{0,200}}",
-    r"(?:\*{3}|-!-|-->|<--|→|←|==)[ \t]{0,4}\S{1,40} .{0,30}"
-    r"\b(?:joined|left|quits?|parted|Joins|Parts|Quits)\b.{0,200}",
-    r"(?:\*{1,3} )?(?:Joins|Parts|Quits|Disconnects): \S.{0,160}",
-    rf"{STARS}\S{{1,40}} is now known as \S{{1,40}}",
-    rf"{STARS}\S{{1,40}} sets? mode:? [+-].{{0,200}}",
-    r"-!- mode/\S{1,40} \[.{0,120}",
-    r"-!- Topic for #\S{1,60}.{0,300}",
-    r"(?:\*{1,3} )?\S{1,40} changes topic to .{0,400}",
-    r"\S.{0,40} (?:added|removed|kicked) \S.{0,40} (?:to|from) the (?:group|channel)\.?",
-    r"\S.{0,40} (?:changed the (?:group|subject)\b|pinned a message|created (?:the )?group\b)"
-    r".{0,120}",
-    r"This message was deleted\.?",
-    "<Media omitted>",
-    r"Messages (?:and calls )?(?:to this group )?are (?:now )?(?:end-to-end )?"
-    r"(?:secured|encrypted).{0,200}",
-    r"\[(?:image|sticker|video|GIF|photo|file|audio) (?:omitted|attached)\]",
-)
 MARKED = rf"{CLOCK}(?:\*{{3}}|-!-|-->|<--|==) \S.{{0,400}}"
 """After a clock, what a client writes before lines that nobody said."""
-EVENT = re.compile(rf"(?:{TIME}(?:{'|'.join(EVENTS)})|{MARKED})[ \t\r]*", re.IGNORECASE)
+EVENT = re.compile(rf"(?:{TIME}(?:{_SERVER_LINES})|{MARKED})[ \t\r]*", re.IGNORECASE)
 GONE = re.compile(
     rf"(?P<clock>{CLOCK})?{STARS}(?P<who>\S{{1,40}}) (?:has )?(?:quit|joined|left|parted)[ \t\r]*"
 )
 """A server's line that names no place: only if it has a clock, or its name is a nick's."""
-NOT_NICKS = frozenset(
-    "he she it they we i you who someone somebody everyone everybody nobody anyone one that this "
-    "mum mom dad all what which nothing".split()
-)
-LEADS = (
-    r"(?:I(?:['’]m| am) )?(?:so |very |really )?sorry", "I apologi[sz]e", "apologies", "however",
-    "yes", "no", r"I (?:must|have to|should) (?:inform|remind|tell) you that",
-    r"I (?:cannot|can['’]t|do not|don['’]t|am unable to) [^.!?\n]{0,80}?,? (?:as|because|since)",
-    "unfortunately", "(?:please )?note(?: that)?", "well", "but", "actually", "of course",
-    "es tut mir leid", "leider", "entschuldigung", "(?:je suis )?désolée?", "malheureusement",
-    "lo siento", "mi dispiace", "purtroppo", "desculpe", "sinto muito", "infelizmente",
-    "很?抱歉", "对不起", "對不起", "申し訳(?:ありません|ございません)が?",
-)  # fmt: skip
-GOOD = (
-    r"(?:(?:helpful|honest|logical|respectful|responsible|ethical|friendly|harmless|humble|legal|"
-    r"mere|perfect|safe|simple|dumb|text-based)(?:,|,? and)? ){0,4}"
-)
-MACHINE = (
-    r"(?:AI\b|artificial intelligence\b(?: \(AI\))?|(?:AI |large )?language model\b)"
-    r"(?: language)?(?: model| assistant| chat ?bot| program)?"
-)
-SELVES = (
-    rf"as an? {GOOD}{MACHINE}(?: (?:created|designed|developed|trained) by \w+)?"
-    r"(?: (?:to|with|without) [^.!?\n]{0,60}?)?(?=,| (?:I|my)\b)[^.!?\n]{0,80}\b(?:I|my|me)\b",
-    rf"I(?:['’]m| am) (?:just |only |not )?an? {GOOD}"
-    rf"(?:{MACHINE}|machine|chat ?bot|computer program)"
-    r"(?=[,.!?\n]|$| (?:and|but|so|not|that|with|without|here|created|designed|developed|trained)"
-    r"\b)",
-    r"als (?:eine? )?(?:KI|künstliche Intelligenz|(?:großes )?(?:KI-)?Sprachmodell)"
-    r"(?:-(?:Sprachmodell|Modell|Assistent(?:in)?|System|Chatbot))?(?=,? )[^.!?\n]{0,80}"
-    r"\b(?:ich|mir|mich|mein\w{0,2})\b",
-    r"en tant qu(?:e |['’])(?:une? )?(?:IA|intelligence artificielle|(?:grand )?modèle (?:de "
-    r"langage|linguistique)|assistante? (?:virtuel(?:le)? |d['’])?IA)\b[^.!?\n]{0,80}\b(?:je|j['’]|"
-    r"me|mon|ma|mes)",
-    r"como (?:una? |uma? )?(?:(?:gran )?modelo de (?:lenguaje|linguagem)|IA|"
-    r"intelig[eê]ncia artificial|asistente (?:virtual|de IA)|assistente (?:virtual|de IA))\b"
-    r"[^.!?\n]{0,60}\b(?:yo|eu|me|mi|meu|minha|(?:no|não) \w+o|tengo|tenho|puedo|posso|soy|sou)\b",
-    r"(?:in quanto|come|essendo) (?:un['’ ]? ?|una )?(?:modello (?:linguistico|di linguaggio)|IA|"
-    r"AI|intelligenza artificiale)\b[^.!?\n]{0,60}\b(?:io|mi|mio|mia|ho|posso|sono)\b",
-    r"(?:作为|作為|身为|身為)(?:一[个個名款种種])?(?:大型)?(?:AI|人工智[能慧]|语言模型|語言模型)"
-    r"(?:语言|語言)?(?:模型|助手|助理)?(?=[，,]?我)",
-    r"我(?:只)?是(?:一[个個名款])?(?:大型)?(?:AI|人工智[能慧]|语言模型|語言模型)(?:语言|語言)?"
-    r"(?:模型|助手|助理)?(?=[，,。！!]|$)",
-    r"(?:私は)?(?:AI(?:言語モデル|アシスタント)?|人工知能|(?:大規模)?言語モデル)"
-    r"(?:として(?=[、,私])|なので|ですので|であるため)",
-)
-"""How assistants say what they are, in en, de, fr, es and pt, it, zh, ja: all of them say I."""
+NOT_NICKS = frozenset(_PATTERNS["not_nicks"])
 DISCLAIMER = re.compile(
-    rf"(?:\A|(?<=[.!?]\s)|(?<=[。！？\n]))[ \t]{{0,8}}(?:(?:{'|'.join(LEADS)})[,，、:;]?"
-    rf"(?: (?:but|aber|mais|pero|ma|mas))?[,，、]? ?){{0,2}}(?:{'|'.join(SELVES)})"
+    rf"(?:\A|(?<=[.!?]\s)|(?<=[。！？\n]))[ \t]{{0,8}}(?:(?:{_LEAD_INS})[,，、:;]?"
+    rf"(?: (?:but|aber|mais|pero|ma|mas))?[,，、]? ?){{0,2}}(?:{_SELF_STATEMENTS})"
     r"[^.!?。！？\n]{0,300}[.!?。！？]?",
     re.IGNORECASE,
 )
@@ -110,17 +44,8 @@ CITED = re.compile(
     r"```.{1,9000}?```",
     re.DOTALL,
 )
-GREETINGS = (
-    "hi+", "hello", "hey+", "yo", "good (?:morning|evening|afternoon|day|night)", "bye+",
-    "goodbye", "thanks?(?: you)?", "thx", "ty", "ok(?:ay)?", "sure", "welcome",
-    "you(?:'re| are) welcome", "no problem", "np", "how are you", "what'?s up", "sup", "cheers",
-    "lol", "hallo", "guten tag", "danke", "bonjour", "merci", "salut", "hola", "gracias", "ciao",
-    "grazie",
-)  # fmt: skip
 WHOM = "(?: (?:there|all|everyone|guys|so much|very much|a lot|folks))?"
-GREETING = re.compile(
-    rf"(?:(?:{'|'.join(GREETINGS)}){WHOM}[\s,.!?:;)(-]{{0,8}}){{1,4}}", re.IGNORECASE
-)
+GREETING = re.compile(rf"(?:(?:{_GREETINGS}){WHOM}[\s,.!?:;)(-]{{0,8}}){{1,4}}", re.IGNORECASE)
 
 
 class BoilerplateConfig(Config):

@@ -7,6 +7,9 @@ see mail.py.
 """
 
 import re
+from pathlib import Path
+
+from ..patterns import read_patterns
 
 LONG_LINE = 400
 """Characters of a line that are looked at."""
@@ -15,23 +18,15 @@ MARK = re.compile(r"[ \t]{0,6}(?:[A-Za-z]{0,4}>|--?\]|[|:)}\]](?=[ \t\n]))")
 CITED = re.compile(r"[ \t]{1,8}[A-Z]\w{0,15}>(?= )")
 """A line quoted under its author's name, where a first line says that the mail does so."""
 BAR = re.compile(r"[ \t]{0,4}\|(?: .*[^|\s]| ?)\s*$")
-VERBS = (
-    r"wrote|writes|write|said|says|mentioned|stated|confessed|spake|typed|thought|scribbled|asked|"
-    r"replied|responded|added|noted|posted|claimed|claiming|schrieb(?:en)?|schreibt|sprach|"
-    r"a [ée]crit|[ée]crit|escribi[óo]|scrisse|ha scritto|schreef|skrev|napisa[łl]a?|пишет|"
-    r"написал\w*|kirjoitti|escreveu|yazdı|írta|wisdom included|"
-    r"is (?:thought|said|rumoured) to have|写道|写到|寫道|のメール|さんは書きました|のメッセージ"
-)
+_PHRASES = read_patterns(Path(__file__).with_name("mail_lines.toml"))
+VERBS = "|".join(_PHRASES["attribution_verbs"])
 DATE = (
     r"(?:\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}-\d\d-\d\d|\b\d{1,2}\.? [A-Z]\w{2,8}\.? \d{4}\b"
     r"|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\w*,?|\d{4}年\d{1,2}月\d{1,2}日)"
 )
 ADDRESS = r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,6}"
 NAME = r"[A-Z][\w.'’-]{0,30}(?: [A-Z][\w.'’-]{0,30}){0,3}"
-EXAMPLE = (
-    "Example|Examples|Note|Output|Result|Results|Code|Run|Try|Like|See|So|Then|Here|Now|Either"
-)
-"""Words that announce a shell's prompt or a quotation of the author's own choice."""
+EXAMPLE = "|".join(_PHRASES["not_names"])
 SINCE = "On|At|Le|Am|El|Il|Op|Den|Em"
 ATTRIBUTION = re.compile(
     rf"(?:.{{0,200}}\b(?:{VERBS})\b.{{0,80}}"
@@ -57,34 +52,8 @@ RULE = re.compile(r"[ \t]*(?:[-_=*~#]{10,}|-{3,}\(.{1,60}\)-{3,})[ \t]*$")
 TITLED_RULE = re.compile(r"[ \t]*-{4,} ?\w.{1,60}-{4,}[~>-]{0,4}[ \t]*$")
 DASHES = re.compile(r"[ \t]*-{8,}[ \t]*$")
 SHORT_RULE = re.compile(r"[ \t]*(?:- )?(?:[-_]{3,}|<[-*]+>[\s<*>-]*)[ \t]*$")
-FOOTERS = (
-    r"mailing[- ]list\b", r"un(?:-|\))?subscri", "subscribe to (?:this|the)", "/listinfo/",
-    "majordomo@", "List maintainer", r"list-?(?:owner|admin|archives?)\b", "Do You Yahoo",
-    "Yahoo! (?:Mail|Groups|Messenger|Digital)", "MSN ", "Hotmail", "sponsored by", "Get your free",
-    "Sign ?up (?:for|now)", "Sent from my ", "Sent via ", "Envoyé de ",
-    "scanned (?:by|for) (?:virus|mail)", "virus[- ]free", "email has been (?:swept|scanned)",
-    "You(?:'re| are)? (?:have )?receiv(?:ed|ing) this",
-    "change your (?:preferences|subscription)",
-    r"(?:Copyright|©|\(c\)) .{0,60}(?:All rights reserved|\d{4})", r"TIP \d+:",
-    "Get .{1,40} (?:FREE|here)", r"(?:FREE|your) subscription\b", "Subscribe now",
-    "switch to the .{1,20} digest", "stop receiving", "visit our (?:web ?)?site",
-    "Your use of .{1,30} is subject to",
-)  # fmt: skip
-FOOTER = re.compile("|".join(FOOTERS), re.IGNORECASE)
-STATED = re.compile(
-    r"[ \t*<]*(?:To (?:(?:un)?subscribe|post to|stop receiving|change your|opt out)\b"
-    r"|Unsubscribe\b|For \(?un\)?subscri|You(?:'re| are| have)?(?: have)? (?:currently subscribed"
-    r"|been sent|receiv(?:ed|ing)) (?:this|.{1,60} because you)|To switch to the |Do You Yahoo"
-    r"|Sent (?:from my|via) |Envoyé de |Von meinem .{1,30} gesendet|Inviato da |Enviado desde "
-    r"|Get your (?:own )?free|Yahoo! Groups Sponsor|Your use of .{1,30} is subject to"
-    r"|(?:Copyright|©|\(c\)) .{0,60}(?:All rights reserved|\d{4})"
-    r"|(?:This|Outgoing|Incoming) (?:e-?mail|mail|message) .{0,60}(?:scanned|swept|virus[- ]free)"
-    r"|(?:Join|Stay|Chat|Send|MSN|Try|Sign ?up|Get|Add) .{0,120}(?:MSN|Hotmail|Yahoo!?"
-    r"|FREE subscription).{0,80}https?://"
-    r"|https?://\S{1,200}/listinfo/\S{1,80}[ \t>]*$|List[- ](?:owner|admin|archives?|maintainer):"
-    r"|[A-Z][\w.'’-]{0,30}(?: [\w.'’-]{1,30}){0,4} mailing[- ]list[ \t]*$)",
-    re.IGNORECASE,
-)
+FOOTER = re.compile("|".join(_PHRASES["footers"]), re.IGNORECASE)
+STATED = re.compile(rf"[ \t*<]*(?:{'|'.join(_PHRASES['footer_starts'])})", re.IGNORECASE)
 """How a footer begins that no rule announces."""
 VOICE = re.compile(
     r"\bI(?:['’](?:m|ve|d|ll))?(?= [a-z])|\b(?:(?<!from )[Mm]y|ich|mich|mein\w{0,2}) [a-z]"
@@ -94,12 +63,7 @@ ASKED = re.compile(
     r"\b(?:How|Why|What|When|Where|Who|Which|Can|Could|Does|Did|Is|Are|Has|Should|Would|Will|Any\w+"
     r"|Wie|Warum|Wer|Was|Wo|Kann|Ist|Comment|Pourquoi|Cómo|Por qué|Come|Perché)\b[^.!?\n]{2,200}\?"
 )
-CONFIDENTIAL = re.compile(
-    r"confidential|privileged|intended (?:solely|only|recipient|addressee|for)|addressee|"
-    r"disclos(?:e|ure)|unauthori[sz]ed|in error|prohibited|unlawful|notify the sender|"
-    r"contact the sender|vertraulich|confidentiel|destinataire",
-    re.IGNORECASE,
-)
+CONFIDENTIAL = re.compile("|".join(_PHRASES["confidential"]), re.IGNORECASE)
 ENDED = re.compile(r"-{3,}[ \t]{0,3}End(?: of)? (?:forwarded|original)\b", re.IGNORECASE)
 UNMARKED = re.compile(r"[ \t]*(?:--?|~)[ \t]{0,2}\S")
 PLACE = re.compile(rf"https?://|www\.|{ADDRESS}")
@@ -119,33 +83,15 @@ DISCLAIMER = re.compile(
     r"|this (?:e-?mail|message|communication)\b.{0,120}\b(?:confidential|intended))",
     re.IGNORECASE,
 )
-MEANT = re.compile(
-    r"\bth(?:is|ese)\b.{0,40}\b(?:e-?mail|mail|message|communication|transmission|information"
-    r"|attachment|document)|\bif you (?:are not|have|received)|\bdiese[rs]?\b.{0,20}\b(?:e-?mail"
-    r"|nachricht)|\bcet? (?:e-?mail|message|courriel)|\beste (?:mensaje|correo)",
-    re.IGNORECASE,
-)
+MEANT = re.compile("|".join(_PHRASES["addressed"]), re.IGNORECASE)
 """A disclaimer speaks of the mail that it stands in."""
 URL_ONLY = re.compile(r"[ \t]*<?https?://\S{1,300}[ \t]*$")
 PGP = re.compile(r"-----BEGIN PGP (SIGNED MESSAGE|SIGNATURE|PUBLIC KEY BLOCK|MESSAGE)-----")
 HEADER = re.compile(r"[*]?(?:[A-Z][\w-]{1,20}|Reply-To|Message-ID)[*]?:[ \t]")
-ORIGINAL = {
-    "from": "From|Von|De|Da|Van|Från|Fra|Od|От|Lähettäjä|Kimden|Feladó|发件人|寄件者|差出人|送信元|"
-    "보낸 사람",
-    "sent": "Sent|Date|Gesendet|Datum|Envoyé|Envoyé le|Enviado|Enviado el|Enviado em|Enviada em|"
-    "Enviada|Fecha|Inviato|Data|Verzonden|Skickat|Sendt|Dato|Wysłano|Отправлено|Дата|Lähetetty|"
-    "Gönderildi|Tarih|Elküldve|发送时间|寄件日期|日期|送信日時|日時|보낸 날짜",
-    "to": "To|An|À|A|Para|Aan|Till|Til|Do|Кому|Vastaanottaja|Kime|Címzett|收件人|收件者|宛先|"
-    "받는 사람",
-    "subject": "Subject|Betreff|Objet|Asunto|Assunto|Oggetto|Onderwerp|Ämne|Emne|Temat|Тема|Aihe|"
-    "Konu|Tárgy|主题|主旨|件名|제목",
-    "copy": "Cc|Bcc|CC|Kopie|Copie|Копия|抄送|副本|Priority|Importance|Wichtigkeit",
-}
-"""Headers that mail programs write above an original that they quote without marks. Source: what
-Outlook, Thunderbird and Apple Mail write in these languages."""
+_HEADERS = _PHRASES["original_headers"].items()
 ORIGINAL_HEADER = re.compile(
     "[ \\t]{0,3}\\*{0,2}(?:"
-    + "|".join(f"(?P<{role}>{names})" for role, names in ORIGINAL.items())
+    + "|".join(f"(?P<{role}>{'|'.join(names)})" for role, names in _HEADERS)
     + ")[ \u00a0]?\\*{0,2}(?:：|:\\*{0,2}(?:[ \u00a0\\t]|$))"
 )
 PROMPT = re.compile(

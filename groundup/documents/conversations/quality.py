@@ -1,25 +1,24 @@
-"""How good a conversation is to learn from: length, echoes, questions without an answer, languages.
+"""How suitable a conversation is as training data: length, monologues, unanswered questions.
 
-Figures go to the metadata; what is cut is up to the configuration. Languages are named by a
-function that the pipeline gives (`module:function`, text to code), for this room identifies none.
+The figures are stored in the metadata; thresholds in the configuration decide what is dropped.
 """
 
-import importlib
 import re
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
-from groundup.core import Config, ConfigError
+from groundup.core import Config
 
 from ..record import PASS, Record, Ruling
-from .speakers import UNSPACED
 from .turns import Turn, content, turns_of
 
+UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    "\U00020000-\U000323af\uac00-\ud7a3"
+)
+"""Thai, Lao, Burmese, Khmer, kana and Han are written without spaces; Korean joins particles."""
 WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])\w)+")
 """A run of letters and digits; a character where words are not parted by spaces."""
 QUESTION = re.compile(r"[?？؟][\s\"')\]*_]{0,10}$")
-ECHO_WORDS = 5
 
 
 class QualityConfig(Config):
@@ -28,9 +27,6 @@ class QualityConfig(Config):
     min_words: int = 5
     """Words of the whole conversation: a short question and its answer stay. Source: own
     judgement."""
-    max_echo: float = 0.5
-    """Largest share of replies that say what they reply to: of the words of a turn of five or more,
-    nine in ten stand in the turn before. Source: own judgement."""
     max_monologue: float = 1.0
     """Largest share of the words that one speaker has. 1 cuts nothing. Source: own judgement."""
     max_unanswered: float = 1.0
@@ -58,12 +54,10 @@ class Quality:
         facts = {
             "words": total,
             "words_a_turn": round(total / len(turns), 2),
-            "echo": round(echoes(turns, words), 4),
             "monologue": round(max(spoken.values()) / max(1, total), 4),
             "unanswered": round(unanswered(turns, texts), 4),
         }
         for reason, key, bound in (
-            ("echo", "echo", self.config.max_echo),
             ("monologue", "monologue", self.config.max_monologue),
             ("unanswered questions", "unanswered", self.config.max_unanswered),
         ):
@@ -74,18 +68,6 @@ class Quality:
                 "conversation: too short", float(total), f"at least {self.config.min_words}"
             )
         return Ruling(metadata=facts)
-
-
-def echoes(turns: list[Turn], words: list[list[str]]) -> float:
-    """Share of replies whose words stand in what they reply to."""
-    replies = same = 0
-    for at in range(1, len(turns)):
-        if turns[at].role == turns[at - 1].role or len(words[at]) < ECHO_WORDS:
-            continue
-        replies += 1
-        before, said = Counter(words[at - 1]), Counter(words[at])
-        same += (said & before).total() >= 0.9 * said.total()
-    return same / replies if replies else 0.0
 
 
 def unanswered(turns: list[Turn], texts: list[str]) -> float:
@@ -104,53 +86,3 @@ def unanswered(turns: list[Turn], texts: list[str]) -> float:
         )
         open_ += others <= at
     return open_ / len(questions) if questions else 0.0
-
-
-class LanguagesConfig(Config):
-    """How the languages of turns are named."""
-
-    identify: str
-    """`module:function` that gives a language's code, or None, for a text."""
-    min_characters: int = 40
-    """Shorter turns are not asked about. Source: identifiers are unsure below; see docs."""
-    max_languages: int = 0
-    """Drop a conversation in more languages than this; 0 drops none. Source: own judgement."""
-
-
-class Languages:
-    """Step `conversations.languages`: the language of each turn, as metadata."""
-
-    def __init__(self, config: LanguagesConfig) -> None:
-        self.config = config
-        self.identify = function(config.identify)
-
-    def __call__(self, record: Record) -> Ruling:
-        """Name the languages of one conversation; a record without turns passes."""
-        turns = turns_of(record)
-        if not turns:
-            return PASS
-        found: list[str] = []
-        for turn in turns:
-            text = content(record.text, turn)
-            found.append(
-                (self.identify(text) or "") if len(text) >= self.config.min_characters else ""
-            )
-        counts = Counter(code for code in found if code)
-        if 0 < self.config.max_languages < len(counts):
-            names = ", ".join(sorted(counts))
-            return Ruling("conversation: too many languages", float(len(counts)), names)
-        return Ruling(metadata={"turn_languages": found, "languages": dict(sorted(counts.items()))})
-
-
-def function(name: str) -> Callable[[str], Any]:
-    """The function that `module:function` names."""
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"identify={name!r} names no function ({error}); give module:function."
-        ) from None
-    if not callable(found):
-        raise ConfigError(f"identify={name!r} is no function; give module:function.")
-    return found

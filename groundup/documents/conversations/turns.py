@@ -45,9 +45,6 @@ class TurnsConfig(Config):
     starts_with_user: bool = False
     """Drop a log whose first turn, systems aside, is the assistant's. Source: ShareGPT logs cut
     in the middle begin so."""
-    max_same: float = 0.5
-    """Largest share of turns that repeat an earlier turn of the same speaker word for word. Source:
-    own judgement."""
 
 
 class Turns:
@@ -64,15 +61,12 @@ class Turns:
         said = [turn for turn in turns if content(record.text, turn)]
         if len(said) < self.config.min_turns:
             return Ruling("turns: too few", float(len(said)), f"at least {self.config.min_turns}")
-        seen: set[tuple[str, str]] = set()
-        edits, kept, doubled, before = [], [], 0, ("", "")
+        edits, kept, before = [], [], ("", "")
         for turn in turns:
             key = (turn.role, " ".join(content(record.text, turn).split()))
             if not key[1]:
                 edits.append(Edit(turn.start, turn.end, "empty turn"))
                 continue
-            doubled += key in seen
-            seen.add(key)
             if key == before:
                 edits.append(Edit(turn.start, turn.end, "turn said twice"))
             else:
@@ -80,13 +74,8 @@ class Turns:
             before = key
         if reason := self.order(kept):  # of what stays: a turn said twice is mended, no fault
             return Ruling(reason)
-        share = doubled / len(said)
-        if share > self.config.max_same:
-            return Ruling(
-                "turns: repeats itself", round(share, 4), f"at most {self.config.max_same}"
-            )
         roles = [turn.role for turn in said]
-        facts = {"turns": len(said), "speakers": len(set(roles)), "repeated_turns": round(share, 4)}
+        facts = {"turns": len(said), "speakers": len(set(roles))}
         edits = [edit for edit in edits if edit.start < edit.end]
         return Ruling(edits=tuple(edits), metadata=facts)
 

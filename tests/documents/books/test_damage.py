@@ -25,12 +25,6 @@ def test_a_book_vouches_for_its_words_but_not_for_what_comes_back_misread():
     assert reader.looks("frobnitz") == "right" and reader.looks("tbe") == "confused"
 
 
-def test_only_one_answer_is_certain():
-    reader = Reader(Counter())
-    assert reader.answer("wbich").word == "which" and reader.answer("wbich").certainty > 0.99
-    assert reader.answer("lnne").certainty < 0.9
-
-
 def test_confusions_go_both_ways_where_shapes_do():
     table = confusions()
     assert "m" in table["rn"] and "rn" in table["m"]

@@ -1,20 +1,10 @@
-"""Quality: echoes, open questions, languages by a function of the pipeline's."""
+"""Quality: figures of a conversation, short ones and unanswered questions."""
 
 import pytest
 
-from groundup.core import ConfigError
-from groundup.documents.conversations.quality import (
-    Languages,
-    LanguagesConfig,
-    Quality,
-    QualityConfig,
-)
+from groundup.documents.conversations.quality import Quality, QualityConfig
 
 from .test_turns import chat
-
-
-def code_of(text: str) -> str:
-    return "de" if " der " in text else "en"
 
 
 def test_figures_of_a_conversation():
@@ -24,12 +14,10 @@ def test_figures_of_a_conversation():
         ("user", "And red?"),
     )
     facts = Quality(QualityConfig())(record).metadata
-    assert (facts["words"], facts["echo"], facts["unanswered"]) == (15, 0.0, 0.5)
+    assert (facts["words"], facts["unanswered"]) == (15, 0.5)
 
 
-def test_echoes_and_short_talks_are_dropped():
-    same = "please repeat these five words now"
-    assert Quality(QualityConfig())(chat(("a", same), ("b", same))).reason == "conversation: echo"
+def test_short_and_unanswered_conversations_are_dropped():
     assert (
         Quality(QualityConfig())(chat(("a", "x"), ("b", "y"))).reason == "conversation: too short"
     )
@@ -40,27 +28,6 @@ def test_echoes_and_short_talks_are_dropped():
         Quality(QualityConfig(max_unanswered=0.5))(question).reason
         == "conversation: unanswered questions"
     )
-
-
-def test_languages_of_turns():
-    record = chat(
-        ("a", "this is a rather long sentence of English words"),
-        ("b", "das ist der lange Satz auf Deutsch, bitte"),
-        ("a", "ok"),
-    )
-    step = Languages(LanguagesConfig(identify=f"{__name__}:code_of"))
-    assert step(record).metadata == {
-        "turn_languages": ["en", "de", ""],
-        "languages": {"de": 1, "en": 1},
-    }
-    step = Languages(LanguagesConfig(identify=f"{__name__}:code_of", max_languages=1))
-    assert step(record).reason == "conversation: too many languages"
-
-
-@pytest.mark.parametrize("name", ["", "nothing", "os:nothing", "no_such:x", "os:sep"])
-def test_a_wrong_function_is_named(name):
-    with pytest.raises(ConfigError):
-        Languages(LanguagesConfig(identify=name))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def rule(*turns: tuple[str, str], **settings):
 def test_a_good_conversation_gets_its_figures():
     ruling = rule(("system", "Be kind."), ("human", "Hi?"), ("gpt", "Hello."))
     assert not ruling.reason and not ruling.edits
-    assert ruling.metadata == {"turns": 3, "speakers": 3, "repeated_turns": 0.0}
+    assert ruling.metadata == {"turns": 3, "speakers": 3}
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,6 @@ def test_a_good_conversation_gets_its_figures():
             {"alternation": True},
             "turns: no alternation",
         ),
-        ([("a", "x"), ("b", "y")] * 3, {}, "turns: repeats itself"),
     ],
 )
 def test_reasons(turns, settings, reason):

@@ -21,74 +21,23 @@ from .licences import (
     compiled,
     creative_commons,
     has,
+    join_phrases,
 )
 
-WORK_NOUNS = (
-    r"(?:e-?)?books?|works?|manuals?|documents?|documentation|text|edition|volume|publication|"
-    r"thesis|report|guide|tutorial|article|content|contents|standard|material|etext|translation|"
-    r"(?:web)?site|handbook|paper|file"
-)
-WORK = (
-    rf"\b(?:this|all(?:\s+the)?|our)\s+(?:[\w'-]+\s+){{0,3}}?(?:{WORK_NOUNS})\b|"
-    rf"\bthe\s+(?:[\w'-]+\s+)?(?:{WORK_NOUNS})\b|^\W*(?:{WORK_NOUNS})\b|"
-    r"\bdies\w*\s+(?:\w+\s+)?(?:buch|werk|dokument|handbuch|text|inhalt)\w*|\bdas\s+(?:buch|werk)\b|"
-    r"\b(?:ce|cette|cet|le)\s+(?:livre|œuvre|oeuvre|document|manuel|texte|ouvrage|création)\b|"
-    r"\b(?:este|esta|el|o|a)\s+(?:libro|obra|documento|manual|texto|livro)\b|"
-    r"\bquest[oa'][\s']*(?:libro|opera|documento|manuale|testo)\b|"
-    r"\b(?:dit|deze)\s+(?:boek|werk|document|handleiding|tekst)\b|"
-    r"本(?:作品|书|書|文|著作)|この(?:作品|本|文書|文章|著作)|"
-    r"\b(?:это|эта|этот|данн\w+|настоящ\w+)\s+(?:произведение|книга|текст|документ|работа)|"
-    r"هذا\s+(?:المصنف|العمل|الكتاب)|هذه\s+الوثيقة"
-)
-PART = (
-    r"\b(?:codes?|samples?|examples?|listings?|snippets?|source\s+code|scripts?|cover|pictures?|"
-    r"photo\w*|images?|illustrations?|figures?|drawings?|maps?|portions?|parts?|excerpts?|fonts?|"
-    r"typefaces?|chapters?|appendi\w+|sections?|icons?|logos?|music|templates?|diagrams?|artwork|"
-    r"exercises?|quotations?|data|umschlag\w*|bild\w*|abbildung\w*|beispiel\w*|quell\w+|teile|"
-    r"schrift\w*|kapitel|couverture|exemples?|extraits?|chapitres?|polices?|parties?|portada|"
-    r"cubierta|capa|copertina|im[aá]gen\w*|imagem|immagin\w+|ejemplos?|exemplos?|esempi\w*|"
-    r"código|codice|cap[ií]tulos?|capitol\w|partes?|omslag\w*|afbeelding\w*|voorbeeld\w*|"
-    r"hoofdstuk\w*|lettertype\w*)\b"
-)
-OTHER = r"\b(?:software|programs?|library|libraries|tools?|packages?|projects?|binaries|kernel)\b"
-GRANT = (
-    r"\b(?:(?:re)?licen[sc]ed|released|(?:re)?distribut\w+|available|published|provided|offered|"
-    r"shared|issued|covered|placed|copy|copied|used?|modif\w+|governed)\b|"
-    r"\b(?:under|sous|selon|mise?\s+à\s+disposition|unter|lizenziert|bajo|sotto|con\s+licenza|"
-    r"secondo|sob|nos\s+termos|onder)\b|\blicen[sc]e\s*(?:is|:)|'s\s+licen[sc]e"
-)
-TERMS = (
-    r"\b(?:under|(?:covered|governed)\s+by|terms|sous|selon|unter|lizenziert|bajo|sotto|licenza|"
-    r"secondo|sob|termos|"
-    r"onder|licensed|licenced|licen[sc]e\s*(?:is|:))(?=\W|$)|"
-    r"采用|採用|依据|依據|根据|"
-    r"この\w{1,4}は\W*$|по\s+лицензии|на\s+условиях|بموجب|مرخص"
-)
-NEGATED = (
-    r"\b(?:not|never|neither|nor|nicht|kein\w*|pas|jamais|niet|geen|não|nunca|if|were|would|could|"
-    r"might|formerly|previously|will|unlike)\b|n't\b|\bno\s+(?:longer|es|está)\b|\bnon\s+è\b|"
-    r"\bне\b|未|不是|并非|ليس"
-)
+WORK = join_phrases("work").replace("{WORK_NOUNS}", join_phrases("work_nouns"))
+PART = rf"\b(?:{join_phrases('part')})\b"
+OTHER = rf"\b(?:{join_phrases('other')})\b"
+GRANT, TERMS, NEGATED = join_phrases("grant"), join_phrases("terms"), join_phrases("negated")
 EXCEPT = (
     r"\b(?:except|unless|sauf|salvo|so(?:weit|fern)|wenn\s+nicht|où|tenzij|excepto)\b"
     r"[^,;]{0,120}[,;]"
 )
 CHOICE = r"\b(?:either|or|dual\w*|choice|option|oder|ou|o)\b"
 LATER = r"\bor\s+(?:\(?at\s+your\s+option\)?\s*,?\s+)?(?:any\s+)?later(?:\s+version)?"
-MENTION = (
-    r"\b(?:explain\w*|describ\w*|covers|show\w*|discuss\w*|about|how|teach\w*|compar\w*|mention\w*|"
-    r"introduces|contain\w*|includes?|uses|using|incorporat\w*|based\s+on|earlier|previous|"
-    r"original|adapted|derived|taken|typeset|set\s+in|written\s+(?:in|with)|made\s+with|built|quotes?|reproduces|such\s+as|cop(?:y|ies)\s+of\s+(?:the|this|that)\s+licen[sc]e)\b"
-)
+MENTION = rf"\b(?:{join_phrases('mention')})\b"
 LABEL = r"^\W*(?:licen[sc]es?|rights|lizenz|licencia|licenza|licença|licentie)\s*:"
-SPEAKS = (
-    r"\b(?:says?|said|asks?|asked|cried|repl(?:ies|ied)|answer(?:s|ed)|whispered|shouted|read|"
-    r"wrote)\b"
-)
-FILLER = (
-    r"https?:\S*|\b(?:www|licen[sc]e[sd]?|lizenz|licencia|licenza|licença|licence|the|an?|see|at|"
-    r"version|international|unported|generic|under|legal|code|deed|copyright|some|rights|reserved)\b"
-)
+SPEAKS = rf"\b(?:{join_phrases('speaks')})\b"
+FILLER = join_phrases("filler")
 SENTENCE = re.compile(
     r"\n\n|(?<=[.!?])[\"')\]]{0,3}\s(?=[\"'(\[]?[^\W\d_a-zà-ÿ])|。|\n(?=©|\(c\)\s)"
 )
