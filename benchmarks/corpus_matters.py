@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from groundup.core import Artifact, device, write_json  # noqa: E402
-from groundup.corpus import MixtureConfig, prepare, weights_from_losses, weights_of  # noqa: E402
+from groundup.corpus import MixtureConfig, prepare, weights_of  # noqa: E402
 from groundup.evaluate import score_documents  # noqa: E402
 from groundup.measure import bootstrap  # noqa: E402
 from groundup.model import load  # noqa: E402
@@ -53,6 +53,7 @@ from groundup.tokenizer import (  # noqa: E402  # noqa: E402
 )
 from groundup.tokenizer import tokens as make_tokens  # noqa: E402
 from groundup.train import PretrainConfig, pretrain  # noqa: E402
+from regmix import weights_from_losses  # noqa: E402
 from web_extraction import MARKED  # noqa: E402
 from web_pages import pages, visible_lines  # noqa: E402
 

@@ -1,20 +1,17 @@
-"""The n-gram model and the classifier on labelled passages of real manuals.
+"""The classifier on labelled passages of real manuals.
 
-    apt-get download debian-handbook gnome-user-docs debian-reference-en; dpkg-deb -x into FOLDER
-    python benchmarks/quality_models.py perplexity FOLDER
+    apt-get download debian-handbook gnome-user-docs; dpkg-deb -x into FOLDER
     python benchmarks/quality_models.py classifier FOLDER --split split.json
     ORACLE/bin/python benchmarks/quality_models.py oracle --split split.json     # scikit-learn
 
-perplexity: counted on two manuals, asked about a third: passages as they are against the same kind
-of passages damaged in four ways. classifier: which of two manuals a passage of 120 characters is
-from, divided by page; the oracle is scikit-learn's HashingVectorizer with LogisticRegression on
-the same passages, words and pairs of words in a table of the same size.
+The task is to say which of two manuals a passage of 120 characters is from, split by page; the
+oracle is scikit-learn's HashingVectorizer with LogisticRegression on the same passages, words and
+pairs of words in a table of the same size.
 """
 
 import argparse
 import html
 import json
-import random
 import re
 import time
 from pathlib import Path
@@ -23,8 +20,6 @@ PARAGRAPH = re.compile(r'<(?:p(?:\s[^>]*)?|div class="para")>(.*?)</(?:p|div)>',
 TAG = re.compile(r"<[^>]*>")
 PLACES = {
     "handbook": "**/debian-handbook/html/en-US/*.html",
-    "german": "**/debian-handbook/html/de-DE/*.html",
-    "reference": "**/debian-reference-common/docs/*.en.html",
     "gnome": "**/usr/share/help/C/gnome-help/*.page",
 }
 
@@ -44,51 +39,6 @@ def passages(folder: Path, manual: str, size: int) -> list[tuple[str, str]]:
                 found.append((f"{manual}/{path.name}", held))
                 held = ""
     return found
-
-
-def damaged(text: str, how: str, rng: random.Random) -> str:
-    """A passage with its words shuffled, letters misread, or only its long words."""
-    words = text.split()
-    if how == "shuffled":
-        rng.shuffle(words)
-    if how == "misread":  # five letters of a hundred, as bad optical recognition does
-        return "".join(rng.choice("rnlI1|cO0") if c.isalpha() and rng.random() < 0.05 else c
-                       for c in text)  # fmt: skip
-    if how == "keywords":
-        words = [word for word in words if len(word) > 5]
-    return " ".join(words)
-
-
-def perplexity(folder: Path) -> None:
-    """Print the size and speed of a model and the area under the curve by kind of damage."""
-    import numpy as np
-
-    from groundup.corpus.quality.counting import train_ngrams
-    from groundup.corpus.quality.training import auc
-
-    texts = [text for name in ("reference", "gnome") for _, text in passages(folder, name, 2000)]
-    begun = time.perf_counter()
-    model = train_ngrams(texts)
-    words = sum(len(text.split()) for text in texts)
-    print(f"counted {words:,} words in {time.perf_counter() - begun:.1f} s; "
-          f"{[len(order.keys) for order in model.orders]} runs")  # fmt: skip
-    clean = [text for _, text in passages(folder, "handbook", 500)]
-    begun = time.process_time()
-    good = np.array([model.measure(text).bits_per_character for text in clean])
-    rate = len(clean) / (time.process_time() - begun)
-    print(f"{len(clean)} passages of 500 characters, {rate:,.0f} passages/s of processor time; "
-          f"median {np.median(good):.2f} bits a character")  # fmt: skip
-    rng = random.Random(0)
-    kinds = {how: [damaged(text, how, rng) for text in clean]
-             for how in ("shuffled", "misread", "keywords")}  # fmt: skip
-    kinds["german"] = [text for _, text in passages(folder, "german", 500)]
-    cut = np.quantile(good, 0.95)
-    for how, texts in kinds.items():
-        bad = np.array([model.measure(text).bits_per_character for text in texts])
-        labels = np.r_[np.ones(len(bad), bool), np.zeros(len(good), bool)]
-        area = auc(np.r_[bad, good], labels)
-        print(f"{how:9} n={len(bad)} AUC {area.estimate:.4f} [{area.low:.4f}, {area.high:.4f}]; "
-              f"recall {np.mean(bad > cut):.3f} where 5 of 100 clean ones are cut")  # fmt: skip
 
 
 def classifier(folder: Path, split: Path, size: int) -> None:
@@ -161,16 +111,14 @@ def oracle(split: Path) -> None:
 
 
 def main() -> None:
-    """Run one of the three measurements."""
+    """Run one of the two measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("perplexity", "classifier", "oracle"))
+    parser.add_argument("what", choices=("classifier", "oracle"))
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--split", type=Path, default=Path("split.json"))
     parser.add_argument("--size", type=int, default=120)
     options = parser.parse_args()
-    if options.what == "perplexity":
-        perplexity(options.folder)
-    elif options.what == "classifier":
+    if options.what == "classifier":
         classifier(options.folder, options.split, options.size)
     else:
         oracle(options.split)

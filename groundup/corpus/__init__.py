@@ -18,10 +18,7 @@ from .explain.why import why
 from .explain.withdraw import withdraw
 from .mixture.weights import (
     MixtureConfig,
-    Regression,
     Turns,
-    reweighted,
-    weights_from_losses,
     weights_of,
 )
 from .prepare.folder import CorpusConfig, corpus, write_corpus
@@ -44,7 +41,6 @@ __all__ = [
     "Pair",
     "Pool",
     "QuestionsConfig",
-    "Regression",
     "Removed",
     "Split",
     "Turns",
@@ -66,12 +62,10 @@ __all__ = [
     "remove_near",
     "remove_overlapping",
     "report",
-    "reweighted",
     "show_testset",
     "split_paths",
     "train_classifier_folders",
     "training_rules",
-    "weights_from_losses",
     "weights_of",
     "why",
     "withdraw",

@@ -1,10 +1,10 @@
 """Mixtures: how much of each source a model reads, and whose turn it is at any row.
 
-Weights come from sizes (temperature, UniMax with its cap on epochs), from a person, from quality
-buckets, or from the losses of small proxy models that a recipe trained. Whose turn a row is follows
-from the weights alone, by a cycle in which every prefix holds every source's share to within one
-row; so workers, ranks and resumed runs agree without telling each other anything. Within a source
-the loader's own permutation decides. Knows nothing of tokens or models; numpy only.
+Weights come from the sources' sizes (temperature, or UniMax with its cap on epochs), from the
+configuration, or from quality buckets. Whose turn a row is follows from the weights alone, by a
+cycle in which every prefix holds every source's share to within one row; so workers, ranks and
+resumed runs agree without communicating. Within a source the loader's own permutation decides.
+Knows nothing of tokens or models; numpy only.
 """
 
 import heapq
@@ -20,11 +20,6 @@ Numbers = Sequence[float] | np.ndarray
 
 CYCLE = 10_000
 """Rows after which turns repeat: shares are met to a hundredth of a percent."""
-SIMULATED, BEST = 100_000, 128
-"""Mixtures that a regression is asked about, and the best of them, whose mean is taken. RegMix asks
-1,000,000 and takes 128."""
-FLOOR = 1e-3
-"""Share of the uniform mixture that DoReMi's update mixes in, so that no source dies out."""
 
 
 class MixtureConfig(Config):
@@ -172,91 +167,3 @@ def capped(shares: np.ndarray, most: np.ndarray) -> np.ndarray:
         free = shares[~fixed].sum()
         found = np.where(fixed, most, shares * (1 - most[fixed].sum()) / (free or 1.0))
     return found / found.sum()
-
-
-class Regression(NamedTuple):
-    """A mixture found by proxies, and how far the regression is to be believed."""
-
-    weights: np.ndarray
-    predicted: float
-    """Loss that it expects of them."""
-    rank_correlation: float
-    """Spearman's, between losses and what is predicted of each from the others: below about 0.5 the
-    weights are a guess."""
-
-
-def weights_from_losses(
-    mixtures: np.ndarray, losses: Numbers, shares: Numbers, *, seed: int = 0
-) -> Regression:
-    """The mixture of the lowest expected loss, by a regression on small runs (RegMix).
-
-    mixtures  (runs, sources) shares that the proxies read, rows summing to 1
-    losses    what each reached on the text that counts
-    shares    the natural mixture, around which mixtures are drawn
-
-    Ridge regression on r and √r (a source's first percent helps more than its last), as strong as
-    has the least error on runs left out. Of 100,000 mixtures drawn about the natural one,
-    the mean of the best 128 is taken, since the single best is mostly luck.
-    Source: Liu et al. 2024, arXiv:2407.01492. Departs: √r in place of boosted trees.
-    """
-    mixtures, target = np.asarray(mixtures, float), np.asarray(losses, float)
-    if mixtures.ndim != 2 or mixtures.shape != (len(target), len(shares)) or len(target) < 4:
-        raise ConfigError(
-            f"mixtures of shape {mixtures.shape} do not fit {len(target)} losses and {len(shares)} "
-            "shares; give one row of shares a run, and four runs at least."
-        )
-    if not (np.isfinite(mixtures).all() and np.isfinite(target).all() and mixtures.min() >= 0):
-        raise ConfigError("mixtures and losses must be finite, and shares 0 or more.")
-    features = np.concatenate([mixtures, np.sqrt(mixtures)], axis=1)
-    centre, mean = features.mean(0), target.mean()
-    left_out, solution = min(
-        (
-            ridge(features - centre, target - mean, strength)
-            for strength in 10.0 ** np.arange(-6, 2)
-        ),
-        key=lambda fit: float(np.square(fit[0] - (target - mean)).sum()),
-    )
-    natural = np.asarray(shares, float) / np.sum(shares)
-    random = np.random.default_rng(seed)
-    spread = random.uniform(1, 30, (SIMULATED, 1)) * natural + 1e-3
-    drawn = random.standard_gamma(spread) + 1e-12
-    drawn /= drawn.sum(1, keepdims=True)
-    expected = (np.concatenate([drawn, np.sqrt(drawn)], 1) - centre) @ solution + mean
-    best = np.argpartition(expected, BEST)[:BEST]
-    agreement = np.corrcoef(ranks(left_out), ranks(target))[0, 1] if np.ptp(target) > 0 else 0.0
-    return Regression(drawn[best].mean(0), float(expected[best].mean()), float(agreement))
-
-
-def ridge(
-    features: np.ndarray, target: np.ndarray, strength: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """What is predicted of each row from the others, and the coefficients from all."""
-    gram = features.T @ features + strength * np.eye(features.shape[1])
-    inverse = np.linalg.solve(gram, features.T)
-    hat = np.einsum("ij,ji->i", features, inverse) + 1 / len(target)
-    fitted = features @ (inverse @ target)
-    return target - (target - fitted) / np.maximum(1 - hat, 1e-6), inverse @ target
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Place of each value in their order."""
-    return np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(float)
-
-
-def reweighted(
-    weights: Numbers, excess: Numbers, *, rate: float = 1.0, floor: float = FLOOR
-) -> np.ndarray:
-    """One update of DoReMi: sources whose loss exceeds the reference's most get more weight.
-
-    weights  shares now, summing to 1
-    excess   proxy's loss minus the reference's, nats a token; below 0 counts as 0
-
-    The mean of the weights over all updates is the mixture. `floor` is the uniform part.
-    Source: Xie et al. 2023, arXiv:2305.10429, algorithm 1.
-
-    >>> reweighted([0.5, 0.5], [0.0, np.log(3)], floor=0).round(2).tolist()
-    [0.25, 0.75]
-    """
-    excess = np.maximum(np.asarray(excess, float), 0)
-    raised = np.asarray(weights, float) * np.exp(rate * (excess - excess.max()))
-    return (1 - floor) * raised / raised.sum() + floor / len(raised)

@@ -8,8 +8,10 @@ Phrasings name their parts in braces; names come with code marks already.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
+from ..tables import Tables
 from . import patterns
 from .blocks import DEFAULT_LINE, parameters
 from .entries import Entry
@@ -292,45 +294,17 @@ def named(entry: Entry) -> dict[str, str]:
     return {"name": name, "of": of, "thing": name, "be": "is", "around": around}
 
 
-RULES: tuple[Rule, ...] = (
-    Rule("purpose", purpose, ("What does {name} do?", "What is {name} for?"),
-         "what a function does"),
-    Rule("option", option, ("What does {of} do?", "What is {of} for?"),
-         "what an option or a setting does"),
-    Rule("definition", definition, ("What {be} {thing}?",), "what something is"),
-    Rule("default", default, (
-        "What is the default value of {of}?", "Which value does {of} have by default?",
-    ), "a default value"),
-    Rule("returns", returns, ("What does {name} return?", "What is the result of calling {name}?"),
-         "what a function returns"),
-    Rule("raises", raises, (
-        "Which exception does {name} raise {condition}?", "What does {name} raise {condition}?",
-    ), "which exception a condition raises"),
-    Rule("raises_when", raises_when, (
-        "When does {name} raise {exception}?", "What makes {name} raise {exception}?",
-    ), "the condition that raises an exception"),
-    Rule("added", added, (
-        "In which version was {name} added?", "Which version introduced {name}?",
-    ), "the version that brought a name"),
-    Rule("changed", changed, (
-        "What changed in {name} in version {version}?", "How did version {version} change {name}?",
-    ), "what a version changed"),
-    Rule("replacement", replacement, (
-        "What should be used instead of {name}?", "What replaces the deprecated {name}?",
-    ), "what to use instead of a deprecated name"),
-    Rule("values", values, ("Which values can {of} take?", "What are the possible values of {of}?"),
-         "the values that an option takes"),
-    Rule("limit", limit, ("What is the {bound} {of}?",), "a smallest or largest value"),
-    Rule("parameter", parameter, ("What is {of} for?", "What does {of} mean?"),
-         "what a parameter is for"),
-    Rule("section", section, (
-        "Under which heading is {of} described?", "Which section describes {of}?",
-    ), "the section that describes a name"),
-    Rule("condition", condition, (
-        "{Condition}, what happens{around}?", "What happens{around} {condition}?",
-    ), "what happens under a condition"),
-    Rule("how", how, ("How can you {what}?", "What do you do to {what}?"), "how to do something"),
-)  # fmt: skip
+FINDERS: dict[str, Callable[[Entry], Iterator[Found]]] = {
+    "purpose": purpose, "option": option, "definition": definition, "default": default,
+    "returns": returns, "raises": raises, "raises_when": raises_when, "added": added, "changed":
+    changed, "replacement": replacement, "values": values, "limit": limit, "parameter":
+    parameter, "section": section, "condition": condition, "how": how,
+}  # fmt: skip
+PHRASINGS = Tables(Path(__file__).with_name("rules.toml")).data
+RULES: tuple[Rule, ...] = tuple(
+    Rule(name, find, tuple(PHRASINGS[name]["phrasings"]), PHRASINGS[name]["about"])
+    for name, find in FINDERS.items()
+)
 
 HELD_OUT_RULE = "condition"
 """Never used for training: what happens under a condition is written in every kind of documentation

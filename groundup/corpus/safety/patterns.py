@@ -13,26 +13,13 @@ from typing import NamedTuple
 import regex
 
 from . import numbers, phones
+from .tables import PERSONAL
 
 Place = tuple[int, int]
 Check = Callable[[str, "regex.Match[str]"], Place | None]
 
-TOP_LEVEL = frozenset(
-    "com org net edu gov mil int info biz name pro aero coop museum mobi jobs travel cat asia post "
-    "tel xxx app dev page blog shop store online site website tech cloud email live news world "
-    "life today agency company group team work media digital studio design space fun club city "
-    "berlin hamburg koeln bayern wien swiss paris bzh amsterdam london scot wales eus gal madrid "
-    "moscow tokyo nyc global network systems solutions services support software host press "
-    "academy university institute foundation science health care clinic law finance bank money "
-    "xyz top icu vip technology engineering consulting marketing management photography graphics "
-    "ventures capital partners holdings international enterprises industries legal energy church "
-    "school college education training coach guru expert tools zone link click one plus pub bar "
-    "restaurant cafe fitness fashion beauty care dental hospital insurance house homes estate land "
-    "garden farm solar green earth eco bio social chat fm tv inc llc ltd gmbh srl bank law lgbt "
-    "art gallery music band film video games team fans lat rio quebec ngo ong "
-    "istanbul nrw saarland tirol vlaanderen brussels frl cymru alsace bretagne corsica".split()
-)
-"""Endings of mail addresses beside those of two letters; `.service` and `.conf` are none."""
+TOP_LEVEL = frozenset(PERSONAL.data["words"]["top_level"].split())
+NOBODY = frozenset(PERSONAL.data["words"]["nobody"].split())
 RESERVED = ("example.com", "example.org", "example.net", "example.edu")
 """RFC 2606: names that nobody has, as are those under test, example, invalid and localhost."""
 REPOSITORIES = frozenset(("git", "hg", "svn"))
@@ -78,14 +65,8 @@ def email(text: str, match: "regex.Match[str]") -> Place | None:
     return (start, match.end()) if not local.endswith((".", "'")) else None
 
 
-IP_WORD = regex.compile(
-    r"(?i)\b(?:ip(?:v4)?|addr\w*|adres\w*|host|server|serveur|servidor|inet|ping|dns|login|client|from"
-    r"|von|desde|da|depuis|gateway|route|peer|remote)\b[^\n]{0,24}$"
-)
-VERSION_WORD = regex.compile(
-    r"(?i)(?:version|versie|versión|versione|vers|ver|v|release|section|abschnitt|kapitel|chapter"
-    r"|oid|build|firmware|[a-z]-|§)[\s.:]{0,2}$"
-)
+IP_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["ip"]["word"]))
+VERSION_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["ip"]["version"]))
 
 
 def ipv4(text: str, match: "regex.Match[str]") -> Place | None:
@@ -177,10 +158,7 @@ def phone(text: str, match: "regex.Match[str]") -> Place | None:
     return phones.find_phone(text, match.start(), match.end())
 
 
-PLACE_WORD = regex.compile(
-    r"(?i)(?:lat\w*|lon\w*|lng|gps|geo\w*|coord\w*|koord\w*|coörd\w*|współrz\w*|position|posición"
-    r"|posizione|standort|location|maps?|@|ll=|q=)[^\n]{0,30}$"
-)
+PLACE_WORD = regex.compile(PERSONAL.expand(PERSONAL.data["coordinates"]["word"]))
 
 
 def coordinates(text: str, match: "regex.Match[str]") -> Place | None:
@@ -192,99 +170,32 @@ def coordinates(text: str, match: "regex.Match[str]") -> Place | None:
     return match.span() if PLACE_WORD.search(before) else None
 
 
-def pattern(kind: str, written: str, check: Check = whole, needs: str = "") -> Pattern:
-    """A pattern, compiled."""
-    return Pattern(kind, regex.compile(written), check, needs)
+def name(text: str, match: "regex.Match[str]") -> Place | None:
+    """A name after a salutation, unless its first word greets anybody."""
+    start, end = match.span("it")
+    first = regex.search(r"\p{Lu}[^ -]*", text[start:end])
+    assert first is not None, "the pattern demands a capital"
+    word = first.group()
+    return None if word.lower() in NOBODY or word.isupper() else (start, end)
 
 
-EDGE, END = r"(?<![\w.+-])", r"(?![\w-])"
+CHECKS: dict[str, Check] = {
+    "card": card, "coordinates": coordinates, "email": email, "iban": iban, "ipv4": ipv4,
+    "ipv6": ipv6, "mac": mac, "name": name, "phone": phone, "whole": whole,
+}  # fmt: skip
+"""By the name in personal.toml; those of numbers.py are wrapped by `national`."""
 
-PATTERNS = (
-    pattern("iban", r"(?<![A-Za-z0-9])[A-Za-z]{2}\d\d(?:[ -]?[A-Za-z0-9]){11,32}+", iban),
-    pattern(
-        "email",
-        r"(?<![\w.%+-])(?<!\w')[\w%+-][\w.%+'-]{0,63}@[^\W_][\w-]{0,62}(?:\.[\w-]{1,62}){1,6}",
-        email,
-        "@",
-    ),
-    pattern(
-        "email",
-        r"(?<![\w.%+-])[\w%+-][\w.%+-]{0,63}\s?[(\[{<]\s?(?i:at|@)\s?[)\]}>]\s?[^\W_][\w-]{0,62}"
-        r"(?:(?:\.|\s?[(\[{<]\s?(?i:dot|\.)\s?[)\]}>]\s?)[\w-]{1,62}){1,6}",
-        email,
-    ),
-    pattern("card", EDGE + r"\d(?:(?P<s>[ -]?)\d)(?:[ -]?\d){10,17}" + END, card),
-    pattern("ip", r"(?<![\w.-])\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\d)", ipv4, "."),
-    pattern("ip", r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])", ipv6, ":"),
-    pattern(
-        "mac",
-        r"(?<![\w:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![\w:-])",
-        mac,
-    ),
-    pattern("mac", r"(?<![\w.:-])[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2}(?![\w:-]|\.\w)", mac, "."),
-    pattern("national_id", EDGE + r"\d{3}-\d\d-\d{4}" + END, national(numbers.is_ssn), "-"),
-    pattern(
-        "national_id",
-        EDGE + r"\d{3} ?\d\d ?\d{4}" + END,
-        national(numbers.is_ssn, r"\bSSN\b|social security", "always"),
-    ),
-    pattern(
-        "national_id",
-        EDGE + r"\d\d[ ]?\d{3}[ ]?\d{3}[ ]?\d{3}" + END,
-        national(numbers.is_steuer_id, r"steuer|id-?nr|identifikations|\btin\b|tax id", "bare"),
-    ),
-    pattern(
-        "national_id",
-        EDGE + r"[12] ?\d\d ?\d\d ?\d[\dAB] ?\d{3} ?\d{3} ?\d\d" + END,
-        national(numbers.is_nir),
-    ),
-    pattern(
-        "national_id",
-        EDGE + r"(?:\d{2}\.?\d{3}\.?\d{3}|[XYZ]-?\d{7}) ?-?[A-HJ-NP-TV-Z]" + END,
-        national(numbers.is_dni),
-    ),
-    pattern(
-        "national_id",
-        EDGE + r"[A-Za-z]{6}\d\d[A-EHLMPRSTa-ehlmprst]\d\d[A-Za-z]\d{3}[A-Za-z]" + END,
-        national(numbers.is_codice_fiscale),
-    ),
-    pattern(
-        "national_id",
-        EDGE + r"[A-Z]{3} [A-Z]{3} \d\d[A-EHLMPRST]\d\d [A-Z]\d{3}[A-Z]" + END,
-        national(numbers.is_codice_fiscale),
-    ),
-    pattern(
-        "national_id",
-        EDGE + r"\d{4}\.?\d\d\.?\d{3}" + END,
-        national(numbers.is_bsn, r"\bbsn\b|burgerservice|sofi", "always"),
-    ),
-    pattern(
-        "national_id",
-        EDGE + r"[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]( ?)\d\d\1\d\d\1\d\d\1[A-D]" + END,
-        national(numbers.is_nino),
-    ),
-    pattern("national_id", EDGE + r"\d{11}" + END, national(numbers.is_pesel)),
-    pattern(
-        "national_id",
-        EDGE + r"\d{3}\.\d{3}\.\d{3}-\d\d" + END,
-        national(numbers.is_cpf),
-        "-",
-    ),
-    pattern("national_id", EDGE + r"\d{11}" + END, national(numbers.is_cpf, r"\bcpf\b", "always")),
-    pattern("phone", phones.CANDIDATE.pattern, phone),
-    pattern(
-        "coordinates",
-        r"(?<![\w.])(?P<lat>[+-]?\d{1,2}\.\d{4,12}+)°?,?\s{0,2}(?P<lon>[+-]?\d{1,3}\.\d{4,12}+)(?![\w.])",
-        coordinates,
-        ".",
-    ),
-    pattern(
-        "coordinates",
-        r"(?<![\w.])\d{1,2}°\s?\d{1,2}(?:\.\d{1,6})?['′’]\s?(?:\d{1,2}(?:\.\d{1,6})?[\"″”]\s?)?[NSns],?"
-        r"\s{0,2}\d{1,3}°\s?\d{1,2}(?:\.\d{1,6})?['′’]\s?(?:\d{1,2}(?:\.\d{1,6})?[\"″”]\s?)?[EWOewo]"
-        r"(?!\w)",
-        whole,
-        "°",
-    ),
-)
-"""In the order in which they may claim a place: the surest first."""
+
+def read_patterns() -> tuple[Pattern, ...]:
+    """The patterns of personal.toml, in its order: the surest first."""
+    patterns = []
+    for row in PERSONAL.data["patterns"]:
+        check = CHECKS.get(row["check"]) or national(
+            getattr(numbers, row["check"]), row.get("word", ""), row.get("require", "")
+        )
+        compiled = regex.compile(PERSONAL.expand(row["pattern"]))
+        patterns.append(Pattern(row["kind"], compiled, check, row.get("needs", "")))
+    return tuple(patterns)
+
+
+PATTERNS = read_patterns()

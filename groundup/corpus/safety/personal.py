@@ -2,7 +2,7 @@
 
 Validated kinds are on by default; names and postal addresses, which context alone tells, are asked
 for. Where two patterns want a place, the surer kind has it. Knows nothing of how data is written
-(patterns.py, phones.py, numbers.py, people.py) or of what is put in its place (placeholders.py).
+(patterns.py, phones.py, numbers.py) or of what is put in its place (placeholders.py).
 """
 
 from bisect import bisect_right
@@ -16,7 +16,6 @@ from groundup.core import Config, ConfigError, File
 from groundup.documents import Edit, Record, Ruling
 
 from .patterns import PATTERNS
-from .people import PEOPLE
 from .phones import plans
 from .placeholders import Placeholders, Style, read_key
 
@@ -88,7 +87,7 @@ def find_personal(text: str, kinds: Iterable[str] = VALIDATED) -> list[Found]:
     wanted = set(kinds)
     taken: list[tuple[int, int]] = []
     found: list[Found] = []
-    for one in (*PATTERNS, *PEOPLE):
+    for one in PATTERNS:
         if one.kind not in wanted or one.needs not in text:
             continue
         fresh = []

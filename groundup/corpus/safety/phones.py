@@ -7,83 +7,32 @@ the numbering plans of all countries are asked too, which the library phonenumbe
 Sources: ITU-T E.164 and its list of assigned codes; the countries' numbering plans.
 """
 
+import re
 from typing import Any
 
 import regex
 
 from groundup.core import MissingExtra
 
-CODES = {
-    "1": (10, 10), "7": (10, 10), "20": (8, 10), "27": (9, 9), "30": (10, 10), "31": (9, 9),
-    "32": (8, 9), "33": (9, 9), "34": (9, 9), "36": (8, 9), "39": (6, 11), "40": (9, 9),
-    "41": (9, 9), "43": (7, 13), "44": (9, 10), "45": (8, 8), "46": (7, 10), "47": (8, 8),
-    "48": (9, 9), "49": (6, 12), "51": (8, 9), "52": (10, 10), "54": (10, 11), "55": (10, 11),
-    "56": (9, 9), "57": (8, 10), "58": (10, 10), "60": (8, 10), "61": (9, 9), "62": (8, 12),
-    "63": (9, 10), "64": (8, 10), "65": (8, 8), "66": (8, 9), "81": (9, 10), "82": (8, 10),
-    "84": (9, 10), "86": (10, 11), "90": (10, 10), "91": (10, 10), "92": (9, 10), "98": (10, 10),
-    "212": (9, 9), "213": (8, 9), "216": (8, 8), "234": (8, 10), "351": (9, 9), "352": (6, 11),
-    "353": (7, 9), "354": (7, 9), "358": (6, 12), "359": (8, 9), "370": (8, 8), "371": (8, 8),
-    "372": (7, 8), "380": (9, 9), "381": (8, 9), "385": (8, 9), "386": (8, 8), "420": (9, 9),
-    "421": (9, 9), "852": (8, 8), "886": (8, 9), "966": (8, 9), "971": (8, 9), "972": (8, 9),
-}  # fmt: skip
-"""Country's code to the least and most digits after it: wider than the plans, whose numbers for
-films (+1 212-555-0142) people use too, and enough where a number has no `+`."""
+from .tables import PERSONAL
 
-SPACES, DASHES = r"\u00a0\u2000-\u200b\u202f\u3000\t", r"\u00ad\u2010-\u2015\u2212"
-"""Beside a space and a hyphen: as typesetters set them."""
-CANDIDATE = regex.compile(
-    r"(?:(?<![\w+/=.#-]|\d:)(?:\([+\uff0b]?)?|(?<![\w+])[+\uff0b]\s?)"
-    rf"\d[\d ().\-/{SPACES}{DASHES}]{{5,24}}\d(?![\w-]|[.:]\d)"
-)
-"""Anything that may hold one: 7 to 26 digits and separators. A `+` may stand behind `=` or `/`, as
-in settings and addresses."""
+CODES: dict[str, tuple[int, int]] = {
+    code: (int(least), int(most))
+    for code, least, most in re.findall(r"(\d+):(\d+)-(\d+)", PERSONAL.data["phone"]["codes"])
+}
+"""Country code to the least and the most digits after it."""
+
 PLAIN = str.maketrans({"\uff0b": "+", "\t": " ", "\u3000": " ", "\u00a0": " ", "\u202f": " "}
                       | dict.fromkeys(range(0x2000, 0x200C), " ")
                       | dict.fromkeys([0xAD, 0x2212, *range(0x2010, 0x2016)], "-"))  # fmt: skip
 """Spaces, dashes and a full-width + as the patterns have them."""
 
-TELLING = tuple(
-    regex.compile(pattern)
-    for pattern in (
-        r"\([2-9]\d\d\) ?[2-9]\d\d[-. ]\d{4}",  # United States, Canada
-        r"[2-9]\d\d([-.])[2-9]\d\d\1\d{4}",
-        r"1([-.])[2-9]\d\d\1[2-9]\d\d\1\d{4}",
-        r"0[1-9](?:[ .]\d\d){4}",  # France
-        r"0[67]\d{8}|0[1-9]-\d\d-\d\d-\d\d-\d\d",
-        r"0[1-9]\d{1,4}(?: ?/ ?| ?- ?)\d{4,9}(?:-\d{1,4})?",  # Germany, Austria
-        r"0[1-9]\d{1,4} ?/ ?\d{2,4}(?: \d{2,4}){1,3}",
-        r"\(0[1-9]\d{1,4}\) ?\d{2,9}(?:[ -]\d{2,6}){0,3}",
-        r"01[5-7]\d{1,2}[ /-]?\d{3,4} ?\d{3,5}",
-        r"0[2-9]\d{1,4} \d{3,5}(?: \d{2,5}){1,2}|0[2-9]\d{1,3} \d{6,8}",
-        r"0\d{2,4} \d{3,4} \d{3,4}|07\d{3} ?\d{6}|\(0\d{2,4}\) \d{3,4} \d{3,4}",  # Britain
-        r"0[1-9]\d?[- ]\d{7,8}|0[1-9]\d{2}[- ]\d{6}",  # Netherlands
-        r"0[1-9](?:\d[- ]\d{3} \d\d \d\d|[- ]\d\d(?: \d\d){3}|[- ]\d{4} ?\d{4})",
-        r"0\d{1,3}[ .-]\d{3,4}[ .-]?\d{3,4}",  # Italy
-        r"3[2-9]\d([ .])?\d{3}\1\d{4}|3[2-9]\d \d{7}|3[2-9]\d \d{6}",
-        r"[6789]\d\d([ .-])\d{3}\1\d{3}|[6789]\d\d([ .-])\d\d\2\d\d\2\d\d",  # Spain, Portugal
-        r"[89]\d([ .-])\d{3}\1\d\d\1\d\d",
-        r"\(\d\d\) ?9?\d{4}-\d{4}",  # Brazil
-        r"8[ -]?\(\d{3,5}\)[ -]?\d{1,3}(?:[ -]\d\d){2}|8[ -]\d{3}[ -]\d{3}[ -]\d\d[ -]\d\d",
-        r"0[1-9]\d{0,2}-\d{2,4}-\d{4}|0[1-9]\d{0,2}\(\d{2,4}\)\d{4}",  # Japan
-    )
-)
+TELLING = tuple(regex.compile(grouping) for grouping in PERSONAL.data["phone"]["groupings"])
 """Groupings that are telephone numbers in some country and hardly anything else."""
-
-WORD = regex.compile(
-    r"(?i)(?:\bt[ée]l(?:[ée]f|efoon|efon|[ée]phone|[ée]fono|efone|efono)?\w*|\b(?:phone|fon|fax|mobile?"
-    r"|mobiel|mobil|m[óo]vil|cell(?:ulare|ular)?|handy|handynummer|rufnummer|durchwahl|portable|call"
-    r"|hotline|whatsapp|sms|komórk\w*|numer|gsm|telemóvel|ring|bel|llam\w*|appel\w*|chiam\w*|dzwoni\w*"
-    r"|tlf|tfn|puh|тел(?:ефон)?|моб|contact\w*|kontakt\w*|nummer|número|numéro|numero|number)\b"
-    r"|[☎✆📞]|电话|電話|手机|手機|携帯|전화|휴대폰)(?!\w*\s+(?:book|exchange|director|compan|line|system|box|booth|pole"
-    r"|network|set\b))[^\n\d]{0,24}$"
-)
-NOT_A_PHONE = regex.compile(
-    r"(?i)(?:isbn(?:-1[03])?|issn|rfc|version|vers\.|v|\bdoi|order|bestellung\w*|invoice|rechnung\w*"
-    r"|facture|factura|fattura|ticket|bug|issue|case|ref\w*|\bid|\bpid|serial|artikel\w*|art\.?|£|\$|€"
-    r"|eur|usd|port|page|seite)[\s.:#n°o-]{0,4}$"
-)
+WORD = regex.compile(PERSONAL.expand(PERSONAL.data["phone"]["word"]))
+NOT_A_PHONE = regex.compile(PERSONAL.expand(PERSONAL.data["phone"]["other"]))
 YEARS = regex.compile(r"(?:1[5-9]|20)\d\d(?:[ ,/-]+(?:1[5-9]|20)\d\d)+")
-THOUSANDS = regex.compile(rf"\d{{1,3}}(?:[ {SPACES}]\d{{3}}){{3,}}")
+THOUSANDS = regex.compile(PERSONAL.expand(r"\d{1,3}(?:[ <SPACES>]\d{3}){3,}"))
 POSTCODE = regex.compile(r"\d{5}-\d{4}")
 """Of the United States; in Germany a number is written so too, which its word then tells."""
 MODES = regex.compile(r"0[0-7]{3}(?:[ ,/-]+0[0-7]{3})+")

@@ -1,12 +1,13 @@
-"""The step `safety.toxicity`: how much of a text insults, threatens or is sexual. It only scores.
+"""The step `safety.toxicity`: how much of an English text insults, threatens or is sexual.
 
-    lexicon   Σ weights of hits, each doubled beside "you" and a quarter beside "the word" or
-              "slur", per 1,000 words, with as many words again counted as a short text lacks
-    trained   the probability of a linear classifier, where one is given
+    lexicon   Σ weights of hits per 1,000 words, a hit counting double near "you" and a quarter near
+              "the word" or "slur"; a text of fewer than 100 words counts as 100
+    trained   the probability of a linear classifier, if one is given
 
-A list of words cannot read: it takes a report about an insult for one, and does not see a polite
-threat. So nothing is dropped unless a policy sets a limit, and every hit's category is recorded.
-The lexicon is toxicity.txt, our own; a classifier trained on labelled text is the better judge.
+A word list cannot read: it flags a report about an insult and misses a polite threat. So by default
+nothing is dropped, and the category of every hit is recorded. The lexicon, toxicity.txt, is English
+only: for other languages train a classifier on labelled texts (`groundup corpus classifier`) and
+name it as `classifier` here or in `quality.classifier`.
 """
 
 from collections import Counter
@@ -29,15 +30,11 @@ NEARBY = 60
 LEAST_WORDS = 100
 """A text shorter than this is scored as if it were this long: one word in a tweet is no flood."""
 
-YOU = regex.compile(
-    r"(?i)\b(?:you|your|you're|ur|u|du|dich|dir|dein\w*|ihr|euch|tu|te|toi|ton|ta|vous|ti|tuo|tua"
-    r"|usted\w*|jij|je|jou|jouw)\b"
-)
+YOU = regex.compile(r"(?i)\b(?:you|your|you're|ur|u)\b")
 MENTION = regex.compile(
     r"(?i)\b(?:the (?:word|term|phrase|expression)|the insult|slurs?|profanit\w+|swear ?words?"
-    r"|offensive|derogatory|pejorative|vulgar|obscene|etymolog\w+|das wort|der begriff|schimpfw\w+"
-    r"|le mot"
-    r"|insulte|la palabra|insulto|la parola|het woord|hate speech|harassment|content policy)\b"
+    r"|offensive|derogatory|pejorative|vulgar|obscene|etymolog\w+|insult|hate speech|harassment"
+    r"|content policy)\b"
 )
 
 

@@ -4,15 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundup.core import ConfigError
 from groundup.corpus.engine.derive import Derive
 from groundup.corpus.mixture.augment import (
-    Comments,
-    CommentsConfig,
     Middles,
     MiddlesConfig,
-    Noise,
-    NoiseConfig,
     moved,
 )
 from groundup.documents import Record, SourceMap
@@ -52,53 +47,7 @@ def test_half_the_records_have_a_middle_moved_in_either_order():
     assert always(plain("x <|fim_middle|> " * 20)) == [] and always(plain("short")) == []
 
 
-def test_noise_reads_what_looks_alike_at_its_rate():
-    text = "the modern clock in the hall\n" * 500
-    (made,) = Noise(NoiseConfig(rate=1, errors=0.05))(plain(text))
-    places = len(Noise(NoiseConfig()).pattern.findall(text))
-    assert 0.03 < made.metadata["misread"] / places < 0.07
-    assert made.text.count("\n") == 500 and made.text != text
-    assert made == Noise(NoiseConfig(rate=1, errors=0.05))(plain(text))[0]
-    only = NoiseConfig(rate=1, errors=1, confusions={"rn": "m"})
-    assert Noise(only)(plain("modern barn"))[0].text == "modem bam"
-    assert Noise(only)(plain("nothing")) == []
-    with pytest.raises(ConfigError, match="confusions"):
-        NoiseConfig(confusions={"a": "a"})
-
-
-def test_docstrings_and_their_functions_are_pairs():
-    text = (
-        "import os\n\n\nclass A:\n    @cached\n    def size(self):\n"
-        '        """Return the size of it in bytes."""\n        return self.n\n\n'
-        'def f():\n    """Short."""\n    return 1\n'
-    )
-    made = Comments(CommentsConfig())(plain(text, "a.py", "python"))
-    code = "@cached\ndef size(self):\n    return self.n"
-    said = "Return the size of it in bytes."
-    assert [one.text for one in made] == [f"{said}\n\n{code}", f"{code}\n\n{said}"]
-    for one in made:
-        parts = {span.kind: one.text[span.start : span.end] for span in one.spans}
-        assert parts == {"comment": said, "code": code}
-
-
-def test_comments_above_code_are_pairs_in_other_languages():
-    text = (
-        "#!/bin/sh\n\n// Adds two numbers and\n// returns the sum.\nint add(int a) {\n  return a;\n"
-        "}\n\n// alone here with nothing below\n\nint x;\n# also a comment of words\ny = 1\n"
-    )
-    made = Comments(CommentsConfig())(plain(text, "a.c", "code"))
-    assert [one.text for one in made[::2]] == [
-        "Adds two numbers and\nreturns the sum.\n\nint add(int a) {\n  return a;\n}",
-        "also a comment of words\n\ny = 1",
-    ]
-    assert Comments(CommentsConfig())(plain(text, "a.txt")) == []
-
-
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_texts(text):
-    for kind, name in (("code", "a.c"), ("python", "a.py")):
-        for step in (
-            Comments(CommentsConfig()), Noise(NoiseConfig(rate=1)), Middles(MiddlesConfig(rate=1))
-        ):  # fmt: skip
-            for one in step(plain(text, name, kind)):
-                assert one.metadata["parent"] == name
+    for one in Middles(MiddlesConfig(rate=1))(plain(text)):
+        assert one.metadata["parent"] == "a"

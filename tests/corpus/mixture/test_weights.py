@@ -10,9 +10,7 @@ from groundup.corpus.mixture.weights import (
     MixtureConfig,
     Turns,
     capped,
-    reweighted,
     row_counts,
-    weights_from_losses,
     weights_of,
 )
 
@@ -99,31 +97,3 @@ def test_no_source_is_read_more_often_than_told():
     with pytest.raises(ConfigError, match="max_epochs"):
         weights_of(MixtureConfig(max_epochs=1), SIZES, 10_001)
     assert capped(np.array([0.5, 0.5]), np.array([0.5, 0.5])).tolist() == [0.5, 0.5]
-
-
-def test_a_regression_on_proxies_finds_the_mixture_that_is_best():
-    random = np.random.default_rng(0)
-    natural, best = np.array([0.6, 0.3, 0.1]), np.array([0.3, 0.3, 0.4])
-
-    def loss(mixtures):
-        return 3 - (0.9 * np.sqrt(mixtures * best)).sum(-1)  # least at `best`
-
-    runs = random.dirichlet(4 * natural + 0.5, 40)
-    found = weights_from_losses(runs, loss(runs) + random.normal(0, 0.002, 40), natural)
-    assert found.rank_correlation > 0.9 and found.weights.sum() == pytest.approx(1)
-    gained = loss(natural) - loss(found.weights)
-    assert gained > 0.8 * (loss(natural) - loss(best))
-    noise = weights_from_losses(runs, random.normal(3, 0.1, 40), natural)
-    assert noise.rank_correlation < 0.5  # it says that it is a guess
-    with pytest.raises(ConfigError, match="shape"):
-        weights_from_losses(runs[:, :2], loss(runs), natural)
-    with pytest.raises(ConfigError, match="finite"):
-        weights_from_losses(runs, [float("nan")] * 40, natural)
-
-
-def test_excess_loss_raises_a_source_and_none_dies():
-    weights = np.array([0.5, 0.3, 0.2])
-    for _ in range(200):
-        weights = reweighted(weights, [0.0, 0.1, -5.0])
-    assert weights.argmax() == 1 and weights.min() > 1e-4 and weights.sum() == pytest.approx(1)
-    assert reweighted([0.5, 0.5], [1e6, 0.0]).tolist() == pytest.approx([0.9995, 0.0005])

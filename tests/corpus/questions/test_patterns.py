@@ -102,3 +102,10 @@ def test_versions_are_named_by_the_word_or_the_product(text, version):
     assert value([patterns.ADDED], text, "version") == version and patterns.NOTE.match(text)
     assert patterns.CHANGED.match("Changed in Django 4.1: The setting was added.")
     assert not patterns.NOTE.match("New in the list of the tools 4")
+
+
+def test_every_entry_of_the_file_is_a_constant():
+    named = {name.lower() for name in vars(patterns) if name.isupper()}
+    assert named == {*patterns.TABLES.data["patterns"], "tables", "limits"}
+    written = str(patterns.TABLES.data)
+    assert all(f"<{name}>" in written for name in patterns.TABLES.fragments)

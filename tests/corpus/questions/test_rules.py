@@ -4,7 +4,9 @@ import pytest
 
 from groundup.corpus.questions.candidates import entries
 from groundup.corpus.questions.rules import (
+    FINDERS,
     HELD_OUT_RULE,
+    PHRASINGS,
     RULES,
     is_nominal,
     is_topic,
@@ -106,6 +108,11 @@ def test_every_rule_is_planted_and_one_is_held_out_of_training():
     assert set(names) == {*EXPECTED, "section"} and len(set(names)) == len(names)
     assert HELD_OUT_RULE not in {rule.name for rule in training_rules()}
     assert len(training_rules()) == len(RULES) - 1
+
+
+def test_every_rule_has_phrasings_and_the_reverse():
+    assert set(FINDERS) == set(PHRASINGS)
+    assert all(rule.phrasings and rule.about for rule in RULES)
 
 
 def test_phrasings_find_all_their_parts():
