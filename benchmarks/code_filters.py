@@ -1,11 +1,9 @@
-"""code.data, .syntax and .comments: precision and recall by people, compilers and lexers.
+"""code.syntax and .comments: precision and recall by compilers and lexers.
 
     python benchmarks/code_sources.py FOLDER [--set first|fresh|second]
-    python benchmarks/code_filters.py data SECOND --half development|final [--show]
     python benchmarks/code_filters.py syntax FOLDER --peer PYTHON [--show]
     python benchmarks/code_filters.py comments FOLDER --peer PYTHON [--show]
 
-`data`: 120 files labelled by a person before the filter was run on them (code_data_labels.txt).
 `syntax`: up to 150 files each of Python, JavaScript and JSON, one or two a package in turns, and
 each again with one bracket deleted; whether a file is sound is said by PYTHON (3.13), by node and
 by node's JSON. Undefined names are those of pyflakes, in the files and in copies whose first import
@@ -26,7 +24,6 @@ from typing import Any
 from code_licences import sample
 from groundup.documents import Record, SourceMap
 from groundup.documents.code.comments import Comments, CommentsConfig
-from groundup.documents.code.data import Data, DataConfig
 from groundup.documents.code.language import language_of
 from groundup.documents.code.syntax import check, merge_conflicts, unbalanced
 
@@ -61,24 +58,6 @@ def answers(command: list[str], files: list[tuple[str, str]]) -> list[Any]:
     given = json.dumps(files)
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
-
-
-def data(folder: Path, half: str, show: bool) -> None:
-    """Hold code.data against a person's labels."""
-    step = Data(DataConfig())
-    lines = (Path(__file__).parent / "code_data_labels.txt").read_text(encoding="utf-8")
-    rows = [line.split("|") for line in lines.splitlines() if not line.startswith("#")]
-    rows = rows[half == "final" :: 2]
-    rows = [row for row in rows if row[1] != "?"]
-    found = []
-    for path, _ in rows:
-        text = (folder / path).read_text(encoding="utf-8")
-        found.append(
-            bool(step(Record("", "", path, "code", text, SourceMap.identity(text))).reason)
-        )
-    truths = [label == "data" for _, label in rows]
-    rate("data", truths, found)
-    tell(show, [path for path, _ in rows], truths, found)
 
 
 def drawn(folder: Path, endings: tuple[str, ...], count: int) -> list[tuple[str, str]]:
@@ -187,15 +166,12 @@ def comments(folder: Path, peer: str, show: bool) -> None:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["data", "syntax", "comments"])
+    parser.add_argument("what", choices=["syntax", "comments"])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--half", choices=["development", "final"], default="development")
     parser.add_argument("--peer", default="python3")
     parser.add_argument("--show", action="store_true")
     given = parser.parse_args()
-    if given.what == "data":
-        data(given.folder, given.half, given.show)
-    elif given.what == "syntax":
+    if given.what == "syntax":
         syntax(given.folder, given.peer, given.show)
     else:
         comments(given.folder, given.peer, given.show)

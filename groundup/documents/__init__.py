@@ -34,13 +34,14 @@ from .readers.reader import (
     printable,
 )
 from .record import PASS, Edit, Made, Record, Ruling, Span, Step, follow, record_id
-from .steps import STEPS
+from .steps import REMOVED, STEPS
 
 __all__ = [
     "KINDS",
     "NO_DOCUMENTS",
     "PASS",
     "READERS",
+    "REMOVED",
     "STEPS",
     "UNREAD",
     "Decoded",

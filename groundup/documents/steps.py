@@ -7,7 +7,6 @@ names it, so that nobody waits for, or installs, what is not used.
 STEPS: dict[str, str] = {
     "articles.latex": "groundup.documents.articles.latex:Latex",
     "articles.manual": "groundup.documents.articles.manual:Manual",
-    "articles.news": "groundup.documents.articles.news:News",
     "articles.parts": "groundup.documents.articles.parts:Parts",
     "articles.xml": "groundup.documents.articles.markup:Xml",
     "books.chapters": "groundup.documents.books.chapters:Chapters",
@@ -19,24 +18,33 @@ STEPS: dict[str, str] = {
     "books.publisher": "groundup.documents.books.publisher:Publisher",
     "books.rights": "groundup.documents.books.rights:Rights",
     "code.comments": "groundup.documents.code.comments:Comments",
-    "code.data": "groundup.documents.code.data:Data",
-    "code.generated": "groundup.documents.code.origin:Generated",
+    "code.generated": "groundup.documents.code.generated:Generated",
     "code.language": "groundup.documents.code.language:Language",
     "code.licence": "groundup.documents.code.licences:Licence",
-    "code.minified": "groundup.documents.code.origin:Minified",
     "code.notebook": "groundup.documents.code.notebook:Notebook",
     "code.quality": "groundup.documents.code.quality:Quality",
     "code.syntax": "groundup.documents.code.syntax:Syntax",
-    "code.vendored": "groundup.documents.code.origin:Vendored",
     "conversations.boilerplate": "groundup.documents.conversations.boilerplate:Boilerplate",
     "conversations.mail": "groundup.documents.conversations.mail:Mail",
     "conversations.quality": "groundup.documents.conversations.quality:Quality",
     "conversations.turns": "groundup.documents.conversations.turns:Turns",
     "documents.read": "groundup.documents.readers.kinds:ReadMarkup",
-    "web.harmful": "groundup.documents.web.harmful:Harmful",
     "web.lines": "groundup.documents.web.lines:Lines",
     "web.main_text": "groundup.documents.web.main_text:MainText",
-    "web.spam": "groundup.documents.web.spam:Spam",
     "web.urls": "groundup.documents.web.urls:Urls",
 }
 """Name, such as `web.lines`, to `module:Class`."""
+
+REMOVED: dict[str, str] = {
+    "articles.news": "use `web.main_text` for the story and `web.lines` for the lines around it.",
+    "books.repeats": "use `quality.gopher_repetition`, which measures repeated lines and phrases.",
+    "books.style": "it has no replacement; anthologies can be split into one file per author.",
+    "code.data": "use `code.quality`, which limits line length and requires letters.",
+    "code.minified": "use `code.quality`, which limits the mean and the longest line.",
+    "code.vendored": "use `skip` in the source's settings for folders, `dedup.exact` for copies.",
+    "conversations.languages": "use `language.identify`, which names the document's language.",
+    "conversations.speakers": "use `safety.personal`, which finds personal data in the text.",
+    "web.harmful": "use `quality.classifier`, trained on pages that you label.",
+    "web.spam": "use `quality.classifier`, or `quality.gopher_repetition` for repeated phrases.",
+}
+"""Steps that earlier versions had: what to use instead."""

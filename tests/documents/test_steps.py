@@ -6,7 +6,7 @@ from typing import get_type_hints
 import pytest
 
 from groundup.core import Config
-from groundup.documents import STEPS
+from groundup.documents import REMOVED, STEPS
 
 
 def test_names_are_a_room_and_a_verb():
@@ -20,3 +20,8 @@ def test_a_step_is_made_from_its_configuration(name):
     assert issubclass(config, Config)
     undocumented = [key for key, field in config.model_fields.items() if not field.description]
     assert not undocumented, f"{name}: fields without a docstring: {undocumented}"
+
+
+def test_a_removed_step_is_no_step_and_names_a_replacement():
+    assert not set(REMOVED) & set(STEPS)
+    assert all(text.endswith(".") for text in REMOVED.values())

@@ -15,7 +15,6 @@ from groundup.documents.articles.latex import Latex
 from groundup.documents.articles.latex_walk import LatexConfig
 from groundup.documents.articles.manual import Manual, ManualConfig
 from groundup.documents.articles.markup import Xml, XmlConfig
-from groundup.documents.articles.news import News, NewsConfig
 from groundup.documents.articles.parts import Parts, PartsConfig
 from groundup.documents.conversations.mail import Mail, MailConfig, judge_lines
 from groundup.retrieve.sentences import sentences
@@ -79,9 +78,6 @@ WALKS = {
     "markup": Walk(
         on_bytes(Xml(XmlConfig()), "jats", "<book><para>x "),
         ("<", "<a", '<a b="', "<p>", "</p>", "&", "<!--", "<![CDATA[", "a", "&#x;"),
-    ),
-    "news": Walk(
-        on_text(News(NewsConfig()), "text"), ("(AP) - ", "Photo: ", "Mon, ", "\n", "A", "dpa/")
     ),
     "parts": Walk(
         on_text(Parts(PartsConfig()), "text", "On tea\n\n"),

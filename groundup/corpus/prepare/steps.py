@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from groundup.core import ConfigError, choice
 from groundup.documents import READERS, STEPS
+from groundup.documents import REMOVED as REMOVED_DOCUMENT_STEPS
 
 from .. import decontaminate, dedup
 from ..engine.worker import load
@@ -28,7 +29,6 @@ CORPUS_STEPS: dict[str, str] = {
     "quality.fineweb": "groundup.corpus.quality.rules:FineWeb",
     "quality.gopher": "groundup.corpus.quality.rules:Gopher",
     "quality.gopher_repetition": "groundup.corpus.quality.rules:GopherRepetition",
-    "quality.perplexity": "groundup.corpus.quality.perplexity:PerplexityStep",
     "quality.scorer": "groundup.corpus.quality.scorer:ScorerStep",
     "safety.personal": "groundup.corpus.safety.personal:Personal",
     "safety.secrets": "groundup.corpus.safety.secrets:Secrets",
@@ -38,8 +38,12 @@ CORPUS_STEPS: dict[str, str] = {
 """Steps, surveys and derivations of this room, by the names that a pipeline calls them."""
 
 REMOVED: dict[str, str] = {
+    "augment.comments": "use `augment.fim`, or a derivation of your own as `module:Class`.",
+    "augment.noise": "use `augment.fim`, or a derivation of your own as `module:Class`.",
+    **REMOVED_DOCUMENT_STEPS,
     "code.repositories": "use `dedup.exact` for equal files and `dedup.minhash` for similar ones.",
     "dedup.sentences": "use `dedup.substrings` (`fold = true` ignores case).",
+    "quality.perplexity": "use `quality.scorer` with your own model's likelihood as the scorer.",
 }
 """Steps that earlier versions had: what to use instead."""
 

@@ -1,1 +1,1 @@
-"""Articles: what does a paper, a manual page or a news story say, beside its apparatus?"""
+"""Articles: the text of papers and manual pages, and their authors, captions and references."""

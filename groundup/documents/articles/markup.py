@@ -9,14 +9,14 @@ from typing import Literal
 from groundup.core import Config
 
 from ..record import Record, Ruling
-from .vocabularies import DOCBOOK, JATS, MALLARD
+from .vocabularies import DOCBOOK, JATS
 from .writer import source_of
 from .xml import Vocabulary, read_xml
 
-VOCABULARIES: dict[str, Vocabulary] = {"jats": JATS, "docbook": DOCBOOK, "mallard": MALLARD}
+VOCABULARIES: dict[str, Vocabulary] = {"jats": JATS, "docbook": DOCBOOK}
 ROOT = re.compile(r"<(?![?!])(?:[\w-]+:)?([A-Za-z][\w.-]*)([^>]{0,2000})")
 ROOTS = {
-    "page": "mallard", "book": "docbook", "chapter": "docbook", "refentry": "docbook",
+    "book": "docbook", "chapter": "docbook", "refentry": "docbook",
     "sect1": "docbook", "section": "docbook", "preface": "docbook", "appendix": "docbook",
     "part": "docbook", "refsect1": "docbook", "set": "docbook", "pmc-articleset": "jats",
     "reference": "docbook", "glossary": "docbook",
@@ -26,12 +26,12 @@ ROOTS = {
 class XmlConfig(Config):
     """How an article in XML is read."""
 
-    vocabulary: Literal["auto", "jats", "docbook", "mallard"] = "auto"
+    vocabulary: Literal["auto", "jats", "docbook"] = "auto"
     """What its elements mean; `auto` looks at the root element."""
 
 
 class Xml:
-    """Step `articles.xml`: the prose of a record of kind jats, docbook or mallard."""
+    """Step `articles.xml`: the prose of a record of kind jats or docbook."""
 
     def __init__(self, config: XmlConfig) -> None:
         self.config = config
@@ -63,11 +63,11 @@ class Xml:
         return ruling._replace(metadata=known)
 
 
-def vocabulary_of(text: str) -> Literal["auto", "jats", "docbook", "mallard"]:
+def vocabulary_of(text: str) -> Literal["auto", "jats", "docbook"]:
     """The vocabulary that the root element belongs to, `auto` if to none.
 
-    >>> vocabulary_of("<article><front><journal-meta/>"), vocabulary_of("<page xmlns='x'>")
-    ('jats', 'mallard')
+    >>> vocabulary_of("<article><front><journal-meta/>"), vocabulary_of("<book>")
+    ('jats', 'docbook')
     """
     head = text[:20_000]
     root = ROOT.search(head)

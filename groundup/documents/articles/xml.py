@@ -3,7 +3,7 @@
 One pass with a regular expression for tags; no tree is built and nothing recurses, so depth costs
 nothing, and no entity is expanded but the predefined ones, HTML's and plain ones that the file
 itself declares: a billion laughs stay one word. A stray end tag is ignored; an open element ends
-with its parent. What the elements of JATS, DocBook and Mallard mean stands in vocabularies.py.
+with its parent. The meanings of JATS and DocBook elements are in vocabularies.toml.
 """
 
 import html

@@ -1,7 +1,7 @@
 """Code: which files did people write here, under which licence, and are they sound?
 
-Each file is one idea: language, lexing, origin (generated, minified, vendored), data, comments,
-licences and their expressions, syntax, notebook, quality. The steps stand in ../steps.py.
+Each file is one idea: language, lexing, generated code, comments, licences and their expressions,
+syntax, notebook, quality. The steps are listed in ../steps.py.
 """
 
 from .expressions import allowed, join_all, read_expression

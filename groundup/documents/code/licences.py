@@ -5,7 +5,7 @@ word for word; texts of which a copy says "THE AUTHOR" and another "ACME INC." a
 runs of five words, counted where they lie close together. The longest finding wins, what overlaps
 it goes, and what is left is joined by AND. The known words are data (licences.txt.xz, made by
 benchmarks/licence_texts.py). What stands in strings or is denied or only spoken of states nothing.
-Knows nothing of folders; corpus/dedup/repositories.py hands theirs down.
+Knows nothing of folders; corpus/prepare/folder_licences.py passes theirs on.
 """
 
 import lzma

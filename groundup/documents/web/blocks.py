@@ -19,10 +19,6 @@ COPYRIGHT = re.compile(
 )
 BLOCKS = frozenset("div section ul ol table center td".split())
 HEADINGS = frozenset("h2 h3 h4 h5 h6 b strong p div span".split())
-HEADED = {"comments": "comments", "read more": "navigation", "newsletter": "notice",
-          "advertisement": "advertisement", "share": "comments", "sign in": "notice",
-          "cookie notice": "notice"}  # fmt: skip
-"""Rules of lines that a heading may fulfil, and the kind of what it heads."""
 DEEPEST = 20
 MOST_CHILDREN = 400
 """Children of an element that are looked at; a page with more there is left as it is."""
@@ -114,4 +110,4 @@ def headed(node: Any) -> str:
     if first is None or first.tag not in HEADINGS:
         return ""
     said = ANY.sub("", (first.text or "")[:100]).strip().lower()
-    return HEADED.get(rule_of(said)[0], "") if 0 < len(said) <= 60 else ""
+    return rule_of(said, ("heading",))[0] if 0 < len(said) <= 60 else ""

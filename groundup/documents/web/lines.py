@@ -9,14 +9,15 @@ All patterns are anchored and without nested repetition: linear in the line.
 """
 
 import re
+import tomllib
 from bisect import bisect_left
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from groundup.core import Config
 
 from ..record import PASS, Edit, Record, Ruling, Span
-from .line_rules import FURTHER_STRONG, FURTHER_WEAK, LIKELY, REMAINS, STRONG, WEAK
 
 INLINE = re.compile(
     r"\[(?:edit|edit source|citation needed|bearbeiten|modifier|editar|modifica)\]"
@@ -26,28 +27,25 @@ INLINE = re.compile(
 INLINE_REASONS = {"[": "edit marker", "&": "entity"}
 ENDS = 3
 """Lines at either end of a page among which a weak rule holds alone."""
+RULES = tomllib.loads(Path(__file__).with_name("line_rules.toml").read_text(encoding="utf-8"))
+"""Level -> rule -> alternatives; see the file."""
 
 
-def compiled(rules: dict[str, str]) -> re.Pattern[str]:
-    """One pattern with a group for each rule."""
-    return re.compile("|".join(f"(?P<r{n}>{rule})" for n, rule in enumerate(rules.values())))
+def compiled(level: str) -> re.Pattern[str]:
+    """One pattern with a group for each rule of a level."""
+    groups = []
+    for number, alternatives in enumerate(RULES[level].values()):
+        expanded = re.sub(
+            r"\(\?&(\w+)\)",
+            lambda name: f"(?:{'|'.join(RULES['fragments'][name[1]])})",
+            "|".join(alternatives),
+        )
+        groups.append(f"(?P<r{number}>{expanded})")
+    return re.compile("|".join(groups))
 
 
-def both(rules: dict[str, str], further: dict[str, str]) -> dict[str, str]:
-    """Rules with the same names' patterns of further languages."""
-    pairs = ((name, [rule, further.get(name, "")]) for name, rule in rules.items())
-    return {name: "|".join(filter(None, one)) for name, one in pairs}
-
-
-LEVELS = {
-    level: (compiled(rules), tuple(rules))
-    for level, rules in {
-        "strong": both(STRONG, FURTHER_STRONG),
-        "weak": both(WEAK, FURTHER_WEAK),
-        "likely": LIKELY,
-    }.items()
-}
-REMAINS_PATTERN = compiled(REMAINS)
+LEVELS = ("strong", "weak", "likely")
+PATTERNS = {level: compiled(level) for level in (*LEVELS, "remains", "heading")}
 CODE = re.compile(r"[{};<>]|[=(]['\"$]|\w\(\)")
 
 
@@ -134,9 +132,8 @@ class Lines:
             reason, level = rule_of(lower)
             if reason and reason not in self.off:
                 found.append(Found(number, start, end, reason, level))
-            elif not reason and (match := REMAINS_PATTERN.fullmatch(lower)):
-                assert match.lastindex is not None, "each kind is a group"
-                kind = f"{list(REMAINS)[match.lastindex - 1]} remains"
+            elif not reason and (remnant := rule_of(lower, ("remains",))[0]):
+                kind = f"{remnant} remains"
                 if kind not in self.off:
                     remains.append(Found(number, start, end, kind, "strong"))
         if len(code) <= max(2, self.config.most_remains * len(lines)):
@@ -165,16 +162,16 @@ def in_code(lines: list[tuple[int, int]], places: Sequence[Span]) -> set[int]:
     return found
 
 
-def rule_of(line: str) -> tuple[str, str]:
-    """Name and level of the rule for a line in lower case; both empty if there is none.
+def rule_of(line: str, levels: Sequence[str] = LEVELS) -> tuple[str, str]:
+    """Name and level of the first rule that a line in lower case matches; else two empty strings.
 
     >>> rule_of("skip to main content"), rule_of("next"), rule_of("the next day it rained")
     (('skip link', 'strong'), ('pager', 'weak'), ('', ''))
     """
-    for level, (pattern, names) in LEVELS.items():
-        if match := pattern.fullmatch(line):
+    for level in levels:
+        if match := PATTERNS[level].fullmatch(line):
             assert match.lastindex is not None, "each rule is a group"
-            return names[match.lastindex - 1], level
+            return list(RULES[level])[match.lastindex - 1], level
     return "", ""
 
 

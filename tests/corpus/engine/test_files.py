@@ -110,11 +110,9 @@ def test_every_setting_that_is_a_path_is_marked(name):
         ("decontaminate.testsets", {"testsets": ["a", "b"]}, 2),
         ("dedup.earlier", {"index": ["a"]}, 1),
         ("quality.classifier", {"model": "a"}, 1),
-        ("quality.perplexity", {"model": "a"}, 1),
         ("quality.scorer", {"scorer": "m:n", "reads": ["a"]}, 1),
         ("safety.personal", {"key_file": "a"}, 1),
         ("safety.toxicity", {"lexicon": "a", "classifier": "b"}, 2),
-        ("web.harmful", {"lexicon": "a", "artifact": "b"}, 2),
         ("web.urls", {"domains": ["@a", "x.org"], "subwords": ["@b"]}, 2),
     ],
 )

@@ -1,4 +1,4 @@
-"""Papers and manuals in XML: JATS, DocBook, Mallard by their root."""
+"""Papers and manuals in XML: JATS and DocBook by their root."""
 
 import pytest
 
@@ -52,17 +52,6 @@ def test_docbook_with_its_own_entities():
     )
     assert after.text == "Use Mug\n\nGo\n\nRun mug.\n\n$ mug\n  ok"
     assert after.metadata["aside"] == {"legal": ["Free."]}
-
-
-def test_mallard_pages():
-    _, after = read(
-        '<page xmlns="http://projectmallard.org/1.0/"><info><credit><name>Ann</name></credit>'
-        "<desc>How.</desc></info><title>Print</title><steps><item><p>Open it.</p></item></steps>"
-        "</page>"
-    )
-    assert after.text == "Print\n\n- Open it."
-    assert after.metadata["description"] == "How."
-    assert after.metadata["authors"] == ["Ann"]
 
 
 def test_other_xml_is_a_reason():

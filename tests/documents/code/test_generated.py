@@ -1,16 +1,9 @@
-"""Generated, minified, vendored: told by comments, names, lines, paths, not by code."""
+"""Generated files are recognised by comments and names, not by code."""
 
 import pytest
 
 from groundup.documents import Record
-from groundup.documents.code.origin import (
-    Generated,
-    GeneratedConfig,
-    Minified,
-    MinifiedConfig,
-    Vendored,
-    VendoredConfig,
-)
+from groundup.documents.code.generated import Generated, GeneratedConfig
 
 
 def record(path: str, text: str = "x = 1\n") -> Record:
@@ -64,57 +57,10 @@ def test_not_generated(path, text):
     assert Generated(GeneratedConfig())(record(path, text)).reason == ""
 
 
-SQUEEZED = "!function(t,e){return t&&e?t(e):e(t)}(function(a){return a+1},b);var c=[1,d,e];" * 40
-
-
-def test_minified():
-    step = Minified(MinifiedConfig())
-    assert step(record("a.min.js")).reason == "code: minified"
-    assert step(record("a.js", SQUEEZED)).reason == "code: minified"
-    assert step(record("a.js", "/* licence\n * of many\n * lines */\n" * 9 + SQUEEZED)).reason
-    assert step(record("a.css", ".a{color:red;margin:0}.b{top:0}" * 60)).reason
-    for text in ("", "\n" * 1000, "x = 1\n" * 1000, "f( a, b );  " * 400, SQUEEZED[:100]):
-        assert step(record("a.js", text)).reason == ""
-    call = (
-        "register(firstArgument,secondArgument,{name:'value',other:'thing'},[one,two,three],"
-        + "a" * 40
-    )
-    assert step(record("a.js", f"{call});\n" * 30)).reason == ""  # one call a line
-    wrapped = "var a=b;function c(d){return d&&e(d)}\\n".replace("\\n", "") * 2 + "\n"
-    assert step(record("a.js", wrapped * 60)).reason == "code: minified"
-    numbers = ",".join(map(str, range(10_000)))  # a table: code.data judges it
-    assert step(record("a.js", f"x=[{numbers}]")).reason == ""
-
-
-@pytest.mark.parametrize(
-    ("path", "is_vendored"),
-    [
-        ("node_modules/a/b.js", True), ("src/third_party/x.c", True), ("third-party/x.c", True),
-        ("vendor/a.go", True), ("pkg/vendor/a.go", True), ("static/jquery-3.1.0.js", True),
-        ("Godeps/x.go", True), ("src/vendors.py", False), ("src/vendor.c", False),
-        ("vendors/models.py", False), ("shop/vendor/migrations/0001_a.py", False),
-        ("com/vendor/Foo.java", False), ("src/main/java/x/external/Foo.java", False),
-        ("vendor/com/x/Foo.java", True), ("docs/extern/guide.rst", False),
-        ("docs/_static/vendor/x.js", True), ("com/vendor/node_modules/a.java", True),
-        ("vendor/github.com/a/b/models.go", True), ("extern/fmt/format.cc", True),
-        ("inventory/vendor_list.py", False), ("lib/query.js", False), ("a.py", False), ("", False),
-    ],
-)  # fmt: skip
-def test_vendored(path, is_vendored):
-    assert bool(Vendored(VendoredConfig())(record(path)).reason) is is_vendored
-
-
-def test_vendored_by_the_pipelines_own_words():
-    config = VendoredConfig(also=("imported/",), never=("shop/vendor/",))
-    assert Vendored(config)(record("imported/a.py")).reason
-    assert not Vendored(config)(record("shop/vendor/a.py")).reason
-
-
 @pytest.mark.parametrize(
     "unit", ["a", "<", "/*", "# generated ", "any changes", "this ", "\n", "%"]
 )
 def test_a_megabyte_of_anything_ends(unit):
     one = record("a.py", unit * (1_000_000 // len(unit)))
-    for step in (Generated(GeneratedConfig()), Minified(MinifiedConfig())):
-        step(one)
-    Vendored(VendoredConfig())(record((unit * 1000).replace("\n", "/")))
+    Generated(GeneratedConfig())(one)
+    Generated(GeneratedConfig())(record((unit * 1000).replace("\n", "/")))
